@@ -1,0 +1,43 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow test-backends test-runtime check lint types clean
+
+demo: .venv/train.done  ## the main job on handwritten digits
+	$(BIN)/pplcnet demo
+
+test: .venv/dev.done  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/dev.done  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+test-backends: .venv/backends.done  ## the networks on JAX and PyTorch
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/conformance -m "not slow"
+	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/conformance -m "not slow"
+
+test-runtime: .venv-runtime/done  ## the runtime alone, without any training framework
+	.venv-runtime/bin/python -m pytest tests/runtime_only
+
+check: lint types test  ## what has to pass before anything lands
+
+lint: .venv/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev.done
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .venv-runtime build dist src/*.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pplcnet needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/%.done: .venv/bin/python requirements/*.txt pyproject.toml
+	$(PIP) -r requirements/$*.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@

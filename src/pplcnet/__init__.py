@@ -1,0 +1,78 @@
+"""pplcnet: image classifiers that are fast on ordinary CPUs.
+
+Importing this package imports no framework: every public name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pplcnet.auditing import audit
+    from pplcnet.bundle import Bundle
+    from pplcnet.dataset import Dataset
+    from pplcnet.deployment.exporting import export
+    from pplcnet.errors import PPLCNetError
+    from pplcnet.evaluation import evaluate
+    from pplcnet.job import run_job
+    from pplcnet.models.creation import create_model
+    from pplcnet.prediction import Prediction
+    from pplcnet.preprocessing import Preprocessing
+    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.training.fitting import train
+    from pplcnet.training.recipe import Recipe
+    from pplcnet.weights.bundled import restore_model
+
+_PLACES = {
+    "Bundle": "bundle",
+    "Classifier": "runtime.classifier",
+    "Dataset": "dataset",
+    "PPLCNetError": "errors",
+    "Prediction": "prediction",
+    "Preprocessing": "preprocessing",
+    "Recipe": "training.recipe",
+    "audit": "auditing",
+    "create_model": "models.creation",
+    "evaluate": "evaluation",
+    "export": "deployment.exporting",
+    "restore_model": "weights.bundled",
+    "run_job": "job",
+    "train": "training.fitting",
+}
+# The part whose absence of a framework has to be explained.
+_NEEDS_TRAINING = ("models.creation", "deployment", "training.fitting", "weights")
+
+__all__ = [
+    "Bundle",
+    "Classifier",
+    "Dataset",
+    "PPLCNetError",
+    "Prediction",
+    "Preprocessing",
+    "Recipe",
+    "audit",
+    "create_model",
+    "evaluate",
+    "export",
+    "restore_model",
+    "run_job",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'pplcnet' has no attribute {name!r}")
+    if place.startswith(_NEEDS_TRAINING):
+        from pplcnet.errors import require
+
+        require("keras", purpose=f"pplcnet.{name}", extra="train")
+    value = getattr(importlib.import_module(f"pplcnet.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

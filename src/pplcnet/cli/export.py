@@ -1,0 +1,66 @@
+"""Write the fused ONNX network into a bundle, compared with Keras on real photos.
+
+The ONNX file takes uint8 RGB pictures (N, height, width, 3) and returns logits; the normalisation
+is inside, labels and preprocessing stand in its metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pplcnet.cli.console import quiet_frameworks
+from pplcnet.dataset import find_images
+from pplcnet.errors import InputError, require
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder")
+    parser.add_argument(
+        "--images",
+        metavar="PHOTOS",
+        help="photos to compare on; default: those that the bundle was trained on",
+    )
+    parser.add_argument(
+        "--batch",
+        default="1",
+        metavar="1|dynamic",
+        help="pictures a run of the network takes; dynamic is slower. Default: 1",
+    )
+    parser.add_argument("--pack", metavar="FILE.zip", help="also pack the bundle into one file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export and print the parity figures."""
+    if arguments.batch not in ("1", "dynamic"):
+        raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
+    require("keras", purpose="export", extra="train")
+    quiet_frameworks()
+    images = _images(arguments.images) if arguments.images else None
+    from pplcnet.deployment.exporting import export
+
+    exported = export(arguments.bundle, images, batch=None if arguments.batch == "dynamic" else 1)
+    variant = exported.variant("onnx")
+    parity = variant["parity"]
+    print(f"exported    {exported.path / variant['file']}")
+    print(
+        f"parity      on {parity['images']} photos: largest logit difference "
+        f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
+        f"top-1 agreement {parity['top1_agreement']:.3f}"
+    )
+    latency = variant["latency"]
+    print(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")
+    if arguments.pack:
+        print(f"packed      {exported.pack(arguments.pack)}")
+    return 0
+
+
+def _images(given: str) -> list[Path]:
+    path = Path(given)
+    images = list(find_images(path)) if path.is_dir() else [path]
+    if not path.exists() or not images:
+        raise InputError(f"{path}: no images there to compare the exported network on.")
+    return images

@@ -1,0 +1,49 @@
+"""What a bundle holds; every file is read and its checksum compared."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
+    parser.add_argument("--json", action="store_true", help="print the manifest as it is")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify and describe."""
+    from pplcnet.bundle import Bundle
+
+    bundle = Bundle.open(arguments.bundle)
+    bundle.verify()
+    manifest = bundle.manifest
+    if arguments.json:
+        print(manifest.to_json())
+        return 0
+    pre, made_of = manifest.preprocessing, manifest.provenance
+    height, width = pre.image_size
+    print(f"{bundle.path}: {manifest.network['name']}, {len(bundle.classes)} classes")
+    print(f"classes        {', '.join(bundle.classes)}")
+    print(
+        f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}, centre "
+        f"{pre.crop_fraction:g}, {pre.interpolation}"
+    )
+    for name, variant in manifest.variants.items():
+        size = manifest.files[variant["file"]]["bytes"]
+        print(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
+        for key, value in variant.items():
+            if key != "file":
+                print(f"               {key}: {_shown(value)}")
+    for key, value in made_of.items():
+        print(f"{key:<14} {_shown(value)}")
+    print(f"files          {len(manifest.files)}, every checksum is right")
+    return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(each)}" for key, each in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

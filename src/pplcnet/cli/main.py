@@ -1,0 +1,104 @@
+"""The command line: choose a verb, run it, turn errors into one line and an exit code.
+
+Exit 0: done. 2: the input is wrong, one `error:` line says how. 1: a bug, with its traceback (and
+`predict --strict` with broken pictures). 130: stopped by Ctrl-C. Data goes to stdout, progress to
+stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pplcnet.errors import PPLCNetError, TrainingInterrupted, UnknownNameError
+
+__all__ = ["main"]
+
+# Only the chosen verb's module is imported, so that --help and predict start fast.
+VERBS = {
+    "train": "photos in, a trained, exported and evaluated bundle out",
+    "evaluate": "how good a bundle is on labelled photos",
+    "export": "add the fused ONNX network to a bundle, proven equal on real photos",
+    "predict": "labels for photos",
+    "inspect": "what a bundle holds, every checksum compared",
+    "models": "the networks, their size and reported accuracy",
+    "demo": "the main job on handwritten digits, no download",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments end in one `error:` line, as every other wrong input does."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except TrainingInterrupted as stopped:
+        print(f"{stopped}\ngo on with: {_resume_command(arguments)}", file=sys.stderr)
+        return 130
+    except PPLCNetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone (as `| head` does): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    verb, *rest = arguments
+    if verb == "--version":
+        from importlib import metadata
+
+        print(f"pplcnet {metadata.version('pplcnet')}")
+        return 0
+    if verb not in VERBS:
+        raise UnknownNameError("verb", verb, VERBS)
+    module = importlib.import_module(f"pplcnet.cli.{verb}")
+    parser = _Parser(
+        prog=f"pplcnet {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    result: int = module.run(parser.parse_args(rest))
+    sys.stdout.flush()
+    return result
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    listed = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    return (
+        "usage: pplcnet VERB ...\n\nImage classifiers that are fast on ordinary CPUs.\n\n"
+        f"{listed}\n\n'pplcnet VERB --help' explains a verb; '--version' names this one."
+    )
+
+
+def _resume_command(arguments: Sequence[str]) -> str:
+    import shlex
+
+    kept = [each for each in arguments if each not in ("--resume", "--overwrite")]
+    return shlex.join(["pplcnet", *kept, "--resume"])

@@ -1,0 +1,99 @@
+"""Train a classifier on a folder of photos.
+
+PHOTOS is a folder of class folders, a folder with train/validation/test of class folders, a CSV
+file with a path and a label column, or a PaddleClas list file with its label file beside it.
+Everything is written below --out: the bundle, the evaluation, the history, the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.errors import InputError
+from pplcnet.training.recipe import Recipe, field_help, parse_setting
+
+__all__ = ["add_arguments", "run"]
+
+# Fields with an option of their own; --set reaches all of them.
+OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb; the recipe's explanations come from the recipe."""
+    defaults, texts = Recipe().to_dict(), field_help()
+    parser.add_argument("photos", metavar="PHOTOS", help="the labelled photos")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="where the run is written")
+    for name in OPTIONS:
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=name.upper(),
+            help=f"{_one_line(texts[name])} Default: {_shown(defaults[name])}.".replace("%", "%%"),
+        )
+    parser.add_argument("--recipe", metavar="FILE", help="TOML file of recipe fields")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        dest="settings",
+        help="set any recipe field; may be repeated",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out what the audit faults, and list it in skipped.csv",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out after it was stopped"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
+    width = max(map(len, texts)) + 2
+    fields = "\n".join(
+        f"  {name:<{width}}{_one_line(text)} [{_shown(defaults[name])}]"
+        for name, text in texts.items()
+    )
+    parser.epilog = f"recipe fields, for --recipe and --set, with their defaults:\n{fields}"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the main job and print where things are."""
+    recipe = read_recipe(arguments)
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite exclude each other.")
+    from pplcnet.job import run_job
+
+    result = run_job(
+        arguments.photos,
+        recipe,
+        arguments.out,
+        skip_broken=arguments.skip_broken,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        watcher=Console(),
+        before_training=quiet_frameworks,
+    )
+    for line in result.summary():
+        print(line)
+    print(f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER")
+    return 0
+
+
+def read_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe of the file, then of the options, then of --set."""
+    recipe = Recipe.from_toml(arguments.recipe) if arguments.recipe else Recipe()
+    given = [
+        (name, text) for name in OPTIONS if (text := getattr(arguments, name, None)) is not None
+    ]
+    settings = [f"{name}={text}" for name, text in given] + arguments.settings
+    return recipe.changed(dict(parse_setting(setting) for setting in settings))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

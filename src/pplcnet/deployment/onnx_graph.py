@@ -1,0 +1,63 @@
+"""Writing an ONNX graph: nodes, constants, and the model around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["OPSET", "OnnxGraph"]
+
+# HardSwish is an operator of its own from 14 on; 17 is read by every engine of the last years.
+OPSET = 17
+IR_VERSION = 8
+
+
+class OnnxGraph:
+    """Collects nodes and constants; every tensor is named after the layer that makes it."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """Add a constant and return its name."""
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add an operator with one output, which gets the node's name."""
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def to_model(
+        self,
+        *,
+        name: str,
+        input_shape: Sequence[int | str],
+        output_shape: Sequence[int | str],
+        output: str,
+        metadata: Mapping[str, str],
+    ) -> onnx.ModelProto:
+        """The checked model: `images` uint8 in, `logits` float32 out, which `output` becomes."""
+        self.node("Identity", [output], "logits")
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info("images", TensorProto.UINT8, input_shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, output_shape)],
+            initializer=list(self._constants.values()),
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="pplcnet",
+        )
+        helper.set_model_props(model, dict(metadata))
+        onnx.checker.check_model(model, full_check=True)
+        return model

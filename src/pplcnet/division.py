@@ -1,0 +1,62 @@
+"""Divide a data set into what is trained on, what chooses the epoch, and what is reported on."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.dataset import Dataset
+from pplcnet.errors import DatasetError
+
+__all__ = ["Division", "divide", "write_division"]
+
+
+class Division(NamedTuple):
+    """Three parts without a common image."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    """May be empty; then the figures at the end come from `validation`, which is said."""
+    seed: int | None
+    """None when the data's own splits were used as they are."""
+
+
+def divide(dataset: Dataset, *, validation: float, test: float, seed: int) -> Division:
+    """Use the data's own splits where there are any, and draw what is missing with the seed.
+
+    `validation` and `test` are fractions of all images. With own splits, a missing test split
+    stays missing; a missing validation split is drawn from the training images.
+    """
+    if dataset.has_splits:
+        training = dataset.keep(each for each in dataset.images if each.split in ("train", None))
+        validating, testing = dataset.subset("validation"), dataset.subset("test")
+        drawn_seed = None
+        if not len(training):
+            raise DatasetError(f"{dataset.root}: its train split holds no images.")
+        if not len(validating):
+            training, validating = training.split(validation, seed)
+            drawn_seed = seed
+    else:
+        training, testing = dataset, dataset.keep(())
+        if test:
+            training, testing = dataset.split(test, seed)
+        training, validating = training.split(validation / (1 - test), seed)
+        drawn_seed = seed
+    if not len(validating):
+        raise DatasetError(
+            f"{dataset.root}: {len(dataset)} images are too few to hold any out for validation."
+        )
+    return Division(training, validating, testing, drawn_seed)
+
+
+def write_division(division: Division, path: Path) -> None:
+    """A CSV of path, label and split, which `Dataset.open` reads back."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for split in ("train", "validation", "test"):
+            part: Dataset = getattr(division, split)
+            for image in part.images:
+                writer.writerow([image.path.resolve(), part.classes[image.label], split])

@@ -1,0 +1,126 @@
+"""The errors that pplcnet raises on purpose.
+
+PPLCNetError
+├── InputError (ValueError)              what the user gave is wrong
+│   ├── UnknownNameError                 no such network, recipe field, ...: suggests the nearest
+│   ├── DatasetError                     all faults of a data set in one message
+│   ├── ImageError                       one image cannot be used, with its name
+│   └── RecipeError                      all faults of a training recipe in one message
+├── BundleError (ValueError)             missing file, checksum, format version, no such variant
+├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
+├── ConversionError (RuntimeError)       export failed, or its parity lies outside the limit
+└── MissingDependencyError (ImportError) names the command that installs what is missing
+
+`TrainingInterrupted` is no error: it says that a training run was stopped and can go on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+
+__all__ = [
+    "BundleError",
+    "ConversionError",
+    "DatasetError",
+    "ImageError",
+    "InputError",
+    "MissingDependencyError",
+    "PPLCNetError",
+    "RecipeError",
+    "TrainingInterrupted",
+    "UnknownNameError",
+    "WeightsError",
+    "require",
+]
+
+
+class PPLCNetError(Exception):
+    """Any error that pplcnet raises on purpose."""
+
+
+class InputError(PPLCNetError, ValueError):
+    """What the user gave is wrong: the message says what was given, what is allowed, what to do."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not in its table.
+
+    `kind` is the word for what was looked up ("network"), `given` the unknown name and `known`
+    the names that exist; the nearest of them are suggested.
+    """
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        self.given = given
+        self.known = sorted(known)
+        near = difflib.get_close_matches(given, self.known, n=3, cutoff=0.5)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        else:
+            hint = f"known are: {', '.join(self.known)}."
+        super().__init__(f"unknown {kind} {given!r}: {hint}")
+
+
+class _ListedError(InputError):
+    """A summary line, followed by one indented line for each fault."""
+
+    def __init__(self, summary: str, faults: Sequence[str] = ()) -> None:
+        self.summary = summary
+        self.faults = tuple(faults)
+        super().__init__("\n".join([summary, *(f"  {fault}" for fault in self.faults)]))
+
+
+class DatasetError(_ListedError):
+    """A data set that cannot be used; `faults` holds one sentence for each fault."""
+
+
+class RecipeError(_ListedError):
+    """A training recipe that cannot be used; `faults` holds one sentence for each fault."""
+
+
+class ImageError(InputError):
+    """One image that cannot be used; `source` is its name and `reason` what is wrong with it."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"{source}: {reason}")
+
+
+class BundleError(PPLCNetError, ValueError):
+    """A bundle that cannot be read, verified or written."""
+
+
+class WeightsError(PPLCNetError, ValueError):
+    """Weights that cannot be read, or do not fit the network they are meant for."""
+
+
+class ConversionError(PPLCNetError, RuntimeError):
+    """An export that failed, or whose outputs differ from the original's by more than allowed."""
+
+
+class MissingDependencyError(PPLCNetError, ImportError):
+    """An optional library that is not installed; the message holds the command that installs it."""
+
+
+class TrainingInterrupted(PPLCNetError):  # noqa: N818 - it is no error
+    """Training was stopped from outside after saving its state; `run` is the folder to resume."""
+
+    def __init__(self, message: str, run: str) -> None:
+        self.run = run
+        super().__init__(message)
+
+
+def require(module: str, *, purpose: str, extra: str) -> ModuleType:
+    """Import `module`, or raise MissingDependencyError naming the extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f"{purpose} needs {module.split('.')[0]}, which is not installed: "
+            f"pip install 'pplcnet[{extra}]' (or, in a clone, pip install '.[{extra}]')."
+        ) from error

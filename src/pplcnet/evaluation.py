@@ -1,0 +1,148 @@
+"""How good a deployed classifier is on labelled images: figures, confusion, worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.dataset import Dataset
+from pplcnet.errors import DatasetError, InputError
+from pplcnet.prediction import Prediction
+
+__all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
+
+
+class _Classifier(Protocol):
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def predict_many(self, images: Any) -> Iterator[Prediction]: ...
+
+
+class ClassFigures(NamedTuple):
+    """One class's figures; a ratio without a denominator is 0."""
+
+    label: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Mistake(NamedTuple):
+    """One image with another answer than its label."""
+
+    name: str
+    label: str
+    predicted: str
+    probability: float
+    """Of the wrong answer."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`."""
+
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    """(classes, classes) counts: row is the true class, column the answer."""
+    top1: float
+    top5: float
+    """Fraction whose true class is among the five most probable."""
+    mistakes: tuple[Mistake, ...]
+    """All of them, the most confident first."""
+
+    @property
+    def images(self) -> int:
+        """How many images were evaluated."""
+        return int(self.confusion.sum())
+
+    def per_class(self) -> list[ClassFigures]:
+        """Precision, recall and F1 of every class."""
+        right = np.diag(self.confusion).astype(np.float64)
+        actual, answered = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        recall = right / np.maximum(actual, 1)
+        precision = right / np.maximum(answered, 1)
+        f1 = 2 * right / np.maximum(actual + answered, 1)
+        return [
+            ClassFigures(label, int(count), float(p), float(r), float(f))
+            for label, count, p, r, f in zip(
+                self.classes, actual, precision, recall, f1, strict=True
+            )
+        ]
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the classes' F1, over classes that have images."""
+        values = [figures.f1 for figures in self.per_class() if figures.images]
+        return float(np.mean(values))
+
+    def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
+        """Plain values for JSON, with the `most_mistakes` most confident mistakes."""
+        return {
+            "images": self.images,
+            "top1": self.top1,
+            "top5": self.top5,
+            "macro_f1": self.macro_f1,
+            "classes": list(self.classes),
+            "per_class": [figures._asdict() for figures in self.per_class()],
+            "confusion": self.confusion.tolist(),
+            "mistakes": [mistake._asdict() for mistake in self.mistakes[:most_mistakes]],
+        }
+
+
+def evaluate(
+    classifier: _Classifier,
+    dataset: Dataset,
+    *,
+    progress: Callable[[Iterable[Prediction]], Iterable[Prediction]] = lambda each: each,
+) -> Evaluation:
+    """Classify every image of a data set the deployed way, and compare with its labels.
+
+    Args:
+        classifier: a `pplcnet.Classifier`.
+        dataset: its class names must be among the classifier's; the order may differ.
+        progress: wraps the predictions, for a progress bar.
+
+    Raises:
+        InputError: the data set has classes that the classifier does not know.
+        DatasetError: images that cannot be read; all of them are named.
+    """
+    unknown = sorted(set(dataset.classes) - set(classifier.classes))
+    if unknown:
+        raise InputError(
+            f"the data set has classes that the bundle was not trained on: {', '.join(unknown)}; "
+            f"the bundle knows {', '.join(classifier.classes)}."
+        )
+    if not len(dataset):
+        raise DatasetError(f"{dataset.root}: no images to evaluate.")
+    place = {label: index for index, label in enumerate(classifier.classes)}
+    confusion = np.zeros((len(classifier.classes),) * 2, np.int64)
+    mistakes, unreadable, in_top5 = [], [], 0
+    predictions = progress(classifier.predict_many(image.path for image in dataset.images))
+    for image, prediction in zip(dataset.images, predictions, strict=True):
+        if prediction.error is not None:
+            unreadable.append(str(prediction.error))
+            continue
+        label = dataset.classes[image.label]
+        best = prediction.top(5)
+        confusion[place[label], best[0].class_index] += 1
+        in_top5 += any(score.label == label for score in best)
+        if best[0].label != label:
+            name = dataset.name_of(image)
+            mistakes.append(Mistake(name, label, best[0].label, best[0].probability))
+    if unreadable:
+        raise DatasetError(
+            f"{dataset.root}: {len(unreadable)} images cannot be evaluated:", unreadable
+        )
+    return Evaluation(
+        classes=classifier.classes,
+        confusion=confusion,
+        top1=float(np.trace(confusion) / len(dataset)),
+        top5=in_top5 / len(dataset),
+        mistakes=tuple(sorted(mistakes, key=lambda each: -each.probability)),
+    )

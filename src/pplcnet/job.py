@@ -1,0 +1,245 @@
+"""The main job: a folder of photos in; a trained, exported, evaluated bundle out.
+
+`pplcnet train` and `pplcnet demo` are this. Each stage is one call of a part of the library.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pplcnet.auditing import Audit, audit
+from pplcnet.bundle import Bundle, Manifest, write_bundle
+from pplcnet.dataset import Dataset
+from pplcnet.division import Division, divide, write_division
+from pplcnet.errors import InputError, RecipeError, WeightsError, require
+from pplcnet.evaluation import Evaluation, evaluate
+from pplcnet.progress import Watcher
+from pplcnet.training.recipe import Recipe
+
+__all__ = ["JobResult", "run_job"]
+
+RECIPE = "recipe.toml"
+RUN = "run.json"
+
+
+class JobResult(NamedTuple):
+    """Where things are and how good they are."""
+
+    bundle: Path
+    evaluation_folder: Path
+    evaluation: Evaluation
+    evaluated_on: str
+    """"test", or "validation" where no test images were held out."""
+    manifest: Manifest
+
+    def summary(self) -> list[str]:
+        """A line each: accuracy, latency, where the bundle and the report are."""
+        evaluation, latency = self.evaluation, self.manifest.variants["onnx"]["latency"]
+        chosen = " (which chose the epoch: a test split would be stricter)"
+        caveat = chosen if self.evaluated_on == "validation" else ""
+        return [
+            f"accuracy    {evaluation.top1:.4f} top-1, {evaluation.top5:.4f} top-5 on "
+            f"{evaluation.images} {self.evaluated_on} images{caveat}",
+            f"latency     {latency['median_ms']} ms a picture in the network "
+            f"({latency['engine']}, {latency['threads']} threads)",
+            f"bundle      {self.bundle}",
+            f"report      {self.evaluation_folder / 'evaluation.md'}",
+        ]
+
+
+def run_job(
+    photos: str | PathLike[str],
+    recipe: Recipe,
+    out: str | PathLike[str],
+    *,
+    skip_broken: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+    before_training: Callable[[], object] = lambda: None,
+) -> JobResult:
+    """Audit, divide, train, export with parity, evaluate the deployed path.
+
+    Args:
+        photos: a data set of any layout that `Dataset.open` reads.
+        out: folder for the run; everything that is written lies in it.
+        skip_broken: leave out the images that the audit faults, and list them in `skipped.csv`.
+        resume: go on with the run in `out`; the data and the recipe have to be the same.
+        overwrite: throw away a run that is in `out`.
+        watcher: told how the job goes.
+        before_training: called once the data are known good, before Keras is imported.
+
+    Raises:
+        DatasetError: all faults of the data in one message.
+        InputError: `out` is in use, or there is nothing to resume, or the run was another.
+        TrainingInterrupted: Ctrl-C, after saving.
+    """
+    watcher = watcher or Watcher()
+    _require_keras()
+    if recipe.weights is not None and not Path(recipe.weights).is_file():
+        raise WeightsError(f"{recipe.weights}: no such weights file.")
+    out = Path(out)
+    _check_folder(out, resume=resume, overwrite=overwrite)
+
+    checked = _audited(photos, skip_broken, watcher)
+    dataset = checked.without_faults() if checked.faults else checked.dataset
+    division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    run = _run_facts(photos, checked, recipe)
+    if resume:
+        _check_same(out, run)
+    else:
+        _start_folder(out, recipe, run, overwrite)
+    _write_skipped(checked, out / "skipped.csv")
+    write_division(division, out / "split.csv")
+    watcher.say(
+        f"{len(dataset.classes)} classes; {len(division.train)} images to train on, "
+        f"{len(division.validation)} for validation, {len(division.test)} for the test"
+    )
+
+    before_training()
+    # Keras and the framework behind it take seconds to import: not before the data are known good.
+    from pplcnet.deployment.exporting import export
+    from pplcnet.training.fitting import train
+
+    trained = train(
+        recipe,
+        division.train,
+        division.validation,
+        out=out,
+        resume=resume,
+        provenance={
+            "photos": run["photos"],
+            "digest": checked.digest,
+            "test_images": len(division.test),
+            "split_seed": division.seed,
+        },
+        report=watcher.say,
+    )
+    watcher.say(
+        f"best epoch {trained.best_epoch}, validation accuracy {trained.validation_top1:.3f}"
+    )
+    bundle = export(trained.bundle, [image.path for image in division.validation.images])
+    parity = bundle.variant("onnx")["parity"]
+    watcher.say(
+        f"exported; on {parity['images']} images the largest logit difference to Keras is "
+        f"{parity['largest_logit_difference']:.1e}, top-1 agreement {parity['top1_agreement']:.3f}"
+    )
+    return _evaluated(bundle, division, out / "evaluation", watcher)
+
+
+def _require_keras() -> None:
+    """Say at once that training cannot work here, not after minutes of audit."""
+    if importlib.util.find_spec("keras") is None:
+        require("keras", purpose="training", extra="train")
+
+
+def _audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) -> Audit:
+    checked = audit(
+        Dataset.open(photos), progress=lambda looks, total: watcher.watch(looks, total, "audit")
+    )
+    if not skip_broken:
+        checked.raise_faults()
+    for note in checked.notes:
+        watcher.say(f"note: {note}")
+    if checked.faults:
+        left_out = len({image.path for fault in checked.faults for image in fault.left_out})
+        watcher.say(f"left out {left_out} files for {len(checked.faults)} faults (skipped.csv)")
+    return checked
+
+
+def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watcher) -> JobResult:
+    from pplcnet.reporting.evaluation_files import write_evaluation
+    from pplcnet.runtime.classifier import Classifier
+
+    split = "test" if len(division.test) else "validation"
+    held_out: Dataset = getattr(division, split)
+    evaluation = evaluate(
+        Classifier(bundle.path),
+        held_out,
+        progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),
+    )
+    write_evaluation(evaluation, folder)
+    figures = {
+        f"{split}_top1": evaluation.top1,
+        f"{split}_top5": evaluation.top5,
+        f"{split}_images": evaluation.images,
+    }
+    variants = {**bundle.manifest.variants, "onnx": {**bundle.variant("onnx"), **figures}}
+    complete = write_bundle(
+        bundle.path,
+        replace(bundle.manifest, variants=variants),
+        {name: bundle.read(name) for name in bundle.manifest.files},
+    )
+    return JobResult(bundle.path, folder, evaluation, split, complete.manifest)
+
+
+# ---------------------------------------------------------------------- the run's folder
+
+
+def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    holds_run = (out / RUN).is_file()
+    if resume and not holds_run:
+        raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")
+    if not resume and not overwrite and holds_run:
+        raise InputError(
+            f"{out}: holds a run already; --resume goes on with it, --overwrite throws it away, "
+            "another --out leaves it alone."
+        )
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --out needs a folder.")
+
+
+def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:
+    if overwrite and (out / RUN).is_file():
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
+    (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+
+
+def _run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
+    weights = recipe.weights
+    return {
+        "photos": str(Path(photos).resolve()),
+        "digest": checked.digest,
+        "recipe": recipe.to_dict(),
+        "weights_sha256": sha256(Path(weights).read_bytes()).hexdigest() if weights else None,
+    }
+
+
+def _check_same(out: Path, run: dict[str, Any]) -> None:
+    before = json.loads((out / RUN).read_text(encoding="utf-8"))
+    changed = [
+        f"{name} was {before['recipe'].get(name)!r}, is {value!r}"
+        for name, value in run["recipe"].items()
+        if before["recipe"].get(name) != value
+    ]
+    if changed:
+        raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
+    if before["digest"] != run["digest"]:
+        raise InputError(
+            f"{out}: the photos are not those that the run began with (digest "
+            f"{before['digest'][:12]}, now {run['digest'][:12]}); start a new run."
+        )
+    if before["weights_sha256"] != run["weights_sha256"]:
+        raise InputError(f"{out}: the weights file is not the one that the run began with.")
+
+
+def _write_skipped(checked: Audit, path: Path) -> None:
+    if not checked.faults:
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "kind", "reason"])
+        for fault in checked.faults:
+            for image in fault.left_out:
+                writer.writerow([checked.dataset.name_of(image), fault.kind, fault.text])

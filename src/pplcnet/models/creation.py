@@ -1,0 +1,118 @@
+"""create_model: a catalog name and options in, a plain keras.Model out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal
+
+import keras
+
+from pplcnet.errors import InputError
+from pplcnet.models import catalog, pplcnet
+from pplcnet.models.blocks import Strides
+
+__all__ = ["create_model", "normalized_image_size", "normalized_strides"]
+
+Output = Literal["logits", "embedding", "stages"]
+
+MAX_IMAGE_SIZE = 4096
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    image_size: int | tuple[int, int] = 224,
+    weights: str | PathLike[str] | None = None,
+    strides: Sequence[int | Sequence[int]] | None = None,
+    last_conv: bool = True,
+    dropout: float | None = None,
+    output: Output = "logits",
+) -> keras.Model:
+    """Build a network of the catalog as a plain `keras.Model`.
+
+    The model takes normalised float32 images (N, H, W, 3) and returns, by `output`:
+    "logits" (N, num_classes) before softmax; "embedding" (N, D), the pooled features before the
+    classifier; "stages", a dict of stage name to feature map (N, h, w, C).
+
+    Args:
+        name: a row of the catalog, such as "pplcnet_x1_0".
+        num_classes: number of logits, at least 1.
+        image_size: pixels, one number or (height, width); odd sizes are fine.
+        weights: a `.pdparams` file of the original or an `.npz` written by pplcnet; every tensor
+            must fit. None starts from random values.
+        strides: five of them, for the stem, blocks3, blocks4, blocks5 and blocks6, each a number
+            or (height, width). Default: 2 everywhere.
+        last_conv: whether the 1280-channel 1x1 convolution after pooling is there.
+        dropout: rate before the classifier. As in the original, inference multiplies the features
+            by `1 - dropout`, so official weights need its default of 0.2. The original has no
+            dropout without `last_conv`, hence 0.0 is the default there.
+        output: see above.
+
+    Raises:
+        UnknownNameError: no such network.
+        InputError: an option outside what is allowed.
+        WeightsError: the weights cannot be read or do not fit.
+    """
+    row = catalog.find(name)
+    height, width = normalized_image_size(image_size)
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise InputError(
+            f"num_classes is {num_classes!r}; it must be a whole number of at least 1."
+        )
+    if dropout is None:
+        dropout = 0.2 if last_conv else 0.0
+    if not 0.0 <= dropout < 1.0:
+        raise InputError(f"dropout is {dropout!r}; it must be at least 0 and below 1.")
+    if output not in ("logits", "embedding", "stages"):
+        raise InputError(f"output is {output!r}; allowed are 'logits', 'embedding' and 'stages'.")
+
+    inputs = keras.Input((height, width, 3), name="images")
+    stages, embedding, logits = pplcnet.build(
+        inputs,
+        scale=row.scale,
+        num_classes=num_classes,
+        strides=normalized_strides(strides),
+        last_conv=last_conv,
+        dropout=dropout,
+    )
+    model = keras.Model(inputs, logits, name=name)
+    if weights is not None:
+        from pplcnet.weights.loading import load_into
+
+        load_into(model, weights)
+    if output == "logits":
+        return model
+    outputs = embedding if output == "embedding" else stages
+    return keras.Model(inputs, outputs, name=f"{name}_{output}")
+
+
+def normalized_image_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """`image_size` as (height, width) in pixels; InputError outside 1 to 4096."""
+    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(sides) != 2 or not all(_is_whole(side, 1, MAX_IMAGE_SIZE) for side in sides):
+        raise InputError(
+            f"image size is {image_size!r}; it must be one number or (height, width), "
+            f"each from 1 to {MAX_IMAGE_SIZE} pixels."
+        )
+    return sides[0], sides[1]
+
+
+def normalized_strides(strides: Sequence[int | Sequence[int]] | None) -> tuple[Strides, ...]:
+    """Five (height, width) strides; InputError when there are not five of 1 or 2."""
+    if strides is None:
+        return pplcnet.DEFAULT_STRIDES
+    pairs = [(each, each) if isinstance(each, int) else tuple(each) for each in strides]
+    if len(pairs) != len(pplcnet.DEFAULT_STRIDES) or not all(
+        len(pair) == 2 and all(_is_whole(stride, 1, 2) for stride in pair) for pair in pairs
+    ):
+        raise InputError(
+            f"strides are {strides!r}; they must be five (stem, blocks3 to blocks6), each 1, 2 or "
+            "a (height, width) pair of those."
+        )
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,73 @@
+"""What a classifier answers: logits to probabilities, and the best classes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import ImageError
+
+__all__ = ["ClassScore", "Prediction", "softmax"]
+
+
+class ClassScore(NamedTuple):
+    """One class and how probable the network takes it to be."""
+
+    label: str
+    probability: float
+    class_index: int
+    """The class's place in the bundle's list of classes."""
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities over the last axis, computed in float64 without overflow."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one picture, or why there is none.
+
+    A picture that could not be read has `error` set; asking such a prediction for its scores
+    raises that error, so that a missing answer is never taken for one.
+    """
+
+    source: str
+    """The picture's path, or a description of what was given."""
+    _logits: NDArray[np.float32]
+    """Empty where `error` is set."""
+    classes: Sequence[str]
+    error: ImageError | None = None
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """The network's raw outputs, (classes,) float32."""
+        if self.error is not None:
+            raise self.error
+        return self._logits
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, (classes,) float64."""
+        return softmax(self.logits)
+
+    @property
+    def best(self) -> ClassScore:
+        """The most probable class."""
+        return self.top(1)[0]
+
+    def top(self, count: int) -> list[ClassScore]:
+        """The `count` most probable classes, best first; fewer when there are not so many."""
+        probabilities = self.probabilities
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [
+            ClassScore(self.classes[index], float(probabilities[index]), int(index))
+            for index in order
+        ]

@@ -1,0 +1,150 @@
+"""An evaluation as files: JSON, CSV, and the confusion matrix as a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pplcnet.errors import require
+from pplcnet.evaluation import Evaluation
+
+__all__ = ["describe", "draw_confusion", "write_evaluation"]
+
+SHOWN_MISTAKES = 20
+
+
+def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
+    """The figures as text for a terminal, with the most confident mistakes."""
+    width = max(len(label) for label in (*evaluation.classes, "class"))
+    lines = [
+        f"top-1 {evaluation.top1:.4f}   top-5 {evaluation.top5:.4f}   macro F1 "
+        f"{evaluation.macro_f1:.4f}   images {evaluation.images}",
+        f"{'class':<{width}}  images  precision  recall     F1",
+    ]
+    lines += [
+        f"{each.label:<{width}}  {each.images:>6}  {each.precision:>9.3f}  {each.recall:>6.3f}  "
+        f"{each.f1:>5.3f}"
+        for each in evaluation.per_class()
+    ]
+    if evaluation.mistakes:
+        lines.append("most confident mistakes:")
+    lines += [
+        f"  {each.name}: {each.label}, answered {each.predicted} ({each.probability:.3f})"
+        for each in evaluation.mistakes[:mistakes]
+    ]
+    return "\n".join(lines)
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = (
+        f"# Evaluation\n\n```\n{describe(evaluation, SHOWN_MISTAKES)}\n```\n\n"
+        "![confusion matrix](confusion.png)\n"
+    )
+    (folder / "evaluation.md").write_text(page, encoding="utf-8")
+    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
+    (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    _write_csv(
+        folder / "per_class.csv",
+        ["label", "images", "precision", "recall", "f1"],
+        [
+            [
+                each.label,
+                each.images,
+                f"{each.precision:.4f}",
+                f"{each.recall:.4f}",
+                f"{each.f1:.4f}",
+            ]
+            for each in evaluation.per_class()
+        ],
+    )
+    _write_csv(
+        folder / "confusion.csv",
+        ["true \\ answered", *evaluation.classes],
+        [
+            [label, *row]
+            for label, row in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
+        ],
+    )
+    _write_csv(
+        folder / "mistakes.csv",
+        ["name", "label", "predicted", "probability"],
+        [
+            [each.name, each.label, each.predicted, f"{each.probability:.4f}"]
+            for each in evaluation.mistakes
+        ],
+    )
+    draw_confusion(evaluation, folder / "confusion.png")
+    names = (
+        "evaluation.md",
+        "evaluation.json",
+        "per_class.csv",
+        "confusion.csv",
+        "mistakes.csv",
+        "confusion.png",
+    )
+    return [folder / name for name in names]
+
+
+def draw_confusion(evaluation: Evaluation, path: Path) -> None:
+    """The confusion matrix as PNG: shade is the part of the true class, number is the count.
+
+    The picture grows with the number of classes, so that labels and numbers stay readable.
+    """
+    require("matplotlib", purpose="drawing the confusion matrix", extra="train")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    counts = evaluation.confusion
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(evaluation.classes)
+    side = min(max(4.0, 0.42 * size), 40.0)
+    labels = [_shortened(label) for label in evaluation.classes]
+    margin = 0.095 * max(map(len, labels)) + 0.6
+
+    figure = Figure(
+        figsize=(side + margin + 0.3, side + margin + 0.7), dpi=110, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(size), labels, rotation=90)
+    axes.set_yticks(range(size), labels)
+    axes.tick_params(length=0, labelsize=9)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true")
+    axes.set_title(
+        f"top-1 {evaluation.top1:.1%} of {evaluation.images} images", fontsize=11, loc="left"
+    )
+    axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#dddddd", linewidth=0.6)
+    axes.tick_params(which="minor", length=0)
+    # Past some hundred classes the numbers would be a grey haze, and the shades still speak.
+    if size <= 120:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            axes.text(
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if shares[row, column] > 0.5 else "#222222",
+            )
+    figure.savefig(path)
+
+
+def _shortened(label: str, limit: int = 24) -> str:
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,131 @@
+"""Labelled images to batches of arrays, decoded and augmented by threads ahead of the step.
+
+What a picture looks like in an epoch depends on the seed, the epoch and the picture alone, not on
+threads or on what ran before: that is what makes a resumed run equal to an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pplcnet.dataset import Dataset
+from pplcnet.preprocessing import Preprocessing, decode
+from pplcnet.training.augmentation import random_resized_crop
+from pplcnet.training.recipe import Recipe
+
+__all__ = ["Batch", "TrainingBatches", "load_for_evaluation"]
+
+# Crops are taken from pictures kept at this multiple of the input: large enough that most crops
+# are still scaled down, small enough to keep thousands in memory.
+KEPT_SIZE_FACTOR = 1.5
+BATCHES_AHEAD = 2
+GIGABYTE = 1 << 30
+
+
+class Batch(NamedTuple):
+    """One step's input."""
+
+    images: NDArray[np.float32]
+    """(N, height, width, 3), normalised."""
+    labels: NDArray[np.int32]
+    """(N,) class indices."""
+
+
+class TrainingBatches:
+    """The training images, a fresh random view of each in every epoch."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
+        self._dataset = dataset
+        self._recipe = recipe
+        self._preprocessing = preprocessing
+        self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._bytes_left = int(recipe.cache_gigabytes * GIGABYTE)
+        self._lock = threading.Lock()
+        self._batch_size = min(recipe.batch_size, len(dataset))
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step: the recipe's, or all of them when there are fewer."""
+        return self._batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; the rest, other images every epoch, is left out."""
+        return len(self._dataset) // self._batch_size
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of epoch number `epoch` (from 0), from `first_step` on."""
+        order = np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._dataset))
+        steps = iter(range(first_step, self.steps_per_epoch))
+        workers = self._recipe.workers
+        pending: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-batch") as pool:
+
+            def submit() -> None:
+                step = next(steps, None)
+                if step is not None:
+                    members = order[step * self._batch_size : (step + 1) * self._batch_size]
+                    pending.append(pool.submit(self._batch, members, epoch))
+
+            try:
+                for _ in range(workers + BATCHES_AHEAD):
+                    submit()
+                while pending:
+                    batch = pending.popleft().result()
+                    submit()
+                    yield batch
+            finally:
+                for each in pending:
+                    each.cancel()
+
+    def _batch(self, members: NDArray[np.int64], epoch: int) -> Batch:
+        images = np.stack([self._augmented(int(member), epoch) for member in members])
+        labels = [self._dataset.images[member].label for member in members]
+        return Batch(self._preprocessing.normalize(images), np.asarray(labels, np.int32))
+
+    def _augmented(self, member: int, epoch: int) -> NDArray[np.uint8]:
+        recipe = self._recipe
+        return random_resized_crop(
+            self._picture(member),
+            recipe.image_size,
+            scale=recipe.crop_scale,
+            ratio=recipe.crop_ratio,
+            horizontal_flip=recipe.horizontal_flip,
+            generator=np.random.default_rng((recipe.seed, epoch, member)),
+        )
+
+    def _picture(self, member: int) -> NDArray[np.uint8]:
+        kept = self._kept.get(member)
+        if kept is not None:
+            return kept
+        image = decode(self._dataset.images[member].path, at_least=self._kept_side)
+        shrink = self._kept_side / min(image.size)
+        if shrink < 1:
+            size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
+            image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        picture = np.asarray(image)
+        with self._lock:
+            if picture.nbytes <= self._bytes_left and member not in self._kept:
+                self._bytes_left -= picture.nbytes
+                self._kept[member] = picture
+        return picture
+
+
+def load_for_evaluation(
+    dataset: Dataset, preprocessing: Preprocessing, workers: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """All images as the deployed classifier will see them: (N, H, W, 3) uint8, and their labels."""
+    with ThreadPoolExecutor(workers) as pool:
+        images = list(pool.map(preprocessing, [image.path for image in dataset.images]))
+    labels = np.asarray([image.label for image in dataset.images], np.int32)
+    return np.stack(images), labels

@@ -1,0 +1,97 @@
+"""The state of a training run on disk: written whole or not at all, after every epoch.
+
+One `.npz` of plain arrays plus one JSON text: the model's and the optimiser's variables, the best
+weights so far, and the history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pplcnet.errors import InputError
+from pplcnet.weights import native
+
+__all__ = ["Progress", "load", "save"]
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    """The epoch to run next, from 0."""
+    step: int = 0
+    """The step within that epoch to run next; above 0 only after an interruption."""
+    loss_sum: float = 0.0
+    """Over the steps of the current epoch that are done."""
+    accuracy_sum: float = 0.0
+    best_epoch: int = -1
+    best_accuracy: float = -1.0
+    best_loss: float = float("inf")
+    best_values: dict[str, np.ndarray] = field(default_factory=dict)
+    """The weights after the best epoch."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One row for each finished epoch."""
+
+
+def save(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Write the state beside `path` and move it there, so that a crash leaves the old one."""
+    arrays = {f"state/{name}": value for name, value in _state(model).items()}
+    arrays |= {f"best/{name}": value for name, value in progress.best_values.items()}
+    facts = {
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "loss_sum": progress.loss_sum,
+        "accuracy_sum": progress.accuracy_sum,
+        "best_epoch": progress.best_epoch,
+        "best_accuracy": progress.best_accuracy,
+        "best_loss": progress.best_loss,
+        "history": progress.history,
+    }
+    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    temporary = path.with_suffix(".writing")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, model: keras.Model) -> Progress:
+    """Put a saved state into a compiled model and say how far it had come."""
+    arrays = native.read_npz(path)
+    try:
+        facts = json.loads(arrays.pop("facts").tobytes())
+        variables = _state_variables(model)
+        for name, variable in variables.items():
+            variable.assign(arrays.pop(f"state/{name}"))
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: this state belongs to another recipe or version ({error})."
+        ) from error
+    best = {name.removeprefix("best/"): value for name, value in arrays.items()}
+    return Progress(best_values=best, **facts)
+
+
+def _state_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    # Everything that a step changes: weights, moving statistics, dropout's random state, running
+    # metrics, and the optimiser's moments and step count. Numbered, since names may repeat.
+    variables = [*model.variables, *model.optimizer.variables]
+    return {f"{at:04d}": variable for at, variable in enumerate(variables)}
+
+
+def _state(model: keras.Model) -> dict[str, np.ndarray]:
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
+        for name, variable in _state_variables(model).items()
+    }

@@ -1,0 +1,114 @@
+"""train: labelled images in, a bundle with the weights of the best epoch out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from pplcnet.bundle import Manifest, today, write_bundle
+from pplcnet.dataset import Dataset
+from pplcnet.errors import InputError
+from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.recipe import Recipe
+from pplcnet.weights.bundled import KERAS_FILE, pack_weights
+
+__all__ = ["BUNDLE", "TrainingResult", "train"]
+
+BUNDLE = "model.bundle"
+
+
+class TrainingResult(NamedTuple):
+    """What `train` leaves behind."""
+
+    bundle: Path
+    """With the Keras variant; `pplcnet.export` adds the deployed one."""
+    best_epoch: int
+    """Counted from 1; its weights are in the bundle."""
+    validation_top1: float
+    history: list[dict[str, Any]]
+    """One row an epoch, as in `history.csv`."""
+
+
+def train(
+    model: str | Recipe,
+    train_set: Dataset,
+    validation_set: Dataset,
+    *,
+    out: str | PathLike[str],
+    resume: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    **settings: Any,
+) -> TrainingResult:
+    """Train a network and write `OUT/model.bundle`.
+
+    Args:
+        model: a name of the catalog, or a whole recipe.
+        train_set: images to learn from.
+        validation_set: images that choose the best epoch; same classes in the same order.
+        out: folder for the bundle, the checkpoint and the history.
+        resume: go on from the checkpoint in `out`; with the same data and recipe the weights equal
+            those of an uninterrupted run.
+        provenance: facts about the data that the manifest should hold.
+        report: called with one line of text after every epoch.
+        settings: recipe fields that replace the recipe's, such as `epochs=12`.
+
+    Raises:
+        RecipeError, UnknownNameError: a field that does not exist, or a value it cannot have.
+        InputError: the two sets do not have the same classes.
+        TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
+    """
+    recipe = model if isinstance(model, Recipe) else Recipe().changed({"model": model})
+    recipe = recipe.changed(settings)
+    if train_set.classes != validation_set.classes or not len(train_set) or not len(validation_set):
+        raise InputError("training and validation need the same classes, and both need images.")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    fitted = fit(train_set, validation_set, recipe, out, resume=resume, report=report)
+    accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
+    manifest = Manifest(
+        classes=train_set.classes,
+        preprocessing=preprocessing_of(recipe),
+        network={"name": recipe.model, "options": {"dropout": recipe.dropout}},
+        variants={
+            "keras": {
+                "file": KERAS_FILE,
+                "validation_top1": accuracy,
+                "best_epoch": fitted.best_epoch,
+            }
+        },
+        provenance={
+            "created": today(),
+            "dataset": {
+                "photos": str(train_set.root.resolve()),
+                "train_images": len(train_set),
+                "validation_images": len(validation_set),
+                "train_images_per_class": list(train_set.class_counts()),
+                **(provenance or {}),
+            },
+            "recipe": recipe.to_dict(),
+            "weights": _weights_source(recipe),
+            "versions": {
+                "pplcnet": metadata.version("pplcnet"),
+                "python": platform.python_version(),
+                "keras": keras.__version__,
+                "backend": keras.backend.backend(),
+            },
+        },
+    )
+    bundle = write_bundle(out / BUNDLE, manifest, {KERAS_FILE: pack_weights(fitted.model)})
+    return TrainingResult(bundle.path, fitted.best_epoch, accuracy, fitted.history)
+
+
+def _weights_source(recipe: Recipe) -> dict[str, str] | None:
+    if recipe.weights is None:
+        return None
+    content = Path(recipe.weights).read_bytes()
+    return {"file": recipe.weights, "sha256": sha256(content).hexdigest()}

@@ -1,0 +1,50 @@
+"""The trained Keras model inside a bundle: rebuilt from the catalog, weights from `weights.npz`.
+
+The network is rebuilt by this project's own code from a catalog name and options; nothing that the
+bundle holds is executed.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import keras
+import numpy as np
+
+from pplcnet.bundle import Bundle
+from pplcnet.errors import BundleError, InputError, WeightsError
+from pplcnet.models.creation import create_model
+from pplcnet.weights import native
+
+__all__ = ["KERAS_FILE", "pack_weights", "restore_model"]
+
+KERAS_FILE = "weights.npz"
+
+
+def pack_weights(model: keras.Model) -> bytes:
+    """The content of `weights.npz` for a model of the catalog."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **native.get_values(model))
+    return buffer.getvalue()
+
+
+def restore_model(bundle: Bundle) -> keras.Model:
+    """The Keras model of a bundle: normalised float images in, logits out.
+
+    Raises:
+        BundleError: no Keras variant, damaged, or of a network that this version does not know.
+    """
+    content = bundle.read(str(bundle.variant("keras")["file"]))
+    network: dict[str, Any] = bundle.manifest.network
+    try:
+        model = create_model(
+            network["name"],
+            num_classes=len(bundle.classes),
+            image_size=bundle.manifest.preprocessing.image_size,
+            **network["options"],
+        )
+        native.set_values(model, native.read_npz(io.BytesIO(content)), source=str(bundle.path))
+    except (KeyError, TypeError, InputError, WeightsError) as error:
+        raise BundleError(f"{bundle.path}: its network cannot be rebuilt: {error}") from error
+    return model
