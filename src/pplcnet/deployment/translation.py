@@ -276,7 +276,7 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
 
 
 def _values(variable: keras.Variable) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value), np.float32)
+    return np.asarray(variable.numpy(), np.float32)
 
 
 def _fold_batch_norm(

@@ -91,7 +91,4 @@ def _state_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _state(model: keras.Model) -> dict[str, np.ndarray]:
-    return {
-        name: np.array(keras.ops.convert_to_numpy(variable.value))
-        for name, variable in _state_variables(model).items()
-    }
+    return {name: np.array(variable.numpy()) for name, variable in _state_variables(model).items()}

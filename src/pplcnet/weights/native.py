@@ -29,10 +29,7 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 def get_values(model: keras.Model) -> dict[str, np.ndarray]:
     """A copy of every weight and moving statistic, by `layer.variable`."""
-    return {
-        name: np.array(keras.ops.convert_to_numpy(variable.value))
-        for name, variable in _variables(model).items()
-    }
+    return {name: np.array(variable.numpy()) for name, variable in _variables(model).items()}
 
 
 def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str) -> None:

@@ -1,0 +1,100 @@
+"""Every row of the catalog builds, costs what it says, trains in all its parts, and has names."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.errors import InputError, UnknownNameError
+from pplcnet.models.blocks import layer_name
+from pplcnet.models.catalog import CATALOG
+from pplcnet.models.cost import count_cost
+from pplcnet.models.creation import create_model
+from pplcnet.weights.mapping import state_path
+
+ROWS = list(CATALOG)
+if keras.backend.backend() != "tensorflow":
+    ROWS = ["pplcnet_x0_25", "pplcnet_x2_0"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row_states_the_cost_of_the_built_network(name: str) -> None:
+    cost = count_cost(create_model(name))
+    assert (cost.trainable_parameters, cost.macs) == (
+        CATALOG[name].parameters,
+        CATALOG[name].macs_224,
+    )
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    model = create_model(name, num_classes=5, image_size=(33, 47), dropout=0.0)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.5),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    before = [each.numpy().copy() for each in model.trainable_variables]
+    generator = np.random.default_rng(0)
+    images = generator.standard_normal((4, 33, 47, 3)).astype("float32")
+    model.train_on_batch(images, np.array([0, 1, 2, 3]))
+    unchanged = [
+        variable.path
+        for old, variable in zip(before, model.trainable_variables, strict=True)
+        if np.array_equal(old, variable.numpy())
+    ]
+    assert unchanged == []
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_layer_names_and_original_paths_map_one_to_one(name: str) -> None:
+    names = [layer.name for layer in create_model(name).layers if layer.weights]
+    assert [layer_name(state_path(each)) for each in names] == names
+    assert len({state_path(each) for each in names}) == len(names)
+
+
+def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
+    images = np.random.default_rng(0).standard_normal((2, 64, 64, 3)).astype("float32")
+    embedding = create_model("pplcnet_x0_25", image_size=64, output="embedding")
+    assert tuple(embedding(images).shape) == (2, 1280)
+    stages = create_model("pplcnet_x0_25", image_size=64, output="stages")(images)
+    assert {name: tuple(each.shape) for name, each in stages.items()} == {
+        "conv1": (2, 32, 32, 8),
+        "blocks2": (2, 32, 32, 8),
+        "blocks3": (2, 16, 16, 16),
+        "blocks4": (2, 8, 8, 32),
+        "blocks5": (2, 4, 4, 64),
+        "blocks6": (2, 2, 2, 128),
+    }
+
+
+def test_building_a_network_leaves_the_next_one_alone() -> None:
+    create_model("pplcnet_x0_25", strides=[1, 1, 1, 1, 1], image_size=32)
+    again = create_model("pplcnet_x0_25", image_size=32, output="stages")
+    assert again.output["blocks6"].shape == (None, 1, 1, 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"num_classes": 0}, "num_classes is 0"),
+        ({"num_classes": 2.0}, "num_classes is 2.0"),
+        ({"image_size": 0}, "image size is 0"),
+        ({"image_size": (224, -1)}, "image size is"),
+        ({"image_size": (1, 2, 3)}, "image size is"),
+        ({"strides": [2, 2]}, "strides are"),
+        ({"strides": [2, 2, 2, 2, (2, 3)]}, "strides are"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"output": "features"}, "output is 'features'"),
+    ],
+)
+def test_an_option_outside_what_is_allowed_is_named(options: dict, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint.replace("(", r"\(")):
+        create_model("pplcnet_x0_25", **options)
+
+
+def test_an_unknown_network_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="pplcnet_x1_0"):
+        create_model("pplcnet_1_0")

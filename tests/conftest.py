@@ -1,0 +1,84 @@
+"""Fixtures that several parts of the tests share: small real pictures, and a small real bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Before any test imports Keras: TensorFlow's start-up notes are of no use in a test log.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference outputs and real photos beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared (reference outputs and photos) does not exist here")
+    return SHARED
+
+
+def draw_picture(label: int, number: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
+    """A small picture (width, height) whose class can be seen: colour and stripes, with noise."""
+    generator = np.random.default_rng((label, number))
+    width, height = size
+    rows = np.arange(height)[:, None]
+    columns = np.arange(width)[None, :]
+    wave = np.sin((rows if label % 2 else columns) * (0.3 + 0.25 * label) + generator.uniform(0, 6))
+    pixels = np.full((height, width, 3), 60.0)
+    pixels[:, :, label % 3] += 80 + 60 * wave
+    pixels += generator.normal(0, 12, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def write_photos(folder: Path, classes: int = 3, each: int = 12) -> Path:
+    """A folder of class folders: class_0, class_1, ... with `each` PNG files."""
+    for label in range(classes):
+        target = folder / f"class_{label}"
+        target.mkdir(parents=True, exist_ok=True)
+        for number in range(each):
+            draw_picture(label, number).save(target / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three classes of twelve small PNG files, fresh for the test."""
+    return write_photos(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def common_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same photos, shared by all tests: not to be changed."""
+    return write_photos(tmp_path_factory.mktemp("common") / "photos")
+
+
+@pytest.fixture(scope="session")
+def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path) -> Path:
+    """An exported bundle of pplcnet_x0_25 at 32 pixels with random weights: not to be changed."""
+    import keras
+
+    from pplcnet.bundle import Manifest, write_bundle
+    from pplcnet.dataset import find_images
+    from pplcnet.deployment.exporting import export
+    from pplcnet.models.creation import create_model
+    from pplcnet.preprocessing import Preprocessing
+    from pplcnet.weights.bundled import KERAS_FILE, pack_weights
+
+    keras.utils.set_random_seed(7)
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    manifest = Manifest(
+        classes=("class_0", "class_1", "class_2"),
+        preprocessing=Preprocessing(image_size=(32, 32)),
+        network={"name": "pplcnet_x0_25", "options": {"dropout": 0.2}},
+        variants={"keras": {"file": KERAS_FILE}},
+        provenance={"dataset": {"photos": str(common_photos)}},
+    )
+    path = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
+    bundle = write_bundle(path, manifest, {KERAS_FILE: pack_weights(model)})
+    return export(bundle, list(find_images(common_photos))).path
