@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pplcnet.deployment.onnx_graph import OnnxGraph
 from pplcnet.errors import ConversionError
+from pplcnet.models.layers import BatchNormalization, HardSwish
 from pplcnet.preprocessing import Preprocessing
 
 __all__ = ["to_onnx"]
@@ -89,7 +90,7 @@ class _Translation:
                 return rule
         raise ConversionError(
             f"the layer {layer.name!r} is a {type(layer).__name__}, which the exporter does not "
-            f"know; it knows {', '.join(sorted(kind.__name__ for kind in _RULES))}."
+            f"know; it knows {', '.join(sorted({kind.__name__ for kind in _RULES}))}."
         )
 
     def _name(self, layer: keras.layers.Layer, at: int = 0) -> str:
@@ -200,6 +201,11 @@ class _Translation:
             kind, self._name(layer), layer.name, layer
         )
 
+    def _hard_swish(self, layer: HardSwish) -> None:
+        self._names[id(layer.output)] = self.graph.node(
+            "HardSwish", [self._name(layer)], layer.name
+        )
+
     def _activation_node(self, kind: str, source: str, name: str, layer: keras.layers.Layer) -> str:
         if kind == "hard_silu":
             return self.graph.node("HardSwish", [source], name)
@@ -259,6 +265,8 @@ class _Translation:
 _RULES: dict[type, Callable[..., None]] = {
     keras.layers.Activation: _Translation._activation,
     keras.layers.BatchNormalization: _Translation._batch_norm,
+    BatchNormalization: _Translation._batch_norm,
+    HardSwish: _Translation._hard_swish,
     keras.layers.Conv2D: _Translation._convolution,
     keras.layers.Dense: _Translation._dense,
     keras.layers.DepthwiseConv2D: _Translation._depthwise,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import keras
 
+from pplcnet.models.layers import BatchNormalization, HardSwish
+
 __all__ = ["Strides", "conv_bn", "depthwise_bn", "layer_name", "scaled_channels", "squeeze_excite"]
 
 Strides = tuple[int, int]
@@ -46,7 +48,7 @@ def _symmetric_padding(inputs, kernel: int, strides: Strides, path: str):
 
 
 def _batch_norm(path: str):
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         epsilon=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM, name=layer_name(f"{path}.bn")
     )
 
@@ -64,7 +66,7 @@ def conv_bn(inputs, path: str, *, channels: int, kernel: int, strides: Strides =
         name=layer_name(f"{path}.conv"),
     )(inputs)
     features = _batch_norm(path)(features)
-    return keras.layers.Activation("hard_silu", name=layer_name(f"{path}.hardswish"))(features)
+    return HardSwish(name=layer_name(f"{path}.hardswish"))(features)
 
 
 def depthwise_bn(inputs, path: str, *, kernel: int, strides: Strides = (1, 1)):
@@ -81,7 +83,7 @@ def depthwise_bn(inputs, path: str, *, kernel: int, strides: Strides = (1, 1)):
         name=layer_name(f"{path}.conv"),
     )(inputs)
     features = _batch_norm(path)(features)
-    return keras.layers.Activation("hard_silu", name=layer_name(f"{path}.hardswish"))(features)
+    return HardSwish(name=layer_name(f"{path}.hardswish"))(features)
 
 
 def squeeze_excite(features, path: str, *, reduction: int = 4):

@@ -19,6 +19,7 @@ from pplcnet.models.blocks import (
     scaled_channels,
     squeeze_excite,
 )
+from pplcnet.models.layers import HardSwish
 
 __all__ = ["DEFAULT_STRIDES", "STAGES", "build"]
 
@@ -89,7 +90,7 @@ def build(
         pooled = keras.layers.Conv2D(
             LAST_CHANNELS, 1, use_bias=False, kernel_initializer="he_normal", name="last_conv"
         )(pooled)
-        pooled = keras.layers.Activation("hard_silu", name="last_conv_hardswish")(pooled)
+        pooled = HardSwish(name="last_conv_hardswish")(pooled)
     embedding = keras.layers.Flatten(name="flatten")(pooled)
     logits = _classifier(embedding, num_classes=num_classes, dropout=dropout)
     return stages, embedding, logits
