@@ -18,8 +18,10 @@ test-backends: .venv/backends.done  ## the networks on JAX and PyTorch
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/conformance -m "not slow"
 	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/conformance -m "not slow"
 
-test-runtime: .venv-runtime/done  ## the runtime alone, without any training framework
-	.venv-runtime/bin/python -m pytest tests/runtime_only
+test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without any training framework
+	$(BIN)/python -m tests.runtime_only.make_bundle .venv-runtime/tiny.zip
+	PPLCNET_TEST_BUNDLE=.venv-runtime/tiny.zip .venv-runtime/bin/python -m pytest \
+		--confcutdir tests/runtime_only tests/runtime_only
 
 check: lint types test  ## what has to pass before anything lands
 
@@ -36,6 +38,15 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pplcnet needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
+
+.venv-runtime/done: requirements/runtime.txt requirements/runtime-tests.txt pyproject.toml \
+		$(wildcard src/pplcnet/*.py src/pplcnet/*/*.py)
+	$(PYTHON) -m venv .venv-runtime
+	.venv-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements/runtime-tests.txt
+	.venv-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --force-reinstall .
+	touch $@
 
 .venv/%.done: .venv/bin/python requirements/*.txt pyproject.toml
 	$(PIP) -r requirements/$*.txt

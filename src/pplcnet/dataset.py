@@ -100,6 +100,7 @@ class Dataset:
                 for class_folder in _subfolders(folder)
             ]
         else:
+            _refuse_mixed_layout(root, splits)
             places = [(None, folder) for folder in folders]
         classes = tuple(sorted({folder.name for _, folder in places}))
         if not classes:
@@ -284,6 +285,17 @@ def find_images(folder: Path) -> Iterable[Path]:
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_ENDINGS:
                 yield Path(parent, name)
+
+
+def _refuse_mixed_layout(root: Path, splits: dict[Path, str | None]) -> None:
+    """Split folders beside other folders: taking "train" for a class would train on nonsense."""
+    divided = [each.name for each, split in splits.items() if split and _subfolders(each)]
+    others = [each.name for each, split in splits.items() if not split]
+    if divided and others:
+        raise DatasetError(
+            f"{root}: holds split folders ({', '.join(divided)}) beside others "
+            f"({', '.join(others)}); move the others away, or give one of them as the data set."
+        )
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -37,7 +37,8 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray
 IMAGE_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO")
+# "JPEG" also opens MPO, what some phones write; naming MPO here would fail on other files.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 # Above the largest phone cameras' everyday modes, below what a decompression bomb wants: 150
 # megapixels are 450 MB once decoded.

@@ -87,8 +87,14 @@ def export(
 
 
 def _recorded_images(bundle: Bundle) -> list[Path]:
-    """The photos that the bundle was trained on, if they are still there."""
+    """The photos that the bundle was trained on, if they are still there.
+
+    A run's split.csv beside the bundle lists them without those that the audit left out.
+    """
+    beside = bundle.path.resolve().parent / "split.csv"
     recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
+    if recorded and beside.is_file():
+        return [image.path for image in Dataset.open(beside).images]
     photos = Path(recorded) if recorded else None
     if photos is None or not photos.exists():
         raise InputError(

@@ -32,7 +32,7 @@ ALLOWED_DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2"
 # stay allowed: the unpickler below answers them from its own table.
 FORBIDDEN_OPCODES = {
     *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ"),
-    *("NEXT_BUFFER", "READONLY_BUFFER", "BYTEARRAY8"),
+    *("NEXT_BUFFER", "READONLY_BUFFER"),
 }
 MEMO_OPCODES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 MEMO_LIMIT = 1_000_000
@@ -67,7 +67,7 @@ class _ArrayRecord:
 
 
 def _array_from(shape: Any, dtype: Any, is_fortran: bool, content: Any) -> np.ndarray:
-    if not isinstance(dtype, _DtypeRecord) or not isinstance(content, bytes):
+    if not isinstance(dtype, _DtypeRecord) or not isinstance(content, bytes | bytearray):
         raise WeightsError("an array whose content is not plain numbers.")
     if not (
         isinstance(shape, tuple)

@@ -1,0 +1,147 @@
+"""Who may import whom: the table of docs/architecture.md, held against the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
+
+VOCABULARY = {
+    "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
+    "division", "progress",
+}  # fmt: skip
+# Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
+MAY_IMPORT = {
+    "errors": set(),
+    "progress": set(),
+    "preprocessing": {"errors"},
+    "prediction": {"errors"},
+    "dataset": {"errors", "preprocessing"},
+    "bundle": {"errors", "preprocessing"},
+    "auditing": {"errors", "preprocessing", "dataset"},
+    "division": {"errors", "dataset"},
+    "evaluation": {"errors", "dataset", "prediction"},
+    "digits": {"errors"},
+    "models": VOCABULARY,
+    "weights": VOCABULARY | {"models"},
+    "training": VOCABULARY | {"models", "weights"},
+    "deployment": VOCABULARY | {"models", "weights", "runtime"},
+    "runtime": VOCABULARY,
+    "reporting": VOCABULARY | {"runtime"},
+    "job": VOCABULARY | {"training"},
+    "cli": VOCABULARY | {"models", "training", "runtime"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+# Third-party libraries that a part may import at the top of its modules.
+MAY_USE = {
+    "preprocessing": {"numpy", "PIL"},
+    "prediction": {"numpy"},
+    "evaluation": {"numpy"},
+    "digits": {"numpy", "PIL"},
+    "models": {"keras"},
+    "weights": {"keras", "numpy"},
+    "training": {"keras", "numpy", "PIL", "tqdm"},
+    "deployment": {"keras", "numpy", "onnx"},
+    "runtime": {"numpy", "PIL", "onnxruntime"},
+    "reporting": {"numpy"},
+}
+# Read before Keras is there: the command line and the job import them.
+WITHOUT_KERAS = {"models/catalog.py", "training/recipe.py"}
+ENGINES = {"onnxruntime": "runtime/onnxruntime_engine.py"}
+
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def _part(module: Path) -> str:
+    relative = module.relative_to(SOURCE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def _top_imports(module: Path) -> Iterator[str]:
+    """Dotted names imported when the module is, type checking aside."""
+    waiting: list[ast.stmt] = list(ast.parse(module.read_text()).body)
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield statement.module or ""
+            if statement.module == "pplcnet" or (statement.module or "").startswith("pplcnet."):
+                yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) != "TYPE_CHECKING":
+            waiting += [*statement.body, *statement.orelse]
+        elif isinstance(statement, ast.Try):
+            waiting += statement.body
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda each: str(each.relative_to(SOURCE)))
+def test_module_imports_only_what_its_part_may(module: Path) -> None:
+    part = _part(module)
+    relative = module.relative_to(SOURCE).as_posix()
+    for name in _top_imports(module):
+        top, *rest = name.split(".")
+        if top == "pplcnet":
+            if rest:
+                assert rest[0] in MAY_IMPORT[part] | {part}, f"{relative} imports {name}"
+        elif top not in sys.stdlib_module_names:
+            assert top in MAY_USE.get(part, set()), f"{relative} imports {name}"
+            assert not (top == "keras" and relative in WITHOUT_KERAS), f"{relative} imports {name}"
+            assert ENGINES.get(top, relative) == relative, f"{relative} imports {name}"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    vague = {"utils", "util", "helpers", "common", "core", "base", "misc"}
+    assert [module for module in MODULES if module.stem in vague] == []
+
+
+def test_files_stay_small() -> None:
+    assert [m.name for m in MODULES if len(m.read_text().splitlines()) > 400] == []
+
+
+HEAVY = ("keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn")
+
+
+@pytest.mark.parametrize(
+    ("code", "forbidden"),
+    [
+        ("import pplcnet", (*HEAVY, "numpy", "onnxruntime", "PIL")),
+        ("import pplcnet; pplcnet.Classifier", HEAVY),
+        ("from pplcnet.cli.main import main; main(['--help'])", (*HEAVY, "numpy")),
+        ("from pplcnet.cli.main import main; main(['models'])", (*HEAVY, "numpy", "onnxruntime")),
+    ],
+    ids=["import", "classifier", "help", "models"],
+)
+def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) -> None:
+    report = "import sys; print(sorted(set(sys.argv[1:]) & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}", *forbidden],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.strip() == "[]"
+
+
+VERBS = ("train", "evaluate", "export", "predict", "inspect", "models", "demo")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_imports_nothing_heavy(verb: str) -> None:
+    code = (
+        "import sys\n"
+        "from pplcnet.cli.main import main\n"
+        "try: main([sys.argv[1], '--help'])\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        "print(sorted({*sys.argv[2:]} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, verb, *HEAVY, "onnxruntime"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.strip() == "[]"
+    assert "usage: pplcnet" in done.stdout

@@ -1,0 +1,137 @@
+"""The main job from the command line: photos in, everything out, and every way to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pplcnet.bundle import Bundle
+from pplcnet.cli.main import main
+from pplcnet.dataset import Dataset
+from tests.conftest import write_photos
+
+SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on photos of which two are broken."""
+    folder = tmp_path_factory.mktemp("train")
+    photos = write_photos(folder / "photos", classes=3, each=20)
+    (photos / "class_0" / "bad.png").write_bytes(b"")
+    (photos / "class_1" / "worse.png").write_bytes(b"no image")
+    out = folder / "run"
+    command = ["train", str(photos), "--out", str(out), *SMALL, "--epochs", "2", "--skip-broken"]
+    assert main(command) == 0
+    return out
+
+
+def test_everything_is_there(run: Path) -> None:
+    assert {each.name for each in run.iterdir()} == {
+        "model.bundle", "evaluation", "history.csv", "recipe.toml", "run.json", "split.csv",
+        "skipped.csv", "checkpoint.npz",
+    }  # fmt: skip
+    bundle = Bundle.open(run / "model.bundle")
+    bundle.verify()
+    assert set(bundle.manifest.variants) == {"keras", "onnx"}
+    onnx = bundle.variant("onnx")
+    figures = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert onnx["test_top1"] == figures["top1"]
+    assert onnx["parity"]["top1_agreement"] == 1.0
+    made_of = bundle.manifest.provenance["dataset"]
+    assert made_of["split_seed"] == 0
+    assert len(made_of["digest"]) == 64
+
+
+def test_the_split_is_recorded_and_the_broken_files_are_listed(run: Path) -> None:
+    split = Dataset.open(run / "split.csv")
+    assert [len(split.subset(s)) for s in ("train", "validation", "test")] == [42, 9, 9]
+    skipped = (run / "skipped.csv").read_text()
+    assert "class_0/bad.png,unreadable" in skipped
+    assert "class_1/worse.png,unreadable" in skipped
+
+
+def test_the_bundle_predicts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = run.parent / "photos" / "class_2" / "003.png"
+    assert main(["predict", str(run / "model.bundle"), str(picture)]) == 0
+    assert "class_" in capsys.readouterr().out
+
+
+def test_export_finds_the_sound_photos_by_itself(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(run / "model.bundle")]) == 0
+    assert "parity" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [(["--epochs", "3"], "epochs was 2, is 3"), (["--seed", "1"], "seed was 0, is 1")],
+)
+def test_a_resumed_run_keeps_its_recipe(
+    run: Path, capsys: pytest.CaptureFixture[str], change: list[str], complaint: str
+) -> None:
+    photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
+    assert main(["train", photos, "--out", str(run), *settings, *change, "--resume"]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_resumed_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = run.parent / "photos" / "class_0" / "new.bmp"
+    from tests.conftest import draw_picture
+
+    draw_picture(0, 500).save(extra)
+    photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
+    try:
+        assert main(["train", photos, "--out", str(run), *settings, "--resume"]) == 2
+    finally:
+        extra.unlink()
+    assert "not those that the run began with" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", classes=3, each=20)
+    command = [sys.executable, "-m", "pplcnet", "train", str(photos), "--out",
+               str(tmp_path / "run"), *SMALL, "--epochs", "40"]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("epoch   2/40"):
+                os.kill(process.pid, signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    advice = next(line for line in rest.splitlines() if line.startswith("go on with: "))
+    assert advice.endswith(f"--out {tmp_path / 'run'} {' '.join(SMALL)} --epochs 40 --resume")
+    assert "Traceback" not in rest
+    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    resumed = subprocess.run(
+        [*command, "--resume"], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
+    assert "epoch  40/40" in resumed.stderr
+    assert "epoch   1/40" not in resumed.stderr
+    assert "accuracy" in resumed.stdout
+
+
+def test_training_without_keras_names_the_command_that_installs_it(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    import importlib
+
+    real = importlib.import_module
+
+    def without_keras(name: str, package: str | None = None):
+        if name.split(".")[0] == "keras":
+            raise ModuleNotFoundError("No module named 'keras'", name="keras")
+        return real(name, package)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.import_module", without_keras)
+    assert main(["train", str(photos), "--out", str(tmp_path / "run")]) == 2
+    assert "pip install 'pplcnet[train]'" in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""What the verbs print, in every form, for sound input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pplcnet.bundle import Bundle
+from pplcnet.cli.main import main
+from pplcnet.models.catalog import CATALOG
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
+    assert main([str(each) for each in arguments]) == code
+    return capsys.readouterr().out
+
+
+def test_predict_a_file(capsys, common_bundle: Path, common_photos: Path) -> None:
+    path = common_photos / "class_0" / "000.png"
+    line = _run(capsys, "predict", common_bundle, path)
+    assert line.startswith(f"{path}: class_")
+    assert line.count("\n") == 1
+    assert _run(capsys, "predict", common_bundle, path, "--top-k", 3).count("class_") == 4
+
+
+def test_predict_folders_as_json_and_csv(capsys, common_bundle: Path, common_photos: Path) -> None:
+    given = [common_photos / "class_0", common_photos / "class_1" / "002.png"]
+    lines = _run(capsys, "predict", common_bundle, *given, "--json", "--top-k", 2).splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 13
+    assert records[-1]["path"] == str(given[1])
+    assert all(len(record["predictions"]) == 2 for record in records)
+    text = _run(capsys, "predict", common_bundle, *given, "--csv", "--top-k", 2)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 26
+    flat = [score for record in records for score in record["predictions"]]
+    for row, score in zip(rows, flat, strict=True):
+        assert row["label"] == score["label"]
+        assert float(row["probability"]) == pytest.approx(score["probability"], abs=2e-6)
+
+
+def test_predict_goes_on_after_a_broken_file(capsys, common_bundle: Path, photos: Path) -> None:
+    (photos / "class_0" / "003.png").write_bytes(b"broken")
+    for options, code in ((), 0), (("--strict",), 1):
+        assert main(["predict", str(common_bundle), str(photos), *options]) == code
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 35
+        assert f"broken: {photos / 'class_0' / '003.png'}: not an image" in err
+        assert "1 broken pictures" in err
+    text = _run(capsys, "predict", common_bundle, photos, "--json")
+    (record,) = [each for each in map(json.loads, text.splitlines()) if "error" in each]
+    assert record["path"].endswith("003.png")
+
+
+def test_evaluate_writes_its_files(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    text = _run(capsys, "evaluate", common_bundle, common_photos, "--out", out)
+    assert "top-1" in text
+    assert "class_2" in text
+    assert {path.name for path in out.iterdir()} == {
+        "evaluation.json", "evaluation.md", "per_class.csv", "confusion.csv", "mistakes.csv",
+        "confusion.png",
+    }  # fmt: skip
+    text = _run(capsys, "evaluate", common_bundle, common_photos, "--out", out, "--json")
+    assert json.loads(text) == json.loads((out / "evaluation.json").read_text())
+
+
+def test_export_and_inspect(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(common_bundle, tmp_path / "copy.bundle")
+    packed = tmp_path / "packed.zip"
+    text = _run(capsys, "export", copy, "--images", common_photos, "--batch", "dynamic",
+                "--pack", packed)  # fmt: skip
+    assert "top-1 agreement 1.000" in text
+    assert Bundle.open(packed).variant("onnx")["batch"] is None
+    text = _run(capsys, "inspect", packed)
+    for part in ("class_0, class_1, class_2", "32x32", "every checksum is right", "parity"):
+        assert part in text
+    manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
+    assert manifest["variants"]["onnx"]["parity"]["top1_agreement"] == 1.0
+
+
+def test_models_lists_the_catalog(capsys) -> None:
+    text = _run(capsys, "models")
+    rows = json.loads(_run(capsys, "models", "--json"))
+    assert [row["name"] for row in rows] == list(CATALOG)
+    assert all(name in text for name in CATALOG)
+
+
+def test_a_reader_that_leaves_early_is_no_error(common_bundle: Path, common_photos: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "pplcnet", "predict", common_bundle, *[common_photos] * 30]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        process.wait()
+    assert process.returncode == 0

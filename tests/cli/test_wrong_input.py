@@ -1,0 +1,121 @@
+"""Wrong input ends in one `error:` line on stderr and exit code 2, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pplcnet.cli.main import main
+from tests.conftest import write_photos
+
+
+@pytest.fixture
+def place(tmp_path: Path, common_bundle: Path) -> Path:
+    """A folder with everything that the wrong command lines below name."""
+    write_photos(tmp_path / "photos", classes=2, each=4)
+    write_photos(tmp_path / "one", classes=1, each=4)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "broken.toml").write_text("epochs = = 1")
+    shutil.copytree(common_bundle, tmp_path / "good.bundle")
+    changed = Path(shutil.copytree(common_bundle, tmp_path / "changed.bundle"))
+    content = bytearray((changed / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (changed / "model.onnx").write_bytes(content)
+    newer = Path(shutil.copytree(common_bundle, tmp_path / "newer.bundle"))
+    manifest = json.loads((newer / "manifest.json").read_text())
+    (newer / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    (tmp_path / "used" / "run").mkdir(parents=True)
+    (tmp_path / "used" / "run.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("train nowhere --out new", "nowhere: no such folder or file"),
+        ("train empty --out new", "no images"),
+        ("train one --out new", "one class only ('class_0')"),
+        ("train photos --out new --model pplcnet_x1", "did you mean pplcnet_x1_"),
+        ("train photos --out new --image-size 0", "image_size is (0, 0); allowed is: 1 to 4096"),
+        ("train photos --out new --epochs many", "epochs is 'many'; it must be a whole number"),
+        ("train photos --out new --set epoch=3", "did you mean epochs"),
+        ("train photos --out new --set epochs", "not of the form field=value"),
+        ("train photos --out new --recipe broken.toml", "not readable as TOML"),
+        ("train photos --out new --weights absent.npz", "no such weights file"),
+        ("train photos --out new --resume", "no run to resume"),
+        ("train photos --out new --resume --overwrite", "exclude each other"),
+        ("train photos --out used", "holds a run already"),
+        ("train photos --out text.jpg", "is a file"),
+        ("train photos", "required: --out"),
+        ("predict nowhere.bundle text.jpg", "no such bundle"),
+        ("predict good.bundle nowhere.jpg", "no such file or folder"),
+        ("predict good.bundle empty", "no images in this folder"),
+        ("predict good.bundle text.jpg", "text.jpg: not an image"),
+        ("predict good.bundle text.jpg --top-k 0", "--top-k is 0"),
+        ("predict good.bundle photos --threads 0", "threads is 0"),
+        ("predict changed.bundle photos", "checksum"),
+        ("predict newer.bundle photos", "install a newer pplcnet"),
+        ("predict photos photos", "manifest.json is missing"),
+        ("inspect changed.bundle", "checksum"),
+        ("inspect nowhere", "no such bundle"),
+        ("evaluate good.bundle nowhere", "no such folder"),
+        ("evaluate good.bundle photos --split test", "has no test split"),
+        ("evaluate nowhere photos", "no such bundle"),
+        ("export good.bundle --batch 3", "--batch is '3'"),
+        ("export good.bundle --images nowhere", "no images there"),
+        ("export nowhere.bundle", "no such bundle"),
+        ("classify good.bundle", "unknown verb 'classify'"),
+        ("predic good.bundle", "did you mean predict"),
+        ("predict", "required: BUNDLE, IMAGE_OR_FOLDER"),
+        ("models --colour", "unrecognized arguments"),
+    ],
+)
+def test_wrong_input(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(place)
+    try:
+        code = main(command.split())
+    except SystemExit as stopped:
+        code = stopped.code
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.count("error: ") == 1
+    assert err.startswith("error: ")
+    assert complaint in err
+    assert not (place / "new").exists()
+
+
+def test_faults_of_the_photos_stop_training_and_are_all_listed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "photos" / "class_0" / "bad.png").write_bytes(b"")
+    (place / "photos" / "class_1" / "worse.jpg").write_bytes(b"no image")
+    assert main(["train", str(place / "photos"), "--out", str(place / "new")]) == 2
+    error = capsys.readouterr().err
+    assert "class_0/bad.png" in error
+    assert "class_1/worse.jpg" in error
+    assert "--skip-broken" in error
+    assert not (place / "new").exists()
+
+
+def test_no_verb_shows_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.count("predict") >= 2
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib import metadata
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pplcnet {metadata.version('pplcnet')}\n"

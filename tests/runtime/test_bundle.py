@@ -1,0 +1,144 @@
+"""The bundle: written whole or not at all, checked byte by byte, never executed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pplcnet import bundle as bundle_module
+from pplcnet.bundle import FORMAT_VERSION, Bundle, Manifest, write_bundle
+from pplcnet.errors import BundleError
+from pplcnet.preprocessing import Preprocessing
+
+
+def _manifest(**values: object) -> Manifest:
+    facts: dict = {
+        "classes": ("a", "b"),
+        "preprocessing": Preprocessing(image_size=(8, 8)),
+        "network": {"name": "pplcnet_x0_25", "options": {}},
+        "variants": {"onnx": {"file": "one.bin"}},
+    }
+    return Manifest(**(facts | values))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "x.bundle", _manifest(), {"one.bin": b"first", "two": b"2"})
+
+
+def test_what_is_written_is_read(bundle: Bundle) -> None:
+    again = Bundle.open(bundle.path)
+    assert again.manifest == bundle.manifest
+    assert again.read("one.bin") == b"first"
+    again.verify()
+    values = json.loads((bundle.path / "manifest.json").read_text())
+    assert values["input"] == {"shape": ["N", 8, 8, 3], "dtype": "uint8", "meaning": "RGB"}
+    assert values["output"] == {"shape": ["N", 2], "meaning": "logits"}
+
+
+def test_packed_is_the_same(bundle: Bundle, tmp_path: Path) -> None:
+    packed = Bundle.open(bundle.pack(tmp_path / "x.zip"))
+    assert packed.manifest == bundle.manifest
+    assert packed.read("two") == b"2"
+    packed.verify()
+
+
+def test_a_changed_byte_is_found(bundle: Bundle) -> None:
+    (bundle.path / "one.bin").write_bytes(b"fjrst")
+    with pytest.raises(BundleError, match=r"one\.bin is not the file that was saved"):
+        Bundle.open(bundle.path).read("one.bin")
+    with pytest.raises(BundleError, match="checksum"):
+        Bundle.open(bundle.path).verify()
+
+
+def test_a_changed_byte_in_a_packed_bundle_is_found(bundle: Bundle, tmp_path: Path) -> None:
+    packed = bundle.pack(tmp_path / "x.zip")
+    content = bytearray(packed.read_bytes())
+    content[content.index(b"one.bin") + len("one.bin") + 1] ^= 0xFF
+    packed.write_bytes(bytes(content))
+    with pytest.raises(BundleError):
+        Bundle.open(packed).verify()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"format_version": FORMAT_VERSION + 1}, "install a newer pplcnet"),
+        ({"format_version": "one"}, "format version is 'one'"),
+        ({"format": "other"}, "not that of a pplcnet bundle"),
+        ({"classes": []}, "incomplete or wrong"),
+        ({"classes": [1, 2]}, "incomplete or wrong"),
+        ({"files": {"../escape": {"sha256": "0"}}}, "file name '../escape'"),
+        ({"files": {}}, "names a file that is not listed"),
+        ({"preprocessing": {"image_size": [0, 0]}}, "incomplete or wrong"),
+        ({"variants": None}, "incomplete or wrong"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(bundle: Bundle, change: dict, complaint: str) -> None:
+    path = bundle.path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(BundleError, match=complaint):
+        Bundle.open(bundle.path)
+
+
+def test_places_that_are_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("a", "b")
+    for name, complaint in (
+        ("absent", "no such bundle"),
+        ("empty", r"manifest\.json is missing"),
+        ("text.zip", "neither a bundle folder nor a whole"),
+        ("other.zip", r"manifest\.json is missing"),
+    ):
+        with pytest.raises(BundleError, match=complaint):
+            Bundle.open(tmp_path / name)
+
+
+def test_a_full_disk_leaves_the_old_bundle(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(bundle_module, "_write_durably", no_space)
+    with pytest.raises(BundleError, match=r"No space left on device.*intact"):
+        write_bundle(bundle.path, _manifest(), {"one.bin": b"second"})
+    assert Bundle.open(bundle.path).read("one.bin") == b"first"
+    assert [each.name for each in bundle.path.parent.iterdir()] == ["x.bundle"]
+
+
+def test_a_really_full_disk_is_noticed_while_writing() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("/dev/full does not exist here")
+    with pytest.raises(OSError, match="No space left"):
+        bundle_module._write_durably(Path("/dev/full"), b"content")
+
+
+def test_a_process_that_died_between_two_renames_loses_nothing(bundle: Bundle) -> None:
+    os.rename(bundle.path, bundle.path.with_name(".x.bundle.previous"))
+    assert Bundle.open(bundle.path).read("one.bin") == b"first"
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    with pytest.raises(BundleError, match="in the way"):
+        write_bundle(tmp_path / "precious", _manifest(), {"one.bin": b"1"})
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
+
+
+def test_a_missing_variant_says_how_to_make_it(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"no variant 'keras'; it has onnx"):
+        bundle.variant("keras")
+
+
+def test_a_file_missing_from_the_folder(bundle: Bundle) -> None:
+    shutil.move(bundle.path / "two", bundle.path / "three")
+    with pytest.raises(BundleError, match="two is missing"):
+        bundle.verify()

@@ -1,0 +1,41 @@
+"""Write a small packed bundle with random weights, for the tests that run without Keras.
+
+`python -m tests.runtime_only.make_bundle FILE.zip`, in an environment that can train.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pplcnet.bundle import Manifest, write_bundle
+from pplcnet.deployment.translation import to_onnx
+from pplcnet.models.creation import create_model
+from pplcnet.preprocessing import Preprocessing
+
+
+def main(target: str) -> None:
+    keras.utils.set_random_seed(1)
+    preprocessing, classes = Preprocessing(image_size=(32, 32)), ("cat", "dog", "eel")
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    logits = model(preprocessing.normalize(picture), training=False)
+    manifest = Manifest(
+        classes=classes,
+        preprocessing=preprocessing,
+        network={"name": "pplcnet_x0_25", "options": {}},
+        variants={"onnx": {"file": "model.onnx"}},
+        provenance={"keras_logits": keras.ops.convert_to_numpy(logits)[0].tolist()},
+    )
+    content = to_onnx(model, preprocessing, classes, batch=1).SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder, "tiny.bundle"), manifest, {"model.onnx": content})
+        bundle.pack(target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

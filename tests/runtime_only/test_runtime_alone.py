@@ -1,0 +1,80 @@
+"""The runtime where no training framework is installed: `make test-runtime` runs this there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pplcnet
+from pplcnet.cli.main import main
+
+FRAMEWORKS = ("keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn")
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) for name in FRAMEWORKS),
+    reason="a training framework is installed here; 'make test-runtime' runs these without",
+)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    return Path(os.environ["PPLCNET_TEST_BUNDLE"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for number in range(5):
+        pixels = generator.integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.jpg")
+    return tmp_path
+
+
+def test_the_answer_is_that_of_keras(bundle: Path) -> None:
+    classifier = pplcnet.Classifier(bundle)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    expected = classifier.manifest.provenance["keras_logits"]
+    np.testing.assert_allclose(classifier.run(picture)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_predict_inspect_and_models(bundle: Path, folder: Path, capsys) -> None:
+    assert main(["predict", str(bundle), str(folder), "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(json.loads(line)["path"]).name for line in lines] == [f"{n}.jpg" for n in range(5)]
+    assert main(["inspect", str(bundle)]) == 0
+    assert main(["models"]) == 0
+
+
+def test_evaluation_works_without_a_framework(bundle: Path, folder: Path) -> None:
+    for name in ("cat", "dog"):
+        (folder / "data" / name).mkdir(parents=True)
+    for number in range(4):
+        target = folder / "data" / ("cat", "dog")[number % 2] / f"{number}.jpg"
+        (folder / f"{number}.jpg").rename(target)
+    dataset = pplcnet.Dataset.from_folder(folder / "data")
+    assert pplcnet.evaluate(pplcnet.Classifier(bundle), dataset).images == 4
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "demo"])
+def test_training_verbs_name_the_command_that_installs_what_they_need(
+    verb: str, bundle: Path, folder: Path, capsys
+) -> None:
+    arguments = {
+        "train": [str(folder), "--out", str(folder / "run")],
+        "export": [str(bundle)],
+        "demo": ["--out", str(folder / "demo")],
+    }
+    assert main([verb, *arguments[verb]]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "pip install 'pplcnet[" in error
+
+
+def test_a_training_name_says_what_it_needs() -> None:
+    with pytest.raises(pplcnet.PPLCNetError, match=r"pip install 'pplcnet\[train\]'"):
+        pplcnet.create_model  # noqa: B018

@@ -1,0 +1,202 @@
+"""Training: it learns, keeps the best epoch, and goes on after any kind of end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.bundle import Bundle
+from pplcnet.dataset import Dataset
+from pplcnet.errors import InputError, TrainingInterrupted
+from pplcnet.models.creation import create_model
+from pplcnet.training import loop
+from pplcnet.training.fitting import train
+from pplcnet.training.loop import compile_model
+from pplcnet.training.recipe import Recipe
+from pplcnet.weights import native
+from pplcnet.weights.bundled import restore_model
+
+SETTINGS = {
+    "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 4, "seed": 5,
+    "crop_scale": [0.7, 1.0], "horizontal_flip": False,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
+    return Dataset.open(common_photos).split(0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def whole(parts, tmp_path_factory: pytest.TempPathFactory):
+    """A run that nothing interrupted."""
+    return train(Recipe().changed(SETTINGS), *parts, out=tmp_path_factory.mktemp("whole"))
+
+
+def _values(bundle: Path) -> dict[str, np.ndarray]:
+    return native.get_values(restore_model(Bundle.open(bundle)))
+
+
+def _assert_same(one: Path, other: Path) -> None:
+    first, second = _values(one), _values(other)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_the_bundle_holds_the_best_epoch(whole, parts) -> None:
+    accuracies = [row["validation_accuracy"] for row in whole.history]
+    assert whole.validation_top1 == max(accuracies)
+    assert accuracies[whole.best_epoch - 1] == max(accuracies)
+    model = restore_model(Bundle.open(whole.bundle))
+    preprocessing = Bundle.open(whole.bundle).manifest.preprocessing
+    images = np.stack([preprocessing(image.path) for image in parts[1].images])
+    answers = model(preprocessing.normalize(images), training=False).numpy().argmax(axis=1)
+    right = np.mean(answers == [image.label for image in parts[1].images])
+    assert right == pytest.approx(whole.validation_top1, abs=1e-4)
+
+
+def test_history_has_a_line_an_epoch(whole) -> None:
+    with (whole.bundle.parent / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_provenance_says_what_was_trained_on_what(whole, parts) -> None:
+    made_of = Bundle.open(whole.bundle).manifest.provenance
+    assert made_of["recipe"]["seed"] == 5
+    assert made_of["dataset"]["train_images"] == len(parts[0])
+    assert made_of["versions"]["keras"] == keras.__version__
+
+
+@pytest.mark.parametrize("when", ["within an epoch", "between epochs"])
+def test_ctrl_c_saves_and_resuming_ends_with_the_same_weights(
+    whole, parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    recipe = Recipe().changed(SETTINGS)
+    steps = 3  # of 27 images, 9 a step
+    stop_after = 4 if when == "within an epoch" else 2 * steps
+    done = 0
+    original = keras.Model.train_on_batch
+
+    def counted(self, *arguments, **options):
+        nonlocal done
+        logs = original(self, *arguments, **options)
+        done += 1
+        if done == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return logs
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    with pytest.raises(TrainingInterrupted, match="the state is saved") as stopped:
+        train(recipe, *parts, out=tmp_path)
+    assert stopped.value.run == str(tmp_path)
+    assert done == stop_after
+    resumed = train(recipe, *parts, out=tmp_path, resume=True)
+    assert done == 4 * steps
+    _assert_same(resumed.bundle, whole.bundle)
+    strip = [[{k: v for k, v in row.items() if k != "images_per_second"} for row in each.history]
+             for each in (resumed, whole)]  # fmt: skip
+    assert strip[0] == strip[1]
+
+
+KILLED = """
+import sys
+from pplcnet.dataset import Dataset
+from pplcnet.training.fitting import train
+from pplcnet.training.recipe import Recipe
+parts = Dataset.open(sys.argv[1]).split(0.25, seed=0)
+report = lambda line: print(line, flush=True)
+train(Recipe().changed({settings}), *parts, out=sys.argv[2], report=report)
+"""
+
+
+def test_sigkill_loses_at_most_an_epoch_and_resuming_ends_with_the_same_weights(
+    whole, parts, common_photos: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", KILLED.format(settings=SETTINGS), common_photos, tmp_path]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for _ in range(2):  # two epochs are finished and saved
+            assert process.stdout.readline().startswith("epoch")
+        time.sleep(0.02)  # somewhere within the third
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    resumed = train(Recipe().changed(SETTINGS), *parts, out=tmp_path, resume=True)
+    _assert_same(resumed.bundle, whole.bundle)
+
+
+def test_a_cut_off_checkpoint_is_never_left(
+    parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe().changed(SETTINGS | {"epochs": 2})
+    train(recipe, *parts, out=tmp_path)
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        train(Recipe().changed(SETTINGS), *parts, out=tmp_path)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_state_of_another_recipe_is_refused(whole, parts, tmp_path: Path) -> None:
+    recipe = Recipe().changed(SETTINGS | {"epochs": 1})
+    train(recipe, *parts, out=tmp_path)
+    other = recipe.changed({"model": "pplcnet_x0_5"})
+    with pytest.raises(InputError, match="another recipe or version"):
+        train(other, *parts, out=tmp_path, resume=True)
+
+
+def test_the_two_sets_need_the_same_classes(parts, tmp_path: Path) -> None:
+    other = Dataset(parts[0].root, ("x", "y", "z"), parts[1].images)
+    with pytest.raises(InputError, match="same classes"):
+        train("pplcnet_x0_25", parts[0], other, out=tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = Recipe().changed(SETTINGS | {"optimizer": optimizer, "weight_decay": 0.5})
+    compile_model(model, recipe, steps_per_epoch=3)
+    for variable in model.trainable_variables:
+        is_vector = variable.path.split("/")[-1] in ("bias", "gamma", "beta")
+        assert model.optimizer._use_weight_decay(variable) != is_vector, variable.path
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = Recipe().changed({"epochs": 10, "warmup_epochs": 2.0, "optimizer": "sgd"})
+    compile_model(model, recipe, steps_per_epoch=10)
+    rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]
+    assert rates[0] == 0
+    assert rates[10] == pytest.approx(recipe.peak_learning_rate / 2)
+    assert rates[20] == pytest.approx(recipe.peak_learning_rate)
+    assert rates[60] == pytest.approx(recipe.peak_learning_rate / 2)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_tensorboard_events_are_written(parts, tmp_path: Path) -> None:
+    train(Recipe().changed(SETTINGS | {"epochs": 1, "tensorboard": True}), *parts, out=tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"validation_accuracy" in events.read_bytes()
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    with loop._interrupts_deferred() as interrupted:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

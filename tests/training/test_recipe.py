@@ -1,0 +1,95 @@
+"""The recipe: every field explained, every fault at once, the same from file, options and --set."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.training.recipe import Recipe, field_help, parse_setting
+
+
+def test_every_field_is_explained() -> None:
+    texts = field_help()
+    assert set(texts) == {field.name for field in fields(Recipe)}
+    assert all(text.endswith(".") for text in texts.values())
+
+
+def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
+    recipe = Recipe().changed({"image_size": [96, 128], "weights": 'a "b"\\c.npz', "epochs": 3})
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
+    (tmp_path / "recipe.toml").write_text(Recipe().to_toml())
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("epochs=3", "epochs", 3),
+        ("image-size=160", "image_size", 160),
+        ("image_size=128x256", "image_size", (128, 256)),
+        ("optimizer=sgd", "optimizer", "sgd"),
+        ("horizontal_flip=false", "horizontal_flip", False),
+        ("crop_scale=0.5,1", "crop_scale", [0.5, 1]),
+        ("crop_scale=[0.5, 1]", "crop_scale", [0.5, 1]),
+        ("learning_rate = 1e-3", "learning_rate", 1e-3),
+    ],
+)
+def test_a_setting_is_read_as_its_fields_type(setting: str, field: str, value: object) -> None:
+    assert parse_setting(setting) == (field, value)
+    Recipe().changed(dict([parse_setting(setting)]))
+
+
+def test_all_faults_come_in_one_message() -> None:
+    wrong = {
+        "batch_size": 0,
+        "dropout": 1.5,
+        "image_size": 0,
+        "crop_scale": [0.9, 0.1],
+        "test": 0.9,
+    }
+    with pytest.raises(RecipeError) as caught:
+        Recipe().changed(wrong)
+    assert "5 fault(s)" in str(caught.value)
+    for name in wrong:
+        assert f"{name} is" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", "many"), ("epochs", 1.5), ("epochs", True), ("optimizer", "lion"),
+        ("horizontal_flip", 1), ("image_size", (1, 2, 3)), ("weights", 5), ("crop_ratio", (1,)),
+        ("learning_rate", float("nan")),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=field):
+        Recipe().changed({field: value})
+
+
+def test_unknown_names_suggest_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean epochs"):
+        parse_setting("epoch=3")
+    with pytest.raises(UnknownNameError, match="did you mean pplcnet_x0_5"):
+        Recipe().changed({"model": "pplcnet_0_5"})
+    with pytest.raises(RecipeError, match="field=value"):
+        parse_setting("epochs")
+    (tmp_path / "r.toml").write_text("epochs = = 3")
+    with pytest.raises(RecipeError, match="not readable as TOML"):
+        Recipe.from_toml(tmp_path / "r.toml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.from_toml(tmp_path / "absent.toml")
+
+
+def test_the_learning_rate_follows_the_batch() -> None:
+    for optimizer, exponent in (("sgd", 1.0), ("adamw", 0.5)):
+        small, large = (
+            Recipe(optimizer=optimizer, learning_rate=1.0, batch_size=size).peak_learning_rate
+            for size in (32, 256)
+        )
+        assert large == 1.0
+        assert small == pytest.approx((1 / 8) ** exponent)

@@ -1,0 +1,154 @@
+"""`.pdparams`: what Paddle wrote is read; what is made to do anything else is refused."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pplcnet.errors import WeightsError
+from pplcnet.models.creation import create_model
+from pplcnet.weights.paddle import read_pdparams
+from tests.conformance import reference
+
+STATE = {
+    "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
+    "bn._mean": np.array([1.5, -2.0], np.float64),
+    "steps": np.array(7, np.int64),
+}
+
+
+def _write(path: Path, state: object, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(state, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("form", ["plain", "tuples", "ordered"])
+def test_every_protocol_and_form(tmp_path: Path, protocol: int, form: str) -> None:
+    state: object = STATE | {"StructuredToParameterName@@": {"conv.weight": "conv2d_0.w_0"}}
+    if form == "tuples":
+        state = {key: (f"name_{key}", value) for key, value in STATE.items()}
+    elif form == "ordered":
+        state = collections.OrderedDict(STATE)
+    found = read_pdparams(_write(tmp_path / "w.pdparams", state, protocol))
+    assert list(found) == list(STATE)
+    for key, value in STATE.items():
+        assert found[key].dtype == value.dtype
+        np.testing.assert_array_equal(found[key], value)
+
+
+def test_column_order_and_byte_order(tmp_path: Path) -> None:
+    array = np.asfortranarray(np.arange(6, dtype=">f4").reshape(2, 3))
+    found = read_pdparams(_write(tmp_path / "w.pdparams", {"a": array}))
+    np.testing.assert_array_equal(found["a"], array)
+
+
+def test_a_file_that_paddle_wrote_gives_the_originals_logits(shared: Path) -> None:
+    file = shared / "reference/paddle_files/PPLCNet_x0_25_17classes.pdparams"
+    expected = reference.load(shared, "pplcnet_x0_25")
+    for height, width in expected.facts["checks"]:
+        model = create_model(
+            "pplcnet_x0_25", num_classes=17, image_size=(height, width), weights=file
+        )
+        logits = model(reference.images(height, width), training=False).numpy()
+        wanted = expected.outputs[f"logits_{height}x{width}"]
+        assert reference.relative_difference(logits, wanted) <= 1e-4
+
+
+class _Runs:
+    """Pickles to a call, as a malicious file would."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (os.system, ("touch executed",)),
+        (eval, ("open('executed', 'w')",)),
+        (getattr, ("", "join")),
+        (np.zeros, (10,)),
+        (pickle.loads, (b"",)),
+        (np.load, ("x",)),
+    ],
+    ids=["os.system", "eval", "getattr", "numpy.zeros", "pickle.loads", "numpy.load"],
+)
+def test_a_file_made_to_run_code_runs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, function, arguments
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = _write(tmp_path / "w.pdparams", {"a": _Runs(function, *arguments)}, protocol)
+    with pytest.raises(WeightsError, match="it refers to"):
+        read_pdparams(path)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "not a readable"),
+        (b"not a pickle", "not a readable"),
+        (pickle.dumps([1, 2]), "holds a list"),
+        (pickle.dumps({"a": "text"}), "'a' is a str"),
+        (pickle.dumps({1: np.zeros(2)}), "the entry 1"),
+        (pickle.dumps({"a": np.array(["x"], dtype=object)}), "not accepted"),
+        (b"\x80\x02Pos.system\n.", "PERSID"),
+        (b"\x80\x04r\xff\xff\xff\x7f.", "not accepted"),
+        (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "not a readable"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=complaint) as caught:
+        read_pdparams(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read_pdparams(tmp_path / "absent.pdparams")
+
+
+def test_a_small_file_cannot_claim_much_memory(tmp_path: Path) -> None:
+    content = pickle.dumps({"a": np.zeros(4, np.float32)}, protocol=2)
+    path = tmp_path / "w.pdparams"
+    # The shape (4,) in the pickle becomes one of two thousand million.
+    path.write_bytes(content.replace(b"K\x04", b"J\x00\x94\x35\x77", 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError):
+            read_pdparams(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from([2, 3, 4, 5]), st.data())
+def test_any_damage_ends_in_arrays_or_one_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, protocol: int, data
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.pdparams"
+    content = bytearray(pickle.dumps(STATE, protocol=protocol))
+    for _ in range(data.draw(st.integers(0, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    try:
+        found = read_pdparams(path)
+    except WeightsError:
+        return
+    assert all(isinstance(each, np.ndarray) for each in found.values())
