@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pplcnet.evaluation import evaluate
     from pplcnet.job import run_job
     from pplcnet.models.creation import create_model
+    from pplcnet.models.reparameterization import to_deploy_form
     from pplcnet.prediction import Prediction
     from pplcnet.preprocessing import Preprocessing
     from pplcnet.runtime.classifier import Classifier
@@ -38,10 +39,11 @@ _PLACES = {
     "export": "deployment.exporting",
     "restore_model": "weights.bundled",
     "run_job": "job",
+    "to_deploy_form": "models.reparameterization",
     "train": "training.fitting",
 }
 # The part whose absence of a framework has to be explained.
-_NEEDS_TRAINING = ("models.creation", "deployment", "training.fitting", "weights")
+_NEEDS_TRAINING = ("models.", "deployment", "training.fitting", "weights")
 
 __all__ = [
     "Bundle",
@@ -57,6 +59,7 @@ __all__ = [
     "export",
     "restore_model",
     "run_job",
+    "to_deploy_form",
     "train",
 ]
 

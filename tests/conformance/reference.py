@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pplcnet.models.catalog import CATALOG
+
 INPUT_SEED = 20211
 
 
@@ -25,18 +27,30 @@ class Reference(NamedTuple):
 
     @property
     def network(self) -> str:
-        """The catalog's name; variants have a longer name of their own."""
-        return "_".join(self.name.split("_")[:3])
+        """The catalog's name; variants of PP-LCNet have a longer name of their own."""
+        is_variant = self.name not in CATALOG
+        return "_".join(self.name.split("_")[:3]) if is_variant else self.name
 
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of create_model that give the same network."""
         given = self.facts["kwargs"]
-        return {
+        options = {
             "num_classes": given["class_num"],
             "strides": given.get("stride_list"),
             "last_conv": given.get("use_last_conv", True),
         }
+        return {key: value for key, value in options.items() if value is not None}
+
+    @property
+    def merged_parameters(self) -> int:
+        """Parameters of convolutions that the training form computes from its branches."""
+        tensors = self.facts["tensors"]
+        return sum(
+            int(np.prod(shape))
+            for key, shape in tensors.items()
+            if f"{key.rpartition('.')[0]}_list.0.conv.weight" in tensors
+        )
 
     def weights(self) -> dict[str, np.ndarray]:
         """The original state dict, each tensor filled from its own name."""

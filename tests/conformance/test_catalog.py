@@ -7,27 +7,31 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.blocks import layer_name
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.cost import count_cost
 from pplcnet.models.creation import create_model
-from pplcnet.weights.mapping import state_path
+from pplcnet.models.reparameterization import to_deploy_form
 
 ROWS = list(CATALOG)
+# Training every network would take minutes; the least of each family and variant has all parts.
+SMALLEST = list(
+    {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
+)
 if keras.backend.backend() != "tensorflow":
     ROWS = ["pplcnet_x0_25", "pplcnet_x2_0"]
+    SMALLEST = ["pplcnet_x0_25"]
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_row_states_the_cost_of_the_built_network(name: str) -> None:
-    cost = count_cost(create_model(name))
+    cost = count_cost(create_model(name, deploy=CATALOG[name].family == "pplcnetv2"))
     assert (cost.trainable_parameters, cost.macs) == (
         CATALOG[name].parameters,
         CATALOG[name].macs_224,
     )
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
     keras.utils.set_random_seed(1)
     model = create_model(name, num_classes=5, image_size=(33, 47), dropout=0.0)
@@ -48,11 +52,12 @@ def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
     assert unchanged == []
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_layer_names_and_original_paths_map_one_to_one(name: str) -> None:
-    names = [layer.name for layer in create_model(name).layers if layer.weights]
-    assert [layer_name(state_path(each)) for each in names] == names
-    assert len({state_path(each) for each in names}) == len(names)
+@pytest.mark.parametrize("name", SMALLEST)
+def test_stages_are_named_feature_maps(name: str) -> None:
+    stages = create_model(name, image_size=64, output="stages").output
+    sizes = [int(each.shape[1]) for each in stages.values()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 2
 
 
 def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
@@ -93,6 +98,24 @@ def test_building_a_network_leaves_the_next_one_alone() -> None:
 def test_an_option_outside_what_is_allowed_is_named(options: dict, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint.replace("(", r"\(")):
         create_model("pplcnet_x0_25", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "having"),
+    [
+        ("mobilenetv1_x0_25", {"strides": [2, 2, 2, 2, 2]}, "pplcnet"),
+        ("pplcnetv2_base", {"last_conv": False}, "pplcnet"),
+        ("ghostnet_x0_5", {"deploy": True}, "pplcnetv2"),
+    ],
+)
+def test_an_option_of_another_family_is_refused(name: str, options: dict, having: str) -> None:
+    with pytest.raises(InputError, match=f"networks of {having} have it"):
+        create_model(name, **options)
+
+
+def test_a_network_without_branches_is_its_own_deployed_form() -> None:
+    model = create_model("pplcnet_x0_25", image_size=32)
+    assert to_deploy_form(model) is model
 
 
 def test_an_unknown_network_suggests_the_nearest() -> None:

@@ -15,8 +15,9 @@ __all__ = ["add_arguments", "run"]
 
 SETTINGS = {
     "model": "pplcnet_x0_25",
-    "image_size": (48, 48),
-    "epochs": 12,
+    "image_size": (64, 64),
+    "epochs": 25,
+    "batch_size": 32,
     # A mirrored digit is another sign, and a crop of a third of one is none.
     "horizontal_flip": False,
     "crop_scale": (0.7, 1.0),

@@ -96,4 +96,7 @@ def _one_line(text: str) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "none"
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        is_size = all(isinstance(each, int) for each in value)
+        return ("x" if is_size else ",").join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

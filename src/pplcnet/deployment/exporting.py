@@ -19,6 +19,7 @@ from pplcnet.bundle import Bundle, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import ConversionError, InputError
+from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.classifier import available_cores
 from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from pplcnet.weights.bundled import restore_model
@@ -63,7 +64,7 @@ def export(
     pixels = np.stack([manifest.preprocessing(Path(image)) for image in chosen])
 
     model = restore_model(bundle)
-    proto = to_onnx(model, manifest.preprocessing, bundle.classes, batch=batch)
+    proto = to_onnx(to_deploy_form(model), manifest.preprocessing, bundle.classes, batch=batch)
     content = proto.SerializeToString()
     engine = OnnxRuntimeEngine(content)
     keras_logits = np.asarray(

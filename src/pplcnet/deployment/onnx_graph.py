@@ -34,6 +34,12 @@ class OnnxGraph:
         self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
+    def split(self, source: str, name: str, *, axis: int) -> tuple[str, str]:
+        """Cut a tensor into two equal parts and return their names."""
+        halves = (f"{name}.0", f"{name}.1")
+        self._nodes.append(helper.make_node("Split", [source], halves, name=name, axis=axis))
+        return halves
+
     def to_model(
         self,
         *,

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from pplcnet.deployment.onnx_graph import OnnxGraph
 from pplcnet.errors import ConversionError
-from pplcnet.models.layers import BatchNormalization, HardSwish
+from pplcnet.models.layers import (
+    BatchNormalization,
+    ChannelShuffle,
+    ChannelSplit,
+    HardSigmoid,
+    HardSwish,
+)
 from pplcnet.preprocessing import Preprocessing
 
 __all__ = ["to_onnx"]
@@ -213,10 +219,72 @@ class _Translation:
             return self.graph.node("HardSigmoid", [source], name, alpha=1 / 6, beta=0.5)
         if kind == "relu":
             return self.graph.node("Relu", [source], name)
+        if kind == "relu6":
+            limits = [
+                self.graph.constant(f"{name}.{limit}", np.array(limit, np.float32))
+                for limit in (0.0, 6.0)
+            ]
+            return self.graph.node("Clip", [source, *limits], name)
+        if kind == "sigmoid":
+            return self.graph.node("Sigmoid", [source], name)
         raise ConversionError(
             f"the layer {layer.name!r} uses the activation {kind!r}; the exporter knows "
-            "hard_silu, hard_sigmoid and relu."
+            "hard_silu, hard_sigmoid, relu, relu6 and sigmoid."
         )
+
+    def _hard_sigmoid(self, layer: HardSigmoid) -> None:
+        self._names[id(layer.output)] = self.graph.node(
+            "HardSigmoid", [self._name(layer)], layer.name, alpha=layer.slope, beta=layer.offset
+        )
+
+    def _max_pool(self, layer: keras.layers.MaxPooling2D) -> None:
+        # ONNX pads with the least number where Keras' padding layer pads with zeros: the same
+        # after an activation that has nothing below zero, which the networks see to.
+        pads = self._pads.get(id(layer.input), (0, 0, 0, 0))
+        if layer.padding != "valid" or (any(pads) and not self._is_above_zero(layer.input)):
+            raise ConversionError(f"the layer {layer.name!r} pads in a way that ONNX does not.")
+        self._names[id(layer.output)] = self.graph.node(
+            "MaxPool",
+            [self._names[id(layer.input)]],
+            layer.name,
+            kernel_shape=list(layer.pool_size),
+            strides=list(layer.strides),
+            pads=list(pads),
+        )
+
+    def _is_above_zero(self, padded: keras.KerasTensor) -> bool:
+        padding = next(each for each in self._model.layers if each.output is padded)
+        source = next(each for each in self._model.layers if each.output is padding.input)
+        return isinstance(source, keras.layers.Activation) and (
+            keras.activations.serialize(source.activation) in ("relu", "relu6")
+        )
+
+    def _add(self, layer: keras.layers.Add) -> None:
+        self._join("Add", layer)
+
+    def _concatenate(self, layer: keras.layers.Concatenate) -> None:
+        if layer.axis not in (-1, 3):
+            raise ConversionError(f"the layer {layer.name!r} does not join channels.")
+        names = [self._name(layer, at) for at in range(len(_inputs(layer)))]
+        self._names[id(layer.output)] = self.graph.node("Concat", names, layer.name, axis=1)
+
+    def _channel_split(self, layer: ChannelSplit) -> None:
+        first, second = layer.output
+        names = self.graph.split(self._name(layer), layer.name, axis=1)
+        self._names[id(first)], self._names[id(second)] = names
+
+    def _channel_shuffle(self, layer: ChannelShuffle) -> None:
+        height, width, channels = layer.output.shape[1:]
+        name = self._name(layer)
+        halves = self.graph.constant(
+            f"{layer.name}.halves", np.array([0, 2, channels // 2, height, width], np.int64)
+        )
+        name = self.graph.node("Reshape", [name, halves], f"{layer.name}.apart")
+        name = self.graph.node("Transpose", [name], f"{layer.name}.turned", perm=[0, 2, 1, 3, 4])
+        sizes = self.graph.constant(
+            f"{layer.name}.joined", np.array([0, channels, height, width], np.int64)
+        )
+        self._names[id(layer.output)] = self.graph.node("Reshape", [name, sizes], layer.name)
 
     def _average(self, layer: keras.layers.GlobalAveragePooling2D) -> None:
         if not layer.keepdims:
@@ -226,8 +294,15 @@ class _Translation:
         )
 
     def _multiply(self, layer: keras.layers.Multiply) -> None:
-        names = [self._name(layer, at) for at in range(len(_inputs(layer)))]
-        self._names[id(layer.output)] = self.graph.node("Mul", names, layer.name)
+        self._join("Mul", layer)
+
+    def _join(self, operator: str, layer: keras.layers.Layer) -> None:
+        """An operator of two; more inputs are taken one after the other."""
+        name, *others = [self._name(layer, at) for at in range(len(_inputs(layer)))]
+        for at, other in enumerate(others, start=1):
+            result = layer.name if at == len(others) else f"{layer.name}.{at}"
+            name = self.graph.node(operator, [name, other], result)
+        self._names[id(layer.output)] = name
 
     def _flatten(self, layer: keras.layers.Flatten) -> None:
         if tuple(layer.input.shape[1:3]) != (1, 1):
@@ -263,6 +338,12 @@ class _Translation:
 
 
 _RULES: dict[type, Callable[..., None]] = {
+    ChannelShuffle: _Translation._channel_shuffle,
+    ChannelSplit: _Translation._channel_split,
+    HardSigmoid: _Translation._hard_sigmoid,
+    keras.layers.Add: _Translation._add,
+    keras.layers.Concatenate: _Translation._concatenate,
+    keras.layers.MaxPooling2D: _Translation._max_pool,
     keras.layers.Activation: _Translation._activation,
     keras.layers.BatchNormalization: _Translation._batch_norm,
     BatchNormalization: _Translation._batch_norm,

@@ -7,13 +7,32 @@ names are the map for weights.
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import keras
 
-from pplcnet.models.layers import BatchNormalization, HardSwish
+from pplcnet.models.layers import BatchNormalization, HardSigmoid, HardSwish
 
-__all__ = ["Strides", "conv_bn", "depthwise_bn", "layer_name", "scaled_channels", "squeeze_excite"]
+__all__ = [
+    "PLAIN",
+    "UNDERSCORED",
+    "Activation",
+    "Names",
+    "Strides",
+    "activate",
+    "classify",
+    "conv_bn",
+    "depthwise_bn",
+    "depthwise_conv",
+    "layer_name",
+    "pad_symmetrically",
+    "pool",
+    "scaled_channels",
+    "squeeze_excite",
+]
 
 Strides = tuple[int, int]
+Activation = Literal["hard_swish", "relu", "relu6"] | None
 
 BATCHNORM_EPSILON = 1e-5
 # Keras' default of 0.99 leaves the moving statistics of a short training far behind; 0.9 is the
@@ -21,21 +40,35 @@ BATCHNORM_EPSILON = 1e-5
 BATCHNORM_MOMENTUM = 0.9
 
 
+class Names(NamedTuple):
+    """What a family's original calls a convolution and the BatchNorm that follows it."""
+
+    conv: str
+    norm: str
+
+
+PLAIN = Names("conv", "bn")
+UNDERSCORED = Names("_conv", "_batch_norm")
+
+
 def layer_name(path: str) -> str:
-    """The name of the layer that holds the tensors under the state-dict `path`."""
-    return path.replace(".", "_")
+    """The name of the layer that holds the tensors under the state-dict `path`.
+
+    Underscores in front of a part go: no backend's scope may start with one.
+    """
+    return "_".join(part.lstrip("_") for part in path.split("."))
 
 
 def scaled_channels(channels: float, divisor: int = 8) -> int:
     """`channels` rounded to a multiple of `divisor`, never falling by more than a tenth.
 
-    The rounding of MobileNetV2 (Sandler et al. 2018), which PP-LCNet uses for every width.
+    The rounding of MobileNetV2 (Sandler et al. 2018), which most of these families use.
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def _symmetric_padding(inputs, kernel: int, strides: Strides, path: str):
+def pad_symmetrically(inputs, kernel: int, strides: Strides, path: str):
     """The inputs and the padding mode that together pad `(kernel - 1) // 2` on every side.
 
     At stride 1 "same" does that by itself. At stride 2 it would put one row less at the top than
@@ -47,15 +80,34 @@ def _symmetric_padding(inputs, kernel: int, strides: Strides, path: str):
     return keras.layers.ZeroPadding2D(pad, name=layer_name(f"{path}.pad"))(inputs), "valid"
 
 
-def _batch_norm(path: str):
+def _normalize(features, path: str):
     return BatchNormalization(
-        epsilon=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM, name=layer_name(f"{path}.bn")
-    )
+        epsilon=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM, name=layer_name(path)
+    )(features)
 
 
-def conv_bn(inputs, path: str, *, channels: int, kernel: int, strides: Strides = (1, 1)):
-    """Convolution without bias, BatchNorm, HardSwish: (N, H, W, C) to (N, H', W', channels)."""
-    inputs, padding = _symmetric_padding(inputs, kernel, strides, path)
+def activate(features, activation: Activation, path: str):
+    """The activation as a layer of its own; None is none."""
+    if activation is None:
+        return features
+    name = layer_name(f"{path}.{activation.replace('_', '')}")
+    if activation == "hard_swish":
+        return HardSwish(name=name)(features)
+    return keras.layers.Activation(activation, name=name)(features)
+
+
+def conv_bn(
+    inputs,
+    path: str,
+    *,
+    channels: int,
+    kernel: int,
+    strides: Strides = (1, 1),
+    activation: Activation = "hard_swish",
+    names: Names = PLAIN,
+):
+    """Convolution without bias, BatchNorm, activation: (N, H, W, C) to (N, H', W', channels)."""
+    inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
     features = keras.layers.Conv2D(
         channels,
         kernel,
@@ -63,42 +115,82 @@ def conv_bn(inputs, path: str, *, channels: int, kernel: int, strides: Strides =
         padding=padding,
         use_bias=False,
         kernel_initializer="he_normal",
-        name=layer_name(f"{path}.conv"),
+        name=layer_name(f"{path}.{names.conv}"),
     )(inputs)
-    features = _batch_norm(path)(features)
-    return HardSwish(name=layer_name(f"{path}.hardswish"))(features)
+    return activate(_normalize(features, f"{path}.{names.norm}"), activation, path)
 
 
-def depthwise_bn(inputs, path: str, *, kernel: int, strides: Strides = (1, 1)):
-    """Depthwise convolution without bias, BatchNorm, HardSwish; the channels stay."""
-    inputs, padding = _symmetric_padding(inputs, kernel, strides, path)
-    features = keras.layers.DepthwiseConv2D(
+def depthwise_conv(inputs, path: str, *, kernel: int, strides: Strides, use_bias: bool = False):
+    """A depthwise convolution alone, padded symmetrically; the channels stay."""
+    inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
+    return keras.layers.DepthwiseConv2D(
         kernel,
         strides=strides,
         padding=padding,
-        use_bias=False,
+        use_bias=use_bias,
         # Keras counts a depthwise kernel's fan-in over all channels; this counts the k*k inputs
         # that one output really has.
         depthwise_initializer=keras.initializers.RandomNormal(stddev=(2.0 / kernel**2) ** 0.5),
-        name=layer_name(f"{path}.conv"),
+        name=layer_name(path),
     )(inputs)
-    features = _batch_norm(path)(features)
-    return HardSwish(name=layer_name(f"{path}.hardswish"))(features)
 
 
-def squeeze_excite(features, path: str, *, reduction: int = 4):
-    """Channel attention (Hu et al. 2018) with a hard-sigmoid gate `clip(x / 6 + 0.5, 0, 1)`.
+def depthwise_bn(
+    inputs,
+    path: str,
+    *,
+    kernel: int,
+    strides: Strides = (1, 1),
+    activation: Activation = "hard_swish",
+    names: Names = PLAIN,
+):
+    """Depthwise convolution without bias, BatchNorm, activation; the channels stay."""
+    features = depthwise_conv(inputs, f"{path}.{names.conv}", kernel=kernel, strides=strides)
+    return activate(_normalize(features, f"{path}.{names.norm}"), activation, path)
 
-    The inner width is `channels // reduction`, not rounded, as in the original.
+
+def pool(features, path: str = "avg_pool"):
+    """The mean over all positions: (N, H, W, C) to (N, 1, 1, C)."""
+    return keras.layers.GlobalAveragePooling2D(keepdims=True, name=layer_name(path))(features)
+
+
+def squeeze_excite(
+    features,
+    path: str,
+    *,
+    gate: keras.layers.Layer | None = None,
+    names: tuple[str, str] = ("conv1", "conv2"),
+):
+    """Channel attention (Hu et al. 2018): pool, squeeze to a quarter, expand, gate, multiply.
+
+    The inner width is `channels // 4`, not rounded, as in the originals. The gate is a hard
+    sigmoid `clip(x / 6 + 0.5, 0, 1)` unless another layer is given.
     """
     channels = features.shape[-1]
-    gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=layer_name(f"{path}.pool"))(
-        features
-    )
-    gate = keras.layers.Conv2D(
-        channels // reduction, 1, kernel_initializer="he_normal", name=layer_name(f"{path}.conv1")
-    )(gate)
-    gate = keras.layers.Activation("relu", name=layer_name(f"{path}.relu"))(gate)
-    gate = keras.layers.Conv2D(channels, 1, name=layer_name(f"{path}.conv2"))(gate)
-    gate = keras.layers.Activation("hard_sigmoid", name=layer_name(f"{path}.hardsigmoid"))(gate)
-    return keras.layers.Multiply(name=layer_name(f"{path}.scale"))([features, gate])
+    squeeze, expand = names
+    scale = pool(features, f"{path}.pool")
+    scale = keras.layers.Conv2D(
+        channels // 4, 1, kernel_initializer="he_normal", name=layer_name(f"{path}.{squeeze}")
+    )(scale)
+    scale = keras.layers.Activation("relu", name=layer_name(f"{path}.relu"))(scale)
+    scale = keras.layers.Conv2D(channels, 1, name=layer_name(f"{path}.{expand}"))(scale)
+    gate = gate or HardSigmoid(name=layer_name(f"{path}.hardsigmoid"))
+    return keras.layers.Multiply(name=layer_name(f"{path}.scale"))([features, gate(scale)])
+
+
+def classify(
+    features, path: str, *, num_classes: int, dropout: float = 0.0, scaled_dropout: bool = True
+):
+    """Pooled features (N, 1, 1, C) to the embedding (N, C) and the logits (N, num_classes).
+
+    With `scaled_dropout` dropping is done as the originals do it ("downscale_in_infer"): training
+    drops without scaling up, inference multiplies by 1 - p. Scaling down first and dropping the
+    Keras way, which scales up, is the same in both modes; trained weights need that factor.
+    """
+    embedding = keras.layers.Flatten(name="flatten")(features)
+    kept = embedding
+    if dropout > 0:
+        if scaled_dropout:
+            kept = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(kept)
+        kept = keras.layers.Dropout(dropout, name="dropout")(kept)
+    return embedding, keras.layers.Dense(num_classes, name=layer_name(path))(kept)

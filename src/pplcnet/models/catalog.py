@@ -2,7 +2,9 @@
 
 Parameters and multiply-accumulates are facts of the network definition at 1000 classes and
 224x224; `tests/conformance` builds every row and compares. Reported accuracies are ImageNet-1k
-validation figures published by PaddleClas for its own weights (docs/en/models/PP-LCNet_en.md).
+validation figures published by PaddleClas for its own weights: PP-LCNet in its
+docs/en/models/PP-LCNet_en.md, PP-LCNetV2 in docs/zh_CN/models/ImageNet1k/PP-LCNetV2.md, all others
+in docs/en/models/Mobile_en.md.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 from pplcnet.errors import UnknownNameError
 
-__all__ = ["CATALOG", "Network", "find"]
+__all__ = ["CATALOG", "FAMILIES", "Network", "find"]
 
 
 class Network(NamedTuple):
@@ -19,37 +21,67 @@ class Network(NamedTuple):
 
     name: str
     family: str
+    variant: str
+    """Which table of the family's file ("small", "large"); "" where there is one."""
     scale: float
     parameters: int
-    """Trainable parameters with 1000 classes."""
+    """Trainable parameters with 1000 classes; of PP-LCNetV2 in its deployed form."""
     macs_224: int
     """Multiply-accumulates of convolutions and fully connected layers, one 224x224 image."""
-    reported_top1: float
-    """ImageNet-1k validation accuracy of the official weights, a fraction."""
-    reported_top5: float
+    reported_top1: float | None
+    """ImageNet-1k validation accuracy of the official weights, a fraction; None if unpublished."""
+    reported_top5: float | None
     reference_name: str
     """The network's name in the original repository."""
 
 
+# fmt: off
 _ROWS = (
-    #        name            family    scale  parameters     macs_224   top1    top5
-    Network(
-        "pplcnet_x0_25", "pplcnet", 0.25, 1_521_184, 16_773_440, 0.5186, 0.7565, "PPLCNet_x0_25"
-    ),
-    Network(
-        "pplcnet_x0_35", "pplcnet", 0.35, 1_643_090, 27_357_832, 0.5809, 0.8083, "PPLCNet_x0_35"
-    ),
-    Network("pplcnet_x0_5", "pplcnet", 0.5, 1_879_576, 44_731_008, 0.6314, 0.8466, "PPLCNet_x0_5"),
-    Network(
-        "pplcnet_x0_75", "pplcnet", 0.75, 2_357_008, 94_786_496, 0.6818, 0.8830, "PPLCNet_x0_75"
-    ),
-    Network("pplcnet_x1_0", "pplcnet", 1.0, 2_952_520, 155_700_480, 0.7132, 0.9003, "PPLCNet_x1_0"),
-    Network("pplcnet_x1_5", "pplcnet", 1.5, 4_499_832, 334_188_416, 0.7371, 0.9153, "PPLCNet_x1_5"),
-    Network("pplcnet_x2_0", "pplcnet", 2.0, 6_521_512, 580_194_816, 0.7518, 0.9227, "PPLCNet_x2_0"),
-    Network("pplcnet_x2_5", "pplcnet", 2.5, 9_017_560, 893_719_680, 0.7660, 0.9300, "PPLCNet_x2_5"),
+    Network("pplcnet_x0_25", "pplcnet", "", 0.25, 1_521_184, 16_773_440, 0.5186, 0.7565, "PPLCNet_x0_25"),
+    Network("pplcnet_x0_35", "pplcnet", "", 0.35, 1_643_090, 27_357_832, 0.5809, 0.8083, "PPLCNet_x0_35"),
+    Network("pplcnet_x0_5", "pplcnet", "", 0.5, 1_879_576, 44_731_008, 0.6314, 0.8466, "PPLCNet_x0_5"),
+    Network("pplcnet_x0_75", "pplcnet", "", 0.75, 2_357_008, 94_786_496, 0.6818, 0.8830, "PPLCNet_x0_75"),
+    Network("pplcnet_x1_0", "pplcnet", "", 1.0, 2_952_520, 155_700_480, 0.7132, 0.9003, "PPLCNet_x1_0"),
+    Network("pplcnet_x1_5", "pplcnet", "", 1.5, 4_499_832, 334_188_416, 0.7371, 0.9153, "PPLCNet_x1_5"),
+    Network("pplcnet_x2_0", "pplcnet", "", 2.0, 6_521_512, 580_194_816, 0.7518, 0.9227, "PPLCNet_x2_0"),
+    Network("pplcnet_x2_5", "pplcnet", "", 2.5, 9_017_560, 893_719_680, 0.7660, 0.9300, "PPLCNet_x2_5"),
+    Network("pplcnetv2_small", "pplcnetv2", "small", 0.75, 4_092_840, 280_320_896, None, None, "PPLCNetV2_small"),
+    Network("pplcnetv2_base", "pplcnetv2", "base", 1.0, 6_624_232, 593_875_456, 0.7704, 0.9327, "PPLCNetV2_base"),
+    Network("pplcnetv2_large", "pplcnetv2", "large", 1.25, 10_444_200, 1_082_089_600, None, None, "PPLCNetV2_large"),
+    Network("mobilenetv1_x0_25", "mobilenetv1", "", 0.25, 470_072, 41_030_272, 0.514, 0.755, "MobileNetV1_x0_25"),
+    Network("mobilenetv1_x0_5", "mobilenetv1", "", 0.5, 1_331_592, 149_497_088, 0.635, 0.847, "MobileNetV1_x0_5"),
+    Network("mobilenetv1_x0_75", "mobilenetv1", "", 0.75, 2_585_560, 325_400_448, 0.688, 0.882, "MobileNetV1_x0_75"),
+    Network("mobilenetv1_x1_0", "mobilenetv1", "", 1.0, 4_231_976, 568_740_352, 0.710, 0.897, "MobileNetV1"),
+    Network("mobilenetv2_x0_25", "mobilenetv2", "", 0.25, 1_517_392, 30_480_864, 0.532, 0.765, "MobileNetV2_x0_25"),
+    Network("mobilenetv2_x0_5", "mobilenetv2", "", 0.5, 1_965_736, 92_271_040, 0.650, 0.857, "MobileNetV2_x0_5"),
+    Network("mobilenetv2_x0_75", "mobilenetv2", "", 0.75, 2_628_592, 186_650_528, 0.698, 0.890, "MobileNetV2_x0_75"),
+    Network("mobilenetv2_x1_0", "mobilenetv2", "", 1.0, 3_505_960, 313_619_328, 0.722, 0.907, "MobileNetV2"),
+    Network("mobilenetv2_x1_5", "mobilenetv2", "", 1.5, 6_852_712, 681_017_664, 0.741, 0.917, "MobileNetV2_x1_5"),
+    Network("mobilenetv2_x2_0", "mobilenetv2", "", 2.0, 11_262_312, 1_188_808_448, 0.752, 0.926, "MobileNetV2_x2_0"),
+    Network("mobilenetv3_small_x0_35", "mobilenetv3", "small", 0.35, 1_665_954, 13_161_528, 0.530, 0.764, "MobileNetV3_small_x0_35"),
+    Network("mobilenetv3_small_x0_5", "mobilenetv3", "small", 0.5, 1_902_536, 20_759_280, 0.592, 0.815, "MobileNetV3_small_x0_5"),
+    Network("mobilenetv3_small_x0_75", "mobilenetv3", "small", 0.75, 2_375_106, 43_048_536, 0.660, 0.863, "MobileNetV3_small_x0_75"),
+    Network("mobilenetv3_small_x1_0", "mobilenetv3", "small", 1.0, 2_939_958, 60_119_520, 0.682, 0.881, "MobileNetV3_small_x1_0"),
+    Network("mobilenetv3_small_x1_25", "mobilenetv3", "small", 1.25, 3_627_370, 95_364_424, 0.707, 0.895, "MobileNetV3_small_x1_25"),
+    Network("mobilenetv3_large_x0_35", "mobilenetv3", "large", 0.35, 2_104_328, 37_188_872, 0.643, 0.855, "MobileNetV3_large_x0_35"),
+    Network("mobilenetv3_large_x0_5", "mobilenetv3", "large", 0.5, 2_673_422, 66_704_432, 0.692, 0.885, "MobileNetV3_large_x0_5"),
+    Network("mobilenetv3_large_x0_75", "mobilenetv3", "large", 0.75, 3_912_248, 143_780_440, 0.731, 0.911, "MobileNetV3_large_x0_75"),
+    Network("mobilenetv3_large_x1_0", "mobilenetv3", "large", 1.0, 5_480_206, 219_799_200, 0.753, 0.923, "MobileNetV3_large_x1_0"),
+    Network("mobilenetv3_large_x1_25", "mobilenetv3", "large", 1.25, 7_443_308, 349_965_896, 0.764, 0.930, "MobileNetV3_large_x1_25"),
+    Network("shufflenetv2_x0_25", "shufflenetv2", "", 0.25, 603_688, 17_575_760, 0.499, 0.738, "ShuffleNetV2_x0_25"),
+    Network("shufflenetv2_x0_33", "shufflenetv2", "", 0.33, 647_272, 22_454_592, 0.537, 0.771, "ShuffleNetV2_x0_33"),
+    Network("shufflenetv2_x0_5", "shufflenetv2", "", 0.5, 1_366_792, 40_476_448, 0.603, 0.823, "ShuffleNetV2_x0_5"),
+    Network("shufflenetv2_x1_0", "shufflenetv2", "", 1.0, 2_278_604, 144_907_992, 0.688, 0.885, "ShuffleNetV2_x1_0"),
+    Network("shufflenetv2_x1_5", "shufflenetv2", "", 1.5, 3_503_624, 295_759_392, 0.716, 0.902, "ShuffleNetV2_x1_5"),
+    Network("shufflenetv2_x2_0", "shufflenetv2", "", 2.0, 7_366_536, 564_370_824, 0.732, 0.912, "ShuffleNetV2_x2_0"),
+    Network("ghostnet_x0_5", "ghostnet", "", 0.5, 2_588_232, 42_327_816, 0.668, 0.869, "GhostNet_x0_5"),
+    Network("ghostnet_x1_0", "ghostnet", "", 1.0, 5_183_016, 141_149_744, 0.740, 0.916, "GhostNet_x1_0"),
+    Network("ghostnet_x1_3", "ghostnet", "", 1.3, 7_352_622, 226_995_784, 0.757, 0.925, "GhostNet_x1_3"),
 )
+# fmt: on
 
 CATALOG: dict[str, Network] = {row.name: row for row in _ROWS}
+FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 
 def find(name: str) -> Network:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import keras
 
 from pplcnet.errors import InputError
-from pplcnet.models import catalog, pplcnet
+from pplcnet.models import (
+    catalog,
+    ghostnet,
+    mobilenetv1,
+    mobilenetv2,
+    mobilenetv3,
+    pplcnet,
+    pplcnetv2,
+    shufflenetv2,
+)
 from pplcnet.models.blocks import Strides
 
 __all__ = ["create_model", "normalized_image_size", "normalized_strides"]
@@ -17,6 +27,15 @@ __all__ = ["create_model", "normalized_image_size", "normalized_strides"]
 Output = Literal["logits", "embedding", "stages"]
 
 MAX_IMAGE_SIZE = 4096
+_FAMILIES: dict[str, ModuleType] = {
+    "ghostnet": ghostnet,
+    "mobilenetv1": mobilenetv1,
+    "mobilenetv2": mobilenetv2,
+    "mobilenetv3": mobilenetv3,
+    "pplcnet": pplcnet,
+    "pplcnetv2": pplcnetv2,
+    "shufflenetv2": shufflenetv2,
+}
 
 
 def create_model(
@@ -27,6 +46,7 @@ def create_model(
     weights: str | PathLike[str] | None = None,
     strides: Sequence[int | Sequence[int]] | None = None,
     last_conv: bool = True,
+    deploy: bool = False,
     dropout: float | None = None,
     output: Output = "logits",
 ) -> keras.Model:
@@ -42,12 +62,14 @@ def create_model(
         image_size: pixels, one number or (height, width); odd sizes are fine.
         weights: a `.pdparams` file of the original or an `.npz` written by pplcnet; every tensor
             must fit. None starts from random values.
-        strides: five of them, for the stem, blocks3, blocks4, blocks5 and blocks6, each a number
-            or (height, width). Default: 2 everywhere.
-        last_conv: whether the 1280-channel 1x1 convolution after pooling is there.
-        dropout: rate before the classifier. As in the original, inference multiplies the features
-            by `1 - dropout`, so official weights need its default of 0.2. The original has no
-            dropout without `last_conv`, hence 0.0 is the default there.
+        strides: of PP-LCNet; five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
+            each a number or (height, width). Default: 2 everywhere.
+        last_conv: of PP-LCNet; whether the 1280-channel 1x1 convolution after pooling is there.
+        deploy: of PP-LCNetV2; whether parallel branches are built merged. `to_deploy_form` makes
+            such a model from a trained one.
+        dropout: rate before the classifier; None takes the original's. As in the originals
+            (except GhostNet), inference multiplies the features by `1 - dropout`, so that official
+            weights need the default.
         output: see above.
 
     Raises:
@@ -61,21 +83,18 @@ def create_model(
         raise InputError(
             f"num_classes is {num_classes!r}; it must be a whole number of at least 1."
         )
+    family = _FAMILIES[row.family]
+    options = _family_options(row, family, strides, last_conv, deploy)
     if dropout is None:
-        dropout = 0.2 if last_conv else 0.0
+        dropout = family.default_dropout(**options)
     if not 0.0 <= dropout < 1.0:
         raise InputError(f"dropout is {dropout!r}; it must be at least 0 and below 1.")
     if output not in ("logits", "embedding", "stages"):
         raise InputError(f"output is {output!r}; allowed are 'logits', 'embedding' and 'stages'.")
 
     inputs = keras.Input((height, width, 3), name="images")
-    stages, embedding, logits = pplcnet.build(
-        inputs,
-        scale=row.scale,
-        num_classes=num_classes,
-        strides=normalized_strides(strides),
-        last_conv=last_conv,
-        dropout=dropout,
+    stages, embedding, logits = family.build(
+        inputs, row, num_classes=num_classes, dropout=dropout, **options
     )
     model = keras.Model(inputs, logits, name=name)
     if weights is not None:
@@ -86,6 +105,30 @@ def create_model(
         return model
     outputs = embedding if output == "embedding" else stages
     return keras.Model(inputs, outputs, name=f"{name}_{output}")
+
+
+def _family_options(
+    row: catalog.Network,
+    family: ModuleType,
+    strides: Sequence[int | Sequence[int]] | None,
+    last_conv: bool,
+    deploy: bool,
+) -> dict[str, Any]:
+    """What differs from the defaults, for `build`; InputError for what the family has not."""
+    given: dict[str, Any] = {}
+    if strides is not None:
+        given["strides"] = normalized_strides(strides)
+    if not last_conv:
+        given["last_conv"] = False
+    if deploy:
+        given["deploy"] = True
+    for name in given:
+        if name not in family.OPTIONS:
+            having = [each for each, module in _FAMILIES.items() if name in module.OPTIONS]
+            raise InputError(
+                f"{row.name} has no option {name!r}; networks of {', '.join(having)} have it."
+            )
+    return given
 
 
 def normalized_image_size(image_size: int | Sequence[int]) -> tuple[int, int]:

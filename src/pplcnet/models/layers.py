@@ -1,18 +1,20 @@
-"""BatchNorm and hard-swish that compute what Keras' own do, and train faster on TensorFlow's CPU.
+"""Layers of our own: faster BatchNorm and hard-swish, and what Keras does not have.
 
-Both are bound by memory: Keras computes BatchNorm's moments with separate operators, and
-TensorFlow keeps several copies of the activations for hard-swish's gradient. Together they are
-half of a training step (`benchmarks/training_throughput.py` has the figures). On other backends,
-and in inference, these layers are Keras' own.
+BatchNorm and hard-swish compute what Keras' own do. Both are bound by memory: Keras computes
+BatchNorm's moments with separate operators, and TensorFlow keeps several copies of the activations
+for hard-swish's gradient. Together they are half of a training step on a CPU
+(`benchmarks/training_throughput.py` has the figures). On other backends, and in inference, these
+two are Keras' own.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import keras
 
-__all__ = ["BatchNormalization", "HardSwish"]
+__all__ = ["BatchNormalization", "ChannelShuffle", "ChannelSplit", "HardSigmoid", "HardSwish"]
 
 
 def _is_tensorflow() -> bool:
@@ -81,3 +83,47 @@ def _fused_hard_swish():
         return forward(values), lambda upstream: backward(values, upstream)
 
     return hard_swish
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class HardSigmoid(keras.layers.Layer):
+    """`clip(slope * x + offset, 0, 1)`; the networks differ in the slope."""
+
+    def __init__(self, slope: float = 1 / 6, offset: float = 0.5, **options: Any) -> None:
+        super().__init__(**options)
+        self.slope = slope
+        self.offset = offset
+
+    def call(self, inputs):
+        """The same shape as the inputs."""
+        return keras.ops.clip(inputs * self.slope + self.offset, 0.0, 1.0)
+
+    def compute_output_shape(self, input_shape):
+        """The inputs' shape."""
+        return input_shape
+
+    def get_config(self):
+        """What the constructor takes."""
+        return super().get_config() | {"slope": self.slope, "offset": self.offset}
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class ChannelSplit(keras.layers.Layer):
+    """(N, H, W, C) to its first and its second half of the channels."""
+
+    def call(self, inputs):
+        """Two tensors (N, H, W, C / 2)."""
+        half = inputs.shape[-1] // 2
+        return [inputs[..., :half], inputs[..., half:]]
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class ChannelShuffle(keras.layers.Layer):
+    """Interleaves the two halves of the channels (Zhang et al. 2018, ShuffleNet)."""
+
+    def call(self, inputs):
+        """The same shape as the inputs."""
+        _, height, width, channels = inputs.shape
+        halves = keras.ops.reshape(inputs, (-1, height, width, 2, channels // 2))
+        interleaved = keras.ops.transpose(halves, (0, 1, 2, 4, 3))
+        return keras.ops.reshape(interleaved, (-1, height, width, channels))

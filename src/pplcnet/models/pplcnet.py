@@ -13,15 +13,17 @@ import keras
 
 from pplcnet.models.blocks import (
     Strides,
+    activate,
+    classify,
     conv_bn,
     depthwise_bn,
-    layer_name,
+    pool,
     scaled_channels,
     squeeze_excite,
 )
-from pplcnet.models.layers import HardSwish
+from pplcnet.models.catalog import Network
 
-__all__ = ["DEFAULT_STRIDES", "STAGES", "build"]
+__all__ = ["DEFAULT_STRIDES", "OPTIONS", "STAGES", "build", "default_dropout"]
 
 
 class Block(NamedTuple):
@@ -47,14 +49,22 @@ STAGES: tuple[tuple[str, tuple[Block, ...]], ...] = (
 DEFAULT_STRIDES: tuple[Strides, ...] = ((2, 2),) * 5
 
 
+OPTIONS = frozenset({"strides", "last_conv"})
+
+
+def default_dropout(*, last_conv: bool = True, **_: object) -> float:
+    """The original's rate: it has no dropout without the last convolution."""
+    return 0.2 if last_conv else 0.0
+
+
 def build(
     inputs,
+    row: Network,
     *,
-    scale: float,
     num_classes: int,
-    strides: tuple[Strides, ...],
-    last_conv: bool,
     dropout: float,
+    strides: tuple[Strides, ...] = DEFAULT_STRIDES,
+    last_conv: bool = True,
 ):
     """The stages' feature maps by name, the embedding (N, D) and the logits (N, num_classes)."""
     stage_strides = dict(
@@ -63,7 +73,7 @@ def build(
     features = conv_bn(
         inputs,
         "conv1",
-        channels=scaled_channels(STEM_CHANNELS * scale),
+        channels=scaled_channels(STEM_CHANNELS * row.scale),
         kernel=3,
         strides=strides[0],
     )
@@ -80,28 +90,16 @@ def build(
             features = conv_bn(
                 features,
                 f"{path}.pw_conv",
-                channels=scaled_channels(block.channels * scale),
+                channels=scaled_channels(block.channels * row.scale),
                 kernel=1,
             )
         stages[stage] = features
 
-    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(features)
+    pooled = pool(features)
     if last_conv:
         pooled = keras.layers.Conv2D(
             LAST_CHANNELS, 1, use_bias=False, kernel_initializer="he_normal", name="last_conv"
         )(pooled)
-        pooled = HardSwish(name="last_conv_hardswish")(pooled)
-    embedding = keras.layers.Flatten(name="flatten")(pooled)
-    logits = _classifier(embedding, num_classes=num_classes, dropout=dropout)
+        pooled = activate(pooled, "hard_swish", "last_conv")
+    embedding, logits = classify(pooled, "fc", num_classes=num_classes, dropout=dropout)
     return stages, embedding, logits
-
-
-def _classifier(embedding, *, num_classes: int, dropout: float):
-    features = embedding
-    if dropout > 0:
-        # The original drops without scaling up in training and multiplies by 1 - p in inference
-        # ("downscale_in_infer"). Scaling down first and dropping the Keras way, which scales up,
-        # is the same in both modes; trained weights need that factor.
-        features = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(features)
-        features = keras.layers.Dropout(dropout, name="dropout")(features)
-    return keras.layers.Dense(num_classes, name=layer_name("fc"))(features)

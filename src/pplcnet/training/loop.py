@@ -141,14 +141,14 @@ def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> N
     )
     shared = {
         "learning_rate": schedule,
-        "weight_decay": recipe.weight_decay or None,
+        "weight_decay": recipe.decay or None,
         "global_clipnorm": recipe.gradient_clip or None,
     }
     if recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **shared)
     else:
         optimizer = keras.optimizers.AdamW(**shared)
-    if recipe.weight_decay:
+    if recipe.decay:
         # BatchNorm's scale and shift and all biases are vectors; kernels are not.
         vectors = [each for each in model.trainable_variables if len(each.shape) == 1]
         optimizer.exclude_from_weight_decay(var_list=vectors)

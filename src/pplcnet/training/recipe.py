@@ -20,6 +20,9 @@ from pplcnet.models import catalog
 
 __all__ = ["Recipe", "field_help", "parse_setting"]
 
+_LEARNING_RATES = {"sgd": 3.2, "adamw": 0.012}
+_WEIGHT_DECAYS = {"sgd": 0.002, "adamw": 0.05}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -31,26 +34,27 @@ class Recipe:
     """Input height and width in pixels; one number for a square."""
     weights: str | None = None
     """Weights file to start from (.pdparams or .npz); every tensor has to fit."""
-    dropout: float = 0.2
-    """Dropout rate before the classifier."""
+    dropout: float = 0.0
+    """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: int = 20
     """Passes over the training images."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Images in one step."""
-    optimizer: Literal["sgd", "adamw"] = "adamw"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     """sgd (Nesterov momentum 0.9) or adamw."""
-    learning_rate: float = 0.0
+    learning_rate: float | None = None
     """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw)
-    of batch_size / 256; 0 takes the optimizer's default: 0.8 for sgd, 0.006 for adamw."""
+    of batch_size / 256. Default by optimizer: sgd 3.2, adamw 0.012."""
     warmup_epochs: float = 1.0
     """Epochs over which the learning rate rises from 0; then it falls along a cosine to 0."""
-    weight_decay: float = 0.05
-    """Decoupled weight decay, on convolution and classifier kernels only."""
-    label_smoothing: float = 0.1
+    weight_decay: float | None = None
+    """Decoupled weight decay, times the learning rate, on convolution and classifier kernels only.
+    Default by optimizer: sgd 0.002, adamw 0.05."""
+    label_smoothing: float = 0.05
     """Part of the target spread evenly over all classes."""
     gradient_clip: float = 0.0
     """Largest global norm of the gradient; 0 is off."""
-    crop_scale: tuple[float, float] = (0.35, 1.0)
+    crop_scale: tuple[float, float] = (0.6, 1.0)
     """Least and greatest part of a picture's area that a random crop keeps."""
     crop_ratio: tuple[float, float] = (0.75, 1.333)
     """Least and greatest width / height of a random crop before it is resized."""
@@ -95,9 +99,9 @@ class Recipe:
             ("dropout", 0 <= self.dropout < 1, "0 up to, not including, 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", self.learning_rate >= 0, "0 (the default) or above"),
+            ("learning_rate", self.peak_learning_rate > 0, "above 0"),
             ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "0 to the number of epochs"),
-            ("weight_decay", self.weight_decay >= 0, "0 or above"),
+            ("weight_decay", self.decay >= 0, "0 or above"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 up to, not including, 1"),
             ("gradient_clip", self.gradient_clip >= 0, "0 (off) or above"),
             ("crop_scale", 0 < low_scale <= high_scale <= 1, "two rising numbers, above 0 to 1"),
@@ -114,9 +118,16 @@ class Recipe:
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled for this batch size."""
-        at_256 = self.learning_rate or {"sgd": 0.8, "adamw": 0.006}[self.optimizer]
+        at_256 = self.learning_rate
+        if at_256 is None:
+            at_256 = _LEARNING_RATES[self.optimizer]
         ratio = self.batch_size / 256
         return at_256 * (ratio if self.optimizer == "sgd" else ratio**0.5)
+
+    @property
+    def decay(self) -> float:
+        """The weight decay: the field, or the optimizer's default."""
+        return _WEIGHT_DECAYS[self.optimizer] if self.weight_decay is None else self.weight_decay
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, as values that TOML and JSON can hold."""
@@ -204,7 +215,8 @@ def _shaped(name: str, value: Any) -> Any:
         return value, value
     if isinstance(value, list):
         value = tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    is_number = hint is float or float in typing.get_args(hint)
+    if is_number and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 

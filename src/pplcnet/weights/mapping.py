@@ -1,7 +1,8 @@
 """The original's state dict onto a Keras model: every tensor to exactly one variable.
 
 `blocks3.0.dw_conv.bn._mean` is the moving mean of the layer `blocks3_0_dw_conv_bn`: the path
-without its last part, with underscores, is the layer's name.
+without its last part, with underscores, is the layer's name. So a tensor's place is found from its
+name, and the layers need no table.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import keras
 import numpy as np
 
 from pplcnet.errors import WeightsError
+from pplcnet.models.blocks import layer_name
 
-__all__ = ["load_state_dict", "state_path"]
-
-# Parts of the original's paths that have an underscore of their own.
-COMPOUNDS = ("dw_conv", "pw_conv", "last_conv")
+__all__ = ["load_state_dict"]
 
 
 class _Place(NamedTuple):
@@ -31,11 +30,13 @@ def _same(tensor: np.ndarray) -> np.ndarray:
 
 
 def _conv_kernel(tensor: np.ndarray) -> np.ndarray:
-    return tensor.transpose(2, 3, 1, 0)  # O,I,H,W -> H,W,I,O
+    if tensor.ndim == 2:
+        return tensor[np.newaxis, np.newaxis]  # a fully connected layer, I,O -> 1,1,I,O
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor  # O,I,H,W -> H,W,I,O
 
 
 def _depthwise_kernel(tensor: np.ndarray) -> np.ndarray:
-    return tensor.transpose(2, 3, 0, 1)  # C,1,H,W -> H,W,C,1
+    return tensor.transpose(2, 3, 0, 1) if tensor.ndim == 4 else tensor  # C,1,H,W -> H,W,C,1
 
 
 def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], source: str) -> None:
@@ -45,14 +46,18 @@ def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], sourc
         WeightsError: tensors missing, left over, of another shape, or not finite; all are named,
             `source` says where they came from, and the model is left as it was.
     """
-    places = _places(model)
-    faults = [f"missing: {key}" for key in places if key not in tensors]
-    faults += [f"left over: {key} {tensors[key].shape}" for key in tensors if key not in places]
+    tensors = _without_merged_branches(model, tensors)
+    places, paths = _places(model), _paths(tensors)
+    keys = {place: f"{paths.get(place[0], place[0])}.{place[1]}" for place in places}
+    faults = [f"missing: {key}" for key in keys.values() if key not in tensors]
+    known = set(keys.values())
+    faults += [f"left over: {key} {tensors[key].shape}" for key in tensors if key not in known]
     values: list[tuple[keras.Variable, np.ndarray]] = []
-    for key in places.keys() & tensors.keys():
-        place, tensor = places[key], np.asarray(tensors[key])
-        has_layout = tensor.ndim == len(place.variable.shape)
-        value = place.to_keras(tensor) if has_layout else tensor
+    for at, key in keys.items():
+        if key not in tensors:
+            continue
+        place, tensor = places[at], np.asarray(tensors[key])
+        value = place.to_keras(tensor)
         if tuple(value.shape) != tuple(place.variable.shape):
             wanted = tuple(place.variable.shape)
             faults.append(
@@ -70,32 +75,48 @@ def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], sourc
         variable.assign(value)
 
 
-def state_path(layer: str) -> str:
-    """The original's path of a layer: "blocks3_0_dw_conv_bn" to "blocks3.0.dw_conv.bn"."""
-    path = layer.replace("_", ".")
-    for compound in COMPOUNDS:
-        path = path.replace(compound.replace("_", "."), compound)
-    return path
+def _paths(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Layer name to the state-dict path that it is named after."""
+    prefixes = dict.fromkeys(key.rpartition(".")[0] for key in tensors)
+    return {layer_name(prefix): prefix for prefix in prefixes}
 
 
-def _places(model: keras.Model) -> dict[str, _Place]:
-    """Every tensor name that the original's state dict has for this model, and its place."""
-    places: dict[str, _Place] = {}
+def _without_merged_branches(
+    model: keras.Model, tensors: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """PP-LCNetV2's state dict also holds a merged convolution beside the branches it comes from.
+
+    The training form is made from the branches, so the merged one, which its file need not keep
+    up to date, is left aside.
+    """
+    names = {layer.name for layer in model.layers}
+    return {
+        key: tensor
+        for key, tensor in tensors.items()
+        if not (
+            f"{key.rpartition('.')[0]}_list.0.conv.weight" in tensors
+            and layer_name(key.rpartition(".")[0]) not in names
+        )
+    }
+
+
+def _places(model: keras.Model) -> dict[tuple[str, str], _Place]:
+    """(layer name, last part of the tensor's name) to the variable, for all of the model."""
+    places: dict[tuple[str, str], _Place] = {}
     for layer in model.layers:
-        path = state_path(layer.name)
+        name = layer.name
         if isinstance(layer, keras.layers.DepthwiseConv2D):
-            places[f"{path}.weight"] = _Place(layer.kernel, _depthwise_kernel)
+            places[name, "weight"] = _Place(layer.kernel, _depthwise_kernel)
         elif isinstance(layer, keras.layers.Conv2D):
-            places[f"{path}.weight"] = _Place(layer.kernel, _conv_kernel)
-            if layer.use_bias:
-                places[f"{path}.bias"] = _Place(layer.bias, _same)
+            places[name, "weight"] = _Place(layer.kernel, _conv_kernel)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            places[f"{path}.weight"] = _Place(layer.gamma, _same)
-            places[f"{path}.bias"] = _Place(layer.beta, _same)
-            places[f"{path}._mean"] = _Place(layer.moving_mean, _same)
-            places[f"{path}._variance"] = _Place(layer.moving_variance, _same)
+            places[name, "weight"] = _Place(layer.gamma, _same)
+            places[name, "bias"] = _Place(layer.beta, _same)
+            places[name, "_mean"] = _Place(layer.moving_mean, _same)
+            places[name, "_variance"] = _Place(layer.moving_variance, _same)
         elif isinstance(layer, keras.layers.Dense):
             # Fully connected weights are (in, out) in Paddle as in Keras.
-            places[f"{path}.weight"] = _Place(layer.kernel, _same)
-            places[f"{path}.bias"] = _Place(layer.bias, _same)
+            places[name, "weight"] = _Place(layer.kernel, _same)
+        if getattr(layer, "use_bias", False):
+            places[name, "bias"] = _Place(layer.bias, _same)
     return places
