@@ -45,7 +45,7 @@ MAY_USE = {
     "prediction": {"numpy"},
     "evaluation": {"numpy"},
     "digits": {"numpy", "PIL"},
-    "models": {"keras"},
+    "models": {"keras", "numpy"},
     "weights": {"keras", "numpy"},
     "training": {"keras", "numpy", "PIL", "tqdm"},
     "deployment": {"keras", "numpy", "onnx"},

@@ -27,7 +27,7 @@ from pplcnet.weights.bundled import restore_model
 
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 4, "seed": 5,
-    "crop_scale": [0.7, 1.0], "horizontal_flip": False,
+    "crop_scale": [0.7, 1.0], "horizontal_flip": False, "learning_rate": 0.4,
 }  # fmt: skip
 
 

@@ -23,12 +23,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([row._asdict() for row in CATALOG.values()], indent=2))
         return 0
+    width = max(map(len, CATALOG))
     print(
-        f"{'name':<15} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} {'top-5':>6}"
+        f"{'name':<{width}} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} {'top-5':>6}"
     )
     for row in CATALOG.values():
         print(
-            f"{row.name:<15} {row.parameters / 1e6:>9.2f} M {row.macs_224 / 1e6:>10.1f} M "
-            f"{row.reported_top1:>15.2%} {row.reported_top5:>6.1%}"
+            f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_224 / 1e6:>10.1f} M "
+            f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}"
         )
     return 0
+
+
+def _percent(fraction: float | None, digits: int) -> str:
+    return "-" if fraction is None else f"{fraction:.{digits}%}"

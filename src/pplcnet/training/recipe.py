@@ -99,7 +99,7 @@ class Recipe:
             ("dropout", 0 <= self.dropout < 1, "0 up to, not including, 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", self.peak_learning_rate > 0, "above 0"),
+            ("learning_rate", self.learning_rate is None or self.learning_rate > 0, "above 0"),
             ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "0 to the number of epochs"),
             ("weight_decay", self.decay >= 0, "0 or above"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 up to, not including, 1"),
