@@ -65,8 +65,6 @@ def test_hard_swish_and_its_gradient_equal_keras() -> None:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
 
 
-# Keras 3.15 reads variables in a way that numpy 2 warns of.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_model_with_these_layers_survives_keras_own_file_format(tmp_path) -> None:
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, HardSwish()(BatchNormalization()(inputs)))

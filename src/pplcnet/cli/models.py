@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, CATALOG))
     print(
-        f"{'name':<{width}} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} {'top-5':>6}"
+        f"{'name':<{width}} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} "
+        f"{'top-5':>6}"
     )
     for row in CATALOG.values():
         print(

@@ -25,6 +25,7 @@ from pplcnet.models.layers import (
     HardSigmoid,
     HardSwish,
 )
+from pplcnet.models.variables import value_of
 from pplcnet.preprocessing import Preprocessing
 
 __all__ = ["to_onnx"]
@@ -365,7 +366,7 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
 
 
 def _values(variable: keras.Variable) -> Array:
-    return np.asarray(variable.numpy(), np.float32)
+    return value_of(variable).astype(np.float32)
 
 
 def _fold_batch_norm(

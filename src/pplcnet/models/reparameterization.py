@@ -7,6 +7,7 @@ import numpy as np
 
 from pplcnet.models import catalog
 from pplcnet.models.creation import create_model
+from pplcnet.models.variables import value_of
 
 __all__ = ["has_parallel_branches", "to_deploy_form"]
 
@@ -62,11 +63,11 @@ def _merged(
         convolution = trained[f"{layer.name}{BRANCH}{at}_conv"]
         norm = trained[f"{layer.name}{BRANCH}{at}_bn"]
         gamma, beta, mean, variance = (
-            np.asarray(each.numpy(), np.float64)
+            value_of(each).astype(np.float64)
             for each in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
         )
         factor = gamma / np.sqrt(variance + norm.epsilon)
-        branch = convolution.kernel.numpy() * factor[None, None, :, None]
+        branch = value_of(convolution.kernel) * factor[None, None, :, None]
         margin = (kernel.shape[0] - branch.shape[0]) // 2
         kernel[margin : kernel.shape[0] - margin, margin : kernel.shape[1] - margin] += branch
         bias += beta - mean * factor

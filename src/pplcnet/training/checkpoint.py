@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from pplcnet.errors import InputError
+from pplcnet.models.variables import value_of
 from pplcnet.weights import native
 
 __all__ = ["Progress", "load", "save"]
@@ -91,4 +92,4 @@ def _state_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _state(model: keras.Model) -> dict[str, np.ndarray]:
-    return {name: np.array(variable.numpy()) for name, variable in _state_variables(model).items()}
+    return {name: value_of(variable) for name, variable in _state_variables(model).items()}

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from pplcnet.errors import WeightsError
+from pplcnet.models.variables import value_of
 
 __all__ = ["get_values", "read_npz", "set_values", "write_npz"]
 
@@ -29,7 +30,7 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 def get_values(model: keras.Model) -> dict[str, np.ndarray]:
     """A copy of every weight and moving statistic, by `layer.variable`."""
-    return {name: np.array(variable.numpy()) for name, variable in _variables(model).items()}
+    return {name: value_of(variable) for name, variable in _variables(model).items()}
 
 
 def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str) -> None:
