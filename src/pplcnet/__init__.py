@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pplcnet.training.fitting import train
     from pplcnet.training.recipe import Recipe
     from pplcnet.weights.bundled import restore_model
+    from pplcnet.weights.conversion import convert
 
 _PLACES = {
     "Bundle": "bundle",
@@ -34,6 +35,7 @@ _PLACES = {
     "Preprocessing": "preprocessing",
     "Recipe": "training.recipe",
     "audit": "auditing",
+    "convert": "weights.conversion",
     "create_model": "models.creation",
     "evaluate": "evaluation",
     "export": "deployment.exporting",
@@ -54,6 +56,7 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "audit",
+    "convert",
     "create_model",
     "evaluate",
     "export",

@@ -20,10 +20,11 @@ from pplcnet.auditing import Audit, audit
 from pplcnet.bundle import Bundle, Manifest, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.division import Division, divide, write_division
-from pplcnet.errors import InputError, RecipeError, WeightsError, require
+from pplcnet.errors import InputError, RecipeError, require
 from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.progress import Watcher
 from pplcnet.training.recipe import Recipe
+from pplcnet.weights.fetching import weights_path
 
 __all__ = ["JobResult", "run_job"]
 
@@ -85,15 +86,14 @@ def run_job(
     """
     watcher = watcher or Watcher()
     _require_keras()
-    if recipe.weights is not None and not Path(recipe.weights).is_file():
-        raise WeightsError(f"{recipe.weights}: no such weights file.")
     out = Path(out)
     _check_folder(out, resume=resume, overwrite=overwrite)
+    weights = weights_path(recipe.model, recipe.weights) if recipe.weights is not None else None
 
     checked = _audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-    run = _run_facts(photos, checked, recipe)
+    run = _run_facts(photos, checked, recipe, weights)
     if resume:
         _check_same(out, run)
     else:
@@ -206,13 +206,15 @@ def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: boo
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def _run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
-    weights = recipe.weights
+def _run_facts(
+    photos: str | PathLike[str], checked: Audit, recipe: Recipe, weights: Path | None
+) -> dict[str, Any]:
+    digest = sha256(weights.read_bytes()).hexdigest() if weights and weights.is_file() else None
     return {
         "photos": str(Path(photos).resolve()),
         "digest": checked.digest,
         "recipe": recipe.to_dict(),
-        "weights_sha256": sha256(Path(weights).read_bytes()).hexdigest() if weights else None,
+        "weights_sha256": digest,
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterable
 from typing import TypeVar
 
+from pplcnet.errors import MissingDependencyError, require
 from pplcnet.progress import Watcher
 
 __all__ = ["Console", "quiet_frameworks"]
@@ -40,11 +40,12 @@ class Console(Watcher):
         )
 
 
-def quiet_frameworks() -> None:
+def quiet_frameworks(purpose: str = "training") -> None:
     """Import Keras without TensorFlow's start-up notes, which no setting keeps off the terminal.
 
     The notes come from native code before its logging is set up, so the terminal itself is put
-    aside meanwhile. When the import fails, they are shown after all.
+    aside meanwhile. When the import fails, they are shown after all; when Keras is not there,
+    MissingDependencyError says what `purpose` needs.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -52,7 +53,9 @@ def quiet_frameworks() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            importlib.import_module("keras")
+            require("keras", purpose=purpose, extra="train")
+        except MissingDependencyError:
+            raise
         except BaseException:
             notes.seek(0)
             os.write(terminal, notes.read())

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pplcnet.bundle import Bundle
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.dataset import find_images
-from pplcnet.errors import InputError, require
+from pplcnet.errors import InputError
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "find_given_images", "report_export", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Export and print the parity figures."""
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
-    require("keras", purpose="export", extra="train")
-    quiet_frameworks()
-    images = _images(arguments.images) if arguments.images else None
+    quiet_frameworks("export")
+    images = find_given_images(arguments.images) if arguments.images else None
     from pplcnet.deployment.exporting import export
 
     exported = export(arguments.bundle, images, batch=None if arguments.batch == "dynamic" else 1)
+    report_export(exported)
+    if arguments.pack:
+        print(f"packed      {exported.pack(arguments.pack)}")
+    return 0
+
+
+def report_export(exported: Bundle) -> None:
+    """Where the network is, how equal, how fast."""
     variant = exported.variant("onnx")
     parity = variant["parity"]
     print(f"exported    {exported.path / variant['file']}")
@@ -53,12 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     latency = variant["latency"]
     print(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")
-    if arguments.pack:
-        print(f"packed      {exported.pack(arguments.pack)}")
-    return 0
 
 
-def _images(given: str) -> list[Path]:
+def find_given_images(given: str) -> list[Path]:
+    """A photo, or the photos of a folder; InputError when there are none."""
     path = Path(given)
     images = list(find_images(path)) if path.is_dir() else [path]
     if not path.exists() or not images:

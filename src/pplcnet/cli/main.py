@@ -23,6 +23,7 @@ VERBS = {
     "train": "photos in, a trained, exported and evaluated bundle out",
     "evaluate": "how good a bundle is on labelled photos",
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
+    "convert": "a weights file of any kind to a bundle",
     "predict": "labels for photos",
     "inspect": "what a bundle holds, every checksum compared",
     "models": "the networks, their size and reported accuracy",

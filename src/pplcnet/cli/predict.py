@@ -13,13 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pplcnet.errors import InputError
+from pplcnet.models.catalog import CATALOG
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="a bundle folder or .zip, or a network's name for its official ImageNet weights "
+        "(NAME or NAME:imagenet-ssld or NAME:timm), downloaded the first time",
+    )
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="photos to classify")
     parser.add_argument("--top-k", type=int, default=1, metavar="K", help="classes a photo")
     form = parser.add_mutually_exclusive_group()
@@ -39,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = [Path(each) for each in arguments.images]
     _check_given(given)
-    classifier = Classifier(arguments.bundle, threads=arguments.threads)
+    classifier = Classifier(_bundle(arguments.bundle, given), threads=arguments.threads)
     single = len(given) == 1 and given[0].is_file()
     predictions = (
         iter([classifier.predict(given[0])]) if single else classifier.predict_many(_paths(given))
@@ -71,6 +77,19 @@ def run(arguments: argparse.Namespace) -> int:
     if broken:
         print(f"{broken} broken pictures were left out.", file=sys.stderr)
     return 1 if broken and arguments.strict else 0
+
+
+def _bundle(text: str, given: list[Path]) -> str | Path:
+    """The bundle that is meant: a path, or an official network's, made the first time."""
+    if text.partition(":")[0] not in CATALOG or Path(text).exists():
+        return text
+    from itertools import islice
+
+    from pplcnet.cli.console import quiet_frameworks
+    from pplcnet.weights.official import official_bundle
+
+    photos = list(islice(_paths(given), 64))
+    return official_bundle(text, photos, before_conversion=quiet_frameworks)
 
 
 def _check_given(given: list[Path]) -> None:

@@ -46,6 +46,7 @@ def create_model(
     weights: str | PathLike[str] | None = None,
     strides: Sequence[int | Sequence[int]] | None = None,
     last_conv: bool = True,
+    last_conv_bias: bool = False,
     deploy: bool = False,
     dropout: float | None = None,
     output: Output = "logits",
@@ -60,11 +61,13 @@ def create_model(
         name: a row of the catalog, such as "pplcnet_x1_0".
         num_classes: number of logits, at least 1.
         image_size: pixels, one number or (height, width); odd sizes are fine.
-        weights: a `.pdparams` file of the original or an `.npz` written by pplcnet; every tensor
-            must fit. None starts from random values.
+        weights: "imagenet", "imagenet-ssld" or "timm" (downloaded), or a file: `.pdparams`, `.npz`,
+            `.safetensors`, `.keras`, a bundle, a Paddle inference model. Every tensor must fit.
+            None starts from random values.
         strides: of PP-LCNet; five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
         last_conv: of PP-LCNet; whether the 1280-channel 1x1 convolution after pooling is there.
+        last_conv_bias: of PP-LCNet; whether that convolution has a bias, as timm's has.
         deploy: of PP-LCNetV2; whether parallel branches are built merged. `to_deploy_form` makes
             such a model from a trained one.
         dropout: rate before the classifier; None takes the original's. As in the originals
@@ -84,7 +87,7 @@ def create_model(
             f"num_classes is {num_classes!r}; it must be a whole number of at least 1."
         )
     family = _FAMILIES[row.family]
-    options = _family_options(row, family, strides, last_conv, deploy)
+    options = _family_options(row, family, strides, last_conv, last_conv_bias, deploy)
     if dropout is None:
         dropout = family.default_dropout(**options)
     if not 0.0 <= dropout < 1.0:
@@ -98,9 +101,10 @@ def create_model(
     )
     model = keras.Model(inputs, logits, name=name)
     if weights is not None:
+        from pplcnet.weights.fetching import weights_path
         from pplcnet.weights.loading import load_into
 
-        load_into(model, weights)
+        load_into(model, weights_path(name, weights))
     if output == "logits":
         return model
     outputs = embedding if output == "embedding" else stages
@@ -112,6 +116,7 @@ def _family_options(
     family: ModuleType,
     strides: Sequence[int | Sequence[int]] | None,
     last_conv: bool,
+    last_conv_bias: bool,
     deploy: bool,
 ) -> dict[str, Any]:
     """What differs from the defaults, for `build`; InputError for what the family has not."""
@@ -120,6 +125,8 @@ def _family_options(
         given["strides"] = normalized_strides(strides)
     if not last_conv:
         given["last_conv"] = False
+    if last_conv_bias:
+        given["last_conv_bias"] = True
     if deploy:
         given["deploy"] = True
     for name in given:

@@ -49,7 +49,7 @@ STAGES: tuple[tuple[str, tuple[Block, ...]], ...] = (
 DEFAULT_STRIDES: tuple[Strides, ...] = ((2, 2),) * 5
 
 
-OPTIONS = frozenset({"strides", "last_conv"})
+OPTIONS = frozenset({"strides", "last_conv", "last_conv_bias"})
 
 
 def default_dropout(*, last_conv: bool = True, **_: object) -> float:
@@ -65,6 +65,7 @@ def build(
     dropout: float,
     strides: tuple[Strides, ...] = DEFAULT_STRIDES,
     last_conv: bool = True,
+    last_conv_bias: bool = False,
 ):
     """The stages' feature maps by name, the embedding (N, D) and the logits (N, num_classes)."""
     stage_strides = dict(
@@ -98,7 +99,11 @@ def build(
     pooled = pool(features)
     if last_conv:
         pooled = keras.layers.Conv2D(
-            LAST_CHANNELS, 1, use_bias=False, kernel_initializer="he_normal", name="last_conv"
+            LAST_CHANNELS,
+            1,
+            use_bias=last_conv_bias,
+            kernel_initializer="he_normal",
+            name="last_conv",
         )(pooled)
         pooled = activate(pooled, "hard_swish", "last_conv")
     embedding, logits = classify(pooled, "fc", num_classes=num_classes, dropout=dropout)

@@ -15,9 +15,10 @@ import keras
 from pplcnet.bundle import Manifest, today, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError
-from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.loop import fit, network_options, preprocessing_of
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
+from pplcnet.weights.fetching import weights_path
 
 __all__ = ["BUNDLE", "TrainingResult", "train"]
 
@@ -76,7 +77,7 @@ def train(
     manifest = Manifest(
         classes=train_set.classes,
         preprocessing=preprocessing_of(recipe),
-        network={"name": recipe.model, "options": {"dropout": recipe.dropout}},
+        network={"name": recipe.model, "options": network_options(recipe)},
         variants={
             "keras": {
                 "file": KERAS_FILE,
@@ -110,5 +111,6 @@ def train(
 def _weights_source(recipe: Recipe) -> dict[str, str] | None:
     if recipe.weights is None:
         return None
-    content = Path(recipe.weights).read_bytes()
-    return {"file": recipe.weights, "sha256": sha256(content).hexdigest()}
+    path = weights_path(recipe.model, recipe.weights)
+    digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return {"weights": recipe.weights, "file": str(path), "sha256": digest}

@@ -26,11 +26,15 @@ from pplcnet.training import checkpoint
 from pplcnet.training.batches import TrainingBatches, load_for_evaluation
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights import native
+from pplcnet.weights.fetching import weights_path
+from pplcnet.weights.folded import has_neutral_norms, unfold
+from pplcnet.weights.loading import load_pretrained
 
-__all__ = ["FittedModel", "compile_model", "fit", "preprocessing_of"]
+__all__ = ["FittedModel", "compile_model", "fit", "network_options", "preprocessing_of"]
 
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
+UNFOLDING_IMAGES = 512
 
 
 class FittedModel(NamedTuple):
@@ -46,8 +50,19 @@ class FittedModel(NamedTuple):
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
     """The preprocessing that belongs to what this recipe trains."""
     return Preprocessing(
-        image_size=recipe.image_size, resize=recipe.resize, crop_fraction=recipe.crop_fraction
+        image_size=recipe.image_size,
+        resize=recipe.resize,
+        crop_fraction=recipe.crop_fraction,
+        interpolation=recipe.interpolation,
     )
+
+
+def network_options(recipe: Recipe) -> dict[str, Any]:
+    """What `create_model` needs besides the name, the classes and the size."""
+    options: dict[str, Any] = {"dropout": recipe.dropout}
+    if recipe.weights == "timm":
+        options["last_conv_bias"] = True
+    return options
 
 
 def fit(
@@ -75,8 +90,7 @@ def fit(
         recipe.model,
         num_classes=len(train_set.classes),
         image_size=recipe.image_size,
-        weights=recipe.weights,
-        dropout=recipe.dropout,
+        **network_options(recipe),
     )
     preprocessing = preprocessing_of(recipe)
     batches = TrainingBatches(train_set, recipe, preprocessing)
@@ -88,6 +102,8 @@ def fit(
     progress = checkpoint.Progress()
     if resume and state.exists():
         progress = checkpoint.load(state, model)
+    elif recipe.weights is not None:
+        _start_from(recipe.weights, model, train_set, preprocessing, recipe, report)
     _write_history(folder / HISTORY, progress.history)
 
     with _event_writer(folder, recipe) as write_events, _interrupts_deferred() as interrupted:
@@ -127,6 +143,27 @@ def fit(
                 )
     native.set_values(model, progress.best_values, source=str(state))
     return FittedModel(model, progress.best_epoch + 1, progress.history)
+
+
+def _start_from(
+    weights: str,
+    model: keras.Model,
+    train_set: Dataset,
+    preprocessing: Preprocessing,
+    recipe: Recipe,
+    report: Callable[[str], None],
+) -> None:
+    """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
+    for line in load_pretrained(model, weights_path(recipe.model, weights)):
+        report(line)
+    if not has_neutral_norms(model):
+        return
+    order = np.random.default_rng(recipe.seed).permutation(len(train_set))[:UNFOLDING_IMAGES]
+    measured = train_set.keep(train_set.images[at] for at in order)
+    pixels, _ = load_for_evaluation(measured, preprocessing, recipe.workers)
+    parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
+    unfold(model, (preprocessing.normalize(part) for part in parts))
+    report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:

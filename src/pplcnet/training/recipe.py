@@ -33,7 +33,8 @@ class Recipe:
     image_size: tuple[int, int] = (224, 224)
     """Input height and width in pixels; one number for a square."""
     weights: str | None = None
-    """Weights file to start from (.pdparams or .npz); every tensor has to fit."""
+    """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
+    trunk has to fit, a classifier of other classes starts fresh."""
     dropout: float = 0.0
     """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: int = 20
@@ -44,7 +45,7 @@ class Recipe:
     """sgd (Nesterov momentum 0.9) or adamw."""
     learning_rate: float | None = None
     """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw)
-    of batch_size / 256. Default by optimizer: sgd 3.2, adamw 0.012."""
+    of batch_size / 256. Default by optimizer: sgd 3.2, adamw 0.012; an eighth with weights."""
     warmup_epochs: float = 1.0
     """Epochs over which the learning rate rises from 0; then it falls along a cosine to 0."""
     weight_decay: float | None = None
@@ -70,6 +71,10 @@ class Recipe:
     """Part of the short side that the centre crop keeps in evaluation and prediction."""
     resize: Literal["cover", "stretch"] = "cover"
     """cover keeps the aspect and crops the centre; stretch squeezes everything in."""
+    interpolation: Literal["pillow-bilinear", "pillow-bicubic", "opencv-bilinear"] = (
+        "pillow-bilinear"
+    )
+    """Filter that fits a photo to the input in evaluation and prediction."""
     cache_gigabytes: float = 4.0
     """Memory for decoded pictures; what does not fit is decoded anew each epoch."""
     workers: int = 2
@@ -120,7 +125,7 @@ class Recipe:
         """The learning rate after warm-up, scaled for this batch size."""
         at_256 = self.learning_rate
         if at_256 is None:
-            at_256 = _LEARNING_RATES[self.optimizer]
+            at_256 = _LEARNING_RATES[self.optimizer] / (1 if self.weights is None else 8)
         ratio = self.batch_size / 256
         return at_256 * (ratio if self.optimizer == "sgd" else ratio**0.5)
 

@@ -16,7 +16,10 @@ import numpy as np
 from pplcnet.errors import WeightsError
 from pplcnet.models.blocks import layer_name
 
-__all__ = ["load_state_dict"]
+__all__ = ["HEAD_LAYERS", "load_state_dict"]
+
+# The classifier and the wide layer before it, in every family: what may start fresh.
+HEAD_LAYERS = frozenset({"fc", "last_conv", "out", "fc_0_conv", "fc_0_batch_norm", "fc_1"})
 
 
 class _Place(NamedTuple):
@@ -39,8 +42,22 @@ def _depthwise_kernel(tensor: np.ndarray) -> np.ndarray:
     return tensor.transpose(2, 3, 0, 1) if tensor.ndim == 4 else tensor  # C,1,H,W -> H,W,C,1
 
 
-def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], source: str) -> None:
-    """Set all of the model's variables from the original's tensors.
+def load_state_dict(
+    model: keras.Model,
+    tensors: Mapping[str, np.ndarray],
+    source: str,
+    *,
+    fresh_head: bool = False,
+) -> list[str]:
+    """Set the model's variables from the original's tensors.
+
+    Args:
+        source: where the tensors come from, for messages.
+        fresh_head: whether layers of `HEAD_LAYERS` keep their values where tensors are missing or
+            have other shapes; otherwise that is an error as everywhere else.
+
+    Returns:
+        The layers that kept their values.
 
     Raises:
         WeightsError: tensors missing, left over, of another shape, or not finite; all are named,
@@ -49,8 +66,10 @@ def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], sourc
     tensors = _without_merged_branches(model, tensors)
     places, paths = _places(model), _paths(tensors)
     keys = {place: f"{paths.get(place[0], place[0])}.{place[1]}" for place in places}
-    faults = [f"missing: {key}" for key in keys.values() if key not in tensors]
     known = set(keys.values())
+    fresh = _layers_without_tensors(places, keys, tensors) if fresh_head else set()
+    keys = {place: key for place, key in keys.items() if place[0] not in fresh}
+    faults = [f"missing: {key}" for key in keys.values() if key not in tensors]
     faults += [f"left over: {key} {tensors[key].shape}" for key in tensors if key not in known]
     values: list[tuple[keras.Variable, np.ndarray]] = []
     for at, key in keys.items():
@@ -73,6 +92,23 @@ def load_state_dict(model: keras.Model, tensors: Mapping[str, np.ndarray], sourc
         raise WeightsError(f"{source} does not fit {model.name}:\n{listed}")
     for variable, value in values:
         variable.assign(value)
+    return sorted(fresh)
+
+
+def _layers_without_tensors(
+    places: Mapping[tuple[str, str], _Place],
+    keys: Mapping[tuple[str, str], str],
+    tensors: Mapping[str, np.ndarray],
+) -> set[str]:
+    """Layers of the head for which a tensor is missing or has another shape."""
+    fresh = set()
+    for at, place in places.items():
+        tensor = tensors.get(keys[at])
+        fits = tensor is not None and (place.to_keras(tensor).shape == tuple(place.variable.shape))
+        if at[0] in HEAD_LAYERS and not fits:
+            fresh.add(at[0])
+    # A classifier on top of a fresh layer would be noise that looks like knowledge.
+    return fresh | ({"fc"} if "last_conv" in fresh else set())
 
 
 def _paths(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -6,6 +6,8 @@ is the same for every Keras backend.
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
@@ -16,8 +18,12 @@ import numpy as np
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.variables import value_of
+from pplcnet.weights.mapping import HEAD_LAYERS
 
-__all__ = ["get_values", "read_npz", "set_values", "write_npz"]
+__all__ = ["get_values", "read_npz", "set_fitting_values", "set_values", "write_npz"]
+
+
+SIZE_LIMIT = 2 << 30
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -50,6 +56,29 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
         variable.assign(values[name])
 
 
+def set_fitting_values(
+    model: keras.Model, values: Mapping[str, np.ndarray], source: str
+) -> list[str]:
+    """Set every weight, except that layers of the head keep theirs where the values do not fit.
+
+    Returns the layers that kept their values; raises WeightsError as `set_values`.
+    """
+    variables = _variables(model)
+    fresh = {
+        name.partition(".")[0]
+        for name, variable in variables.items()
+        if name.partition(".")[0] in HEAD_LAYERS
+        and (name not in values or tuple(values[name].shape) != tuple(variable.shape))
+    }
+    kept = {
+        name: value_of(variable)
+        for name, variable in variables.items()
+        if name.partition(".")[0] in fresh
+    }
+    set_values(model, {**values, **kept}, source)
+    return sorted(fresh)
+
+
 def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
     """Write every weight of the model to an `.npz` file."""
     with open(path, "wb") as file:
@@ -57,11 +86,39 @@ def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
 
 
 def read_npz(path: str | PathLike[str] | BinaryIO) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects."""
+    """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects.
+
+    Each array's header is held against the bytes that are there before anything is made of it, so
+    that a small file cannot claim much memory.
+    """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > SIZE_LIMIT:
+                raise ValueError(f"more than {SIZE_LIMIT:,} bytes when unpacked")
+            return {
+                member.filename.removesuffix(".npy"): _array(archive.read(member))
+                for member in archive.infolist()
+            }
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive or header can raise nearly anything
         raise WeightsError(f"{path}: not a readable .npz weights file ({error}).") from error
+
+
+def _array(content: bytes) -> np.ndarray:
+    """A member of the archive in numpy's own format."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        header = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        header = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"an array of format version {version}")
+    shape, is_fortran, dtype = header
+    if dtype.hasobject:
+        raise ValueError("an array of objects; only plain numbers are allowed")
+    rest = content[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(rest) or any(side < 0 for side in shape):
+        raise ValueError(f"an array of shape {shape} in {len(rest)} bytes")
+    return np.frombuffer(rest, dtype).reshape(shape, order="F" if is_fortran else "C")

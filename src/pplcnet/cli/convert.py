@@ -1,0 +1,61 @@
+"""A weights file to a bundle: official, timm's, transformers', Paddle inference models, ours.
+
+Classes and preprocessing come from the inference.yml beside an inference model, or are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pplcnet.cli.console import quiet_frameworks
+from pplcnet.cli.export import find_given_images, report_export
+from pplcnet.errors import InputError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help=".pdparams, .npz, .safetensors, a bundle, or an inference model (its folder, "
+        "inference.json or .pdmodel)",
+    )
+    parser.add_argument("--model", metavar="NAME", help="the network, where the file is silent")
+    parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
+    parser.add_argument("--classes", metavar="FILE", help="class names, one a line")
+    parser.add_argument(
+        "--images",
+        required=True,
+        metavar="PHOTOS",
+        help="a photo or a folder of photos to compare the exported network with Keras on",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert, export, print the parity figures."""
+    if arguments.model is not None:
+        from pplcnet.models.catalog import find
+
+        find(arguments.model)
+    if not Path(arguments.file).exists():
+        raise InputError(f"{arguments.file}: no such file or folder.")
+    classes = _read_classes(arguments.classes) if arguments.classes else None
+    images = find_given_images(arguments.images)
+    quiet_frameworks("converting weights")
+    from pplcnet.deployment.exporting import export
+    from pplcnet.weights.conversion import convert
+
+    bundle = convert(arguments.file, arguments.out, network=arguments.model, classes=classes)
+    report_export(export(bundle, images))
+    return 0
+
+
+def _read_classes(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,115 @@
+"""Read a weights file of any kind; its ending tells the reader, its tensors what it holds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from pplcnet.bundle import MANIFEST, Bundle
+from pplcnet.errors import BundleError, WeightsError, require
+from pplcnet.weights import folded, native, paddle, torch_names
+from pplcnet.weights.paddle_inference import read_inference_model
+
+__all__ = ["WeightsFile", "read_weights"]
+
+PROGRAMS = ("inference.json", "inference.pdmodel")
+KINDS = ".pdparams, .npz, .safetensors, .keras, a bundle, or a Paddle inference model"
+
+
+class WeightsFile(NamedTuple):
+    """What a file holds."""
+
+    kind: Literal["original", "folded", "timm", "native"]
+    """Whose names the tensors have; "original" also stands for what was translated to those."""
+    tensors: dict[str, np.ndarray]
+    network: str | None = None
+    """The catalog's name, where the file says it."""
+    options: Mapping[str, Any] | None = None
+    """What `create_model` needs besides, where the file says it."""
+    beside: Path | None = None
+    """Folder of an inference model, where `inference.yml` may lie."""
+
+
+def read_weights(path: str | PathLike[str]) -> WeightsFile:
+    """Read any file that weights come in; nothing in it is executed.
+
+    Raises:
+        WeightsError: no such file, of an unknown kind, damaged, or made to do more than hold data.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise WeightsError(f"{path}: no such weights file.")
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix in (".json", ".pdmodel", ".pdiparams"):
+        return _read_program(path)
+    if path.suffix == ".zip":
+        return _read_bundle(path)
+    if path.suffix == ".pdparams":
+        return _by_names(paddle.read_pdparams(path))
+    if path.suffix == ".npz":
+        return _by_names(native.read_npz(path))
+    if path.suffix == ".safetensors":
+        return _by_names(_read_safetensors(path))
+    raise WeightsError(f"{path}: weights are read from {KINDS}.")
+
+
+def _by_names(tensors: dict[str, np.ndarray]) -> WeightsFile:
+    if any(name.endswith((".kernel", ".gamma")) for name in tensors):
+        return WeightsFile("native", tensors)
+    if torch_names.is_timm(tensors):
+        return WeightsFile("timm", torch_names.to_original_names(tensors))
+    if torch_names.is_transformers(tensors):
+        return WeightsFile("original", torch_names.to_original_names(tensors))
+    return WeightsFile("folded" if folded.is_folded(tensors) else "original", tensors)
+
+
+def _read_folder(path: Path) -> WeightsFile:
+    for name in PROGRAMS:
+        if (path / name).is_file():
+            return _read_program(path / name)
+    if (path / MANIFEST).is_file():
+        return _read_bundle(path)
+    raise WeightsError(f"{path}: a folder without {MANIFEST} (a bundle), {' or '.join(PROGRAMS)}.")
+
+
+def _read_program(path: Path) -> WeightsFile:
+    if path.suffix == ".pdiparams":
+        programs = [path.with_suffix(each) for each in (".json", ".pdmodel")]
+        path = next((each for each in programs if each.is_file()), programs[0])
+    model = read_inference_model(path)
+    return WeightsFile("original", model.tensors, model.name, model.options, path.parent)
+
+
+def _read_bundle(path: Path) -> WeightsFile:
+    try:
+        bundle = Bundle.open(path)
+        content = bundle.read(str(bundle.variant("keras")["file"]))
+    except BundleError as error:
+        raise WeightsError(str(error)) from error
+    network = bundle.manifest.network
+    return WeightsFile(
+        "native",
+        native.read_npz(io.BytesIO(content)),
+        network.get("name"),
+        dict(network.get("options", {}))
+        | {
+            "num_classes": len(bundle.classes),
+            "image_size": bundle.manifest.preprocessing.image_size,
+        },
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    numpy_reader = require("safetensors.numpy", purpose="reading .safetensors", extra="train")
+    try:
+        return dict(numpy_reader.load(path.read_bytes()))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
+    except Exception as error:  # its own error class, and numpy's for types that numpy has not
+        raise WeightsError(f"{path}: not a readable .safetensors file ({error}).") from error

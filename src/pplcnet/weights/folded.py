@@ -1,0 +1,96 @@
+"""Weights whose BatchNorm is folded into the convolutions, as deployed models hold them.
+
+Such a network predicts as it is, but it cannot be trained: BatchNorm in training mode would throw
+away what bias and scale hold. Unfolding measures mean m and variance v of every convolution's
+output on training images and sets gamma = sqrt(v + epsilon), beta = m + bias, moving mean m and
+moving variance v, which computes the same in inference, and nearly the same in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+
+from pplcnet.models.blocks import layer_name
+from pplcnet.models.variables import value_of
+
+__all__ = ["has_neutral_norms", "is_folded", "unfold", "with_neutral_norms"]
+
+
+def is_folded(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether these are the original's names without any BatchNorm."""
+    return "conv1.weight" in tensors and not any(name.endswith("._mean") for name in tensors)
+
+
+def with_neutral_norms(
+    model: keras.Model, tensors: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The state dict of the same function with BatchNorms that only add the bias.
+
+    `blocks3.0.dw_conv.weight` becomes `blocks3.0.dw_conv.conv.weight`, and the bias the shift of
+    `blocks3.0.dw_conv.bn`.
+    """
+    norms = {
+        layer.name: layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    state: dict[str, np.ndarray] = {}
+    for key, tensor in tensors.items():
+        path, _, part = key.rpartition(".")
+        norm = norms.get(layer_name(f"{path}.bn"))
+        if norm is None:
+            state[key] = tensor
+        elif part == "weight":
+            state[f"{path}.conv.weight"] = tensor
+        else:
+            ones = np.ones_like(tensor)
+            state[f"{path}.bn.weight"] = ones
+            state[f"{path}.bn.bias"] = tensor
+            state[f"{path}.bn._mean"] = ones * 0
+            state[f"{path}.bn._variance"] = ones * (1 - norm.epsilon)
+    return state
+
+
+def has_neutral_norms(model: keras.Model) -> bool:
+    """Whether the model's BatchNorms are those of `with_neutral_norms`, and wait for `unfold`."""
+    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    return bool(norms) and all(
+        np.allclose(value_of(norm.moving_variance), 1 - norm.epsilon, atol=1e-7)
+        and not value_of(norm.moving_mean).any()
+        and bool(value_of(norm.beta).any())
+        for norm in norms
+    )
+
+
+def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
+    """Give neutral BatchNorms the statistics of real images; inference stays the same.
+
+    Args:
+        model: with weights loaded through `with_neutral_norms`.
+        batches: normalised training images (N, H, W, 3), some hundred in all.
+    """
+    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    inside = keras.Model(model.input, [norm.input for norm in norms])
+    sums = [np.zeros(norm.gamma.shape[0], np.float64) for norm in norms]
+    squares = [each.copy() for each in sums]
+    counts = [0] * len(norms)
+    for images in batches:
+        for at, features in enumerate(inside.predict_on_batch(images)):
+            flat = np.asarray(features, np.float64).reshape(-1, features.shape[-1])
+            sums[at] += flat.sum(axis=0)
+            squares[at] += (flat**2).sum(axis=0)
+            counts[at] += len(flat)
+    for norm, total, square, count in zip(norms, sums, squares, counts, strict=True):
+        mean = total / count
+        variance = np.maximum(square / count - mean**2, 0)
+        # What the norm does now, `scale * x + shift`, it goes on doing.
+        deviation = np.sqrt(value_of(norm.moving_variance).astype(np.float64) + norm.epsilon)
+        scale = value_of(norm.gamma) / deviation
+        shift = value_of(norm.beta) - value_of(norm.moving_mean) * scale
+        norm.gamma.assign(scale * np.sqrt(variance + norm.epsilon))
+        norm.beta.assign(shift + scale * mean)
+        norm.moving_mean.assign(mean)
+        norm.moving_variance.assign(variance)

@@ -1,0 +1,52 @@
+"""A name of the catalog in place of a bundle: downloaded, converted and exported once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+
+from pplcnet.errors import require
+from pplcnet.weights.fetching import cache_folder, fetch
+from pplcnet.weights.sources import find_source
+
+__all__ = ["official_bundle"]
+
+
+def official_bundle(
+    text: str,
+    images: Sequence[str | PathLike[str]],
+    *,
+    before_conversion: Callable[[], object] = lambda: None,
+) -> Path:
+    """The bundle of NAME (its ImageNet weights) or NAME:TAG, from the cache if it is there.
+
+    Args:
+        images: photos that the exported network is compared with Keras on, the first time.
+        before_conversion: called before Keras is imported.
+
+    Raises:
+        WeightsError: the weights cannot be fetched or read.
+        MissingDependencyError: the first time needs the train extra; afterwards the runtime does.
+    """
+    name, _, tag = text.partition(":")
+    source = find_source(name, tag or "imagenet")
+    bundle = cache_folder() / "bundles" / f"{name}-{source.tag}.bundle"
+    if bundle.is_dir():
+        return bundle
+    file = fetch(source)
+    before_conversion()
+    require("keras", purpose="converting official weights", extra="train")
+    from pplcnet.deployment.exporting import export
+    from pplcnet.weights.conversion import convert
+
+    staged = bundle.with_name(f".{bundle.name}.converting")
+    convert(
+        file,
+        staged,
+        network=name,
+        provenance={"source": source.address, "licence": source.licence},
+    )
+    export(staged, images)
+    staged.rename(bundle)
+    return bundle

@@ -1,0 +1,205 @@
+"""Downloading, against a real server that is slow, cuts off, lies, or sends another file."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pplcnet.errors import UnknownNameError, WeightsError
+from pplcnet.models.catalog import CATALOG
+from pplcnet.weights.fetching import cache_folder, fetch, weights_path
+from pplcnet.weights.sources import Source, find_source, sources_of
+
+CONTENT = bytes(range(256)) * 2000
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        self.server.behave(self, len(self.server.asked))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def send_file(self, content: bytes, *, length: int | None = None, kind: str = "") -> None:
+        start = 0
+        given = self.headers.get("Range")
+        if given and self.server.can_resume:
+            start = int(given.removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start if length is None else length))
+        self.send_header("Content-Type", kind or "application/octet-stream")
+        self.end_headers()
+        self.wfile.write(content[start:])
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.asked, server.can_resume = [], True
+    server.behave = lambda handler, turn: handler.send_file(CONTENT)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{server.server_port}/files/")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+SOURCE = find_source("pplcnet_x0_25", "imagenet")
+
+
+def test_a_file_is_downloaded_once(server: ThreadingHTTPServer) -> None:
+    path = fetch(SOURCE)
+    assert path.read_bytes() == CONTENT
+    assert fetch(SOURCE) == path
+    assert server.asked == [("/files/PPLCNet_x0_25_pretrained.pdparams", None)]
+
+
+def test_a_cut_connection_is_resumed_where_it_stopped(server: ThreadingHTTPServer) -> None:
+    def cut_twice(handler: _Handler, turn: int) -> None:
+        if turn == 3:
+            handler.send_file(CONTENT)
+            return
+        start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Length", str(len(CONTENT) - start))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[start : start + 150_000])
+        handler.wfile.flush()
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    server.behave = cut_twice
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+    starts = [int(given[6:-1]) if given else 0 for _, given in server.asked]
+    assert 0 == starts[0] < starts[1] < starts[2]
+
+
+def test_a_server_that_cannot_resume_sends_everything_again(server: ThreadingHTTPServer) -> None:
+    server.can_resume = False
+    folder = cache_folder() / "weights"
+    folder.mkdir(parents=True)
+    (folder / f"{SOURCE.file_name}.partial").write_bytes(CONTENT[:5000])
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+
+
+def test_a_slow_server_is_waited_for(server: ThreadingHTTPServer) -> None:
+    def slow(handler: _Handler, turn: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        for at in range(0, len(CONTENT), 100_000):
+            handler.wfile.write(CONTENT[at : at + 100_000])
+            handler.wfile.flush()
+            time.sleep(0.02)
+
+    server.behave = slow
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("behave", "complaint", "asked"),
+    [
+        (lambda h, turn: h.send_error(404), "the server answered 404", 1),
+        (lambda h, turn: h.send_error(503), "the server answered 503", 4),
+        (lambda h, turn: h.send_file(b"<html>", kind="text/html"), "a web page in place", 4),
+        (lambda h, turn: h.send_file(b"", length=1 << 40), "at most 1,073,741,824", 4),
+        (lambda h, turn: h.connection.close(), "Connection", 4),
+    ],
+    ids=["404", "503", "error page", "absurd length", "hangs up"],
+)
+def test_a_server_that_does_not_give_the_file(
+    server: ThreadingHTTPServer, behave, complaint: str, asked: int
+) -> None:
+    server.behave = behave
+    with pytest.raises(WeightsError, match=complaint) as caught:
+        fetch(SOURCE, pause_s=0)
+    message = str(caught.value)
+    assert "PPLCNet_x0_25_pretrained.pdparams" in message
+    assert f"put it at {cache_folder() / 'weights' / SOURCE.file_name}" in message
+    assert len(server.asked) == asked
+    assert not (cache_folder() / "weights" / SOURCE.file_name).exists()
+
+
+def test_too_short_a_file_is_never_taken_for_whole(server: ThreadingHTTPServer) -> None:
+    server.behave = lambda handler, turn: handler.send_file(CONTENT[:9], length=len(CONTENT))
+    with pytest.raises(WeightsError):
+        fetch(SOURCE, pause_s=0)
+    assert not (cache_folder() / "weights" / SOURCE.file_name).exists()
+
+
+def test_no_connection_says_where_to_put_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
+    monkeypatch.setenv("PPLCNET_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"cannot be downloaded .*put it at .*PPLCNET_MIRROR"):
+        fetch(SOURCE, pause_s=0)
+
+
+def test_a_known_checksum_is_compared(server: ThreadingHTTPServer) -> None:
+    right = SOURCE._replace(sha256=sha256(CONTENT).hexdigest())
+    assert fetch(right).is_file()
+    with pytest.raises(WeightsError, match="is not the file that it should be"):
+        fetch(SOURCE._replace(sha256="0" * 64))
+
+
+def test_an_unknown_checksum_is_recorded_and_compared_from_then_on(
+    server: ThreadingHTTPServer,
+) -> None:
+    path = fetch(SOURCE)
+    path.write_bytes(CONTENT[:-1] + b"?")
+    with pytest.raises(WeightsError, match="delete it to download it again"):
+        fetch(SOURCE)
+
+
+def test_two_processes_at_once_download_once(server: ThreadingHTTPServer) -> None:
+    def slow(handler: _Handler, turn: int) -> None:
+        time.sleep(0.3)
+        handler.send_file(CONTENT)
+
+    server.behave = slow
+    code = (
+        "from pplcnet.weights.fetching import fetch\n"
+        "from pplcnet.weights.sources import find_source\n"
+        "print(fetch(find_source('pplcnet_x0_25', 'imagenet')))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    paths = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(server.asked) == 1
+    assert Path(paths.pop()).read_bytes() == CONTENT
+    assert not paths
+
+
+def test_every_network_has_a_source_of_its_own() -> None:
+    sources = [source for name in CATALOG for source in sources_of(name).values()]
+    assert len({source.file_name for source in sources}) == len(sources)
+    assert len({source.address for source in sources}) == len(sources)
+    assert all(isinstance(source, Source) and source.licence for source in sources)
+    assert len(sources_of("pplcnet_x1_0")) == 3
+
+
+def test_unknown_kinds_of_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean imagenet"):
+        find_source("pplcnet_x1_0", "imagnet")
+    with pytest.raises(WeightsError, match="there are imagenet"):
+        find_source("ghostnet_x0_5", "timm")
+    with pytest.raises(WeightsError, match="nor one of the kinds imagenet"):
+        weights_path("pplcnet_x1_0", tmp_path / "absent.npz")

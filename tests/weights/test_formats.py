@@ -1,0 +1,282 @@
+"""Every kind of weights file gives the same network, and no kind can do harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from pplcnet.errors import WeightsError
+from pplcnet.models import pplcnet as family
+from pplcnet.models.creation import create_model
+from pplcnet.models.variables import value_of
+from pplcnet.weights.files import read_weights
+from pplcnet.weights.loading import load_into, load_pretrained
+from pplcnet.weights.mapping import load_state_dict
+from tests.conformance import reference
+from tests.weights.pdmodel import write_pdmodel
+
+INFERENCE = "reference/paddle_files/PPLCNet_x0_25_17classes_infer"
+
+
+@pytest.fixture(scope="module")
+def original(shared: Path) -> reference.Reference:
+    return reference.load(shared, "pplcnet_x0_25")
+
+
+def _timm_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state dict as timm's `lcnet` would hold it."""
+    inside = {"dw_conv.conv": "conv_dw", "dw_conv.bn": "bn1", "pw_conv.conv": "conv_pw",
+              "pw_conv.bn": "bn2", "se.conv1": "se.conv_reduce",
+              "se.conv2": "se.conv_expand"}  # fmt: skip
+    outside = {"conv1.conv": "conv_stem", "conv1.bn": "bn1", "last_conv": "conv_head",
+               "fc": "classifier"}  # fmt: skip
+    parts = {"_mean": "running_mean", "_variance": "running_var"}
+    named = {}
+    for key, tensor in tensors.items():
+        path, _, part = key.rpartition(".")
+        if path in outside:
+            name = outside[path]
+        else:
+            stage, block, rest = path.split(".", 2)
+            at, number = int(stage[-1]) - 2, int(block)
+            if stage == "blocks5":
+                at, number = (3, number) if number < 2 else (4, number - 2)
+            elif stage == "blocks6":
+                at = 5
+            name = f"blocks.{at}.{number}.{inside[rest]}"
+        named[f"{name}.{parts.get(part, part)}"] = tensor.T.copy() if key == "fc.weight" else tensor
+    named["bn1.num_batches_tracked"] = np.array(5)
+    named["conv_head.bias"] = np.zeros(1280, "float32")
+    return named
+
+
+def _transformers_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state dict as transformers' PPLCNetForImageClassification would hold it."""
+    inside = {"dw_conv.conv": "depthwise_convolution.convolution",
+              "dw_conv.bn": "depthwise_convolution.normalization",
+              "pw_conv.conv": "pointwise_convolution.convolution",
+              "pw_conv.bn": "pointwise_convolution.normalization",
+              "se.conv1": "squeeze_excitation_module.convolutions.0",
+              "se.conv2": "squeeze_excitation_module.convolutions.2"}  # fmt: skip
+    outside = {"conv1.conv": "encoder.convolution.convolution",
+               "conv1.bn": "encoder.convolution.normalization",
+               "last_conv": "last_convolution", "fc": "head"}  # fmt: skip
+    parts = {"_mean": "running_mean", "_variance": "running_var"}
+    named = {}
+    for key, tensor in tensors.items():
+        path, _, part = key.rpartition(".")
+        if path in outside:
+            name = outside[path]
+        else:
+            stage, block, rest = path.split(".", 2)
+            name = f"encoder.blocks.{int(stage[-1]) - 2}.layers.{block}.{inside[rest]}"
+        named[f"{name}.{parts.get(part, part)}"] = tensor.T.copy() if key == "fc.weight" else tensor
+    return named
+
+
+def _write(kind: str, original: reference.Reference, shared: Path, folder: Path) -> Path:
+    tensors = original.weights()
+    if kind == "inference.json":
+        return shared / INFERENCE / kind
+    if kind == "pdmodel":
+        return write_pdmodel(folder / "inference.pdmodel", tensors)
+    path = folder / {"timm": "t.safetensors", "transformers": "h.safetensors", "npz": "w.npz",
+                     "keras": "w.keras"}[kind]  # fmt: skip
+    if kind == "timm":
+        path.write_bytes(save(_timm_names(tensors)))
+    elif kind == "transformers":
+        path.write_bytes(save(_transformers_names(tensors)))
+    elif kind == "npz":
+        np.savez(path, **tensors)
+    else:
+        model = create_model("pplcnet_x0_25", num_classes=17)
+        load_state_dict(model, tensors, "the reference")
+        model.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["inference.json", "pdmodel", "timm", "transformers", "npz", "keras"]
+)
+def test_every_kind_gives_the_originals_logits(
+    kind: str, original: reference.Reference, shared: Path, tmp_path: Path
+) -> None:
+    path = _write(kind, original, shared, tmp_path)
+    # timm's network has a bias in the last convolution, zero here.
+    options = {"last_conv_bias": True} if kind == "timm" else {}
+    model = create_model("pplcnet_x0_25", num_classes=17, weights=path, **options)
+    logits = model(reference.images(224, 224), training=False).numpy()
+    expected = original.outputs["logits_224x224"]
+    assert reference.relative_difference(logits, expected) <= 1e-4
+
+
+@pytest.mark.parametrize("kind", ["inference.json", "pdmodel"])
+def test_an_inference_model_says_which_network_it_is(
+    kind: str, original: reference.Reference, shared: Path, tmp_path: Path
+) -> None:
+    found = read_weights(_write(kind, original, shared, tmp_path))
+    assert found.network == "pplcnet_x0_25"
+    assert found.options == {
+        "num_classes": 17, "image_size": (224, 224), "strides": family.DEFAULT_STRIDES,
+        "last_conv": True, "dropout": 0.2,
+    }  # fmt: skip
+    for key, tensor in original.weights().items():
+        np.testing.assert_array_equal(found.tensors[key], tensor, err_msg=key)
+
+
+def test_the_textline_model_has_other_strides_and_no_last_convolution(shared: Path) -> None:
+    folder = shared / "reference" / "textline_ori_x0_25"
+    found = read_weights(folder)
+    assert found.options["strides"] == ((1, 2), (2, 1), (2, 1), (2, 1), (2, 1))
+    assert (found.options["last_conv"], found.options["dropout"]) == (False, 0.0)
+    with np.load(folder / "weights_named.npz") as named:
+        assert set(named) == set(found.tensors)
+        for key in named:
+            np.testing.assert_array_equal(found.tensors[key], named[key])
+
+
+def test_a_bundle_is_a_weights_file(common_bundle: Path) -> None:
+    model = create_model(
+        "pplcnet_x0_25", num_classes=3, image_size=32, weights=common_bundle, dropout=0.2
+    )
+    found = read_weights(common_bundle)
+    assert found.network == "pplcnet_x0_25"
+    np.testing.assert_array_equal(
+        value_of(model.get_layer("fc").kernel), found.tensors["fc.kernel"]
+    )
+
+
+def test_other_classes_keep_the_trunk_and_a_fresh_head(
+    original: reference.Reference, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "w.npz", **original.weights())
+    model = create_model("pplcnet_x0_25", num_classes=5)
+    before = value_of(model.get_layer("fc").kernel)
+    (line,) = load_pretrained(model, tmp_path / "w.npz")
+    assert line.endswith("fresh, because the file has nothing fitting: fc")
+    np.testing.assert_array_equal(value_of(model.get_layer("fc").kernel), before)
+    np.testing.assert_array_equal(
+        value_of(model.get_layer("last_conv").kernel)[0, 0].T,
+        original.weights()["last_conv.weight"][:, :, 0, 0],
+    )
+
+
+def test_a_trunk_that_does_not_fit_is_refused_even_with_a_fresh_head(
+    original: reference.Reference, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "w.npz", **original.weights())
+    with pytest.raises(WeightsError, match="wrong shape: blocks"):
+        load_pretrained(create_model("pplcnet_x0_5", num_classes=5), tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("name", ["conv_stem.weight", "encoder.convolution.convolution.weight"])
+def test_a_foreign_name_that_the_network_has_not_is_named(name: str, tmp_path: Path) -> None:
+    tensors = {name: np.zeros((8, 3, 3, 3), "f4"), "stage9.weird.weight": np.zeros(2, "f4")}
+    (tmp_path / "w.safetensors").write_bytes(save(tensors))
+    with pytest.raises(WeightsError, match=r"stage9\.weird\.weight"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_places_that_hold_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "w.onnx").write_bytes(b"1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "lonely.json").write_text("{}")
+    (tmp_path / "broken.keras").write_bytes(b"PK")
+    for name, complaint in (
+        ("absent", "no such weights file"),
+        ("w.onnx", "weights are read from"),
+        ("folder", "a folder without"),
+        ("lonely.json", "not a readable Paddle inference model"),
+    ):
+        with pytest.raises(WeightsError, match=complaint):
+            read_weights(tmp_path / name)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_into(create_model("pplcnet_x0_25", num_classes=3), tmp_path / "broken.keras")
+
+
+def test_an_inference_model_needs_both_files(shared: Path, tmp_path: Path) -> None:
+    shutil.copy(shared / INFERENCE / "inference.json", tmp_path)
+    with pytest.raises(WeightsError, match=r"inference\.pdiparams: cannot be read"):
+        read_weights(tmp_path / "inference.json")
+
+
+def test_parameters_cut_off_or_too_many(shared: Path, tmp_path: Path) -> None:
+    shutil.copy(shared / INFERENCE / "inference.json", tmp_path)
+    content = (shared / INFERENCE / "inference.pdiparams").read_bytes()
+    for changed, complaint in ((content[:-5], "cut off"), (content + b"12345", "5 bytes are left")):
+        (tmp_path / "inference.pdiparams").write_bytes(changed)
+        with pytest.raises(WeightsError, match=complaint):
+            read_weights(tmp_path / "inference.json")
+
+
+def _small_files() -> dict[str, bytes]:
+    """One small file of each kind, to be damaged."""
+    arrays = {"conv1.conv.weight": np.ones((8, 3, 3, 3), "f4"), "fc.bias": np.ones(4, "f4")}
+    npz = io.BytesIO()
+    np.savez(npz, **arrays)
+    record = struct.pack("<IQIi", 0, 0, 0, 4) + bytes([8, 5, 16, 4]) + arrays["fc.bias"].tobytes()
+    program = {"program": {"regions": [{"blocks": [{"ops": [
+        {"#": "p", "A": [0, 1, 1, "b"], "O": {"%": 1, "TT": {"#": "", "D": [{}, [4]]}}},
+    ]}]}]}}  # fmt: skip
+    return {
+        "w.pdparams": pickle.dumps(arrays, protocol=2),
+        "w.npz": npz.getvalue(),
+        "w.safetensors": save(arrays),
+        "inference.json": json.dumps(program).encode(),
+        "inference.pdiparams": record,
+        "inference.pdmodel": write_pdmodel(None, {"fc.bias": arrays["fc.bias"]}),
+    }
+
+
+FILES = _small_files()
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(sorted(FILES)), st.data())
+def test_damage_anywhere_gives_arrays_or_one_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    folder.mkdir(exist_ok=True)
+    for each, content in FILES.items():
+        (folder / each).write_bytes(content)
+    content = bytearray(FILES[name])
+    for _ in range(data.draw(st.integers(0, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / name).write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    target = "inference.json" if name == "inference.pdiparams" else name
+    try:
+        found = read_weights(folder / target)
+    except WeightsError:
+        return
+    assert all(isinstance(each, np.ndarray) for each in found.tensors.values())
+
+
+def test_a_keras_file_is_read_without_its_configuration(tmp_path: Path) -> None:
+    """The configuration could name any Python object; only the arrays are wanted."""
+    import zipfile
+
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model.save(tmp_path / "good.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
+    ):
+        for name in good.namelist():
+            config = b'{"module": "os", "class_name": "system", "config": {"command": "touch x"}}'
+            bad.writestr(name, config if name == "config.json" else good.read(name))
+    other = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    load_into(other, tmp_path / "bad.keras")
+    np.testing.assert_array_equal(
+        value_of(other.get_layer("fc").kernel), value_of(model.get_layer("fc").kernel)
+    )
