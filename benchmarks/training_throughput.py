@@ -27,7 +27,8 @@ from pplcnet.dataset import Dataset
 from pplcnet.models import layers
 from pplcnet.models.creation import create_model
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.loop import compile_model, preprocessing_of
+from pplcnet.training.loop import preprocessing_of
+from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 
 ROUNDS, STEPS = 4, 12

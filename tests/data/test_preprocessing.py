@@ -22,6 +22,23 @@ def test_cover_equals_resizing_everything_and_cutting_the_centre_out() -> None:
     assert np.abs(found - expected).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("picture", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
+)
+def test_opencv_bilinear_equals_opencv_within_a_level(picture: tuple[int, int], size: int) -> None:
+    """Against the pipeline of the official weights: short side, round, cut the centre out."""
+    cv2 = pytest.importorskip("cv2")
+    image = draw_picture(1, 3, picture)
+    short = round(size / 0.875)
+    scale = short / min(picture)
+    width, height = round(picture[0] * scale), round(picture[1] * scale)
+    resized = cv2.resize(np.asarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+    left, top = (width - size) // 2, (height - size) // 2
+    expected = resized[top : top + size, left : left + size].astype(int)
+    ours = Preprocessing(image_size=(size, size), interpolation="opencv-bilinear")(image)
+    assert np.abs(ours.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.parametrize("size", [(64, 48), (33, 47), (1, 1), (80, 160)])
 @pytest.mark.parametrize("picture", [(500, 375), (40, 300), (7, 5), (1, 1)])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])

@@ -20,7 +20,7 @@ from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.models.creation import create_model
 from pplcnet.training import loop
 from pplcnet.training.fitting import train
-from pplcnet.training.loop import compile_model
+from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model

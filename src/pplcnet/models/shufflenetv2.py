@@ -48,7 +48,7 @@ def build(inputs, row: Network, *, num_classes: int, dropout: float):
         features = _downsampling_block(features, f"{stage}_1", channels // 2)
         for block in range(2, blocks + 1):
             features = _block(features, f"{stage}_{block}", channels // 2)
-        stages[f"stage{stage}"] = features
+        stages[str(stage)] = features
     features = conv_bn(features, "_last_conv", channels=last)
     embedding, logits = classify(pool(features), "_fc", num_classes=num_classes, dropout=dropout)
     return stages, embedding, logits

@@ -24,17 +24,16 @@ from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
 from pplcnet.training.batches import TrainingBatches, load_for_evaluation
+from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
+from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
+from pplcnet.training.starting import TRUNK, freeze_stages, start_from_weights
 from pplcnet.weights import native
-from pplcnet.weights.fetching import weights_path
-from pplcnet.weights.folded import has_neutral_norms, unfold
-from pplcnet.weights.loading import load_pretrained
 
-__all__ = ["FittedModel", "compile_model", "fit", "network_options", "preprocessing_of"]
+__all__ = ["FittedModel", "fit", "network_options", "preprocessing_of"]
 
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
-UNFOLDING_IMAGES = 512
 
 
 class FittedModel(NamedTuple):
@@ -93,17 +92,27 @@ def fit(
         **network_options(recipe),
     )
     preprocessing = preprocessing_of(recipe)
-    batches = TrainingBatches(train_set, recipe, preprocessing)
-    compile_model(model, recipe, batches.steps_per_epoch)
-    validation_images, validation_labels = load_for_evaluation(
-        validation_set, preprocessing, recipe.workers
-    )
+    pixels, validation_labels = load_for_evaluation(validation_set, preprocessing, recipe.workers)
     state = folder / CHECKPOINT
-    progress = checkpoint.Progress()
-    if resume and state.exists():
-        progress = checkpoint.load(state, model)
-    elif recipe.weights is not None:
-        _start_from(recipe.weights, model, train_set, preprocessing, recipe, report)
+    goes_on = resume and state.exists()
+    if recipe.weights is not None and (not goes_on or recipe.freeze == TRUNK):
+        start_from_weights(model, train_set, recipe, preprocessing, report)
+    if recipe.head_epochs and not goes_on:
+        train_head(model, train_set, recipe, preprocessing, report)
+    whole = model
+    batches: TrainingBatches | FeatureBatches
+    validation: NDArray[np.uint8] | NDArray[np.float32]
+    if recipe.freeze == TRUNK:
+        # Nothing before the head changes, so that its inputs are computed once.
+        trunk, model = split_at_pool(whole)
+        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
+        validation = compute_features(trunk, pixels, preprocessing)
+    else:
+        freeze_stages(model, recipe)
+        batches = TrainingBatches(train_set, recipe, preprocessing)
+        validation = pixels
+    compile_model(model, recipe, batches.steps_per_epoch)
+    progress = checkpoint.load(state, model) if goes_on else checkpoint.Progress()
     _write_history(folder / HISTORY, progress.history)
 
     with _event_writer(folder, recipe) as write_events, _interrupts_deferred() as interrupted:
@@ -116,7 +125,7 @@ def fit(
                     f"{progress.step} of {batches.steps_per_epoch}; the state is saved.",
                     run=str(folder),
                 )
-            loss, accuracy = _validate(model, preprocessing, validation_images, validation_labels)
+            loss, accuracy = _validate(model, preprocessing, validation, validation_labels)
             row = {
                 "epoch": progress.epoch + 1,
                 "loss": round(progress.loss_sum / batches.steps_per_epoch, 5),
@@ -129,7 +138,7 @@ def fit(
             if (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss):
                 progress.best_epoch, progress.best_accuracy = progress.epoch, accuracy
                 progress.best_loss = loss
-                progress.best_values = native.get_values(model)
+                progress.best_values = native.get_values(whole)
             progress.history.append(row)
             progress.epoch += 1
             checkpoint.save(state, model, progress)
@@ -141,69 +150,14 @@ def fit(
                     f"stopped after epoch {progress.epoch} of {recipe.epochs}; the state is saved.",
                     run=str(folder),
                 )
-    native.set_values(model, progress.best_values, source=str(state))
-    return FittedModel(model, progress.best_epoch + 1, progress.history)
-
-
-def _start_from(
-    weights: str,
-    model: keras.Model,
-    train_set: Dataset,
-    preprocessing: Preprocessing,
-    recipe: Recipe,
-    report: Callable[[str], None],
-) -> None:
-    """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
-    for line in load_pretrained(model, weights_path(recipe.model, weights)):
-        report(line)
-    if not has_neutral_norms(model):
-        return
-    order = np.random.default_rng(recipe.seed).permutation(len(train_set))[:UNFOLDING_IMAGES]
-    measured = train_set.keep(train_set.images[at] for at in order)
-    pixels, _ = load_for_evaluation(measured, preprocessing, recipe.workers)
-    parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
-    unfold(model, (preprocessing.normalize(part) for part in parts))
-    report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
-
-
-def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Give the model the recipe's optimiser, schedule and loss."""
-    total = max(1, recipe.epochs * steps_per_epoch)
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
-        decay_steps=total - warmup,
-        warmup_target=recipe.peak_learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    shared = {
-        "learning_rate": schedule,
-        "weight_decay": recipe.decay or None,
-        "global_clipnorm": recipe.gradient_clip or None,
-    }
-    if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **shared)
-    else:
-        optimizer = keras.optimizers.AdamW(**shared)
-    if recipe.decay:
-        # BatchNorm's scale and shift and all biases are vectors; kernels are not.
-        vectors = [each for each in model.trainable_variables if len(each.shape) == 1]
-        optimizer.exclude_from_weight_decay(var_list=vectors)
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    optimizer.build(model.trainable_variables)
+    whole.trainable = True
+    native.set_values(whole, progress.best_values, source=str(state))
+    return FittedModel(whole, progress.best_epoch + 1, progress.history)
 
 
 def _run_epoch(
     model: keras.Model,
-    batches: TrainingBatches,
+    batches: TrainingBatches | FeatureBatches,
     progress: checkpoint.Progress,
     recipe: Recipe,
     interrupted: Callable[[], bool],
@@ -243,17 +197,17 @@ def _run_epoch(
 def _validate(
     model: keras.Model,
     preprocessing: Preprocessing,
-    images: NDArray[np.uint8],
+    inputs: NDArray[np.uint8] | NDArray[np.float32],
     labels: NDArray[np.int32],
     batch_size: int = 64,
 ) -> tuple[float, float]:
-    """(mean cross-entropy, top-1 accuracy) of the model on prepared images."""
-    logits = np.concatenate(
-        [
-            model.predict_on_batch(preprocessing.normalize(images[start : start + batch_size]))
-            for start in range(0, len(images), batch_size)
-        ]
-    ).astype(np.float64)
+    """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float)."""
+    parts: list[NDArray[Any]] = [
+        inputs[start : start + batch_size] for start in range(0, len(inputs), batch_size)
+    ]
+    if inputs.dtype == np.uint8:
+        parts = [preprocessing.normalize(part) for part in parts]
+    logits = np.concatenate([model.predict_on_batch(part) for part in parts]).astype(np.float64)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()

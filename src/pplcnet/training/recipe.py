@@ -35,6 +35,13 @@ class Recipe:
     weights: str | None = None
     """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
     trunk has to fit, a classifier of other classes starts fresh."""
+    freeze: str = ""
+    """Stage that keeps its weights, with all stages before it (a name as `create_model` gives it
+    for output="stages"), or trunk: only the head learns, in seconds."""
+    head_epochs: int = 0
+    """Epochs in which only the head learns, on features computed once, before all layers do."""
+    layer_decay: float = 1.0
+    """What a stage's learning rate is multiplied by for each stage between it and the head."""
     dropout: float = 0.0
     """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: int = 20
@@ -101,6 +108,13 @@ class Recipe:
         (low_scale, high_scale), (low_ratio, high_ratio) = self.crop_scale, self.crop_ratio
         for name, is_allowed, allowed in (
             ("image_size", all(1 <= side <= 4096 for side in self.image_size), "1 to 4096 pixels"),
+            ("head_epochs", self.head_epochs >= 0, "0 or above"),
+            ("layer_decay", 0 < self.layer_decay <= 1, "above 0, up to 1"),
+            (
+                "freeze",
+                not (self.freeze and self.weights is None),
+                "a stage only together with weights",
+            ),
             ("dropout", 0 <= self.dropout < 1, "0 up to, not including, 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),

@@ -1,0 +1,73 @@
+"""The recipe's optimiser, schedule and loss, on a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pplcnet.training.recipe import Recipe
+from pplcnet.training.starting import stage_depths
+
+__all__ = ["compile_model"]
+
+
+def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Give the model the recipe's optimiser, schedule and loss."""
+    total = max(1, recipe.epochs * steps_per_epoch)
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
+        decay_steps=total - warmup,
+        warmup_target=recipe.peak_learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    shared: dict[str, Any] = {
+        "learning_rate": schedule,
+        "weight_decay": recipe.decay,
+        "global_clipnorm": recipe.gradient_clip or None,
+    }
+    kind: type[keras.optimizers.Optimizer] = keras.optimizers.AdamW
+    if recipe.optimizer == "sgd":
+        kind, shared = keras.optimizers.SGD, shared | {"momentum": 0.9, "nesterov": True}
+    factors = _factors(model, recipe)
+    optimizer = _with_factors(kind, factors)(**shared) if factors else kind(**shared)
+    if recipe.decay:
+        # BatchNorm's scale and shift and all biases are vectors; kernels are not.
+        vectors = [each for each in model.trainable_variables if len(each.shape) == 1]
+        optimizer.exclude_from_weight_decay(var_list=vectors)
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    optimizer.build(model.trainable_variables)
+
+
+def _factors(model: keras.Model, recipe: Recipe) -> dict[str, float]:
+    """Variable path to what its learning rate is multiplied by; empty when all learn alike."""
+    if recipe.layer_decay == 1:
+        return {}
+    stages, depths = stage_depths(recipe.model, model)
+    return {
+        variable.path: recipe.layer_decay ** (len(stages) - depths[layer.name])
+        for layer in model.layers
+        for variable in layer.trainable_variables
+    }
+
+
+def _with_factors(
+    kind: type[keras.optimizers.Optimizer], factors: dict[str, float]
+) -> type[keras.optimizers.Optimizer]:
+    """The optimiser with a learning rate of its own for every variable."""
+
+    class Layerwise(kind):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            own = learning_rate * factors.get(variable.path, 1.0)
+            super().update_step(gradient, variable, own)
+
+    return Layerwise

@@ -1,0 +1,182 @@
+"""Training from pretrained weights: what is frozen stays, the rest learns at its own rate."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.bundle import Bundle
+from pplcnet.dataset import Dataset
+from pplcnet.errors import RecipeError, TrainingInterrupted, UnknownNameError, WeightsError
+from pplcnet.models.catalog import CATALOG
+from pplcnet.models.creation import create_model
+from pplcnet.models.variables import value_of
+from pplcnet.training.fitting import train
+from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool
+from pplcnet.training.loop import preprocessing_of
+from pplcnet.training.optimizing import compile_model
+from pplcnet.training.recipe import Recipe
+from pplcnet.training.starting import freeze_stages, stage_depths
+from pplcnet.weights import native
+from pplcnet.weights.bundled import restore_model
+
+SETTINGS = {
+    "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
+}  # fmt: skip
+SMALLEST = list(
+    {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
+)
+
+
+@pytest.fixture(scope="module")
+def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
+    return Dataset.open(common_photos).split(0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a network of eight classes, with lively statistics."""
+    keras.utils.set_random_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "w.npz"
+    native.write_npz(create_model("pplcnet_x0_25", num_classes=8, image_size=32), path)
+    return path
+
+
+def _train(parts, out: Path, weights: Path, **changes: object):
+    recipe = Recipe().changed(SETTINGS | {"weights": str(weights)} | changes)
+    lines: list[str] = []
+    result = train(recipe, *parts, out=out, report=lines.append)
+    return restore_model(Bundle.open(result.bundle)), lines, result
+
+
+def _values(model: keras.Model) -> dict[str, np.ndarray]:
+    return native.get_values(model)
+
+
+def test_the_trunk_starts_from_the_file_and_the_head_fresh(parts, tmp_path, weights) -> None:
+    model, lines, _ = _train(parts, tmp_path, weights, learning_rate=1e-9)
+    assert "fresh, because the file has nothing fitting: fc" in lines[0]
+    before = native.read_npz(weights)
+    np.testing.assert_allclose(
+        value_of(model.get_layer("conv1_conv").kernel), before["conv1_conv.kernel"], atol=1e-6
+    )
+
+
+def test_frozen_stages_keep_weights_and_statistics(parts, tmp_path: Path, weights: Path) -> None:
+    model, _, _ = _train(parts, tmp_path, weights, freeze="blocks4")
+    before, after = native.read_npz(weights), _values(model)
+    for name, value in after.items():
+        stage = name.split("_")[0]
+        is_same = name in before and np.array_equal(before[name], value)
+        if stage in ("conv1", "blocks2", "blocks3", "blocks4"):
+            assert is_same, name
+        elif name.endswith(".kernel"):
+            assert not is_same, name
+
+
+def test_a_frozen_trunk_trains_its_head_on_features(parts, tmp_path: Path, weights: Path) -> None:
+    model, _, result = _train(parts, tmp_path, weights, freeze="trunk", epochs=5)
+    before, after = native.read_npz(weights), _values(model)
+    changed = {
+        name.split(".")[0]
+        for name in after
+        if name not in before or not np.array_equal(before[name], after[name])
+    }
+    assert changed == {"last_conv", "fc"}
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
+
+
+def test_a_frozen_trunk_resumes_to_the_same_weights(
+    parts, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _, _ = _train(parts, tmp_path / "whole", weights, freeze="trunk", epochs=4)
+    original, done = keras.Model.train_on_batch, 0
+
+    def counted(self, *arguments, **options):
+        nonlocal done
+        logs = original(self, *arguments, **options)
+        done += 1
+        if done == 7:  # of 3 an epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return logs
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    fields = {"weights": str(weights), "freeze": "trunk", "epochs": 4}
+    recipe = Recipe().changed(SETTINGS | fields)
+    with pytest.raises(TrainingInterrupted):
+        train(recipe, *parts, out=tmp_path / "cut")
+    resumed = train(recipe, *parts, out=tmp_path / "cut", resume=True)
+    for name, value in _values(restore_model(Bundle.open(resumed.bundle))).items():
+        np.testing.assert_array_equal(value, _values(whole)[name], err_msg=name)
+
+
+def test_the_head_alone_comes_first_when_asked_for(parts, tmp_path: Path, weights: Path) -> None:
+    _, lines, result = _train(parts, tmp_path, weights, head_epochs=3)
+    assert any(line.startswith("head alone, 3 epochs") for line in lines)
+    assert len(result.history) == 2
+
+
+def test_features_are_those_that_the_whole_network_computes(parts) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = Recipe().changed(SETTINGS)
+    preprocessing = preprocessing_of(recipe)
+    trunk, head = split_at_pool(model)
+    pixels = np.stack([preprocessing(image.path) for image in parts[1].images])
+    features = compute_features(trunk, pixels, preprocessing)
+    np.testing.assert_allclose(
+        head(features, training=False).numpy(),
+        model(preprocessing.normalize(pixels), training=False).numpy(),
+        atol=1e-5,
+    )
+    batches = FeatureBatches(trunk, parts[0], recipe, preprocessing, 2)
+    one, two = list(batches.epoch(1)), list(batches.epoch(1, first_step=1))
+    np.testing.assert_array_equal(one[1].images, two[0].images)
+    assert sorted(np.concatenate([each.labels for each in one])) == [0] * 9 + [1] * 9 + [2] * 9
+
+
+def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
+    fields = {"layer_decay": 0.5, "weight_decay": 0.0, "warmup_epochs": 0.0, "optimizer": "adamw"}
+    compile_model(model, Recipe().changed(SETTINGS | fields), 5)
+    before = _values(model)
+    images = np.random.default_rng(0).standard_normal((9, 32, 32, 3)).astype("f4")
+    model.train_on_batch(images, np.eye(3, dtype="f4")[np.arange(9) % 3])
+    rate = Recipe().changed(SETTINGS | fields).peak_learning_rate
+    # AdamW's first step is the learning rate, whatever the gradient.
+    steps = {
+        name: float(np.abs(value - before[name]).max()) for name, value in _values(model).items()
+    }
+    assert steps["fc.kernel"] == pytest.approx(rate, rel=0.01)
+    assert steps["blocks6_1_pw_conv_conv.kernel"] == pytest.approx(rate / 2, rel=0.01)
+    assert steps["blocks4_0_dw_conv_conv.kernel"] == pytest.approx(rate / 8, rel=0.01)
+    assert steps["conv1_conv.kernel"] == pytest.approx(rate / 64, rel=0.01)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_every_layer_with_weights_has_its_stage(name: str) -> None:
+    model = create_model(name, num_classes=3, image_size=32)
+    stages, depths = stage_depths(name, model)
+    seen = [depths[layer.name] for layer in model.layers if layer.weights]
+    assert set(seen) == set(range(len(stages) + 1))
+    assert seen[0] == 0
+    assert depths[model.layers[-1].name] == len(stages)
+
+
+def test_wrong_settings_are_named(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(RecipeError, match=r"freeze is 'blocks4'; .* together with weights"):
+        Recipe().changed({"freeze": "blocks4"})
+    with pytest.raises(RecipeError, match=r"layer_decay is 1\.5"):
+        Recipe().changed({"layer_decay": 1.5})
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    with pytest.raises(UnknownNameError, match="blocks4"):
+        freeze_stages(model, Recipe().changed({"freeze": "block4", "weights": "x"}))
+
+
+def test_weights_of_another_network_are_refused(parts, tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(WeightsError, match="does not fit pplcnet_x0_5"):
+        _train(parts, tmp_path, weights, model="pplcnet_x0_5")
