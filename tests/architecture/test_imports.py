@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "runtime": VOCABULARY,
     "reporting": VOCABULARY | {"runtime"},
     "job": VOCABULARY | {"training", "weights"},
-    "cli": VOCABULARY | {"models", "training", "runtime"},
+    "cli": VOCABULARY | {"models", "training", "runtime", "weights"},
     "__init__": set(),
     "__main__": {"cli"},
 }

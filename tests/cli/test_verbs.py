@@ -93,6 +93,18 @@ def test_models_lists_the_catalog(capsys) -> None:
     rows = json.loads(_run(capsys, "models", "--json"))
     assert [row["name"] for row in rows] == list(CATALOG)
     assert all(name in text for name in CATALOG)
+    assert rows[4]["weights"] == ["imagenet", "imagenet-ssld", "timm"]
+
+
+def test_models_filters_and_sorts(capsys) -> None:
+    rows = json.loads(_run(capsys, "models", "--family", "ghostnet", "--json"))
+    assert {row["family"] for row in rows} == {"ghostnet"}
+    rows = json.loads(_run(capsys, "models", "--max-macs", "50", "--sort", "macs", "--json"))
+    macs = [row["macs_224"] for row in rows]
+    assert macs == sorted(macs)
+    assert macs[-1] <= 50e6
+    rows = json.loads(_run(capsys, "models", "--sort", "top1", "--json"))
+    assert rows[0]["name"] == "pplcnetv2_base"
 
 
 def test_a_reader_that_leaves_early_is_no_error(common_bundle: Path, common_photos: Path) -> None:

@@ -72,6 +72,17 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("predic good.bundle", "did you mean predict"),
         ("predict", "required: BUNDLE, IMAGE_OR_FOLDER"),
         ("models --colour", "unrecognized arguments"),
+        ("models --family ghost", "did you mean ghostnet"),
+        ("models --max-macs 1", "no network of the catalog"),
+        ("models --sort size", "invalid choice"),
+        ("convert nowhere.pdparams --out new --images photos", "no such file or folder"),
+        ("convert text.jpg --out new --images photos", "weights are read from"),
+        ("convert text.jpg --out new --images nowhere", "no images there"),
+        ("convert text.jpg --model pplcnet --out new --images photos", "did you mean"),
+        ("predict pplcnet_x1_0:imagnet photos", "did you mean imagenet"),
+        ("predict ghostnet_x0_5:timm photos", "there are imagenet"),
+        ("train photos --out new --set freeze=blocks4", "only together with weights"),
+        ("train photos --out new --weights imagnet", "no such weights file, nor one of the kinds"),
     ],
 )
 def test_wrong_input(

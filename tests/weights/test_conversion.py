@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -169,7 +170,8 @@ def mirror(
     tensors["fc.bias"] = np.zeros(1000, "f4")
     import pickle
 
-    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "raw").mkdir(parents=True)
+    shutil.copy(shared / PDPARAMS, tmp_path / "served/raw/PPLCNet_x0_25_pretrained.pdparams")
     (tmp_path / "served" / "PPLCNet_x0_25_pretrained.pdparams").write_bytes(
         pickle.dumps(tensors, protocol=2)
     )
@@ -215,12 +217,13 @@ def test_a_name_without_connection_is_one_clear_error(
     assert "put it at" in error
 
 
-def test_create_model_takes_a_kind_of_weights(mirror: ThreadingHTTPServer, shared: Path) -> None:
+def test_create_model_downloads_what_paddle_wrote(
+    mirror: ThreadingHTTPServer, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pplcnet.models.creation import create_model
 
-    model = create_model("pplcnet_x0_25", weights="imagenet")
-    original = reference.load(shared, "pplcnet_x0_25").weights()
-    np.testing.assert_array_equal(
-        model.get_layer("conv1_conv").kernel.numpy().transpose(3, 2, 0, 1),
-        original["conv1.conv.weight"],
-    )
+    monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{mirror.server_port}/raw")
+    model = create_model("pplcnet_x0_25", num_classes=17, weights="imagenet")
+    logits = model(reference.images(224, 224), training=False).numpy()
+    expected = reference.load(shared, "pplcnet_x0_25").outputs["logits_224x224"]
+    assert reference.relative_difference(logits, expected) <= 1e-4

@@ -1,6 +1,7 @@
 """The networks of the catalog: parameters and multiply-accumulates at 1000 classes and 224x224.
 
-Accuracies are what the authors report for their own ImageNet weights.
+Accuracies are what the authors report for their own ImageNet weights; `weights` are the kinds that
+'--weights' and 'predict NAME:KIND' take.
 """
 
 from __future__ import annotations
@@ -8,32 +9,72 @@ from __future__ import annotations
 import argparse
 import json
 
-from pplcnet.models.catalog import CATALOG
+from pplcnet.errors import InputError, UnknownNameError
+from pplcnet.models.catalog import CATALOG, FAMILIES, Network
+from pplcnet.weights.sources import sources_of
 
 __all__ = ["add_arguments", "run"]
+
+SORTS = {
+    "name": lambda row: row.name,
+    "parameters": lambda row: row.parameters,
+    "macs": lambda row: row.macs_224,
+    "top1": lambda row: -(row.reported_top1 or 0.0),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
+    parser.add_argument("--family", metavar="NAME", help=f"only one of {', '.join(FAMILIES)}")
+    parser.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="MILLIONS",
+        help="only networks of at most so many million multiply-accumulates",
+    )
+    parser.add_argument(
+        "--sort", choices=SORTS, metavar="KEY", help=f"one of {', '.join(SORTS)}; default: families"
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the catalog."""
+    rows = _chosen(arguments)
     if arguments.json:
-        print(json.dumps([row._asdict() for row in CATALOG.values()], indent=2))
+        records = [row._asdict() | {"weights": _weights(row)} for row in rows]
+        print(json.dumps(records, indent=2))
         return 0
-    width = max(map(len, CATALOG))
+    width = max(len(row.name) for row in rows)
     print(
         f"{'name':<{width}} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} "
-        f"{'top-5':>6}"
+        f"{'top-5':>6}  weights"
     )
-    for row in CATALOG.values():
+    for row in rows:
         print(
             f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_224 / 1e6:>10.1f} M "
-            f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}"
+            f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}  "
+            f"{', '.join(_weights(row))}"
         )
     return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Network]:
+    if arguments.family is not None and arguments.family not in FAMILIES:
+        raise UnknownNameError("family", arguments.family, FAMILIES)
+    rows = [
+        row
+        for row in CATALOG.values()
+        if arguments.family in (None, row.family)
+        and (arguments.max_macs is None or row.macs_224 <= arguments.max_macs * 1e6)
+    ]
+    if not rows:
+        raise InputError("no network of the catalog is as small as that.")
+    return sorted(rows, key=SORTS[arguments.sort]) if arguments.sort else rows
+
+
+def _weights(row: Network) -> list[str]:
+    return list(sources_of(row.name))
 
 
 def _percent(fraction: float | None, digits: int) -> str:

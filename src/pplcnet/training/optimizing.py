@@ -48,26 +48,27 @@ def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> N
     optimizer.build(model.trainable_variables)
 
 
-def _factors(model: keras.Model, recipe: Recipe) -> dict[str, float]:
-    """Variable path to what its learning rate is multiplied by; empty when all learn alike."""
+def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
+    """What each trainable variable's learning rate is multiplied by; empty when all learn alike."""
     if recipe.layer_decay == 1:
-        return {}
+        return []
     stages, depths = stage_depths(recipe.model, model)
-    return {
+    by_path = {
         variable.path: recipe.layer_decay ** (len(stages) - depths[layer.name])
         for layer in model.layers
         for variable in layer.trainable_variables
     }
+    return [by_path[variable.path] for variable in model.trainable_variables]
 
 
 def _with_factors(
-    kind: type[keras.optimizers.Optimizer], factors: dict[str, float]
+    kind: type[keras.optimizers.Optimizer], factors: list[float]
 ) -> type[keras.optimizers.Optimizer]:
     """The optimiser with a learning rate of its own for every variable."""
 
     class Layerwise(kind):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            own = learning_rate * factors.get(variable.path, 1.0)
+            own = learning_rate * factors[self._get_variable_index(variable)]
             super().update_step(gradient, variable, own)
 
     return Layerwise

@@ -7,11 +7,13 @@ published: a file's sha256 is recorded when it is first downloaded.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pplcnet.errors import UnknownNameError, WeightsError
 from pplcnet.models import catalog
-from pplcnet.preprocessing import Interpolation
+
+if TYPE_CHECKING:  # numpy is not needed to list addresses
+    from pplcnet.preprocessing import Interpolation
 
 __all__ = ["TAGS", "Source", "find_source", "sources_of"]
 
