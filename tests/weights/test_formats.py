@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -143,6 +144,19 @@ def test_the_textline_model_has_other_strides_and_no_last_convolution(shared: Pa
         assert set(named) == set(found.tensors)
         for key in named:
             np.testing.assert_array_equal(found.tensors[key], named[key])
+
+
+def test_the_older_names_of_pplcnetv2_are_read(shared: Path, tmp_path: Path) -> None:
+    original = reference.load(shared, "pplcnetv2_small")
+    older = {
+        re.sub(r"^stages\.(\d)", lambda found: f"stage{int(found[1]) + 1}", key): tensor
+        for key, tensor in original.weights().items()
+    }
+    np.savez(tmp_path / "w.npz", **older)
+    model = create_model("pplcnetv2_small", num_classes=17, weights=tmp_path / "w.npz")
+    logits = model(reference.images(224, 224), training=False).numpy()
+    expected = original.outputs["logits_224x224"]
+    assert reference.relative_difference(logits, expected) <= 1e-4
 
 
 def test_a_bundle_is_a_weights_file(common_bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -66,6 +67,11 @@ def _by_names(tensors: dict[str, np.ndarray]) -> WeightsFile:
         return WeightsFile("timm", torch_names.to_original_names(tensors))
     if torch_names.is_transformers(tensors):
         return WeightsFile("original", torch_names.to_original_names(tensors))
+    # PP-LCNetV2's first release called its stages stage1 to stage4.
+    tensors = {
+        re.sub(r"^stage([1-4])\.", lambda found: f"stages.{int(found[1]) - 1}.", name): tensor
+        for name, tensor in tensors.items()
+    }
     return WeightsFile("folded" if folded.is_folded(tensors) else "original", tensors)
 
 

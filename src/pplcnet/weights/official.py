@@ -40,13 +40,13 @@ def official_bundle(
     from pplcnet.deployment.exporting import export
     from pplcnet.weights.conversion import convert
 
-    staged = bundle.with_name(f".{bundle.name}.converting")
-    convert(
-        file,
-        staged,
-        network=name,
-        provenance={"source": source.address, "licence": source.licence},
-    )
-    export(staged, images)
-    staged.rename(bundle)
+    filelock = require("filelock", purpose="converting official weights", extra="train")
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{bundle}.lock"):
+        if not bundle.is_dir():  # another process may have been faster
+            staged = bundle.with_name(f".{bundle.name}.converting")
+            provenance = {"source": source.address, "licence": source.licence}
+            convert(file, staged, network=name, provenance=provenance)
+            export(staged, images)
+            staged.rename(bundle)
     return bundle
