@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,7 +21,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from pplcnet.errors import BundleError, InputError
+from pplcnet.errors import BundleError
 from pplcnet.preprocessing import Preprocessing
 
 __all__ = ["FORMAT_VERSION", "Bundle", "Manifest", "write_bundle"]
@@ -74,7 +75,7 @@ class Manifest:
         """Parse and check; BundleError says what is wrong with `source`."""
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{source}: {MANIFEST} is not readable JSON ({error}).") from error
         if not isinstance(values, dict) or values.get("format") != "pplcnet bundle":
             raise BundleError(f"{source}: {MANIFEST} is not that of a pplcnet bundle.")
@@ -88,7 +89,7 @@ class Manifest:
             )
         try:
             return cls._from_values(values)
-        except (KeyError, TypeError, AttributeError, InputError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BundleError(f"{source}: {MANIFEST} is incomplete or wrong ({error}).") from error
 
     @classmethod
@@ -279,7 +280,13 @@ def _read_member(path: Path, name: str, limit: int) -> bytes:
         raise BundleError(f"{path}: not a whole bundle, {name} is missing.") from error
     except OSError as error:
         raise BundleError(f"{path}: {name} cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise BundleError(f"{path}: neither a bundle folder nor a whole .zip ({error}).") from error
 
 

@@ -90,6 +90,8 @@ def run_job(
     _check_folder(out, resume=resume, overwrite=overwrite)
     weights = weights_path(recipe.model, recipe.weights) if recipe.weights is not None else None
 
+    if overwrite:
+        _refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
     checked = _audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
@@ -196,6 +198,15 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out needs a folder.")
+
+
+def _refuse_to_delete(out: Path, needed: list[Path]) -> None:
+    """InputError when throwing `out` away would throw away what the run reads."""
+    for each in needed:
+        if each.resolve().is_relative_to(out.resolve()):
+            raise InputError(
+                f"{out}: --overwrite would delete {each}, which the run needs; take another."
+            )
 
 
 def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:

@@ -50,6 +50,8 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out new --resume --overwrite", "exclude each other"),
         ("train photos --out used", "holds a run already"),
         ("train photos --out text.jpg", "is a file"),
+        ("train photos --out . --overwrite", "would delete photos, which the run needs"),
+        ("train photos --out new --seed -1", "seed is -1"),
         ("train photos", "required: --out"),
         ("predict nowhere.bundle text.jpg", "no such bundle"),
         ("predict good.bundle nowhere.jpg", "no such file or folder"),

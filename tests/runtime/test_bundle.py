@@ -78,6 +78,8 @@ def test_a_changed_byte_in_a_packed_bundle_is_found(bundle: Bundle, tmp_path: Pa
         ({"files": {}}, "names a file that is not listed"),
         ({"preprocessing": {"image_size": [0, 0]}}, "incomplete or wrong"),
         ({"variants": None}, "incomplete or wrong"),
+        ({"network": "pplcnet"}, "incomplete or wrong"),
+        ({"files": "abc"}, "incomplete or wrong"),
     ],
 )
 def test_a_wrong_manifest_is_refused(bundle: Bundle, change: dict, complaint: str) -> None:

@@ -118,6 +118,14 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: bytes, compla
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("again", [b"2", b"q\x00h\x00"], ids=["DUP", "BINGET"])
+def test_tuples_that_double_for_ever_are_refused(tmp_path: Path, again: bytes) -> None:
+    content = b"\x80\x02}K\x01" + (again + b"\x86") * 60 + b"K\x01s."
+    (tmp_path / "w.pdparams").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"DUP|nests tuples"):
+        read_pdparams(tmp_path / "w.pdparams")
+
+
 def test_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         read_pdparams(tmp_path / "absent.pdparams")

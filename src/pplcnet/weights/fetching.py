@@ -70,10 +70,11 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
             if not target.is_file():  # another process may have been faster
+                recorded.unlink(missing_ok=True)  # of a file that has been deleted since
                 _download(requests, _address(source), target, pause_s)
     digest = sha256(target.read_bytes()).hexdigest()
-    expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else None)
-    if expected is None:
+    expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
+    if not expected:
         recorded.write_text(f"{digest}\n")
     elif digest != expected:
         raise WeightsError(
@@ -116,7 +117,10 @@ def _continue(requests: Any, address: str, partial: Path) -> str:
     from tqdm import tqdm
 
     have = partial.stat().st_size if partial.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # Packed on the way, lengths and ranges would not be those of the file.
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
         if have and answer.status_code == 416:  # nothing is left to send, or it is another file
             partial.unlink()

@@ -31,7 +31,7 @@ ALLOWED_DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2"
 # Opcodes that fetch objects from outside the file or through registries. GLOBAL and STACK_GLOBAL
 # stay allowed: the unpickler below answers them from its own table.
 FORBIDDEN_OPCODES = {
-    *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ"),
+    *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "DUP"),
     *("NEXT_BUFFER", "READONLY_BUFFER"),
 }
 MEMO_OPCODES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
@@ -44,13 +44,13 @@ class _DtypeRecord:
     def __init__(self, *arguments: Any) -> None:
         spec = arguments[0] if arguments else None
         if not isinstance(spec, str) or spec.lstrip("<>|=") not in ALLOWED_DTYPES:
-            raise WeightsError(f"an array of type {spec!r}; only plain numbers are allowed.")
+            raise WeightsError("an array of a type that is not allowed; only plain numbers are.")
         self.dtype = np.dtype(spec)
 
     def __setstate__(self, state: Any) -> None:
         byte_order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if byte_order not in ("<", ">", "|", "="):
-            raise WeightsError(f"an array with byte order {byte_order!r}.")
+            raise WeightsError("an array with an unknown byte order.")
         self.dtype = self.dtype.newbyteorder(byte_order)
 
 
@@ -74,7 +74,7 @@ def _array_from(shape: Any, dtype: Any, is_fortran: bool, content: Any) -> np.nd
         and len(shape) <= 8
         and all(isinstance(side, int) and side >= 0 for side in shape)
     ):
-        raise WeightsError(f"an array of shape {shape!r}.")
+        raise WeightsError("an array whose shape is not a tuple of whole numbers.")
     wanted = math.prod(shape) * dtype.dtype.itemsize
     if wanted != len(content):
         raise WeightsError(f"an array of shape {shape} needs {wanted} bytes, found {len(content)}.")
@@ -94,7 +94,7 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray
 def _encode(text: Any, encoding: Any) -> bytes:
     """Protocol 2 has no bytes: they travel as a latin-1 string and a call of codecs.encode."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise WeightsError(f"text in the encoding {encoding!r}.")
+        raise WeightsError("text in an encoding other than latin-1.")
     return text.encode("latin-1")
 
 
@@ -149,8 +149,20 @@ def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         ) from error
 
 
+# A state dict needs a tuple for each shape and array, hardly more of them than bytes of numbers;
+# tuples of tuples of tuples, each twice in the next, take for ever to compare and to print.
+TUPLE_RUN_LIMIT = 8
+
+
 def _check_opcodes(content: bytes) -> None:
+    tuples_in_a_row = 0
     for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"):
+            tuples_in_a_row += 1
+        elif opcode.name not in ("BINGET", "LONG_BINGET", "GET", "MARK", *MEMO_OPCODES, "MEMOIZE"):
+            tuples_in_a_row = 0
+        if tuples_in_a_row > TUPLE_RUN_LIMIT:
+            raise WeightsError("it nests tuples as no weights file does.")
         if opcode.name in FORBIDDEN_OPCODES:
             raise WeightsError(f"it uses the pickle instruction {opcode.name}.")
         if opcode.name in MEMO_OPCODES and int(argument or 0) > MEMO_LIMIT:
@@ -169,6 +181,7 @@ def _tensors(state: Any) -> dict[str, np.ndarray]:
         if isinstance(value, _ArrayRecord):
             value = value.array
         if not isinstance(key, str) or not isinstance(value, np.ndarray):
-            raise WeightsError(f"the entry {key!r} is a {type(value).__name__}, not an array.")
+            name = repr(key) if isinstance(key, str | int) else type(key).__name__
+            raise WeightsError(f"the entry {name} is a {type(value).__name__}, not an array.")
         tensors[key] = value
     return tensors
