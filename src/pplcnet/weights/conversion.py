@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pplcnet.bundle import Bundle, Manifest, today, write_bundle
 from pplcnet.errors import InputError, UnknownNameError, WeightsError, require
@@ -20,8 +18,6 @@ from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.loading import fill
 
 __all__ = ["convert", "imagenet_classes", "read_inference_settings"]
-
-Exporter = Callable[[Bundle], Bundle]
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -178,5 +174,5 @@ def _preprocessing_from(operations: Mapping[str, Any], path: Path) -> Preprocess
             fraction = min(int(height), int(width)) / int(resize["resize_short"])
             values |= {"image_size": (int(height), int(width)), "crop_fraction": fraction}
         return Preprocessing.from_dict(values)
-    except (KeyError, TypeError, ValueError, np.exceptions.AxisError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its preprocessing cannot be used ({error!r}).") from error
