@@ -8,6 +8,7 @@ when it is opened, and every byte is checked against the manifest before it is u
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
 import tempfile
@@ -283,6 +284,7 @@ def _read_member(path: Path, name: str, limit: int) -> bytes:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
         EOFError,
         NotImplementedError,
         RuntimeError,

@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,8 @@ __all__ = ["JobResult", "run_job"]
 
 RECIPE = "recipe.toml"
 RUN = "run.json"
+CHECKPOINT = "checkpoint.npz"
+BUNDLE = "model.bundle"
 
 
 class JobResult(NamedTuple):
@@ -88,14 +89,16 @@ def run_job(
     _require_keras()
     out = Path(out)
     _check_folder(out, resume=resume, overwrite=overwrite)
-    weights = weights_path(recipe.model, recipe.weights) if recipe.weights is not None else None
-
+    goes_on = resume and (out / CHECKPOINT).is_file()
+    weights = None
+    if recipe.weights is not None and not goes_on:
+        weights = weights_path(recipe.model, recipe.weights)
     if overwrite:
         _refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
     checked = _audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-    run = _run_facts(photos, checked, recipe, weights)
+    run = _run_facts(photos, checked, recipe)
     if resume:
         _check_same(out, run)
     else:
@@ -188,8 +191,11 @@ def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watche
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    holds_run = (out / RUN).is_file()
-    if resume and not holds_run:
+    # A run that failed before its first epoch left nothing that could be lost.
+    holds_run = (out / RUN).is_file() and any(
+        (out / each).exists() for each in (CHECKPOINT, BUNDLE)
+    )
+    if resume and not (out / RUN).is_file():
         raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")
     if not resume and not overwrite and holds_run:
         raise InputError(
@@ -217,34 +223,35 @@ def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: boo
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def _run_facts(
-    photos: str | PathLike[str], checked: Audit, recipe: Recipe, weights: Path | None
-) -> dict[str, Any]:
-    digest = sha256(weights.read_bytes()).hexdigest() if weights and weights.is_file() else None
+def _run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
     return {
         "photos": str(Path(photos).resolve()),
         "digest": checked.digest,
         "recipe": recipe.to_dict(),
-        "weights_sha256": digest,
     }
 
 
 def _check_same(out: Path, run: dict[str, Any]) -> None:
-    before = json.loads((out / RUN).read_text(encoding="utf-8"))
+    try:
+        before = json.loads((out / RUN).read_text(encoding="utf-8"))
+        recipe, digest = dict(before["recipe"]), str(before["digest"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{out / RUN}: is damaged ({error!r}); the run cannot be resumed, --overwrite starts "
+            "it anew."
+        ) from error
     changed = [
-        f"{name} was {before['recipe'].get(name)!r}, is {value!r}"
+        f"{name} was {recipe.get(name)!r}, is {value!r}"
         for name, value in run["recipe"].items()
-        if before["recipe"].get(name) != value
+        if recipe.get(name) != value
     ]
     if changed:
         raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
-    if before["digest"] != run["digest"]:
+    if digest != run["digest"]:
         raise InputError(
             f"{out}: the photos are not those that the run began with (digest "
-            f"{before['digest'][:12]}, now {run['digest'][:12]}); start a new run."
+            f"{digest[:12]}, now {run['digest'][:12]}); start a new run."
         )
-    if before["weights_sha256"] != run["weights_sha256"]:
-        raise InputError(f"{out}: the weights file is not the one that the run began with.")
 
 
 def _write_skipped(checked: Audit, path: Path) -> None:

@@ -135,3 +135,17 @@ def test_training_without_keras_names_the_command_that_installs_it(
     monkeypatch.setattr("importlib.import_module", without_keras)
     assert main(["train", str(photos), "--out", str(tmp_path / "run")]) == 2
     assert "pip install 'pplcnet[train]'" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_at_its_weights_can_be_started_again(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(run.parent / "photos"), "--out", str(tmp_path / "run"), *SMALL,
+               "--epochs", "1", "--skip-broken"]  # fmt: skip
+    other = [*command, "--weights", str(run / "model.bundle"), "--model", "pplcnet_x0_35"]
+    assert main(other) == 2
+    assert "is of pplcnet_x0_25, not of pplcnet_x0_35" in capsys.readouterr().err
+    wrong_stage = ["--weights", str(run / "model.bundle"), "--set", "freeze=blocks9"]
+    assert main([*command, *wrong_stage]) == 2
+    assert "unknown stage to freeze 'blocks9'" in capsys.readouterr().err
+    assert main(command) == 0

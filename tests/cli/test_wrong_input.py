@@ -29,7 +29,8 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
     manifest = json.loads((newer / "manifest.json").read_text())
     (newer / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
     (tmp_path / "used" / "run").mkdir(parents=True)
-    (tmp_path / "used" / "run.json").write_text("{}")
+    for name in ("run.json", "checkpoint.npz"):
+        (tmp_path / "used" / name).write_text("{}")
     return tmp_path
 
 
@@ -49,6 +50,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out new --resume", "no run to resume"),
         ("train photos --out new --resume --overwrite", "exclude each other"),
         ("train photos --out used", "holds a run already"),
+        ("train photos --out used --resume", "run.json: is damaged"),
         ("train photos --out text.jpg", "is a file"),
         ("train photos --out . --overwrite", "would delete photos, which the run needs"),
         ("train photos --out new --seed -1", "seed is -1"),

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, Manifest, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import RecipeError, TrainingInterrupted, UnknownNameError, WeightsError
 from pplcnet.models.catalog import CATALOG
@@ -21,9 +21,15 @@ from pplcnet.training.head import FeatureBatches, compute_features, split_at_poo
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
-from pplcnet.training.starting import freeze_stages, stage_depths
+from pplcnet.training.starting import (
+    Start,
+    freeze_stages,
+    options_for_training,
+    stage_depths,
+)
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
+from pplcnet.weights.files import read_weights
 
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -127,7 +133,7 @@ def test_features_are_those_that_the_whole_network_computes(parts) -> None:
     preprocessing = preprocessing_of(recipe)
     trunk, head = split_at_pool(model)
     pixels = np.stack([preprocessing(image.path) for image in parts[1].images])
-    features = compute_features(trunk, pixels, preprocessing)
+    (features,) = compute_features(trunk, [pixels], preprocessing)
     np.testing.assert_allclose(
         head(features, training=False).numpy(),
         model(preprocessing.normalize(pixels), training=False).numpy(),
@@ -180,3 +186,74 @@ def test_wrong_settings_are_named(tmp_path: Path, weights: Path) -> None:
 def test_weights_of_another_network_are_refused(parts, tmp_path: Path, weights: Path) -> None:
     with pytest.raises(WeightsError, match="does not fit pplcnet_x0_5"):
         _train(parts, tmp_path, weights, model="pplcnet_x0_5")
+
+
+@pytest.mark.parametrize("kind", ["native", "bundle", "original names"])
+def test_the_network_is_the_one_that_the_weights_were_made_for(
+    parts, tmp_path: Path, kind: str
+) -> None:
+    made_with = {"last_conv_bias": True, "strides": [2, [2, 1], 2, [2, 1], 2], "dropout": 0.0}
+    if kind != "bundle":
+        made_with.pop("strides")  # tensors alone do not tell them
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32, **made_with)
+    path = tmp_path / "w.npz"
+    if kind == "original names":
+        held = {
+            "fc.weight": (1280, 3),
+            "last_conv.weight": (1280, 128, 1, 1),
+            "last_conv.bias": (9,),
+        }
+        np.savez(path, **{name: np.zeros(shape, "f4") for name, shape in held.items()})
+        recipe = Recipe().changed(SETTINGS | {"weights": str(path)})
+        told = options_for_training(recipe, Start(path, read_weights(path)))
+        assert told == {"dropout": 0.0, "last_conv": True, "last_conv_bias": True}
+        return
+    native.write_npz(model, path)
+    if kind == "bundle":
+        manifest = Manifest(
+            classes=("a", "b", "c"),
+            preprocessing=preprocessing_of(Recipe().changed(SETTINGS)),
+            network={"name": "pplcnet_x0_25", "options": made_with},
+            variants={"keras": {"file": "weights.npz"}},
+        )
+        path = write_bundle(
+            tmp_path / "a.bundle", manifest, {"weights.npz": path.read_bytes()}
+        ).path
+    trained, lines, result = _train(parts, tmp_path / "run", path, epochs=1)
+    assert lines[0] == f"every layer starts from {path}"
+    assert value_of(trained.get_layer("last_conv").bias).shape == (1280,)
+    options = Bundle.open(result.bundle).manifest.network["options"]
+    assert {name: options[name] for name in made_with} == made_with
+    _, lines, _ = _train(parts, tmp_path / "again", result.bundle, epochs=1)
+    assert lines[0] == f"every layer starts from {result.bundle}"
+
+
+@pytest.mark.parametrize("freeze", ["trunk", "blocks3"])
+def test_a_run_resumes_when_its_weights_are_gone(
+    parts, tmp_path: Path, weights: Path, freeze: str
+) -> None:
+    own = tmp_path / "own.npz"
+    own.write_bytes(weights.read_bytes())
+    fields = {"weights": str(own), "freeze": freeze, "epochs": 1}
+    recipe = Recipe().changed(SETTINGS | fields)
+    first = train(recipe, *parts, out=tmp_path / "run")
+    before = _values(restore_model(Bundle.open(first.bundle)))
+    own.unlink()
+    again = train(recipe, *parts, out=tmp_path / "run", resume=True)
+    for name, value in _values(restore_model(Bundle.open(again.bundle))).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_weight_decay_goes_with_each_layers_own_rate() -> None:
+    fields = {"layer_decay": 0.5, "weight_decay": 0.5, "warmup_epochs": 0.0}
+    recipe = Recipe().changed(SETTINGS | fields)
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    compile_model(model, recipe, 5)
+    before = _values(model)
+    model.optimizer._apply_weight_decay(model.trainable_variables)
+    after = _values(model)
+    for name, depth in (("fc.kernel", 0), ("blocks6_1_pw_conv_conv.kernel", 1),
+                        ("conv1_conv.kernel", 6)):  # fmt: skip
+        faded = recipe.peak_learning_rate * 0.5 * 0.5**depth
+        np.testing.assert_allclose(after[name], before[name] * (1 - faded), rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(after["fc.bias"], before["fc.bias"])

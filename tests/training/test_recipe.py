@@ -36,6 +36,10 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ("crop_scale=0.5,1", "crop_scale", [0.5, 1]),
         ("crop_scale=[0.5, 1]", "crop_scale", [0.5, 1]),
         ("learning_rate = 1e-3", "learning_rate", 1e-3),
+        ("weights=runs,1/x.npz", "weights", "runs,1/x.npz"),
+        ("weights=2024", "weights", "2024"),
+        ("weights=64x64", "weights", "64x64"),
+        ("weights='a b.npz'", "weights", "a b.npz"),
     ],
 )
 def test_a_setting_is_read_as_its_fields_type(setting: str, field: str, value: object) -> None:

@@ -227,3 +227,16 @@ def test_create_model_downloads_what_paddle_wrote(
     logits = model(reference.images(224, 224), training=False).numpy()
     expected = reference.load(shared, "pplcnet_x0_25").outputs["logits_224x224"]
     assert reference.relative_difference(logits, expected) <= 1e-4
+
+
+def test_broken_photos_do_not_keep_an_official_network_from_being_made(
+    mirror: ThreadingHTTPServer, common_photos: Path, tmp_path: Path, capsys
+) -> None:
+    broken = tmp_path / "photos" / "broken.jpg"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no picture")
+    shutil.copy(common_photos / "class_0" / "000.png", broken.parent)
+    assert main(["predict", "pplcnet_x0_25", str(broken.parent)]) == 0
+    captured = capsys.readouterr()
+    assert f"broken: {broken}" in captured.err
+    assert captured.out.startswith(f"{broken.parent / '000.png'}: ")

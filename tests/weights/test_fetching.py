@@ -116,7 +116,7 @@ def test_a_slow_server_is_waited_for(server: ThreadingHTTPServer) -> None:
         (lambda h, turn: h.send_error(404), "the server answered 404", 1),
         (lambda h, turn: h.send_error(503), "the server answered 503", 4),
         (lambda h, turn: h.send_file(b"<html>", kind="text/html"), "a web page in place", 4),
-        (lambda h, turn: h.send_file(b"", length=1 << 40), "at most 1,073,741,824", 4),
+        (lambda h, turn: h.send_file(b"", length=1 << 40), "at most 1,073,741,824", 1),
         (lambda h, turn: h.connection.close(), "Connection", 4),
     ],
     ids=["404", "503", "error page", "absurd length", "hangs up"],
@@ -203,3 +203,51 @@ def test_unknown_kinds_of_weights_are_named(tmp_path: Path) -> None:
         find_source("ghostnet_x0_5", "timm")
     with pytest.raises(WeightsError, match="nor one of the kinds imagenet"):
         weights_path("pplcnet_x1_0", tmp_path / "absent.npz")
+
+
+def test_the_rest_of_a_file_that_has_changed_is_not_taken(server: ThreadingHTTPServer) -> None:
+    newer = CONTENT[::-1]
+
+    def change(handler: _Handler, turn: int) -> None:
+        content, mark = (CONTENT, '"old"') if turn == 1 else (newer, '"new"')
+        start = 0
+        if handler.headers.get("If-Range") == mark:
+            start = int(handler.headers["Range"][6:-1])
+        handler.send_response(206 if start else 200)
+        handler.send_header("ETag", mark)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start : 150_000 if turn == 1 else None])
+        handler.wfile.flush()
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    server.behave = change
+    assert fetch(SOURCE, pause_s=0).read_bytes() == newer
+    assert server.asked[1][1] is not None
+
+
+def test_another_part_than_asked_for_is_not_taken(server: ThreadingHTTPServer) -> None:
+    folder = cache_folder() / "weights"
+    folder.mkdir(parents=True)
+    (folder / f"{SOURCE.file_name}.partial").write_bytes(CONTENT[:5000])
+
+    def wrong_part(handler: _Handler, turn: int) -> None:
+        if turn > 1:
+            handler.send_file(CONTENT)
+            return
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 100-{len(CONTENT) - 1}/{len(CONTENT)}")
+        handler.send_header("Content-Length", str(len(CONTENT) - 100))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[100:])
+
+    server.behave = wrong_part
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server: ThreadingHTTPServer) -> None:
+    server.behave = lambda handler, turn: (
+        handler.send_error(429) if turn < 3 else handler.send_file(CONTENT)
+    )
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+    assert len(server.asked) == 3

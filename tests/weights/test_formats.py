@@ -294,3 +294,17 @@ def test_a_keras_file_is_read_without_its_configuration(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         value_of(other.get_layer("fc").kernel), value_of(model.get_layer("fc").kernel)
     )
+
+
+def test_weights_of_other_strides_are_refused(shared: Path) -> None:
+    folder = shared / "reference/textline_ori_x0_25"
+    told = read_weights(folder).options or {}
+    others = {name: value for name, value in told.items() if name not in ("strides", "dropout")}
+    with pytest.raises(WeightsError, match=r"its strides are .*; build it with strides="):
+        create_model("pplcnet_x0_25", weights=folder, **others)
+    create_model("pplcnet_x0_25", weights=folder, strides=told["strides"], **others)
+
+
+def test_weights_of_another_network_are_named(shared: Path) -> None:
+    with pytest.raises(WeightsError, match="is of pplcnet_x0_25, not of pplcnet_x0_35"):
+        create_model("pplcnet_x0_35", num_classes=17, weights=shared / INFERENCE)

@@ -11,6 +11,7 @@ import pytest
 from pplcnet.errors import WeightsError
 from pplcnet.models.creation import create_model
 from pplcnet.weights import native
+from pplcnet.weights.loading import load_into
 from tests.conformance import reference
 
 
@@ -70,3 +71,34 @@ def test_an_npz_of_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", a=np.array([{"an": "object"}], dtype=object))
     with pytest.raises(WeightsError, match=r"not a readable \.npz"):
         native.read_npz(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.array(["a", "b"]), "an array of type <U1"),
+        (np.array([1 + 2j]), "an array of type complex128"),
+        (np.array([1.0, np.nan], "f4"), r"NaN or infinity in fc\.bias"),
+    ],
+    ids=["text", "complex", "NaN"],
+)
+def test_only_finite_numbers_are_weights(
+    model: keras.Model, tmp_path: Path, array: np.ndarray, complaint: str
+) -> None:
+    before = native.get_values(model)
+    np.savez(tmp_path / "w.npz", **(before | {"fc.bias": array}))
+    with pytest.raises(WeightsError, match=complaint):
+        load_into(model, tmp_path / "w.npz")
+    for name, value in native.get_values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2"])
+def test_any_precision_and_byte_order_is_read(
+    model: keras.Model, tmp_path: Path, dtype: str
+) -> None:
+    values = native.get_values(model)
+    np.savez(tmp_path / "w.npz", **{name: value.astype(dtype) for name, value in values.items()})
+    load_into(model, tmp_path / "w.npz")
+    for name, value in native.get_values(model).items():
+        np.testing.assert_allclose(value, values[name], rtol=1e-3, atol=1e-4)

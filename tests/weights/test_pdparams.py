@@ -160,3 +160,12 @@ def test_any_damage_ends_in_arrays_or_one_clear_error(
     except WeightsError:
         return
     assert all(isinstance(each, np.ndarray) for each in found.values())
+
+
+def test_a_file_cannot_change_what_arrays_are_made_by(tmp_path: Path) -> None:
+    # The reader's own function, then BUILD with attributes for it.
+    content = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nN}X\x05\x00\x00\x00_makeK\x01s\x86b."
+    (tmp_path / "w.pdparams").write_bytes(content)
+    with pytest.raises(WeightsError):
+        read_pdparams(tmp_path / "w.pdparams")
+    assert list(read_pdparams(_write(tmp_path / "v.pdparams", STATE))) == list(STATE)

@@ -63,6 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--resume and --overwrite exclude each other.")
     from pplcnet.job import run_job
 
+    console = Console()
+
+    def before_training() -> None:
+        console.say("loading Keras, which takes some seconds")
+        quiet_frameworks()
+
     result = run_job(
         arguments.photos,
         recipe,
@@ -70,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         skip_broken=arguments.skip_broken,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        watcher=Console(),
-        before_training=quiet_frameworks,
+        watcher=console,
+        before_training=before_training,
     )
     for line in result.summary():
         print(line)

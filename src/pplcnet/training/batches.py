@@ -22,7 +22,7 @@ from pplcnet.preprocessing import Preprocessing, decode
 from pplcnet.training.augmentation import random_resized_crop
 from pplcnet.training.recipe import Recipe
 
-__all__ = ["Batch", "TrainingBatches", "load_for_evaluation"]
+__all__ = ["Batch", "EvaluationImages", "TrainingBatches", "load_for_evaluation"]
 
 # Crops are taken from pictures kept at this multiple of the input: large enough that most crops
 # are still scaled down, small enough to keep thousands in memory.
@@ -129,3 +129,42 @@ def load_for_evaluation(
         images = list(pool.map(preprocessing, [image.path for image in dataset.images]))
     labels = np.asarray([image.label for image in dataset.images], np.int32)
     return np.stack(images), labels
+
+
+class EvaluationImages:
+    """A data set as the deployed classifier will see it, a chunk of uint8 images at a time.
+
+    Goes round as often as it is asked to. What fits into `cache_gigabytes` stays in memory, the
+    rest is decoded anew each time.
+    """
+
+    CHUNK = 256
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        workers: int,
+        cache_gigabytes: float = 0.0,
+    ) -> None:
+        self._dataset = dataset
+        self._preprocessing = preprocessing
+        self._workers = workers
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._bytes_left = int(cache_gigabytes * GIGABYTE)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(N,) class indices, in the order of the images."""
+        return np.asarray([image.label for image in self._dataset.images], np.int32)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(self._dataset), self.CHUNK):
+            chunk = self._kept.get(start)
+            if chunk is None:
+                part = self._dataset.keep(self._dataset.images[start : start + self.CHUNK])
+                chunk, _ = load_for_evaluation(part, self._preprocessing, self._workers)
+                if chunk.nbytes <= self._bytes_left:
+                    self._bytes_left -= chunk.nbytes
+                    self._kept[start] = chunk
+            yield chunk

@@ -40,11 +40,19 @@ class Progress:
     """The weights after the best epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One row for each finished epoch."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What `create_model` built the network with."""
 
 
-def save(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write the state beside `path` and move it there, so that a crash leaves the old one."""
-    arrays = {f"state/{name}": value for name, value in _state(model).items()}
+def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress) -> None:
+    """Write the state beside `path` and move it there, so that a crash leaves the old one.
+
+    `model` is what is trained: the whole network, or its head.
+    """
+    arrays = {
+        f"state/{name}": value_of(variable)
+        for name, variable in _state_variables(model, whole).items()
+    }
     arrays |= {f"best/{name}": value for name, value in progress.best_values.items()}
     facts = {
         "epoch": progress.epoch,
@@ -55,6 +63,7 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
         "best_accuracy": progress.best_accuracy,
         "best_loss": progress.best_loss,
         "history": progress.history,
+        "options": progress.options,
     }
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     temporary = path.with_suffix(".writing")
@@ -68,28 +77,44 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load(path: Path, model: keras.Model) -> Progress:
+def options_in(path: Path) -> dict[str, Any]:
+    """What the network of a saved state was built with."""
+    return dict(_facts(path, native.read_npz(path)).get("options", {}))
+
+
+def load(path: Path, model: keras.Model, whole: keras.Model) -> Progress:
     """Put a saved state into a compiled model and say how far it had come."""
     arrays = native.read_npz(path)
+    facts = _facts(path, arrays)
     try:
-        facts = json.loads(arrays.pop("facts").tobytes())
-        variables = _state_variables(model)
-        for name, variable in variables.items():
+        for name, variable in _state_variables(model, whole).items():
             variable.assign(arrays.pop(f"state/{name}"))
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: this state belongs to another recipe or version ({error})."
-        ) from error
-    best = {name.removeprefix("best/"): value for name, value in arrays.items()}
-    return Progress(best_values=best, **facts)
+        best = {
+            name.removeprefix("best/"): value
+            for name, value in arrays.items()
+            if name.startswith("best/")
+        }
+        return Progress(best_values=best, **facts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, error) from error
 
 
-def _state_variables(model: keras.Model) -> dict[str, keras.Variable]:
+def _facts(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(arrays["facts"].tobytes()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: this state belongs to another recipe or version ({error}).")
+
+
+def _state_variables(model: keras.Model, whole: keras.Model) -> dict[str, keras.Variable]:
     # Everything that a step changes: weights, moving statistics, dropout's random state, running
-    # metrics, and the optimiser's moments and step count. Numbered, since names may repeat.
+    # metrics, and the optimiser's moments and step count; and what lies before a head that is
+    # trained alone. Numbered, since names may repeat.
     variables = [*model.variables, *model.optimizer.variables]
+    held = {id(each) for each in variables}
+    variables += [each for each in whole.variables if id(each) not in held]
     return {f"{at:04d}": variable for at, variable in enumerate(variables)}
-
-
-def _state(model: keras.Model) -> dict[str, np.ndarray]:
-    return {name: value_of(variable) for name, variable in _state_variables(model).items()}

@@ -14,8 +14,8 @@ import keras
 
 from pplcnet.bundle import Manifest, today, write_bundle
 from pplcnet.dataset import Dataset
-from pplcnet.errors import InputError
-from pplcnet.training.loop import fit, network_options, preprocessing_of
+from pplcnet.errors import InputError, WeightsError
+from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import weights_path
@@ -77,7 +77,7 @@ def train(
     manifest = Manifest(
         classes=train_set.classes,
         preprocessing=preprocessing_of(recipe),
-        network={"name": recipe.model, "options": network_options(recipe)},
+        network={"name": recipe.model, "options": fitted.options},
         variants={
             "keras": {
                 "file": KERAS_FILE,
@@ -111,6 +111,9 @@ def train(
 def _weights_source(recipe: Recipe) -> dict[str, str] | None:
     if recipe.weights is None:
         return None
-    path = weights_path(recipe.model, recipe.weights)
+    try:
+        path = weights_path(recipe.model, recipe.weights)
+    except WeightsError:  # gone since the run that is resumed began
+        return {"weights": recipe.weights, "file": "", "sha256": ""}
     digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
     return {"weights": recipe.weights, "file": str(path), "sha256": digest}

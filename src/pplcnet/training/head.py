@@ -6,7 +6,7 @@ A step costs thousandths of what a step through the trunk costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import keras
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pplcnet.dataset import Dataset
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.batches import Batch, load_for_evaluation
+from pplcnet.training.batches import Batch, EvaluationImages
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 
@@ -34,14 +34,24 @@ def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def compute_features(
-    trunk: keras.Model, pixels: NDArray[np.uint8], preprocessing: Preprocessing
-) -> NDArray[np.float32]:
-    """Pooled features (N, 1, 1, C) of prepared images (N, H, W, 3)."""
-    parts = [
-        trunk.predict_on_batch(preprocessing.normalize(pixels[at : at + 32]))
-        for at in range(0, len(pixels), 32)
-    ]
-    return np.concatenate(parts).astype(np.float32)
+    trunk: keras.Model,
+    images: Iterable[NDArray[np.uint8]],
+    preprocessing: Preprocessing,
+    *,
+    views: int = 1,
+) -> list[NDArray[np.float32]]:
+    """Pooled features (N, 1, 1, C) of chunks of prepared images, a list entry for each view.
+
+    The first view is the image, the second its mirror image. The images are not kept.
+    """
+    parts: list[list[NDArray[np.float32]]] = [[] for _ in range(views)]
+    for chunk in images:
+        for at in range(0, len(chunk), 32):
+            pixels = preprocessing.normalize(chunk[at : at + 32])
+            for view, found in enumerate(parts):
+                seen = pixels[:, :, ::-1] if view else pixels
+                found.append(trunk.predict_on_batch(seen).astype(np.float32))
+    return [np.concatenate(found) for found in parts]
 
 
 class FeatureBatches:
@@ -55,10 +65,11 @@ class FeatureBatches:
         preprocessing: Preprocessing,
         epochs: int,
     ) -> None:
-        pixels, self._labels = load_for_evaluation(dataset, preprocessing, recipe.workers)
-        views = [pixels, pixels[:, :, ::-1]] if recipe.horizontal_flip else [pixels]
+        images = EvaluationImages(dataset, preprocessing, recipe.workers)
+        self._labels = images.labels
         # An epoch sees every photo once, in one of its views.
-        self._views = [compute_features(trunk, view, preprocessing) for view in views[:epochs]]
+        views = min(2 if recipe.horizontal_flip else 1, epochs)
+        self._views = compute_features(trunk, images, preprocessing, views=views)
         self._seed = recipe.seed
         self.batch_size = min(recipe.batch_size, len(dataset))
         self.steps_per_epoch = len(dataset) // self.batch_size

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,14 +23,20 @@ from pplcnet.errors import TrainingInterrupted, require
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
-from pplcnet.training.batches import TrainingBatches, load_for_evaluation
+from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
-from pplcnet.training.starting import TRUNK, freeze_stages, start_from_weights
+from pplcnet.training.starting import (
+    TRUNK,
+    freeze_stages,
+    options_for_training,
+    read_start,
+    start_from_weights,
+)
 from pplcnet.weights import native
 
-__all__ = ["FittedModel", "fit", "network_options", "preprocessing_of"]
+__all__ = ["CHECKPOINT", "FittedModel", "fit", "preprocessing_of"]
 
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
@@ -41,6 +47,8 @@ class FittedModel(NamedTuple):
 
     model: keras.Model
     """With the weights of the best epoch; logits out."""
+    options: dict[str, Any]
+    """What `create_model` builds it with, besides name, classes and size."""
     best_epoch: int
     """Counted from 1."""
     history: list[dict[str, Any]]
@@ -54,14 +62,6 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
         crop_fraction=recipe.crop_fraction,
         interpolation=recipe.interpolation,
     )
-
-
-def network_options(recipe: Recipe) -> dict[str, Any]:
-    """What `create_model` needs besides the name, the classes and the size."""
-    options: dict[str, Any] = {"dropout": recipe.dropout}
-    if recipe.weights == "timm":
-        options["last_conv_bias"] = True
-    return options
 
 
 def fit(
@@ -84,48 +84,51 @@ def fit(
     Raises:
         TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    model = create_model(
-        recipe.model,
-        num_classes=len(train_set.classes),
-        image_size=recipe.image_size,
-        **network_options(recipe),
-    )
-    preprocessing = preprocessing_of(recipe)
-    pixels, validation_labels = load_for_evaluation(validation_set, preprocessing, recipe.workers)
     state = folder / CHECKPOINT
     goes_on = resume and state.exists()
-    if recipe.weights is not None and (not goes_on or recipe.freeze == TRUNK):
-        start_from_weights(model, train_set, recipe, preprocessing, report)
+    # The state holds all that the weights gave: they need not be there any more.
+    start = None if goes_on else read_start(recipe)
+    options = checkpoint.options_in(state) if goes_on else options_for_training(recipe, start)
+    whole = _network(train_set, recipe, options)
+    preprocessing = preprocessing_of(recipe)
+    images = EvaluationImages(validation_set, preprocessing, recipe.workers, recipe.cache_gigabytes)
+    if start is not None:
+        start_from_weights(whole, start, train_set, recipe, preprocessing, report)
     if recipe.head_epochs and not goes_on:
-        train_head(model, train_set, recipe, preprocessing, report)
-    whole = model
+        train_head(whole, train_set, recipe, preprocessing, report)
+    heads_only = recipe.freeze == TRUNK
+    model = whole
     batches: TrainingBatches | FeatureBatches
-    validation: NDArray[np.uint8] | NDArray[np.float32]
-    if recipe.freeze == TRUNK:
-        # Nothing before the head changes, so that its inputs are computed once.
+    validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
+    if heads_only:
         trunk, model = split_at_pool(whole)
-        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
-        validation = compute_features(trunk, pixels, preprocessing)
     else:
         freeze_stages(model, recipe)
+    steps = len(train_set) // min(recipe.batch_size, len(train_set))
+    compile_model(model, recipe, steps)
+    if goes_on:
+        progress = checkpoint.load(state, model, whole)
+    else:
+        progress = checkpoint.Progress(options=options)
+    if heads_only:
+        # Nothing before the head changes, so that its inputs are computed once.
+        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
+        validation = compute_features(trunk, images, preprocessing)
+    else:
         batches = TrainingBatches(train_set, recipe, preprocessing)
-        validation = pixels
-    compile_model(model, recipe, batches.steps_per_epoch)
-    progress = checkpoint.load(state, model) if goes_on else checkpoint.Progress()
     _write_history(folder / HISTORY, progress.history)
 
     with _event_writer(folder, recipe) as write_events, _interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs:
             rate = _run_epoch(model, batches, progress, recipe, interrupted)
             if progress.step:
-                checkpoint.save(state, model, progress)
+                checkpoint.save(state, model, whole, progress)
                 raise TrainingInterrupted(
                     f"stopped in epoch {progress.epoch + 1} of {recipe.epochs}, after step "
                     f"{progress.step} of {batches.steps_per_epoch}; the state is saved.",
                     run=str(folder),
                 )
-            loss, accuracy = _validate(model, preprocessing, validation, validation_labels)
+            loss, accuracy = _validate(model, preprocessing, validation, images.labels)
             row = {
                 "epoch": progress.epoch + 1,
                 "loss": round(progress.loss_sum / batches.steps_per_epoch, 5),
@@ -141,7 +144,7 @@ def fit(
                 progress.best_values = native.get_values(whole)
             progress.history.append(row)
             progress.epoch += 1
-            checkpoint.save(state, model, progress)
+            checkpoint.save(state, model, whole, progress)
             _write_history(folder / HISTORY, progress.history)
             write_events(row)
             report(_line(row, recipe.epochs))
@@ -152,7 +155,18 @@ def fit(
                 )
     whole.trainable = True
     native.set_values(whole, progress.best_values, source=str(state))
-    return FittedModel(whole, progress.best_epoch + 1, progress.history)
+    return FittedModel(whole, options, progress.best_epoch + 1, progress.history)
+
+
+def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
+    keras.utils.set_random_seed(recipe.seed)
+    model = create_model(
+        recipe.model, num_classes=len(train_set.classes), image_size=recipe.image_size, **options
+    )
+    if recipe.freeze != TRUNK:
+        freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
+        model.trainable = True
+    return model
 
 
 def _run_epoch(
@@ -197,17 +211,18 @@ def _run_epoch(
 def _validate(
     model: keras.Model,
     preprocessing: Preprocessing,
-    inputs: NDArray[np.uint8] | NDArray[np.float32],
+    chunks: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]],
     labels: NDArray[np.int32],
     batch_size: int = 64,
 ) -> tuple[float, float]:
     """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float)."""
-    parts: list[NDArray[Any]] = [
-        inputs[start : start + batch_size] for start in range(0, len(inputs), batch_size)
-    ]
-    if inputs.dtype == np.uint8:
-        parts = [preprocessing.normalize(part) for part in parts]
-    logits = np.concatenate([model.predict_on_batch(part) for part in parts]).astype(np.float64)
+    found = []
+    for chunk in chunks:
+        for start in range(0, len(chunk), batch_size):
+            part: NDArray[Any] = chunk[start : start + batch_size]
+            inputs = preprocessing.normalize(part) if part.dtype == np.uint8 else part
+            found.append(model.predict_on_batch(inputs))
+    logits = np.concatenate(found).astype(np.float64)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()

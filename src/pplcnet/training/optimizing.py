@@ -71,4 +71,15 @@ def _with_factors(
             own = learning_rate * factors[self._get_variable_index(variable)]
             super().update_step(gradient, variable, own)
 
+        def _apply_weight_decay(self, variables: Any) -> None:
+            # Decoupled decay goes with the variable's own learning rate (Loshchilov and Hutter,
+            # arXiv 1711.05101): what hardly learns must not fade away.
+            if self.weight_decay is None:
+                return
+            for variable in variables:
+                if self._use_weight_decay(variable):
+                    rate = keras.ops.cast(self.learning_rate, variable.dtype)
+                    factor = factors[self._get_variable_index(variable)] * self.weight_decay
+                    variable.assign(variable - variable * factor * rate)
+
     return Layerwise

@@ -212,8 +212,7 @@ def field_help() -> dict[str, str]:
 def parse_setting(setting: str) -> tuple[str, Any]:
     """`field=value` from the command line, as the field's type.
 
-    A value is read as TOML; what TOML does not know (a bare word) is a string. `160` and
-    `128x256` are sizes.
+    Text is taken as it stands; any other value is read as TOML. `160` and `128x256` are sizes.
     """
     name, separator, text = setting.partition("=")
     name, text = name.strip().replace("-", "_"), text.strip()
@@ -221,6 +220,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         raise RecipeError(f"{setting!r} is not of the form field=value.")
     if name not in _types():
         raise UnknownNameError("recipe field", name, _types())
+    if _is_text(_types()[name]):
+        return name, text[1:-1] if text[:1] == text[-1:] in ('"', "'") and len(text) > 1 else text
     height, cross, width = text.partition("x")
     if cross and height.isdecimal() and width.isdecimal():
         return name, (int(height), int(width))
@@ -230,6 +231,13 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         return name, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return name, text
+
+
+def _is_text(hint: Any) -> bool:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return all(isinstance(each, str) for each in arguments)
+    return hint is str or str in arguments
 
 
 def _shaped(name: str, value: Any) -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 
 from pplcnet.bundle import Bundle, Manifest, today, write_bundle
 from pplcnet.errors import InputError, UnknownNameError, WeightsError, require
-from pplcnet.models import catalog
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.loading import fill
+from pplcnet.weights.options import network_options
 
 __all__ = ["convert", "imagenet_classes", "read_inference_settings"]
 
@@ -58,7 +58,7 @@ def convert(
     if weights.network is not None and name != weights.network:
         raise InputError(f"{path}: is {weights.network}, not {name}.")
     beside_classes, beside_preprocessing = read_inference_settings(weights.beside)
-    options = dict(weights.options or _options_for(name, weights, path))
+    options = _options_for(name, weights, path)
     names = tuple(classes or beside_classes or _default_classes(options["num_classes"], path))
     if len(names) != options["num_classes"] or len(set(names)) != len(names):
         raise InputError(
@@ -67,7 +67,10 @@ def convert(
         )
     chosen = preprocessing or beside_preprocessing or _preprocessing_of(weights, options)
     options["image_size"] = chosen.image_size
-    model = create_model(name, **options)
+    try:
+        model = create_model(name, **options)
+    except TypeError as error:  # a bundle's manifest can name any option
+        raise WeightsError(f"{path}: its network cannot be rebuilt ({error}).") from error
     fill(model, weights, source=str(path))
     for told in ("num_classes", "image_size"):  # the manifest says these elsewhere
         options.pop(told)
@@ -87,17 +90,9 @@ def convert(
 
 
 def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
-    """What a bare state dict says of its network."""
-    heads = ("fc.weight", "out.weight", "_fc.weight", "fc_1.weight", "fc.kernel", "out.kernel")
-    head = next((weights.tensors[key] for key in heads if key in weights.tensors), None)
-    if head is None or head.ndim != 2:
+    options = network_options(name, weights)
+    if "num_classes" not in options:
         raise WeightsError(f"{path}: has no classifier.")
-    options: dict[str, Any] = {"num_classes": int(head.shape[1])}
-    if catalog.find(name).family == "pplcnet":
-        options["last_conv"] = any(key.startswith("last_conv.") for key in weights.tensors)
-        options["last_conv_bias"] = "last_conv.bias" in weights.tensors
-        if weights.kind == "timm":
-            options["dropout"] = 0.0
     return options
 
 

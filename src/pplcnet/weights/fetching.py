@@ -23,6 +23,8 @@ TIMEOUT_S = 20.0
 CHUNK = 1 << 16
 # The largest official file has 44 MB; a page that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
+# Request timeout and too many requests: the next attempt may succeed.
+RETRIED = (408, 429)
 
 
 def cache_folder() -> Path:
@@ -72,16 +74,23 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
             if not target.is_file():  # another process may have been faster
                 recorded.unlink(missing_ok=True)  # of a file that has been deleted since
                 _download(requests, _address(source), target, pause_s)
+                _record(recorded, sha256(target.read_bytes()).hexdigest())
     digest = sha256(target.read_bytes()).hexdigest()
     expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
-    if not expected:
-        recorded.write_text(f"{digest}\n")
+    if not expected:  # put there by hand, as the message below advises
+        _record(recorded, digest)
     elif digest != expected:
         raise WeightsError(
             f"{target}: is not the file that it should be (sha256 {digest[:12]}..., expected "
             f"{expected[:12]}...); delete it to download it again."
         )
     return target
+
+
+def _record(path: Path, digest: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(f"{digest}\n")
+    os.replace(temporary, path)
 
 
 def _address(source: Source) -> str:
@@ -93,18 +102,19 @@ def _address(source: Source) -> str:
 
 def _download(requests: Any, address: str, target: Path, pause_s: float) -> None:
     partial = target.with_name(f"{target.name}.partial")
-    problem = ""
+    problem, final = "", False
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(pause_s * 2 ** (attempt - 1))
         try:
-            problem = _continue(requests, address, partial)
+            problem, final = _continue(requests, address, partial)
         except requests.RequestException as error:
             problem = f"{type(error).__name__}: {error}"
         if not problem:
             os.replace(partial, target)
+            _mark_of(partial).unlink(missing_ok=True)
             return
-        if problem.startswith("the server answered 4"):
+        if final:
             break  # asking again would not change it
     raise WeightsError(
         f"{address} cannot be downloaded ({problem}). Download it by other means and put it at "
@@ -112,29 +122,62 @@ def _download(requests: Any, address: str, target: Path, pause_s: float) -> None
     )
 
 
-def _continue(requests: Any, address: str, partial: Path) -> str:
-    """Go on with a download where it stopped; what went wrong, or "" when it is complete."""
-    from tqdm import tqdm
+def _mark_of(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.etag")
 
-    have = partial.stat().st_size if partial.is_file() else 0
+
+def _question(have: int, mark: Path) -> dict[str, str]:
     # Packed on the way, lengths and ranges would not be those of the file.
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
+        if mark.is_file():  # only the rest of the same file (RFC 9110, 13.1.5)
+            headers["If-Range"] = mark.read_text()
+    return headers
+
+
+def _refusal(answer: Any, have: int, partial: Path) -> tuple[str, bool]:
+    """What is wrong with an answer's head ("" when nothing is), and whether to give up at once."""
+    status = answer.status_code
+    if have and status == 416:  # nothing is left to send, or it is another file
+        partial.unlink()
+        return "the server has not the rest of the file", False
+    if status not in (200, 206):
+        return f"the server answered {status}", 400 <= status < 500 and status not in RETRIED
+    if "html" in answer.headers.get("Content-Type", ""):
+        return "the server answered with a web page in place of the file", False
+    part = answer.headers.get("Content-Range", "")
+    if status == 206 and part and not part.startswith(f"bytes {have}-"):
+        partial.unlink(missing_ok=True)
+        return f"the server sent another part than was asked for ({part})", False
+    return "", False
+
+
+def _continue(requests: Any, address: str, partial: Path) -> tuple[str, bool]:
+    """Go on with a download where it stopped.
+
+    Returns what went wrong ("" when the file is complete), and whether to give up at once.
+    """
+    from tqdm import tqdm
+
+    mark = _mark_of(partial)
+    have = partial.stat().st_size if partial.is_file() else 0
+    headers = _question(have, mark)
     with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        if have and answer.status_code == 416:  # nothing is left to send, or it is another file
-            partial.unlink()
-            return "the server has not the rest of the file"
-        if answer.status_code not in (200, 206):
-            return f"the server answered {answer.status_code}"
-        if "html" in answer.headers.get("Content-Type", ""):
-            return "the server answered with a web page in place of the file"
+        problem, final = _refusal(answer, have, partial)
+        if problem:
+            return problem, final
         if answer.status_code == 200:
             have = 0  # the server sends everything again
+            etag = answer.headers.get("ETag", "")
+            if etag and not etag.startswith("W/"):
+                mark.write_text(etag)
+            else:
+                mark.unlink(missing_ok=True)
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and length.isdecimal() else None
         if (total or 0) > SIZE_LIMIT:
-            return f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are taken"
+            return f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are taken", True
         with (
             partial.open("ab" if have else "wb") as file,
             tqdm(
@@ -147,7 +190,10 @@ def _continue(requests: Any, address: str, partial: Path) -> str:
                 have += len(chunk)
                 bar.update(len(chunk))
                 if have > SIZE_LIMIT:
-                    return f"the file has more than {SIZE_LIMIT:,} bytes"
+                    break
+        if have > SIZE_LIMIT:
+            partial.unlink()
+            return f"the file has more than {SIZE_LIMIT:,} bytes", True
         if total is not None and have != total:
-            return f"the connection ended after {have:,} of {total:,} bytes"
-    return ""
+            return f"the connection ended after {have:,} of {total:,} bytes", False
+    return "", False

@@ -95,15 +95,19 @@ def _read_program(path: Path) -> WeightsFile:
 def _read_bundle(path: Path) -> WeightsFile:
     try:
         bundle = Bundle.open(path)
-        content = bundle.read(str(bundle.variant("keras")["file"]))
+        file = str(bundle.variant("keras")["file"])
+        content = bundle.read(file)
     except BundleError as error:
         raise WeightsError(str(error)) from error
     network = bundle.manifest.network
+    name, options = network.get("name"), network.get("options", {})
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise WeightsError(f"{path}: its manifest does not say which network it holds.")
     return WeightsFile(
         "native",
-        native.read_npz(io.BytesIO(content)),
-        network.get("name"),
-        dict(network.get("options", {}))
+        native.read_npz(io.BytesIO(content), source=f"{path}/{file}"),
+        name,
+        options
         | {
             "num_classes": len(bundle.classes),
             "image_size": bundle.manifest.preprocessing.image_size,

@@ -10,6 +10,7 @@ import keras
 from pplcnet.errors import WeightsError
 from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
+from pplcnet.weights.options import check_strides
 
 __all__ = ["fill", "load_into", "load_pretrained"]
 
@@ -27,8 +28,12 @@ def load_into(model: keras.Model, path: str | PathLike[str]) -> None:
         fill(model, read_weights(path), source=str(path))
 
 
-def load_pretrained(model: keras.Model, path: str | PathLike[str]) -> list[str]:
+def load_pretrained(
+    model: keras.Model, path: str | PathLike[str], weights: WeightsFile | None = None
+) -> list[str]:
     """Load what a weights file holds to train on from there; a line for each thing worth saying.
+
+    `weights` is what `read_weights` read from there, if it has been.
 
     The trunk has to fit as a whole. A classifier (or the wide layer before it) that is missing or
     made for other classes stays fresh. Weights whose BatchNorm is folded into the convolutions are
@@ -42,7 +47,7 @@ def load_pretrained(model: keras.Model, path: str | PathLike[str]) -> list[str]:
         _load_keras_file(model, path)
         fresh = []
     else:
-        fresh = fill(model, read_weights(path), source=str(path), fresh_head=True)
+        fresh = fill(model, weights or read_weights(path), source=str(path), fresh_head=True)
     if not fresh:
         return [f"every layer starts from {path}"]
     return [f"starts from {path}; fresh, because the file has nothing fitting: {', '.join(fresh)}"]
@@ -52,7 +57,11 @@ def fill(
     model: keras.Model, weights: WeightsFile, source: str, *, fresh_head: bool = False
 ) -> list[str]:
     """Set the model's variables from what was read; the layers that kept their values."""
+    if weights.network is not None and weights.network != model.name:
+        raise WeightsError(f"{source}: is of {weights.network}, not of {model.name}.")
+    check_strides(model, weights.options, source)
     if weights.kind == "native":
+        native.check_numbers(weights.tensors, source)
         if fresh_head:
             return native.set_fitting_values(model, weights.tensors, source)
         native.set_values(model, weights.tensors, source)

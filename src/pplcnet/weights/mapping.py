@@ -83,6 +83,8 @@ def load_state_dict(
                 f"wrong shape: {key} is {tensor.shape}, which is {value.shape} in Keras' layout; "
                 f"the layer {place.variable.path.split('/')[0]} has {wanted}"
             )
+        elif value.dtype.kind not in "fiub":
+            faults.append(f"wrong type: {key} holds {value.dtype}, not plain numbers")
         elif not np.isfinite(value).all():
             faults.append(f"not finite: {key} holds NaN or infinity")
         else:
@@ -91,7 +93,7 @@ def load_state_dict(
         listed = "\n".join(f"  {fault}" for fault in sorted(faults))
         raise WeightsError(f"{source} does not fit {model.name}:\n{listed}")
     for variable, value in values:
-        variable.assign(value)
+        variable.assign(np.asarray(value, np.float32))
     return sorted(fresh)
 
 

@@ -20,7 +20,14 @@ from pplcnet.errors import WeightsError
 from pplcnet.models.variables import value_of
 from pplcnet.weights.mapping import HEAD_LAYERS
 
-__all__ = ["get_values", "read_npz", "set_fitting_values", "set_values", "write_npz"]
+__all__ = [
+    "check_numbers",
+    "get_values",
+    "read_npz",
+    "set_fitting_values",
+    "set_values",
+    "write_npz",
+]
 
 
 SIZE_LIMIT = 2 << 30
@@ -53,7 +60,15 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise WeightsError(f"{source} does not fit {model.name}:\n{listed}")
     for name, variable in variables.items():
-        variable.assign(values[name])
+        # Whatever precision and byte order the file has; backends know the machine's own.
+        variable.assign(np.asarray(values[name], np.float32))
+
+
+def check_numbers(values: Mapping[str, np.ndarray], source: str) -> None:
+    """WeightsError that names the arrays which hold NaN or infinity."""
+    faults = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if faults:
+        raise WeightsError(f"{source}: NaN or infinity in {', '.join(sorted(faults))}.")
 
 
 def set_fitting_values(
@@ -85,12 +100,15 @@ def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
         np.savez(file, allow_pickle=False, **get_values(model))
 
 
-def read_npz(path: str | PathLike[str] | BinaryIO) -> dict[str, np.ndarray]:
+def read_npz(path: str | PathLike[str] | BinaryIO, source: str = "") -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects.
+
+    `source` is what messages call it; default the path.
 
     Each array's header is held against the bytes that are there before anything is made of it, so
     that a small file cannot claim much memory.
     """
+    source = source or str(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > SIZE_LIMIT:
@@ -100,9 +118,9 @@ def read_npz(path: str | PathLike[str] | BinaryIO) -> dict[str, np.ndarray]:
                 for member in archive.infolist()
             }
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise WeightsError(f"{source}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # a damaged archive or header can raise nearly anything
-        raise WeightsError(f"{path}: not a readable .npz weights file ({error}).") from error
+        raise WeightsError(f"{source}: not a readable .npz weights file ({error}).") from error
 
 
 def _array(content: bytes) -> np.ndarray:
@@ -116,8 +134,8 @@ def _array(content: bytes) -> np.ndarray:
     else:
         raise ValueError(f"an array of format version {version}")
     shape, is_fortran, dtype = header
-    if dtype.hasobject:
-        raise ValueError("an array of objects; only plain numbers are allowed")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"an array of type {dtype}; only plain numbers are allowed")
     rest = content[stream.tell() :]
     if math.prod(shape) * dtype.itemsize != len(rest) or any(side < 0 for side in shape):
         raise ValueError(f"an array of shape {shape} in {len(rest)} bytes")

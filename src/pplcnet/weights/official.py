@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from pplcnet.errors import require
+from pplcnet.errors import ImageError, require
+from pplcnet.preprocessing import decode
 from pplcnet.weights.fetching import cache_folder, fetch
 from pplcnet.weights.sources import find_source
 
@@ -46,7 +47,23 @@ def official_bundle(
         if not bundle.is_dir():  # another process may have been faster
             staged = bundle.with_name(f".{bundle.name}.converting")
             provenance = {"source": source.address, "licence": source.licence}
+            usable = _usable(images)
             convert(file, staged, network=name, provenance=provenance)
-            export(staged, images)
+            export(staged, usable)
             staged.rename(bundle)
     return bundle
+
+
+def _usable(images: Sequence[str | PathLike[str]]) -> list[str | PathLike[str]]:
+    """Those that decode; the ImageError of the first when none does."""
+    usable: list[str | PathLike[str]] = []
+    problem: ImageError | None = None
+    for image in images:
+        try:
+            decode(image)
+            usable.append(image)
+        except ImageError as error:
+            problem = problem or error
+    if not usable and problem is not None:
+        raise problem
+    return usable

@@ -98,6 +98,22 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin-1")
 
 
+class _StandIn:
+    """What a name in the file is answered with: it can be called, and BUILD cannot change it."""
+
+    __slots__ = ("_make",)
+    _make: Any
+
+    def __init__(self, make: Any) -> None:
+        object.__setattr__(self, "_make", make)  # past the refusal below
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._make(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise WeightsError("it changes what an array is made by.")
+
+
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
@@ -117,7 +133,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 class _ArraysOnlyUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _STAND_INS[module, name]
+            return _StandIn(_STAND_INS[module, name])
         except KeyError:
             raise WeightsError(
                 f"it refers to {module}.{name}; a weights file holds arrays and nothing else."

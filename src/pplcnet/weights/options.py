@@ -1,0 +1,67 @@
+"""What `create_model` needs to build the network that weights were made for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from pplcnet.errors import WeightsError
+from pplcnet.models import catalog
+from pplcnet.models.creation import normalized_strides
+from pplcnet.weights.files import WeightsFile
+
+__all__ = ["check_strides", "network_options"]
+
+_CLASSIFIERS = tuple(
+    f"{layer}.{part}"
+    for layer in ("fc", "out", "_fc", "fc_1")
+    for part in ("weight", "kernel")
+)  # fmt: skip
+# The layers whose strides PP-LCNet's `strides` are, in that order.
+_STRIDED = ("conv1_conv", *(f"blocks{stage}_0_dw_conv_conv" for stage in (3, 4, 5, 6)))
+
+
+def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
+    """Options of `create_model`, as far as the file tells them.
+
+    "num_classes" is there when the file has a classifier, "image_size" and "dropout" when it says
+    them. Of PP-LCNet, bare tensors tell whether there is a last convolution and whether it has a
+    bias; their strides are taken to be the original's.
+    """
+    if weights.options is not None:
+        return dict(weights.options)
+    options: dict[str, Any] = {}
+    tensors = weights.tensors
+    classifier = next((tensors[key] for key in _CLASSIFIERS if key in tensors), None)
+    if classifier is not None and classifier.ndim == 2:
+        options["num_classes"] = int(classifier.shape[1])
+    if catalog.find(name).family == "pplcnet":
+        has_last = any(key.startswith("last_conv.") for key in tensors)
+        if classifier is not None:
+            options["last_conv"] = has_last
+        if "last_conv.bias" in tensors:
+            options["last_conv_bias"] = True
+        if weights.kind == "timm":
+            options["dropout"] = 0.0
+    return options
+
+
+def check_strides(model: keras.Model, options: Mapping[str, Any] | None, source: str) -> None:
+    """WeightsError when the file's network strides elsewhere: no tensor's shape would show it."""
+    given = (options or {}).get("strides")
+    if given is None:
+        return
+    wanted = normalized_strides(given)
+    has = tuple(tuple(int(side) for side in model.get_layer(name).strides) for name in _STRIDED)
+    if has != wanted:
+        raise WeightsError(
+            f"{source} does not fit {model.name}: its strides are {_shown(wanted)}, the model has "
+            f"{_shown(has)}; build it with strides={_shown(wanted)}."
+        )
+
+
+def _shown(strides: tuple[tuple[int, ...], ...]) -> str:
+    return str([int(np.max(pair)) if len(set(pair)) == 1 else pair for pair in strides])
