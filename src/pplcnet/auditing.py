@@ -11,8 +11,8 @@ from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
-from pplcnet.preprocessing import decode
 
 __all__ = ["Audit", "Fault", "audit"]
 

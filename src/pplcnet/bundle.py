@@ -16,7 +16,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any, Self
 from pplcnet.errors import BundleError
 from pplcnet.preprocessing import Preprocessing
 
-__all__ = ["FORMAT_VERSION", "Bundle", "Manifest", "write_bundle"]
+__all__ = ["FORMAT_VERSION", "Bundle", "Manifest", "update_bundle", "write_bundle"]
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -47,6 +47,8 @@ class Manifest:
     """Variant name ("keras", "onnx") to its `file` and what was measured of it."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data set digest, split, recipe, versions, source of the weights."""
+    tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Processor to what `pplcnet tune` measured there and which way of running it chose."""
 
     def to_json(self) -> str:
         """The manifest as the text of `manifest.json`."""
@@ -65,6 +67,7 @@ class Manifest:
                 "network": self.network,
                 "variants": self.variants,
                 "provenance": self.provenance,
+                **({"tuning": self.tuning} if self.tuning else {}),
                 "files": self.files,
             },
             indent=2,
@@ -113,6 +116,7 @@ class Manifest:
             files=files,
             variants=variants,
             provenance=dict(values["provenance"]),
+            tuning={name: dict(facts) for name, facts in values.get("tuning", {}).items()},
         )
 
 
@@ -212,14 +216,7 @@ def write_bundle(
         name: {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
-    complete = Manifest(
-        classes=manifest.classes,
-        preprocessing=manifest.preprocessing,
-        network=manifest.network,
-        files=listed,
-        variants=manifest.variants,
-        provenance=manifest.provenance,
-    )
+    complete = replace(manifest, files=listed)
     staged = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -242,6 +239,29 @@ def write_bundle(
             shutil.rmtree(staged, ignore_errors=True)
         recover_interrupted_write(path)
     return Bundle(path, complete)
+
+
+def update_bundle(
+    bundle: Bundle,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    variants: Mapping[str, dict[str, Any]] | None = None,
+    **changes: Any,
+) -> Bundle:
+    """Write a bundle again with more: files and variants are added to those that it has.
+
+    Args:
+        changes: other fields of the manifest, replaced.
+
+    Raises:
+        BundleError: as `write_bundle`; or a file that stays is damaged.
+    """
+    manifest = replace(
+        bundle.manifest, variants={**bundle.manifest.variants, **(variants or {})}, **changes
+    )
+    files = files or {}
+    kept = {name: bundle.read(name) for name in bundle.manifest.files if name not in files}
+    return write_bundle(bundle.path, manifest, {**kept, **files})
 
 
 def recover_interrupted_write(path: Path) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.preprocessing import IMAGE_ENDINGS
 
 __all__ = ["SPLITS", "Dataset", "LabelledImage", "find_images"]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pplcnet import preprocessing
+from pplcnet.decoding import decode
 from pplcnet.errors import ImageError
-from pplcnet.preprocessing import decode
 from tests.conftest import draw_picture
 
 RED, GREEN = (200, 30, 20), (20, 180, 40)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pplcnet.cache import cache_folder
 from pplcnet.errors import UnknownNameError, WeightsError
 from pplcnet.models.catalog import CATALOG
-from pplcnet.weights.fetching import cache_folder, fetch, weights_path
+from pplcnet.weights.fetching import fetch, weights_path
 from pplcnet.weights.sources import Source, find_source, sources_of
 
 CONTENT = bytes(range(256)) * 2000

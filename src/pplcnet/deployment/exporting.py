@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import time
 from collections.abc import Sequence
@@ -17,14 +16,22 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, write_bundle
 from pplcnet.dataset import Dataset
+from pplcnet.deployment.measuring import prepare, run_all
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import ConversionError, InputError
 from pplcnet.models.reparameterization import to_deploy_form
-from pplcnet.runtime.classifier import available_cores
-from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from pplcnet.processor import available_cores, processor_name
+from pplcnet.runtime.engine import Engine, open_engine
 from pplcnet.weights.bundled import restore_model
 
-__all__ = ["ONNX_FILE", "export", "measure_latency", "measure_parity"]
+__all__ = [
+    "ONNX_FILE",
+    "choose_images",
+    "export",
+    "measure_latency",
+    "measure_parity",
+    "recorded_images",
+]
 
 ONNX_FILE = "model.onnx"
 PARITY_IMAGES = 64
@@ -57,20 +64,15 @@ def export(
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1, or None for any number.")
     manifest = bundle.manifest
-    images = _recorded_images(bundle) if images is None else images
-    if not images:
-        raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
-    chosen = images[:: max(1, len(images) // PARITY_IMAGES)][:PARITY_IMAGES]
-    pixels = np.stack([manifest.preprocessing(Path(image)) for image in chosen])
-
+    pixels = prepare(manifest.preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)
     proto = to_onnx(to_deploy_form(model), manifest.preprocessing, bundle.classes, batch=batch)
     content = proto.SerializeToString()
-    engine = OnnxRuntimeEngine(content)
+    engine = open_engine("onnxruntime", content)
     keras_logits = np.asarray(
         model.predict(manifest.preprocessing.normalize(pixels), batch_size=16, verbose=0)
     )
-    parity = measure_parity(keras_logits, _run_all(engine, pixels, batch))
+    parity = measure_parity(keras_logits, run_all(engine, pixels))
     variant = {
         "file": ONNX_FILE,
         "batch": batch,
@@ -79,15 +81,29 @@ def export(
         "parity": parity,
         "latency": measure_latency(engine, pixels[:1]) if batch in (1, None) else None,
     }
-    files = {name: bundle.read(name) for name in manifest.files if name != ONNX_FILE}
+    # What was made of, or measured on, the network before belongs to that one.
+    stale = [name for name in manifest.variants if name not in ("keras", "onnx")]
+    kept = {name: each for name, each in manifest.variants.items() if name not in stale}
+    gone = {str(manifest.variants[name]["file"]) for name in stale}
+    files = {name: bundle.read(name) for name in manifest.files if name not in {ONNX_FILE, *gone}}
     return write_bundle(
         bundle.path,
-        replace(manifest, variants={**manifest.variants, "onnx": variant}),
+        replace(manifest, variants={**kept, "onnx": variant}, tuning={}),
         {**files, ONNX_FILE: content},
     )
 
 
-def _recorded_images(bundle: Bundle) -> list[Path]:
+def choose_images(
+    bundle: Bundle, images: Sequence[str | PathLike[str]] | None
+) -> list[str | PathLike[str]]:
+    """Photos to compare on, at most 64, evenly chosen; None takes those of the training."""
+    given = recorded_images(bundle) if images is None else images
+    if not given:
+        raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
+    return list(given[:: max(1, len(given) // PARITY_IMAGES)][:PARITY_IMAGES])
+
+
+def recorded_images(bundle: Bundle) -> list[Path]:
     """The photos that the bundle was trained on, if they are still there.
 
     A run's split.csv beside the bundle lists them without those that the audit left out.
@@ -127,7 +143,7 @@ def measure_parity(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
 
 
 def measure_latency(
-    engine: OnnxRuntimeEngine, image: NDArray[np.uint8], runs: int = 60
+    engine: Engine, image: NDArray[np.uint8], name: str = "onnxruntime", runs: int = 60
 ) -> dict[str, Any]:
     """Median milliseconds of one prepared image through the network, on all cores."""
     for _ in range(runs // 6):
@@ -140,16 +156,6 @@ def measure_latency(
     return {
         "median_ms": round(statistics.median(durations) * 1000, 3),
         "threads": available_cores(),
-        "processor": platform.processor() or platform.machine(),
-        "engine": "onnxruntime",
+        "processor": processor_name(),
+        "engine": name,
     }
-
-
-def _run_all(
-    engine: OnnxRuntimeEngine, pixels: NDArray[np.uint8], batch: int | None
-) -> NDArray[np.float32]:
-    if batch is None:
-        return engine.run(pixels)
-    padded = np.concatenate([pixels, np.repeat(pixels[:1], -len(pixels) % batch, axis=0)])
-    parts = [engine.run(padded[at : at + batch]) for at in range(0, len(padded), batch)]
-    return np.concatenate(parts)[: len(pixels)]

@@ -16,11 +16,12 @@ from PIL import Image
 
 from pplcnet.bundle import Bundle, Manifest
 from pplcnet.dataset import find_images
+from pplcnet.decoding import ImageSource
 from pplcnet.errors import ImageError, InputError
 from pplcnet.prediction import Prediction
-from pplcnet.preprocessing import ImageSource
-from pplcnet.runtime.engine import Engine
-from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from pplcnet.processor import available_cores
+from pplcnet.runtime.engine import Engine, open_engine
+from pplcnet.runtime.selection import choose
 
 __all__ = ["Classifier"]
 
@@ -33,30 +34,45 @@ NO_LOGITS = np.empty(0, np.float32)
 class Classifier:
     """Answers which class a picture shows.
 
+    `choice` says how it runs, `advice` what would make it faster ("" when nothing is known).
+
     Takes paths, the bytes of image files, PIL images and uint8 arrays ((H, W), (H, W, 3) RGB or
     (H, W, 4) RGBA). Safe to use from several threads.
     """
 
-    def __init__(self, bundle: str | PathLike[str], *, threads: int | None = None) -> None:
-        """Open a bundle folder or .zip.
+    def __init__(
+        self,
+        bundle: str | PathLike[str],
+        *,
+        threads: int | None = None,
+        engine: str | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """Open a bundle folder or .zip in the way that tuning found best on this processor.
+
+        Without tuning that is float32 in ONNX Runtime.
 
         Args:
             bundle: what `pplcnet train` or `pplcnet export` made.
             threads: cores to use, for one picture or over many; None for all.
+            engine: "onnxruntime", "openvino" or "litert" in place of what tuning chose.
+            precision: "float32", "bfloat16", "int8" or "int8-bfloat16" in place of that.
 
         Raises:
             BundleError: no bundle, damaged, or without an exported network.
-            InputError: `threads` below 1.
+            InputError: `threads` below 1, or the bundle has not what was asked for.
+            MissingDependencyError: the engine that was asked for is not installed.
         """
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; it must be at least 1.")
         opened = Bundle.open(bundle)
         self.manifest: Manifest = opened.manifest
-        self._content = opened.read(str(opened.variant("onnx")["file"]))
+        self.choice, tuned_threads, self.advice = choose(opened, engine=engine, precision=precision)
+        self._content = opened.read(str(opened.variant(self.choice.variant)["file"]))
         self._threads = threads
-        self._engine: Engine = OnnxRuntimeEngine(self._content, threads=threads)
-        self._stream_engine: Engine | None = None
+        self._latency_threads = threads or tuned_threads or available_cores()
         self._lock = Lock()
+        self._engines: dict[int, Engine] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,7 +82,8 @@ class Classifier:
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
         pixels = self.manifest.preprocessing(image)
-        return Prediction(_describe(image), self._engine.run(pixels[np.newaxis])[0], self.classes)
+        logits = self._engine(streams=1).run(pixels[np.newaxis])[0]
+        return Prediction(_describe(image), logits, self.classes)
 
     def predict_many(
         self, images: Iterable[ImageSource] | str | PathLike[str]
@@ -92,7 +109,7 @@ class Classifier:
 
     def _stream(self, images: Iterable[ImageSource]) -> Iterator[Prediction]:
         workers = self._threads or available_cores()
-        engine = self._one_thread_engine()
+        engine = self._engine(streams=workers)
         source = iter(images)
         pending: deque[Future[Prediction]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-predict") as pool:
@@ -118,28 +135,31 @@ class Classifier:
             return Prediction(_describe(image), NO_LOGITS, self.classes, error)
         return Prediction(_describe(image), engine.run(pixels[np.newaxis])[0], self.classes)
 
-    def _one_thread_engine(self) -> Engine:
-        # Over many pictures a thread a core, each decoding and running its own picture, beats
-        # sharing the cores within one picture: nothing waits for anything.
+    def _engine(self, streams: int) -> Engine:
+        """For one picture at a time on all cores, or for `streams` at once, one thread each.
+
+        Over many pictures a thread a core, each decoding and running its own picture, beats
+        sharing the cores within one picture: nothing waits for anything.
+        """
         with self._lock:
-            if self._stream_engine is None:
-                self._stream_engine = OnnxRuntimeEngine(self._content, threads=1)
-            return self._stream_engine
+            if streams not in self._engines:
+                self._engines[streams] = open_engine(
+                    self.choice.engine,
+                    self._content,
+                    precision=self.choice.precision,
+                    threads=self._latency_threads if streams == 1 else 1,
+                    streams=streams,
+                )
+            return self._engines[streams]
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Prepared pictures (N, height, width, 3) uint8 to logits (N, classes) float32."""
-        fixed = self._engine.batch_size
+        engine = self._engine(streams=1)
+        fixed = engine.batch_size
         if fixed is None:
-            return self._engine.run(images)
-        parts = [self._engine.run(images[at : at + fixed]) for at in range(0, len(images), fixed)]
+            return engine.run(images)
+        parts = [engine.run(images[at : at + fixed]) for at in range(0, len(images), fixed)]
         return np.concatenate(parts)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which a container may limit below what the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _describe(image: ImageSource) -> str:

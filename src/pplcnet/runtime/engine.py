@@ -1,13 +1,18 @@
-"""The engine protocol: what every inference engine offers to the classifier."""
+"""The engine protocol: what every inference engine offers to the classifier; and the engines."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine"]
+from pplcnet.errors import UnknownNameError, require
+
+__all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine"]
 
 
 class Engine(Protocol):
@@ -21,3 +26,61 @@ class Engine(Protocol):
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
         ...
+
+
+class EngineKind(NamedTuple):
+    """An engine that a bundle can be run with."""
+
+    module: str
+    """The library that has to be there."""
+    extra: str
+    """What installs it."""
+    ending: str
+    """Of the files that it runs."""
+    precisions: tuple[str, ...]
+    """What it can compute a float32 network in."""
+
+
+ENGINES: Mapping[str, EngineKind] = {
+    "onnxruntime": EngineKind("onnxruntime", "runtime", ".onnx", ("float32",)),
+    "openvino": EngineKind("openvino", "openvino", ".onnx", ("float32", "bfloat16")),
+    "litert": EngineKind("ai_edge_litert", "litert", ".tflite", ("float32",)),
+}
+
+
+def installed_engines() -> list[str]:
+    """The engines whose library is there, without importing it."""
+    return [name for name, kind in ENGINES.items() if importlib.util.find_spec(kind.module)]
+
+
+def open_engine(
+    name: str,
+    content: bytes,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    streams: int = 1,
+) -> Engine:
+    """Load a network.
+
+    Args:
+        name: a key of `ENGINES`.
+        content: the network's file.
+        precision: what to compute in: "float32", "bfloat16", or "int8" for a quantised file.
+        threads: inside one run; None for one a core.
+        streams: runs that will be made at once, from as many threads of the caller.
+
+    Raises:
+        UnknownNameError: no such engine.
+        MissingDependencyError: its library is not installed.
+        BundleError: it cannot load the network.
+    """
+    kind = ENGINES.get(name)
+    if kind is None:
+        raise UnknownNameError("engine", name, ENGINES)
+    require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
+    module = importlib.import_module(f"pplcnet.runtime.{name}_engine")
+    engine: Engine = module.open_engine(
+        content, precision=precision, threads=threads, streams=streams
+    )
+    return engine

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import BundleError
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["OnnxRuntimeEngine", "open_engine"]
+
+
+def open_engine(
+    content: bytes, *, precision: str, threads: int | None, streams: int
+) -> OnnxRuntimeEngine:
+    """As `runtime.engine.open_engine`; a session takes runs from any number of threads."""
+    return OnnxRuntimeEngine(content, threads=threads)
 
 
 class OnnxRuntimeEngine:

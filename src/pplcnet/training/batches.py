@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.dataset import Dataset
-from pplcnet.preprocessing import Preprocessing, decode
+from pplcnet.decoding import decode
+from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.augmentation import random_resized_crop
 from pplcnet.training.recipe import Recipe
 

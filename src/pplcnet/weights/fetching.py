@@ -13,10 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pplcnet.cache import cache_folder
 from pplcnet.errors import WeightsError, require
 from pplcnet.weights.sources import TAGS, Source, find_source
 
-__all__ = ["cache_folder", "fetch", "weights_path"]
+__all__ = ["fetch", "weights_path"]
 
 ATTEMPTS = 4
 TIMEOUT_S = 20.0
@@ -25,14 +26,6 @@ CHUNK = 1 << 16
 SIZE_LIMIT = 1 << 30
 # Request timeout and too many requests: the next attempt may succeed.
 RETRIED = (408, 429)
-
-
-def cache_folder() -> Path:
-    """Where downloads and converted bundles are kept."""
-    given = os.environ.get("PPLCNET_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pplcnet"
 
 
 def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from pplcnet.cache import cache_folder
+from pplcnet.decoding import decode
 from pplcnet.errors import ImageError, require
-from pplcnet.preprocessing import decode
-from pplcnet.weights.fetching import cache_folder, fetch
+from pplcnet.weights.fetching import fetch
 from pplcnet.weights.sources import find_source
 
 __all__ = ["official_bundle"]

@@ -1,0 +1,217 @@
+"""quantize: INT8 by post-training quantisation, kept only while the accuracy holds."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from pplcnet.bundle import Bundle, today, update_bundle
+from pplcnet.dataset import Dataset
+from pplcnet.deployment.exporting import recorded_images
+from pplcnet.deployment.measuring import accuracy_of, prepare, run_all
+from pplcnet.errors import ConversionError, InputError, require
+from pplcnet.runtime.engine import open_engine
+
+__all__ = ["INT8_FILE", "quantize"]
+
+INT8_FILE = "model.int8.onnx"
+CALIBRATION_IMAGES = 300
+
+
+def quantize(
+    bundle: str | PathLike[str] | Bundle,
+    validation: Dataset,
+    *,
+    calibration: Sequence[str | PathLike[str]] | None = None,
+    max_drop: float = 0.005,
+    report: Callable[[str], None] = lambda line: None,
+) -> Bundle:
+    """Add the `int8` variant to an exported bundle, if its top-1 holds.
+
+    Weights and activations of the pointwise convolutions and of the classifier become INT8 (NNCF);
+    the depthwise convolutions stay as they are, since quantising them costs accuracy and gains no
+    time. When that loses more than `max_drop`, layers go back to float one after the other until
+    it does not (NNCF's accuracy control).
+
+    Args:
+        bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
+        validation: labelled photos that decide, none of them used for calibration.
+        calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
+            None takes those that the bundle was trained on.
+        max_drop: how far top-1 may fall below float32's.
+        report: called with a line for each thing worth saying.
+
+    Raises:
+        ConversionError: the drop stays above `max_drop`, with the figures; the bundle is unchanged.
+        InputError: a `max_drop` outside 0 to 1, no images, or other classes.
+        MissingDependencyError: the quantize extra is not installed.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    _check(bundle, validation, max_drop)
+    nncf = _quiet_nncf()
+    content = bundle.read(str(bundle.variant("onnx")["file"]))
+    if calibration is None:
+        held_out = {image.path for image in validation.images}
+        calibration = [each for each in recorded_images(bundle) if Path(each) not in held_out]
+    if not calibration:
+        raise InputError(f"{bundle.path}: no photos to calibrate on; give some.")
+    chosen = calibration[:: max(1, len(calibration) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
+    images = prepare(bundle.manifest.preprocessing, [image.path for image in validation.images])
+    labels = np.asarray([image.label for image in validation.images])
+
+    reference = run_all(open_engine("onnxruntime", content, threads=1), images)
+    top1 = accuracy_of(reference, labels)
+    model = onnx.load_from_string(content)
+    scope = nncf.IgnoredScope(names=_depthwise(model), validate=False)
+    with _silence():
+        quantized = nncf.quantize(
+            model, ranges, subset_size=len(chosen), ignored_scope=scope
+        ).SerializeToString()
+    figures = _figures(quantized, images, labels, reference, top1)
+    report(_line("INT8", figures))
+    method = "post-training quantisation"
+    if figures["drop"] > max_drop:
+        report(f"more than {max_drop} lost; trying which layers have to stay in float")
+        method = "post-training quantisation with accuracy control"
+        quantized = _with_accuracy_control(
+            nncf, model, ranges, images, labels, scope, max_drop, len(chosen)
+        )
+        figures = _figures(quantized, images, labels, reference, top1)
+        report(_line("INT8 with layers in float", figures))
+    if figures["drop"] > max_drop:
+        raise ConversionError(
+            f"INT8 loses {figures['drop']:.4f} of top-1 on {len(labels)} validation images "
+            f"({figures['float32_top1']:.4f} to {figures['top1']:.4f}); allowed is {max_drop}. "
+            "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
+        )
+    variant = {
+        "file": INT8_FILE,
+        "batch": 1,
+        "precision": "int8",
+        "method": method,
+        "calibration_images": len(chosen),
+        "max_drop": max_drop,
+        "quantized": today(),
+        "accuracy": figures,
+    }
+    # What was tuned before knows nothing of this variant, or knows another one.
+    return update_bundle(
+        bundle, files={INT8_FILE: quantized}, variants={"int8": variant}, tuning={}
+    )
+
+
+def _check(bundle: Bundle, validation: Dataset, max_drop: float) -> None:
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
+    if not len(validation) or validation.classes != bundle.classes:
+        raise InputError(
+            f"{validation.root}: the validation photos have the classes "
+            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
+        )
+    if bundle.variant("onnx").get("batch") != 1:
+        raise InputError(
+            f"{bundle.path}: its network takes any batch; 'pplcnet export {bundle.path}' makes one "
+            "for single images, which can be quantised."
+        )
+
+
+def _quiet_nncf() -> Any:
+    # NNCF would send usage statistics; with this it does not.
+    os.environ.setdefault("NNCF_CI", "1")
+    nncf = require("nncf", purpose="quantising", extra="quantize")
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """NNCF draws its progress on stdout, which is for data."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:
+    return nncf.Dataset(images[:, np.newaxis], lambda image: {"images": image})
+
+
+def _depthwise(model: onnx.ModelProto) -> list[str]:
+    groups = {
+        node.name: next((each.i for each in node.attribute if each.name == "group"), 1)
+        for node in model.graph.node
+        if node.op_type == "Conv"
+    }
+    return [name for name, count in groups.items() if count > 1]
+
+
+def _figures(
+    content: bytes,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    reference: NDArray[np.float32],
+    float_top1: float,
+) -> dict[str, Any]:
+    """Measured as it will run: in OpenVINO."""
+    logits = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
+    top1 = accuracy_of(logits, labels)
+    return {
+        "images": len(labels),
+        "float32_top1": float_top1,
+        "top1": top1,
+        "drop": float_top1 - top1,
+        "agreement": float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+    }
+
+
+def _line(what: str, figures: dict[str, Any]) -> str:
+    return (
+        f"{what}: top-1 {figures['top1']:.4f}, float32 {figures['float32_top1']:.4f} on "
+        f"{figures['images']} images; same answer on {figures['agreement']:.3f}"
+    )
+
+
+def _with_accuracy_control(
+    nncf: Any,
+    model: onnx.ModelProto,
+    ranges: Any,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    scope: Any,
+    max_drop: float,
+    subset: int,
+) -> bytes:
+    def validate(candidate: Any, items: Any) -> tuple[float, list[float]]:
+        right = [
+            float(np.argmax(np.asarray(candidate(item["images"])["logits"])) == item["label"])
+            for item in items
+        ]
+        return float(np.mean(right)), right
+
+    numbered = [
+        {"images": image[np.newaxis], "label": label}
+        for image, label in zip(images, labels, strict=True)
+    ]
+    checks = nncf.Dataset(numbered)
+    with _silence():
+        controlled = nncf.quantize_with_accuracy_control(
+            model,
+            calibration_dataset=ranges,
+            validation_dataset=checks,
+            validation_fn=validate,
+            max_drop=max_drop,
+            drop_type=nncf.DropType.ABSOLUTE,
+            subset_size=subset,
+            ignored_scope=scope,
+        )
+    content: bytes = controlled.SerializeToString()
+    return content

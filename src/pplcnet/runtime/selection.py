@@ -1,0 +1,115 @@
+"""Which way of running a bundle: what tuning chose for this processor, or a safe default."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from pplcnet.bundle import Bundle
+from pplcnet.errors import BundleError, InputError
+from pplcnet.processor import processor_name
+from pplcnet.runtime.engine import ENGINES, installed_engines
+
+__all__ = ["DEFAULT", "Choice", "Selection", "choices_of", "choose"]
+
+
+class Choice(NamedTuple):
+    """One way of running a bundle."""
+
+    variant: str
+    """In the manifest: "onnx", "int8", "litert"."""
+    engine: str
+    precision: str
+    """What is computed in: "float32", "bfloat16", "int8" or "int8-bfloat16"."""
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
+DEFAULT = Choice("onnx", "onnxruntime", "float32")
+"""What every installation can run, with the figures of the export."""
+
+
+class Selection(NamedTuple):
+    """What `choose` found."""
+
+    choice: Choice
+    threads: int | None
+    """For one image at a time, as tuning found best; None for one a core."""
+    advice: str
+    """What would make it faster; "" when nothing is known."""
+
+
+def choices_of(bundle: Bundle, engines: Collection[str], features: Collection[str]) -> list[Choice]:
+    """Every way of running the bundle's variants on a processor with these instruction sets."""
+    has_bfloat16 = "avx512_bf16" in features or "amx_bf16" in features
+    found = []
+    for engine in engines:
+        kind = ENGINES[engine]
+        for name, variant in bundle.manifest.variants.items():
+            if not str(variant["file"]).endswith(kind.ending):
+                continue
+            precisions = kind.precisions
+            if variant.get("precision") == "int8":
+                precisions = tuple(
+                    {"float32": "int8", "bfloat16": "int8-bfloat16"}[each] for each in precisions
+                )
+            found += [
+                Choice(name, engine, precision)
+                for precision in precisions
+                if has_bfloat16 or not precision.endswith("bfloat16")
+            ]
+    return found
+
+
+def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None = None) -> Selection:
+    """The way to run a bundle here.
+
+    Args:
+        engine: take this one.
+        precision: take this one.
+
+    Raises:
+        BundleError: nothing that is installed can run it.
+        InputError: the bundle has no such engine and precision.
+    """
+    tuned = bundle.manifest.tuning.get(processor_name())
+    here = installed_engines()
+    if engine is not None or precision is not None:
+        return Selection(_asked_for(bundle, engine, precision), None, "")
+    if tuned is not None:
+        for choice, threads in _ranked(tuned):
+            if choice.engine in here and choice.variant in bundle.manifest.variants:
+                return Selection(choice, threads, "")
+    advice = ""
+    if bundle.manifest.tuning and tuned is None:
+        advice = (
+            f"{bundle.path}: tuned on another processor, not on this one ({processor_name()}); "
+            f"float32 in ONNX Runtime is used; 'pplcnet tune {bundle.path}' would find faster."
+        )
+    bundle.variant(DEFAULT.variant)  # or a message that says how to get it
+    return Selection(DEFAULT, None, advice)
+
+
+def _ranked(tuned: Mapping[str, Any]) -> list[tuple[Choice, int]]:
+    """What tuning found good enough, the best first."""
+    try:
+        return [
+            (
+                Choice(str(row["variant"]), str(row["engine"]), str(row["precision"])),
+                max(1, int(row["threads"])),
+            )
+            for row in tuned["ranking"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"the bundle's tuning table is damaged ({error!r}).") from error
+
+
+def _asked_for(bundle: Bundle, engine: str | None, precision: str | None) -> Choice:
+    everything = choices_of(bundle, list(ENGINES), ("avx512_bf16",))
+    for choice in everything:
+        if engine in (None, choice.engine) and precision in (None, choice.precision):
+            return choice
+    wanted = " ".join(each for each in (engine, precision) if each)
+    held = ", ".join(str(each) for each in everything) or "nothing that is exported"
+    raise InputError(f"{bundle.path}: cannot run as {wanted}; it has {held}.")
