@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pplcnet.bundle import Bundle
     from pplcnet.dataset import Dataset
     from pplcnet.deployment.exporting import export
+    from pplcnet.deployment.litert import export_litert
+    from pplcnet.deployment.quantization import quantize
+    from pplcnet.deployment.tuning import tune
     from pplcnet.errors import PPLCNetError
     from pplcnet.evaluation import evaluate
     from pplcnet.job import run_job
@@ -39,13 +42,22 @@ _PLACES = {
     "create_model": "models.creation",
     "evaluate": "evaluation",
     "export": "deployment.exporting",
+    "export_litert": "deployment.litert",
+    "quantize": "deployment.quantization",
     "restore_model": "weights.bundled",
     "run_job": "job",
     "to_deploy_form": "models.reparameterization",
     "train": "training.fitting",
+    "tune": "deployment.tuning",
 }
 # The part whose absence of a framework has to be explained.
-_NEEDS_TRAINING = ("models.", "deployment", "training.fitting", "weights")
+_NEEDS_TRAINING = (
+    "models.",
+    "deployment.exporting",
+    "deployment.litert",
+    "training.fitting",
+    "weights",
+)
 
 __all__ = [
     "Bundle",
@@ -60,10 +72,13 @@ __all__ = [
     "create_model",
     "evaluate",
     "export",
+    "export_litert",
+    "quantize",
     "restore_model",
     "run_job",
     "to_deploy_form",
     "train",
+    "tune",
 ]
 
 

@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="1|dynamic",
         help="pictures a run of the network takes; dynamic is slower. Default: 1",
     )
+    parser.add_argument(
+        "--to",
+        default="onnx",
+        choices=("onnx", "litert"),
+        help="onnx (what predict runs), or litert: also a .tflite file. Default: onnx",
+    )
     parser.add_argument("--pack", metavar="FILE.zip", help="also pack the bundle into one file")
 
 
@@ -40,18 +46,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
-    from pplcnet.deployment.exporting import export
+    if arguments.to == "litert":
+        from pplcnet.deployment.litert import export_litert
 
-    exported = export(arguments.bundle, images, batch=None if arguments.batch == "dynamic" else 1)
-    report_export(exported)
+        exported = export_litert(arguments.bundle, images)
+    else:
+        from pplcnet.deployment.exporting import export
+
+        batch = None if arguments.batch == "dynamic" else 1
+        exported = export(arguments.bundle, images, batch=batch)
+    report_export(exported, arguments.to)
     if arguments.pack:
         print(f"packed      {exported.pack(arguments.pack)}")
     return 0
 
 
-def report_export(exported: Bundle) -> None:
+def report_export(exported: Bundle, name: str = "onnx") -> None:
     """Where the network is, how equal, how fast."""
-    variant = exported.variant("onnx")
+    variant = exported.variant(name)
     parity = variant["parity"]
     print(f"exported    {exported.path / variant['file']}")
     print(

@@ -23,6 +23,8 @@ VERBS = {
     "train": "photos in, a trained, exported and evaluated bundle out",
     "evaluate": "how good a bundle is on labelled photos",
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
+    "quantize": "add an INT8 network to a bundle, if its accuracy holds",
+    "tune": "find the fastest way to run a bundle on this machine",
     "convert": "a weights file of any kind to a bundle",
     "predict": "labels for photos",
     "inspect": "what a bundle holds, every checksum compared",

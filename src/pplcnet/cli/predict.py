@@ -9,11 +9,15 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pplcnet.errors import InputError
 from pplcnet.models.catalog import CATALOG
+
+if TYPE_CHECKING:
+    from pplcnet.prediction import Prediction
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,6 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="CSV with a header")
     parser.add_argument("--threads", type=int, metavar="N", help="cores to use; default: all")
     parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="onnxruntime, openvino or litert; default: what 'tune' chose, else onnxruntime",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit with 1 at the end if a photo was broken"
     )
 
@@ -45,11 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = [Path(each) for each in arguments.images]
     _check_given(given)
-    classifier = Classifier(_bundle(arguments.bundle, given), threads=arguments.threads)
+    classifier = Classifier(
+        _bundle(arguments.bundle, given),
+        threads=arguments.threads,
+        engine=arguments.engine,
+        precision=arguments.precision,
+    )
+    if classifier.advice:
+        print(f"note: {classifier.advice}", file=sys.stderr)
     single = len(given) == 1 and given[0].is_file()
     predictions = (
         iter([classifier.predict(given[0])]) if single else classifier.predict_many(_paths(given))
     )
+    broken = _print_all(predictions, arguments)
+    if broken:
+        print(f"{broken} broken pictures were left out.", file=sys.stderr)
+    return 1 if broken and arguments.strict else 0
+
+
+def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace) -> int:
+    """Print each answer in the form that was asked for; how many pictures were broken."""
     writer = csv.writer(sys.stdout)
     if arguments.csv:
         writer.writerow(["path", "rank", "label", "probability"])
@@ -74,9 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             found_text = "  ".join(f"{s.label} {s.probability:.3f}" for s in scores)
             print(f"{prediction.source}: {found_text}")
-    if broken:
-        print(f"{broken} broken pictures were left out.", file=sys.stderr)
-    return 1 if broken and arguments.strict else 0
+    return broken
 
 
 def _bundle(text: str, given: list[Path]) -> str | Path:

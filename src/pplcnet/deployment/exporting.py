@@ -8,15 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, write_bundle
-from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import prepare, run_all
+from pplcnet.deployment.photos import choose_images
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import ConversionError, InputError
 from pplcnet.models.reparameterization import to_deploy_form
@@ -26,15 +25,12 @@ from pplcnet.weights.bundled import restore_model
 
 __all__ = [
     "ONNX_FILE",
-    "choose_images",
     "export",
     "measure_latency",
     "measure_parity",
-    "recorded_images",
 ]
 
 ONNX_FILE = "model.onnx"
-PARITY_IMAGES = 64
 
 # The fused graph computes the same in another order. What that costs in float32 was below 1e-5 of
 # the largest logit for every network of the catalog; ten times that means a fault.
@@ -91,34 +87,6 @@ def export(
         replace(manifest, variants={**kept, "onnx": variant}, tuning={}),
         {**files, ONNX_FILE: content},
     )
-
-
-def choose_images(
-    bundle: Bundle, images: Sequence[str | PathLike[str]] | None
-) -> list[str | PathLike[str]]:
-    """Photos to compare on, at most 64, evenly chosen; None takes those of the training."""
-    given = recorded_images(bundle) if images is None else images
-    if not given:
-        raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
-    return list(given[:: max(1, len(given) // PARITY_IMAGES)][:PARITY_IMAGES])
-
-
-def recorded_images(bundle: Bundle) -> list[Path]:
-    """The photos that the bundle was trained on, if they are still there.
-
-    A run's split.csv beside the bundle lists them without those that the audit left out.
-    """
-    beside = bundle.path.resolve().parent / "split.csv"
-    recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
-    if recorded and beside.is_file():
-        return [image.path for image in Dataset.open(beside).images]
-    photos = Path(recorded) if recorded else None
-    if photos is None or not photos.exists():
-        raise InputError(
-            f"{bundle.path}: the photos that it was trained on ({recorded}) are not here; give "
-            "others to compare the exported network on."
-        )
-    return [image.path for image in Dataset.open(photos).images]
 
 
 def measure_parity(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from pplcnet.bundle import Bundle, update_bundle
-from pplcnet.deployment.exporting import choose_images, measure_latency, measure_parity
+from pplcnet.deployment.exporting import measure_latency, measure_parity
 from pplcnet.deployment.measuring import prepare, run_all
+from pplcnet.deployment.photos import choose_images
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.preprocessing import Preprocessing

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
-from pplcnet.deployment.exporting import recorded_images
 from pplcnet.deployment.measuring import accuracy_of, prepare, run_all
+from pplcnet.deployment.photos import recorded_images
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.runtime.engine import open_engine
 
@@ -38,10 +38,10 @@ def quantize(
 ) -> Bundle:
     """Add the `int8` variant to an exported bundle, if its top-1 holds.
 
-    Weights and activations of the pointwise convolutions and of the classifier become INT8 (NNCF);
-    the depthwise convolutions stay as they are, since quantising them costs accuracy and gains no
-    time. When that loses more than `max_drop`, layers go back to float one after the other until
-    it does not (NNCF's accuracy control).
+    Weights and activations of the pointwise convolutions become INT8 (NNCF). The depthwise ones
+    and what follows the last pooling stay in float: quantising them costs accuracy and gains no
+    time (docs/architecture.md has the figures). When that loses more than `max_drop`, layers go
+    back to float one after the other until it does not (NNCF's accuracy control).
 
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
@@ -73,7 +73,7 @@ def quantize(
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)
     top1 = accuracy_of(reference, labels)
     model = onnx.load_from_string(content)
-    scope = nncf.IgnoredScope(names=_depthwise(model), validate=False)
+    scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
     with _silence():
         quantized = nncf.quantize(
             model, ranges, subset_size=len(chosen), ignored_scope=scope
@@ -145,13 +145,22 @@ def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:
     return nncf.Dataset(images[:, np.newaxis], lambda image: {"images": image})
 
 
-def _depthwise(model: onnx.ModelProto) -> list[str]:
-    groups = {
-        node.name: next((each.i for each in node.attribute if each.name == "group"), 1)
-        for node in model.graph.node
-        if node.op_type == "Conv"
-    }
-    return [name for name, count in groups.items() if count > 1]
+def _stays_in_float(model: onnx.ModelProto) -> list[str]:
+    """Names of the depthwise convolutions and of all layers after the last pooling."""
+    nodes = list(model.graph.node)
+    last_pooling = max(
+        (at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool"),
+        default=len(nodes),
+    )
+    return [
+        node.name
+        for at, node in enumerate(nodes)
+        if at > last_pooling
+        or (
+            node.op_type == "Conv"
+            and any(each.name == "group" and each.i > 1 for each in node.attribute)
+        )
+    ]
 
 
 def _figures(
@@ -190,18 +199,14 @@ def _with_accuracy_control(
     max_drop: float,
     subset: int,
 ) -> bytes:
-    def validate(candidate: Any, items: Any) -> tuple[float, list[float]]:
-        right = [
-            float(np.argmax(np.asarray(candidate(item["images"])["logits"])) == item["label"])
-            for item in items
-        ]
-        return float(np.mean(right)), right
+    def validate(candidate: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:
+        engine = open_engine("openvino", candidate.SerializeToString(), precision="int8", threads=1)
+        chosen = list(items)
+        logits = run_all(engine, images[chosen])
+        right = (logits.argmax(axis=1) == labels[chosen]).astype(float)
+        return float(right.mean()), right.tolist()
 
-    numbered = [
-        {"images": image[np.newaxis], "label": label}
-        for image, label in zip(images, labels, strict=True)
-    ]
-    checks = nncf.Dataset(numbered)
+    checks = nncf.Dataset(range(len(labels)))
     with _silence():
         controlled = nncf.quantize_with_accuracy_control(
             model,

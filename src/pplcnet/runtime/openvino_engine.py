@@ -72,7 +72,9 @@ class OpenVinoEngine:
         if request is None:
             request = self._of_thread.request = self._network.create_infer_request()
         pixels = np.ascontiguousarray(images)
-        request.set_input_tensor(openvino.Tensor(pixels, shared_memory=True))
+        # OpenVINO shares no memory that must not be written to, as Pillow's is.
+        shared = pixels.flags.writeable
+        request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
         request.infer()
         # The tensor's memory is used again by the next run.
         logits: NDArray[np.float32] = request.get_output_tensor().data.copy()

@@ -1,0 +1,57 @@
+"""Add an INT8 network to an exported bundle, if its accuracy holds.
+
+The validation photos decide; the ranges come from the photos that the bundle was trained on, or
+from --calibration. What was measured stands in the bundle. 'pplcnet tune' then says whether INT8
+is faster on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pplcnet.cli.console import Console
+from pplcnet.cli.tune import add_max_drop, validation_part
+from pplcnet.dataset import find_images
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
+    parser.add_argument(
+        "--validation",
+        required=True,
+        metavar="PHOTOS",
+        help="labelled photos, as 'train' takes them; their validation split where there is one",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="FOLDER",
+        help="photos for the ranges, labels not needed; default: those of the training",
+    )
+    add_max_drop(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Quantise and print the figures."""
+    from pplcnet.deployment.quantization import quantize
+
+    validation = validation_part(arguments.validation)
+    calibration = list(find_images(arguments.calibration)) if arguments.calibration else None
+    bundle = quantize(
+        arguments.bundle,
+        validation,
+        calibration=calibration,
+        max_drop=arguments.max_drop,
+        report=Console().say,
+    )
+    variant = bundle.variant("int8")
+    figures = variant["accuracy"]
+    print(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
+    print(
+        f"accuracy    top-1 {figures['top1']:.4f} on {figures['images']} validation photos, "
+        f"float32 {figures['float32_top1']:.4f}; same answer on {figures['agreement']:.3f}"
+    )
+    print(f"next        pplcnet tune {bundle.path} --validation {arguments.validation}")
+    return 0

@@ -1,0 +1,97 @@
+"""Find the fastest way to run a bundle on this machine, and use it from then on.
+
+Every engine that is installed, in every precision, on every number of threads, in turns; what
+loses accuracy is not chosen. The table is written into the bundle under this processor's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pplcnet.cli.console import Console
+from pplcnet.dataset import Dataset
+from pplcnet.deployment.tuning import Row, tune
+from pplcnet.processor import processor_name
+
+__all__ = ["add_arguments", "add_max_drop", "run", "validation_part"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
+    parser.add_argument(
+        "--validation",
+        required=True,
+        metavar="PHOTOS",
+        help="labelled photos, as 'train' takes them; their validation split where there is one",
+    )
+    add_max_drop(parser)
+    parser.add_argument(
+        "--fast-resize",
+        action="store_true",
+        help="decode and resize photos the fast way from now on, if the answers agree; it is "
+        "switched off without this option",
+    )
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+
+
+def add_max_drop(parser: argparse.ArgumentParser) -> None:
+    """The guard that quantising and tuning share."""
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        default=0.005,
+        metavar="D",
+        help="how far top-1 on the validation photos may fall below float32's. Default: 0.005",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tune and print the table."""
+    console = Console()
+    tuning = tune(
+        arguments.bundle,
+        validation_part(arguments.validation),
+        max_drop=arguments.max_drop,
+        fast_resize=arguments.fast_resize,
+        report=console.say,
+    )
+    if arguments.json:
+        print(json.dumps(tuning.bundle.manifest.tuning[processor_name()], indent=2))
+        return 0
+    print(f"on {processor_name()}:")
+    print(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
+          f"{'images/s':>9} {'top-1':>7} {'agrees':>7}")  # fmt: skip
+    for row in tuning.rows:
+        print(_line(row))
+    print(f"'predict' and Classifier now take {tuning.rows[0].choice}.")
+    resizing = tuning.resizing
+    state = "on" if tuning.is_fast_resize else "off"
+    refused = arguments.fast_resize and not tuning.is_fast_resize
+    print(
+        f"fast resize {state}{', too many other answers' if refused else ''}: same answer on "
+        f"{resizing.agreement:.4f}, top-1 {resizing.fast_top1:.4f} (exact "
+        f"{resizing.exact_top1:.4f})"
+    )
+    return 0
+
+
+def validation_part(photos: str) -> Dataset:
+    """The validation split where the photos have one, else all of them."""
+    dataset = Dataset.open(photos)
+    part = dataset.subset("validation")
+    return part if len(part) else dataset
+
+
+def _line(row: Row) -> str:
+    timing = f"{'-':>8} {'-':>8} {'-':>7} {'-':>9}"
+    if row.latency is not None:
+        timing = (
+            f"{row.latency.median_ms:>8.3f} {row.latency.p90_ms:>8.3f} {row.threads:>7} "
+            f"{row.images_per_second or 0:>9.0f}"
+        )
+    return (
+        f"{row.choice.engine:<12} {row.choice.precision:<14} {timing} {row.top1:>7.4f} "
+        f"{row.agreement:>7.4f}  {row.verdict}"
+    ).rstrip()
