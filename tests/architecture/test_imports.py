@@ -14,17 +14,20 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "division", "progress",
+    "division", "progress", "decoding", "processor", "cache",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
     "errors": set(),
     "progress": set(),
-    "preprocessing": {"errors"},
+    "cache": set(),
+    "processor": set(),
+    "decoding": {"errors"},
+    "preprocessing": {"errors", "decoding"},
     "prediction": {"errors"},
-    "dataset": {"errors", "preprocessing"},
+    "dataset": {"errors", "decoding"},
     "bundle": {"errors", "preprocessing"},
-    "auditing": {"errors", "preprocessing", "dataset"},
+    "auditing": {"errors", "decoding", "dataset"},
     "division": {"errors", "dataset"},
     "evaluation": {"errors", "dataset", "prediction"},
     "digits": {"errors"},
@@ -41,6 +44,7 @@ MAY_IMPORT = {
 }
 # Third-party libraries that a part may import at the top of its modules.
 MAY_USE = {
+    "decoding": {"numpy", "PIL"},
     "preprocessing": {"numpy", "PIL"},
     "prediction": {"numpy"},
     "evaluation": {"numpy"},
@@ -49,7 +53,7 @@ MAY_USE = {
     "weights": {"keras", "numpy"},
     "training": {"keras", "numpy", "PIL", "tqdm"},
     "deployment": {"keras", "numpy", "onnx"},
-    "runtime": {"numpy", "PIL", "onnxruntime"},
+    "runtime": {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert"},
     "reporting": {"numpy"},
 }
 # Read before Keras is there: the command line and the job import them.
@@ -59,8 +63,16 @@ WITHOUT_KERAS = {
     "weights/sources.py",
     "weights/fetching.py",
     "weights/official.py",
+    "deployment/measuring.py",
+    "deployment/photos.py",
+    "deployment/quantization.py",
+    "deployment/tuning.py",
 }
-ENGINES = {"onnxruntime": "runtime/onnxruntime_engine.py"}
+ENGINES = {
+    "onnxruntime": "runtime/onnxruntime_engine.py",
+    "openvino": "runtime/openvino_engine.py",
+    "ai_edge_litert": "runtime/litert_engine.py",
+}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -111,7 +123,10 @@ def test_files_stay_small() -> None:
     assert [m.name for m in MODULES if len(m.read_text().splitlines()) > 400] == []
 
 
-HEAVY = ("keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn")
+HEAVY = (
+    "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
+    "cv2", "simplejpeg", "ai_edge_litert",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -133,7 +148,10 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
     assert done.stderr.strip() == "[]"
 
 
-VERBS = ("train", "evaluate", "export", "convert", "predict", "inspect", "models", "demo")
+VERBS = (
+    "train", "evaluate", "export", "quantize", "tune", "convert", "predict", "inspect", "models",
+    "demo",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

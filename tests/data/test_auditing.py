@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pplcnet import preprocessing
+from pplcnet import decoding
 from pplcnet.auditing import audit
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
@@ -31,7 +31,7 @@ def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.Monkey
     (photos / "nothing").mkdir()
     (photos / "single").mkdir()
     draw_picture(0, 77).save(photos / "single" / "only.png")
-    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 5000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 5000)
     Image.new("RGB", (100, 100)).save(first / "huge.png")
 
     with pytest.raises(DatasetError) as caught:

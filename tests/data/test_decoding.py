@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pplcnet import preprocessing
+from pplcnet import decoding
 from pplcnet.decoding import decode
 from pplcnet.errors import ImageError
 from tests.conftest import draw_picture
@@ -182,9 +182,9 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 
 
 def test_the_pixel_limit_counts_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 24 * 16)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 24 * 16)
     decode(_encoded(_two_halves(), "PNG"))
-    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 24 * 16 - 1)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 24 * 16 - 1)
     with pytest.raises(ImageError, match="24x16 pixels; at most 383"):
         decode(_encoded(_two_halves(), "PNG"))
 

@@ -24,7 +24,7 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
 
 
-def _with_lively_statistics(model: keras.Model) -> keras.Model:
+def with_lively_statistics(model: keras.Model) -> keras.Model:
     generator = np.random.default_rng(3)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -55,7 +55,7 @@ ROWS = [
 
 @pytest.mark.parametrize("name", dict.fromkeys(ROWS))
 def test_every_network_answers_as_in_keras(name: str) -> None:
-    model = _with_lively_statistics(create_model(name, num_classes=7, image_size=64))
+    model = with_lively_statistics(create_model(name, num_classes=7, image_size=64))
     assert _difference(model, 1, 1) < 5e-5
     assert _difference(to_deploy_form(model), None, 2) < 5e-5
 
@@ -73,7 +73,7 @@ def test_every_network_answers_as_in_keras(name: str) -> None:
 )
 def test_every_option_answers_as_in_keras(options: dict) -> None:
     model = create_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
-    assert _difference(_with_lively_statistics(model), None, 3) < 5e-5
+    assert _difference(with_lively_statistics(model), None, 3) < 5e-5
 
 
 def test_the_graph_has_few_operators() -> None:

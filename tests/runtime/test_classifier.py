@@ -139,7 +139,7 @@ def test_a_network_that_is_none_is_a_bundle_error(tmp_path: Path) -> None:
     )
     bundle = write_bundle(tmp_path / "x.bundle", manifest, {"model.onnx": b"no network"})
     with pytest.raises(BundleError, match="cannot load this network"):
-        Classifier(bundle.path)
+        Classifier(bundle.path).predict(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_a_prediction_without_error_has_its_logits() -> None:

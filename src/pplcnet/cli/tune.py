@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
-from pplcnet.deployment.tuning import Row, tune
 from pplcnet.processor import processor_name
+
+if TYPE_CHECKING:
+    from pplcnet.deployment.tuning import Row
 
 __all__ = ["add_arguments", "add_max_drop", "run", "validation_part"]
 
@@ -49,6 +52,8 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
+    from pplcnet.deployment.tuning import tune
+
     console = Console()
     tuning = tune(
         arguments.bundle,

@@ -221,11 +221,7 @@ class _Translation:
         if kind == "relu":
             return self.graph.node("Relu", [source], name)
         if kind == "relu6":
-            limits = [
-                self.graph.constant(f"{name}.{limit}", np.array(limit, np.float32))
-                for limit in (0.0, 6.0)
-            ]
-            return self.graph.node("Clip", [source, *limits], name)
+            return self._clip(source, name, 0.0, 6.0)
         if kind == "sigmoid":
             return self.graph.node("Sigmoid", [source], name)
         raise ConversionError(
@@ -233,7 +229,18 @@ class _Translation:
             "hard_silu, hard_sigmoid, relu, relu6 and sigmoid."
         )
 
+    def _clip(self, source: str, name: str, low: float, high: float) -> str:
+        limits = [
+            self.graph.constant(f"{name}.{limit}", np.array(limit, np.float32))
+            for limit in (low, high)
+        ]
+        return self.graph.node("Clip", [source, *limits], name)
+
     def _hard_sigmoid(self, layer: HardSigmoid) -> None:
+        if (layer.slope, layer.offset) == (1.0, 0.0):
+            # GhostNet's. OpenVINO 2026.4 computes such a HardSigmoid as if its offset were 0.5.
+            self._names[id(layer.output)] = self._clip(self._name(layer), layer.name, 0.0, 1.0)
+            return
         self._names[id(layer.output)] = self.graph.node(
             "HardSigmoid", [self._name(layer)], layer.name, alpha=layer.slope, beta=layer.offset
         )
