@@ -14,7 +14,7 @@ from pplcnet.dataset import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.prediction import Prediction, softmax
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.runtime.classifier import AHEAD_PER_WORKER, Classifier
+from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
 from tests.conftest import draw_picture
 
 
@@ -98,7 +98,7 @@ def test_predict_many_looks_only_a_few_pictures_ahead(common_bundle: Path) -> No
     for _ in range(50):
         assert next(stream).error is None
     stream.close()
-    assert next(taken) <= 50 + 2 * AHEAD_PER_WORKER
+    assert next(taken) <= 50 + (2 * CHUNKS_PER_WORKER + 1) * CHUNK
 
 
 def test_predict_many_needs_a_folder_or_several(
