@@ -14,43 +14,24 @@ from pathlib import Path
 import numpy as np
 from pipeline_protocol import Pipeline, serve
 
+from pplcnet.benchmarking.others.paddle_runner import save_inference_model
 
-def save_inference_model(state_file: Path, scale: float, size: int, folder: Path) -> None:
-    import paddle
-    from paddle.static import InputSpec
-    from paddle_pplcnet import PPLCNet
+
+def save(state_file: Path, scale: float, size: int, folder: Path) -> None:
+    from pplcnet.benchmarking.others.paddle_network import PPLCNet
 
     state = dict(np.load(state_file))
     model = PPLCNet(scale, classes=state["fc.bias"].shape[0])
     missing, unexpected = model.set_state_dict(state)
     if missing or unexpected:
         raise SystemExit(f"the state dict does not fit: {missing} {unexpected}")
-    model.eval()
-    spec = [InputSpec([None, 3, size, size], "float32", name="x")]
-    paddle.jit.save(
-        paddle.jit.to_static(model, input_spec=spec, full_graph=True), str(folder / "inference")
-    )
+    save_inference_model(model, (size, size), folder)
 
 
 class PaddlePipeline(Pipeline):
     """OpenCV and Paddle Inference."""
 
     def __init__(self, folder: Path, size: int, threads: int) -> None:
-        import cv2
-        from paddle import inference
-
-        self._cv2 = cv2
-        self._size = size
-        program = next(
-            each for each in (folder / "inference.json", folder / "inference.pdmodel")
-            if each.is_file()
-        )  # fmt: skip
-        config = inference.Config(str(program), str(folder / "inference.pdiparams"))
-        config.disable_gpu()
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(threads)
-        config.disable_glog_info()
-        self._predictor = inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
         self._mean = np.array([0.485, 0.456, 0.406], np.float32)
@@ -78,7 +59,7 @@ def main() -> None:
     state_file, scale, size, threads, folder = sys.argv[1:6]
     place = Path(folder)
     if not (place / "inference.pdiparams").is_file():
-        save_inference_model(Path(state_file), float(scale), int(size), place)
+        save(Path(state_file), float(scale), int(size), place)
         return
     serve(PaddlePipeline(place, int(size), int(threads)), sys.argv[6:])
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from pplcnet.dataset import find_images
 from pplcnet.models.catalog import find
 
 HERE = Path(__file__).parent
+# Paddle's Python has not pplcnet, of which its pipeline needs the network's definition.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parent / "src")}
 ROUNDS = 12
 
 
@@ -40,7 +43,7 @@ class Child:
         self.command = command
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True,
+            text=True, env=ENVIRONMENT,
         )  # fmt: skip
         if self._line() != "ready":
             raise SystemExit(f"{command}: did not start")
@@ -119,7 +122,7 @@ def measure_first_labels(commands: dict[str, list[str]], photo: Path) -> dict[st
             started = time.perf_counter()
             subprocess.run(
                 [*command, str(photo)], check=True, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, env=ENVIRONMENT,
             )  # fmt: skip
             if turn:
                 first[name].append(time.perf_counter() - started)
@@ -184,7 +187,9 @@ def paddle_command(arguments: argparse.Namespace, folder: Path) -> list[str]:
     command = [arguments.paddle_python, str(HERE / "paddle_pipeline.py"), str(state_file),
                str(row.scale), str(size), str(arguments.threads),
                str(folder / "paddle")]  # fmt: skip
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT
+    )
     return command
 
 

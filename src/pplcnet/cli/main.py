@@ -27,6 +27,7 @@ VERBS = {
     "tune": "find the fastest way to run a bundle on this machine",
     "convert": "a weights file of any kind to a bundle",
     "predict": "labels for photos",
+    "benchmark": "networks and engines on this machine, in turns",
     "inspect": "what a bundle holds, every checksum compared",
     "models": "the networks, their size and reported accuracy",
     "demo": "the main job on handwritten digits, no download",

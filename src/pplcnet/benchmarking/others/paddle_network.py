@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from paddle import nn
 
 STAGES = {
@@ -20,7 +22,11 @@ def width(channels: float, scale: float) -> int:
 
 
 class ConvBN(nn.Layer):
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1):
+    """Convolution, BatchNorm, hard-swish."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2D(
             inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias_attr=False
@@ -28,35 +34,41 @@ class ConvBN(nn.Layer):
         self.bn = nn.BatchNorm2D(outputs)
         self.act = nn.Hardswish()
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.act(self.bn(self.conv(x)))
 
 
 class SqueezeExcite(nn.Layer):
-    def __init__(self, channels: int):
+    """Channels weighted by what all positions say."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2D(1)
         self.conv1 = nn.Conv2D(channels, channels // 4, 1)
         self.conv2 = nn.Conv2D(channels // 4, channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         gate = nn.functional.relu(self.conv1(self.pool(x)))
         return x * nn.functional.hardsigmoid(self.conv2(gate))
 
 
 class Block(nn.Layer):
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, has_se: bool):
+    """Depthwise, perhaps squeeze-and-excite, pointwise."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, has_se: bool) -> None:
         super().__init__()
         self.dw_conv = ConvBN(inputs, inputs, kernel, stride, groups=inputs)
         self.se = SqueezeExcite(inputs) if has_se else nn.Identity()
         self.pw_conv = ConvBN(inputs, outputs, 1, 1)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.pw_conv(self.se(self.dw_conv(x)))
 
 
 class PPLCNet(nn.Layer):
-    def __init__(self, scale: float, classes: int):
+    """The network, to logits."""
+
+    def __init__(self, scale: float, classes: int) -> None:
         super().__init__()
         self.conv1 = ConvBN(3, width(16, scale), 3, 2)
         for name, blocks in STAGES.items():
@@ -69,7 +81,7 @@ class PPLCNet(nn.Layer):
         self.last_conv = nn.Conv2D(width(512, scale), 1280, 1, bias_attr=False)
         self.fc = nn.Linear(1280, classes)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         x = self.conv1(x)
         for name in STAGES:
             x = getattr(self, name)(x)

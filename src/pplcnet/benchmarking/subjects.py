@@ -1,0 +1,110 @@
+"""What is measured: networks of the catalog with random weights, and bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pplcnet.bundle import Bundle
+from pplcnet.errors import BundleError, UnknownNameError
+from pplcnet.models.catalog import CATALOG, Network
+
+__all__ = ["DEFAULT_MACS", "Subject", "default_names", "load_subject"]
+
+# What the paper calls light: networks up to this many multiply-accumulates are the default.
+DEFAULT_MACS = 350_000_000
+
+
+class Subject(NamedTuple):
+    """A network to measure."""
+
+    name: str
+    row: Network | None
+    """Of the catalog; None for a bundle, whose accuracy is its own affair."""
+    contents: dict[str, bytes]
+    """"float32" and perhaps "int8" to an ONNX file of batch 1."""
+    image_size: tuple[int, int]
+    macs: int
+    parameters: int
+
+
+def default_names() -> list[str]:
+    """Every network with a reported accuracy that is light."""
+    return [
+        row.name
+        for row in CATALOG.values()
+        if row.reported_top1 is not None and row.macs_224 <= DEFAULT_MACS
+    ]
+
+
+def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) -> Subject:
+    """A network by its name, built with random weights; or a bundle by its path.
+
+    Args:
+        image_size: of networks; a bundle has its own.
+        int8: also quantise a network by its name, which takes some seconds.
+
+    Raises:
+        UnknownNameError: neither a name nor a bundle.
+        BundleError: damaged, or its network takes any batch.
+    """
+    if text in CATALOG:
+        return _by_name(text, image_size, int8)
+    if not Path(text).exists():
+        raise UnknownNameError("network or bundle", text, CATALOG)
+    bundle = Bundle.open(text)
+    contents = {
+        str(variant.get("precision", "float32")): bundle.read(str(variant["file"]))
+        for name, variant in bundle.manifest.variants.items()
+        if str(variant["file"]).endswith(".onnx")
+    }
+    if "float32" not in contents or bundle.variant("onnx").get("batch") != 1:
+        raise BundleError(
+            f"{bundle.path}: has no network for one image; 'pplcnet export {bundle.path}' makes it."
+        )
+    size = bundle.manifest.preprocessing.image_size
+    macs, parameters = _counted(contents["float32"])
+    return Subject(str(bundle.path), None, contents, size, macs, parameters)
+
+
+def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
+    from pplcnet.deployment.translation import to_onnx
+    from pplcnet.models.creation import create_model
+    from pplcnet.models.reparameterization import to_deploy_form
+    from pplcnet.preprocessing import Preprocessing
+
+    model = to_deploy_form(create_model(name, image_size=image_size))
+    classes = tuple(f"class {number}" for number in range(1000))
+    proto = to_onnx(model, Preprocessing(image_size=image_size), classes, batch=1)
+    contents = {"float32": proto.SerializeToString()}
+    if int8:
+        from pplcnet.deployment.quantization import quantize_content
+
+        noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
+        contents["int8"] = quantize_content(contents["float32"], noise)
+    macs, parameters = _counted(contents["float32"])
+    return Subject(name, CATALOG[name], contents, image_size, macs, parameters)
+
+
+def _counted(content: bytes) -> tuple[int, int]:
+    """Multiply-accumulates of convolutions and matrix products, and numbers in the weights."""
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
+    weights = {each.name: tuple(each.dims) for each in model.graph.initializer}
+    shapes = {
+        each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
+        for each in [*model.graph.value_info, *model.graph.output]
+    }
+    macs = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            positions = int(np.prod(shapes[node.output[0]][2:]))
+            macs += positions * int(np.prod(weights[node.input[1]]))
+        elif node.op_type == "Gemm":
+            macs += int(np.prod(weights[node.input[1]]))
+    used = {name for node in model.graph.node if node.op_type in ("Conv", "Gemm")
+            for name in node.input[1:]}  # fmt: skip
+    return macs, sum(int(np.prod(shape)) for name, shape in weights.items() if name in used)

@@ -1,0 +1,105 @@
+"""The comparison of PP-LCNet's paper, on this machine: networks and bundles in every engine.
+
+Everything has its turn one after the other, on pinned cores; printed are medians. Accuracies are
+those that the authors report for their ImageNet weights; latency does not depend on weights, so
+that networks are measured with random ones. Writes benchmark.json, benchmark.txt, benchmark.png
+and benchmark.svg to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.errors import InputError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "subjects",
+        metavar="NETWORK_OR_BUNDLE",
+        nargs="*",
+        help="default: every network with a reported accuracy and at most 350 million "
+        "multiply-accumulates",
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=224, metavar="N", help="of networks. Default: 224"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="cores to use; default: all")
+    parser.add_argument(
+        "--rounds", type=int, default=12, metavar="N", help="turns that each has. Default: 12"
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="also quantise networks, some seconds each"
+    )
+    parser.add_argument(
+        "--compare",
+        default="",
+        metavar="NAMES",
+        help="other frameworks, each in its own process: keras-predict, tf-function, timm, paddle",
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="an interpreter that has this framework (paddle=/venv/bin/python); may be repeated",
+    )
+    parser.add_argument("--out", default="benchmark", metavar="FOLDER", help="Default: benchmark")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write the files, print the table."""
+    if not 1 <= arguments.image_size <= 4096:
+        raise InputError(f"--image-size is {arguments.image_size}; allowed is 1 to 4096.")
+    size = (arguments.image_size, arguments.image_size)
+    pythons = _pythons(arguments.python)
+    others = [name for name in arguments.compare.split(",") if name]
+    console = Console()
+    quiet_frameworks("benchmark")
+    from pplcnet.benchmarking.comparing import compare
+    from pplcnet.benchmarking.others.process import OtherProcess
+    from pplcnet.benchmarking.subjects import default_names, load_subject
+    from pplcnet.benchmarking.writing import describe, write_comparison
+    from pplcnet.processor import available_cores
+
+    names = arguments.subjects or default_names()
+    threads = arguments.threads or available_cores()
+    processes: dict[str, OtherProcess] = {}
+    try:
+        for name in others:
+            processes[name] = OtherProcess(name, threads=threads, python=pythons.get(name))
+        subjects = [
+            load_subject(name, size, int8=arguments.int8)
+            for name in console.watch(names, len(names), "build")
+        ]
+        comparison = compare(
+            subjects,
+            threads=threads,
+            rounds=arguments.rounds,
+            others=processes,
+            report=console.say,
+        )
+    finally:
+        for process in processes.values():
+            process.close()
+    written = write_comparison(comparison, Path(arguments.out))
+    print(json.dumps(comparison.to_dict(), indent=2) if arguments.json else describe(comparison))
+    console.say(f"written to {arguments.out}: {', '.join(path.name for path in written)}")
+    return 0
+
+
+def _pythons(given: list[str]) -> dict[str, str]:
+    pythons = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator or not Path(path).is_file():
+            raise InputError(f"--python is {text!r}; it must be NAME=PATH of an interpreter.")
+        pythons[name] = path
+    return pythons
