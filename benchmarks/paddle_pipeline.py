@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from pipeline_protocol import Pipeline, serve
 
-from pplcnet.benchmarking.others.paddle_runner import save_inference_model
+from pplcnet.benchmarking.others.paddle_runner import create_predictor, save_inference_model
 
 
 def save(state_file: Path, scale: float, size: int, folder: Path) -> None:
@@ -32,6 +32,11 @@ class PaddlePipeline(Pipeline):
     """OpenCV and Paddle Inference."""
 
     def __init__(self, folder: Path, size: int, threads: int) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        self._size = size
+        self._predictor = create_predictor(folder, threads)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
         self._mean = np.array([0.485, 0.456, 0.406], np.float32)

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "deployment": VOCABULARY | {"models", "weights", "runtime"},
     "runtime": VOCABULARY,
     "reporting": VOCABULARY | {"runtime"},
+    "benchmarking": VOCABULARY | {"models", "deployment", "runtime"},
     "job": VOCABULARY | {"training", "weights"},
     "cli": VOCABULARY | {"models", "training", "runtime", "weights"},
     "__init__": set(),
@@ -55,6 +56,7 @@ MAY_USE = {
     "deployment": {"keras", "numpy", "onnx"},
     "runtime": {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert"},
     "reporting": {"numpy"},
+    "benchmarking": {"numpy", "onnx", "paddle"},
 }
 # Read before Keras is there: the command line and the job import them.
 WITHOUT_KERAS = {
@@ -149,8 +151,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 
 VERBS = (
-    "train", "evaluate", "export", "quantize", "tune", "convert", "predict", "inspect", "models",
-    "demo",
+    "train", "evaluate", "export", "quantize", "tune", "convert", "predict", "benchmark",
+    "inspect", "models", "demo",
 )  # fmt: skip
 
 

@@ -86,17 +86,18 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure = Figure(figsize=(5.2 * len(ways) + 0.4, 5.0), dpi=130, layout="constrained")
+    figure = Figure(figsize=(4.6 * len(ways) + 0.6, 4.8), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(ways), sharey=True, squeeze=False)[0]
     for axes, way in zip(panels, ways, strict=True):
         for line, points in _lines(comparison.measurements, way).items():
             color, marker = STYLES.get(line.split()[0], ("#333333", "."))
-            style = "--" if line.endswith("small") else "-"
+            is_small = line.endswith("small")
             axes.plot(
                 [each.median_ms for each in points],
                 [100 * (each.reported_top1 or 0) for each in points],
-                style, color=color, marker=marker, markersize=6, linewidth=1.6,
+                linestyle="--" if is_small else "-", linewidth=1.6, color=color, marker=marker,
+                markersize=6, markerfacecolor="white" if is_small else color,
                 label=TITLES.get(line, line),
                 zorder=3 if line.startswith("pplcnet") else 2,
             )  # fmt: skip
@@ -109,7 +110,7 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
         axes.grid(color="#dddddd", linewidth=0.6, which="both")
         axes.set_axisbelow(True)
     panels[0].set_ylabel("ImageNet top-1 as reported by the authors, %")
-    panels[-1].legend(fontsize=8, loc="lower right")
+    panels[-1].legend(fontsize=8, loc="lower right", handlelength=3)
     facts = comparison.facts
     figure.suptitle(f"{facts['processor']}, {facts['threads']} threads", fontsize=9, x=0.01,
                     ha="left")  # fmt: skip
@@ -122,7 +123,7 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _drawn_ways(measurements: Sequence[Measurement]) -> list[str]:
-    """At most two: float32 in the faster engine, and the fastest of the lower precisions."""
+    """At most three: another framework; float32 in the faster engine; the fastest precision."""
     known = [each for each in measurements if each.reported_top1 is not None]
     totals: dict[str, list[float]] = {}
     for each in known:
@@ -130,8 +131,8 @@ def _drawn_ways(measurements: Sequence[Measurement]) -> list[str]:
     means = {way: sum(values) / len(values) for way, values in totals.items()}
     exact = [way for way in means if way.endswith("float32")]
     lower = [way for way in means if way.endswith(("bfloat16", "int8"))]
-    chosen = [min(group, key=lambda way: means[way]) for group in (exact, lower) if group]
-    return chosen or sorted(means)[:1]
+    others = [way for way in means if way not in (*exact, *lower)]
+    return [min(group, key=lambda way: means[way]) for group in (others, exact, lower) if group]
 
 
 def _lines(measurements: Sequence[Measurement], way: str) -> dict[str, list[Measurement]]:

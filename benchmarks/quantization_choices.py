@@ -1,0 +1,100 @@
+"""What each choice of INT8 costs in accuracy and gains in time, on a trained bundle.
+
+    python benchmarks/quantization_choices.py BUNDLE PHOTOS
+
+BUNDLE is an exported bundle, PHOTOS a data set with train, validation and test splits: the first
+gives the ranges, the other two the accuracy. "error" is the root mean square of what INT8 changes
+in the logits, as part of theirs. One thread; ways have their turns one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+from functools import partial
+
+os.environ.setdefault("NNCF_CI", "1")  # or it would send usage statistics
+
+import nncf
+import numpy as np
+import onnx
+from machine import describe_machine
+from nncf import AdvancedQuantizationParameters, QuantizationPreset
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+from pplcnet.bundle import Bundle
+from pplcnet.dataset import Dataset
+from pplcnet.deployment.measuring import accuracy_of, measure_latencies, prepare, run_all
+from pplcnet.runtime.engine import open_engine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle")
+    parser.add_argument("photos")
+    arguments = parser.parse_args()
+    nncf.set_log_level(logging.ERROR)
+    print(describe_machine("openvino", "nncf"))
+    bundle, photos = Bundle.open(arguments.bundle), Dataset.open(arguments.photos)
+    preprocessing = bundle.manifest.preprocessing
+    content = bundle.read(str(bundle.variant("onnx")["file"]))
+    training = photos.subset("train").images
+    calibration = prepare(preprocessing, [each.path for each in training[:: len(training) // 300]])
+    held_out = [*photos.subset("validation").images, *photos.subset("test").images]
+    images = prepare(preprocessing, [each.path for each in held_out])
+    labels = np.asarray([each.label for each in held_out])
+    reference = run_all(open_engine("onnxruntime", content, threads=1), images)
+
+    depthwise, after_pooling = parts_of(onnx.load_from_string(content))
+    histogram = AdvancedQuantizationParameters(
+        activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+    )
+    asymmetric = {"preset": QuantizationPreset.MIXED}
+    choices = {
+        "everything, as NNCF does": ([], {}),
+        "depthwise in float": (depthwise, {}),
+        "... and all after pooling": (depthwise + after_pooling, {}),
+        "... asymmetric ranges": (depthwise + after_pooling, asymmetric),
+        "... cut by histogram": (
+            depthwise + after_pooling, asymmetric | {"advanced_parameters": histogram},
+        ),
+    }  # fmt: skip
+    engines = {"float32": open_engine("openvino", content, threads=1)}
+    for name, (in_float, options) in choices.items():
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantized = nncf.quantize(
+                onnx.load_from_string(content),
+                nncf.Dataset(calibration[:, np.newaxis], lambda image: {"images": image}),
+                subset_size=len(calibration),
+                ignored_scope=nncf.IgnoredScope(names=in_float, validate=False),
+                **options,
+            ).SerializeToString()
+        engines[name] = open_engine("openvino", quantized, precision="int8", threads=1)
+    latencies = measure_latencies(
+        {name: partial(engine.run, images[:1]) for name, engine in engines.items()}
+    )
+    print(f"{'INT8':<28} {'ms':>6} {'top-1':>7} {'agrees':>7} {'error':>7}   {len(labels)} photos")
+    for name, engine in engines.items():
+        logits = run_all(engine, images)
+        error = np.sqrt(((logits - reference) ** 2).mean() / (reference**2).mean())
+        agreement = (logits.argmax(1) == reference.argmax(1)).mean()
+        print(f"{name:<28} {latencies[name].median_ms:6.3f} {accuracy_of(logits, labels):7.4f} "
+              f"{agreement:7.4f} {error:7.4f}")  # fmt: skip
+
+
+def parts_of(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
+    """Names of the depthwise convolutions, and of everything after the last pooling."""
+    nodes = list(model.graph.node)
+    pooling = max(at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool")
+    depthwise = [
+        node.name for node in nodes
+        if node.op_type == "Conv" and any(a.name == "group" and a.i > 1 for a in node.attribute)
+    ]  # fmt: skip
+    return depthwise, [node.name for node in nodes[pooling + 1 :]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""`pplcnet benchmark`: what it counts, writes and refuses. How fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pplcnet.benchmarking.comparing import Comparison, Measurement, compare
+from pplcnet.benchmarking.limits import Limits
+from pplcnet.benchmarking.others.process import OtherProcess
+from pplcnet.benchmarking.subjects import default_names, load_subject
+from pplcnet.benchmarking.writing import describe, write_comparison
+from pplcnet.bundle import Bundle
+from pplcnet.cli.main import main
+from pplcnet.errors import BundleError, InputError, UnknownNameError
+from pplcnet.models.catalog import CATALOG
+from pplcnet.processor import available_cores
+
+
+@pytest.mark.parametrize(
+    "name", ["pplcnet_x0_25", "mobilenetv2_x0_25", "shufflenetv2_x0_25", "ghostnet_x0_5"]
+)
+def test_what_is_counted_in_the_exported_network_is_what_the_catalog_says(name: str) -> None:
+    subject = load_subject(name, (224, 224))
+    assert subject.macs == CATALOG[name].macs_224
+    # BatchNorm's scales have gone into the kernels.
+    assert 0.9 < subject.parameters / CATALOG[name].parameters <= 1
+
+
+def test_networks_and_bundles_are_measured_and_written(
+    common_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["benchmark", "pplcnet_x0_25", "mobilenetv3_small_x0_35", str(common_bundle)]
+    assert main([*command, "--image-size", "32", "--rounds", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.strip() == (out / "benchmark.txt").read_text().strip()
+    facts = json.loads((out / "benchmark.json").read_text())
+    ways = {each["way"] for each in facts["measurements"]}
+    assert {"onnxruntime float32", "openvino float32"} <= ways
+    networks = {each["network"] for each in facts["measurements"]}
+    assert networks == {"pplcnet_x0_25", "mobilenetv3_small_x0_35", str(common_bundle)}
+    for each in facts["measurements"]:
+        assert 0 < each["median_ms"] <= each["p90_ms"]
+        assert each["images_per_second"] > 0
+        is_bundle = each["network"] == str(common_bundle)
+        assert (each["reported_top1"] is None) == is_bundle
+    assert facts["limits"]["gflops"]["float32"] > 0
+    assert facts["threads"] == available_cores()
+    assert facts["versions"]["onnxruntime"]
+    with Image.open(out / "benchmark.png") as picture:
+        assert picture.width > 400
+    assert (out / "benchmark.svg").read_text().startswith("<?xml")
+
+
+def test_another_framework_is_measured_in_its_own_process() -> None:
+    process = OtherProcess("tf-function", threads=1)
+    try:
+        assert "TensorFlow" in process.version
+        assert process.load("pplcnet_x0_25", (32, 32))
+        assert not process.load("no network", (32, 32))
+        assert process.run("pplcnet_x0_25") > 0
+        subject = load_subject("pplcnet_x0_25", (32, 32))
+        comparison = compare([subject], threads=1, rounds=1, others={"tf-function": process})
+    finally:
+        process.close()
+    (other,) = [each for each in comparison.measurements if each.way == "tf-function"]
+    assert other.images_per_second is None
+    assert other.of_limit is None
+    assert comparison.facts["versions"]["tf-function"] == process.version
+
+
+def _comparison() -> Comparison:
+    measurements = [
+        Measurement(row.name, row.family, way, row.macs_224 / speed, row.macs_224 / speed, 9.0,
+                    row.macs_224, row.parameters, row.reported_top1, 0.5)
+        for way, speed in (("paddle", 4e7), ("onnxruntime float32", 8e7),
+                           ("openvino float32", 9e7), ("openvino bfloat16", 2e8))
+        for row in (CATALOG[name] for name in default_names())
+    ]  # fmt: skip
+    return Comparison(measurements, Limits(2, {"float32": 100.0}, 30.0),
+                      {"processor": "a processor", "threads": 2})  # fmt: skip
+
+
+def test_the_picture_has_a_line_for_each_family(tmp_path: Path) -> None:
+    written = {path.name: path for path in write_comparison(_comparison(), tmp_path)}
+    text = written["benchmark.svg"].read_text()
+    for title in ("PP-LCNet", "MobileNetV3 small", "GhostNet", "paddle", "openvino float32",
+                  "openvino bfloat16"):  # fmt: skip
+        assert f"<!-- {title} -->" in text
+    # Of two engines in float32 the faster is drawn.
+    assert "<!-- onnxruntime float32 -->" not in text
+
+
+def test_the_table_has_every_measurement_and_the_limits() -> None:
+    comparison = _comparison()
+    lines = describe(comparison).splitlines()
+    assert len(lines) == len(comparison.measurements) + 2
+    assert "float32 100 GFLOP/s" in lines[-1]
+
+
+def test_the_limit_is_arithmetic_or_the_weights_way() -> None:
+    limits = Limits(2, {"float32": 100.0, "bfloat16": 200.0}, 10.0)
+    assert limits.least_ms(50_000_000, 1000, "float32") == pytest.approx(1.0)
+    assert limits.least_ms(50_000_000, 1000, "bfloat16") == pytest.approx(0.5)
+    assert limits.least_ms(1000, 25_000_000, "float32") == pytest.approx(10.0)
+    assert limits.least_ms(1000, 1000, "int8") is None
+
+
+def test_wrong_input_is_named(common_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean pplcnet_x1_0"):
+        load_subject("pplcnet_x10", (32, 32))
+    keras_only = Bundle.open(common_bundle).manifest
+    folder = tmp_path / "any.bundle"
+    folder.mkdir()
+    del keras_only.variants["onnx"]
+    (folder / "manifest.json").write_text(keras_only.to_json())
+    with pytest.raises(BundleError, match="pplcnet export"):
+        load_subject(str(folder), (32, 32))
+    subject = load_subject("pplcnet_x0_25", (32, 32))
+    with pytest.raises(InputError, match="this process may use"):
+        compare([subject], threads=1000)
+    with pytest.raises(UnknownNameError, match="did you mean paddle"):
+        OtherProcess("padle", threads=1)
+    with pytest.raises(InputError, match="cannot be started"):
+        OtherProcess("paddle", threads=1, python=str(tmp_path / "no_python"))
+
+
+def test_a_framework_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(InputError, match="paddle does not start in"):
+        OtherProcess("paddle", threads=1, python=str(broken))
