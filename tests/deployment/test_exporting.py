@@ -55,6 +55,8 @@ ROWS = [
 
 @pytest.mark.parametrize("name", dict.fromkeys(ROWS))
 def test_every_network_answers_as_in_keras(name: str) -> None:
+    # Some random GhostNets nearly cancel out to zero, which magnifies any rounding.
+    keras.utils.set_random_seed(1)
     model = with_lively_statistics(create_model(name, num_classes=7, image_size=64))
     assert _difference(model, 1, 1) < 5e-5
     assert _difference(to_deploy_form(model), None, 2) < 5e-5

@@ -59,6 +59,7 @@ class OtherProcess:
             raise InputError(f"{python}: cannot be started ({error.strerror}).") from error
         answer = self._answer()
         if not isinstance(answer, dict):
+            self.close()
             raise InputError(
                 f"{name} cannot be measured: {library} does not start in {command[0]}; "
                 f"install it there, or leave {name} out."
