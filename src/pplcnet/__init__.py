@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pplcnet.auditing import audit
     from pplcnet.bundle import Bundle
     from pplcnet.dataset import Dataset
+    from pplcnet.deployment.calibrating import calibrate
     from pplcnet.deployment.exporting import export
     from pplcnet.deployment.litert import export_litert
     from pplcnet.deployment.quantization import quantize
@@ -38,6 +39,7 @@ _PLACES = {
     "Preprocessing": "preprocessing",
     "Recipe": "training.recipe",
     "audit": "auditing",
+    "calibrate": "deployment.calibrating",
     "convert": "weights.conversion",
     "create_model": "models.creation",
     "evaluate": "evaluation",
@@ -68,6 +70,7 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "audit",
+    "calibrate",
     "convert",
     "create_model",
     "evaluate",

@@ -47,8 +47,15 @@ class Manifest:
     """Variant name ("keras", "onnx") to its `file` and what was measured of it."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data set digest, split, recipe, versions, source of the weights."""
+    calibration: dict[str, Any] = field(default_factory=dict)
+    """"temperature" that logits are divided by before softmax, and what it was fitted on."""
     tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Processor to what `pplcnet tune` measured there and which way of running it chose."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before softmax; 1 where nothing was fitted."""
+        return float(self.calibration.get("temperature", 1.0))
 
     def to_json(self) -> str:
         """The manifest as the text of `manifest.json`."""
@@ -67,6 +74,7 @@ class Manifest:
                 "network": self.network,
                 "variants": self.variants,
                 "provenance": self.provenance,
+                **({"calibration": self.calibration} if self.calibration else {}),
                 **({"tuning": self.tuning} if self.tuning else {}),
                 "files": self.files,
             },
@@ -109,8 +117,12 @@ class Manifest:
         for name, variant in variants.items():
             if variant["file"] not in files:
                 raise KeyError(f"variant {name!r} names a file that is not listed")
+        calibration = dict(values.get("calibration", {}))
+        if not 0 < float(calibration.get("temperature", 1.0)) < float("inf"):
+            raise ValueError(f"temperature {calibration['temperature']!r}")
         return cls(
             classes=classes,
+            calibration=calibration,
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             network=dict(values["network"]),
             files=files,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.calibration import expected_calibration_error
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
 from pplcnet.prediction import Prediction
@@ -55,6 +56,8 @@ class Evaluation:
     """Fraction whose true class is among the five most probable."""
     mistakes: tuple[Mistake, ...]
     """All of them, the most confident first."""
+    calibration_error: float
+    """Expected calibration error: how far probabilities and accuracy are apart, 0 to 1."""
 
     @property
     def images(self) -> int:
@@ -88,6 +91,7 @@ class Evaluation:
             "top1": self.top1,
             "top5": self.top5,
             "macro_f1": self.macro_f1,
+            "calibration_error": self.calibration_error,
             "classes": list(self.classes),
             "per_class": [figures._asdict() for figures in self.per_class()],
             "confusion": self.confusion.tolist(),
@@ -123,6 +127,7 @@ def evaluate(
     place = {label: index for index, label in enumerate(classifier.classes)}
     confusion = np.zeros((len(classifier.classes),) * 2, np.int64)
     mistakes, unreadable, in_top5 = [], [], 0
+    confidences, is_right = [], []
     predictions = progress(classifier.predict_many(image.path for image in dataset.images))
     for image, prediction in zip(dataset.images, predictions, strict=True):
         if prediction.error is not None:
@@ -132,6 +137,8 @@ def evaluate(
         best = prediction.top(5)
         confusion[place[label], best[0].class_index] += 1
         in_top5 += any(score.label == label for score in best)
+        confidences.append(best[0].probability)
+        is_right.append(best[0].label == label)
         if best[0].label != label:
             name = dataset.name_of(image)
             mistakes.append(Mistake(name, label, best[0].label, best[0].probability))
@@ -145,4 +152,7 @@ def evaluate(
         top1=float(np.trace(confusion) / len(dataset)),
         top5=in_top5 / len(dataset),
         mistakes=tuple(sorted(mistakes, key=lambda each: -each.probability)),
+        calibration_error=expected_calibration_error(
+            np.asarray(confidences), np.asarray(is_right, bool)
+        ),
     )

@@ -112,6 +112,7 @@ def run_job(
 
     before_training()
     # Keras and the framework behind it take seconds to import: not before the data are known good.
+    from pplcnet.deployment.calibrating import calibrate
     from pplcnet.deployment.exporting import export
     from pplcnet.training.fitting import train
 
@@ -137,6 +138,13 @@ def run_job(
     watcher.say(
         f"exported; on {parity['images']} images the largest logit difference to Keras is "
         f"{parity['largest_logit_difference']:.1e}, top-1 agreement {parity['top1_agreement']:.3f}"
+    )
+    bundle = calibrate(bundle, division.validation)
+    calibration = bundle.manifest.calibration
+    watcher.say(
+        f"temperature {calibration['temperature']:.2f} fitted on the validation images: "
+        f"calibration error {calibration['error_before']:.3f} before, "
+        f"{calibration['error_after']:.3f} after"
     )
     return _evaluated(bundle, division, out / "evaluation", watcher)
 

@@ -45,6 +45,8 @@ class Prediction:
     """Empty where `error` is set."""
     classes: Sequence[str]
     error: ImageError | None = None
+    temperature: float = 1.0
+    """What the logits are divided by, so that a probability means something."""
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -55,8 +57,8 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (classes,) float64."""
-        return softmax(self.logits)
+        """Softmax of the logits over the temperature, (classes,) float64."""
+        return softmax(self.logits / np.float32(self.temperature))
 
     @property
     def best(self) -> ClassScore:

@@ -14,13 +14,14 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "division", "progress", "decoding", "processor", "cache",
+    "division", "progress", "decoding", "processor", "cache", "calibration",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
     "errors": set(),
     "progress": set(),
     "cache": set(),
+    "calibration": {"errors"},
     "processor": set(),
     "decoding": {"errors"},
     "preprocessing": {"errors", "decoding"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "bundle": {"errors", "preprocessing"},
     "auditing": {"errors", "decoding", "dataset"},
     "division": {"errors", "dataset"},
-    "evaluation": {"errors", "dataset", "prediction"},
+    "evaluation": {"errors", "calibration", "dataset", "prediction"},
     "digits": {"errors"},
     "models": VOCABULARY,
     "weights": VOCABULARY | {"models"},
@@ -48,6 +49,7 @@ MAY_USE = {
     "decoding": {"numpy", "PIL"},
     "preprocessing": {"numpy", "PIL"},
     "prediction": {"numpy"},
+    "calibration": {"numpy"},
     "evaluation": {"numpy"},
     "digits": {"numpy", "PIL"},
     "models": {"keras", "numpy"},
@@ -65,6 +67,7 @@ WITHOUT_KERAS = {
     "weights/sources.py",
     "weights/fetching.py",
     "weights/official.py",
+    "deployment/calibrating.py",
     "deployment/measuring.py",
     "deployment/photos.py",
     "deployment/quantization.py",
@@ -151,8 +154,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 
 VERBS = (
-    "train", "evaluate", "export", "quantize", "tune", "convert", "predict", "benchmark",
-    "inspect", "models", "demo",
+    "train", "evaluate", "export", "quantize", "tune", "calibrate", "convert", "predict",
+    "benchmark", "inspect", "models", "demo",
 )  # fmt: skip
 
 

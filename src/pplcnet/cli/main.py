@@ -25,6 +25,7 @@ VERBS = {
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",
     "tune": "find the fastest way to run a bundle on this machine",
+    "calibrate": "make a bundle's probabilities mean something",
     "convert": "a weights file of any kind to a bundle",
     "predict": "labels for photos",
     "benchmark": "networks and engines on this machine, in turns",

@@ -21,7 +21,8 @@ def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
     width = max(len(label) for label in (*evaluation.classes, "class"))
     lines = [
         f"top-1 {evaluation.top1:.4f}   top-5 {evaluation.top5:.4f}   macro F1 "
-        f"{evaluation.macro_f1:.4f}   images {evaluation.images}",
+        f"{evaluation.macro_f1:.4f}   images {evaluation.images}   calibration error "
+        f"{evaluation.calibration_error:.3f}",
         f"{'class':<{width}}  images  precision  recall     F1",
     ]
     lines += [

@@ -87,7 +87,7 @@ class Classifier:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
         pixels = self.manifest.preprocessing(image)
         logits = self._engine(streams=1).run(pixels[np.newaxis])[0]
-        return Prediction(_describe(image), logits, self.classes)
+        return self._answer(image, logits)
 
     def predict_many(
         self, images: Iterable[ImageSource] | str | PathLike[str]
@@ -136,9 +136,14 @@ class Classifier:
         return [
             Prediction(_describe(image), NO_LOGITS, self.classes, pixels)
             if isinstance(pixels, ImageError)
-            else Prediction(_describe(image), engine.run(pixels[np.newaxis])[0], self.classes)
+            else self._answer(image, engine.run(pixels[np.newaxis])[0])
             for image, pixels in zip(images, prepared, strict=True)
         ]
+
+    def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> Prediction:
+        return Prediction(
+            _describe(image), logits, self.classes, temperature=self.manifest.temperature
+        )
 
     def _prepared(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:
         try:

@@ -41,7 +41,9 @@ class OtherProcess:
             raise UnknownNameError("framework to compare with", name, OTHERS)
         module, library = OTHERS[name]
         environment = os.environ | {
-            "PYTHONPATH": str(SOURCE),
+            "PYTHONPATH": os.pathsep.join(
+                each for each in (str(SOURCE), os.environ.get("PYTHONPATH")) if each
+            ),
             "OMP_NUM_THREADS": str(threads),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }

@@ -1,0 +1,64 @@
+"""Whether a probability means what it says: temperature scaling and the calibration error."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import InputError
+
+__all__ = ["TEMPERATURES", "expected_calibration_error", "fit_temperature"]
+
+# Beyond these the logits say nothing, or the photos are all answered right.
+TEMPERATURES = (0.05, 20.0)
+BINS = 15
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The temperature T for which softmax(logits / T) is most likely to give the labels.
+
+    One number for all classes, so that no answer changes (Guo et al. 2017, arXiv 1706.04599). The
+    mean negative log-likelihood is convex in 1 / T; its derivative's sign is bisected.
+
+    Args:
+        logits: (N, classes), of photos that were not trained on.
+        labels: (N,) class indices.
+
+    Raises:
+        InputError: no logits, or some that are not finite.
+    """
+    values = np.asarray(logits, np.float64)
+    if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
+        raise InputError(f"logits of shape {values.shape}; finite ones of some images are needed.")
+    values = values - values.max(axis=1, keepdims=True)
+    of_label = values[np.arange(len(values)), labels]
+
+    def slope(inverse: float) -> float:
+        weights = np.exp(inverse * values)
+        expected = (weights * values).sum(axis=1) / weights.sum(axis=1)
+        return float((expected - of_label).mean())
+
+    low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return float(1 / (low * high) ** 0.5)
+
+
+def expected_calibration_error(
+    confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = BINS
+) -> float:
+    """How far confidence and accuracy are apart, in the mean over the images.
+
+    Images are sorted into bins of equal width by the probability of their answer; each bin counts
+    with its images (Naeini et al. 2015, as Guo et al. 2017 use it).
+
+    Args:
+        confidences: (N,) probabilities of the answers.
+        is_right: (N,) whether the answer is the label.
+    """
+    if not len(confidences):
+        return 0.0
+    place = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, np.asarray(confidences, np.float64) - is_right, bins)
+    return float(np.abs(gaps).sum() / len(confidences))
