@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import InputError
 
-__all__ = ["TEMPERATURES", "expected_calibration_error", "fit_temperature"]
+__all__ = [
+    "TEMPERATURES",
+    "expected_calibration_error",
+    "fit_temperature",
+    "least_calibration_error",
+]
 
 # Beyond these the logits say nothing, or the photos are all answered right.
 TEMPERATURES = (0.05, 20.0)
@@ -62,3 +67,17 @@ def expected_calibration_error(
     place = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
     gaps = np.bincount(place, np.asarray(confidences, np.float64) - is_right, bins)
     return float(np.abs(gaps).sum() / len(confidences))
+
+
+def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200) -> float:
+    """The calibration error that perfect probabilities would show, in the mean over `draws`.
+
+    Few images scatter: an answer of probability 0.8 is right or wrong, never 0.8 right. What an
+    evaluation shows above this is miscalibration.
+    """
+    generator = np.random.default_rng(0)
+    errors = [
+        expected_calibration_error(confidences, generator.random(len(confidences)) < confidences)
+        for _ in range(draws)
+    ]
+    return float(np.mean(errors))

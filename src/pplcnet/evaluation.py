@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.calibration import expected_calibration_error
+from pplcnet.calibration import expected_calibration_error, least_calibration_error
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
 from pplcnet.prediction import Prediction
@@ -58,6 +58,8 @@ class Evaluation:
     """All of them, the most confident first."""
     calibration_error: float
     """Expected calibration error: how far probabilities and accuracy are apart, 0 to 1."""
+    least_calibration_error: float
+    """What perfect probabilities would show on so many images."""
 
     @property
     def images(self) -> int:
@@ -92,6 +94,7 @@ class Evaluation:
             "top5": self.top5,
             "macro_f1": self.macro_f1,
             "calibration_error": self.calibration_error,
+            "least_calibration_error": self.least_calibration_error,
             "classes": list(self.classes),
             "per_class": [figures._asdict() for figures in self.per_class()],
             "confusion": self.confusion.tolist(),
@@ -155,4 +158,5 @@ def evaluate(
         calibration_error=expected_calibration_error(
             np.asarray(confidences), np.asarray(is_right, bool)
         ),
+        least_calibration_error=least_calibration_error(np.asarray(confidences)),
     )

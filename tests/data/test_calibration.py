@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from pplcnet.bundle import Bundle
-from pplcnet.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
+from pplcnet.calibration import (
+    TEMPERATURES,
+    expected_calibration_error,
+    fit_temperature,
+    least_calibration_error,
+)
 from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, InputError
 from pplcnet.prediction import softmax
@@ -57,6 +62,14 @@ def test_the_calibration_error_by_hand() -> None:
     by_hand = (0.5 + abs(0.9 + 0.9 + 0.95 + 1.0 - 3)) / 5
     assert expected_calibration_error(confidences, is_right, bins=10) == pytest.approx(by_hand)
     assert expected_calibration_error(np.empty(0), np.empty(0, bool)) == 0
+
+
+def test_perfect_probabilities_scatter_the_more_the_fewer_the_images() -> None:
+    confidences = np.random.default_rng(1).uniform(0.3, 1, 20_000)
+    few, many = least_calibration_error(confidences[:200]), least_calibration_error(confidences)
+    assert 0.03 < few < 0.08
+    assert many < 0.01
+    assert least_calibration_error(np.ones(50)) == 0
 
 
 def test_no_logits_or_bad_ones_are_refused() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -94,3 +97,30 @@ def test_what_is_no_network_is_one_clear_error(engine: str) -> None:
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean openvino"):
         open_engine("openvno", b"")
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from pplcnet.runtime.engine import open_engine
+content = Path(sys.argv[1]).read_bytes()
+first = open_engine("openvino", content, threads=1)
+second = open_engine("openvino", content, threads=1, streams=2)
+del first
+del second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    (tmp_path / "x.onnx").write_bytes(_content("openvino", model))
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path / "x.onnx")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "interrupted"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import pplcnet.training
+from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError, UnknownNameError
-from pplcnet.training.recipe import Recipe, field_help, parse_setting
+from pplcnet.training.recipe import Recipe, field_help, named_recipes, parse_setting
+
+RECIPES = Path(pplcnet.training.__file__).with_name("recipes")
 
 
 def test_every_field_is_explained() -> None:
@@ -97,3 +102,39 @@ def test_the_learning_rate_follows_the_batch() -> None:
         )
         assert large == 1.0
         assert small == pytest.approx((1 / 8) ** exponent)
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
+    recipe = Recipe.named(name)
+    assert recipe != Recipe()
+    header = (RECIPES / f"{name}.toml").read_text().split("\n\n")[0]
+    for word in (f"--recipe {name}", "test top-1 0.", "minute"):
+        assert word in header
+
+
+def test_an_unknown_recipe_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean finetune"):
+        Recipe.named("fintune")
+
+
+def test_training_with_weights_starts_from_the_recipe_for_that(tmp_path: Path) -> None:
+    def recipe(*arguments: str) -> Recipe:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        return read_recipe(parser.parse_args(["photos", "--out", "run", *arguments]))
+
+    finetune = Recipe.named("finetune")
+    assert recipe() == Recipe()
+    assert recipe("--weights", "w.npz") == finetune.changed({"weights": "w.npz"})
+    assert recipe("--set", "weights=w.npz", "--epochs", "3") == finetune.changed(
+        {"weights": "w.npz", "epochs": 3}
+    )
+    own = tmp_path / "own.toml"
+    own.write_text("epochs = 7")
+    assert recipe("--weights", "w.npz", "--recipe", str(own)).head_epochs == 0
+    assert recipe("--recipe", "tiny").model == "pplcnet_x0_25"
+    with pytest.raises(UnknownNameError, match="did you mean tiny"):
+        recipe("--recipe", "tinny")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        recipe("--recipe", "absent.toml")

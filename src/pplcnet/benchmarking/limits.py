@@ -80,11 +80,11 @@ def _openvino(
 ) -> Callable[[], object]:
     import openvino
 
+    from pplcnet.runtime.openvino_engine import core
+
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
-    network = openvino.Core().compile_model(
-        content, device_name="CPU", config=settings, weights=b""
-    )
+    network = core().compile_model(content, device_name="CPU", config=settings, weights=b"")
     request = network.create_infer_request()
     request.set_input_tensor(openvino.Tensor(given))
     return lambda: request.infer()

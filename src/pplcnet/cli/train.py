@@ -8,10 +8,17 @@ Everything is written below --out: the bundle, the evaluation, the history, the 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.errors import InputError
-from pplcnet.training.recipe import Recipe, field_help, parse_setting
+from pplcnet.training.recipe import (
+    FINETUNE,
+    Recipe,
+    field_help,
+    named_recipes,
+    parse_setting,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=name.upper(),
             help=f"{_one_line(texts[name])} Default: {_shown(defaults[name])}.".replace("%", "%%"),
         )
-    parser.add_argument("--recipe", metavar="FILE", help="TOML file of recipe fields")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME_OR_FILE",
+        help=f"{', '.join(named_recipes())}, or a TOML file of recipe fields. Default: finetune "
+        "with --weights, the fields' own defaults without",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -87,12 +99,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read_recipe(arguments: argparse.Namespace) -> Recipe:
     """The recipe of the file, then of the options, then of --set."""
-    recipe = Recipe.from_toml(arguments.recipe) if arguments.recipe else Recipe()
     given = [
         (name, text) for name in OPTIONS if (text := getattr(arguments, name, None)) is not None
     ]
     settings = [f"{name}={text}" for name, text in given] + arguments.settings
-    return recipe.changed(dict(parse_setting(setting) for setting in settings))
+    changes = dict(parse_setting(setting) for setting in settings)
+    return _base(arguments.recipe, changes).changed(changes)
+
+
+def _base(chosen: str | None, changes: dict[str, object]) -> Recipe:
+    if chosen is None:
+        return Recipe.named(FINETUNE) if "weights" in changes else Recipe()
+    is_name = Path(chosen).name == chosen and not Path(chosen).exists() and "." not in chosen
+    return Recipe.named(chosen) if is_name else Recipe.from_toml(chosen)
 
 
 def _one_line(text: str) -> str:

@@ -21,8 +21,9 @@ def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
     width = max(len(label) for label in (*evaluation.classes, "class"))
     lines = [
         f"top-1 {evaluation.top1:.4f}   top-5 {evaluation.top5:.4f}   macro F1 "
-        f"{evaluation.macro_f1:.4f}   images {evaluation.images}   calibration error "
-        f"{evaluation.calibration_error:.3f}",
+        f"{evaluation.macro_f1:.4f}   images {evaluation.images}",
+        f"calibration error {evaluation.calibration_error:.3f} (perfect probabilities would show "
+        f"{evaluation.least_calibration_error:.3f} on so many images)",
         f"{'class':<{width}}  images  precision  recall     F1",
     ]
     lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,21 @@ from numpy.typing import NDArray
 from pplcnet.cache import cache_folder
 from pplcnet.errors import BundleError
 
-__all__ = ["OpenVinoEngine", "open_engine"]
+__all__ = ["OpenVinoEngine", "core", "open_engine"]
 
 # OpenVINO's own names. A quantised network computes in float32 what is not quantised.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}
+
+
+@cache
+def core() -> Any:
+    """The one core of this process.
+
+    OpenVINO 2026.4 gives the thread an alternate signal stack with each core, and takes it away
+    with the core. With several of them, gone in another order than they came, it leaves one that
+    is not there any more, and the next Ctrl-C is a segmentation fault.
+    """
+    return openvino.Core()
 
 
 def open_engine(
@@ -49,10 +61,9 @@ class OpenVinoEngine:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads * streams
-        core = openvino.Core()
-        core.set_property({"CACHE_DIR": str(cache_folder() / "openvino")})
+        settings["CACHE_DIR"] = str(cache_folder() / "openvino")
         try:
-            self._network = core.compile_model(
+            self._network = core().compile_model(
                 content, device_name="CPU", config=settings, weights=b""
             )
         except RuntimeError as error:

@@ -16,7 +16,7 @@ from pplcnet.bundle import Manifest, today, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.training.loop import fit, preprocessing_of
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.recipe import FINETUNE, Recipe
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import weights_path
 
@@ -51,7 +51,8 @@ def train(
     """Train a network and write `OUT/model.bundle`.
 
     Args:
-        model: a name of the catalog, or a whole recipe.
+        model: a name of the catalog, which takes the recipe "finetune" with `weights` and the
+            default one without; or a whole recipe.
         train_set: images to learn from.
         validation_set: images that choose the best epoch; same classes in the same order.
         out: folder for the bundle, the checkpoint and the history.
@@ -66,8 +67,10 @@ def train(
         InputError: the two sets do not have the same classes.
         TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
     """
-    recipe = model if isinstance(model, Recipe) else Recipe().changed({"model": model})
-    recipe = recipe.changed(settings)
+    if not isinstance(model, Recipe):
+        base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
+        model = base.changed({"model": model})
+    recipe = model.changed(settings)
     if train_set.classes != validation_set.classes or not len(train_set) or not len(validation_set):
         raise InputError("training and validation need the same classes, and both need images.")
     out = Path(out)

@@ -18,9 +18,13 @@ from typing import Any, Literal
 from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.models import catalog
 
-__all__ = ["Recipe", "field_help", "parse_setting"]
+__all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting"]
+
+FINETUNE = "finetune"
+"""The named recipe that training with weights starts from."""
 
 _LEARNING_RATES = {"sgd": 3.2, "adamw": 0.012}
+_NAMED = Path(__file__).with_name("recipes")
 _WEIGHT_DECAYS = {"sgd": 0.002, "adamw": 0.05}
 
 
@@ -169,6 +173,13 @@ class Recipe:
         return replace(self, **{name: _shaped(name, value) for name, value in values.items()})
 
     @classmethod
+    def named(cls, name: str) -> Recipe:
+        """A recipe that comes with pplcnet; UnknownNameError lists them."""
+        if name not in named_recipes():
+            raise UnknownNameError("recipe", name, named_recipes())
+        return cls.from_toml(_NAMED / f"{name}.toml")
+
+    @classmethod
     def from_toml(cls, path: str | PathLike[str]) -> Recipe:
         """Read a recipe from a TOML file of `field = value` lines; absent fields keep defaults."""
         try:
@@ -186,6 +197,11 @@ class Recipe:
             lines += [f"# {line}" for line in field_help()[name].splitlines()]
             lines += [f"# {name} =" if value is None else f"{name} = {_toml_value(value)}", ""]
         return "\n".join(lines)
+
+
+def named_recipes() -> list[str]:
+    """Names of the recipes that come with pplcnet; each file says what it is for and reached."""
+    return sorted(path.stem for path in _NAMED.glob("*.toml"))
 
 
 @cache
