@@ -189,6 +189,14 @@ class Bundle:
         for name in self.manifest.files:
             self.read(name)
 
+    def check_writable(self) -> None:
+        """BundleError for a packed bundle, before the work that it could not take up."""
+        if self.path.suffix == ".zip" or self.path.is_file():
+            raise BundleError(
+                f"{self.path}: a packed bundle is not changed in place; unpack it into a folder "
+                "first."
+            )
+
     def pack(self, target: str | PathLike[str]) -> Path:
         """Write the same bundle as one .zip file, which every command takes as well."""
         target = Path(target)

@@ -16,6 +16,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
 from pplcnet.deployment import quantization
+from pplcnet.deployment.calibrating import calibrate
 from pplcnet.deployment.measuring import Latency
 from pplcnet.deployment.quantization import quantize
 from pplcnet.deployment.tuning import Resizing, Row, _ranked, tune
@@ -210,3 +211,12 @@ def test_a_network_of_any_batch_is_not_quantised(bundle: Path, validation: Path)
     with pytest.raises(InputError, match="takes any batch"):
         quantize(bundle, Dataset.open(validation))
     assert np.isfinite(Classifier(bundle).run(np.zeros((3, 32, 32, 3), np.uint8))).all()
+
+
+@pytest.mark.parametrize("function", [quantize, tune, calibrate])
+def test_a_packed_bundle_is_refused_before_the_work(
+    function, bundle: Path, validation: Path, tmp_path: Path
+) -> None:
+    packed = Bundle.open(bundle).pack(tmp_path / "a.zip")
+    with pytest.raises(BundleError, match="unpack it into a folder first"):
+        function(packed, Dataset.open(validation))

@@ -124,3 +124,13 @@ def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "interrupted"
+
+
+def test_openvino_works_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "file" / "cache"))
+    engine = open_engine("openvino", _content("openvino", model), threads=1)
+    assert engine.run(_pixels(1)).shape == (1, 7)

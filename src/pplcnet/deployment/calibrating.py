@@ -32,6 +32,7 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
         BundleError: no exported network.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_writable()
     if not len(validation) or validation.classes != bundle.classes:
         raise InputError(
             f"{validation.root}: the validation photos have the classes "

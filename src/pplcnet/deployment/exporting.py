@@ -57,6 +57,7 @@ def export(
         InputError: no images, or a batch below 1.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_writable()
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1, or None for any number.")
     manifest = bundle.manifest

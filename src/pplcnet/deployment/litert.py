@@ -40,6 +40,7 @@ def export_litert(
     """
     require("ai_edge_litert", purpose="export to LiteRT", extra="litert")
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_writable()
     preprocessing = bundle.manifest.preprocessing
     pixels = prepare(preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)

@@ -57,6 +57,7 @@ def quantize(
         MissingDependencyError: the quantize extra is not installed.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_writable()
     _check(bundle, validation, max_drop)
     nncf = _quiet_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))

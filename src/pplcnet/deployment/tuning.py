@@ -121,6 +121,7 @@ def tune(
         BundleError: no exported network.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_writable()
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
     if not len(validation) or validation.classes != bundle.classes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,16 @@ def core() -> Any:
     is not there any more, and the next Ctrl-C is a segmentation fault.
     """
     return openvino.Core()
+
+
+def _writable_cache() -> Path | None:
+    """Where compiled networks are kept; None where nothing can be, as in a locked container."""
+    folder = cache_folder() / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def open_engine(
@@ -61,7 +73,8 @@ class OpenVinoEngine:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads * streams
-        settings["CACHE_DIR"] = str(cache_folder() / "openvino")
+        if (cache := _writable_cache()) is not None:
+            settings["CACHE_DIR"] = str(cache)
         try:
             self._network = core().compile_model(
                 content, device_name="CPU", config=settings, weights=b""
