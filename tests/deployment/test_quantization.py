@@ -18,6 +18,7 @@ from pplcnet.dataset import Dataset
 from pplcnet.deployment import quantization
 from pplcnet.deployment.calibrating import calibrate
 from pplcnet.deployment.measuring import Latency
+from pplcnet.deployment.photos import evenly_chosen
 from pplcnet.deployment.quantization import quantize
 from pplcnet.deployment.tuning import Resizing, Row, _ranked, tune
 from pplcnet.errors import BundleError, ConversionError, InputError
@@ -220,3 +221,11 @@ def test_a_packed_bundle_is_refused_before_the_work(
     packed = Bundle.open(bundle).pack(tmp_path / "a.zip")
     with pytest.raises(BundleError, match="unpack it into a folder first"):
         function(packed, Dataset.open(validation))
+
+
+@pytest.mark.parametrize(("count", "limit"), [(599, 300), (300, 300), (7, 300), (3999, 2000)])
+def test_photos_are_chosen_from_the_first_to_the_last_class(count: int, limit: int) -> None:
+    chosen = evenly_chosen(range(count), limit)
+    assert len(chosen) == len(set(chosen)) == min(count, limit)
+    assert chosen[0] == 0
+    assert chosen[-1] >= count - 1 - count // limit

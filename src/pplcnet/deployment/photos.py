@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError
 
-__all__ = ["choose_images", "recorded_images"]
+__all__ = ["choose_images", "evenly_chosen", "recorded_images", "training_images"]
+
+Item = TypeVar("Item")
 
 PARITY_IMAGES = 64
 
@@ -22,10 +25,31 @@ def choose_images(
     given = recorded_images(bundle) if images is None else images
     if not given:
         raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
-    return list(given[:: max(1, len(given) // PARITY_IMAGES)][:PARITY_IMAGES])
+    return evenly_chosen(given, PARITY_IMAGES)
+
+
+def evenly_chosen(given: Sequence[Item], limit: int) -> list[Item]:
+    """At most `limit` of them, from the first to the last: data sets are sorted by class."""
+    count = min(len(given), limit)
+    return [given[at * len(given) // count] for at in range(count)]
+
+
+def training_images(bundle: Bundle, held_out: Sequence[str | PathLike[str]]) -> list[Path]:
+    """The photos that the bundle was trained on, without its other splits and `held_out`."""
+    left_out = {Path(each).resolve() for each in held_out}
+    return [
+        image.path
+        for image in _recorded(bundle).images
+        if image.split in (None, "train") and image.path.resolve() not in left_out
+    ]
 
 
 def recorded_images(bundle: Bundle) -> list[Path]:
+    """The photos of all splits of the run that made the bundle, if they are still there."""
+    return [image.path for image in _recorded(bundle).images]
+
+
+def _recorded(bundle: Bundle) -> Dataset:
     """The photos that the bundle was trained on, if they are still there.
 
     A run's split.csv beside the bundle lists them without those that the audit left out.
@@ -33,11 +57,11 @@ def recorded_images(bundle: Bundle) -> list[Path]:
     beside = bundle.path.resolve().parent / "split.csv"
     recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
     if recorded and beside.is_file():
-        return [image.path for image in Dataset.open(beside).images]
+        return Dataset.open(beside)
     photos = Path(recorded) if recorded else None
     if photos is None or not photos.exists():
         raise InputError(
             f"{bundle.path}: the photos that it was trained on ({recorded}) are not here; give "
             "others to compare the exported network on."
         )
-    return [image.path for image in Dataset.open(photos).images]
+    return Dataset.open(photos)

@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import accuracy_of, prepare, run_all
-from pplcnet.deployment.photos import recorded_images
+from pplcnet.deployment.photos import evenly_chosen, training_images
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.runtime.engine import open_engine
 
@@ -62,11 +61,10 @@ def quantize(
     nncf = _quiet_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))
     if calibration is None:
-        held_out = {image.path for image in validation.images}
-        calibration = [each for each in recorded_images(bundle) if Path(each) not in held_out]
+        calibration = training_images(bundle, [image.path for image in validation.images])
     if not calibration:
         raise InputError(f"{bundle.path}: no photos to calibrate on; give some.")
-    chosen = calibration[:: max(1, len(calibration) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    chosen = evenly_chosen(calibration, CALIBRATION_IMAGES)
     ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
     images = prepare(bundle.manifest.preprocessing, [image.path for image in validation.images])
     labels = np.asarray([image.label for image in validation.images])

@@ -22,6 +22,7 @@ from pplcnet.deployment.measuring import (
     prepare,
     run_all,
 )
+from pplcnet.deployment.photos import evenly_chosen
 from pplcnet.errors import InputError, PPLCNetError
 from pplcnet.processor import available_cores, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, Engine, installed_engines, open_engine
@@ -129,7 +130,7 @@ def tune(
             f"{validation.root}: the validation photos have the classes "
             f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
         )
-    chosen = validation.images[:: max(1, len(validation) // VALIDATION_LIMIT)][:VALIDATION_LIMIT]
+    chosen = evenly_chosen(validation.images, VALIDATION_LIMIT)
     labels = np.asarray([image.label for image in chosen])
     paths = [image.path for image in chosen]
     exact = replace(bundle.manifest.preprocessing, policy="exact")
