@@ -27,7 +27,14 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import Dataset
-from pplcnet.deployment.measuring import accuracy_of, measure_latencies, prepare, run_all
+from pplcnet.deployment.measuring import (
+    accuracy_of,
+    agreement_of,
+    measure_latencies,
+    prepare,
+    run_all,
+)
+from pplcnet.deployment.quantization import after_last_pooling, depthwise_convolutions
 from pplcnet.runtime.engine import open_engine
 
 
@@ -48,7 +55,8 @@ def main() -> None:
     labels = np.asarray([each.label for each in held_out])
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)
 
-    depthwise, after_pooling = parts_of(onnx.load_from_string(content))
+    model = onnx.load_from_string(content)
+    depthwise, after_pooling = depthwise_convolutions(model), after_last_pooling(model)
     histogram = AdvancedQuantizationParameters(
         activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
     )
@@ -80,20 +88,9 @@ def main() -> None:
     for name, engine in engines.items():
         logits = run_all(engine, images)
         error = np.sqrt(((logits - reference) ** 2).mean() / (reference**2).mean())
-        agreement = (logits.argmax(1) == reference.argmax(1)).mean()
+        agreement = agreement_of(logits, reference)
         print(f"{name:<28} {latencies[name].median_ms:6.3f} {accuracy_of(logits, labels):7.4f} "
               f"{agreement:7.4f} {error:7.4f}")  # fmt: skip
-
-
-def parts_of(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
-    """Names of the depthwise convolutions, and of everything after the last pooling."""
-    nodes = list(model.graph.node)
-    pooling = max(at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool")
-    depthwise = [
-        node.name for node in nodes
-        if node.op_type == "Conv" and any(a.name == "group" and a.i > 1 for a in node.attribute)
-    ]  # fmt: skip
-    return depthwise, [node.name for node in nodes[pooling + 1 :]]
 
 
 if __name__ == "__main__":

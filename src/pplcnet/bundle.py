@@ -155,6 +155,14 @@ class Bundle:
         except UnicodeDecodeError as error:
             raise BundleError(f"{path}: {MANIFEST} is not UTF-8 text.") from error
 
+    @classmethod
+    def open_to_change(cls, bundle: str | PathLike[str] | Bundle) -> Bundle:
+        """The bundle, opened if it is not; BundleError, before any work, for a packed one."""
+        opened = bundle if isinstance(bundle, Bundle) else cls.open(bundle)
+        if opened.path.suffix == ".zip" or opened.path.is_file():
+            raise _packed(opened.path)
+        return opened
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the logits."""
@@ -189,14 +197,6 @@ class Bundle:
         for name in self.manifest.files:
             self.read(name)
 
-    def check_writable(self) -> None:
-        """BundleError for a packed bundle, before the work that it could not take up."""
-        if self.path.suffix == ".zip" or self.path.is_file():
-            raise BundleError(
-                f"{self.path}: a packed bundle is not changed in place; unpack it into a folder "
-                "first."
-            )
-
     def pack(self, target: str | PathLike[str]) -> Path:
         """Write the same bundle as one .zip file, which every command takes as well."""
         target = Path(target)
@@ -229,7 +229,7 @@ def write_bundle(
     """
     path = Path(path)
     if path.suffix == ".zip":
-        raise BundleError(f"{path}: a packed bundle is not changed in place; unpack it first.")
+        raise _packed(path)
     if path.exists() and not (path / MANIFEST).is_file():
         raise BundleError(f"{path}: is in the way and is no bundle; choose another place.")
     listed = {
@@ -289,6 +289,12 @@ def recover_interrupted_write(path: Path) -> None:
     previous = _previous(path)
     if not path.exists() and previous.exists():
         os.rename(previous, path)
+
+
+def _packed(path: Path) -> BundleError:
+    return BundleError(
+        f"{path}: a packed bundle is not changed in place; unpack it into a folder first."
+    )
 
 
 def _previous(path: Path) -> Path:

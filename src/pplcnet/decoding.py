@@ -27,6 +27,7 @@ __all__ = [
     "ImageSource",
     "Picture",
     "Shrink",
+    "as_image",
     "decode",
     "decode_picture",
     "optional_module",
@@ -76,6 +77,11 @@ def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
         )
 
     picture = decode_picture(source, shrink if at_least is not None else None)
+    return as_image(picture)
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """The picture as a PIL image; an array is copied."""
     return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
 
 

@@ -22,6 +22,7 @@ from pplcnet.division import Division, divide, write_division
 from pplcnet.errors import InputError, RecipeError, require
 from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.progress import Watcher
+from pplcnet.training.places import BUNDLE, CHECKPOINT
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 
@@ -29,8 +30,6 @@ __all__ = ["JobResult", "run_job"]
 
 RECIPE = "recipe.toml"
 RUN = "run.json"
-CHECKPOINT = "checkpoint.npz"
-BUNDLE = "model.bundle"
 
 
 class JobResult(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.decoding import ImageSource, Picture, decode_picture, optional_module
+from pplcnet.decoding import ImageSource, Picture, as_image, decode_picture, optional_module
 from pplcnet.errors import InputError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
@@ -85,7 +85,7 @@ class Preprocessing:
         """An upright RGB picture as (height, width, 3) uint8."""
         if self.policy == "fast" or self.interpolation == "opencv-bilinear":
             return self._fit_four_nearest(picture)
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        image = as_image(picture)
         height, width = self.image_size
         resampling = _RESAMPLING[self.interpolation]
         return np.asarray(image.resize((width, height), resampling, box=self._box(image.size)))
@@ -101,7 +101,7 @@ class Preprocessing:
             resized: NDArray[np.uint8] = opencv.resize(part, (width, height))
             return resized
         if opencv is None:
-            image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+            image = as_image(picture)
             left, top, right, bottom = self._box(image.size)
             # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
             affine = ((right - left) / width, 0, left, 0, (bottom - top) / height, top)

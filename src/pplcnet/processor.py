@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-__all__ = ["available_cores", "processor_features", "processor_name"]
+__all__ = ["available_cores", "has_bfloat16", "processor_features", "processor_name"]
 
 
 def available_cores() -> int:
@@ -35,6 +36,11 @@ def processor_features() -> frozenset[str]:
     """Instruction sets as Linux names them ("avx512_bf16"); empty where it is not told."""
     facts = _cpuinfo()
     return frozenset((facts.get("flags") or facts.get("Features") or "").split())
+
+
+def has_bfloat16(features: Collection[str]) -> bool:
+    """Whether a processor with these instruction sets computes in bfloat16 itself."""
+    return "avx512_bf16" in features or "amx_bf16" in features
 
 
 def processor_name() -> str:

@@ -63,6 +63,7 @@ MAY_USE = {
 # Read before Keras is there: the command line and the job import them.
 WITHOUT_KERAS = {
     "models/catalog.py",
+    "training/places.py",
     "training/recipe.py",
     "weights/sources.py",
     "weights/fetching.py",

@@ -18,7 +18,12 @@ from pplcnet.benchmarking.subjects import Subject
 from pplcnet.bundle import today
 from pplcnet.deployment.measuring import measure_latencies, measure_rates
 from pplcnet.errors import InputError
-from pplcnet.processor import available_cores, processor_features, processor_name
+from pplcnet.processor import (
+    available_cores,
+    has_bfloat16,
+    processor_features,
+    processor_name,
+)
 from pplcnet.runtime.engine import Engine, installed_engines, open_engine
 
 __all__ = ["Comparison", "Measurement", "compare"]
@@ -114,9 +119,8 @@ def compare(
 
 
 def _ways(subject: Subject, threads: int, streams: int) -> Iterator[tuple[str, Engine]]:
-    has_bfloat16 = "avx512_bf16" in processor_features() or "amx_bf16" in processor_features()
     wanted = [("onnxruntime", "float32", "float32"), ("openvino", "float32", "float32")]
-    if has_bfloat16:
+    if has_bfloat16(processor_features()):
         wanted.append(("openvino", "bfloat16", "float32"))
     wanted.append(("openvino", "int8", "int8"))
     for engine, precision, content in wanted:

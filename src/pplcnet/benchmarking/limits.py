@@ -80,10 +80,12 @@ def _openvino(
 ) -> Callable[[], object]:
     import openvino
 
-    from pplcnet.runtime.openvino_engine import core
+    from pplcnet.runtime.openvino_engine import PRECISIONS, core
 
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+    }
     network = core().compile_model(content, device_name="CPU", config=settings, weights=b"")
     request = network.create_infer_request()
     request.set_input_tensor(openvino.Tensor(given))

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import argparse
 
-from pplcnet.cli.tune import validation_part
+from pplcnet.cli.validation import add_bundle_and_validation, validation_part
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
-    parser.add_argument(
-        "--validation",
-        required=True,
-        metavar="PHOTOS",
-        help="labelled photos, as 'train' takes them; their validation split where there is one",
-    )
+    add_bundle_and_validation(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

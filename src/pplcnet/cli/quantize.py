@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from pplcnet.cli.console import Console
-from pplcnet.cli.tune import add_max_drop, validation_part
+from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.dataset import find_images
 
 __all__ = ["add_arguments", "run"]
@@ -18,13 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
-    parser.add_argument(
-        "--validation",
-        required=True,
-        metavar="PHOTOS",
-        help="labelled photos, as 'train' takes them; their validation split where there is one",
-    )
+    add_bundle_and_validation(parser)
     parser.add_argument(
         "--calibration",
         metavar="FOLDER",

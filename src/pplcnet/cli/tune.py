@@ -11,24 +11,18 @@ import json
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
-from pplcnet.dataset import Dataset
+from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.processor import processor_name
 
 if TYPE_CHECKING:
     from pplcnet.deployment.tuning import Row
 
-__all__ = ["add_arguments", "add_max_drop", "run", "validation_part"]
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
-    parser.add_argument(
-        "--validation",
-        required=True,
-        metavar="PHOTOS",
-        help="labelled photos, as 'train' takes them; their validation split where there is one",
-    )
+    add_bundle_and_validation(parser)
     add_max_drop(parser)
     parser.add_argument(
         "--fast-resize",
@@ -37,17 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "switched off without this option",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-
-
-def add_max_drop(parser: argparse.ArgumentParser) -> None:
-    """The guard that quantising and tuning share."""
-    parser.add_argument(
-        "--max-drop",
-        type=float,
-        default=0.005,
-        metavar="D",
-        help="how far top-1 on the validation photos may fall below float32's. Default: 0.005",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,13 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"{resizing.exact_top1:.4f})"
     )
     return 0
-
-
-def validation_part(photos: str) -> Dataset:
-    """The validation split where the photos have one, else all of them."""
-    dataset = Dataset.open(photos)
-    part = dataset.subset("validation")
-    return part if len(part) else dataset
 
 
 def _line(row: Row) -> str:

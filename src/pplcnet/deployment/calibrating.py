@@ -10,7 +10,7 @@ from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.calibration import expected_calibration_error, fit_temperature
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import prepare, run_all
-from pplcnet.errors import InputError
+from pplcnet.deployment.photos import check_validation
 from pplcnet.prediction import softmax
 from pplcnet.runtime.engine import open_engine
 from pplcnet.runtime.selection import DEFAULT
@@ -31,13 +31,8 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
         InputError: no photos, or other classes.
         BundleError: no exported network.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_writable()
-    if not len(validation) or validation.classes != bundle.classes:
-        raise InputError(
-            f"{validation.root}: the validation photos have the classes "
-            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
-        )
+    bundle = Bundle.open_to_change(bundle)
+    check_validation(bundle, validation)
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content)
     paths = [image.path for image in validation.images]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, write_bundle
-from pplcnet.deployment.measuring import prepare, run_all
+from pplcnet.deployment.measuring import agreement_of, prepare, run_all
 from pplcnet.deployment.photos import choose_images
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import ConversionError, InputError
@@ -56,8 +56,7 @@ def export(
         ConversionError: a layer without a rule, or a difference above the limit, with the numbers.
         InputError: no images, or a batch below 1.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_writable()
+    bundle = Bundle.open_to_change(bundle)
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1, or None for any number.")
     manifest = bundle.manifest
@@ -94,7 +93,7 @@ def measure_parity(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
     """Compare logits (N, classes); ConversionError when they differ by more than allowed."""
     difference = float(np.abs(expected - actual).max())
     largest = float(np.abs(expected).max())
-    agreement = float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
+    agreement = agreement_of(actual, expected)
     figures = {
         "images": len(expected),
         "largest_logit_difference": difference,

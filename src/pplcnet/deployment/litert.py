@@ -39,8 +39,7 @@ def export_litert(
         MissingDependencyError: the litert extra is not installed.
     """
     require("ai_edge_litert", purpose="export to LiteRT", extra="litert")
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_writable()
+    bundle = Bundle.open_to_change(bundle)
     preprocessing = bundle.manifest.preprocessing
     pixels = prepare(preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)

@@ -17,7 +17,15 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.processor import available_cores
 from pplcnet.runtime.engine import Engine
 
-__all__ = ["Latency", "accuracy_of", "measure_latencies", "measure_rates", "prepare", "run_all"]
+__all__ = [
+    "Latency",
+    "accuracy_of",
+    "agreement_of",
+    "measure_latencies",
+    "measure_rates",
+    "prepare",
+    "run_all",
+]
 
 Way = TypeVar("Way", bound=Hashable)
 
@@ -53,6 +61,11 @@ def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> N
 def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Top-1 accuracy."""
     return float((logits.argmax(axis=1) == labels).mean())
+
+
+def agreement_of(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Part of the images with the reference's answer."""
+    return accuracy_of(logits, reference.argmax(axis=1))
 
 
 def measure_latencies(

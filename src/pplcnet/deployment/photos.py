@@ -11,11 +11,33 @@ from pplcnet.bundle import Bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError
 
-__all__ = ["choose_images", "evenly_chosen", "recorded_images", "training_images"]
+__all__ = [
+    "check_max_drop",
+    "check_validation",
+    "choose_images",
+    "evenly_chosen",
+    "recorded_images",
+    "training_images",
+]
 
 Item = TypeVar("Item")
 
 PARITY_IMAGES = 64
+
+
+def check_validation(bundle: Bundle, validation: Dataset) -> None:
+    """InputError when there are no validation photos, or of other classes than the bundle's."""
+    if not len(validation) or validation.classes != bundle.classes:
+        raise InputError(
+            f"{validation.root}: the validation photos have the classes "
+            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
+        )
+
+
+def check_max_drop(max_drop: float) -> None:
+    """InputError for a part of top-1 that is none."""
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
 
 
 def choose_images(

@@ -16,12 +16,23 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
-from pplcnet.deployment.measuring import accuracy_of, prepare, run_all
-from pplcnet.deployment.photos import evenly_chosen, training_images
+from pplcnet.deployment.measuring import accuracy_of, agreement_of, prepare, run_all
+from pplcnet.deployment.photos import (
+    check_max_drop,
+    check_validation,
+    evenly_chosen,
+    training_images,
+)
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.runtime.engine import open_engine
 
-__all__ = ["INT8_FILE", "quantize", "quantize_content"]
+__all__ = [
+    "INT8_FILE",
+    "after_last_pooling",
+    "depthwise_convolutions",
+    "quantize",
+    "quantize_content",
+]
 
 INT8_FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 300
@@ -55,8 +66,7 @@ def quantize(
         InputError: a `max_drop` outside 0 to 1, no images, or other classes.
         MissingDependencyError: the quantize extra is not installed.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_writable()
+    bundle = Bundle.open_to_change(bundle)
     _check(bundle, validation, max_drop)
     nncf = _quiet_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))
@@ -117,13 +127,8 @@ def quantize_content(content: bytes, images: NDArray[np.uint8]) -> bytes:
 
 
 def _check(bundle: Bundle, validation: Dataset, max_drop: float) -> None:
-    if not 0 <= max_drop <= 1:
-        raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
-    if not len(validation) or validation.classes != bundle.classes:
-        raise InputError(
-            f"{validation.root}: the validation photos have the classes "
-            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
-        )
+    check_max_drop(max_drop)
+    check_validation(bundle, validation)
     if bundle.variant("onnx").get("batch") != 1:
         raise InputError(
             f"{bundle.path}: its network takes any batch; 'pplcnet export {bundle.path}' makes one "
@@ -180,22 +185,25 @@ def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:
     return nncf.Dataset(images[:, np.newaxis], lambda image: {"images": image})
 
 
-def _stays_in_float(model: onnx.ModelProto) -> list[str]:
-    """Names of the depthwise convolutions and of all layers after the last pooling."""
-    nodes = list(model.graph.node)
-    last_pooling = max(
-        (at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool"),
-        default=len(nodes),
-    )
+def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions in groups."""
     return [
         node.name
-        for at, node in enumerate(nodes)
-        if at > last_pooling
-        or (
-            node.op_type == "Conv"
-            and any(each.name == "group" and each.i > 1 for each in node.attribute)
-        )
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and any(each.name == "group" and each.i > 1 for each in node.attribute)
     ]
+
+
+def after_last_pooling(model: onnx.ModelProto) -> list[str]:
+    """Names of all layers after the last pooling; none where nothing pools."""
+    nodes = list(model.graph.node)
+    pools = [at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool"]
+    return [node.name for node in nodes[pools[-1] + 1 :]] if pools else []
+
+
+def _stays_in_float(model: onnx.ModelProto) -> list[str]:
+    return depthwise_convolutions(model) + after_last_pooling(model)
 
 
 def _figures(
@@ -213,7 +221,7 @@ def _figures(
         "float32_top1": float_top1,
         "top1": top1,
         "drop": float_top1 - top1,
-        "agreement": float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+        "agreement": agreement_of(logits, reference),
     }
 
 

@@ -17,13 +17,14 @@ from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import (
     Latency,
     accuracy_of,
+    agreement_of,
     measure_latencies,
     measure_rates,
     prepare,
     run_all,
 )
-from pplcnet.deployment.photos import evenly_chosen
-from pplcnet.errors import InputError, PPLCNetError
+from pplcnet.deployment.photos import check_max_drop, check_validation, evenly_chosen
+from pplcnet.errors import PPLCNetError
 from pplcnet.processor import available_cores, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, Engine, installed_engines, open_engine
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of
@@ -121,15 +122,9 @@ def tune(
         InputError: a `max_drop` outside 0 to 1, or validation photos of other classes.
         BundleError: no exported network.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_writable()
-    if not 0 <= max_drop <= 1:
-        raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
-    if not len(validation) or validation.classes != bundle.classes:
-        raise InputError(
-            f"{validation.root}: the validation photos have the classes "
-            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
-        )
+    bundle = Bundle.open_to_change(bundle)
+    check_max_drop(max_drop)
+    check_validation(bundle, validation)
     chosen = evenly_chosen(validation.images, VALIDATION_LIMIT)
     labels = np.asarray([image.label for image in chosen])
     paths = [image.path for image in chosen]
@@ -189,7 +184,7 @@ def _compare_resizing(
 ) -> Resizing:
     fast = run_all(engine, prepare(replace(bundle.manifest.preprocessing, policy="fast"), paths))
     return Resizing(
-        agreement=float((fast.argmax(axis=1) == exact.argmax(axis=1)).mean()),
+        agreement=agreement_of(fast, exact),
         exact_top1=accuracy_of(exact, labels),
         fast_top1=accuracy_of(fast, labels),
     )
@@ -244,10 +239,7 @@ def _judged(
     reference: NDArray[np.float32],
     max_drop: float,
 ) -> Row:
-    top1, agreement = (
-        accuracy_of(logits, labels),
-        float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean()),
-    )
+    top1, agreement = accuracy_of(logits, labels), agreement_of(logits, reference)
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
     drop = accuracy_of(reference, labels) - top1
     verdict = ""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pplcnet.cache import cache_folder
 from pplcnet.errors import BundleError
 
-__all__ = ["OpenVinoEngine", "core", "open_engine"]
+__all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
 
 # OpenVINO's own names. A quantised network computes in float32 what is not quantised.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}

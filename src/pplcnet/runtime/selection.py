@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pplcnet.bundle import Bundle
 from pplcnet.errors import BundleError, InputError
-from pplcnet.processor import processor_name
+from pplcnet.processor import has_bfloat16, processor_name
 from pplcnet.runtime.engine import ENGINES, installed_engines
 
 __all__ = ["DEFAULT", "Choice", "Selection", "choices_of", "choose"]
@@ -42,7 +42,6 @@ class Selection(NamedTuple):
 
 def choices_of(bundle: Bundle, engines: Collection[str], features: Collection[str]) -> list[Choice]:
     """Every way of running the bundle's variants on a processor with these instruction sets."""
-    has_bfloat16 = "avx512_bf16" in features or "amx_bf16" in features
     found = []
     for engine in engines:
         kind = ENGINES[engine]
@@ -57,7 +56,7 @@ def choices_of(bundle: Bundle, engines: Collection[str], features: Collection[st
             found += [
                 Choice(name, engine, precision)
                 for precision in precisions
-                if has_bfloat16 or not precision.endswith("bfloat16")
+                if has_bfloat16(features) or not precision.endswith("bfloat16")
             ]
     return found
 

@@ -23,7 +23,7 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.augmentation import random_resized_crop
 from pplcnet.training.recipe import Recipe
 
-__all__ = ["Batch", "EvaluationImages", "TrainingBatches", "load_for_evaluation"]
+__all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
 # Crops are taken from pictures kept at this multiple of the input: large enough that most crops
 # are still scaled down, small enough to keep thousands in memory.
@@ -41,6 +41,15 @@ class Batch(NamedTuple):
     """(N,) class indices."""
 
 
+def batches_of(dataset: Dataset, recipe: Recipe) -> tuple[int, int]:
+    """Images a step (the recipe's, or all of them when there are fewer), and steps an epoch.
+
+    Batches are full; the rest, other images every epoch, is left out.
+    """
+    batch_size = min(recipe.batch_size, len(dataset))
+    return batch_size, len(dataset) // batch_size
+
+
 class TrainingBatches:
     """The training images, a fresh random view of each in every epoch."""
 
@@ -52,17 +61,7 @@ class TrainingBatches:
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._bytes_left = int(recipe.cache_gigabytes * GIGABYTE)
         self._lock = threading.Lock()
-        self._batch_size = min(recipe.batch_size, len(dataset))
-
-    @property
-    def batch_size(self) -> int:
-        """Images a step: the recipe's, or all of them when there are fewer."""
-        return self._batch_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Full batches in an epoch; the rest, other images every epoch, is left out."""
-        return len(self._dataset) // self._batch_size
+        self.batch_size, self.steps_per_epoch = batches_of(dataset, recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""
@@ -75,7 +74,7 @@ class TrainingBatches:
             def submit() -> None:
                 step = next(steps, None)
                 if step is not None:
-                    members = order[step * self._batch_size : (step + 1) * self._batch_size]
+                    members = order[step * self.batch_size : (step + 1) * self.batch_size]
                     pending.append(pool.submit(self._batch, members, epoch))
 
             try:

@@ -16,13 +16,12 @@ from pplcnet.bundle import Manifest, today, write_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.places import BUNDLE
 from pplcnet.training.recipe import FINETUNE, Recipe
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import weights_path
 
-__all__ = ["BUNDLE", "TrainingResult", "train"]
-
-BUNDLE = "model.bundle"
+__all__ = ["TrainingResult", "train"]
 
 
 class TrainingResult(NamedTuple):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pplcnet.dataset import Dataset
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.batches import Batch, EvaluationImages
+from pplcnet.training.batches import Batch, EvaluationImages, batches_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 
@@ -71,8 +71,7 @@ class FeatureBatches:
         views = min(2 if recipe.horizontal_flip else 1, epochs)
         self._views = compute_features(trunk, images, preprocessing, views=views)
         self._seed = recipe.seed
-        self.batch_size = min(recipe.batch_size, len(dataset))
-        self.steps_per_epoch = len(dataset) // self.batch_size
+        self.batch_size, self.steps_per_epoch = batches_of(dataset, recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""

@@ -23,9 +23,10 @@ from pplcnet.errors import TrainingInterrupted, require
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
-from pplcnet.training.batches import EvaluationImages, TrainingBatches
+from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.optimizing import compile_model
+from pplcnet.training.places import CHECKPOINT, HISTORY
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import (
     TRUNK,
@@ -36,10 +37,7 @@ from pplcnet.training.starting import (
 )
 from pplcnet.weights import native
 
-__all__ = ["CHECKPOINT", "FittedModel", "fit", "preprocessing_of"]
-
-CHECKPOINT = "checkpoint.npz"
-HISTORY = "history.csv"
+__all__ = ["FittedModel", "fit", "preprocessing_of"]
 
 
 class FittedModel(NamedTuple):
@@ -102,9 +100,7 @@ def fit(
     validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
     if heads_only:
         trunk, model = split_at_pool(whole)
-    else:
-        freeze_stages(model, recipe)
-    steps = len(train_set) // min(recipe.batch_size, len(train_set))
+    _, steps = batches_of(train_set, recipe)
     compile_model(model, recipe, steps)
     if goes_on:
         progress = checkpoint.load(state, model, whole)
@@ -165,7 +161,6 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
     )
     if recipe.freeze != TRUNK:
         freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
-        model.trainable = True
     return model
 
 
