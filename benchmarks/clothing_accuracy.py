@@ -1,0 +1,89 @@
+"""Test top-1 on a split data set of a few thousand photos: a row of the README's table each.
+
+    python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --out RUNS [--seeds 3]
+    python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
+
+Each row is trained once per seed by `pplcnet train`, in a process of its own, into a folder of RUNS;
+what is there already is not trained again, and a run that was stopped goes on, so that the command
+can be started again at any time. Printed are mean and spread of the test's top-1, and the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from machine import describe_machine
+
+SCRATCH = ["--recipe", "scratch", "--image-size", "160", "--epochs", "30"]
+ROWS = {
+    "scratch x0_35": [*SCRATCH, "--model", "pplcnet_x0_35"],
+    "scratch x1_0": [*SCRATCH, "--model", "pplcnet_x1_0"],
+    "trunk x0_35": ["--model", "pplcnet_x0_35", "--image-size", "160", "--weights", "TRUNK"],
+    "scratch mobilenetv3 small x0_35": [*SCRATCH, "--model", "mobilenetv3_small_x0_35"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos")
+    parser.add_argument("--trunk", help="weights of pplcnet_x0_35 to fine-tune from")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
+    arguments = parser.parse_args()
+    rows = [row for row in arguments.rows if arguments.trunk or "TRUNK" not in ROWS[row]]
+    print(describe_machine("keras", "tensorflow-cpu"))
+    for seed in range(arguments.seeds):
+        for row in rows:
+            train(row, seed, arguments)
+    for row in rows:
+        print(line(row, arguments))
+
+
+def folder_of(row: str, seed: int, out: Path) -> Path:
+    return out / f"{row.replace(' ', '_')}-{seed}"
+
+
+def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
+    """One run, if it is not there; the seconds of all its parts stand in seconds.json."""
+    out = folder_of(row, seed, arguments.out)
+    if (out / "evaluation" / "evaluation.json").is_file():
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    times = out.with_suffix(".seconds.json")
+    settings = [arguments.trunk if each == "TRUNK" else each for each in ROWS[row]]
+    resume = ["--resume"] if (out / "run.json").is_file() else []
+    started = time.perf_counter()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "pplcnet", "train", arguments.photos, *settings,
+             "--set", f"seed={seed}", "--out", str(out), *resume],
+            check=True,
+        )  # fmt: skip
+    finally:
+        before = json.loads(times.read_text()) if times.is_file() else []
+        times.write_text(json.dumps([*before, round(time.perf_counter() - started, 1)]))
+
+
+def line(row: str, arguments: argparse.Namespace) -> str:
+    found, minutes = [], []
+    for seed in range(arguments.seeds):
+        out = folder_of(row, seed, arguments.out)
+        evaluation = json.loads((out / "evaluation" / "evaluation.json").read_text())
+        found.append(evaluation["top1"])
+        minutes.append(sum(json.loads(out.with_suffix(".seconds.json").read_text())) / 60)
+    each = ", ".join(f"{top1:.3f}" for top1 in found)
+    return (
+        f"{row:<34} {statistics.mean(found):.3f}  ({each})  "
+        f"{statistics.median(minutes):.1f} minutes"
+    )
+
+
+if __name__ == "__main__":
+    main()
