@@ -27,7 +27,20 @@ SMALLEST = list(
 )
 
 
-@pytest.fixture(scope="module", params=SMALLEST)
+# Converting for LiteRT takes seconds each: one, and the one with the most kinds of layers.
+FAST_FOR_LITERT = ("pplcnet_x0_25", "ghostnet_x0_5")
+WAYS = [
+    pytest.param(
+        name,
+        engine,
+        marks=[pytest.mark.slow] if engine == "litert" and name not in FAST_FOR_LITERT else [],
+    )
+    for name in SMALLEST
+    for engine in ENGINES
+]
+
+
+@pytest.fixture(scope="module")
 def network(request: pytest.FixtureRequest) -> keras.Model:
     keras.utils.set_random_seed(2)
     model = create_model(request.param, num_classes=7, image_size=SIZE)
@@ -50,7 +63,7 @@ def _content(engine: str, model: keras.Model) -> bytes:
     return to_onnx(model, PREPROCESSING, classes, batch=1).SerializeToString()
 
 
-@pytest.mark.parametrize("engine", list(ENGINES))
+@pytest.mark.parametrize(("network", "engine"), WAYS, indirect=["network"])
 def test_every_engine_answers_as_keras(network: keras.Model, engine: str) -> None:
     content = _content(engine, network)
     pixels = _pixels(3)
@@ -101,6 +114,7 @@ def test_an_unknown_engine_is_named() -> None:
 
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 from pathlib import Path
 from pplcnet.runtime.engine import open_engine
 content = Path(sys.argv[1]).read_bytes()

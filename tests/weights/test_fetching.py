@@ -48,7 +48,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Threadin
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.asked, server.can_resume = [], True
     server.behave = lambda handler, turn: handler.send_file(CONTENT)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{server.server_port}/files/")
