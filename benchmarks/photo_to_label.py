@@ -13,7 +13,6 @@ the other, so that the ratios hold on a machine whose speed wanders. Printed are
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -26,8 +25,10 @@ import numpy as np
 from machine import describe_machine
 from PIL import Image
 
+from pplcnet.benchmarking.others.process import AnsweringProcess
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import find_images
+from pplcnet.errors import InputError
 from pplcnet.models.catalog import find
 
 HERE = Path(__file__).parent
@@ -36,37 +37,16 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parent / "src")}
 ROUNDS = 12
 
 
-class Child:
+class Child(AnsweringProcess):
     """A pipeline in its own process."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True, env=ENVIRONMENT,
-        )  # fmt: skip
-        if self._line() != "ready":
-            raise SystemExit(f"{command}: did not start")
+    def __init__(self, name: str, command: list[str]) -> None:
+        super().__init__(name, command, ENVIRONMENT)
 
-    def _line(self) -> object:
-        for line in self._process.stdout:
-            try:
-                return json.loads(line)
-            except ValueError:  # a library that talks on stdout
-                continue
-        raise SystemExit(f"{self.command}: ended early; run it by hand to see why")
-
-    def ask(self, what: str, photos: list[Path], **options: int) -> object:
-        request = {"what": what, "photos": [str(photo) for photo in photos], **options}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer = self._line()
+    def measure(self, what: str, photos: list[Path], **options: int) -> object:
+        answer = self.ask({"what": what, "photos": [str(photo) for photo in photos], **options})
         time.sleep(0.05)  # threads that still spin would be in the next one's way
         return answer
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def main() -> None:
@@ -94,7 +74,7 @@ def main() -> None:
 
 
 def measure(commands: dict[str, list[str]], photos: list[Path]) -> None:
-    children = {name: Child(command) for name, command in commands.items()}
+    children = {name: Child(name, command) for name, command in commands.items()}
     reference, *_ = children
     compare_answers(children, photos[:50])
     network: dict[str, list[float]] = {name: [] for name in children}
@@ -103,11 +83,11 @@ def measure(commands: dict[str, list[str]], photos: list[Path]) -> None:
     for turn in range(ROUNDS):
         part = photos[turn % 4 :: 4]
         for name, child in children.items():
-            network[name] += child.ask("network", photos[:1], runs=30)
-            whole[name] += child.ask("photo", part)
+            network[name] += child.measure("network", photos[:1], runs=30)
+            whole[name] += child.measure("photo", part)
     for _ in range(5):
         for name, child in children.items():
-            rates[name].append(child.ask("folder", photos))
+            rates[name].append(child.measure("folder", photos))
     for child in children.values():
         child.close()
     first = measure_first_labels(commands, photos[0])
@@ -142,7 +122,7 @@ def print_table(reference: str, network, whole, rates, first) -> None:
 
 
 def compare_answers(children: dict[str, Child], photos: list[Path]) -> None:
-    logits = {name: np.array(child.ask("logits", photos)) for name, child in children.items()}
+    logits = {name: np.array(child.measure("logits", photos)) for name, child in children.items()}
     reference, *_ = logits
     for name, values in logits.items():
         agreement = (values.argmax(1) == logits[reference].argmax(1)).mean()
@@ -216,4 +196,7 @@ def state_dict(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,21 +59,46 @@ def test_networks_and_bundles_are_measured_and_written(
     assert (out / "benchmark.svg").read_text().startswith("<?xml")
 
 
-def test_another_framework_is_measured_in_its_own_process() -> None:
+@pytest.fixture(scope="module")
+def framework() -> Iterator[OtherProcess]:
     process = OtherProcess("tf-function", threads=1)
-    try:
-        assert "TensorFlow" in process.version
-        assert process.load("pplcnet_x0_25", (32, 32))
-        assert not process.load("no network", (32, 32))
-        assert process.run("pplcnet_x0_25") > 0
-        subject = load_subject("pplcnet_x0_25", (32, 32))
-        comparison = compare([subject], threads=1, rounds=1, others={"tf-function": process})
-    finally:
-        process.close()
+    yield process
+    process.close()
+
+
+def test_another_framework_is_measured_in_its_own_process(framework: OtherProcess) -> None:
+    assert "TensorFlow" in framework.version
+    assert framework.load("pplcnet_x0_25", (32, 32))
+    assert not framework.load("no network", (32, 32))
+    assert framework.run("pplcnet_x0_25") > 0
+    subject = load_subject("pplcnet_x0_25", (32, 32))
+    comparison = compare([subject], threads=1, rounds=1, others={"tf-function": framework})
     (other,) = [each for each in comparison.measurements if each.way == "tf-function"]
     assert other.images_per_second is None
     assert other.of_limit is None
-    assert comparison.facts["versions"]["tf-function"] == process.version
+    assert comparison.facts["versions"]["tf-function"] == framework.version
+
+
+def test_a_framework_that_is_killed_while_it_is_measured_is_named(framework: OtherProcess) -> None:
+    os.kill(framework._process._process.pid, signal.SIGKILL)
+    for _ in range(2):  # to a pipe that is still open, and to one that is not
+        with pytest.raises(InputError, match=r"tf-function .* ended .* \(exit code -9\)"):
+            framework.run("pplcnet_x0_25")
+
+
+def test_a_framework_that_dies_in_the_middle_is_one_clear_error_and_not_a_success(
+    common_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dying = tmp_path / "python"
+    dying.write_text('#!/bin/sh\necho \'{"version": "1"}\'\necho out of memory >&2\n')
+    dying.chmod(0o755)
+    command = ["benchmark", str(common_bundle), "--compare", "paddle", "--rounds", "1"]
+    given = ["--python", f"paddle={dying}", "--out", str(tmp_path / "out")]
+    assert main([*command, *given]) == 2
+    error = capsys.readouterr().err
+    assert f"error: paddle (paddle in {dying}) ended in the middle of its work" in error
+    assert "the last that it said: out of memory" in error
+    assert not (tmp_path / "out").exists()
 
 
 def _comparison() -> Comparison:
@@ -133,5 +161,5 @@ def test_a_framework_that_is_not_installed_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    with pytest.raises(InputError, match="paddle does not start in"):
+    with pytest.raises(InputError, match=r"paddle \(.*python\) ended while it was started"):
         OtherProcess("paddle", threads=1, python=str(broken))

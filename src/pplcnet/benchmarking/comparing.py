@@ -110,7 +110,7 @@ def compare(
         report(f"timing {len(single)} ways of running {len(subjects)} networks")
         latencies = measure_latencies(single, rounds=rounds)
         report("timing many images at once")
-        rates = measure_rates(many, threads=threads)
+        rates = measure_rates(many, threads=threads, rounds=min(3, rounds))
     measurements = [
         _measurement(named[name], way, latency, rates.get((name, way)), limits)
         for (name, way), latency in latencies.items()

@@ -1,17 +1,20 @@
-"""Another framework in a process of its own, asked for one run at a time."""
+"""Another framework in a process of its own, asked for one thing at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pplcnet.errors import InputError, UnknownNameError
 
-__all__ = ["OTHERS", "OtherProcess"]
+__all__ = ["OTHERS", "AnsweringProcess", "OtherProcess"]
 
 # Name to the module that runs it, and the library that it needs.
 OTHERS = {
@@ -23,8 +26,79 @@ OTHERS = {
 SOURCE = Path(__file__).parents[3]
 
 
+class AnsweringProcess:
+    """A process that speaks first, and then answers each request; a JSON line each way."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start `command`; its first line is kept as `greeting`.
+
+        Args:
+            name: what error messages call it.
+
+        Raises:
+            InputError: it cannot be started, or ends before its first line.
+        """
+        self._name = name
+        self._notes = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the interpreter is the user's choice
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._notes,
+                text=True,
+                env=dict(environment),
+            )
+        except OSError as error:
+            self._notes.close()
+            raise InputError(f"{command[0]}: cannot be started ({error.strerror}).") from error
+        try:
+            self.greeting = self._answer("while it was started")
+        except InputError:
+            self.close()
+            raise
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """The answer to a request; InputError when the process has ended."""
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        # To a process that has ended nothing can be sent; that it gives no answer says so.
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        return self._answer("in the middle of its work")
+
+    def close(self) -> None:
+        """End the process, if it has not ended by itself."""
+        self._end()
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        self._process.stdout.close()
+        self._notes.close()
+
+    def _end(self) -> int:
+        """Tell the process that nothing more comes, and wait for its exit code."""
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        with contextlib.suppress(OSError):  # what is left to be sent may have no reader any more
+            self._process.stdin.close()
+        return self._process.wait()
+
+    def _answer(self, when: str) -> Any:
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        for line in self._process.stdout:
+            try:
+                return json.loads(line)
+            except ValueError:  # a library that talks on stdout
+                continue
+        code = self._end()
+        self._notes.seek(0)
+        said = self._notes.read().decode(errors="replace").strip().splitlines()
+        raise InputError(
+            f"{self._name} ended {when} (exit code {code}); the last that it said: "
+            f"{said[-1].strip() if said else 'nothing'}. Put that right, or leave it out."
+        )
+
+
 class OtherProcess:
-    """A runner of `pplcnet.benchmarking.others`; it speaks a JSON line each way."""
+    """A runner of `pplcnet.benchmarking.others`."""
 
     def __init__(self, name: str, *, threads: int, python: str | None = None) -> None:
         """Start the framework `name` of `OTHERS`.
@@ -47,54 +121,29 @@ class OtherProcess:
             "OMP_NUM_THREADS": str(threads),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        command = [python or sys.executable, "-m", f"pplcnet.benchmarking.others.{module}"]
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - the interpreter is the user's choice
-                [*command, name, str(threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                env=environment,
-            )
-        except OSError as error:
-            raise InputError(f"{python}: cannot be started ({error.strerror}).") from error
-        answer = self._answer()
-        if not isinstance(answer, dict):
-            self.close()
-            raise InputError(
-                f"{name} cannot be measured: {library} does not start in {command[0]}; "
-                f"install it there, or leave {name} out."
-            )
-        self.version = str(answer["version"])
+        interpreter = python or sys.executable
+        command = [interpreter, "-m", f"pplcnet.benchmarking.others.{module}", name, str(threads)]
+        self._process = AnsweringProcess(
+            f"{name} ({library} in {interpreter})", command, environment
+        )
+        self.version = str(self._process.greeting["version"])
 
     def load(self, network: str, image_size: tuple[int, int]) -> bool:
-        """Whether the framework has this network; it is built for one image."""
-        return bool(self._ask({"load": network, "image_size": image_size}))
+        """Whether the framework has this network; it is built for one image.
+
+        Raises:
+            InputError: the framework has ended.
+        """
+        return bool(self._process.ask({"load": network, "image_size": image_size}))
 
     def run(self, network: str) -> float:
-        """One image through a network that was loaded; milliseconds, measured over there."""
-        return float(self._ask({"run": network}))
+        """One image through a network that was loaded; milliseconds, measured over there.
+
+        Raises:
+            InputError: the framework has ended.
+        """
+        return float(self._process.ask({"run": network}))
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def _ask(self, request: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        for line in self._process.stdout:
-            try:
-                return json.loads(line)
-            except ValueError:  # a library that talks on stdout
-                continue
-        return None
+        self._process.close()
