@@ -24,8 +24,9 @@ from typing import Any, Self
 
 from pplcnet.errors import BundleError
 from pplcnet.preprocessing import Preprocessing
+from pplcnet.writable import check_writable
 
-__all__ = ["FORMAT_VERSION", "Bundle", "Manifest", "update_bundle", "write_bundle"]
+__all__ = ["FORMAT_VERSION", "Bundle", "Manifest", "check_place", "update_bundle", "write_bundle"]
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -157,10 +158,9 @@ class Bundle:
 
     @classmethod
     def open_to_change(cls, bundle: str | PathLike[str] | Bundle) -> Bundle:
-        """The bundle, opened if it is not; BundleError, before any work, for a packed one."""
+        """The bundle, opened if it is not; before any work, the errors of `check_place`."""
         opened = bundle if isinstance(bundle, Bundle) else cls.open(bundle)
-        if opened.path.suffix == ".zip" or opened.path.is_file():
-            raise _packed(opened.path)
+        check_place(opened.path)
         return opened
 
     @property
@@ -220,18 +220,20 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle folder whole: until it is complete, what stood at `path` before stays.
 
+    Files in a bundle's folder that its manifest does not list are their owner's, and stay.
+
     Args:
+        path: the folder, or a link to it, which stays one.
         manifest: its `files` are computed here.
         files: content by file name.
 
     Raises:
+        BundleError, InputError: as `check_place`.
         BundleError: it cannot be written, the disk being full for one; the old bundle is intact.
     """
     path = Path(path)
-    if path.suffix == ".zip":
-        raise _packed(path)
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise BundleError(f"{path}: is in the way and is no bundle; choose another place.")
+    check_place(path)
+    place = path.resolve()
     listed = {
         name: {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
@@ -239,16 +241,17 @@ def write_bundle(
     complete = replace(manifest, files=listed)
     staged = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{path.name}.writing-", dir=path.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{place.name}.writing-", dir=place.parent))
         staged.chmod(0o755)
         for name, content in {**files, MANIFEST: complete.to_json().encode()}.items():
             _write_durably(staged / name, content)
-        previous = _previous(path)
-        if path.exists():
+        previous = _previous(place)
+        if place.exists():
+            _copy_unlisted(place, staged)
             shutil.rmtree(previous, ignore_errors=True)
-            os.rename(path, previous)
-        os.rename(staged, path)
+            os.rename(place, previous)
+        os.rename(staged, place)
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise BundleError(
@@ -257,7 +260,7 @@ def write_bundle(
     finally:
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
-        recover_interrupted_write(path)
+        recover_interrupted_write(place)
     return Bundle(path, complete)
 
 
@@ -284,21 +287,52 @@ def update_bundle(
     return write_bundle(bundle.path, manifest, {**kept, **files})
 
 
+def check_place(path: Path) -> None:
+    """Refuse, before any work, a place where `write_bundle` could not write.
+
+    Raises:
+        BundleError: a packed bundle, something else than a bundle, or the current folder.
+        InputError: the folder around it cannot be written to.
+    """
+    if path.suffix == ".zip" or path.is_file():
+        raise BundleError(
+            f"{path}: a packed bundle is not changed in place; unpack it into a folder first."
+        )
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise BundleError(f"{path}: is in the way and is no bundle; choose another place.")
+    place = path.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise BundleError(
+            f"{place}: is the current folder, which cannot be replaced as a whole; change to the "
+            "folder above and name it from there."
+        )
+    check_writable(place.parent)
+
+
 def recover_interrupted_write(path: Path) -> None:
     """Put the previous bundle back if a process died between moving it aside and replacing it."""
-    previous = _previous(path)
-    if not path.exists() and previous.exists():
-        os.rename(previous, path)
+    place = path.resolve()
+    previous = _previous(place)
+    if not place.exists() and previous.exists():
+        os.rename(previous, place)
 
 
-def _packed(path: Path) -> BundleError:
-    return BundleError(
-        f"{path}: a packed bundle is not changed in place; unpack it into a folder first."
-    )
+def _previous(place: Path) -> Path:
+    return place.with_name(f".{place.name}.previous")
 
 
-def _previous(path: Path) -> Path:
-    return path.with_name(f".{path.name}.previous")
+def _copy_unlisted(place: Path, staged: Path) -> None:
+    try:
+        listed = {*Bundle.open(place).manifest.files, MANIFEST}
+    except BundleError:  # of a damaged bundle, everything that is not replaced
+        listed = {MANIFEST}
+    for each in place.iterdir():
+        if each.name in listed or (staged / each.name).exists():
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.copytree(each, staged / each.name, symlinks=True)
+        else:
+            shutil.copy2(each, staged / each.name, follow_symlinks=False)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -140,12 +140,9 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     fast = _fast_jpeg(image, content, divisor, rough)
     if fast is not None:
         return fast
-    try:
-        if divisor > 1:
+    if divisor > 1:
+        with contextlib.suppress(Exception):  # loading says what is wrong
             image.draft("RGB", (width // divisor, height // divisor))
-        image.load()
-    except Exception as error:
-        raise ImageError(name, f"truncated or damaged ({error}).") from error
     return _to_rgb(image, name)
 
 
@@ -175,6 +172,10 @@ def _fast_jpeg(
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    try:
+        image.load()
+    except Exception as error:  # decoders of damaged pixels raise nearly anything
+        raise ImageError(name, f"truncated or damaged ({error}).") from error
     with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
         image = ImageOps.exif_transpose(image)
     try:

@@ -10,21 +10,21 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pplcnet.auditing import Audit, audit
-from pplcnet.bundle import Bundle, Manifest, write_bundle
+from pplcnet.bundle import Bundle, Manifest, update_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.division import Division, divide, write_division
-from pplcnet.errors import InputError, RecipeError, require
+from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.progress import Watcher
 from pplcnet.training.places import BUNDLE, CHECKPOINT
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
+from pplcnet.writable import check_writable
 
 __all__ = ["JobResult", "run_job"]
 
@@ -74,7 +74,8 @@ def run_job(
         photos: a data set of any layout that `Dataset.open` reads.
         out: folder for the run; everything that is written lies in it.
         skip_broken: leave out the images that the audit faults, and list them in `skipped.csv`.
-        resume: go on with the run in `out`; the data and the recipe have to be the same.
+        resume: go on with the run in `out`; the data and the recipe have to be the same. The
+            bundle of a finished run keeps its networks, and is evaluated again.
         overwrite: throw away a run that is in `out`.
         watcher: told how the job goes.
         before_training: called once the data are known good, before Keras is imported.
@@ -108,6 +109,11 @@ def run_job(
         f"{len(dataset.classes)} classes; {len(division.train)} images to train on, "
         f"{len(division.validation)} for validation, {len(division.test)} for the test"
     )
+
+    finished = _finished_bundle(out) if resume else None
+    if finished is not None:
+        watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
+        return _evaluated(finished, division, out / "evaluation", watcher)
 
     before_training()
     # Keras and the framework behind it take seconds to import: not before the data are known good.
@@ -180,18 +186,33 @@ def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watche
         progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),
     )
     write_evaluation(evaluation, folder)
+    if bundle.manifest.tuning:  # what was evaluated may be another network than "onnx"
+        return JobResult(bundle.path, folder, evaluation, split, bundle.manifest)
     figures = {
         f"{split}_top1": evaluation.top1,
         f"{split}_top5": evaluation.top5,
         f"{split}_images": evaluation.images,
     }
-    variants = {**bundle.manifest.variants, "onnx": {**bundle.variant("onnx"), **figures}}
-    complete = write_bundle(
-        bundle.path,
-        replace(bundle.manifest, variants=variants),
-        {name: bundle.read(name) for name in bundle.manifest.files},
-    )
+    complete = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
     return JobResult(bundle.path, folder, evaluation, split, complete.manifest)
+
+
+def _finished_bundle(out: Path) -> Bundle | None:
+    """The bundle of a run that has nothing left to train or export; None for any other.
+
+    Calibration is the last that a run does to its networks; runs of before there was any have the
+    figures of the evaluation.
+    """
+    try:
+        bundle = Bundle.open(out / BUNDLE)
+        bundle.verify()
+    except BundleError:
+        return None
+    onnx = bundle.manifest.variants.get("onnx")
+    if onnx is None:
+        return None
+    is_calibrated = bool(bundle.manifest.calibration)
+    return bundle if is_calibrated or {"test_top1", "validation_top1"} & set(onnx) else None
 
 
 # ---------------------------------------------------------------------- the run's folder
@@ -211,6 +232,7 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out needs a folder.")
+    check_writable(out)
 
 
 def _refuse_to_delete(out: Path, needed: list[Path]) -> None:

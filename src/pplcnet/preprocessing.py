@@ -30,6 +30,8 @@ _RESAMPLING = {
     "opencv-bilinear": Image.Resampling.BILINEAR,
 }
 POLICIES = ("exact", "fast")
+# OpenCV resizes the whole picture: 48 MB at this size, gigabytes for a picture of a line of pixels.
+MAX_SCALED_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class Preprocessing:
             part = np.asarray(picture)[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             resized: NDArray[np.uint8] = opencv.resize(part, (width, height))
             return resized
-        if opencv is None:
+        (scaled_width, scaled_height), cut_left, cut_top = self._scaled(_size(picture))
+        if opencv is None or scaled_width * scaled_height > MAX_SCALED_PIXELS:
             image = as_image(picture)
             left, top, right, bottom = self._box(image.size)
             # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
@@ -111,11 +114,10 @@ class Preprocessing:
                 )
             )
         pixels: NDArray[np.uint8] = np.asarray(picture)
-        (scaled_width, scaled_height), left, top = self._scaled(_size(picture))
         pixels = opencv.resize(
             pixels, (scaled_width, scaled_height), interpolation=opencv.INTER_LINEAR
         )
-        return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+        return np.ascontiguousarray(pixels[cut_top : cut_top + height, cut_left : cut_left + width])
 
     def _divisor(self, size: tuple[int, int]) -> int:
         """What a picture of `size` can be divided by and still have the input's resolution."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 from collections.abc import Collection
@@ -11,11 +13,32 @@ from pathlib import Path
 __all__ = ["available_cores", "has_bfloat16", "processor_features", "processor_name"]
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
 def available_cores() -> int:
-    """Cores that this process may use, which a container may limit below what the machine has."""
+    """Cores that this process may use, which a container may limit below what the machine has.
+
+    A quota of processor time (Linux' control groups, as `docker run --cpus` sets it) counts as so
+    many cores, rounded up: more threads than that would only stand in each other's way.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, _quota_cores() or cores)
+
+
+def _quota_cores() -> int | None:
+    """Cores' worth of time that the control group grants, at least 1; None without a limit."""
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        if (CGROUPS / "cpu.max").is_file():  # version 2: "max 100000" or "150000 100000"
+            quota, period = (CGROUPS / "cpu.max").read_text().split()
+            return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
+        given = int((CGROUPS / "cpu" / "cpu.cfs_quota_us").read_text())  # version 1: -1 for none
+        period_us = int((CGROUPS / "cpu" / "cpu.cfs_period_us").read_text())
+        return None if given <= 0 else max(1, math.ceil(given / period_us))
+    return None
 
 
 @cache

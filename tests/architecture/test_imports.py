@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "division", "progress", "decoding", "processor", "cache", "calibration",
+    "division", "progress", "decoding", "processor", "cache", "calibration", "writable",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "cache": set(),
     "calibration": {"errors"},
     "processor": set(),
+    "writable": {"errors"},
     "decoding": {"errors"},
     "preprocessing": {"errors", "decoding"},
     "prediction": {"errors"},
     "dataset": {"errors", "decoding"},
-    "bundle": {"errors", "preprocessing"},
+    "bundle": {"errors", "preprocessing", "writable"},
     "auditing": {"errors", "decoding", "dataset"},
     "division": {"errors", "dataset"},
     "evaluation": {"errors", "calibration", "dataset", "prediction"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, update_bundle
 from pplcnet.cli.main import main
+from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.dataset import Dataset
+from pplcnet.training.recipe import Recipe
 from tests.conftest import write_photos
 
 SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
@@ -95,28 +99,71 @@ def test_a_resumed_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture
     assert "not those that the run began with" in capsys.readouterr().err
 
 
-def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path: Path) -> None:
+def test_resuming_a_finished_run_says_so_and_keeps_what_was_made_of_it(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(run, tmp_path / "run")
+    bundle = Bundle.open(out / "model.bundle")
+    tuning = {"another processor, 64 cores": {"ranking": []}}
+    variant = {"file": "model.int8.onnx", "precision": "int8"}
+    content = bundle.read("model.onnx")
+    before = update_bundle(
+        bundle, files={"model.int8.onnx": content}, variants={"int8": variant}, tuning=tuning
+    ).manifest
+    photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
+    assert main(["train", photos, "--out", str(out), *settings, "--resume"]) == 0
+    said = capsys.readouterr()
+    assert "already finished" in said.err
+    assert "epoch" not in said.err
+    assert "accuracy" in said.out
+    assert Bundle.open(out / "model.bundle").manifest == before
+
+
+def test_resuming_a_finished_run_whose_bundle_is_damaged_makes_it_again(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "run"))
+    (out / "model.bundle" / "model.onnx").write_bytes(b"damaged")
+    photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
+    assert main(["train", photos, "--out", str(out), *settings, "--resume"]) == 0
+    assert "already finished" not in capsys.readouterr().err
+    Bundle.open(out / "model.bundle").verify()
+
+
+def test_a_folder_named_like_a_recipe_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "finetune").mkdir()
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = parser.parse_args(["photos", "--out", "x", "--recipe", "finetune"])
+    assert read_recipe(given) == Recipe.named("finetune")
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = write_photos(tmp_path / "photos", classes=3, each=20)
     command = [sys.executable, "-m", "pplcnet", "train", str(photos), "--out",
-               str(tmp_path / "run"), *SMALL, "--epochs", "40"]  # fmt: skip
+               str(tmp_path / "run"), *SMALL, "--epochs", "15"]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
-            if line.startswith("epoch   2/40"):
+            if line.startswith("epoch   2/15"):
                 os.kill(process.pid, signal.SIGINT)
                 break
         rest = process.stderr.read()
     assert process.returncode == 130
     advice = next(line for line in rest.splitlines() if line.startswith("go on with: "))
-    assert advice.endswith(f"--out {tmp_path / 'run'} {' '.join(SMALL)} --epochs 40 --resume")
+    assert advice.endswith(f"--out {tmp_path / 'run'} {' '.join(SMALL)} --epochs 15 --resume")
     assert "Traceback" not in rest
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    resumed = subprocess.run(
-        [*command, "--resume"], capture_output=True, text=True, check=True, timeout=300
-    )
+    assert main([*command[3:], "--resume"]) == 0
+    resumed = capsys.readouterr()
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
-    assert "epoch  40/40" in resumed.stderr
-    assert "epoch   1/40" not in resumed.stderr
-    assert "accuracy" in resumed.stdout
+    assert "epoch  15/15" in resumed.err
+    assert "epoch   1/15" not in resumed.err
+    assert "accuracy" in resumed.out
 
 
 def test_training_without_keras_names_the_command_that_installs_it(

@@ -208,3 +208,11 @@ def test_a_damaged_file_gives_a_picture_or_an_image_error(whole: bytes, data) ->
     content = content[: data.draw(st.integers(1, len(content)))]
     with contextlib.suppress(ImageError):
         assert decode(bytes(content)).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_truncated_pil_image_is_an_image_error(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    content = _encoded(Image.fromarray(noise), kind)
+    with pytest.raises(ImageError, match="the PIL image: truncated or damaged"):
+        decode(Image.open(io.BytesIO(content[: len(content) // 2])))

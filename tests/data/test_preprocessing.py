@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -90,3 +91,22 @@ def test_it_survives_json() -> None:
 def test_wrong_values_are_refused(values: dict) -> None:
     with pytest.raises(InputError):
         Preprocessing.from_dict(values)
+
+
+@pytest.mark.parametrize("size", [(40_000, 1), (1, 40_000)])
+@pytest.mark.parametrize("policy", ["exact", "fast"])
+def test_a_picture_of_a_line_of_pixels_needs_little_memory(
+    size: tuple[int, int], policy: str
+) -> None:
+    preprocessing = Preprocessing(
+        image_size=(224, 224), interpolation="opencv-bilinear", policy=policy
+    )
+    picture = Image.new("RGB", size, (10, 200, 30))
+    tracemalloc.start()
+    try:
+        pixels = preprocessing(picture)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
+    assert (pixels == (10, 200, 30)).all()

@@ -12,13 +12,13 @@ import onnx
 import pytest
 from PIL import Image
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, update_bundle
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
-from pplcnet.deployment import quantization
+from pplcnet.deployment import quantization, tuning
 from pplcnet.deployment.calibrating import calibrate
 from pplcnet.deployment.measuring import Latency
-from pplcnet.deployment.photos import evenly_chosen
+from pplcnet.deployment.photos import evenly_chosen, match_validation
 from pplcnet.deployment.quantization import quantize
 from pplcnet.deployment.tuning import Resizing, Row, _ranked, tune
 from pplcnet.errors import BundleError, ConversionError, InputError
@@ -35,11 +35,18 @@ def bundle(tmp_path: Path, common_bundle: Path) -> Path:
     return Path(shutil.copytree(common_bundle, tmp_path / "a.bundle"))
 
 
-@pytest.fixture
-def validation(tmp_path: Path, common_bundle: Path) -> Path:
+@pytest.fixture(autouse=True)
+def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast anything is, is not tested: a turn each will do."""
+    monkeypatch.setattr(tuning, "ROUNDS", 1)
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
     """Photos labelled with what the network, which is random, answers: it is always right."""
-    photos = write_photos(tmp_path / "drawn", each=10)
-    labelled = tmp_path / "validation"
+    folder = tmp_path_factory.mktemp("validation")
+    photos = write_photos(folder / "drawn", each=10)
+    labelled = folder / "validation"
     answers = {
         path: prediction.best.label
         for path, prediction in zip(
@@ -74,7 +81,7 @@ def test_an_int8_network_is_added_with_its_figures(bundle: Path, validation: Pat
     assert "blocks6_1_dw_conv_conv.weight" in weights
     assert "fc.weight" in weights
     classifier = Classifier(bundle, precision="int8")
-    assert str(classifier.choice) == "onnxruntime int8"
+    assert str(classifier.choice) == "openvino int8"
 
 
 def test_layers_go_back_to_float_when_too_much_is_lost(
@@ -145,13 +152,16 @@ def test_tuning_measures_everything_and_the_classifier_takes_the_best(
     assert json.loads(capsys.readouterr().out)["max_drop"] == 1
 
 
-def test_export_throws_away_what_belongs_to_the_network_before(
-    bundle: Path, validation: Path
-) -> None:
+def test_export_throws_away_what_belongs_to_the_network_before(bundle: Path) -> None:
     from pplcnet.deployment.exporting import export
 
-    quantize(bundle, Dataset.open(validation), max_drop=1.0)
-    tune(bundle, Dataset.open(validation), max_drop=1.0)
+    opened = Bundle.open(bundle)
+    update_bundle(
+        opened,
+        files={"model.int8.onnx": opened.read("model.onnx")},
+        variants={"int8": {"file": "model.int8.onnx", "precision": "int8"}},
+        tuning={processor_name(): {"ranking": []}},
+    )
     exported = export(bundle)
     assert set(exported.manifest.variants) == {"keras", "onnx"}
     assert exported.manifest.tuning == {}
@@ -172,6 +182,41 @@ def test_fast_resize_is_switched_on_only_when_asked_for_and_harmless(
     assert Resizing(1.0, 0.9, 0.899).is_harmless(0.005)
     assert not Resizing(0.99, 0.9, 0.9).is_harmless(0.005)
     assert not Resizing(1.0, 0.9, 0.89).is_harmless(0.005)
+
+
+@pytest.mark.parametrize("function", [quantize, tune, calibrate])
+def test_validation_classes_in_another_order_are_put_into_the_bundles(
+    function, bundle: Path, validation: Path
+) -> None:
+    photos = Dataset.open(validation)
+    turned = Dataset(
+        photos.root,
+        photos.classes[::-1],
+        tuple(replace(each, label=2 - each.label) for each in photos.images),
+    )
+    matched = match_validation(Bundle.open(bundle), turned)
+    assert (matched.classes, matched.images) == (photos.classes, photos.images)
+    if function is calibrate:
+        assert function(bundle, turned).manifest.calibration["images"] == len(photos)
+    elif function is tune:
+        assert tune(bundle, turned, max_drop=1.0).resizing.exact_top1 > 0.9
+    else:
+        manifest = quantize(bundle, turned, max_drop=1.0).manifest
+        assert manifest.variants["int8"]["accuracy"]["float32_top1"] > 0.9
+
+
+@pytest.mark.parametrize("module", [quantization, tuning])
+def test_at_most_so_many_validation_photos_are_in_memory(
+    module, bundle: Path, validation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "VALIDATION_LIMIT", 7)
+    photos = Dataset.open(validation)
+    if module is quantization:
+        manifest = quantize(bundle, photos, max_drop=1.0).manifest
+        assert manifest.variants["int8"]["accuracy"]["images"] == 7
+    else:
+        facts = tune(bundle, photos, max_drop=1.0).bundle.manifest.tuning[processor_name()]
+        assert facts["validation_images"] == 7
 
 
 def _row(precision: str, ms: float, rate: float, verdict: str = "") -> Row:
@@ -205,12 +250,18 @@ def test_wrong_input_is_named(function, bundle: Path, validation: Path, tmp_path
         function(bundle, photos)
 
 
-def test_a_network_of_any_batch_is_not_quantised(bundle: Path, validation: Path) -> None:
+def test_a_network_of_any_batch_is_not_quantised(
+    bundle: Path, validation: Path, tmp_path: Path
+) -> None:
     from pplcnet.deployment.exporting import export
 
     export(bundle, batch=None)
     with pytest.raises(InputError, match="takes any batch"):
         quantize(bundle, Dataset.open(validation))
+    eight = export(shutil.copytree(bundle, tmp_path / "b.bundle"), batch=8)
+    for function in (quantize, tune):
+        with pytest.raises(InputError, match="takes 8 images at once"):
+            function(eight, Dataset.open(validation))
     assert np.isfinite(Classifier(bundle).run(np.zeros((3, 32, 32, 3), np.uint8))).all()
 
 

@@ -6,14 +6,15 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from pplcnet import bundle as bundle_module
-from pplcnet.bundle import FORMAT_VERSION, Bundle, Manifest, write_bundle
-from pplcnet.errors import BundleError
+from pplcnet.bundle import FORMAT_VERSION, Bundle, Manifest, update_bundle, write_bundle
+from pplcnet.errors import BundleError, InputError
 from pplcnet.preprocessing import Preprocessing
 
 
@@ -144,3 +145,55 @@ def test_a_file_missing_from_the_folder(bundle: Bundle) -> None:
     shutil.move(bundle.path / "two", bundle.path / "three")
     with pytest.raises(BundleError, match="two is missing"):
         bundle.verify()
+
+
+def test_a_bundle_given_through_a_link_is_changed_where_it_lies(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link"
+    link.symlink_to(bundle.path)
+    update_bundle(Bundle.open(link), files={"three": b"3"})
+    assert link.is_symlink()
+    for path in (link, bundle.path):
+        assert Bundle.open(path).read("three") == b"3"
+    assert [each.name for each in link.parent.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize("given", [".", ""])
+def test_the_current_folder_can_be_read_as_a_bundle_and_is_never_replaced(
+    bundle: Bundle, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.path)
+    assert Bundle.open(given).read("two") == b"2"
+    with pytest.raises(BundleError, match="is the current folder"):
+        Bundle.open_to_change(given)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(BundleError, match="is missing"):
+        Bundle.open(given)
+
+
+def test_files_that_the_manifest_does_not_list_stay(bundle: Bundle) -> None:
+    (bundle.path / "notes.txt").write_text("mine")
+    (bundle.path / "plots").mkdir()
+    (bundle.path / "plots" / "loss.png").write_bytes(b"png")
+    (bundle.path / "link").symlink_to("notes.txt")
+    written = write_bundle(bundle.path, _manifest(), {"one.bin": b"second"})
+    assert (bundle.path / "notes.txt").read_text() == "mine"
+    assert (bundle.path / "plots" / "loss.png").read_bytes() == b"png"
+    assert (bundle.path / "link").is_symlink()
+    # What the old manifest lists and the new one does not goes.
+    assert not (bundle.path / "two").exists()
+    assert set(Bundle.open(bundle.path).manifest.files) == set(written.manifest.files)
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_the_work(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(InputError, match=r"cannot be written to \(Read-only file system\)"):
+        Bundle.open_to_change(bundle.path)

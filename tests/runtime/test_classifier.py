@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,51 @@ def test_a_network_that_is_none_is_a_bundle_error(tmp_path: Path) -> None:
 def test_a_prediction_without_error_has_its_logits() -> None:
     prediction = Prediction("x", np.array([1, 3], np.float32), ("a", "b"))
     assert prediction.best.label == "b"
+
+
+@pytest.mark.parametrize("form", [bytes, bytearray, Image.open, lambda file: draw_picture(0, 0),
+                                  lambda file: np.zeros((8, 8, 3), np.uint8)])  # fmt: skip
+def test_predict_many_refuses_a_single_picture(
+    classifier: Classifier, common_photos: Path, form
+) -> None:
+    path = common_photos / "class_0" / "000.png"
+    single = form(path if form is Image.open else path.read_bytes())
+    with pytest.raises(InputError, match="is one picture; predict takes one"):
+        classifier.predict_many(single)
+    assert len(list(classifier.predict_many([single]))) == 1
+
+
+def test_predict_many_goes_on_after_a_truncated_pil_image(
+    classifier: Classifier, common_photos: Path
+) -> None:
+    content = (common_photos / "class_0" / "000.png").read_bytes()
+    cut, sound = (Image.open(io.BytesIO(each)) for each in (content[: len(content) // 2], content))
+    broken, fine = classifier.predict_many([cut, sound])
+    assert "truncated or damaged" in str(broken.error)
+    assert fine.error is None
+
+
+def test_no_pictures_give_no_logits(classifier: Classifier) -> None:
+    logits = classifier.run(np.zeros((0, 32, 32, 3), np.uint8))
+    assert (logits.shape, logits.dtype) == ((0, 3), np.float32)
+
+
+def test_a_network_of_eight_pictures_a_run_takes_any_number(
+    common_bundle: Path, photos: Path, classifier: Classifier, tmp_path: Path
+) -> None:
+    from pplcnet.deployment.exporting import export
+
+    paths = list(find_images(photos))
+    eight = shutil.copytree(common_bundle, tmp_path / "eight.bundle")
+    export(eight, paths, batch=8)
+    paths[3].write_bytes(b"broken")
+    by_eight = Classifier(eight)
+    expected = list(classifier.predict_many(paths))
+    for one, other in zip(expected, by_eight.predict_many(paths), strict=True):
+        assert (one.source, one.error is None) == (other.source, other.error is None)
+        if one.error is None:
+            np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        by_eight.predict(paths[0]).logits, expected[0].logits, rtol=1e-4, atol=1e-5
+    )
+    assert by_eight.run(np.zeros((11, 32, 32, 3), np.uint8)).shape == (11, 3)

@@ -88,3 +88,37 @@ def test_bfloat16_is_offered_where_the_processor_has_it(bundle: Bundle) -> None:
     assert [str(each) for each in choices_of(bundle, engines, {"avx512_bf16"})] == [
         "onnxruntime float32", "openvino float32", "openvino bfloat16",
     ]  # fmt: skip
+
+
+def _with_int8(bundle: Bundle) -> Bundle:
+    """The float32 network once more, called INT8: which way is taken depends on the name."""
+    content = bundle.read("model.onnx")
+    variant = {"file": "model.int8.onnx", "precision": "int8"}
+    return update_bundle(bundle, files={"model.int8.onnx": content}, variants={"int8": variant})
+
+
+def test_int8_that_is_asked_for_runs_in_the_engine_that_it_was_measured_in(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_int8 = _with_int8(bundle)
+    assert choose(with_int8, precision="int8").choice == ("int8", "openvino", "int8")
+    monkeypatch.setattr(selection, "installed_engines", lambda: ["onnxruntime"])
+    assert choose(with_int8, precision="int8").choice == ("int8", "onnxruntime", "int8")
+
+
+def test_what_is_asked_for_is_taken_as_tuning_ranked_it(bundle: Bundle) -> None:
+    pytest.importorskip("openvino")
+    tuned = _tuned(bundle, processor_name(), OPENVINO, ONNXRUNTIME)
+    assert choose(tuned, precision="float32") == (Choice("onnx", "openvino", "float32"), 1, "")
+    assert choose(tuned, engine="onnxruntime") == (DEFAULT, 2, "")
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"precision": "int4"}, {"engine": "tvm"}, {"variant": "int8", "precision": "int8"}]
+)
+def test_a_row_that_cannot_run_here_is_passed_over(
+    bundle: Bundle, unknown: dict[str, object]
+) -> None:
+    tuned = _tuned(bundle, processor_name(), OPENVINO | unknown, ONNXRUNTIME)
+    assert choose(tuned) == (DEFAULT, 2, "")
+    assert Classifier(tuned.path).choice == DEFAULT

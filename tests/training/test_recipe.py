@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -14,6 +15,13 @@ from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.training.recipe import Recipe, field_help, named_recipes, parse_setting
 
 RECIPES = Path(pplcnet.training.__file__).with_name("recipes")
+
+
+FLOATS = [
+    name
+    for name, hint in get_type_hints(Recipe).items()
+    if hint is float or (float in get_args(hint) and get_origin(hint) is not tuple)
+]
 
 
 def test_every_field_is_explained() -> None:
@@ -72,7 +80,8 @@ def test_all_faults_come_in_one_message() -> None:
     [
         ("epochs", "many"), ("epochs", 1.5), ("epochs", True), ("optimizer", "lion"),
         ("horizontal_flip", 1), ("image_size", (1, 2, 3)), ("weights", 5), ("crop_ratio", (1,)),
-        ("learning_rate", float("nan")),
+        *((field, value) for value in (float("inf"), float("nan")) for field in FLOATS),
+        ("crop_ratio", (0.5, float("inf"))), ("crop_scale", (float("nan"), 1.0)),
     ],
 )  # fmt: skip
 def test_a_value_of_the_wrong_kind_is_refused(field: str, value: object) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.errors import InputError
+from pplcnet.writable import check_writable
 
 __all__ = ["add_arguments", "run"]
 
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--image-size is {arguments.image_size}; allowed is 1 to 4096.")
     size = (arguments.image_size, arguments.image_size)
     pythons = _pythons(arguments.python)
+    check_writable(arguments.out)
     others = [name for name in arguments.compare.split(",") if name]
     console = Console()
     quiet_frameworks("benchmark")

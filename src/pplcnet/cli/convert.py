@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pplcnet.bundle import check_place
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.cli.export import find_given_images, report_export
 from pplcnet.errors import InputError
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         find(arguments.model)
     if not Path(arguments.file).exists():
         raise InputError(f"{arguments.file}: no such file or folder.")
+    check_place(Path(arguments.out))
     classes = _read_classes(arguments.classes) if arguments.classes else None
     images = find_given_images(arguments.images)
     quiet_frameworks("converting weights")

@@ -12,6 +12,7 @@ from pathlib import Path
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError
+from pplcnet.writable import check_writable
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,13 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     classifier = Classifier(arguments.bundle)
     whole = Dataset.open(arguments.photos)
     dataset, split = _part(whole, arguments.split)
+    out = Path(arguments.out or Path(arguments.bundle).resolve().parent / "evaluation")
+    check_writable(out)
     console = Console()
     evaluation = evaluate(
         classifier,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
-    out = Path(arguments.out or Path(arguments.bundle).resolve().parent / "evaluation")
     written = write_evaluation(evaluation, out)
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))

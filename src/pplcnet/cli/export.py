@@ -13,6 +13,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError
+from pplcnet.writable import check_writable
 
 __all__ = ["add_arguments", "find_given_images", "report_export", "run"]
 
@@ -44,6 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Export and print the parity figures."""
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
+    if arguments.pack:
+        check_writable(Path(arguments.pack).parent)
+    Bundle.open_to_change(arguments.bundle)
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
     if arguments.to == "litert":

@@ -110,7 +110,7 @@ def read_recipe(arguments: argparse.Namespace) -> Recipe:
 def _base(chosen: str | None, changes: dict[str, object]) -> Recipe:
     if chosen is None:
         return Recipe.named(FINETUNE) if "weights" in changes else Recipe()
-    is_name = Path(chosen).name == chosen and not Path(chosen).exists() and "." not in chosen
+    is_name = Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
     return Recipe.named(chosen) if is_name else Recipe.from_toml(chosen)
 
 

@@ -10,7 +10,7 @@ from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.calibration import expected_calibration_error, fit_temperature
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import prepare, run_all
-from pplcnet.deployment.photos import check_validation
+from pplcnet.deployment.photos import match_validation
 from pplcnet.prediction import softmax
 from pplcnet.runtime.engine import open_engine
 from pplcnet.runtime.selection import DEFAULT
@@ -32,7 +32,7 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
         BundleError: no exported network.
     """
     bundle = Bundle.open_to_change(bundle)
-    check_validation(bundle, validation)
+    validation = match_validation(bundle, validation)
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content)
     paths = [image.path for image in validation.images]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, write_bundle
-from pplcnet.deployment.measuring import agreement_of, prepare, run_all
+from pplcnet.deployment.measuring import agreement_of, measure_latencies, prepare, run_all
 from pplcnet.deployment.photos import choose_images
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import ConversionError, InputError
@@ -111,18 +110,12 @@ def measure_parity(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
 
 
 def measure_latency(
-    engine: Engine, image: NDArray[np.uint8], name: str = "onnxruntime", runs: int = 60
+    engine: Engine, image: NDArray[np.uint8], name: str = "onnxruntime"
 ) -> dict[str, Any]:
     """Median milliseconds of one prepared image through the network, on all cores."""
-    for _ in range(runs // 6):
-        engine.run(image)
-    durations = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        engine.run(image)
-        durations.append(time.perf_counter() - started)
+    latency = measure_latencies({name: partial(engine.run, image)}, rounds=4)[name]
     return {
-        "median_ms": round(statistics.median(durations) * 1000, 3),
+        "median_ms": round(latency.median_ms, 3),
         "threads": available_cores(),
         "processor": processor_name(),
         "engine": name,

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.processor import available_cores
-from pplcnet.runtime.engine import Engine
+from pplcnet.runtime.engine import Engine, run_padded
 
 __all__ = [
     "Latency",
@@ -51,11 +52,9 @@ def prepare(
 def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> NDArray[np.float32]:
     """Logits (N, classes) of prepared images, whatever batch the engine takes."""
     batch = engine.batch_size or 32
-    missing = -len(images) % batch
-    padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
-    parts = [padded[at : at + batch] for at in range(0, len(padded), batch)]
+    parts = [images[at : at + batch] for at in range(0, len(images), batch)]
     with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(engine.run, parts)))[: len(images)]
+        return np.concatenate(list(pool.map(partial(run_padded, engine), parts)))
 
 
 def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -12,10 +13,11 @@ from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError
 
 __all__ = [
+    "VALIDATION_LIMIT",
     "check_max_drop",
-    "check_validation",
     "choose_images",
     "evenly_chosen",
+    "match_validation",
     "recorded_images",
     "training_images",
 ]
@@ -23,15 +25,29 @@ __all__ = [
 Item = TypeVar("Item")
 
 PARITY_IMAGES = 64
+VALIDATION_LIMIT = 2000
+"""Photos that decide on a precision: they are in memory together, 300 MB at 224 pixels."""
 
 
-def check_validation(bundle: Bundle, validation: Dataset) -> None:
-    """InputError when there are no validation photos, or of other classes than the bundle's."""
-    if not len(validation) or validation.classes != bundle.classes:
+def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
+    """The validation photos with the bundle's classes in the bundle's order.
+
+    Raises:
+        InputError: there are no photos, or their classes have other names than the bundle's.
+    """
+    if not len(validation):
+        raise InputError(f"{validation.root}: no validation photos there.")
+    if set(validation.classes) != set(bundle.classes):
         raise InputError(
             f"{validation.root}: the validation photos have the classes "
-            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}."
+            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
+            "photos of just these classes, under these names."
         )
+    places = {label: index for index, label in enumerate(bundle.classes)}
+    images = [
+        replace(image, label=places[validation.classes[image.label]]) for image in validation.images
+    ]
+    return replace(validation, classes=bundle.classes, images=tuple(images))
 
 
 def check_max_drop(max_drop: float) -> None:

@@ -18,9 +18,10 @@ from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.measuring import accuracy_of, agreement_of, prepare, run_all
 from pplcnet.deployment.photos import (
+    VALIDATION_LIMIT,
     check_max_drop,
-    check_validation,
     evenly_chosen,
+    match_validation,
     training_images,
 )
 from pplcnet.errors import ConversionError, InputError, require
@@ -55,7 +56,8 @@ def quantize(
 
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
-        validation: labelled photos that decide, none of them used for calibration.
+        validation: labelled photos that decide, of which at most 2000, evenly chosen, are used;
+            none of them is used for calibration.
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
         max_drop: how far top-1 may fall below float32's.
@@ -67,7 +69,9 @@ def quantize(
         MissingDependencyError: the quantize extra is not installed.
     """
     bundle = Bundle.open_to_change(bundle)
-    _check(bundle, validation, max_drop)
+    check_max_drop(max_drop)
+    validation = match_validation(bundle, validation)
+    _check_batch(bundle)
     nncf = _quiet_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))
     if calibration is None:
@@ -76,8 +80,9 @@ def quantize(
         raise InputError(f"{bundle.path}: no photos to calibrate on; give some.")
     chosen = evenly_chosen(calibration, CALIBRATION_IMAGES)
     ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
-    images = prepare(bundle.manifest.preprocessing, [image.path for image in validation.images])
-    labels = np.asarray([image.label for image in validation.images])
+    deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
+    images = prepare(bundle.manifest.preprocessing, [image.path for image in deciding])
+    labels = np.asarray([image.label for image in deciding])
 
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)
     top1 = accuracy_of(reference, labels)
@@ -126,12 +131,12 @@ def quantize_content(content: bytes, images: NDArray[np.uint8]) -> bytes:
     return quantized
 
 
-def _check(bundle: Bundle, validation: Dataset, max_drop: float) -> None:
-    check_max_drop(max_drop)
-    check_validation(bundle, validation)
-    if bundle.variant("onnx").get("batch") != 1:
+def _check_batch(bundle: Bundle) -> None:
+    batch = bundle.variant("onnx").get("batch")
+    if batch != 1:
+        taken = "any batch" if batch is None else f"{batch} images at once"
         raise InputError(
-            f"{bundle.path}: its network takes any batch; 'pplcnet export {bundle.path}' makes one "
+            f"{bundle.path}: its network takes {taken}; 'pplcnet export {bundle.path}' makes one "
             "for single images, which can be quantised."
         )
 

@@ -23,8 +23,13 @@ from pplcnet.deployment.measuring import (
     prepare,
     run_all,
 )
-from pplcnet.deployment.photos import check_max_drop, check_validation, evenly_chosen
-from pplcnet.errors import PPLCNetError
+from pplcnet.deployment.photos import (
+    VALIDATION_LIMIT,
+    check_max_drop,
+    evenly_chosen,
+    match_validation,
+)
+from pplcnet.errors import InputError, PPLCNetError
 from pplcnet.processor import available_cores, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, Engine, installed_engines, open_engine
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of
@@ -34,9 +39,10 @@ __all__ = ["Resizing", "Row", "Tuning", "tune"]
 # As between the exported network and Keras: another order of the same float32 arithmetic.
 MAX_RELATIVE_DIFFERENCE = 1e-4
 MIN_AGREEMENT = 0.995
-VALIDATION_LIMIT = 2000
 # Below this a lower precision is no gain worth its loss.
 WORTHWHILE = 1.03
+# Turns that each way has, one image at a time; a quarter of them with many.
+ROUNDS = 12
 
 
 class Row(NamedTuple):
@@ -119,13 +125,14 @@ def tune(
         report: called with a line for each thing worth saying.
 
     Raises:
-        InputError: a `max_drop` outside 0 to 1, or validation photos of other classes.
+        InputError: a `max_drop` outside 0 to 1, a network that takes several images at once, or
+            validation photos of other classes.
         BundleError: no exported network.
     """
     bundle = Bundle.open_to_change(bundle)
     check_max_drop(max_drop)
-    check_validation(bundle, validation)
-    chosen = evenly_chosen(validation.images, VALIDATION_LIMIT)
+    _check_batch(bundle)
+    chosen = evenly_chosen(match_validation(bundle, validation).images, VALIDATION_LIMIT)
     labels = np.asarray([image.label for image in chosen])
     paths = [image.path for image in chosen]
     exact = replace(bundle.manifest.preprocessing, policy="exact")
@@ -135,7 +142,6 @@ def tune(
         for name, variant in bundle.manifest.variants.items()
         if str(variant["file"]).endswith(tuple(kind.ending for kind in ENGINES.values()))
     }
-    bundle.variant(DEFAULT.variant)  # or a message that says how to get it
     default = _open(DEFAULT, contents, threads=1)
     reference = run_all(default, images)
 
@@ -163,6 +169,15 @@ def tune(
         preprocessing=replace(exact, policy="fast" if is_fast else "exact"),
     )
     return Tuning(written, rows, resizing, is_fast)
+
+
+def _check_batch(bundle: Bundle) -> None:
+    batch = bundle.variant(DEFAULT.variant).get("batch")  # or a message that says how to get it
+    if batch not in (1, None):
+        raise InputError(
+            f"{bundle.path}: its network takes {batch} images at once; 'pplcnet export "
+            f"{bundle.path}' makes one for single images, which can be tuned."
+        )
 
 
 def _open(choice: Choice, contents: Mapping[str, bytes], threads: int, streams: int = 1) -> Engine:
@@ -223,11 +238,12 @@ def _measure(
     }
     report(f"timing {len(single)} ways of running it")
     latencies = measure_latencies(
-        {way: partial(engine.run, image) for way, engine in single.items()}
+        {way: partial(engine.run, image) for way, engine in single.items()}, rounds=ROUNDS
     )
     rates = measure_rates(
         {choice: partial(engine.run, image) for choice, engine in streams.items()},
         threads=cores,
+        rounds=max(1, ROUNDS // 4),
     )
     return _ranked([_timed(row, latencies, rates) for row in rows])
 

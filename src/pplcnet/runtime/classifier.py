@@ -21,7 +21,7 @@ from pplcnet.decoding import ImageSource
 from pplcnet.errors import ImageError, InputError
 from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores
-from pplcnet.runtime.engine import Engine, open_engine
+from pplcnet.runtime.engine import Engine, open_engine, run_padded
 from pplcnet.runtime.selection import choose
 
 __all__ = ["Classifier"]
@@ -86,7 +86,7 @@ class Classifier:
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
         pixels = self.manifest.preprocessing(image)
-        logits = self._engine(streams=1).run(pixels[np.newaxis])[0]
+        logits = run_padded(self._engine(streams=1), pixels[np.newaxis])[0]
         return self._answer(image, logits)
 
     def predict_many(
@@ -100,7 +100,17 @@ class Classifier:
         Args:
             images: pictures as `predict` takes them, or one folder, whose image files are taken
                 with those of its subfolders.
+
+        Raises:
+            InputError: one picture, or a folder that does not exist.
         """
+        if isinstance(images, bytes | bytearray | Image.Image) or (
+            isinstance(images, np.ndarray) and images.ndim < 4
+        ):
+            raise InputError(
+                f"{_describe(images)}: is one picture; predict takes one, predict_many several "
+                "(a list of them, or a folder)."
+            )
         if isinstance(images, str | PathLike):
             folder = Path(images)
             if not folder.is_dir():
@@ -133,10 +143,11 @@ class Classifier:
 
     def _predict_or_report(self, engine: Engine, images: list[ImageSource]) -> list[Prediction]:
         prepared = [self._prepared(image) for image in images]
+        answers = _run_each(engine, [each for each in prepared if isinstance(each, np.ndarray)])
         return [
             Prediction(_describe(image), NO_LOGITS, self.classes, pixels)
             if isinstance(pixels, ImageError)
-            else self._answer(image, engine.run(pixels[np.newaxis])[0])
+            else self._answer(image, next(answers))
             for image, pixels in zip(images, prepared, strict=True)
         ]
 
@@ -170,12 +181,16 @@ class Classifier:
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Prepared pictures (N, height, width, 3) uint8 to logits (N, classes) float32."""
-        engine = self._engine(streams=1)
-        fixed = engine.batch_size
-        if fixed is None:
-            return engine.run(images)
-        parts = [engine.run(images[at : at + fixed]) for at in range(0, len(images), fixed)]
-        return np.concatenate(parts)
+        if not len(images):
+            return np.empty((0, len(self.classes)), np.float32)
+        return run_padded(self._engine(streams=1), images)
+
+
+def _run_each(engine: Engine, pictures: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+    """Logits of each; together where the network was exported for several, else one by one."""
+    together = engine.batch_size or 1
+    for at in range(0, len(pictures), together):
+        yield from run_padded(engine, np.stack(pictures[at : at + together]))
 
 
 def _chunks(images: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import UnknownNameError, require
 
-__all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine"]
+__all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine", "run_padded"]
 
 
 class Engine(Protocol):
@@ -51,6 +51,20 @@ ENGINES: Mapping[str, EngineKind] = {
 def installed_engines() -> list[str]:
     """The engines whose library is there, without importing it."""
     return [name for name, kind in ENGINES.items() if importlib.util.find_spec(kind.module)]
+
+
+def run_padded(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits (N, classes) of N >= 1 prepared images, whatever batch the engine takes.
+
+    Where it takes a fixed number, the last run is filled up with the first image.
+    """
+    batch = engine.batch_size
+    if batch is None or batch == len(images):
+        return engine.run(images)
+    missing = -len(images) % batch
+    padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
+    parts = [engine.run(padded[at : at + batch]) for at in range(0, len(padded), batch)]
+    return np.concatenate(parts)[: len(images)]
 
 
 def open_engine(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pplcnet.bundle import Bundle
 from pplcnet.errors import BundleError, InputError
-from pplcnet.processor import has_bfloat16, processor_name
+from pplcnet.processor import has_bfloat16, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, installed_engines
 
 __all__ = ["DEFAULT", "Choice", "Selection", "choices_of", "choose"]
@@ -28,6 +28,10 @@ class Choice(NamedTuple):
 
 DEFAULT = Choice("onnx", "onnxruntime", "float32")
 """What every installation can run, with the figures of the export."""
+
+
+INT8_ENGINE = "openvino"
+"""What quantising measures INT8 in. ONNX Runtime also runs it, slower, and guarded by nobody."""
 
 
 class Selection(NamedTuple):
@@ -65,21 +69,21 @@ def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None =
     """The way to run a bundle here.
 
     Args:
-        engine: take this one.
-        precision: take this one.
+        engine: take this one; in the precision that tuning ranked first for it here.
+        precision: take this one; in the engine that tuning ranked first for it here, INT8 without
+            tuning in OpenVINO, which its accuracy was measured in.
 
     Raises:
         BundleError: nothing that is installed can run it.
         InputError: the bundle has no such engine and precision.
     """
     tuned = bundle.manifest.tuning.get(processor_name())
-    here = installed_engines()
+    possible = choices_of(bundle, installed_engines(), processor_features())
+    for choice, threads in _ranked(tuned or {"ranking": []}):
+        if choice in possible and _fits(choice, engine, precision):
+            return Selection(choice, threads, "")
     if engine is not None or precision is not None:
         return Selection(_asked_for(bundle, engine, precision), None, "")
-    if tuned is not None:
-        for choice, threads in _ranked(tuned):
-            if choice.engine in here and choice.variant in bundle.manifest.variants:
-                return Selection(choice, threads, "")
     advice = ""
     if bundle.manifest.tuning and tuned is None:
         advice = (
@@ -88,6 +92,10 @@ def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None =
         )
     bundle.variant(DEFAULT.variant)  # or a message that says how to get it
     return Selection(DEFAULT, None, advice)
+
+
+def _fits(choice: Choice, engine: str | None, precision: str | None) -> bool:
+    return engine in (None, choice.engine) and precision in (None, choice.precision)
 
 
 def _ranked(tuned: Mapping[str, Any]) -> list[tuple[Choice, int]]:
@@ -106,8 +114,14 @@ def _ranked(tuned: Mapping[str, Any]) -> list[tuple[Choice, int]]:
 
 def _asked_for(bundle: Bundle, engine: str | None, precision: str | None) -> Choice:
     everything = choices_of(bundle, list(ENGINES), ("avx512_bf16",))
-    for choice in everything:
-        if engine in (None, choice.engine) and precision in (None, choice.precision):
+    here = installed_engines()
+
+    def order(choice: Choice) -> tuple[bool, bool]:
+        is_int8 = choice.precision.startswith("int8")
+        return choice.engine not in here, is_int8 and choice.engine != INT8_ENGINE
+
+    for choice in sorted(everything, key=order):
+        if _fits(choice, engine, precision):
             return choice
     wanted = " ".join(each for each in (engine, precision) if each)
     held = ", ".join(str(each) for each in everything) or "nothing that is exported"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import math
 import tomllib
 import types
 import typing
@@ -283,13 +284,15 @@ def _type_problem(value: Any, hint: Any) -> str | None:
         if not isinstance(value, tuple) or len(value) != len(arguments) or not number:
             kind = "whole numbers" if arguments[0] is int else "numbers"
             return f"it must be {len(arguments)} {kind}"
-        return None
+        return next((each for each in map(_type_problem, value, arguments) if each), None)
     if origin is types.UnionType:
         problems = [_type_problem(value, each) for each in arguments]
         return None if None in problems else problems[0]
     if hint is type(None):
         return None if value is None else "it must be absent"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        return "it must be a finite number"
     fits = isinstance(value, (int, float) if hint is float else hint)
     if not fits or (isinstance(value, bool) and hint is not bool):
         return f"it must be {names[hint]}"
