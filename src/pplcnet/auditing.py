@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
-from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
+from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
 
 __all__ = ["Audit", "Fault", "audit"]
 
@@ -55,12 +56,20 @@ class Audit:
             )
 
     def without_faults(self) -> Dataset:
-        """The data set less the images that the faults concern, and less classes left empty."""
+        """The data set less the images that the faults concern, and less classes left empty.
+
+        Of several labels a photo, a label that is on fewer than two photos goes, not the photo.
+        """
         left_out = {image.path for fault in self.faults for image in fault.left_out}
         kept = [image for image in self.dataset.images if image.path not in left_out]
-        counts = Counter(image.label for image in kept)
+        part = self.dataset.keep(kept)
+        counts, to_train_on = part.class_counts(), _to_train_on(part).class_counts()
         # Leaving broken files out can leave a class with a single image, which goes as well.
-        remaining = [label for label in range(len(self.dataset.classes)) if counts[label] > 1]
+        remaining = [
+            label
+            for label, count in enumerate(counts)
+            if count > 1 and (to_train_on[label] or self.dataset.task != MULTI)
+        ]
         place = {label: index for index, label in enumerate(remaining)}
         if len(remaining) < 2:
             raise DatasetError(
@@ -71,10 +80,16 @@ class Audit:
             self.dataset.root,
             tuple(self.dataset.classes[label] for label in remaining),
             tuple(
-                LabelledImage(image.path, place[image.label], image.split)
+                LabelledImage(
+                    image.path,
+                    place.get(image.label, -1),
+                    image.split,
+                    tuple(image.marks[label] for label in remaining if image.marks),
+                )
                 for image in kept
-                if image.label in place
+                if image.marks or image.label in place
             ),
+            task=self.dataset.task,
         )
 
 
@@ -143,12 +158,9 @@ def _relative(dataset: Dataset, error: ImageError) -> str:
 
 
 def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iterable[Fault]:
-    labels = {image.label for image in group}
     splits = {image.split for image in group}
-    names = ", ".join(
-        f"{dataset.name_of(image)} ({dataset.classes[image.label]})" for image in group
-    )
-    if len(labels) > 1:
+    names = ", ".join(f"{dataset.name_of(image)} ({_labels(dataset, image)})" for image in group)
+    if _contradict(group):
         # Nobody but the owner can say which label is right, so no copy is kept.
         yield Fault("two labels", f"the same picture under two labels: {names}", tuple(group))
     elif len(splits) > 1:
@@ -157,7 +169,40 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
         yield Fault("two splits", f"the same picture in two splits: {names}", others)
 
 
+def _labels(dataset: Dataset, image: LabelledImage) -> str:
+    return ";".join(dataset.classes[label] for label in image.shown) or "no label"
+
+
+def _contradict(group: Sequence[LabelledImage]) -> bool:
+    """Whether copies of a picture say different things; an unknown label contradicts nothing."""
+    if len({image.label for image in group}) > 1:
+        return True
+    known = [set(each) - {UNKNOWN} for each in zip(*(i.marks for i in group), strict=True)]
+    return {PRESENT, ABSENT} in known
+
+
+def _to_train_on(dataset: Dataset) -> Dataset:
+    return dataset.keep(image for image in dataset.images if image.split in ("train", None))
+
+
+def _label_faults(dataset: Dataset) -> Iterable[Fault]:
+    """Labels that nothing can be learnt of, where a photo may have several."""
+    to_train_on = _to_train_on(dataset).class_counts()
+    counts = dataset.class_counts()
+    for label, (name, count) in enumerate(zip(dataset.classes, counts, strict=True)):
+        if count < 2:
+            kind, photos = ("one image", "one photo") if count else ("empty class", "no photo")
+            yield Fault(kind, f"label {name!r} is on {photos}; it has to be on two or more")
+        elif dataset.has_splits and not to_train_on[label]:
+            yield Fault(
+                "empty class", f"nothing to train on: label {name!r} is on no photo in train"
+            )
+
+
 def _class_faults(dataset: Dataset) -> Iterable[Fault]:
+    if dataset.task == MULTI:
+        yield from _label_faults(dataset)
+        return
     for label, (name, count) in enumerate(
         zip(dataset.classes, dataset.class_counts(), strict=True)
     ):
@@ -180,7 +225,7 @@ def _notes(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Ite
         for count, name in zip(dataset.class_counts(), dataset.classes, strict=True)
         if count
     ]
-    most, least = max(counts), min(counts)
+    most, least = max(counts, default=(0, "")), min(counts, default=(1, ""))
     if most[0] >= IMBALANCE_NOTED_FROM * least[0]:
         yield (
             f"imbalance: {most[1]!r} has {most[0]} images, {least[1]!r} has {least[0]}; rare "
@@ -189,16 +234,43 @@ def _notes(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Ite
     copies = sum(
         len(group) - 1
         for group in repeated
-        if len({(image.label, image.split) for image in group}) == 1
+        if len({(image.label, image.marks, image.split) for image in group}) == 1
     )
     if copies:
         yield f"{copies} images are exact copies of another in the same class and split."
+    if dataset.task == MULTI:
+        yield from _label_notes(dataset)
+
+
+def _label_notes(dataset: Dataset) -> Iterable[str]:
+    marks = Counter(mark for image in dataset.images for mark in image.marks)
+    if marks[UNKNOWN]:
+        share = marks[UNKNOWN] / marks.total()
+        yield f"{share:.1%} of the labels are unknown; they count neither in loss nor in figures."
+    always = [
+        name
+        for name, column in zip(
+            dataset.classes,
+            zip(*(image.marks for image in dataset.images), strict=True),
+            strict=True,
+        )
+        if ABSENT not in column
+    ]
+    if always:
+        yield f"no photo is known to lack {', '.join(always)}: nothing can be learnt of that."
 
 
 def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, _Look]]) -> str:
     total = sha256()
     for image, look in sorted(seen, key=lambda pair: dataset.name_of(pair[0])):
         if look.error is None:
-            line = f"{dataset.name_of(image)}\0{dataset.classes[image.label]}\0{look.content}\n"
+            line = f"{dataset.name_of(image)}\0{_said(dataset, image)}\0{look.content}\n"
             total.update(line.encode())
     return total.hexdigest()
+
+
+def _said(dataset: Dataset, image: LabelledImage) -> str:
+    """All that the data set says of an image, in names."""
+    if not image.marks:
+        return dataset.classes[image.label]
+    return ";".join(f"{name}={m}" for name, m in zip(dataset.classes, image.marks, strict=True))

@@ -49,14 +49,25 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data set digest, split, recipe, versions, source of the weights."""
     calibration: dict[str, Any] = field(default_factory=dict)
-    """"temperature" that logits are divided by before softmax, and what it was fitted on."""
+    """"temperature" that logits are divided by, and what it was fitted on."""
     tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Processor to what `pplcnet tune` measured there and which way of running it chose."""
+    task: str = "single"
+    """"single": a photo has one class (softmax); "multi": any number of them (a sigmoid each)."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Of the task "multi": from which probability on a class is on the photo; 0.5 if absent."""
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before softmax; 1 where nothing was fitted."""
+        """What logits are divided by before softmax or sigmoid; 1 where nothing was fitted."""
         return float(self.calibration.get("temperature", 1.0))
+
+    @property
+    def cuts(self) -> tuple[float, ...] | None:
+        """The thresholds in the order of the classes; None for the task "single"."""
+        if self.task == "single":
+            return None
+        return tuple(self.thresholds.get(name, 0.5) for name in self.classes)
 
     def to_json(self) -> str:
         """The manifest as the text of `manifest.json`."""
@@ -65,6 +76,8 @@ class Manifest:
                 "format": "pplcnet bundle",
                 "format_version": FORMAT_VERSION,
                 "classes": list(self.classes),
+                "task": self.task,
+                **({"thresholds": self.thresholds} if self.thresholds else {}),
                 "input": {
                     "shape": ["N", *self.preprocessing.image_size, 3],
                     "dtype": "uint8",
@@ -121,8 +134,11 @@ class Manifest:
         calibration = dict(values.get("calibration", {}))
         if not 0 < float(calibration.get("temperature", 1.0)) < float("inf"):
             raise ValueError(f"temperature {calibration['temperature']!r}")
+        task, thresholds = _task_and_thresholds(values, classes)
         return cls(
             classes=classes,
+            task=task,
+            thresholds=thresholds,
             calibration=calibration,
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             network=dict(values["network"]),
@@ -315,6 +331,19 @@ def recover_interrupted_write(path: Path) -> None:
     previous = _previous(place)
     if not place.exists() and previous.exists():
         os.rename(previous, place)
+
+
+def _task_and_thresholds(
+    values: Mapping[str, Any], classes: tuple[str, ...]
+) -> tuple[str, dict[str, float]]:
+    task = values.get("task", "single")
+    if task not in ("single", "multi"):
+        raise ValueError(f"task {task!r}")
+    thresholds = {name: float(each) for name, each in values.get("thresholds", {}).items()}
+    for name, each in thresholds.items():
+        if name not in classes or not 0 <= each <= 1:
+            raise ValueError(f"threshold {each!r} of {name!r}")
+    return task, thresholds
 
 
 def _previous(place: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from pplcnet.errors import InputError
 __all__ = [
     "TEMPERATURES",
     "expected_calibration_error",
+    "fit_sigmoid_temperature",
     "fit_temperature",
     "least_calibration_error",
 ]
@@ -45,6 +48,36 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         expected = (weights * values).sum(axis=1) / weights.sum(axis=1)
         return float((expected - of_label).mean())
 
+    return _where_slope_is_zero(slope)
+
+
+def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
+    """The temperature T for which sigmoid(logits / T) is most likely to give the labels.
+
+    As `fit_temperature`, with binary cross-entropy, which is convex in 1 / T too.
+
+    Args:
+        logits: (M,), of labels that are known on photos that were not trained on.
+        is_shown: (M,) whether the photo shows the label.
+
+    Raises:
+        InputError: no logits, or some that are not finite.
+    """
+    values = np.asarray(logits, np.float64)
+    if not len(values) or not np.isfinite(values).all():
+        raise InputError(f"logits of shape {values.shape}; finite ones of some labels are needed.")
+    if ((values > 0) == is_shown).all():
+        return 1.0  # no mistake says how sure is too sure
+
+    def slope(inverse: float) -> float:
+        halves = np.tanh(inverse * values / 2)  # sigmoid(x) = (1 + tanh(x / 2)) / 2
+        return float((values * ((1 + halves) / 2 - is_shown)).mean())
+
+    return _where_slope_is_zero(slope)
+
+
+def _where_slope_is_zero(slope: Callable[[float], float]) -> float:
+    """The temperature at which a rising function of 1 / T crosses zero, or a bound."""
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     for _ in range(60):
         middle = (low * high) ** 0.5

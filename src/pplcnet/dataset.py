@@ -1,13 +1,13 @@
 """An index of labelled image files, read from any of the usual layouts.
 
 Layouts: a folder of class folders; a folder of train/validation/test of class folders; a CSV file
-with a path and a label column; PaddleClas' list file (`path label-id` a line) with a label file.
-Only names are read here. `pplcnet.auditing` opens the files.
+with a path and a label column, or with several labels a photo (`pplcnet.tables`); PaddleClas' list
+file (`path label-id` a line) with a label file. Only names are read here. `pplcnet.auditing` opens
+the files.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 from collections import Counter
@@ -18,9 +18,21 @@ from pathlib import Path
 
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, InputError
+from pplcnet.stratification import hold_out
+from pplcnet.tables import (
+    LABEL_COLUMNS,
+    LABELS_COLUMN,
+    PATH_COLUMNS,
+    PRESENT,
+    SPLIT_COLUMN,
+    Row,
+    read_table,
+)
 
-__all__ = ["SPLITS", "Dataset", "LabelledImage", "find_images"]
+__all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images"]
 
+SINGLE, MULTI = "single", "multi"
+"""The task: a photo has exactly one of the classes, or any number of them, also none."""
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -30,10 +42,9 @@ _SPLIT_FOLDERS = {
     "validation": "validation",
     "test": "test",
 }
-PATH_COLUMNS = ("path", "file", "filename", "image")
-LABEL_COLUMNS = ("label", "class", "category")
-SPLIT_COLUMN = "split"
 LABEL_FILES = ("labels.txt", "label_list.txt", "classes.txt")
+# A table with a column for each label could not be read back with one of these.
+RESERVED = {PATH_COLUMNS[0], LABELS_COLUMN, SPLIT_COLUMN, *LABEL_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +53,18 @@ class LabelledImage:
 
     path: Path
     label: int
-    """Index into the data set's classes."""
+    """Index into the data set's classes; -1 in a data set of several labels a photo."""
     split: str | None = None
     """"train", "validation", "test", or None when the layout has no splits."""
+    marks: tuple[int, ...] = ()
+    """For several labels a photo: 1 (shown), 0 (not shown) or -1 (unknown) for each class."""
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Indices of the classes that it is known to show."""
+        if not self.marks:
+            return (self.label,)
+        return tuple(at for at, mark in enumerate(self.marks) if mark == PRESENT)
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,8 @@ class Dataset:
     images: tuple[LabelledImage, ...]
     split_seed: int | None = None
     """The seed of the split that made this part; None when the layout gave it."""
+    task: str = SINGLE
+    """SINGLE, or MULTI for any number of labels a photo."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,36 +142,23 @@ class Dataset:
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str]) -> Dataset:
-        """A table with a header; a path column, a label column and, if wanted, a split column.
+        """A table with a header; the forms are those of `pplcnet.tables.read_table`.
 
-        Relative paths count from the file's folder.
+        Relative paths count from the file's folder. Several labels a photo make it a data set of
+        the task MULTI.
         """
         path = Path(path)
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                columns = {str(each).strip().lower(): each for each in reader.fieldnames or ()}
-                path_column = next((columns[c] for c in PATH_COLUMNS if c in columns), None)
-                label_column = next((columns[c] for c in LABEL_COLUMNS if c in columns), None)
-                if path_column is None or label_column is None:
-                    raise DatasetError(
-                        f"{path}: its columns are {', '.join(columns) or 'none'}; needed are a "
-                        f"path column ({', '.join(PATH_COLUMNS)}) and a label column "
-                        f"({', '.join(LABEL_COLUMNS)})."
-                    )
-                split_column = columns.get(SPLIT_COLUMN)
-                rows = [
-                    (
-                        f"line {reader.line_num}",
-                        (row[path_column] or "").strip(),
-                        (row[label_column] or "").strip(),
-                        (row[split_column] or "").strip().lower() if split_column else "",
-                    )
-                    for row in reader
-                ]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DatasetError(f"{path}: cannot be read as CSV ({error}).") from error
-        return cls._from_rows(path, rows, classes=None)
+        table = read_table(path)
+        if table.labels is None:
+            return cls._from_rows(path, table.rows, classes=None)
+        faults = [*table.faults, *_row_faults(path, table.rows)]
+        if faults:
+            raise DatasetError(f"{path}: {len(faults)} faults:", faults)
+        images = tuple(
+            LabelledImage(path.parent / row.path, -1, _SPLIT_FOLDERS.get(row.split), row.marks)
+            for row in table.rows
+        )
+        return cls(path.parent, table.labels, images, task=MULTI)._checked()
 
     @classmethod
     def from_list_file(
@@ -187,33 +196,25 @@ class Dataset:
                 place = f"{each.name} line {number}"
                 if not known:
                     place += f" (label {label_id!r}, allowed are 0 to {len(classes) - 1})"
-                rows.append((place, name.strip(), label, split))
+                rows.append(Row(place, name.strip(), label, split))
         return cls._from_rows(path, rows, classes=classes)
 
     @classmethod
     def _from_rows(
         cls,
         path: Path,
-        rows: Sequence[tuple[str, str, str, str]],
+        rows: Sequence[Row],
         classes: tuple[str, ...] | None,
     ) -> Dataset:
-        faults = []
-        for place, name, label, split in rows:
-            if not name:
-                faults.append(f"{place}: no path")
-            elif not (path.parent / name).is_file():
-                faults.append(f"{place}: {name} does not exist")
-            if not label:
-                faults.append(f"{place}: no usable label")
-            if split and split not in _SPLIT_FOLDERS:
-                faults.append(f"{place}: split {split!r}, allowed are {', '.join(SPLITS)}")
+        faults = _row_faults(path, rows)
+        faults += [f"{row.place}: no usable label" for row in rows if not row.label]
         if faults:
             raise DatasetError(f"{path}: {len(faults)} of its lines are wrong:", faults)
-        names = classes or tuple(sorted({label for _, _, label, _ in rows}))
+        names = classes or tuple(sorted({row.label for row in rows}))
         index = {name: label for label, name in enumerate(names)}
         images = tuple(
-            LabelledImage(path.parent / name, index[label], _SPLIT_FOLDERS.get(split))
-            for _, name, label, split in rows
+            LabelledImage(path.parent / row.path, index[row.label], _SPLIT_FOLDERS.get(row.split))
+            for row in rows
         )
         return cls(path.parent, names, images)._checked()
 
@@ -223,12 +224,27 @@ class Dataset:
                 f"{self.root}: no images ({', '.join(sorted(IMAGE_ENDINGS))}) in its "
                 f"{len(self.classes)} class folders."
             )
-        if len(self.classes) < 2:
+        if self.task == MULTI:
+            self._check_labels()
+        elif len(self.classes) < 2:
             raise DatasetError(
                 f"{self.root}: one class only ({self.classes[0]!r}); a classifier needs two or "
                 "more class folders."
             )
         return self
+
+    def _check_labels(self) -> None:
+        if len(self.classes) < 2:
+            raise DatasetError(
+                f"{self.root}: {len(self.classes)} label(s) in the whole table; several labels a "
+                "photo need two or more. For a yes or no, give a column 'label' with two names."
+            )
+        taken = [name for name in self.classes if name.lower() in RESERVED]
+        if taken:
+            raise DatasetError(
+                f"{self.root}: no label can be called {', '.join(taken)}, which are names of "
+                "columns; call it otherwise."
+            )
 
     # ------------------------------------------------------------------ looking
 
@@ -237,8 +253,8 @@ class Dataset:
         return Path(os.path.relpath(image.path, self.root)).as_posix()
 
     def class_counts(self) -> tuple[int, ...]:
-        """How many images each class has."""
-        counts = Counter(image.label for image in self.images)
+        """How many images each class has, or each label is on."""
+        counts = Counter(label for image in self.images for label in image.shown)
         return tuple(counts[label] for label in range(len(self.classes)))
 
     @property
@@ -254,25 +270,33 @@ class Dataset:
 
     def keep(self, images: Iterable[LabelledImage], split_seed: int | None = None) -> Dataset:
         """The same classes with only these images."""
-        return Dataset(self.root, self.classes, tuple(images), split_seed)
+        return Dataset(self.root, self.classes, tuple(images), split_seed, self.task)
 
     def split(self, validation: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Divide at random, every class in the same proportion: (training, validation).
 
-        Every class with two or more images has at least one on each side. The same images and
-        seed give the same division, wherever the folder lies.
+        Every class with two or more images has at least one on each side; of several labels a
+        photo, each is divided as near to its share as the photos allow. The same images and seed
+        give the same division, wherever the folder lies.
         """
         if not 0 < validation < 1:
             raise InputError(f"validation is {validation}; it must be a fraction between 0 and 1.")
         generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        held_out: set[int] = set()
         order = sorted(range(len(self.images)), key=lambda each: self.name_of(self.images[each]))
+        if self.task == MULTI:
+            shown = [frozenset(self.images[each].shown) for each in order]
+            chosen = hold_out(shown, len(self.classes), validation, generator)
+            return self._divided({order[at] for at in chosen}, seed)
+        held_out: set[int] = set()
         for label in range(len(self.classes)):
             members = [each for each in order if self.images[each].label == label]
             generator.shuffle(members)
             if len(members) > 1:
                 share = min(max(1, round(len(members) * validation)), len(members) - 1)
                 held_out.update(members[:share])
+        return self._divided(held_out, seed)
+
+    def _divided(self, held_out: set[int], seed: int) -> tuple[Dataset, Dataset]:
         training = [image for each, image in enumerate(self.images) if each not in held_out]
         validating = [image for each, image in enumerate(self.images) if each in held_out]
         return self.keep(training, seed), self.keep(validating, seed)
@@ -296,6 +320,18 @@ def _refuse_mixed_layout(root: Path, splits: dict[Path, str | None]) -> None:
             f"{root}: holds split folders ({', '.join(divided)}) beside others "
             f"({', '.join(others)}); move the others away, or give one of them as the data set."
         )
+
+
+def _row_faults(path: Path, rows: Sequence[Row]) -> list[str]:
+    faults = []
+    for row in rows:
+        if not row.path:
+            faults.append(f"{row.place}: no path")
+        elif not (path.parent / row.path).is_file():
+            faults.append(f"{row.place}: {row.path} does not exist")
+        if row.split and row.split not in _SPLIT_FOLDERS:
+            faults.append(f"{row.place}: split {row.split!r}, allowed are {', '.join(SPLITS)}")
+    return faults
 
 
 def _subfolders(folder: Path) -> list[Path]:

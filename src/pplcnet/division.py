@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError
 
 __all__ = ["Division", "divide", "write_division"]
@@ -52,11 +52,14 @@ def divide(dataset: Dataset, *, validation: float, test: float, seed: int) -> Di
 
 
 def write_division(division: Division, path: Path) -> None:
-    """A CSV of path, label and split, which `Dataset.open` reads back."""
+    """A CSV of path, split and label, or a column a label, which `Dataset.open` reads back."""
+    is_multi = division.train.task == MULTI
+    classes = division.train.classes
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "split"])
+        writer.writerow(["path", *(classes if is_multi else ["label"]), "split"])
         for split in ("train", "validation", "test"):
             part: Dataset = getattr(division, split)
             for image in part.images:
-                writer.writerow([image.path.resolve(), part.classes[image.label], split])
+                labels = image.marks if is_multi else [classes[image.label]]
+                writer.writerow([image.path.resolve(), *labels, split])

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.calibration import expected_calibration_error, least_calibration_error
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError, InputError
+from pplcnet.multilabel import marks_of
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction
+from pplcnet.tables import UNKNOWN
 
 __all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
 
@@ -20,6 +23,9 @@ __all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
 class _Classifier(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None: ...
 
     def predict_many(self, images: Any) -> Iterator[Prediction]: ...
 
@@ -86,8 +92,8 @@ class Evaluation:
         values = [figures.f1 for figures in self.per_class() if figures.images]
         return float(np.mean(values))
 
-    def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
-        """Plain values for JSON, with the `most_mistakes` most confident mistakes."""
+    def figures(self) -> dict[str, Any]:
+        """The few numbers that stand for the whole."""
         return {
             "images": self.images,
             "top1": self.top1,
@@ -95,6 +101,12 @@ class Evaluation:
             "macro_f1": self.macro_f1,
             "calibration_error": self.calibration_error,
             "least_calibration_error": self.least_calibration_error,
+        }
+
+    def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
+        """Plain values for JSON, with the `most_mistakes` most confident mistakes."""
+        return {
+            **self.figures(),
             "classes": list(self.classes),
             "per_class": [figures._asdict() for figures in self.per_class()],
             "confusion": self.confusion.tolist(),
@@ -107,18 +119,34 @@ def evaluate(
     dataset: Dataset,
     *,
     progress: Callable[[Iterable[Prediction]], Iterable[Prediction]] = lambda each: each,
-) -> Evaluation:
+) -> Evaluation | MultiLabelEvaluation:
     """Classify every image of a data set the deployed way, and compare with its labels.
 
     Args:
         classifier: a `pplcnet.Classifier`.
-        dataset: its class names must be among the classifier's; the order may differ.
+        dataset: its class names must be among the classifier's; the order may differ. Of several
+            labels a photo, one that the data set does not have counts as unknown.
         progress: wraps the predictions, for a progress bar.
 
     Raises:
-        InputError: the data set has classes that the classifier does not know.
+        InputError: the data set has classes that the classifier does not know, or one label a photo
+            where the classifier gives several, or the other way round.
         DatasetError: images that cannot be read; all of them are named.
     """
+    _check(classifier, dataset)
+    predictions = progress(classifier.predict_many(image.path for image in dataset.images))
+    if classifier.thresholds is not None:
+        return _of_several_labels(classifier, classifier.thresholds, dataset, predictions)
+    return _of_one_label(classifier, dataset, predictions)
+
+
+def _check(classifier: _Classifier, dataset: Dataset) -> None:
+    if (dataset.task == MULTI) != (classifier.thresholds is not None):
+        given, made_for = ("several", "one") if dataset.task == MULTI else ("one", "several")
+        raise InputError(
+            f"{dataset.root}: the photos have {given} label(s) each, and the bundle was trained "
+            f"on {made_for}; give photos that are labelled as those of the training."
+        )
     unknown = sorted(set(dataset.classes) - set(classifier.classes))
     if unknown:
         raise InputError(
@@ -127,11 +155,42 @@ def evaluate(
         )
     if not len(dataset):
         raise DatasetError(f"{dataset.root}: no images to evaluate.")
+
+
+def _raise_unreadable(dataset: Dataset, unreadable: list[str]) -> None:
+    if unreadable:
+        raise DatasetError(
+            f"{dataset.root}: {len(unreadable)} images cannot be evaluated:", unreadable
+        )
+
+
+def _of_several_labels(
+    classifier: _Classifier,
+    thresholds: tuple[float, ...],
+    dataset: Dataset,
+    predictions: Iterable[Prediction],
+) -> MultiLabelEvaluation:
+    shape = (len(dataset), len(classifier.classes))
+    probabilities, unreadable = np.zeros(shape), []
+    for at, prediction in enumerate(predictions):
+        if prediction.error is not None:
+            unreadable.append(str(prediction.error))
+        else:
+            probabilities[at] = prediction.probabilities
+    _raise_unreadable(dataset, unreadable)
+    marks = np.full(shape, UNKNOWN, np.int8)
+    marks[:, [classifier.classes.index(label) for label in dataset.classes]] = marks_of(dataset)
+    names = tuple(dataset.name_of(image) for image in dataset.images)
+    return MultiLabelEvaluation(classifier.classes, thresholds, names, probabilities, marks)
+
+
+def _of_one_label(
+    classifier: _Classifier, dataset: Dataset, predictions: Iterable[Prediction]
+) -> Evaluation:
     place = {label: index for index, label in enumerate(classifier.classes)}
     confusion = np.zeros((len(classifier.classes),) * 2, np.int64)
     mistakes, unreadable, in_top5 = [], [], 0
     confidences, is_right = [], []
-    predictions = progress(classifier.predict_many(image.path for image in dataset.images))
     for image, prediction in zip(dataset.images, predictions, strict=True):
         if prediction.error is not None:
             unreadable.append(str(prediction.error))
@@ -145,10 +204,7 @@ def evaluate(
         if best[0].label != label:
             name = dataset.name_of(image)
             mistakes.append(Mistake(name, label, best[0].label, best[0].probability))
-    if unreadable:
-        raise DatasetError(
-            f"{dataset.root}: {len(unreadable)} images cannot be evaluated:", unreadable
-        )
+    _raise_unreadable(dataset, unreadable)
     return Evaluation(
         classes=classifier.classes,
         confusion=confusion,

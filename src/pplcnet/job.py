@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 from pplcnet.auditing import Audit, audit
 from pplcnet.bundle import Bundle, Manifest, update_bundle
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
 from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.evaluation import Evaluation, evaluate
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.progress import Watcher
 from pplcnet.training.places import BUNDLE, CHECKPOINT
 from pplcnet.training.recipe import Recipe
@@ -37,7 +38,7 @@ class JobResult(NamedTuple):
 
     bundle: Path
     evaluation_folder: Path
-    evaluation: Evaluation
+    evaluation: Evaluation | MultiLabelEvaluation
     evaluated_on: str
     """"test", or "validation" where no test images were held out."""
     manifest: Manifest
@@ -47,9 +48,14 @@ class JobResult(NamedTuple):
         evaluation, latency = self.evaluation, self.manifest.variants["onnx"]["latency"]
         chosen = " (which chose the epoch: a test split would be stricter)"
         caveat = chosen if self.evaluated_on == "validation" else ""
+        if isinstance(evaluation, MultiLabelEvaluation):
+            accuracy = (
+                f"{evaluation.mean_average_precision:.4f} mAP, {evaluation.macro_f1:.4f} macro F1"
+            )
+        else:
+            accuracy = f"{evaluation.top1:.4f} top-1, {evaluation.top5:.4f} top-5"
         return [
-            f"accuracy    {evaluation.top1:.4f} top-1, {evaluation.top5:.4f} top-5 on "
-            f"{evaluation.images} {self.evaluated_on} images{caveat}",
+            f"accuracy    {accuracy} on {evaluation.images} {self.evaluated_on} images{caveat}",
             f"latency     {latency['median_ms']} ms a picture in the network "
             f"({latency['engine']}, {latency['threads']} threads)",
             f"bundle      {self.bundle}",
@@ -119,6 +125,7 @@ def run_job(
     # Keras and the framework behind it take seconds to import: not before the data are known good.
     from pplcnet.deployment.calibrating import calibrate
     from pplcnet.deployment.exporting import export
+    from pplcnet.deployment.judging import NAMES, describe_agreement
     from pplcnet.training.fitting import train
 
     trained = train(
@@ -136,13 +143,14 @@ def run_job(
         report=watcher.say,
     )
     watcher.say(
-        f"best epoch {trained.best_epoch}, validation accuracy {trained.validation_top1:.3f}"
+        f"best epoch {trained.best_epoch}, validation "
+        f"{NAMES['map'] if dataset.task == MULTI else 'accuracy'} {trained.validation_top1:.3f}"
     )
     bundle = export(trained.bundle, [image.path for image in division.validation.images])
     parity = bundle.variant("onnx")["parity"]
     watcher.say(
         f"exported; on {parity['images']} images the largest logit difference to Keras is "
-        f"{parity['largest_logit_difference']:.1e}, top-1 agreement {parity['top1_agreement']:.3f}"
+        f"{parity['largest_logit_difference']:.1e}, {describe_agreement(parity)}"
     )
     bundle = calibrate(bundle, division.validation)
     calibration = bundle.manifest.calibration
@@ -151,6 +159,8 @@ def run_job(
         f"calibration error {calibration['error_before']:.3f} before, "
         f"{calibration['error_after']:.3f} after"
     )
+    if bundle.manifest.thresholds:
+        watcher.say(f"{len(bundle.classes)} thresholds chosen there, each with the best F1")
     return _evaluated(bundle, division, out / "evaluation", watcher)
 
 
@@ -189,9 +199,9 @@ def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watche
     if bundle.manifest.tuning:  # what was evaluated may be another network than "onnx"
         return JobResult(bundle.path, folder, evaluation, split, bundle.manifest)
     figures = {
-        f"{split}_top1": evaluation.top1,
-        f"{split}_top5": evaluation.top5,
-        f"{split}_images": evaluation.images,
+        f"{split}_{name}": figure
+        for name, figure in evaluation.figures().items()
+        if name in ("top1", "top5", "map", "macro_f1", "images")
     }
     complete = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
     return JobResult(bundle.path, folder, evaluation, split, complete.manifest)

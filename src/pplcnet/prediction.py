@@ -1,4 +1,4 @@
-"""What a classifier answers: logits to probabilities, and the best classes by name."""
+"""What a classifier answers: logits to probabilities, and the classes by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import ImageError
 
-__all__ = ["ClassScore", "Prediction", "softmax"]
+__all__ = ["ClassScore", "Prediction", "sigmoid", "softmax"]
 
 
 class ClassScore(NamedTuple):
@@ -31,6 +31,14 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return probabilities
 
 
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Every logit's own probability, computed in float64 without overflow."""
+    values = logits.astype(np.float64)
+    small = np.exp(-np.abs(values))
+    probabilities: NDArray[np.float64] = np.where(values >= 0, 1.0, small) / (1 + small)
+    return probabilities
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture, or why there is none.
@@ -47,6 +55,8 @@ class Prediction:
     error: ImageError | None = None
     temperature: float = 1.0
     """What the logits are divided by, so that a probability means something."""
+    thresholds: Sequence[float] | None = None
+    """From which probability on each class is on the picture; None where one class is."""
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -57,13 +67,28 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits over the temperature, (classes,) float64."""
-        return softmax(self.logits / np.float32(self.temperature))
+        """Of the logits over the temperature, (classes,) float64.
+
+        Softmax where a picture has one class, else every class's own sigmoid.
+        """
+        scaled = self.logits / np.float32(self.temperature)
+        return softmax(scaled) if self.thresholds is None else sigmoid(scaled)
 
     @property
     def best(self) -> ClassScore:
         """The most probable class."""
         return self.top(1)[0]
+
+    @property
+    def labels(self) -> list[ClassScore]:
+        """The classes whose probability reaches their threshold, the most probable first.
+
+        May be empty. Where a picture has one class, that is the best.
+        """
+        if self.thresholds is None:
+            return [self.best]
+        scores = self.top(len(self.classes))
+        return [each for each in scores if each.probability >= self.thresholds[each.class_index]]
 
     def top(self, count: int) -> list[ClassScore]:
         """The `count` most probable classes, best first; fewer when there are not so many."""

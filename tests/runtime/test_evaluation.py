@@ -22,6 +22,7 @@ class _Answers:
     """A classifier whose answers are known: the first letter of the file's name, by `certainty`."""
 
     classes = ("b", "a", "c", "d", "e", "f", "g")
+    thresholds = None
 
     def __init__(self, answers: dict[str, tuple[str, float]]) -> None:
         self._answers = answers

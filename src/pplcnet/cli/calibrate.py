@@ -1,5 +1,7 @@
 """Fit a bundle's temperature on labelled photos, so that its probabilities mean something.
 
+Where photos have several labels, also choose the threshold of each label anew.
+
 'train' does this by itself; for bundles from 'convert', or for photos that have changed.
 """
 
@@ -21,9 +23,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
     from pplcnet.deployment.calibrating import calibrate
 
-    facts = calibrate(arguments.bundle, validation_part(arguments.validation)).manifest.calibration
+    manifest = calibrate(arguments.bundle, validation_part(arguments.validation)).manifest
+    facts = manifest.calibration
     print(
         f"temperature {facts['temperature']:.3f}, fitted on {facts['images']} photos; calibration "
         f"error {facts['error_before']:.3f} before, {facts['error_after']:.3f} after"
     )
+    if manifest.thresholds:
+        chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
+        print(f"thresholds  {chosen}")
     return 0

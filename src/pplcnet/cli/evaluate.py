@@ -1,6 +1,7 @@
 """Evaluate a bundle on labelled photos, the deployed way.
 
-Writes evaluation.json, per_class.csv, confusion.csv, confusion.png and mistakes.csv to --out.
+Writes evaluation.md, evaluation.json, mistakes.csv, and per_class.csv, confusion.csv and
+confusion.png (or, for several labels a photo, per_label.csv and labels.png) to --out.
 """
 
 from __future__ import annotations

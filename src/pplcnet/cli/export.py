@@ -67,13 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
     """Where the network is, how equal, how fast."""
+    from pplcnet.deployment.judging import describe_agreement
+
     variant = exported.variant(name)
     parity = variant["parity"]
     print(f"exported    {exported.path / variant['file']}")
     print(
         f"parity      on {parity['images']} photos: largest logit difference "
         f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
-        f"top-1 agreement {parity['top1_agreement']:.3f}"
+        f"{describe_agreement(parity)}"
     )
     latency = variant["latency"]
     print(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")

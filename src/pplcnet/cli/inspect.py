@@ -27,6 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     height, width = pre.image_size
     print(f"{bundle.path}: {manifest.network['name']}, {len(bundle.classes)} classes")
     print(f"classes        {', '.join(bundle.classes)}")
+    if manifest.cuts is not None:
+        print("task           several labels a photo")
+        print(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
     print(
         f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}, centre "
         f"{pre.crop_fraction:g}, {pre.interpolation}"

@@ -31,7 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(NAME or NAME:imagenet-ssld or NAME:timm), downloaded the first time",
     )
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="photos to classify")
-    parser.add_argument("--top-k", type=int, default=1, metavar="K", help="classes a photo")
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="classes a photo, the most probable; default: 1, or where photos have several labels "
+        "all that reach their threshold",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="CSV with a header")
@@ -53,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Classify and print, one line a photo (or a class, with --csv)."""
-    if arguments.top_k < 1:
+    if arguments.top_k is not None and arguments.top_k < 1:
         raise InputError(f"--top-k is {arguments.top_k}; it must be at least 1.")
     from pplcnet.runtime.classifier import Classifier
 
@@ -91,7 +97,7 @@ def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace)
                 record = {"path": prediction.source, "error": prediction.error.reason}
                 print(json.dumps(record, ensure_ascii=False))
             continue
-        scores = prediction.top(arguments.top_k)
+        scores = prediction.top(arguments.top_k) if arguments.top_k else prediction.labels
         if arguments.json:
             found = [{"label": s.label, "probability": round(s.probability, 6)} for s in scores]
             answer = {"path": prediction.source, "predictions": found}
@@ -100,9 +106,11 @@ def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace)
             for rank, score in enumerate(scores, start=1):
                 probability = f"{score.probability:.6f}"
                 writer.writerow([prediction.source, rank, score.label, probability])
+            if not scores:  # a photo without a label is an answer too
+                writer.writerow([prediction.source, "", "", ""])
         else:
             found_text = "  ".join(f"{s.label} {s.probability:.3f}" for s in scores)
-            print(f"{prediction.source}: {found_text}")
+            print(f"{prediction.source}: {found_text or 'no label'}")
     return broken
 
 

@@ -43,9 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     variant = bundle.variant("int8")
     figures = variant["accuracy"]
     print(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
+    from pplcnet.deployment.judging import NAMES
+
+    measure = next(each for each in NAMES if each in figures)
     print(
-        f"accuracy    top-1 {figures['top1']:.4f} on {figures['images']} validation photos, "
-        f"float32 {figures['float32_top1']:.4f}; same answer on {figures['agreement']:.3f}"
+        f"accuracy    {NAMES[measure]} {figures[measure]:.4f} on {figures['images']} validation "
+        f"photos, float32 {figures[f'float32_{measure}']:.4f}; same answer on "
+        f"{figures['agreement']:.3f}"
     )
     print(f"next        pplcnet tune {bundle.path} --validation {arguments.validation}")
     return 0

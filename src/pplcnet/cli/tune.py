@@ -48,9 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(tuning.bundle.manifest.tuning[processor_name()], indent=2))
         return 0
+    from pplcnet.deployment.judging import NAMES
+
+    measure = NAMES[tuning.rows[0].measure]
     print(f"on {processor_name()}:")
     print(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
-          f"{'images/s':>9} {'top-1':>7} {'agrees':>7}")  # fmt: skip
+          f"{'images/s':>9} {measure:>7} {'agrees':>7}")  # fmt: skip
     for row in tuning.rows:
         print(_line(row))
     print(f"'predict' and Classifier now take {tuning.rows[0].choice}.")
@@ -59,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     refused = arguments.fast_resize and not tuning.is_fast_resize
     print(
         f"fast resize {state}{', too many other answers' if refused else ''}: same answer on "
-        f"{resizing.agreement:.4f}, top-1 {resizing.fast_top1:.4f} (exact "
-        f"{resizing.exact_top1:.4f})"
+        f"{resizing.agreement:.4f}, {measure} {resizing.fast_accuracy:.4f} (exact "
+        f"{resizing.exact_accuracy:.4f})"
     )
     return 0
 
@@ -73,6 +76,6 @@ def _line(row: Row) -> str:
             f"{row.images_per_second or 0:>9.0f}"
         )
     return (
-        f"{row.choice.engine:<12} {row.choice.precision:<14} {timing} {row.top1:>7.4f} "
+        f"{row.choice.engine:<12} {row.choice.precision:<14} {timing} {row.accuracy:>7.4f} "
         f"{row.agreement:>7.4f}  {row.verdict}"
     ).rstrip()

@@ -27,7 +27,8 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.005,
         metavar="D",
-        help="how far top-1 on the validation photos may fall below float32's. Default: 0.005",
+        help="how far top-1 (or mAP, for several labels a photo) on the validation photos may fall "
+        "below float32's. Default: 0.005",
     )
 
 

@@ -1,19 +1,30 @@
-"""calibrate: a bundle's temperature, so that a probability of 0.8 is right eight times in ten."""
+"""calibrate: a bundle's temperature, so that a probability of 0.8 is right eight times in ten.
+
+And, for several labels a photo, from which probability on each label is answered.
+"""
 
 from __future__ import annotations
 
 from os import PathLike
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
-from pplcnet.calibration import expected_calibration_error, fit_temperature
-from pplcnet.dataset import Dataset
+from pplcnet.calibration import (
+    expected_calibration_error,
+    fit_sigmoid_temperature,
+    fit_temperature,
+)
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.deployment.measuring import prepare, run_all
 from pplcnet.deployment.photos import match_validation
-from pplcnet.prediction import softmax
+from pplcnet.multilabel import choose_thresholds, marks_of
+from pplcnet.prediction import sigmoid, softmax
 from pplcnet.runtime.engine import open_engine
 from pplcnet.runtime.selection import DEFAULT
+from pplcnet.tables import PRESENT, UNKNOWN
 
 __all__ = ["calibrate"]
 
@@ -22,6 +33,9 @@ CHUNK = 512
 
 def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bundle:
     """Fit the temperature on validation photos and write it into the bundle; no answer changes.
+
+    For several labels a photo, the temperature is that of binary cross-entropy over all known
+    labels, and each label's threshold is chosen anew, as the one of the best F1.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
@@ -42,6 +56,8 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
             for start in range(0, len(paths), CHUNK)
         ]
     )
+    if validation.task == MULTI:
+        return _with_thresholds(bundle, logits, marks_of(validation))
     labels = np.asarray([image.label for image in validation.images])
     temperature = fit_temperature(logits, labels)
     is_right = logits.argmax(axis=1) == labels
@@ -49,11 +65,33 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
         expected_calibration_error(softmax(logits / each).max(axis=1), is_right)
         for each in (1.0, temperature)
     ]
-    calibration = {
+    return update_bundle(bundle, calibration=_facts(temperature, len(labels), errors))
+
+
+def _with_thresholds(
+    bundle: Bundle, logits: NDArray[np.float32], marks: NDArray[np.int8]
+) -> Bundle:
+    known = marks != UNKNOWN
+    is_shown = marks[known] == PRESENT
+    temperature = round(fit_sigmoid_temperature(logits[known], is_shown), 4)
+    errors = [
+        expected_calibration_error(sigmoid(logits[known] / each), is_shown)
+        for each in (1.0, temperature)
+    ]
+    # As Prediction computes it: a threshold lies between probabilities that differ in few digits.
+    chosen = choose_thresholds(sigmoid(logits / np.float32(temperature)), marks)
+    return update_bundle(
+        bundle,
+        calibration=_facts(temperature, len(marks), errors),
+        thresholds=dict(zip(bundle.classes, chosen, strict=True)),
+    )
+
+
+def _facts(temperature: float, images: int, errors: list[float]) -> dict[str, Any]:
+    return {
         "temperature": round(temperature, 4),
-        "images": len(labels),
+        "images": images,
         "error_before": round(errors[0], 4),
         "error_after": round(errors[1], 4),
         "fitted": today(),
     }
-    return update_bundle(bundle, calibration=calibration)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pplcnet.bundle import Bundle, update_bundle
 from pplcnet.deployment.exporting import measure_latency, measure_parity
+from pplcnet.deployment.judging import logit_cuts
 from pplcnet.deployment.measuring import prepare, run_all
 from pplcnet.deployment.photos import choose_images
 from pplcnet.errors import ConversionError, InputError, require
@@ -50,7 +51,9 @@ def export_litert(
         "file": LITERT_FILE,
         "batch": 1,
         "precision": "float32",
-        "parity": measure_parity(np.asarray(expected), run_all(engine, pixels)),
+        "parity": measure_parity(
+            np.asarray(expected), run_all(engine, pixels), logit_cuts(bundle.manifest)
+        ),
         "latency": measure_latency(engine, pixels[:1], "litert"),
     }
     return update_bundle(bundle, files={LITERT_FILE: content}, variants={"litert": variant})

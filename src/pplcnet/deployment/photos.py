@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pplcnet.bundle import Bundle
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import InputError
 
 __all__ = [
@@ -37,15 +37,25 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
     """
     if not len(validation):
         raise InputError(f"{validation.root}: no validation photos there.")
+    is_multi = bundle.manifest.cuts is not None
+    if (validation.task == MULTI) != is_multi:
+        raise InputError(
+            f"{validation.root}: the validation photos have "
+            f"{'one label' if is_multi else 'several labels'} each, and the bundle was trained on "
+            f"{'several' if is_multi else 'one'}; give photos labelled as those of the training."
+        )
     if set(validation.classes) != set(bundle.classes):
         raise InputError(
             f"{validation.root}: the validation photos have the classes "
             f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
             "photos of just these classes, under these names."
         )
-    places = {label: index for index, label in enumerate(bundle.classes)}
+    order = [validation.classes.index(label) for label in bundle.classes]
     images = [
-        replace(image, label=places[validation.classes[image.label]]) for image in validation.images
+        replace(image, marks=tuple(image.marks[at] for at in order))
+        if is_multi
+        else replace(image, label=order.index(image.label))
+        for image in validation.images
     ]
     return replace(validation, classes=bundle.classes, images=tuple(images))
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
-from pplcnet.deployment.measuring import accuracy_of, agreement_of, prepare, run_all
+from pplcnet.deployment.judging import NAMES, Judge
+from pplcnet.deployment.measuring import prepare, run_all
 from pplcnet.deployment.photos import (
     VALIDATION_LIMIT,
     check_max_drop,
@@ -47,7 +48,7 @@ def quantize(
     max_drop: float = 0.005,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """Add the `int8` variant to an exported bundle, if its top-1 holds.
+    """Add the `int8` variant to an exported bundle, if its top-1 (or mAP) holds.
 
     Weights and activations of the pointwise convolutions become INT8 (NNCF). The depthwise ones
     and what follows the last pooling stay in float: quantising them costs accuracy and gains no
@@ -60,7 +61,7 @@ def quantize(
             none of them is used for calibration.
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
-        max_drop: how far top-1 may fall below float32's.
+        max_drop: how far top-1, or the mAP of several labels, may fall below float32's.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -82,28 +83,28 @@ def quantize(
     ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
     images = prepare(bundle.manifest.preprocessing, [image.path for image in deciding])
-    labels = np.asarray([image.label for image in deciding])
+    judge = Judge.of(bundle, deciding)
 
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)
-    top1 = accuracy_of(reference, labels)
     model = onnx.load_from_string(content)
     scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
     quantized, options = _post_training(nncf, model, ranges, scope, len(chosen))
-    figures = _figures(quantized, images, labels, reference, top1)
-    report(_line("INT8", figures))
+    figures = _figures(quantized, images, judge, reference)
+    report(_line("INT8", figures, judge))
     method = "post-training quantisation"
     if figures["drop"] > max_drop:
         report(f"more than {max_drop} lost; trying which layers have to stay in float")
         method = "post-training quantisation with accuracy control"
         quantized = _with_accuracy_control(
-            nncf, model, ranges, images, labels, scope, max_drop, len(chosen), options
+            nncf, model, ranges, images, judge, scope, max_drop, len(chosen), options
         )
-        figures = _figures(quantized, images, labels, reference, top1)
-        report(_line("INT8 with layers in float", figures))
+        figures = _figures(quantized, images, judge, reference)
+        report(_line("INT8 with layers in float", figures, judge))
     if figures["drop"] > max_drop:
         raise ConversionError(
-            f"INT8 loses {figures['drop']:.4f} of top-1 on {len(labels)} validation images "
-            f"({figures['float32_top1']:.4f} to {figures['top1']:.4f}); allowed is {max_drop}. "
+            f"INT8 loses {figures['drop']:.4f} of {NAMES[judge.measure]} on {len(images)} "
+            f"validation images ({figures[f'float32_{judge.measure}']:.4f} to "
+            f"{figures[judge.measure]:.4f}); allowed is {max_drop}. "
             "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
         )
     variant = {
@@ -214,26 +215,26 @@ def _stays_in_float(model: onnx.ModelProto) -> list[str]:
 def _figures(
     content: bytes,
     images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    judge: Judge,
     reference: NDArray[np.float32],
-    float_top1: float,
 ) -> dict[str, Any]:
     """Measured as it will run: in OpenVINO."""
     logits = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
-    top1 = accuracy_of(logits, labels)
+    before, after = judge.accuracy(reference), judge.accuracy(logits)
     return {
-        "images": len(labels),
-        "float32_top1": float_top1,
-        "top1": top1,
-        "drop": float_top1 - top1,
-        "agreement": agreement_of(logits, reference),
+        "images": len(images),
+        f"float32_{judge.measure}": before,
+        judge.measure: after,
+        "drop": before - after,
+        "agreement": judge.agreement(logits, reference),
     }
 
 
-def _line(what: str, figures: dict[str, Any]) -> str:
+def _line(what: str, figures: dict[str, Any], judge: Judge) -> str:
     return (
-        f"{what}: top-1 {figures['top1']:.4f}, float32 {figures['float32_top1']:.4f} on "
-        f"{figures['images']} images; same answer on {figures['agreement']:.3f}"
+        f"{what}: {NAMES[judge.measure]} {figures[judge.measure]:.4f}, float32 "
+        f"{figures[f'float32_{judge.measure}']:.4f} on {figures['images']} images; same answer on "
+        f"{figures['agreement']:.3f}"
     )
 
 
@@ -242,7 +243,7 @@ def _with_accuracy_control(
     model: onnx.ModelProto,
     ranges: Any,
     images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    judge: Judge,
     scope: Any,
     max_drop: float,
     subset: int,
@@ -252,10 +253,10 @@ def _with_accuracy_control(
         engine = open_engine("openvino", candidate.SerializeToString(), precision="int8", threads=1)
         chosen = list(items)
         logits = run_all(engine, images[chosen])
-        right = (logits.argmax(axis=1) == labels[chosen]).astype(float)
-        return float(right.mean()), right.tolist()
+        some = judge.of_some(chosen)
+        return some.accuracy(logits), some.each(logits)
 
-    checks = nncf.Dataset(range(len(labels)))
+    checks = nncf.Dataset(range(len(images)))
     with _silence():
         controlled = nncf.quantize_with_accuracy_control(
             model,

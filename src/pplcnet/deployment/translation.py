@@ -39,11 +39,13 @@ def to_onnx(
     classes: tuple[str, ...],
     *,
     batch: int | None,
+    activation: str = "softmax",
 ) -> onnx.ModelProto:
     """Translate a functional model that maps normalised images to logits.
 
     The ONNX model takes `images` uint8 (N, height, width, 3) RGB, normalises them itself, and
     returns `logits` float32 (N, classes). N is `batch`, or any number when that is None.
+    `activation` is what makes probabilities of them; it stands in the metadata alone.
 
     Raises:
         ConversionError: a layer that has no rule; it is named.
@@ -60,7 +62,7 @@ def to_onnx(
             "classes": json.dumps(list(classes), ensure_ascii=False),
             "preprocessing": json.dumps(preprocessing.to_dict()),
             "input": "images: uint8 RGB (N, height, width, 3), resized as preprocessing says",
-            "output": "logits: float32 (N, classes), before softmax",
+            "output": f"logits: float32 (N, classes), before {activation}",
         },
     )
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
+from pplcnet.deployment.judging import NAMES, Judge
 from pplcnet.deployment.measuring import (
     Latency,
-    accuracy_of,
-    agreement_of,
     measure_latencies,
     measure_rates,
     prepare,
@@ -49,9 +48,10 @@ class Row(NamedTuple):
     """One way of running the bundle, measured."""
 
     choice: Choice
-    top1: float
+    accuracy: float
+    """Top-1, or the mAP of several labels a photo."""
     agreement: float
-    """Part of the images with float32's answer."""
+    """Part of the images with float32's answer: its class, or the same set of labels."""
     relative_difference: float
     """Largest difference of a logit, as part of the largest logit."""
     latency: Latency | None
@@ -62,12 +62,14 @@ class Row(NamedTuple):
     """From prepared images, a thread a core."""
     verdict: str
     """ "" for what may be used, else why not."""
+    measure: str = "top1"
+    """What `accuracy` is: "top1" or "map"."""
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
         return {
             **self.choice._asdict(),
-            "top1": round(self.top1, 6),
+            self.measure: round(self.accuracy, 6),
             "agreement": round(self.agreement, 6),
             "relative_difference": float(f"{self.relative_difference:.3g}"),
             "median_ms": round(self.latency.median_ms, 4) if self.latency else None,
@@ -85,12 +87,14 @@ class Resizing(NamedTuple):
 
     agreement: float
     """Part of the images with the same answer."""
-    exact_top1: float
-    fast_top1: float
+    exact_accuracy: float
+    """Top-1, or the mAP of several labels a photo."""
+    fast_accuracy: float
 
     def is_harmless(self, max_drop: float) -> bool:
         """Whether it may be switched on."""
-        return self.agreement >= MIN_AGREEMENT and self.exact_top1 - self.fast_top1 <= max_drop
+        drop = self.exact_accuracy - self.fast_accuracy
+        return self.agreement >= MIN_AGREEMENT and drop <= max_drop
 
 
 class Tuning(NamedTuple):
@@ -119,7 +123,7 @@ def tune(
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos, of which at most 2000, evenly chosen, are used.
-        max_drop: how far top-1 may fall below float32's.
+        max_drop: how far top-1, or the mAP of several labels, may fall below float32's.
         fast_resize: switch the resize policy "fast" on if its answers agree (0.995 or more, and
             no more than `max_drop` lost), off if not.
         report: called with a line for each thing worth saying.
@@ -133,7 +137,7 @@ def tune(
     check_max_drop(max_drop)
     _check_batch(bundle)
     chosen = evenly_chosen(match_validation(bundle, validation).images, VALIDATION_LIMIT)
-    labels = np.asarray([image.label for image in chosen])
+    judge = Judge.of(bundle, chosen)
     paths = [image.path for image in chosen]
     exact = replace(bundle.manifest.preprocessing, policy="exact")
     images = prepare(exact, paths)
@@ -145,13 +149,13 @@ def tune(
     default = _open(DEFAULT, contents, threads=1)
     reference = run_all(default, images)
 
-    resizing = _compare_resizing(bundle, default, paths, labels, reference)
+    resizing = _compare_resizing(bundle, default, paths, judge, reference)
     report(
-        f"fast resize: same answer on {resizing.agreement:.4f} of {len(paths)} photos, top-1 "
-        f"{resizing.fast_top1:.4f} (exact {resizing.exact_top1:.4f})"
+        f"fast resize: same answer on {resizing.agreement:.4f} of {len(paths)} photos, "
+        f"{NAMES[judge.measure]} {resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
     )
     is_fast = fast_resize and resizing.is_harmless(max_drop)
-    rows = _measure(bundle, contents, images, labels, reference, max_drop, report)
+    rows = _measure(bundle, contents, images, judge, reference, max_drop, report)
     facts = {
         "tuned": today(),
         "validation_images": len(paths),
@@ -194,14 +198,14 @@ def _compare_resizing(
     bundle: Bundle,
     engine: Engine,
     paths: list[Any],
-    labels: NDArray[np.int64],
+    judge: Judge,
     exact: NDArray[np.float32],
 ) -> Resizing:
     fast = run_all(engine, prepare(replace(bundle.manifest.preprocessing, policy="fast"), paths))
     return Resizing(
-        agreement=agreement_of(fast, exact),
-        exact_top1=accuracy_of(exact, labels),
-        fast_top1=accuracy_of(fast, labels),
+        agreement=judge.agreement(fast, exact),
+        exact_accuracy=judge.accuracy(exact),
+        fast_accuracy=judge.accuracy(fast),
     )
 
 
@@ -209,7 +213,7 @@ def _measure(
     bundle: Bundle,
     contents: Mapping[str, bytes],
     images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    judge: Judge,
     reference: NDArray[np.float32],
     max_drop: float,
     report: Callable[[str], None],
@@ -224,7 +228,7 @@ def _measure(
         except PPLCNetError as error:
             report(f"{choice}: {error}")
             continue
-        row = _judged(choice, logits, labels, reference, max_drop)
+        row = _judged(choice, logits, judge, reference, max_drop)
         rows.append(row)
         if not row.verdict:
             streams[choice] = engine
@@ -251,20 +255,20 @@ def _measure(
 def _judged(
     choice: Choice,
     logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    judge: Judge,
     reference: NDArray[np.float32],
     max_drop: float,
 ) -> Row:
-    top1, agreement = accuracy_of(logits, labels), agreement_of(logits, reference)
+    accuracy, agreement = judge.accuracy(logits), judge.agreement(logits, reference)
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
-    drop = accuracy_of(reference, labels) - top1
+    drop = judge.accuracy(reference) - accuracy
     verdict = ""
     # Written so that a NaN is no good.
     if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
         verdict = f"differs by {difference:.1e} of the largest logit"
     elif not drop <= max_drop:
-        verdict = f"loses {drop:.4f} of top-1"
-    return Row(choice, top1, agreement, difference, None, 0, None, verdict)
+        verdict = f"loses {drop:.4f} of {NAMES[judge.measure]}"
+    return Row(choice, accuracy, agreement, difference, None, 0, None, verdict, judge.measure)
 
 
 def _timed(

@@ -1,23 +1,27 @@
-"""An evaluation as files: JSON, CSV, and the confusion matrix as a picture."""
+"""An evaluation as files: JSON, CSV, and a picture: the confusion matrix, or labels' figures."""
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 
 from pplcnet.errors import require
-from pplcnet.evaluation import Evaluation
+from pplcnet.evaluation import ClassFigures, Evaluation, Mistake
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
+from pplcnet.reporting.csv_writing import write_csv
+from pplcnet.reporting.label_files import LABELS_PICTURE, describe_labels, write_label_files
 
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
 SHOWN_MISTAKES = 20
 
 
-def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
+def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -> str:
     """The figures as text for a terminal, with the most confident mistakes."""
+    if isinstance(evaluation, MultiLabelEvaluation):
+        return describe_labels(evaluation, mistakes)
     width = max(len(label) for label in (*evaluation.classes, "class"))
     lines = [
         f"top-1 {evaluation.top1:.4f}   top-5 {evaluation.top5:.4f}   macro F1 "
@@ -40,31 +44,28 @@ def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
     return "\n".join(lines)
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
+def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path) -> list[Path]:
     """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
+    is_multi = isinstance(evaluation, MultiLabelEvaluation)
+    picture = f"![figures of every label]({LABELS_PICTURE})"
     page = (
         f"# Evaluation\n\n```\n{describe(evaluation, SHOWN_MISTAKES)}\n```\n\n"
-        "![confusion matrix](confusion.png)\n"
+        f"{picture if is_multi else '![confusion matrix](confusion.png)'}\n"
     )
     (folder / "evaluation.md").write_text(page, encoding="utf-8")
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-    _write_csv(
-        folder / "per_class.csv",
-        ["label", "images", "precision", "recall", "f1"],
-        [
-            [
-                each.label,
-                each.images,
-                f"{each.precision:.4f}",
-                f"{each.recall:.4f}",
-                f"{each.f1:.4f}",
-            ]
-            for each in evaluation.per_class()
-        ],
-    )
-    _write_csv(
+    if isinstance(evaluation, MultiLabelEvaluation):
+        names = write_label_files(evaluation, folder)
+    else:
+        names = _write_class_files(evaluation, folder)
+    return [folder / name for name in ("evaluation.md", "evaluation.json", *names)]
+
+
+def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
+    write_csv(folder / "per_class.csv", ClassFigures._fields, evaluation.per_class())
+    write_csv(
         folder / "confusion.csv",
         ["true \\ answered", *evaluation.classes],
         [
@@ -72,24 +73,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
             for label, row in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
         ],
     )
-    _write_csv(
-        folder / "mistakes.csv",
-        ["name", "label", "predicted", "probability"],
-        [
-            [each.name, each.label, each.predicted, f"{each.probability:.4f}"]
-            for each in evaluation.mistakes
-        ],
-    )
+    write_csv(folder / "mistakes.csv", Mistake._fields, evaluation.mistakes)
     draw_confusion(evaluation, folder / "confusion.png")
-    names = (
-        "evaluation.md",
-        "evaluation.json",
-        "per_class.csv",
-        "confusion.csv",
-        "mistakes.csv",
-        "confusion.png",
-    )
-    return [folder / name for name in names]
+    return ["per_class.csv", "confusion.csv", "mistakes.csv", "confusion.png"]
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
@@ -143,10 +129,3 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
 
 def _shortened(label: str, limit: int = 24) -> str:
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
-
-
-def _write_csv(path: Path, header: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)

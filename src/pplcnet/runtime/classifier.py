@@ -36,7 +36,7 @@ NO_LOGITS = np.empty(0, np.float32)
 
 
 class Classifier:
-    """Answers which class a picture shows.
+    """Answers which class a picture shows, or which of several labels.
 
     `choice` says how it runs, `advice` what would make it faster ("" when nothing is known).
 
@@ -82,6 +82,11 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the logits."""
         return self.manifest.classes
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """From which probability on each class is on a picture; None where a picture has one."""
+        return self.manifest.cuts
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
@@ -153,7 +158,11 @@ class Classifier:
 
     def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> Prediction:
         return Prediction(
-            _describe(image), logits, self.classes, temperature=self.manifest.temperature
+            _describe(image),
+            logits,
+            self.classes,
+            temperature=self.manifest.temperature,
+            thresholds=self.thresholds,
         )
 
     def _prepared(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pplcnet.dataset import Dataset
 from pplcnet.decoding import decode
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.augmentation import random_resized_crop
+from pplcnet.training.labels import labels_of
 from pplcnet.training.recipe import Recipe
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
@@ -37,8 +38,8 @@ class Batch(NamedTuple):
 
     images: NDArray[np.float32]
     """(N, height, width, 3), normalised."""
-    labels: NDArray[np.int32]
-    """(N,) class indices."""
+    labels: NDArray[Any]
+    """(N,) class indices; or (N, labels) marks where photos have several."""
 
 
 def batches_of(dataset: Dataset, recipe: Recipe) -> tuple[int, int]:
@@ -55,6 +56,7 @@ class TrainingBatches:
 
     def __init__(self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
         self._dataset = dataset
+        self._labels = labels_of(dataset)
         self._recipe = recipe
         self._preprocessing = preprocessing
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
@@ -90,8 +92,7 @@ class TrainingBatches:
 
     def _batch(self, members: NDArray[np.int64], epoch: int) -> Batch:
         images = np.stack([self._augmented(int(member), epoch) for member in members])
-        labels = [self._dataset.images[member].label for member in members]
-        return Batch(self._preprocessing.normalize(images), np.asarray(labels, np.int32))
+        return Batch(self._preprocessing.normalize(images), self._labels[members])
 
     def _augmented(self, member: int, epoch: int) -> NDArray[np.uint8]:
         recipe = self._recipe
@@ -123,12 +124,11 @@ class TrainingBatches:
 
 def load_for_evaluation(
     dataset: Dataset, preprocessing: Preprocessing, workers: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """All images as the deployed classifier will see them: (N, H, W, 3) uint8, and their labels."""
     with ThreadPoolExecutor(workers) as pool:
         images = list(pool.map(preprocessing, [image.path for image in dataset.images]))
-    labels = np.asarray([image.label for image in dataset.images], np.int32)
-    return np.stack(images), labels
+    return np.stack(images), labels_of(dataset)
 
 
 class EvaluationImages:
@@ -154,9 +154,9 @@ class EvaluationImages:
         self._bytes_left = int(cache_gigabytes * GIGABYTE)
 
     @property
-    def labels(self) -> NDArray[np.int32]:
-        """(N,) class indices, in the order of the images."""
-        return np.asarray([image.label for image in self._dataset.images], np.int32)
+    def labels(self) -> NDArray[Any]:
+        """(N,) class indices or (N, labels) marks, in the order of the images."""
+        return labels_of(self._dataset)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(self._dataset), self.CHUNK):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 
 from pplcnet.bundle import Manifest, today, write_bundle
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.places import BUNDLE
@@ -32,6 +32,7 @@ class TrainingResult(NamedTuple):
     best_epoch: int
     """Counted from 1; its weights are in the bundle."""
     validation_top1: float
+    """Or the mAP, where photos have several labels."""
     history: list[dict[str, Any]]
     """One row an epoch, as in `history.csv`."""
 
@@ -70,7 +71,7 @@ def train(
         base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
         model = base.changed({"model": model})
     recipe = model.changed(settings)
-    if train_set.classes != validation_set.classes or not len(train_set) or not len(validation_set):
+    if _kind(train_set) != _kind(validation_set) or not len(train_set) or not len(validation_set):
         raise InputError("training and validation need the same classes, and both need images.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -78,12 +79,13 @@ def train(
     accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
     manifest = Manifest(
         classes=train_set.classes,
+        task=train_set.task,
         preprocessing=preprocessing_of(recipe),
         network={"name": recipe.model, "options": fitted.options},
         variants={
             "keras": {
                 "file": KERAS_FILE,
-                "validation_top1": accuracy,
+                "validation_map" if train_set.task == MULTI else "validation_top1": accuracy,
                 "best_epoch": fitted.best_epoch,
             }
         },
@@ -108,6 +110,10 @@ def train(
     )
     bundle = write_bundle(out / BUNDLE, manifest, {KERAS_FILE: pack_weights(fitted.model)})
     return TrainingResult(bundle.path, fitted.best_epoch, accuracy, fitted.history)
+
+
+def _kind(dataset: Dataset) -> tuple[str, tuple[str, ...]]:
+    return dataset.task, dataset.classes
 
 
 def _weights_source(recipe: Recipe) -> dict[str, str] | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pplcnet.dataset import Dataset
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.batches import Batch, EvaluationImages, batches_of
+from pplcnet.training.labels import targets_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 
@@ -95,13 +96,13 @@ def train_head(
     trunk, head = split_at_pool(model)
     own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0)
     batches = FeatureBatches(trunk, train_set, own, preprocessing, own.epochs)
-    compile_model(head, own, batches.steps_per_epoch)
-    identity = np.eye(len(train_set.classes), dtype=np.float32)
+    compile_model(head, own, batches.steps_per_epoch, train_set.task)
     loss = accuracy = 0.0
     for epoch in range(own.epochs):
         loss = accuracy = 0.0
         for features, labels in batches.epoch(epoch):
-            logs = head.train_on_batch(features, identity[labels], return_dict=True)
+            targets = targets_of(labels, len(train_set.classes))
+            logs = head.train_on_batch(features, targets, return_dict=True)
             loss += float(logs["loss"]) / batches.steps_per_epoch
             accuracy += float(logs["accuracy"]) / batches.steps_per_epoch
     report(f"head alone, {own.epochs} epochs: loss {loss:.3f}, accuracy {accuracy:.3f}")

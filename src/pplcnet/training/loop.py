@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import TrainingInterrupted, require
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
+from pplcnet.training.labels import score_labels, targets_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.places import CHECKPOINT, HISTORY
 from pplcnet.training.recipe import Recipe
@@ -101,7 +102,7 @@ def fit(
     if heads_only:
         trunk, model = split_at_pool(whole)
     _, steps = batches_of(train_set, recipe)
-    compile_model(model, recipe, steps)
+    compile_model(model, recipe, steps, train_set.task)
     if goes_on:
         progress = checkpoint.load(state, model, whole)
     else:
@@ -143,7 +144,7 @@ def fit(
             checkpoint.save(state, model, whole, progress)
             _write_history(folder / HISTORY, progress.history)
             write_events(row)
-            report(_line(row, recipe.epochs))
+            report(_line(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
             if interrupted() and progress.epoch < recipe.epochs:
                 raise TrainingInterrupted(
                     f"stopped after epoch {progress.epoch} of {recipe.epochs}; the state is saved.",
@@ -176,7 +177,6 @@ def _run_epoch(
     if first_step == 0:
         progress.loss_sum = progress.accuracy_sum = 0.0
     num_classes = model.output_shape[-1]
-    identity = np.eye(num_classes, dtype=np.float32)
     progress.step = 0
     started = time.perf_counter()
     with tqdm(
@@ -190,7 +190,7 @@ def _run_epoch(
     ) as bar:
         step = first_step
         for images, labels in batches.epoch(progress.epoch, first_step):
-            logs = model.train_on_batch(images, identity[labels], return_dict=True)
+            logs = model.train_on_batch(images, targets_of(labels, num_classes), return_dict=True)
             progress.loss_sum += float(logs["loss"])
             progress.accuracy_sum += float(logs["accuracy"])
             step += 1
@@ -207,10 +207,13 @@ def _validate(
     model: keras.Model,
     preprocessing: Preprocessing,
     chunks: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]],
-    labels: NDArray[np.int32],
+    labels: NDArray[Any],
     batch_size: int = 64,
 ) -> tuple[float, float]:
-    """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float)."""
+    """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float).
+
+    Of several labels a photo, (binary cross-entropy, mAP).
+    """
     found = []
     for chunk in chunks:
         for start in range(0, len(chunk), batch_size):
@@ -218,17 +221,19 @@ def _validate(
             inputs = preprocessing.normalize(part) if part.dtype == np.uint8 else part
             found.append(model.predict_on_batch(inputs))
     logits = np.concatenate(found).astype(np.float64)
+    if labels.ndim == 2:
+        return score_labels(logits, labels)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
     return float(loss), float((logits.argmax(axis=1) == labels).mean())
 
 
-def _line(row: dict[str, Any], epochs: int) -> str:
+def _line(row: dict[str, Any], epochs: int, measure: str) -> str:
     return (
         f"epoch {row['epoch']:>3}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}"
         f"  validation loss {row['validation_loss']:.3f}"
-        f"  accuracy {row['validation_accuracy']:.3f}  {row['images_per_second']:.0f} images/s"
+        f"  {measure} {row['validation_accuracy']:.3f}  {row['images_per_second']:.0f} images/s"
     )
 
 

@@ -6,14 +6,18 @@ from typing import Any
 
 import keras
 
+from pplcnet.dataset import MULTI, SINGLE
+from pplcnet.training.labels import MultiLabelLoss, known_labels_right
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import stage_depths
 
 __all__ = ["compile_model"]
 
 
-def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Give the model the recipe's optimiser, schedule and loss."""
+def compile_model(
+    model: keras.Model, recipe: Recipe, steps_per_epoch: int, task: str = SINGLE
+) -> None:
+    """Give the model the recipe's optimiser, schedule and loss, for the data set's task."""
     total = max(1, recipe.epochs * steps_per_epoch)
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -38,14 +42,28 @@ def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> N
         optimizer.exclude_from_weight_decay(var_list=vectors)
     model.compile(
         optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        **_loss_and_metrics(recipe, task),
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
     optimizer.build(model.trainable_variables)
+
+
+def _loss_and_metrics(recipe: Recipe, task: str) -> dict[str, Any]:
+    if task == MULTI:
+        is_asymmetric = recipe.multilabel_loss == "asymmetric"
+        loss = MultiLabelLoss(
+            is_asymmetric=is_asymmetric,
+            label_smoothing=0.0 if is_asymmetric else recipe.label_smoothing,
+        )
+        right = keras.metrics.MeanMetricWrapper(known_labels_right, name="accuracy")
+        return {"loss": loss, "metrics": [right]}
+    return {
+        "loss": keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+        "metrics": [keras.metrics.CategoricalAccuracy(name="accuracy")],
+    }
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:

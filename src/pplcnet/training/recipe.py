@@ -65,6 +65,9 @@ class Recipe:
     Default by optimizer: sgd 0.002, adamw 0.05."""
     label_smoothing: float = 0.05
     """Part of the target spread evenly over all classes."""
+    multilabel_loss: Literal["bce", "asymmetric"] = "bce"
+    """Where photos have several labels: binary cross-entropy, or the asymmetric loss (ASL), which
+    hardly looks at absent labels that are clear; it takes no label smoothing."""
     gradient_clip: float = 0.0
     """Largest global norm of the gradient; 0 is off."""
     crop_scale: tuple[float, float] = (0.6, 1.0)

@@ -1,0 +1,88 @@
+"""An evaluation of several labels a photo as text, CSV, and a picture of every label's figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pplcnet.errors import require
+from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabelEvaluation
+from pplcnet.reporting.csv_writing import write_csv
+
+__all__ = ["LABELS_PICTURE", "describe_labels", "draw_labels", "write_label_files"]
+
+LABELS_PICTURE = "labels.png"
+
+
+def describe_labels(evaluation: MultiLabelEvaluation, mistakes: int) -> str:
+    """The figures as text for a terminal, with the worst mistakes."""
+    width = max(len(label) for label in (*evaluation.classes, "label"))
+    lines = [
+        f"mAP {evaluation.mean_average_precision:.4f}   macro F1 {evaluation.macro_f1:.4f}   "
+        f"micro F1 {evaluation.micro_f1:.4f}   images {evaluation.images}",
+        f"every known label right on {evaluation.all_right:.3f} of the images; calibration error "
+        f"{evaluation.calibration_error:.3f}",
+        f"{'label':<{width}}  images  known     AP  threshold  precision  recall     F1",
+    ]
+    lines += [_line(each, width) for each in evaluation.per_label()]
+    worst = evaluation.mistakes[:mistakes]
+    if worst:
+        lines.append("worst mistakes:")
+    lines += [f"  {each.name}: {_said(each)} ({each.probability:.3f})" for each in worst]
+    return "\n".join(lines)
+
+
+def _line(each: LabelFigures, width: int) -> str:
+    found = "-" if each.average_precision is None else f"{each.average_precision:.3f}"
+    return (
+        f"{each.label:<{width}}  {each.images:>6}  {each.known:>5}  {found:>5}  "
+        f"{each.threshold:>9.3f}  {each.precision:>9.3f}  {each.recall:>6.3f}  {each.f1:>5.3f}"
+    )
+
+
+def _said(mistake: LabelMistake) -> str:
+    return f"{mistake.label} {'missed' if mistake.is_shown else 'answered, not there'}"
+
+
+def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[str]:
+    """Write per_label.csv, mistakes.csv and the picture; returns their names."""
+    write_csv(folder / "per_label.csv", LabelFigures._fields, evaluation.per_label())
+    write_csv(
+        folder / "mistakes.csv",
+        ["name", "label", "is_shown", "probability"],
+        [[m.name, m.label, int(m.is_shown), m.probability] for m in evaluation.mistakes],
+    )
+    draw_labels(evaluation, folder / LABELS_PICTURE)
+    return ["per_label.csv", "mistakes.csv", LABELS_PICTURE]
+
+
+def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
+    """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG."""
+    require("matplotlib", purpose="drawing the labels' figures", extra="train")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = sorted(evaluation.per_label(), key=lambda each: each.average_precision or 0.0)
+    places = np.arange(len(rows))
+    figure = Figure(figsize=(7.5, min(1.8 + 0.3 * len(rows), 60.0)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    found = [each.average_precision or 0.0 for each in rows]
+    axes.barh(places, found, color="#9ecae1", label="average precision")
+    axes.plot([each.f1 for each in rows], places, "o", color="#08519c", ms=5, label="F1")
+    labels = [f"{each.label[:30]} ({each.images})" for each in rows]
+    axes.set_yticks(places, labels)
+    axes.tick_params(length=0, labelsize=9)
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_title(
+        f"mAP {evaluation.mean_average_precision:.3f} on {evaluation.images} images (in brackets: "
+        "those that show it)",
+        fontsize=10,
+        loc="left",
+    )
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.savefig(path)
