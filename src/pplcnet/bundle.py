@@ -134,7 +134,10 @@ class Manifest:
         calibration = dict(values.get("calibration", {}))
         if not 0 < float(calibration.get("temperature", 1.0)) < float("inf"):
             raise ValueError(f"temperature {calibration['temperature']!r}")
-        task, thresholds = _task_and_thresholds(values, classes)
+        task, thresholds = values.get("task", "single"), dict(values.get("thresholds", {}))
+        in_range = all(name in classes and 0 <= each <= 1 for name, each in thresholds.items())
+        if task not in ("single", "multi") or not in_range:
+            raise ValueError(f"task {task!r} with thresholds {thresholds}")
         return cls(
             classes=classes,
             task=task,
@@ -331,19 +334,6 @@ def recover_interrupted_write(path: Path) -> None:
     previous = _previous(place)
     if not place.exists() and previous.exists():
         os.rename(previous, place)
-
-
-def _task_and_thresholds(
-    values: Mapping[str, Any], classes: tuple[str, ...]
-) -> tuple[str, dict[str, float]]:
-    task = values.get("task", "single")
-    if task not in ("single", "multi"):
-        raise ValueError(f"task {task!r}")
-    thresholds = {name: float(each) for name, each in values.get("thresholds", {}).items()}
-    for name, each in thresholds.items():
-        if name not in classes or not 0 <= each <= 1:
-            raise ValueError(f"threshold {each!r} of {name!r}")
-    return task, thresholds
 
 
 def _previous(place: Path) -> Path:

@@ -199,7 +199,7 @@ def test_validation_classes_in_another_order_are_put_into_the_bundles(
     if function is calibrate:
         assert function(bundle, turned).manifest.calibration["images"] == len(photos)
     elif function is tune:
-        assert tune(bundle, turned, max_drop=1.0).resizing.exact_top1 > 0.9
+        assert tune(bundle, turned, max_drop=1.0).resizing.exact_accuracy > 0.9
     else:
         manifest = quantize(bundle, turned, max_drop=1.0).manifest
         assert manifest.variants["int8"]["accuracy"]["float32_top1"] > 0.9

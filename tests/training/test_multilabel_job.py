@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from pplcnet.bundle import Bundle
 from pplcnet.cli.main import main
+from pplcnet.errors import BundleError
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.training.labels import MultiLabelLoss, known_labels_right, targets_of
 
@@ -92,6 +94,19 @@ def test_photos_of_the_other_kind_are_refused(
                  ["calibrate", bundle, "--validation", str(common_photos)]):  # fmt: skip
         assert main(verb) == 2
         assert "labelled as those of the training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("task", "many"), ("thresholds", {"red": 1.5}), ("thresholds", {"x": 0.5})]
+)
+def test_a_damaged_task_or_threshold_is_named(
+    run: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    bundle = Path(shutil.copytree(run / "model.bundle", tmp_path / "a.bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {field: value}))
+    with pytest.raises(BundleError, match="with thresholds"):
+        Bundle.open(bundle)
 
 
 @pytest.mark.parametrize("is_asymmetric", [False, True], ids=["bce", "asymmetric"])
