@@ -26,9 +26,9 @@ def test_an_epoch_has_full_batches_of_normalised_images(common_photos: Path) -> 
     assert batches.steps_per_epoch == 4
     found = list(batches.epoch(0))
     assert len(found) == 4
-    for images, labels in found:
+    for images, targets in found:
         assert (images.shape, images.dtype) == ((8, 24, 32, 3), np.float32)
-        assert (labels.shape, labels.dtype) == ((8,), np.int32)
+        assert (targets.shape, targets.dtype) == ((8, 3), np.float32)
     assert abs(np.concatenate([each.images for each in found]).mean()) < 3
 
 
@@ -38,7 +38,7 @@ def test_the_same_whatever_the_workers_the_cache_and_what_ran_before(common_phot
     list(other.epoch(0))
     for one, two in zip(first, other.epoch(3), strict=True):
         np.testing.assert_array_equal(one.images, two.images)
-        np.testing.assert_array_equal(one.labels, two.labels)
+        np.testing.assert_array_equal(one.targets, two.targets)
 
 
 def test_going_on_within_an_epoch_gives_the_rest_of_it(common_photos: Path) -> None:

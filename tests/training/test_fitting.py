@@ -19,8 +19,8 @@ from pplcnet.bundle import Bundle
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.models.creation import create_model
-from pplcnet.training import loop
 from pplcnet.training.fitting import train
+from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights import native
@@ -116,6 +116,7 @@ ALONE = """
 import sys
 from pplcnet.dataset import Dataset
 from pplcnet.training.fitting import train
+from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.recipe import Recipe
 parts = Dataset.open(sys.argv[1]).split(0.25, seed=0)
 report = lambda line: print(line, flush=True)
@@ -202,7 +203,7 @@ def test_tensorboard_events_are_written(parts, tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
-    with loop._interrupts_deferred() as interrupted:
+    with interrupts_deferred() as interrupted:
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupted()
         with pytest.raises(KeyboardInterrupt):

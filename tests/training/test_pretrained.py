@@ -142,7 +142,8 @@ def test_features_are_those_that_the_whole_network_computes(parts) -> None:
     batches = FeatureBatches(trunk, parts[0], recipe, preprocessing, 2)
     one, two = list(batches.epoch(1)), list(batches.epoch(1, first_step=1))
     np.testing.assert_array_equal(one[1].images, two[0].images)
-    assert sorted(np.concatenate([each.labels for each in one])) == [0] * 9 + [1] * 9 + [2] * 9
+    labels = np.concatenate([each.targets.argmax(axis=1) for each in one])
+    assert sorted(labels) == [0] * 9 + [1] * 9 + [2] * 9
 
 
 def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:

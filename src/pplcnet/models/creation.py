@@ -42,7 +42,7 @@ def create_model(
     name: str,
     *,
     num_classes: int = 1000,
-    image_size: int | tuple[int, int] = 224,
+    image_size: int | tuple[int, int] | None = 224,
     weights: str | PathLike[str] | None = None,
     strides: Sequence[int | Sequence[int]] | None = None,
     last_conv: bool = True,
@@ -60,7 +60,8 @@ def create_model(
     Args:
         name: a row of the catalog, such as "pplcnet_x1_0".
         num_classes: number of logits, at least 1.
-        image_size: pixels, one number or (height, width); odd sizes are fine.
+        image_size: pixels, one number or (height, width); odd sizes are fine. None builds a model
+            that takes any.
         weights: "imagenet", "imagenet-ssld" or "timm" (downloaded), or a file: `.pdparams`, `.npz`,
             `.safetensors`, `.keras`, a bundle, a Paddle inference model. Every tensor must fit.
             None starts from random values.
@@ -81,7 +82,7 @@ def create_model(
         WeightsError: the weights cannot be read or do not fit.
     """
     row = catalog.find(name)
-    height, width = normalized_image_size(image_size)
+    height, width = (None, None) if image_size is None else normalized_image_size(image_size)
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise InputError(
             f"num_classes is {num_classes!r}; it must be a whole number of at least 1."

@@ -116,7 +116,7 @@ def _block(inputs, path: str, block: Block, scale: float):
             inputs, f"{path}.shortcut_depthwise", kernel=block.kernel, strides=strides
         )
         shortcut = conv_bn(shortcut, f"{path}.shortcut_conv", channels=channels, activation=None)
-    return keras.layers.Add(name=layer_name(f"{path}.add"))([features, shortcut])
+    return keras.layers.Add(name=layer_name(f"{path}.add"))([shortcut, features])
 
 
 def _ghost_module(inputs, path: str, channels: int, activation):

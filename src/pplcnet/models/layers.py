@@ -123,7 +123,8 @@ class ChannelShuffle(keras.layers.Layer):
 
     def call(self, inputs):
         """The same shape as the inputs."""
-        _, height, width, channels = inputs.shape
+        channels = inputs.shape[-1]
+        _, height, width, _ = keras.ops.shape(inputs)  # tensors where the size is not fixed
         halves = keras.ops.reshape(inputs, (-1, height, width, 2, channels // 2))
         interleaved = keras.ops.transpose(halves, (0, 1, 2, 4, 3))
         return keras.ops.reshape(interleaved, (-1, height, width, channels))

@@ -107,7 +107,7 @@ def _block(inputs, path: str, stage: Stage, scale: float, stride: int, deploy: b
     for name, width in pointwise.items():
         features = conv_bn(features, f"{path}.{name}", channels=width, kernel=1, activation="relu")
     if stage.has_shortcut and stride == 1 and inputs.shape[-1] == channels:
-        features = keras.layers.Add(name=layer_name(f"{path}.add"))([features, inputs])
+        features = keras.layers.Add(name=layer_name(f"{path}.add"))([inputs, features])
     return features
 
 

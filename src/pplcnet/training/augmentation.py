@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["random_crop_box", "random_resized_crop"]
+from pplcnet.training.picture_operations import auto_augment, rand_augment, trivial_augment
+from pplcnet.training.recipe import Recipe
+
+__all__ = ["change_picture", "random_crop_box", "random_resized_crop"]
 
 
 def random_crop_box(
@@ -66,3 +69,24 @@ def random_resized_crop(
     if horizontal_flip and generator.random() < 0.5:
         pixels = pixels[:, ::-1]
     return pixels
+
+
+def change_picture(
+    picture: NDArray[np.uint8], recipe: Recipe, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 after the recipe's changes of colour and shape."""
+    if recipe.augment == "none":
+        return picture
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if recipe.augment == "randaugment":
+        image = rand_augment(
+            image,
+            generator,
+            operations=recipe.augment_operations,
+            magnitude=recipe.augment_magnitude,
+        )
+    elif recipe.augment == "autoaugment":
+        image = auto_augment(image, generator)
+    else:
+        image = trivial_augment(image, generator)
+    return np.asarray(image)

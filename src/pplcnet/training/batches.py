@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,13 @@ from PIL import Image
 from pplcnet.dataset import Dataset
 from pplcnet.decoding import decode
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.augmentation import random_resized_crop
-from pplcnet.training.labels import labels_of
+from pplcnet.training.augmentation import change_picture, random_resized_crop
+from pplcnet.training.labels import labels_of, targets_of
+from pplcnet.training.mixing import erase, mix
 from pplcnet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pplcnet.training.distillation import Teacher
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
@@ -31,6 +36,8 @@ __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_f
 KEPT_SIZE_FACTOR = 1.5
 BATCHES_AHEAD = 2
 GIGABYTE = 1 << 30
+# Sets a batch's draws apart from those of a picture.
+MIXING = 1 << 20
 
 
 class Batch(NamedTuple):
@@ -38,36 +45,48 @@ class Batch(NamedTuple):
 
     images: NDArray[np.float32]
     """(N, height, width, 3), normalised."""
-    labels: NDArray[Any]
-    """(N,) class indices; or (N, labels) marks where photos have several."""
+    targets: NDArray[np.float32]
+    """(N, T): a column for each class, then what a teacher answers, if there is one."""
 
 
-def batches_of(dataset: Dataset, recipe: Recipe) -> tuple[int, int]:
+def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
     """Images a step (the recipe's, or all of them when there are fewer), and steps an epoch.
 
     Batches are full; the rest, other images every epoch, is left out.
     """
-    batch_size = min(recipe.batch_size, len(dataset))
-    return batch_size, len(dataset) // batch_size
+    batch_size = min(recipe.batch_size, images)
+    return batch_size, images // batch_size
 
 
 class TrainingBatches:
     """The training images, a fresh random view of each in every epoch."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
-        self._dataset = dataset
-        self._labels = labels_of(dataset)
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        *,
+        teacher: Teacher | None = None,
+        unlabelled: Sequence[Path] = (),
+    ) -> None:
+        """`unlabelled` photos come after the labelled ones; only a teacher says what they show."""
+        self._paths = [image.path for image in dataset.images] + list(unlabelled)
+        labelled = targets_of(labels_of(dataset), len(dataset.classes))
+        self._targets = np.pad(labelled, ((0, len(unlabelled)), (0, 0)))
         self._recipe = recipe
         self._preprocessing = preprocessing
+        self._teacher = teacher
+        self._chances = _balanced_chances(labelled) if recipe.balanced_sampling else None
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._bytes_left = int(recipe.cache_gigabytes * GIGABYTE)
         self._lock = threading.Lock()
-        self.batch_size, self.steps_per_epoch = batches_of(dataset, recipe)
+        self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""
-        order = np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._dataset))
+        order = self._order(np.random.default_rng((self._recipe.seed, epoch)))
         steps = iter(range(first_step, self.steps_per_epoch))
         workers = self._recipe.workers
         pending: deque[Future[Batch]] = deque()
@@ -77,7 +96,7 @@ class TrainingBatches:
                 step = next(steps, None)
                 if step is not None:
                     members = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    pending.append(pool.submit(self._batch, members, epoch))
+                    pending.append(pool.submit(self._batch, members, epoch, step))
 
             try:
                 for _ in range(workers + BATCHES_AHEAD):
@@ -90,26 +109,53 @@ class TrainingBatches:
                 for each in pending:
                     each.cancel()
 
-    def _batch(self, members: NDArray[np.int64], epoch: int) -> Batch:
-        images = np.stack([self._augmented(int(member), epoch) for member in members])
-        return Batch(self._preprocessing.normalize(images), self._labels[members])
+    def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        if self._chances is None:
+            return generator.permutation(len(self._paths))
+        labelled = len(self._chances)
+        drawn = generator.choice(labelled, labelled, p=self._chances)
+        order = np.concatenate([drawn, np.arange(labelled, len(self._paths))])
+        return generator.permutation(order)
 
-    def _augmented(self, member: int, epoch: int) -> NDArray[np.uint8]:
+    def _batch(self, members: NDArray[np.int64], epoch: int, step: int) -> Batch:
+        size = self._recipe.size_in_epoch(epoch)
+        images = np.stack(
+            [
+                self._augmented(int(member), epoch, size, place)
+                for place, member in enumerate(members, step * self.batch_size)
+            ]
+        )
+        generator = np.random.default_rng((self._recipe.seed, epoch, step, MIXING))
+        images, targets = mix(images, self._targets[members], self._recipe, generator)
+        if self._teacher is not None:
+            targets = np.concatenate([targets, self._teacher.targets(images)], axis=1)
+        return Batch(self._preprocessing.normalize(images), targets)
+
+    def _augmented(
+        self, member: int, epoch: int, size: tuple[int, int], place: int
+    ) -> NDArray[np.uint8]:
         recipe = self._recipe
-        return random_resized_crop(
+        # Balanced sampling draws a picture more than once: every time with another view.
+        drawn = (place,) if self._chances is not None else ()
+        generator = np.random.default_rng((recipe.seed, epoch, member, *drawn))
+        picture = random_resized_crop(
             self._picture(member),
-            recipe.image_size,
+            size,
             scale=recipe.crop_scale,
             ratio=recipe.crop_ratio,
             horizontal_flip=recipe.horizontal_flip,
-            generator=np.random.default_rng((recipe.seed, epoch, member)),
+            generator=generator,
         )
+        picture = change_picture(picture, recipe, generator)
+        if recipe.random_erasing and generator.random() < recipe.random_erasing:
+            picture = erase(picture, generator)
+        return picture
 
     def _picture(self, member: int) -> NDArray[np.uint8]:
         kept = self._kept.get(member)
         if kept is not None:
             return kept
-        image = decode(self._dataset.images[member].path, at_least=self._kept_side)
+        image = decode(self._paths[member], at_least=self._kept_side)
         shrink = self._kept_side / min(image.size)
         if shrink < 1:
             size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
@@ -120,6 +166,13 @@ class TrainingBatches:
                 self._bytes_left -= picture.nbytes
                 self._kept[member] = picture
         return picture
+
+
+def _balanced_chances(targets: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each photo to be drawn, so that every class comes equally often."""
+    counts = targets.sum(axis=0)
+    chances: NDArray[np.float64] = (1 / counts[targets.argmax(axis=1)]).astype(np.float64)
+    return chances / chances.sum()
 
 
 def load_for_evaluation(

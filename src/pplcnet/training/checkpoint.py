@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from pplcnet.errors import InputError
 from pplcnet.models.variables import value_of
 from pplcnet.weights import native
 
-__all__ = ["Progress", "load", "save"]
+__all__ = ["Progress", "SavedState", "read", "save"]
 
 
 @dataclass
@@ -77,26 +77,37 @@ def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress)
         temporary.unlink(missing_ok=True)
 
 
-def options_in(path: Path) -> dict[str, Any]:
-    """What the network of a saved state was built with."""
-    return dict(_facts(path, native.read_npz(path)).get("options", {}))
+class SavedState(NamedTuple):
+    """A saved state, read once: before its network is built, and when it is put into it."""
+
+    path: Path
+    facts: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its network was built with."""
+        return dict(self.facts.get("options", {}))
+
+    def restore(self, model: keras.Model, whole: keras.Model) -> Progress:
+        """Put the state into a compiled model and say how far it had come."""
+        try:
+            for name, variable in _state_variables(model, whole).items():
+                variable.assign(self.arrays[f"state/{name}"])
+            best = {
+                name.removeprefix("best/"): value
+                for name, value in self.arrays.items()
+                if name.startswith("best/")
+            }
+            return Progress(best_values=best, **self.facts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _foreign(self.path, error) from error
 
 
-def load(path: Path, model: keras.Model, whole: keras.Model) -> Progress:
-    """Put a saved state into a compiled model and say how far it had come."""
+def read(path: Path) -> SavedState:
+    """Read a saved state; InputError when it is not one."""
     arrays = native.read_npz(path)
-    facts = _facts(path, arrays)
-    try:
-        for name, variable in _state_variables(model, whole).items():
-            variable.assign(arrays.pop(f"state/{name}"))
-        best = {
-            name.removeprefix("best/"): value
-            for name, value in arrays.items()
-            if name.startswith("best/")
-        }
-        return Progress(best_values=best, **facts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _foreign(path, error) from error
+    return SavedState(path, _facts(path, arrays), arrays)
 
 
 def _facts(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,12 +18,18 @@ from pplcnet.dataset import Dataset
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.batches import Batch, EvaluationImages, batches_of
 from pplcnet.training.labels import targets_of
+from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 
 __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
 
 POOL = "avg_pool"
+# What does not go with features that are computed once, from nothing but the photos.
+ALONE: dict[str, Any] = {
+    "teacher": None, "distillation": "soft", "distillation_layers": "", "unlabelled": None,
+    "mixup": 0.0, "cutmix": 0.0, "balanced_sampling": False, "drop_path": 0.0, "ema": 0.0,
+}  # fmt: skip
 
 
 def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -67,22 +74,22 @@ class FeatureBatches:
         epochs: int,
     ) -> None:
         images = EvaluationImages(dataset, preprocessing, recipe.workers)
-        self._labels = images.labels
+        self._targets = targets_of(images.labels, len(dataset.classes))
         # An epoch sees every photo once, in one of its views.
         views = min(2 if recipe.horizontal_flip else 1, epochs)
         self._views = compute_features(trunk, images, preprocessing, views=views)
         self._seed = recipe.seed
-        self.batch_size, self.steps_per_epoch = batches_of(dataset, recipe)
+        self.batch_size, self.steps_per_epoch = batches_of(len(dataset), recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""
         generator = np.random.default_rng((self._seed, epoch))
-        order = generator.permutation(len(self._labels))
-        views = generator.integers(0, len(self._views), len(self._labels))
+        order = generator.permutation(len(self._targets))
+        views = generator.integers(0, len(self._views), len(self._targets))
         for step in range(first_step, self.steps_per_epoch):
             members = order[step * self.batch_size : (step + 1) * self.batch_size]
             features = np.stack([self._views[views[member]][member] for member in members])
-            yield Batch(features, self._labels[members])
+            yield Batch(features, self._targets[members])
 
 
 def train_head(
@@ -94,14 +101,13 @@ def train_head(
 ) -> None:
     """`recipe.head_epochs` epochs of the head alone, before everything is trained."""
     trunk, head = split_at_pool(model)
-    own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0)
+    own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, **ALONE)
     batches = FeatureBatches(trunk, train_set, own, preprocessing, own.epochs)
-    compile_model(head, own, batches.steps_per_epoch, train_set.task)
+    compile_model(head, own, batches.steps_per_epoch, **loss_and_metrics(own, train_set))
     loss = accuracy = 0.0
     for epoch in range(own.epochs):
         loss = accuracy = 0.0
-        for features, labels in batches.epoch(epoch):
-            targets = targets_of(labels, len(train_set.classes))
+        for features, targets in batches.epoch(epoch):
             logs = head.train_on_batch(features, targets, return_dict=True)
             loss += float(logs["loss"]) / batches.steps_per_epoch
             accuracy += float(logs["accuracy"]) / batches.steps_per_epoch

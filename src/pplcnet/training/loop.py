@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import signal
+import math
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,25 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pplcnet.dataset import MULTI, Dataset
-from pplcnet.errors import TrainingInterrupted, require
+from pplcnet.dataset import MULTI, Dataset, find_images
+from pplcnet.errors import RecipeError, TrainingInterrupted
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
+from pplcnet.training.averaging import averaged_weights, recalibrate
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
+from pplcnet.training.distillation import open_teacher, student_network
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
-from pplcnet.training.labels import score_labels, targets_of
+from pplcnet.training.history import event_writer, line_of, write_history
+from pplcnet.training.interruption import interrupts_deferred
+from pplcnet.training.labels import score_labels
+from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.places import CHECKPOINT, HISTORY
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import (
     TRUNK,
+    Start,
     freeze_stages,
     options_for_training,
     read_start,
     start_from_weights,
 )
+from pplcnet.training.stochastic_depth import with_stochastic_depth
 from pplcnet.weights import native
+from pplcnet.weights.loading import load_pretrained
 
 __all__ = ["FittedModel", "fit", "preprocessing_of"]
 
@@ -56,7 +61,7 @@ class FittedModel(NamedTuple):
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
     """The preprocessing that belongs to what this recipe trains."""
     return Preprocessing(
-        image_size=recipe.image_size,
+        image_size=recipe.test_image_size or recipe.image_size,
         resize=recipe.resize,
         crop_fraction=recipe.crop_fraction,
         interpolation=recipe.interpolation,
@@ -84,39 +89,44 @@ def fit(
         TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
     """
     state = folder / CHECKPOINT
-    goes_on = resume and state.exists()
+    saved = checkpoint.read(state) if resume and state.exists() else None
     # The state holds all that the weights gave: they need not be there any more.
-    start = None if goes_on else read_start(recipe)
-    options = checkpoint.options_in(state) if goes_on else options_for_training(recipe, start)
-    whole = _network(train_set, recipe, options)
+    start = None if saved else read_start(recipe)
+    options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)
+    teacher = open_teacher(recipe, train_set.classes, preprocessing)
+    whole = _network(train_set, recipe, options)
     images = EvaluationImages(validation_set, preprocessing, recipe.workers, recipe.cache_gigabytes)
     if start is not None:
         start_from_weights(whole, start, train_set, recipe, preprocessing, report)
-    if recipe.head_epochs and not goes_on:
+    if recipe.head_epochs and saved is None:
         train_head(whole, train_set, recipe, preprocessing, report)
+    peer = _peer(train_set, recipe, options, start)
     heads_only = recipe.freeze == TRUNK
-    model = whole
+    trunk, answering = split_at_pool(whole) if heads_only else (whole, whole)
+    model = answering
+    if not heads_only:
+        deep = with_stochastic_depth(whole, recipe.drop_path)
+        model = student_network(deep, recipe, teacher, peer)
+    unlabelled = list(find_images(Path(recipe.unlabelled))) if recipe.unlabelled else []
+    _, steps = batches_of(len(train_set) + len(unlabelled), recipe)
+    features = math.prod(teacher.features) if teacher and teacher.features else 0
+    compile_model(model, recipe, steps, **loss_and_metrics(recipe, train_set, features=features))
+    progress = saved.restore(model, whole) if saved else checkpoint.Progress(options=options)
     batches: TrainingBatches | FeatureBatches
     validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
-    if heads_only:
-        trunk, model = split_at_pool(whole)
-    _, steps = batches_of(train_set, recipe)
-    compile_model(model, recipe, steps, train_set.task)
-    if goes_on:
-        progress = checkpoint.load(state, model, whole)
-    else:
-        progress = checkpoint.Progress(options=options)
     if heads_only:
         # Nothing before the head changes, so that its inputs are computed once.
         batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
         validation = compute_features(trunk, images, preprocessing)
     else:
-        batches = TrainingBatches(train_set, recipe, preprocessing)
-    _write_history(folder / HISTORY, progress.history)
+        batches = TrainingBatches(
+            train_set, recipe, preprocessing, teacher=teacher, unlabelled=unlabelled
+        )
+    write_history(folder / HISTORY, progress.history)
 
-    with _event_writer(folder, recipe) as write_events, _interrupts_deferred() as interrupted:
-        while progress.epoch < recipe.epochs:
+    with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
+        while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
             rate = _run_epoch(model, batches, progress, recipe, interrupted)
             if progress.step:
                 checkpoint.save(state, model, whole, progress)
@@ -125,7 +135,9 @@ def fit(
                     f"{progress.step} of {batches.steps_per_epoch}; the state is saved.",
                     run=str(folder),
                 )
-            loss, accuracy = _validate(model, preprocessing, validation, images.labels)
+            with averaged_weights(model, recipe):
+                loss, accuracy = _validate(answering, preprocessing, validation, images.labels)
+                _keep_best(progress, whole, loss, accuracy)
             row = {
                 "epoch": progress.epoch + 1,
                 "loss": round(progress.loss_sum / batches.steps_per_epoch, 5),
@@ -135,30 +147,94 @@ def fit(
                 "learning_rate": float(f"{float(model.optimizer.learning_rate):.4g}"),
                 "images_per_second": round(rate, 1),
             }
-            if (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss):
-                progress.best_epoch, progress.best_accuracy = progress.epoch, accuracy
-                progress.best_loss = loss
-                progress.best_values = native.get_values(whole)
             progress.history.append(row)
             progress.epoch += 1
             checkpoint.save(state, model, whole, progress)
-            _write_history(folder / HISTORY, progress.history)
+            write_history(folder / HISTORY, progress.history)
             write_events(row)
-            report(_line(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
+            report(line_of(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
             if interrupted() and progress.epoch < recipe.epochs:
                 raise TrainingInterrupted(
                     f"stopped after epoch {progress.epoch} of {recipe.epochs}; the state is saved.",
                     run=str(folder),
                 )
+    if progress.epoch < recipe.epochs:
+        report(f"stopped early: no better for {recipe.early_stopping} epochs")
     whole.trainable = True
     native.set_values(whole, progress.best_values, source=str(state))
+    if recipe.recalibrate_batchnorm and isinstance(batches, TrainingBatches):
+        count = recipe.recalibrate_batchnorm
+        _recalibrate(whole, batches, preprocessing, images, recipe.epochs, count, report)
     return FittedModel(whole, options, progress.best_epoch + 1, progress.history)
 
 
+def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:
+    """Whether as many epochs as the recipe waits for have not been better than the best."""
+    waited = progress.epoch - 1 - progress.best_epoch
+    return bool(recipe.early_stopping and progress.history and waited >= recipe.early_stopping)
+
+
+def _keep_best(
+    progress: checkpoint.Progress, whole: keras.Model, loss: float, accuracy: float
+) -> None:
+    if (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss):
+        progress.best_epoch, progress.best_accuracy = progress.epoch, accuracy
+        progress.best_loss = loss
+        progress.best_values = native.get_values(whole)
+
+
+def _recalibrate(
+    whole: keras.Model,
+    batches: TrainingBatches,
+    preprocessing: Preprocessing,
+    validation: EvaluationImages,
+    epoch: int,
+    images: int,
+    report: Callable[[str], None],
+) -> None:
+    """Measure BatchNorm's statistics anew, and take what was before back if that was better."""
+    before = native.get_values(whole)
+    loss, accuracy = _validate(whole, preprocessing, validation, validation.labels)
+    steps = min(batches.steps_per_epoch, -(-images // batches.batch_size))
+    recalibrate(whole, (batch.images for batch in islice(batches.epoch(epoch), steps)))
+    new_loss, new_accuracy = _validate(whole, preprocessing, validation, validation.labels)
+    is_kept = (new_accuracy, -new_loss) >= (accuracy, -loss)
+    if not is_kept:
+        native.set_values(whole, before, source="before")
+    report(
+        f"BatchNorm measured anew: validation {new_accuracy:.3f} (loss {new_loss:.3f}), before "
+        f"{accuracy:.3f} ({loss:.3f}); {'kept' if is_kept else 'taken back'}"
+    )
+
+
+def _peer(
+    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: Start | None
+) -> keras.Model | None:
+    """The second student of mutual learning: other initial weights, or another head on theirs."""
+    if recipe.distillation != "mutual":
+        return None
+    peer = create_model(
+        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
+    )
+    if start is not None:
+        load_pretrained(peer, start.path, start.weights)
+    return peer
+
+
+def _built_for(recipe: Recipe) -> tuple[int, int] | None:
+    """The size that the network is built for; None where it sees several."""
+    sizes = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
+    sizes.add(recipe.test_image_size or recipe.image_size)
+    return sizes.pop() if len(sizes) == 1 else None
+
+
 def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
+    if recipe.distils and train_set.task == MULTI:
+        raise RecipeError("distillation is for photos of one class; these have several labels.")
+    keras.config.set_dtype_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     model = create_model(
-        recipe.model, num_classes=len(train_set.classes), image_size=recipe.image_size, **options
+        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
     )
     if recipe.freeze != TRUNK:
         freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
@@ -176,7 +252,6 @@ def _run_epoch(
     first_step = progress.step
     if first_step == 0:
         progress.loss_sum = progress.accuracy_sum = 0.0
-    num_classes = model.output_shape[-1]
     progress.step = 0
     started = time.perf_counter()
     with tqdm(
@@ -189,12 +264,12 @@ def _run_epoch(
         file=sys.stderr,
     ) as bar:
         step = first_step
-        for images, labels in batches.epoch(progress.epoch, first_step):
-            logs = model.train_on_batch(images, targets_of(labels, num_classes), return_dict=True)
+        for images, targets in batches.epoch(progress.epoch, first_step):
+            logs = model.train_on_batch(images, targets, return_dict=True)
             progress.loss_sum += float(logs["loss"])
             progress.accuracy_sum += float(logs["accuracy"])
             step += 1
-            bar.update(len(labels))
+            bar.update(len(targets))
             bar.set_postfix(loss=f"{progress.loss_sum / step:.3f}", refresh=False)
             if interrupted() and step < batches.steps_per_epoch:
                 progress.step = step
@@ -227,63 +302,3 @@ def _validate(
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
     return float(loss), float((logits.argmax(axis=1) == labels).mean())
-
-
-def _line(row: dict[str, Any], epochs: int, measure: str) -> str:
-    return (
-        f"epoch {row['epoch']:>3}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}"
-        f"  validation loss {row['validation_loss']:.3f}"
-        f"  {measure} {row['validation_accuracy']:.3f}  {row['images_per_second']:.0f} images/s"
-    )
-
-
-def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    if not history:
-        path.unlink(missing_ok=True)
-        return
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-    os.replace(temporary, path)
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C only sets a flag; a second one stops at once, as always."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    was_interrupted = False
-    previous = signal.getsignal(signal.SIGINT)
-
-    def remember(*_: object) -> None:
-        nonlocal was_interrupted
-        if was_interrupted:
-            raise KeyboardInterrupt
-        was_interrupted = True
-        print("\nfinishing this step, then saving ...", file=sys.stderr, flush=True)
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: was_interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _event_writer(folder: Path, recipe: Recipe) -> Iterator[Callable[[dict[str, Any]], None]]:
-    if not recipe.tensorboard:
-        yield lambda row: None
-        return
-    tensorboard = require("tensorboardX", purpose="tensorboard = true", extra="tensorboard")
-    with tensorboard.SummaryWriter(str(folder / "tensorboard")) as writer:
-
-        def write(row: dict[str, Any]) -> None:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(name, value, row["epoch"])
-            writer.flush()
-
-        yield write

@@ -6,8 +6,6 @@ from typing import Any
 
 import keras
 
-from pplcnet.dataset import MULTI, SINGLE
-from pplcnet.training.labels import MultiLabelLoss, known_labels_right
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import stage_depths
 
@@ -15,11 +13,20 @@ __all__ = ["compile_model"]
 
 
 def compile_model(
-    model: keras.Model, recipe: Recipe, steps_per_epoch: int, task: str = SINGLE
+    model: keras.Model,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    *,
+    loss: Any = None,
+    metrics: Any = None,
 ) -> None:
-    """Give the model the recipe's optimiser, schedule and loss, for the data set's task."""
-    total = max(1, recipe.epochs * steps_per_epoch)
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
+    """Give the model the recipe's optimiser and schedule, and `objective`'s loss and metrics.
+
+    Without those it is cross-entropy with the recipe's label smoothing, and accuracy.
+    """
+    accumulation = recipe.gradient_accumulation
+    total = max(1, recipe.epochs * steps_per_epoch // accumulation)
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch / accumulation), total - 1)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
         decay_steps=total - warmup,
@@ -30,6 +37,9 @@ def compile_model(
         "learning_rate": schedule,
         "weight_decay": recipe.decay,
         "global_clipnorm": recipe.gradient_clip or None,
+        "use_ema": recipe.ema > 0,
+        "ema_momentum": recipe.ema or 0.99,
+        "gradient_accumulation_steps": accumulation if accumulation > 1 else None,
     }
     kind: type[keras.optimizers.Optimizer] = keras.optimizers.AdamW
     if recipe.optimizer == "sgd":
@@ -42,28 +52,15 @@ def compile_model(
         optimizer.exclude_from_weight_decay(var_list=vectors)
     model.compile(
         optimizer=optimizer,
-        **_loss_and_metrics(recipe, task),
+        loss=loss
+        or keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+        metrics=metrics or [keras.metrics.CategoricalAccuracy(name="accuracy")],
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
     optimizer.build(model.trainable_variables)
-
-
-def _loss_and_metrics(recipe: Recipe, task: str) -> dict[str, Any]:
-    if task == MULTI:
-        is_asymmetric = recipe.multilabel_loss == "asymmetric"
-        loss = MultiLabelLoss(
-            is_asymmetric=is_asymmetric,
-            label_smoothing=0.0 if is_asymmetric else recipe.label_smoothing,
-        )
-        right = keras.metrics.MeanMetricWrapper(known_labels_right, name="accuracy")
-        return {"loss": loss, "metrics": [right]}
-    return {
-        "loss": keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        "metrics": [keras.metrics.CategoricalAccuracy(name="accuracy")],
-    }
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:

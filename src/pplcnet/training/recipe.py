@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import math
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +16,7 @@ from typing import Any, Literal
 
 from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.models import catalog
+from pplcnet.training.recipe_values import is_text, shaped, toml_value, type_problem
 
 __all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting"]
 
@@ -37,6 +36,9 @@ class Recipe:
     """Network, a row of `pplcnet models`."""
     image_size: tuple[int, int] = (224, 224)
     """Input height and width in pixels; one number for a square."""
+    test_image_size: tuple[int, int] | None = None
+    """Input of evaluation and prediction, when other than image_size: a tenth or more larger often
+    helps (arXiv 1906.06423)."""
     weights: str | None = None
     """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
     trunk has to fit, a classifier of other classes starts fresh."""
@@ -51,6 +53,11 @@ class Recipe:
     """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: int = 20
     """Passes over the training images."""
+    early_stopping: int = 0
+    """Stop when so many epochs in a row did not get better on the validation images; 0 is off."""
+    recalibrate_batchnorm: int = 0
+    """Training images over which BatchNorm's statistics are measured anew at the end; kept if the
+    validation images do not say otherwise. 0 is off."""
     batch_size: int = 16
     """Images in one step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -68,14 +75,48 @@ class Recipe:
     multilabel_loss: Literal["bce", "asymmetric"] = "bce"
     """Where photos have several labels: binary cross-entropy, or the asymmetric loss (ASL), which
     hardly looks at absent labels that are clear; it takes no label smoothing."""
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    """Where photos have one class: cross-entropy, or the focal loss (arXiv 1708.02002), which looks
+    more at photos that are still wrong."""
+    focal_gamma: float = 2.0
+    """How much the focal loss looks away from photos that are right already."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: a photo counts as much as its class is rarer than the mean."""
+    balanced_sampling: bool = False
+    """Draw the photos of an epoch so that every class comes equally often."""
     gradient_clip: float = 0.0
     """Largest global norm of the gradient; 0 is off."""
+    gradient_accumulation: int = 1
+    """Batches whose gradients are averaged for one step of the optimiser."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then what is validated and
+    kept, such as 0.99; 0 is off."""
+    drop_path: float = 0.0
+    """Stochastic depth (arXiv 1603.09382): rate at which the last block that has a shortcut is
+    skipped, rising from 0 at the first. Of families with shortcuts."""
     crop_scale: tuple[float, float] = (0.6, 1.0)
     """Least and greatest part of a picture's area that a random crop keeps."""
     crop_ratio: tuple[float, float] = (0.75, 1.333)
     """Least and greatest width / height of a random crop before it is resized."""
     horizontal_flip: bool = True
     """Mirror every second picture; turn it off for text, digits and anything with a left."""
+    augment: Literal["none", "randaugment", "autoaugment", "trivialaugment"] = "none"
+    """Changes of colour and shape: RandAugment (arXiv 1909.13719), AutoAugment's ImageNet policy
+    (arXiv 1805.09501) or TrivialAugment (arXiv 2103.10158)."""
+    augment_operations: int = 2
+    """RandAugment's number of operations a picture."""
+    augment_magnitude: int = 7
+    """RandAugment's strength, 0 to 30."""
+    random_erasing: float = 0.0
+    """Probability that a rectangle of a picture is filled with noise (arXiv 1708.04896)."""
+    mixup: float = 0.0
+    """Mix pairs of pictures and their labels (arXiv 1710.09412), by Beta(mixup, mixup); 0 is off.
+    With cutmix too, every batch takes one of the two."""
+    cutmix: float = 0.0
+    """Paste a rectangle of one picture into another (arXiv 1905.04899), by Beta(cutmix, cutmix)."""
+    progressive_resizing: float = 1.0
+    """Part of image_size that training begins with; it grows in four steps to the whole, which the
+    last third of the epochs has (arXiv 2104.00298). 1 is off."""
     validation: float = 0.15
     """Part of the images held out to choose the best epoch, where the data hold no split."""
     test: float = 0.15
@@ -94,6 +135,23 @@ class Recipe:
     """Memory for decoded pictures; what does not fit is decoded anew each epoch."""
     workers: int = 2
     """Threads that decode and augment."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """mixed_: compute in 16 bits, keep weights in 32; for GPUs."""
+    teacher: str | None = None
+    """Bundle or `.keras` file of a trained network that this one learns from (pplcnet distill)."""
+    distillation: Literal["soft", "ssld", "mutual"] = "soft"
+    """soft: labels, and the teacher's softened answers (arXiv 1503.02531). ssld: the teacher's
+    answers alone, symmetric (arXiv 2103.05959), so that photos without labels help. mutual: a
+    second network learns beside it, each from the other (arXiv 1706.00384); no teacher needed."""
+    distillation_weight: float = 0.7
+    """Part of the loss that comes from the teacher, or the other student."""
+    distillation_temperature: float = 3.0
+    """What logits are divided by where soft answers are compared."""
+    distillation_layers: str = ""
+    """STUDENT_LAYER:TEACHER_LAYER, whose features are compared too, of a teacher with Keras'
+    network; the student's pass a 1x1 convolution. Empty is off."""
+    unlabelled: str | None = None
+    """Folder of photos without classes that are learned from too; needs a teacher."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs the tensorboard extra)."""
 
@@ -108,7 +166,7 @@ class Recipe:
         wrong_types = [
             f"{name} is {getattr(self, name)!r}; {problem}."
             for name, hint in _types().items()
-            if (problem := _type_problem(getattr(self, name), hint))
+            if (problem := type_problem(getattr(self, name), hint))
         ]
         yield from wrong_types
         if wrong_types:  # the comparisons below need the right types
@@ -116,6 +174,7 @@ class Recipe:
         (low_scale, high_scale), (low_ratio, high_ratio) = self.crop_scale, self.crop_ratio
         for name, is_allowed, allowed in (
             ("image_size", all(1 <= side <= 4096 for side in self.image_size), "1 to 4096 pixels"),
+            *self._newer_limits(),
             ("head_epochs", self.head_epochs >= 0, "0 or above"),
             ("layer_decay", 0 < self.layer_decay <= 1, "above 0, up to 1"),
             (
@@ -147,13 +206,86 @@ class Recipe:
             if not is_allowed:
                 yield f"{name} is {getattr(self, name)!r}; allowed is: {allowed}."
 
+    def _newer_limits(self) -> list[tuple[str, bool, str]]:
+        """As the table above, of what goes beyond plain training."""
+        test_size = self.test_image_size or self.image_size
+        alone = (
+            (self.distillation == "mutual" and self.teacher is not None)
+            or (self.unlabelled is not None and self.teacher is None)
+            or (self.distillation_layers and self.teacher is None)
+        )
+        learns_features = self.freeze == "trunk" and (
+            self.teacher is not None
+            or self.distillation == "mutual"
+            or self.mixup > 0
+            or self.cutmix > 0
+            or self.balanced_sampling
+        )
+        return [
+            (
+                "test_image_size",
+                all(1 <= side <= 4096 for side in test_size),
+                "1 to 4096 pixels",
+            ),
+            ("early_stopping", self.early_stopping >= 0, "0 (off) or above"),
+            ("recalibrate_batchnorm", self.recalibrate_batchnorm >= 0, "0 (off) or above"),
+            ("focal_gamma", 0 <= self.focal_gamma <= 10, "0 to 10"),
+            ("gradient_accumulation", self.gradient_accumulation >= 1, "at least 1"),
+            ("ema", 0 <= self.ema < 1, "0 (off) up to, not including, 1"),
+            ("drop_path", 0 <= self.drop_path < 1, "0 up to, not including, 1"),
+            ("augment_operations", 1 <= self.augment_operations <= 14, "1 to 14"),
+            ("augment_magnitude", 0 <= self.augment_magnitude <= 30, "0 to 30"),
+            ("random_erasing", 0 <= self.random_erasing <= 1, "0 to 1"),
+            ("mixup", 0 <= self.mixup <= 100, "0 (off) to 100"),
+            ("cutmix", 0 <= self.cutmix <= 100, "0 (off) to 100"),
+            ("progressive_resizing", 0.25 <= self.progressive_resizing <= 1, "0.25 to 1 (off)"),
+            ("distillation_weight", 0 <= self.distillation_weight <= 1, "0 to 1"),
+            ("distillation_temperature", self.distillation_temperature > 0, "above 0"),
+            (
+                "distillation_layers",
+                self.distillation_layers.count(":") == (1 if self.distillation_layers else 0),
+                "STUDENT_LAYER:TEACHER_LAYER",
+            ),
+            (
+                "teacher",
+                not alone,
+                "one with unlabelled and distillation_layers, none with distillation=mutual",
+            ),
+            (
+                "freeze",
+                not learns_features,
+                "trunk only without distillation, mixup, cutmix and balanced_sampling, for which "
+                "the features are computed too early",
+            ),
+        ]
+
+    @property
+    def distils(self) -> bool:
+        """Whether the network learns from another one too."""
+        return self.teacher is not None or self.distillation == "mutual"
+
+    def size_in_epoch(self, epoch: int) -> tuple[int, int]:
+        """Input size of an epoch (from 0): multiples of 32, but for the whole at the end."""
+        least, steps = self.progressive_resizing, 4
+        if least == 1:
+            return self.image_size
+        grown = min(1.0, int(epoch / max(1, self.epochs * 2 / 3) * steps) / steps)
+        if grown == 1:
+            return self.image_size
+        part = least + (1 - least) * grown
+        height, width = self.image_size
+        return (
+            min(height, max(32, round(height * part / 32) * 32)),
+            min(width, max(32, round(width * part / 32) * 32)),
+        )
+
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled for this batch size."""
         at_256 = self.learning_rate
         if at_256 is None:
             at_256 = _LEARNING_RATES[self.optimizer] / (1 if self.weights is None else 8)
-        ratio = self.batch_size / 256
+        ratio = self.batch_size * self.gradient_accumulation / 256
         return at_256 * (ratio if self.optimizer == "sgd" else ratio**0.5)
 
     @property
@@ -174,7 +306,9 @@ class Recipe:
         for name in values:
             if name not in known:
                 raise UnknownNameError("recipe field", name, known)
-        return replace(self, **{name: _shaped(name, value) for name, value in values.items()})
+        return replace(
+            self, **{name: shaped(name, value, _types()[name]) for name, value in values.items()}
+        )
 
     @classmethod
     def named(cls, name: str) -> Recipe:
@@ -199,7 +333,7 @@ class Recipe:
         lines = []
         for name, value in self.to_dict().items():
             lines += [f"# {line}" for line in field_help()[name].splitlines()]
-            lines += [f"# {name} =" if value is None else f"{name} = {_toml_value(value)}", ""]
+            lines += [f"# {name} =" if value is None else f"{name} = {toml_value(value)}", ""]
         return "\n".join(lines)
 
 
@@ -240,7 +374,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         raise RecipeError(f"{setting!r} is not of the form field=value.")
     if name not in _types():
         raise UnknownNameError("recipe field", name, _types())
-    if _is_text(_types()[name]):
+    if is_text(_types()[name]):
         return name, text[1:-1] if text[:1] == text[-1:] in ('"', "'") and len(text) > 1 else text
     height, cross, width = text.partition("x")
     if cross and height.isdecimal() and width.isdecimal():
@@ -251,63 +385,3 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         return name, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return name, text
-
-
-def _is_text(hint: Any) -> bool:
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is Literal:
-        return all(isinstance(each, str) for each in arguments)
-    return hint is str or str in arguments
-
-
-def _shaped(name: str, value: Any) -> Any:
-    """A plain value as the field holds it: lists as tuples, one size as a square, 1 as 1.0."""
-    hint = _types()[name]
-    if name == "image_size" and isinstance(value, int) and not isinstance(value, bool):
-        return value, value
-    if isinstance(value, list):
-        value = tuple(value)
-    is_number = hint is float or float in typing.get_args(hint)
-    if is_number and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
-
-
-def _type_problem(value: Any, hint: Any) -> str | None:
-    """What is wrong with a value's type, or None."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return None if value in arguments else f"allowed are {', '.join(map(str, arguments))}"
-    if origin is tuple:
-        number = all(
-            isinstance(each, int if arguments[0] is int else int | float)
-            and not isinstance(each, bool)
-            for each in (value if isinstance(value, tuple) else ())
-        )
-        if not isinstance(value, tuple) or len(value) != len(arguments) or not number:
-            kind = "whole numbers" if arguments[0] is int else "numbers"
-            return f"it must be {len(arguments)} {kind}"
-        return next((each for each in map(_type_problem, value, arguments) if each), None)
-    if origin is types.UnionType:
-        problems = [_type_problem(value, each) for each in arguments]
-        return None if None in problems else problems[0]
-    if hint is type(None):
-        return None if value is None else "it must be absent"
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    if hint is float and isinstance(value, float) and not math.isfinite(value):
-        return "it must be a finite number"
-    fits = isinstance(value, (int, float) if hint is float else hint)
-    if not fits or (isinstance(value, bool) and hint is not bool):
-        return f"it must be {names[hint]}"
-    return None
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(_toml_value(each) for each in value)}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)
