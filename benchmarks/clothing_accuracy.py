@@ -3,7 +3,7 @@
     python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --out RUNS [--seeds 3]
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
-Each row is trained once per seed by `pplcnet train`, in a process of its own, into a folder of RUNS;
+Each row is trained once per seed by `pplcnet train`, in a process of its own, in a folder of RUNS;
 what is there already is not trained again, and a run that was stopped goes on, so that the command
 can be started again at any time. Printed are mean and spread of the test's top-1, and the time.
 """

@@ -21,6 +21,7 @@ __all__ = ["main"]
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
     "train": "photos in, a trained, exported and evaluated bundle out",
+    "distill": "a small network learns from a larger one's answers",
     "evaluate": "how good a bundle is on labelled photos",
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",

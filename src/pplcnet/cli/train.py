@@ -9,6 +9,7 @@ Everything is written below --out: the bundle, the evaluation, the history, the 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
@@ -21,7 +22,7 @@ from pplcnet.training.recipe import (
     parse_setting,
 )
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["OPTIONS", "add_arguments", "one_line", "read_recipe", "run", "run_recipe", "shown"]
 
 # Fields with an option of their own; --set reaches all of them.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=name.upper(),
-            help=f"{_one_line(texts[name])} Default: {_shown(defaults[name])}.".replace("%", "%%"),
+            help=f"{one_line(texts[name])} Default: {shown(defaults[name])}.".replace("%", "%%"),
         )
     parser.add_argument(
         "--recipe",
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
     width = max(map(len, texts)) + 2
     fields = "\n".join(
-        f"  {name:<{width}}{_one_line(text)} [{_shown(defaults[name])}]"
+        f"  {name:<{width}}{one_line(text)} [{shown(defaults[name])}]"
         for name, text in texts.items()
     )
     parser.epilog = f"recipe fields, for --recipe and --set, with their defaults:\n{fields}"
@@ -71,7 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the main job and print where things are."""
-    recipe = read_recipe(arguments)
+    return run_recipe(arguments, read_recipe(arguments))
+
+
+def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
+    """As `run`, by a recipe that was read already."""
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other.")
     from pplcnet.job import run_job
@@ -98,10 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_recipe(arguments: argparse.Namespace) -> Recipe:
+def read_recipe(arguments: argparse.Namespace, options: Sequence[str] = OPTIONS) -> Recipe:
     """The recipe of the file, then of the options, then of --set."""
     given = [
-        (name, text) for name in OPTIONS if (text := getattr(arguments, name, None)) is not None
+        (name, text) for name in options if (text := getattr(arguments, name, None)) is not None
     ]
     settings = [f"{name}={text}" for name, text in given] + arguments.settings
     changes = dict(parse_setting(setting) for setting in settings)
@@ -115,11 +120,13 @@ def _base(chosen: str | None, changes: dict[str, object]) -> Recipe:
     return Recipe.named(chosen) if is_name else Recipe.from_toml(chosen)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A field's explanation without its line breaks."""
     return " ".join(text.split())
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A field's default as the command line takes it."""
     if value is None:
         return "none"
     if isinstance(value, list):

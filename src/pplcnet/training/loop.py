@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pplcnet.dataset import MULTI, Dataset, find_images
-from pplcnet.errors import RecipeError, TrainingInterrupted
+from pplcnet.errors import InputError, RecipeError, TrainingInterrupted
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
@@ -108,7 +108,7 @@ def fit(
     if not heads_only:
         deep = with_stochastic_depth(whole, recipe.drop_path)
         model = student_network(deep, recipe, teacher, peer)
-    unlabelled = list(find_images(Path(recipe.unlabelled))) if recipe.unlabelled else []
+    unlabelled = _unlabelled(recipe)
     _, steps = batches_of(len(train_set) + len(unlabelled), recipe)
     features = math.prod(teacher.features) if teacher and teacher.features else 0
     compile_model(model, recipe, steps, **loss_and_metrics(recipe, train_set, features=features))
@@ -166,6 +166,15 @@ def fit(
         count = recipe.recalibrate_batchnorm
         _recalibrate(whole, batches, preprocessing, images, recipe.epochs, count, report)
     return FittedModel(whole, options, progress.best_epoch + 1, progress.history)
+
+
+def _unlabelled(recipe: Recipe) -> list[Path]:
+    if recipe.unlabelled is None:
+        return []
+    found = list(find_images(Path(recipe.unlabelled)))
+    if not found:
+        raise InputError(f"{recipe.unlabelled}: no photos there; unlabelled is a folder of some.")
+    return found
 
 
 def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:

@@ -1,0 +1,49 @@
+"""Train a small network to answer as a larger one does.
+
+The teacher is a bundle that `pplcnet train` made, or a `.keras` file of the same classes. It
+answers to the very views that the student is shown. With --distillation ssld the labels are not
+looked at, so that --unlabelled photos help; with mutual two students teach one another. All else is
+as with `pplcnet train`, which also goes on with a stopped run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pplcnet.cli import train
+from pplcnet.errors import InputError
+from pplcnet.training.recipe import Recipe, field_help
+
+__all__ = ["add_arguments", "run"]
+
+OPTIONS = ("teacher", "distillation", "unlabelled")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: those of train, and who teaches."""
+    train.add_arguments(parser)
+    defaults, texts = Recipe().to_dict(), field_help()
+    for name in OPTIONS:
+        shown = train.shown(defaults[name])
+        parser.add_argument(
+            f"--{name}",
+            metavar=name.upper(),
+            help=f"{train.one_line(texts[name])} Default: {shown}.".replace("%", "%%"),
+        )
+    parser.add_argument("--student", dest="model", metavar="MODEL", help="as --model")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check who teaches, then run the main job."""
+    recipe = train.read_recipe(arguments, (*train.OPTIONS, *OPTIONS))
+    if not recipe.distils:
+        raise InputError(
+            "nobody teaches: give --teacher BUNDLE (or a .keras file), or --distillation mutual "
+            "for two students that teach one another."
+        )
+    if recipe.teacher is not None and not Path(recipe.teacher).exists():
+        raise InputError(f"{recipe.teacher}: no such teacher; give a bundle or a .keras file.")
+    if recipe.unlabelled is not None and not Path(recipe.unlabelled).is_dir():
+        raise InputError(f"{recipe.unlabelled}: no such folder; --unlabelled takes one of photos.")
+    return train.run_recipe(arguments, recipe)
