@@ -1,6 +1,6 @@
 """Test top-1 on a split data set of a few thousand photos: a row of the README's table each.
 
-    python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --out RUNS [--seeds 3]
+    python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --teacher BUNDLE --out RUNS
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
 Each row is trained once per seed by `pplcnet train`, in a process of its own, in a folder of RUNS;
@@ -22,6 +22,8 @@ from machine import describe_machine
 
 SCRATCH = ["--recipe", "scratch", "--image-size", "160", "--epochs", "30"]
 ROWS = {
+    "scratch x0_25": [*SCRATCH, "--model", "pplcnet_x0_25"],
+    "distilled x0_25": [*SCRATCH, "--model", "pplcnet_x0_25", "--teacher", "TEACHER"],
     "scratch x0_35": [*SCRATCH, "--model", "pplcnet_x0_35"],
     "scratch x1_0": [*SCRATCH, "--model", "pplcnet_x1_0"],
     "trunk x0_35": ["--model", "pplcnet_x0_35", "--image-size", "160", "--weights", "TRUNK"],
@@ -33,11 +35,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
     parser.add_argument("--trunk", help="weights of pplcnet_x0_35 to fine-tune from")
+    parser.add_argument("--teacher", help="bundle that the distilled network learns from")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     arguments = parser.parse_args()
-    rows = [row for row in arguments.rows if arguments.trunk or "TRUNK" not in ROWS[row]]
+    given = {"TRUNK": arguments.trunk, "TEACHER": arguments.teacher}
+    rows = [row for row in arguments.rows if all(given.get(each, True) for each in ROWS[row])]
     print(describe_machine("keras", "tensorflow-cpu"))
     for seed in range(arguments.seeds):
         for row in rows:
@@ -57,12 +61,14 @@ def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     times = out.with_suffix(".seconds.json")
-    settings = [arguments.trunk if each == "TRUNK" else each for each in ROWS[row]]
+    places = {"TRUNK": arguments.trunk, "TEACHER": arguments.teacher}
+    settings = [places.get(each, each) for each in ROWS[row]]
+    verb = "distill" if "TEACHER" in ROWS[row] else "train"
     resume = ["--resume"] if (out / "run.json").is_file() else []
     started = time.perf_counter()
     try:
         subprocess.run(
-            [sys.executable, "-m", "pplcnet", "train", arguments.photos, *settings,
+            [sys.executable, "-m", "pplcnet", verb, arguments.photos, *settings,
              "--set", f"seed={seed}", "--out", str(out), *resume],
             check=True,
         )  # fmt: skip

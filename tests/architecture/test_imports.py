@@ -172,7 +172,7 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 
 VERBS = (
-    "train", "evaluate", "export", "quantize", "tune", "calibrate", "convert", "predict",
+    "train", "distill", "evaluate", "export", "quantize", "tune", "calibrate", "convert", "predict",
     "benchmark", "inspect", "models", "demo",
 )  # fmt: skip
 
