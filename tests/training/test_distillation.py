@@ -107,7 +107,8 @@ def test_an_exported_teacher_answers_as_its_keras_network_in_the_students_order(
     images = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), np.uint8)
     found = open_teacher(recipe, classes, preprocessing_of(recipe))
     other = open_teacher(recipe, turned, preprocessing_of(recipe))
-    assert found and other
+    assert found
+    assert other
     bundle = Bundle.open(teacher)
     expected = restore_model(bundle).predict(
         bundle.manifest.preprocessing.normalize(images), verbose=0
@@ -152,7 +153,7 @@ def test_what_cannot_teach_is_said(
 
 def test_a_teacher_of_other_classes_is_refused(teacher: Path) -> None:
     recipe = Recipe().changed(BASE | {"teacher": str(teacher)})
-    with pytest.raises(InputError, match="the teacher knows .* the photos have x, y"):
+    with pytest.raises(InputError, match=r"the teacher knows .* the photos have x, y"):
         open_teacher(recipe, ("x", "y"), preprocessing_of(recipe))
 
 

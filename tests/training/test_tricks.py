@@ -30,10 +30,9 @@ BASE = {
 }  # fmt: skip
 EVERYTHING = BASE | {
     "augment": "randaugment", "random_erasing": 0.5, "mixup": 0.2, "cutmix": 1.0, "ema": 0.5,
-    "gradient_accumulation": 2, "progressive_resizing": 0.5, "image_size": [64, 64],
+    "gradient_accumulation": 2, "progressive_resizing": 0.5, "image_size": [64, 64], "epochs": 2,
     "test_image_size": [96, 96], "early_stopping": 3, "recalibrate_batchnorm": 18,
     "loss": "focal", "class_weights": "balanced", "balanced_sampling": True, "dropout": 0.2,
-    "drop_path": 0.3, "model": "mobilenetv3_small_x0_35",
 }  # fmt: skip
 
 
@@ -67,14 +66,13 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(loop, "interrupts_deferred", Asked)
 
 
-@pytest.mark.parametrize("steps", [4, 6])
 def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
-    parts, tmp_path: Path, steps: int
+    parts, tmp_path: Path
 ) -> None:
     recipe = Recipe().changed(EVERYTHING)
     whole = train(recipe, *parts, out=tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        _stop_after(patch, steps)
+        _stop_after(patch, 4)
         with pytest.raises(TrainingInterrupted):
             train(recipe, *parts, out=tmp_path / "stopped")
     resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
