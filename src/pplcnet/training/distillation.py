@@ -202,7 +202,8 @@ def _keras_teacher(
 
     def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with lock:
-            logits, *rest = network.predict_on_batch(preprocessing.normalize(images))
+            found = network.predict_on_batch(preprocessing.normalize(images))
+        logits, *rest = found if isinstance(found, list) else [found]
         logits = np.asarray(logits, np.float32)
         if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
             logits = np.log(np.maximum(logits, 1e-7))  # it ends in softmax
