@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check who teaches, then run the main job."""
-    recipe = train.read_recipe(arguments, (*train.OPTIONS, *OPTIONS))
+    recipe = train.read_recipe(arguments, options=(*train.OPTIONS, *OPTIONS))
     if not recipe.distils:
         raise InputError(
             "nobody teaches: give --teacher BUNDLE (or a .keras file), or --distillation mutual "
