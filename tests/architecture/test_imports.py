@@ -81,6 +81,8 @@ WITHOUT_KERAS = {
     "models/catalog.py",
     "training/places.py",
     "training/recipe.py",
+    "training/search_space.py",
+    "training/searching.py",
     "weights/sources.py",
     "weights/fetching.py",
     "weights/official.py",
@@ -148,7 +150,7 @@ def test_files_stay_small() -> None:
 
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
-    "cv2", "simplejpeg", "ai_edge_litert",
+    "cv2", "simplejpeg", "ai_edge_litert", "optuna",
 )  # fmt: skip
 
 
