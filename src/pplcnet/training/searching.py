@@ -330,6 +330,8 @@ def _chosen(study: Any, recipe: Recipe, out: Path, report: Callable[[str], None]
         + (f" ({own.user_attrs['accuracy']:.3f} with the recipe as it was)" if own else "")
     )
     report(f"{summary}: {_settings(best, recipe)}")
+    if len(finished) == 1:
+        report("the time was enough for the recipe as it is, and for nothing else to compare with")
     chosen = recipe.changed(stored_fields(best.params, recipe))
     values = chosen.to_dict()
     lines = [f"# {summary}", *(f"{name} = {json.dumps(values[name])}" for name in best.params), ""]
