@@ -22,6 +22,7 @@ from pplcnet.errors import InputError, require
 from pplcnet.models.creation import create_model
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.head import FeatureBatches, split_at_pool, train_head
+from pplcnet.training.labels import targets_of
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
@@ -197,12 +198,11 @@ def _endless(
     batches: TrainingBatches | FeatureBatches, steps: int, num_classes: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
     """`steps` batches, epoch after epoch, with targets (N, num_classes)."""
-    identity = np.eye(num_classes, dtype=np.float32)
     epoch = 0
     while steps > 0:
         for images, labels in batches.epoch(epoch):
             if steps == 0:
                 break
             steps -= 1
-            yield images, identity[labels] if labels.ndim == 1 else labels
+            yield images, labels if labels.dtype.kind == "f" else targets_of(labels, num_classes)
         epoch += 1
