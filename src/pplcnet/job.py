@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pplcnet.auditing import Audit, audit
 from pplcnet.bundle import Bundle, Manifest, update_bundle
@@ -22,16 +22,21 @@ from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.progress import Watcher
-from pplcnet.training.places import BUNDLE, CHECKPOINT
+from pplcnet.training import searching
+from pplcnet.training.places import BUNDLE, CHECKPOINT, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.writable import check_writable
+
+if TYPE_CHECKING:
+    from pplcnet.training.learning_rates import RangeTest
 
 __all__ = [
     "RUN",
     "JobResult",
     "audited",
     "check_same",
+    "find_learning_rate",
     "finished_bundle",
     "refuse_to_delete",
     "require_keras",
@@ -83,6 +88,7 @@ def run_job(
     skip_broken: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    search: float | None = None,
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> JobResult:
@@ -95,6 +101,8 @@ def run_job(
         resume: go on with the run in `out`; the data and the recipe have to be the same. The
             bundle of a finished run keeps its networks, and is evaluated again.
         overwrite: throw away a run that is in `out`.
+        search: seconds to look for better recipe fields before the training, on the validation
+            images (`training.searching`); the training is by what was found.
         watcher: told how the job goes.
         before_training: called once the data are known good, before Keras is imported.
 
@@ -105,6 +113,8 @@ def run_job(
     """
     watcher = watcher or Watcher()
     require_keras()
+    if search is not None:
+        searching.require_optuna()
     out = Path(out)
     _check_folder(out, resume=resume, overwrite=overwrite)
     goes_on = resume and (out / CHECKPOINT).is_file()
@@ -140,6 +150,7 @@ def run_job(
     from pplcnet.deployment.judging import NAMES, describe_agreement
     from pplcnet.training.fitting import train
 
+    recipe = _searched(out, recipe, division, search, goes_on, watcher)
     trained = train(
         recipe,
         division.train,
@@ -174,6 +185,65 @@ def run_job(
     if bundle.manifest.thresholds:
         watcher.say(f"{len(bundle.classes)} thresholds chosen there, each with the best F1")
     return _evaluated(bundle, division, out / "evaluation", watcher)
+
+
+def find_learning_rate(
+    photos: str | PathLike[str],
+    recipe: Recipe,
+    out: str | PathLike[str],
+    *,
+    skip_broken: bool = False,
+    watcher: Watcher | None = None,
+    before_training: Callable[[], object] = lambda: None,
+) -> tuple[RangeTest, Path, Path]:
+    """A learning-rate range test on the training images, its CSV file and its picture in `out`.
+
+    Arguments and errors are those of `run_job`; a run that is in `out` is left alone.
+    """
+    watcher = watcher or Watcher()
+    require_keras()
+    out = Path(out)
+    check_writable(out)
+    checked = audited(photos, skip_broken, watcher)
+    dataset = checked.without_faults() if checked.faults else checked.dataset
+    division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    before_training()
+    from pplcnet.training.learning_rates import draw_range_test, run_range_test, write_range_test
+
+    test = run_range_test(division.train, recipe, report=watcher.say)
+    out.mkdir(parents=True, exist_ok=True)
+    write_skipped(checked, out / "skipped.csv")
+    table, picture = out / "learning_rates.csv", out / "learning_rates.png"
+    write_range_test(test, table)
+    draw_range_test(test, picture)
+    return test, table, picture
+
+
+def _searched(
+    out: Path,
+    recipe: Recipe,
+    division: Division,
+    seconds: float | None,
+    goes_on: bool,
+    watcher: Watcher,
+) -> Recipe:
+    """The recipe to train by: what a search finds or has found, else the one that was given.
+
+    `run.json` keeps the recipe as it was given, so that the same command resumes the run.
+    """
+    if seconds is None or goes_on:
+        found = searching.read_best(out, recipe)
+        if seconds is not None and found is None:
+            raise InputError(
+                f"{out}: was begun without a search; leave --search out, or begin anew."
+            )
+    else:
+        found = searching.search(
+            division.train, division.validation, recipe, out, seconds=seconds, report=watcher.say
+        )
+    if found is not None:
+        (out / RECIPE).write_text(found.to_toml(), encoding="utf-8")
+    return found or recipe
 
 
 def require_keras() -> None:
@@ -244,7 +314,7 @@ def finished_bundle(out: Path) -> Bundle | None:
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     # A run that failed before its first epoch left nothing that could be lost.
     holds_run = (out / RUN).is_file() and any(
-        (out / each).exists() for each in (CHECKPOINT, BUNDLE)
+        (out / each).exists() for each in (CHECKPOINT, BUNDLE, SEARCH_TRIALS)
     )
     if resume and not (out / RUN).is_file():
         raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")

@@ -83,6 +83,8 @@ WITHOUT_KERAS = {
     "models/catalog.py",
     "training/places.py",
     "training/recipe.py",
+    "training/search_space.py",
+    "training/searching.py",
     "weights/sources.py",
     "weights/fetching.py",
     "weights/official.py",
@@ -150,7 +152,7 @@ def test_files_stay_small() -> None:
 
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
-    "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas",
+    "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna",
 )  # fmt: skip
 
 

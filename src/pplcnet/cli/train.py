@@ -9,7 +9,7 @@ Everything is written below --out: the bundle, the evaluation, the history, the 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
@@ -45,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the run in --out after it was stopped"
     )
     parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
+    parser.add_argument(
+        "--search",
+        metavar="TIME",
+        help="before the training, look for better recipe fields on the validation photos for "
+        "about TIME (90s, 20m, 2h), then train with the best; needs the search extra",
+    )
+    parser.add_argument(
+        "--find-learning-rate",
+        action="store_true",
+        help="train nothing: raise the learning rate step by step, write the losses to "
+        "learning_rates.csv and .png, and suggest one",
+    )
 
 
 def add_recipe_arguments(
@@ -99,13 +111,16 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
     """As `run`, by a recipe that was read already."""
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other.")
-    from pplcnet.job import run_job
-
+    search = None if arguments.search is None else _search_seconds(arguments.search)
     console = Console()
 
     def before_training() -> None:
         console.say("loading Keras, which takes some seconds")
         quiet_frameworks()
+
+    if arguments.find_learning_rate:
+        return _find_learning_rate(arguments, recipe, console, before_training)
+    from pplcnet.job import run_job
 
     result = run_job(
         arguments.photos,
@@ -114,12 +129,52 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         skip_broken=arguments.skip_broken,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
+        search=search,
         watcher=console,
         before_training=before_training,
     )
     for line in result.summary():
         print(line)
     print(f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER")
+    return 0
+
+
+def _search_seconds(text: str) -> float:
+    from pplcnet.training.searching import parse_budget
+
+    return parse_budget(text)
+
+
+def _find_learning_rate(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    console: Console,
+    before_training: Callable[[], object],
+) -> int:
+    """The range test in place of the training, and what to do with its suggestions."""
+    others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
+    if others:
+        raise InputError(f"--find-learning-rate trains nothing; leave {' and '.join(others)} out.")
+    from pplcnet.job import find_learning_rate
+
+    test, table, picture = find_learning_rate(
+        arguments.photos,
+        recipe,
+        arguments.out,
+        skip_broken=arguments.skip_broken,
+        watcher=console,
+        before_training=before_training,
+    )
+    print(
+        f"tried       {len(test.learning_rates)} steps, learning rate "
+        f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
+    )
+    print(f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)")
+    print(
+        f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
+        "(a tenth of the rate with the least loss)"
+    )
+    print(f"losses      {table}, {picture}")
     return 0
 
 

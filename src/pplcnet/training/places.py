@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["BUNDLE", "CHECKPOINT", "HISTORY"]
+__all__ = ["BUNDLE", "CHECKPOINT", "HISTORY", "SEARCH", "SEARCH_BEST", "SEARCH_TRIALS"]
 
 BUNDLE = "model.bundle"
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
+SEARCH = "search"
+SEARCH_BEST = "search/best.toml"
+SEARCH_TRIALS = "search/trials.log"

@@ -1,0 +1,217 @@
+"""A learning-rate range test: the loss while the learning rate rises from step to step.
+
+Leslie N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section
+3.3, with an exponential rise in place of his linear one, and the loss in place of the accuracy.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.dataset import Dataset
+from pplcnet.errors import InputError, require
+from pplcnet.models.creation import create_model
+from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.head import ALONE, FeatureBatches, split_at_pool, train_head
+from pplcnet.training.loop import preprocessing_of
+from pplcnet.training.objective import loss_and_metrics
+from pplcnet.training.optimizing import compile_model
+from pplcnet.training.recipe import Recipe
+from pplcnet.training.starting import (
+    TRUNK,
+    freeze_stages,
+    options_for_training,
+    read_start,
+    start_from_weights,
+)
+
+__all__ = ["RangeTest", "draw_range_test", "run_range_test", "write_range_test"]
+
+LOWEST = 1e-4
+STEPS = 100
+SMOOTHING = 0.9
+STOP_AT = 4.0
+
+
+class RangeTest(NamedTuple):
+    """The loss over the learning rate, one entry a step; the rate rises."""
+
+    learning_rates: NDArray[np.float64]
+    """(N,) in the recipe's unit: for a batch of 256."""
+    losses: NDArray[np.float64]
+    """(N,) of the step's batch, before the step."""
+    smoothed: NDArray[np.float64]
+    """(N,) exponential moving average of the losses, corrected for its start."""
+
+    @property
+    def lowest(self) -> int:
+        """The step of the least smoothed loss."""
+        return int(self.smoothed.argmin())
+
+    @property
+    def steepest(self) -> float:
+        """The rate around which the smoothed loss falls most before its minimum.
+
+        Measured over ten steps: what two neighbours differ by is mostly noise of their batches.
+        """
+        until = self.lowest + 1
+        half = min(5, (until - 1) // 2)
+        if half == 0:
+            return float(self.learning_rates[0])
+        falls = self.smoothed[: until - 2 * half] - self.smoothed[2 * half : until]
+        return float(self.learning_rates[half + int(falls.argmax())])
+
+    @property
+    def tenth_of_lowest(self) -> float:
+        """A tenth of the rate with the least smoothed loss, but nothing that was not tried."""
+        tenth = self.learning_rates[self.lowest] / 10
+        return float(max(tenth, self.learning_rates[0]))
+
+
+def run_range_test(
+    train_set: Dataset,
+    recipe: Recipe,
+    *,
+    steps: int = STEPS,
+    report: Callable[[str], None] = lambda line: None,
+) -> RangeTest:
+    """Train for `steps` steps, from 1e-4 to 10 times the default learning rate of the recipe.
+
+    It stops when the smoothed loss is 4 times its minimum, or no number any more. Everything but
+    the learning rate is the recipe's: weights, frozen stages, augmentation, optimiser.
+
+    Args:
+        train_set: images to learn from.
+        steps: at least 2.
+        report: called with lines about what came before the test.
+
+    Raises:
+        WeightsError: the recipe's weights cannot be fetched or read, or do not fit.
+        InputError: the loss is no number at the lowest learning rate.
+    """
+    model, batches = _prepared(train_set, recipe, report)
+    # What the recipe's unit is multiplied by for its batch size.
+    scale = recipe.changed({"learning_rate": 1.0}).peak_learning_rate
+    highest = 10 * recipe.changed({"learning_rate": None}).peak_learning_rate / scale
+    # Before the first step, which fixes the graph. Its rate after n steps is exactly
+    # lowest * (highest / lowest) ** (n / (steps - 1)).
+    model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(
+        LOWEST * scale, decay_steps=steps - 1, decay_rate=highest / LOWEST
+    )
+    rates = LOWEST * (highest / LOWEST) ** (np.arange(steps) / (steps - 1))
+    losses: list[float] = []
+    smoothed: list[float] = []
+    average = 0.0
+    for images, targets in _endless(batches, steps):
+        model.reset_metrics()
+        loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        corrected = average / (1 - SMOOTHING ** (len(losses) + 1))
+        if not math.isfinite(corrected):
+            break
+        losses.append(loss)
+        smoothed.append(corrected)
+        if corrected > STOP_AT * min(smoothed):
+            break
+    if len(losses) < 2:
+        raise InputError(
+            f"the loss is no number at a learning rate of {LOWEST} (step {len(losses) + 1}): look "
+            "at the photos and the weights."
+        )
+    return RangeTest(rates[: len(losses)], np.asarray(losses), np.asarray(smoothed))
+
+
+def write_range_test(test: RangeTest, path: Path) -> None:
+    """A CSV file with a row a step: learning_rate (for a batch of 256), loss, smoothed_loss."""
+    temporary = path.with_suffix(".writing")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["learning_rate", "loss", "smoothed_loss"])
+        writer.writerows(
+            [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
+            for rate, loss, mean in zip(*test, strict=True)
+        )
+    os.replace(temporary, path)
+
+
+def draw_range_test(test: RangeTest, path: Path) -> None:
+    """The losses over the learning rate as PNG, with both suggestions."""
+    require("matplotlib", purpose="drawing the losses", extra="train")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(test.learning_rates, test.losses, color="#b8c4d6", linewidth=0.9, label="loss")
+    axes.plot(test.learning_rates, test.smoothed, color="#1f4e8c", linewidth=1.8, label="smoothed")
+    for rate, style, name in (
+        (test.steepest, "-", "steepest fall"),
+        (test.tenth_of_lowest, "--", "tenth of the minimum's"),
+    ):
+        label = f"{name}: {rate:.2g}"
+        axes.axvline(rate, color="#c0392b", linestyle=style, linewidth=1.1, label=label)
+    axes.set_xscale("log")
+    # Where it diverges the curve leaves the picture: what matters is the fall before.
+    axes.set_ylim(0.8 * test.smoothed.min(), 1.4 * test.smoothed[0])
+    axes.set_xlabel("learning rate for a batch of 256, as the recipe's field")
+    axes.set_ylabel("training loss")
+    axes.legend(fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    temporary = path.with_suffix(".writing")
+    figure.savefig(temporary, format="png")
+    os.replace(temporary, path)
+
+
+def _prepared(
+    train_set: Dataset, recipe: Recipe, report: Callable[[str], None]
+) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
+    """The network as training begins with it, compiled, and its batches."""
+    recipe = replace(recipe, **ALONE)
+    keras.utils.set_random_seed(recipe.seed)
+    start, preprocessing = read_start(recipe), preprocessing_of(recipe)
+    model = create_model(
+        recipe.model,
+        num_classes=len(train_set.classes),
+        image_size=recipe.image_size,
+        **options_for_training(recipe, start),
+    )
+    heads_only = recipe.freeze == TRUNK
+    if not heads_only:
+        freeze_stages(model, recipe)
+    if start is not None:
+        start_from_weights(model, start, train_set, recipe, preprocessing, report)
+    if recipe.head_epochs:
+        train_head(model, train_set, recipe, preprocessing, report)
+    batches: TrainingBatches | FeatureBatches
+    if heads_only:
+        trunk, model = split_at_pool(model)
+        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
+    else:
+        batches = TrainingBatches(train_set, recipe, preprocessing)
+    compile_model(model, recipe, batches.steps_per_epoch, **loss_and_metrics(recipe, train_set))
+    return model, batches
+
+
+def _endless(
+    batches: TrainingBatches | FeatureBatches, steps: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
+    """`steps` batches, epoch after epoch, with targets (N, classes)."""
+    epoch = 0
+    while steps > 0:
+        for images, targets in batches.epoch(epoch):
+            if steps == 0:
+                break
+            steps -= 1
+            yield images, targets
+        epoch += 1

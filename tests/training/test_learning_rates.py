@@ -1,0 +1,78 @@
+"""The learning-rate range test: its range, its files, its suggestions."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pplcnet.cli.main import main
+from pplcnet.dataset import Dataset
+from pplcnet.training.learning_rates import RangeTest, run_range_test
+from pplcnet.training.recipe import Recipe
+
+SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
+
+
+def test_the_losses_are_written_drawn_and_suggest_a_rate_within_the_range(
+    common_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["train", str(common_photos), "--out", str(out), *SMALL, "--find-learning-rate"]
+    assert main(command) == 0
+    assert {each.name for each in out.iterdir()} == {"learning_rates.csv", "learning_rates.png"}
+    with (out / "learning_rates.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == sorted(set(rates))
+    assert rates[0] == 1e-4
+    assert rates[-1] <= 32
+    assert len(rates) <= 100
+    printed = capsys.readouterr().out
+    suggestions = [
+        float(line.split("learning_rate=")[1].split()[0])
+        for line in printed.splitlines()
+        if "--set learning_rate=" in line
+    ]
+    assert len(suggestions) == 2
+    assert all(rates[0] <= each <= rates[-1] for each in suggestions)
+    with Image.open(out / "learning_rates.png") as picture:
+        assert min(picture.size) > 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "highest"),
+    [({}, 32), ({"optimizer": "adamw", "learning_rate": 5.0}, 0.12)],
+    ids=["sgd", "adamw"],
+)
+def test_the_range_ends_at_ten_times_the_default_whatever_the_recipe_says(
+    common_photos: Path, changes: dict[str, object], highest: float
+) -> None:
+    small = {"model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9}
+    recipe = Recipe().changed(small | changes)
+    test = run_range_test(Dataset.open(common_photos), recipe, steps=3)
+    rises = test.learning_rates[1] / test.learning_rates[0]
+    assert rises == pytest.approx((highest / 1e-4) ** 0.5)
+    assert np.isfinite(test.losses).all()
+
+
+def test_the_suggestions_are_where_the_loss_falls_fastest_and_a_tenth_of_the_minimum() -> None:
+    rates = np.logspace(-4, 1, 51)
+    loss = 2 - 1 / (1 + np.exp(-8 * (np.log10(rates) + 2))) + 40 * np.maximum(0, rates - 1)
+    test = RangeTest(rates, loss, loss)
+    assert test.steepest == pytest.approx(1e-2)
+    assert test.tenth_of_lowest == pytest.approx(rates[loss.argmin()] / 10)
+    rising = RangeTest(rates, rates, rates)
+    assert rising.tenth_of_lowest == rates[0]
+    assert rising.steepest == rates[0]
+
+
+@pytest.mark.parametrize("other", [["--resume"], ["--overwrite"], ["--search", "1m"]])
+def test_what_belongs_to_training_is_refused(
+    other: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "photos", "--out", "nowhere", "--find-learning-rate", *other]) == 2
+    assert f"trains nothing; leave {other[0]} out" in capsys.readouterr().err
