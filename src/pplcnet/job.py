@@ -27,7 +27,19 @@ from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.writable import check_writable
 
-__all__ = ["JobResult", "run_job"]
+__all__ = [
+    "RUN",
+    "JobResult",
+    "audited",
+    "check_same",
+    "finished_bundle",
+    "refuse_to_delete",
+    "require_keras",
+    "run_facts",
+    "run_job",
+    "start_folder",
+    "write_skipped",
+]
 
 RECIPE = "recipe.toml"
 RUN = "run.json"
@@ -92,7 +104,7 @@ def run_job(
         TrainingInterrupted: Ctrl-C, after saving.
     """
     watcher = watcher or Watcher()
-    _require_keras()
+    require_keras()
     out = Path(out)
     _check_folder(out, resume=resume, overwrite=overwrite)
     goes_on = resume and (out / CHECKPOINT).is_file()
@@ -100,23 +112,23 @@ def run_job(
     if recipe.weights is not None and not goes_on:
         weights = weights_path(recipe.model, recipe.weights)
     if overwrite:
-        _refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
-    checked = _audited(photos, skip_broken, watcher)
+        refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
+    checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-    run = _run_facts(photos, checked, recipe)
+    run = run_facts(photos, checked, recipe)
     if resume:
-        _check_same(out, run)
+        check_same(out, run)
     else:
-        _start_folder(out, recipe, run, overwrite)
-    _write_skipped(checked, out / "skipped.csv")
+        start_folder(out, recipe, run, overwrite)
+    write_skipped(checked, out / "skipped.csv")
     write_division(division, out / "split.csv")
     watcher.say(
         f"{len(dataset.classes)} classes; {len(division.train)} images to train on, "
         f"{len(division.validation)} for validation, {len(division.test)} for the test"
     )
 
-    finished = _finished_bundle(out) if resume else None
+    finished = finished_bundle(out) if resume else None
     if finished is not None:
         watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
         return _evaluated(finished, division, out / "evaluation", watcher)
@@ -164,13 +176,14 @@ def run_job(
     return _evaluated(bundle, division, out / "evaluation", watcher)
 
 
-def _require_keras() -> None:
+def require_keras() -> None:
     """Say at once that training cannot work here, not after minutes of audit."""
     if importlib.util.find_spec("keras") is None:
         require("keras", purpose="training", extra="train")
 
 
-def _audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) -> Audit:
+def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) -> Audit:
+    """Open every photo; DatasetError for faults, unless the photos are to be left out."""
     checked = audit(
         Dataset.open(photos), progress=lambda looks, total: watcher.watch(looks, total, "audit")
     )
@@ -207,7 +220,7 @@ def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watche
     return JobResult(bundle.path, folder, evaluation, split, complete.manifest)
 
 
-def _finished_bundle(out: Path) -> Bundle | None:
+def finished_bundle(out: Path) -> Bundle | None:
     """The bundle of a run that has nothing left to train or export; None for any other.
 
     Calibration is the last that a run does to its networks; runs of before there was any have the
@@ -245,7 +258,7 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     check_writable(out)
 
 
-def _refuse_to_delete(out: Path, needed: list[Path]) -> None:
+def refuse_to_delete(out: Path, needed: list[Path]) -> None:
     """InputError when throwing `out` away would throw away what the run reads."""
     for each in needed:
         if each.resolve().is_relative_to(out.resolve()):
@@ -254,7 +267,8 @@ def _refuse_to_delete(out: Path, needed: list[Path]) -> None:
             )
 
 
-def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:
+def start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:
+    """Write what the run is made with; with `overwrite`, throw an older run away first."""
     if overwrite and (out / RUN).is_file():
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -262,7 +276,8 @@ def _start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: boo
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def _run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
+def run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
+    """What has to be the same for a run to go on, and where the photos were."""
     return {
         "photos": str(Path(photos).resolve()),
         "digest": checked.digest,
@@ -270,7 +285,8 @@ def _run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> d
     }
 
 
-def _check_same(out: Path, run: dict[str, Any]) -> None:
+def check_same(out: Path, run: dict[str, Any]) -> None:
+    """InputError, RecipeError: the run in `out` was of other photos, or by another recipe."""
     try:
         before = json.loads((out / RUN).read_text(encoding="utf-8"))
         recipe, digest = dict(before["recipe"]), str(before["digest"])
@@ -293,7 +309,8 @@ def _check_same(out: Path, run: dict[str, Any]) -> None:
         )
 
 
-def _write_skipped(checked: Audit, path: Path) -> None:
+def write_skipped(checked: Audit, path: Path) -> None:
+    """A CSV of what the audit had left out; nothing where it had no fault."""
     if not checked.faults:
         return
     with path.open("w", newline="", encoding="utf-8") as file:

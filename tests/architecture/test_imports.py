@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "reporting": VOCABULARY | {"runtime"},
     "benchmarking": VOCABULARY | {"models", "deployment", "runtime"},
     "job": VOCABULARY | {"training", "weights"},
+    "suspects": VOCABULARY | {"job", "training", "weights"},
     "cli": VOCABULARY | {"models", "training", "runtime", "weights"},
     "__init__": set(),
     "__main__": {"cli"},
@@ -68,6 +69,7 @@ MAY_USE = {
     "multilabel": {"numpy"},
     "multilabel_evaluation": {"numpy"},
     "digits": {"numpy", "PIL"},
+    "suspects": {"numpy"},
     "models": {"keras", "numpy"},
     "weights": {"keras", "numpy"},
     "training": {"keras", "numpy", "PIL", "tqdm"},
@@ -148,7 +150,7 @@ def test_files_stay_small() -> None:
 
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
-    "cv2", "simplejpeg", "ai_edge_litert",
+    "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas",
 )  # fmt: skip
 
 
@@ -172,8 +174,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 
 VERBS = (
-    "train", "evaluate", "export", "quantize", "tune", "calibrate", "convert", "predict",
-    "benchmark", "inspect", "models", "demo",
+    "train", "suspects", "evaluate", "export", "quantize", "tune", "calibrate", "convert",
+    "predict", "benchmark", "inspect", "models", "demo",
 )  # fmt: skip
 
 

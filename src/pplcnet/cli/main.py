@@ -21,6 +21,7 @@ __all__ = ["main"]
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
     "train": "photos in, a trained, exported and evaluated bundle out",
+    "suspects": "photos whose label is probably wrong",
     "evaluate": "how good a bundle is on labelled photos",
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",
@@ -33,6 +34,8 @@ VERBS = {
     "models": "the networks, their size and reported accuracy",
     "demo": "the main job on handwritten digits, no download",
 }
+# A stopped run of these goes on without being told to.
+GO_ON_BY_THEMSELVES = ("suspects",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,4 +109,5 @@ def _resume_command(arguments: Sequence[str]) -> str:
     import shlex
 
     kept = [each for each in arguments if each not in ("--resume", "--overwrite")]
-    return shlex.join(["pplcnet", *kept, "--resume"])
+    goes_on = ["--resume"] if kept[0] not in GO_ON_BY_THEMSELVES else []
+    return shlex.join(["pplcnet", *kept, *goes_on])

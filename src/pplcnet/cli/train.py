@@ -21,15 +21,30 @@ from pplcnet.training.recipe import (
     parse_setting,
 )
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "add_recipe_arguments", "read_recipe", "run"]
 
+DEFAULT = "the fields' own defaults"
 # Fields with an option of their own; --set reaches all of them.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb; the recipe's explanations come from the recipe."""
-    defaults, texts = Recipe().to_dict(), field_help()
+    """Arguments of the verb."""
+    add_recipe_arguments(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out after it was stopped"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
+
+
+def add_recipe_arguments(
+    parser: argparse.ArgumentParser, base: Recipe | None = None, default: str = DEFAULT
+) -> None:
+    """Photos, folder and recipe; the recipe's explanations come from the recipe.
+
+    `base` is the recipe without --recipe and --weights, and `default` says what it is.
+    """
+    defaults, texts = (base or Recipe()).to_dict(), field_help()
     parser.add_argument("photos", metavar="PHOTOS", help="the labelled photos")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the run is written")
     for name in OPTIONS:
@@ -42,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME_OR_FILE",
         help=f"{', '.join(named_recipes())}, or a TOML file of recipe fields. Default: finetune "
-        "with --weights, the fields' own defaults without",
+        f"with --weights, {default} without",
     )
     parser.add_argument(
         "--set",
@@ -57,10 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out what the audit faults, and list it in skipped.csv",
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out after it was stopped"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
     width = max(map(len, texts)) + 2
     fields = "\n".join(
         f"  {name:<{width}}{_one_line(text)} [{_shown(defaults[name])}]"
@@ -98,19 +109,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_recipe(arguments: argparse.Namespace) -> Recipe:
-    """The recipe of the file, then of the options, then of --set."""
+def read_recipe(arguments: argparse.Namespace, base: Recipe | None = None) -> Recipe:
+    """The recipe of the file, then of the options, then of --set.
+
+    `base` is the recipe without --recipe and weights; None for the fields' own defaults.
+    """
     given = [
         (name, text) for name in OPTIONS if (text := getattr(arguments, name, None)) is not None
     ]
     settings = [f"{name}={text}" for name, text in given] + arguments.settings
     changes = dict(parse_setting(setting) for setting in settings)
-    return _base(arguments.recipe, changes).changed(changes)
+    return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
 
 
-def _base(chosen: str | None, changes: dict[str, object]) -> Recipe:
+def _base(chosen: str | None, changes: dict[str, object], base: Recipe) -> Recipe:
     if chosen is None:
-        return Recipe.named(FINETUNE) if "weights" in changes else Recipe()
+        return Recipe.named(FINETUNE) if "weights" in changes else base
     is_name = Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
     return Recipe.named(chosen) if is_name else Recipe.from_toml(chosen)
 

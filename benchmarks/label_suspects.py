@@ -1,0 +1,81 @@
+"""How many wrong labels `pplcnet suspects` finds: some labels are made wrong, and looked for.
+
+    python benchmarks/label_suspects.py PHOTOS --out FOLDER [--part 0.02] [--seed 0] [-- OPTIONS]
+
+A table of the same photos, in which a part of the labels (drawn at random) is another class's, goes
+to FOLDER/flipped.csv; the photos stay where they are. `pplcnet suspects` then runs on it in
+FOLDER/run, with OPTIONS, and goes on with what is there already. Printed are how many photos are
+named, how many of the wrong labels are among them, and how many of the first as many as were made
+wrong. Labels that were wrong before count against the list, as nobody knows them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from machine import describe_machine
+
+from pplcnet.dataset import Dataset
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--part", type=float, default=0.02, help="of the labels, made wrong")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("options", nargs="*", help="of pplcnet suspects, after --")
+    arguments = parser.parse_args()
+    dataset = Dataset.open(arguments.photos)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table, run = arguments.out / "flipped.csv", arguments.out / "run"
+    flipped = write_flipped(dataset, table, arguments.part, arguments.seed)
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "pplcnet", "suspects", str(table), "--out", str(run),
+         *arguments.options],
+        check=True,
+    )  # fmt: skip
+    minutes = (time.perf_counter() - started) / 60
+    with (run / "suspects.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    named = [row["path"] for row in rows]
+    found = flipped.keys() & set(named)
+    restored = sum(row["suggested"] == flipped.get(row["path"]) for row in rows)
+    first = len(flipped.keys() & set(named[: len(flipped)]))
+    print(describe_machine("keras", "tensorflow-cpu", "cleanlab"))
+    print(
+        f"{len(flipped)} of {len(dataset)} labels made wrong; {len(named)} photos named "
+        f"({len(named) / len(flipped):.2f} times as many), {len(found)} of the wrong labels among "
+        f"them (recall {len(found) / len(flipped):.3f}), {first} of these within the first "
+        f"{len(flipped)}; for {restored} the suggestion is the label that it had; "
+        f"{minutes:.1f} minutes"
+    )
+
+
+def write_flipped(dataset: Dataset, path: Path, part: float, seed: int) -> dict[str, str]:
+    """Write the table; the path of each photo whose label was made wrong, and what it was."""
+    generator = random.Random(seed)
+    images = sorted(dataset.images, key=dataset.name_of)
+    chosen = set(generator.sample(range(len(images)), max(1, round(part * len(images)))))
+    flipped = {}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label"])
+        for at, image in enumerate(images):
+            label, place = dataset.classes[image.label], str(image.path.resolve())
+            if at in chosen:
+                flipped[place] = label
+                label = generator.choice([each for each in dataset.classes if each != label])
+            writer.writerow([place, label])
+    return flipped
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""List the photos whose label is probably wrong.
+
+The photos are cut into folds; a network is trained on all folds but one and judges the photos of
+that one, until every photo has been judged by a network that has not seen it. What the networks
+doubt stands in suspects.csv, the most suspicious first. A person has to look: nothing is changed.
+
+Started again with the same arguments, it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.train import add_recipe_arguments, read_recipe
+from pplcnet.training.recipe import Recipe
+
+__all__ = ["add_arguments", "run"]
+
+RECIPE = "suspects"
+SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: the recipe's, and the folds."""
+    add_recipe_arguments(parser, Recipe.named(RECIPE), RECIPE)
+    parser.add_argument(
+        "--folds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="parts of the photos, with a network for each; default: 5",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="throw away what is in --out, and start anew"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train what is left to train, and show the first of the list."""
+    recipe = read_recipe(arguments, Recipe.named(RECIPE))
+    from pplcnet.suspects import find_suspects
+
+    console = Console()
+
+    def before_training() -> None:
+        console.say("loading Keras, which takes some seconds")
+        quiet_frameworks()
+
+    found = find_suspects(
+        arguments.photos,
+        recipe,
+        arguments.out,
+        folds=arguments.folds,
+        skip_broken=arguments.skip_broken,
+        overwrite=arguments.overwrite,
+        watcher=console,
+        before_training=before_training,
+    )
+    print(f"{len(found.suspects)} of {found.photos} photos may have a wrong label")
+    for each in found.suspects[:SHOWN]:
+        print(
+            f"  {each.name}: {each.label} ({each.confidence_in_label:.3f}), "
+            f"rather {each.suggested} ({each.confidence_in_suggested:.3f})"
+        )
+    left = len(found.suspects) - SHOWN
+    if left > 0:
+        print(f"  and {left} more")
+    print(f"list        {found.path}")
+    print("look at them: a rare photo is doubted as well as a wrong label; nothing was changed")
+    return 0

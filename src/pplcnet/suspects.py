@@ -1,0 +1,283 @@
+"""Photos whose label is probably wrong, by networks that have not seen them.
+
+The photos are cut into folds. For each, a network is trained on the others (as the main job does
+it) and says how probable it takes every class to be on the photos of the fold. Confident learning
+(Northcutt et al. 2021, "Confident learning: estimating uncertainty in dataset labels", JAIR 70,
+https://arxiv.org/abs/1911.00068, in cleanlab) then says which labels do not fit.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle import Bundle
+from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.errors import DatasetError, InputError, require
+from pplcnet.job import (
+    RUN,
+    audited,
+    check_same,
+    finished_bundle,
+    refuse_to_delete,
+    require_keras,
+    run_facts,
+    start_folder,
+    write_skipped,
+)
+from pplcnet.progress import Watcher
+from pplcnet.training.recipe import Recipe
+from pplcnet.weights.fetching import weights_path
+from pplcnet.writable import check_writable
+
+__all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
+
+SUSPECTS = "suspects.csv"
+COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
+
+
+class Suspect(NamedTuple):
+    """A photo whose label the others do not support."""
+
+    path: Path
+    name: str
+    """Relative to the data set's folder."""
+    label: str
+    suggested: str
+    """The class that a network which has not seen the photo takes it for."""
+    confidence_in_label: float
+    """Calibrated probability of the label, 0 to 1."""
+    confidence_in_suggested: float
+    """Calibrated probability of the suggestion, 0 to 1."""
+
+
+class SuspectList(NamedTuple):
+    """The most suspicious first."""
+
+    suspects: tuple[Suspect, ...]
+    photos: int
+    """How many were looked at."""
+    path: Path
+    """The list as a CSV file, with absolute paths."""
+
+
+def find_suspects(
+    photos: str | PathLike[str],
+    recipe: Recipe,
+    out: str | PathLike[str],
+    *,
+    folds: int = 5,
+    skip_broken: bool = False,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+    before_training: Callable[[], object] = lambda: None,
+) -> SuspectList:
+    """Train a network for every fold, and list the photos whose label they doubt.
+
+    All photos are looked at, also those of test and validation splits, where a wrong label does
+    as much harm. Neither the weights nor the best epoch nor the temperature of a fold's network
+    come from the fold's own photos: `recipe.validation` of the others chooses the last two. The
+    folds' runs lie in OUT/fold-1 and so on; finished ones are taken as they are, a stopped one
+    goes on. No photo and no label is changed.
+
+    Args:
+        photos: a data set of any layout that `Dataset.open` reads.
+        recipe: what the networks are trained with; `test` is of no use here.
+        out: folder for the runs and the list.
+        folds: how many parts; every class needs as many photos.
+        skip_broken: leave out the images that the audit faults, and list them in `skipped.csv`.
+        overwrite: throw away what an earlier call left in `out`.
+        watcher: told how it goes.
+        before_training: called once before Keras is imported, if anything is left to train.
+
+    Raises:
+        DatasetError: all faults of the data in one message.
+        InputError: folds that cannot be made, or `out` is of other photos, folds or recipe.
+        MissingDependencyError: cleanlab or Keras is not installed.
+        TrainingInterrupted: Ctrl-C, after saving; the same call goes on.
+    """
+    watcher = watcher or Watcher()
+    _require_cleanlab()
+    out = Path(out)
+    if folds < 2:
+        raise InputError(f"{folds} folds; it takes 2 or more, so that some train for the others.")
+    check_writable(out)
+    if overwrite:
+        refuse_to_delete(out, [Path(photos), *_weights(recipe)])
+    checked = audited(photos, skip_broken, watcher)
+    dataset = checked.without_faults() if checked.faults else checked.dataset
+    parts = _fold_of_each(dataset, folds, recipe.seed)
+    run = run_facts(photos, checked, recipe)
+    run["recipe"]["folds"] = folds
+    if (out / RUN).is_file() and not overwrite:
+        check_same(out, run)
+    else:
+        start_folder(out, recipe, run, overwrite)
+    write_skipped(checked, out / "skipped.csv")
+    bundles = [finished_bundle(_folder(out, fold)) for fold in range(folds)]
+    if None in bundles:
+        require_keras()
+        _weights(recipe)
+        before_training()
+    probabilities = np.empty((len(dataset), len(dataset.classes)))
+    for fold, finished in enumerate(bundles):
+        bundle = finished or _trained(dataset, parts != fold, recipe, out, fold, run, watcher)
+        members = np.flatnonzero(parts == fold)
+        held_out = [dataset.images[at] for at in members]
+        probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
+    labels = np.asarray([image.label for image in dataset.images])
+    suspects = tuple(
+        _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)
+    )
+    _write(suspects, out / SUSPECTS)
+    return SuspectList(suspects, len(dataset), out / SUSPECTS)
+
+
+def rank_suspects(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating]
+) -> NDArray[np.intp]:
+    """Indices of the photos whose label is probably wrong, the least likely label first.
+
+    Confident learning estimates how many labels of each class are really another class's, and
+    takes so many of the most doubtful (cleanlab's "prune_by_noise_rate").
+
+    Args:
+        labels: (N,) class indices, every class among them.
+        probabilities: (N, classes) by networks that have not seen the photo; rows sum to 1.
+    """
+    _require_cleanlab()
+    filtering = require("cleanlab.filter", purpose="finding suspects", extra="suspects")
+    found = filtering.find_label_issues(
+        labels,
+        probabilities,
+        filter_by="prune_by_noise_rate",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,  # seconds at most; and no copy of a process that has TensorFlow's threads
+    )
+    return np.asarray(found, np.intp)
+
+
+def _require_cleanlab() -> None:
+    """Say at once that it is not there, not after the training; its import takes seconds."""
+    if importlib.util.find_spec("cleanlab") is None:
+        require("cleanlab", purpose="finding suspects", extra="suspects")
+
+
+def _weights(recipe: Recipe) -> list[Path]:
+    """The file to start from, fetched if need be."""
+    return [] if recipe.weights is None else [weights_path(recipe.model, recipe.weights)]
+
+
+def _fold_of_each(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) fold of each photo, every class in the same proportion; wherever the folder lies."""
+    fewest, name = min(zip(dataset.class_counts(), dataset.classes, strict=True))
+    if fewest < folds:
+        raise InputError(
+            f"{folds} folds, but class {name!r} has {fewest} photos; take {fewest} folds or fewer "
+            "(at least 2), or add photos."
+        )
+    selection = require("sklearn.model_selection", purpose="folds", extra="suspects")
+    order = sorted(range(len(dataset)), key=lambda at: dataset.name_of(dataset.images[at]))
+    labels = [dataset.images[at].label for at in order]
+    parts = np.empty(len(dataset), np.int64)
+    dealing = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(dealing.split(labels, labels)):
+        parts[[order[at] for at in held_out]] = fold
+    return parts
+
+
+def _folder(out: Path, fold: int) -> Path:
+    return out / f"fold-{fold + 1}"
+
+
+def _trained(
+    dataset: Dataset,
+    is_used: NDArray[np.bool_],
+    recipe: Recipe,
+    out: Path,
+    fold: int,
+    run: dict[str, Any],
+    watcher: Watcher,
+) -> Bundle:
+    """Train on the photos that are used, export, calibrate."""
+    # Keras and the framework behind it take seconds to import: only when there is work for them.
+    from pplcnet.deployment.calibrating import calibrate
+    from pplcnet.deployment.exporting import export
+    from pplcnet.training.fitting import train
+
+    used = dataset.keep(image for image, each in zip(dataset.images, is_used, strict=True) if each)
+    training, validation = used.split(recipe.validation, recipe.seed)
+    if not len(validation):
+        raise DatasetError(
+            f"{dataset.root}: too few photos to hold any out to choose the best epoch."
+        )
+    watcher.say(
+        f"fold {fold + 1}: {len(training)} photos to train on, {len(validation)} for validation, "
+        f"{len(dataset) - len(used)} to be judged"
+    )
+    trained = train(
+        recipe,
+        training,
+        validation,
+        out=_folder(out, fold),
+        resume=True,
+        provenance={
+            "photos": run["photos"],
+            "digest": run["digest"],
+            "fold": fold + 1,
+            "folds": run["recipe"]["folds"],
+        },
+        report=watcher.say,
+    )
+    bundle = export(trained.bundle, [image.path for image in validation.images])
+    return calibrate(bundle, validation)
+
+
+def _probabilities(
+    bundle: Bundle, images: Sequence[LabelledImage], what: str, watcher: Watcher
+) -> NDArray[np.float64]:
+    """(N, classes) calibrated probabilities, by the deployed network."""
+    from pplcnet.runtime.classifier import Classifier
+
+    predictions = watcher.watch(
+        Classifier(bundle.path).predict_many(image.path for image in images), len(images), what
+    )
+    return np.stack([each.probabilities for each in predictions])
+
+
+def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> Suspect:
+    image, suggested = dataset.images[at], int(probabilities.argmax())
+    return Suspect(
+        image.path,
+        dataset.name_of(image),
+        dataset.classes[image.label],
+        dataset.classes[suggested],
+        float(probabilities[image.label]),
+        float(probabilities[suggested]),
+    )
+
+
+def _write(suspects: Sequence[Suspect], path: Path) -> None:
+    temporary = path.with_suffix(".writing")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for each in suspects:
+            confidences = (each.confidence_in_label, each.confidence_in_suggested)
+            writer.writerow(
+                [
+                    each.path.resolve(),
+                    each.label,
+                    each.suggested,
+                    *(f"{c:.4f}" for c in confidences),
+                ]
+            )
+    os.replace(temporary, path)

@@ -1,0 +1,155 @@
+"""Photos whose label is wrong are named, by networks that have not seen them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pplcnet.cli.main import main
+from pplcnet.dataset import Dataset
+from pplcnet.suspects import COLUMNS, rank_suspects
+
+COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (210, 50, 40)}
+EACH = 16
+WRONG = {"red-3.jpg": "green", "blue-7.jpg": "red"}
+SETTINGS = [
+    "--model", "pplcnet_x0_25", "--image-size", "32", "--epochs", "5", "--batch-size", "4",
+    "--set", "warmup_epochs=0", "--set", "learning_rate=1.5", "--folds", "2",
+]  # fmt: skip
+
+
+def write_shapes(folder: Path) -> Path:
+    """A table of squares in three colours as JPEG files, the labels of some of them wrong."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    rows = []
+    for name, colour in COLOURS.items():
+        for number in range(EACH):
+            pixels = generator.normal(128, 20, (48, 48, 3))
+            top, left = generator.integers(0, 16, 2)
+            pixels[top : top + 32, left : left + 32] += np.subtract(colour, 128)
+            file = f"{name}-{number}.jpg"
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / file, quality=95)
+            rows.append([file, WRONG.get(file, name)])
+    return write_table(folder / "photos.csv", rows)
+
+
+def write_table(path: Path, rows: list[list[str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label"], *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the photos and a finished run on them: not to be changed."""
+    folder = tmp_path_factory.mktemp("suspects")
+    photos = write_shapes(folder / "photos")
+    assert main(["suspects", str(photos), "--out", str(folder / "run"), *SETTINGS]) == 0
+    return folder
+
+
+def read_suspects(run: Path) -> list[dict[str, str]]:
+    with (run / "suspects.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_wrong_labels_are_named_with_what_the_photos_show(run: Path) -> None:
+    rows = read_suspects(run / "run")
+    assert tuple(rows[0]) == COLUMNS
+    first = {Path(row["path"]).name: row for row in rows[: len(WRONG)]}
+    assert {name: row["label"] for name, row in first.items()} == WRONG
+    assert all(name.startswith(f"{row['suggested']}-") for name, row in first.items())
+    in_label = [float(row["confidence_in_label"]) for row in rows]
+    assert in_label == sorted(in_label)
+    assert all(float(row["confidence_in_suggested"]) > 0.5 for row in first.values())
+
+
+def test_the_list_is_a_table_of_photos_itself(run: Path) -> None:
+    assert {image.path.name for image in Dataset.open(run / "run" / "suspects.csv").images} >= set(
+        WRONG
+    )
+
+
+def test_a_finished_run_is_not_trained_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folds = sorted((run / "run").glob("fold-*/model.bundle/manifest.json"))
+    before = [each.stat().st_mtime_ns for each in folds]
+    rows = read_suspects(run / "run")
+    photos = str(run / "photos" / "photos.csv")
+    assert main(["suspects", photos, "--out", str(run / "run"), *SETTINGS]) == 0
+    out, err = capsys.readouterr()
+    assert len(before) == 2
+    assert [each.stat().st_mtime_ns for each in folds] == before
+    assert read_suspects(run / "run") == rows
+    assert "Keras" not in err
+    assert f"{len(rows)} of {3 * EACH} photos may have a wrong label" in out
+    assert str(run / "run" / "suspects.csv") in out
+
+
+def test_a_stopped_run_goes_on_to_the_same_list(run: Path, tmp_path: Path) -> None:
+    stopped = shutil.copytree(run / "run", tmp_path / "run")
+    shutil.rmtree(stopped / "fold-2" / "model.bundle")
+    (stopped / "suspects.csv").unlink()
+    command = ["suspects", str(run / "photos" / "photos.csv"), "--out", str(stopped), *SETTINGS]
+    assert main(command) == 0
+    assert read_suspects(stopped) == read_suspects(run / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--epochs", "6"], "epochs was 5, is 6"),
+        (["--folds", "3"], "folds was 2, is 3"),
+    ],
+)
+def test_a_run_keeps_its_recipe_and_its_folds(
+    run: Path, capsys: pytest.CaptureFixture[str], changes: list[str], said: str
+) -> None:
+    photos = str(run / "photos" / "photos.csv")
+    assert main(["suspects", photos, "--out", str(run / "run"), *SETTINGS, *changes]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[f"{name}-{number}.jpg", name] for name in COLOURS for number in range(EACH)]
+    other = write_table(run / "photos" / "other.csv", rows)
+    assert main(["suspects", str(other), "--out", str(run / "run"), *SETTINGS]) == 2
+    assert "the photos are not those that the run began with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        (1, "1 folds; it takes 2 or more"),
+        (EACH, "class 'blue' has 15 photos; take 15 folds or fewer"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], folds: int, said: str
+) -> None:
+    photos = write_shapes(tmp_path / "photos")
+    command = ["suspects", str(photos), "--out", str(tmp_path / "run"), "--folds", str(folds)]
+    assert main(command) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_list_is_ranked_by_the_probability_of_the_label() -> None:
+    labels = np.repeat(np.arange(3), 30)
+    probabilities = np.full((90, 3), 0.05)
+    probabilities[np.arange(90), labels] = 0.9
+    probabilities[[4, 40, 77]] = [[0.1, 0.1, 0.8], [0.92, 0.03, 0.05], [0.06, 0.88, 0.06]]
+    assert rank_suspects(labels, probabilities).tolist() == [40, 77, 4]
+
+
+def test_nothing_is_named_where_nothing_is_doubted() -> None:
+    labels = np.repeat(np.arange(3), 10)
+    assert rank_suspects(labels, np.eye(3)[labels] * 0.7 + 0.1).tolist() == []
