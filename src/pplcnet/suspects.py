@@ -146,8 +146,9 @@ def rank_suspects(
 ) -> NDArray[np.intp]:
     """Indices of the photos whose label is probably wrong, the least likely label first.
 
-    Confident learning estimates how many labels of each class are really another class's, and
-    takes so many of the most doubtful (cleanlab's "prune_by_noise_rate").
+    Confident learning estimates how many labels are wrong, and so many are named: those with the
+    least margin between the label and the most probable other class (cleanlab's
+    "low_normalized_margin"). None is among them whose label is the most probable class.
 
     Args:
         labels: (N,) class indices, every class among them.
@@ -158,7 +159,7 @@ def rank_suspects(
     found = filtering.find_label_issues(
         labels,
         probabilities,
-        filter_by="prune_by_noise_rate",
+        filter_by="low_normalized_margin",
         return_indices_ranked_by="self_confidence",
         n_jobs=1,  # seconds at most; and no copy of a process that has TensorFlow's threads
     )
