@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle
-from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
 from pplcnet.job import (
     RUN,
@@ -41,6 +41,8 @@ from pplcnet.writable import check_writable
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
 
 SUSPECTS = "suspects.csv"
+PROBABILITIES = "probabilities.npz"
+"""labels (N,) and probabilities (N, classes), in the data set's order: what the list is made of."""
 COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
 
 
@@ -112,6 +114,10 @@ def find_suspects(
     check_writable(out)
     if overwrite:
         refuse_to_delete(out, [Path(photos), *_weights(recipe)])
+    if Dataset.open(photos).task == MULTI:
+        raise InputError(
+            f"{photos}: has several labels a photo; suspects are found among one each."
+        )
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     parts = _fold_of_each(dataset, folds, recipe.seed)
@@ -134,6 +140,7 @@ def find_suspects(
         held_out = [dataset.images[at] for at in members]
         probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
     labels = np.asarray([image.label for image in dataset.images])
+    _write_arrays(out / PROBABILITIES, labels=labels, probabilities=probabilities)
     suspects = tuple(
         _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)
     )
@@ -264,6 +271,13 @@ def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> S
         float(probabilities[image.label]),
         float(probabilities[suggested]),
     )
+
+
+def _write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    temporary = path.with_suffix(".writing")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(temporary, path)
 
 
 def _write(suspects: Sequence[Suspect], path: Path) -> None:
