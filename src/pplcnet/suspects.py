@@ -140,7 +140,7 @@ def find_suspects(
         held_out = [dataset.images[at] for at in members]
         probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
     labels = np.asarray([image.label for image in dataset.images])
-    _write_arrays(out / PROBABILITIES, labels=labels, probabilities=probabilities)
+    _write_arrays(out / PROBABILITIES, labels, probabilities)
     suspects = tuple(
         _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)
     )
@@ -273,10 +273,12 @@ def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> S
     )
 
 
-def _write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+def _write_arrays(
+    path: Path, labels: NDArray[np.integer], probabilities: NDArray[np.float64]
+) -> None:
     temporary = path.with_suffix(".writing")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, labels=labels, probabilities=probabilities)
     os.replace(temporary, path)
 
 
