@@ -42,7 +42,7 @@ def write_shapes(folder: Path) -> Path:
 
 
 def write_trunk(path: Path, table: Path) -> Path:
-    """Random weights with BatchNorm's statistics of the photos: the head alone learns, in no time."""
+    """Random weights with BatchNorm's statistics of the photos: the head alone learns."""
     import keras
 
     from pplcnet.models.creation import create_model
