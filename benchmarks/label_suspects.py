@@ -19,9 +19,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+from cleanlab.filter import find_label_issues
 from machine import describe_machine
 
 from pplcnet.dataset import Dataset
+
+CHOICES = (
+    "low_normalized_margin", "low_self_confidence", "confident_learning", "both",
+    "prune_by_noise_rate", "prune_by_class", "predicted_neq_given",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -57,6 +64,18 @@ def main() -> None:
         f"{len(flipped)}; for {restored} the suggestion is the label that it had; "
         f"{minutes:.1f} minutes"
     )
+    compare_choices(run, [str(image.path) in flipped for image in Dataset.open(table).images])
+
+
+def compare_choices(run: Path, is_flipped: list[bool]) -> None:
+    """A line for each of cleanlab's ways to choose, from the same probabilities."""
+    with np.load(run / "probabilities.npz") as arrays:
+        labels, probabilities = arrays["labels"], arrays["probabilities"]
+    for choice in CHOICES:
+        mask = find_label_issues(labels, probabilities, filter_by=choice, n_jobs=1)
+        print(
+            f"{choice:<22} {mask.sum():>4} named, {(mask & is_flipped).sum()} of the wrong labels"
+        )
 
 
 def write_flipped(dataset: Dataset, path: Path, part: float, seed: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle
-from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
 from pplcnet.job import (
     RUN,
@@ -41,6 +41,8 @@ from pplcnet.writable import check_writable
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
 
 SUSPECTS = "suspects.csv"
+PROBABILITIES = "probabilities.npz"
+"""labels (N,) and probabilities (N, classes), in the data set's order: what the list is made of."""
 COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
 
 
@@ -112,6 +114,10 @@ def find_suspects(
     check_writable(out)
     if overwrite:
         refuse_to_delete(out, [Path(photos), *_weights(recipe)])
+    if Dataset.open(photos).task == MULTI:
+        raise InputError(
+            f"{photos}: has several labels a photo; suspects are found among one each."
+        )
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     parts = _fold_of_each(dataset, folds, recipe.seed)
@@ -134,6 +140,7 @@ def find_suspects(
         held_out = [dataset.images[at] for at in members]
         probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
     labels = np.asarray([image.label for image in dataset.images])
+    _write_arrays(out / PROBABILITIES, labels, probabilities)
     suspects = tuple(
         _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)
     )
@@ -146,8 +153,9 @@ def rank_suspects(
 ) -> NDArray[np.intp]:
     """Indices of the photos whose label is probably wrong, the least likely label first.
 
-    Confident learning estimates how many labels of each class are really another class's, and
-    takes so many of the most doubtful (cleanlab's "prune_by_noise_rate").
+    Confident learning estimates how many labels are wrong, and so many are named: those with the
+    least margin between the label and the most probable other class (cleanlab's
+    "low_normalized_margin"). None is among them whose label is the most probable class.
 
     Args:
         labels: (N,) class indices, every class among them.
@@ -158,7 +166,7 @@ def rank_suspects(
     found = filtering.find_label_issues(
         labels,
         probabilities,
-        filter_by="prune_by_noise_rate",
+        filter_by="low_normalized_margin",
         return_indices_ranked_by="self_confidence",
         n_jobs=1,  # seconds at most; and no copy of a process that has TensorFlow's threads
     )
@@ -263,6 +271,15 @@ def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> S
         float(probabilities[image.label]),
         float(probabilities[suggested]),
     )
+
+
+def _write_arrays(
+    path: Path, labels: NDArray[np.integer], probabilities: NDArray[np.float64]
+) -> None:
+    temporary = path.with_suffix(".writing")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, labels=labels, probabilities=probabilities)
+    os.replace(temporary, path)
 
 
 def _write(suspects: Sequence[Suspect], path: Path) -> None:
