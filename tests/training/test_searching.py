@@ -163,10 +163,9 @@ def test_a_damaged_journal_is_one_sentence(searched, parts, tmp_path: Path) -> N
         _search(parts, copy, trials=3)
 
 
-def test_a_trial_that_diverges_is_stopped_and_the_recipe_stays(parts, tmp_path: Path) -> None:
+def test_a_recipe_that_diverges_does_not_end_the_search(parts, tmp_path: Path) -> None:
     best, lines = _search(parts, tmp_path / "run", trials=1, learning_rate=9e5, epochs=9)
-    if "stopped after epoch" in lines[0]:
-        assert "the recipe stays as it is" in lines[1]
+    assert lines[0].startswith("trial   1  validation accuracy")
     assert best.learning_rate == 9e5
 
 
