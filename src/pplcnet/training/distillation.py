@@ -195,7 +195,7 @@ def _keras_teacher(
     if layer:
         found = _layer(model, layer).output
         features = tuple(found.shape[1:])
-        outputs.append(keras.layers.Flatten()(found))
+        outputs.append(found)
     network = keras.Model(model.input, outputs)
     size = model.input_shape[1:3]
     lock = Lock()
@@ -209,7 +209,8 @@ def _keras_teacher(
             logits = np.log(np.maximum(logits, 1e-7))  # it ends in softmax
         if order is not None:
             logits = logits[:, order]
-        return np.concatenate([logits, *(np.asarray(each, np.float32) for each in rest)], axis=1)
+        parts = [np.asarray(each, np.float32).reshape(len(images), -1) for each in rest]
+        return np.concatenate([logits, *parts], axis=1)
 
     return Teacher(answer, None if None in size else (size[0], size[1]), features=features)
 
@@ -235,14 +236,17 @@ def student_network(
         answers = [whole.output, _projected(whole, recipe, teacher.features)]
     else:
         return whole
-    return keras.Model(whole.input, keras.layers.Concatenate(dtype="float32")(answers))
+    return keras.Model(
+        whole.input, keras.layers.Concatenate(dtype="float32", name="answers")(answers)
+    )
 
 
 def _projected(whole: keras.Model, recipe: Recipe, features: tuple[int, ...]) -> Any:
     name = recipe.distillation_layers.partition(":")[0].strip()
     own = _layer(whole, name).output
     if len(features) == 3 and tuple(own.shape[1:3]) == tuple(features[:2]):
-        return keras.layers.Flatten()(keras.layers.Conv2D(features[2], 1)(own))
+        projection = keras.layers.Conv2D(features[2], 1, name="distillation_projection")
+        return keras.layers.Flatten(name="distillation_features")(projection(own))
     raise RecipeError(
         f"distillation_layers is {recipe.distillation_layers!r}: the student's features are "
         f"{tuple(own.shape[1:])}, the teacher's {features}; height and width have to be the same "
