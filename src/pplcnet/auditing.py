@@ -137,10 +137,10 @@ def audit(
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
     """
-    look = partial(_look, with_fingerprint=fingerprints)
+    look_at = partial(_look, with_fingerprint=fingerprints)
     with ThreadPoolExecutor(workers) as pool:
         looks = list(
-            progress(pool.map(look, [image.path for image in dataset.images]), len(dataset))
+            progress(pool.map(look_at, [image.path for image in dataset.images]), len(dataset))
         )
     seen = list(zip(dataset.images, looks, strict=True))
     faults = [

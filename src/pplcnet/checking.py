@@ -127,9 +127,7 @@ class Check:
                 ]
                 for group in self.groups
             ],
-            "sizes": {
-                key: _distribution(values) for key, values in self.sizes()._asdict().items()
-            },
+            "sizes": {key: _distribution(values) for key, values in self.sizes()._asdict().items()},
         }
 
     def _of(self, group: Group) -> Iterable[Problem]:

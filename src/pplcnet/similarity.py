@@ -23,11 +23,13 @@ from pplcnet.errors import require
 __all__ = [
     "COARSE_DISTANCE",
     "FINE_DISTANCE",
+    "HASHED_SIDE",
     "WORDS",
     "Nearest",
     "fingerprint",
     "group_similar",
     "nearest",
+    "stacked",
 ]
 
 COARSE_DISTANCE = 8
@@ -93,8 +95,8 @@ def group_similar(
 class Nearest(NamedTuple):
     """For each photo the most similar of others."""
 
-    index: NDArray[np.intp]
-    """(N,) place among the others; -1 where none is near."""
+    place: NDArray[np.intp]
+    """(N,) index into the others; -1 where none is near."""
     distance: NDArray[np.int64]
     """(N,) bits of 256 in which the fine hashes differ; 257 where none is near."""
 
@@ -107,7 +109,7 @@ def nearest(
     fine: int = FINE_DISTANCE,
 ) -> Nearest:
     """The most similar of `others` (M, 5) to each of `prints` (N, 5), among the near ones."""
-    index = np.full(len(prints), -1, np.intp)
+    place = np.full(len(prints), -1, np.intp)
     distance = np.full(len(prints), 257, np.int64)
     for rows, columns, distances in _near(prints, others, coarse, fine, is_same=False):
         # The least distance is written last, so that it stays.
@@ -115,8 +117,8 @@ def nearest(
         rows, columns, distances = rows[order], columns[order], distances[order]
         closer = distances < distance[rows]
         distance[rows[closer]] = distances[closer]
-        index[rows[closer]] = columns[closer]
-    return Nearest(index, distance)
+        place[rows[closer]] = columns[closer]
+    return Nearest(place, distance)
 
 
 def stacked(prints: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
@@ -157,16 +159,14 @@ def _near(
                 yield rows[near], columns[near], bits[near]
 
 
-def _join(
-    parents: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> None:
+def _join(parents: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
     """Union of the pairs' sets (a forest in which every parent stands before its children)."""
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         ends = []
         for each in (row, column):
             while parents[each] != each:
                 parents[each] = parents[parents[each]]
-                each = parents[each]  # noqa: PLW2901
+                each = parents[each]
             ends.append(each)
         parents[max(ends)] = min(ends)
 

@@ -46,7 +46,9 @@ SIZES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
-    parser.add_argument("--html", metavar="FILE", help="write one page with pictures and histograms")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write one page with pictures and histograms"
+    )
     parser.add_argument(
         "--json", metavar="FILE", help="write everything as JSON; - prints it in place of the text"
     )

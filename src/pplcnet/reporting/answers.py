@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.dataset import Dataset
 from pplcnet.evaluation import Evaluation, evaluate
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction, softmax
 
-__all__ = ["Answers", "Evaluated", "evaluate_recorded"]
+__all__ = ["Answers", "Recorded", "evaluate_recorded"]
 
 
 class _Classifier(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None: ...
 
     def predict_many(self, images: Any) -> Iterator[Prediction]: ...
 
@@ -36,6 +40,19 @@ class Answers:
     labels: NDArray[np.intp]
     """(N,) indices into `classes`."""
     temperature: float
+
+    @classmethod
+    def of(cls, dataset: Dataset, predictions: Sequence[Prediction]) -> Self:
+        """From predictions without errors, of a network with one class a photo."""
+        classes = tuple(predictions[0].classes)
+        place = {label: index for index, label in enumerate(classes)}
+        return cls(
+            dataset,
+            classes,
+            np.stack([each.logits for each in predictions]),
+            np.array([place[dataset.classes[image.label]] for image in dataset.images]),
+            predictions[0].temperature,
+        )
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -62,11 +79,11 @@ class Answers:
         return np.asarray(self.answers == self.labels)
 
 
-class Evaluated(NamedTuple):
-    """An evaluation, and the answers that it was made of."""
+class Recorded(NamedTuple):
+    """An evaluation, and the predictions that it was made of, in the order of the data set."""
 
-    evaluation: Evaluation
-    answers: Answers
+    evaluation: Evaluation | MultiLabelEvaluation
+    predictions: list[Prediction]
 
 
 def evaluate_recorded(
@@ -74,8 +91,8 @@ def evaluate_recorded(
     dataset: Dataset,
     *,
     progress: Callable[[Iterable[Prediction]], Iterable[Prediction]] = lambda each: each,
-) -> Evaluated:
-    """As `pplcnet.evaluation.evaluate`, keeping every photo's logits.
+) -> Recorded:
+    """As `pplcnet.evaluation.evaluate`, keeping every photo's prediction.
 
     Raises:
         InputError, DatasetError: as `evaluate`.
@@ -87,15 +104,4 @@ def evaluate_recorded(
             recorded.append(prediction)
             yield prediction
 
-    evaluation = evaluate(classifier, dataset, progress=record)
-    place = {label: index for index, label in enumerate(classifier.classes)}
-    return Evaluated(
-        evaluation,
-        Answers(
-            dataset,
-            classifier.classes,
-            np.stack([each.logits for each in recorded]),
-            np.array([place[dataset.classes[image.label]] for image in dataset.images]),
-            recorded[0].temperature,
-        ),
-    )
+    return Recorded(evaluate(classifier, dataset, progress=record), recorded)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import InputError, require
+from pplcnet.evaluation import Evaluation
 from pplcnet.progress import Watcher
-from pplcnet.reporting.answers import Answers, Evaluated, evaluate_recorded
+from pplcnet.reporting.answers import Answers, Recorded, evaluate_recorded
 from pplcnet.reporting.confusion import confusion_context
 from pplcnet.reporting.figures import wilson
 from pplcnet.reporting.leakage import leakage_context
@@ -52,7 +53,7 @@ def check_precisions(precisions: Sequence[float]) -> None:
 def bundle_report(
     subject: Subject,
     *,
-    evaluated: Evaluated | None = None,
+    evaluated: Recorded | None = None,
     precisions: Sequence[float] = PRECISIONS,
     fingerprints: Mapping[Path, NDArray[np.uint64]] | None = None,
     is_every_variant_measured: bool = True,
@@ -79,17 +80,23 @@ def bundle_report(
     watcher = watcher or Watcher()
     bundle = subject.bundle
     classifier = Classifier(bundle.path)
-    evaluation, answers = evaluated or _evaluated(classifier, subject, "reported", watcher)
+    evaluation, predictions = evaluated or _evaluated(classifier, subject, "reported", watcher)
+    if not isinstance(evaluation, Evaluation):
+        raise InputError(
+            f"{bundle.path}: gives several labels a photo; a report is made of bundles with one "
+            "class a photo, 'pplcnet evaluate' of both."
+        )
+    answers = Answers.of(subject.reported, predictions)
     choosing = None
     if len(subject.validation):
-        choosing = _evaluated(classifier, subject, "validation", watcher).answers
+        recorded = _evaluated(classifier, subject, "validation", watcher).predictions
+        choosing = Answers.of(subject.validation, recorded)
     gradcam, gradcam_missing = open_gradcam(bundle, before_keras)
     mistakes, unsure = cards(answers, bundle, gradcam)
     right = int(answers.is_right.sum())
     return render(
         "report.html",
-        title=f"{bundle.manifest.network.get('name', 'network')}: "
-        f"{len(bundle.classes)} classes",
+        title=f"{bundle.manifest.network.get('name', 'network')}: {len(bundle.classes)} classes",
         split=subject.split,
         photos=str(subject.reported.root),
         evaluation=evaluation,
@@ -112,9 +119,7 @@ def bundle_report(
     )
 
 
-def _evaluated(
-    classifier: Classifier, subject: Subject, part: str, watcher: Watcher
-) -> Evaluated:
+def _evaluated(classifier: Classifier, subject: Subject, part: str, watcher: Watcher) -> Recorded:
     dataset = getattr(subject, part)
     return evaluate_recorded(
         classifier,

@@ -26,7 +26,7 @@ _VARIABLES = {
     FIRST: "var(--first)",
     SECOND: "var(--second)",
 }
-# Inches; a page shows them at 300 to 480 pixels, which makes 9.5 points 11 to 17 pixels high.
+# Inches; a page shows them at 300 to 400 pixels, which makes 9.5 points 11 to 14 pixels high.
 SIZE = (3.7, 2.55)
 _SETTINGS = {
     "svg.fonttype": "none",
@@ -63,7 +63,7 @@ class Chart:
         from matplotlib.figure import Figure
 
         # The salt makes the names of clip paths differ between the charts of one page.
-        self._settings = {**_SETTINGS, "svg.hashsalt": f"{title} {description}"}
+        self._settings: Any = {**_SETTINGS, "svg.hashsalt": f"{title} {description}"}
         self._description = description
         self._context = matplotlib.rc_context(self._settings)
         with matplotlib.rc_context(self._settings):
@@ -165,5 +165,6 @@ def coverage_chart(
     chart = Chart("Keeping the surest answers", "part answered", "part that is right", description)
     with chart as axes:
         axes.plot(coverage, precision, color=FIRST)
-        axes.set(xlim=(0, 1.02), ylim=(min(0.5, float(precision.min())) - 0.02, 1.02))
+        low = np.floor(10 * float(precision.min())) / 10
+        axes.set(xlim=(0, 1.02), ylim=(min(low, 0.9) - 0.01, 1.01))
     return chart.svg()

@@ -34,9 +34,7 @@ def confusion_context(evaluation: Evaluation, answers: Answers) -> dict[str, Any
     shown = filled if is_matrix else filled[:LISTED_PAIRS]
     return {
         "matrix": _matrix(counts, shares, classes) if is_matrix else None,
-        "pairs": [
-            _cell(counts, shares, classes, *cell) for cell in shown if cell[0] != cell[1]
-        ],
+        "pairs": [_cell(counts, shares, classes, *cell) for cell in shown if cell[0] != cell[1]],
         "cells": _cells(answers, counts, shown),
     }
 
@@ -63,8 +61,7 @@ def _cell(
         "label": classes[row],
         "answer": classes[column],
         "is_right": row == column,
-        "text": f"{classes[row]} answered {classes[column]}: {count} "
-        f"photo{'s' * (count != 1)}",
+        "text": f"{classes[row]} answered {classes[column]}: {count} photo{'s' * (count != 1)}",
     }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "class_intervals",
     "f1_interval",
     "kept_precision",
+    "measured",
     "reliability",
     "threshold_for",
     "wilson",
@@ -45,7 +46,10 @@ def wilson(successes: float, trials: float) -> Interval:
         * np.sqrt(part * (1 - part) / trials + squared / (4 * trials**2))
         / (1 + squared / trials)
     )
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # Rounding must not leave the proportion itself outside.
+    return Interval(
+        max(0.0, min(float(centre - half), part)), min(1.0, max(float(centre + half), part))
+    )
 
 
 def f1_interval(right: float, actual: float, answered: float) -> Interval:
@@ -72,9 +76,7 @@ def class_intervals(evaluation: Evaluation) -> list[ClassIntervals]:
     actual, answered = evaluation.confusion.sum(axis=1), evaluation.confusion.sum(axis=0)
     return [
         ClassIntervals(wilson(hit, said), wilson(hit, have), f1_interval(hit, have, said))
-        for hit, have, said in zip(
-            right.tolist(), actual.tolist(), answered.tolist(), strict=True
-        )
+        for hit, have, said in zip(right.tolist(), actual.tolist(), answered.tolist(), strict=True)
     ]
 
 

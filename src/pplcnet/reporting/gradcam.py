@@ -43,9 +43,7 @@ class GradCam:
         self._mean = np.asarray(preprocessing.mean, np.float32)
         self._std = np.asarray(preprocessing.std, np.float32)
 
-    def maps(
-        self, images: NDArray[np.uint8], classes: NDArray[np.integer]
-    ) -> NDArray[np.float32]:
+    def maps(self, images: NDArray[np.uint8], classes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Where each image speaks for its class, scaled to at most 1.
 
         Args:
@@ -58,7 +56,7 @@ class GradCam:
         """
         heat = self.raw_maps(images, classes)
         most = heat.max(axis=(1, 2), keepdims=True)
-        return heat / np.where(most > 0, most, 1)
+        return np.asarray(heat / np.where(most > 0, most, 1), np.float32)
 
     def raw_maps(
         self, images: NDArray[np.uint8], classes: NDArray[np.integer]
@@ -68,7 +66,8 @@ class GradCam:
         features = keras.ops.convert_to_numpy(self._trunk(normalised, training=False))
         gradient = _gradient(self._head, features, np.asarray(classes))
         weights = gradient.mean(axis=(1, 2), keepdims=True)
-        return np.maximum((weights * features).sum(axis=-1), 0)
+        heat: NDArray[np.float32] = np.maximum((weights * features).sum(axis=-1), 0)
+        return heat
 
 
 def _gradient(

@@ -59,10 +59,10 @@ def leakage_context(
         stacked([prints[image.path] for image in trained]),
     )
     near = np.zeros(len(answers.labels), bool)
-    near[np.asarray(reported)[found.index >= 0]] = True
+    near[np.asarray(reported)[found.place >= 0]] = True
     pairs = [
         (at, trained[other], int(bits))
-        for at, other, bits in zip(reported, found.index, found.distance, strict=True)
+        for at, other, bits in zip(reported, found.place, found.distance, strict=True)
         if other >= 0
     ]
     pairs.sort(key=lambda pair: pair[2])

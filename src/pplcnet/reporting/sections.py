@@ -89,9 +89,7 @@ def data_context(subject: Subject) -> dict[str, Any]:
     pictures = thumbnails((path for paths in chosen.values() for path in paths), side=88)
     return {
         "parts": list(parts),
-        "counts": [
-            (name, [counts.get(name, 0) for counts in parts.values()]) for name in classes
-        ],
+        "counts": [(name, [counts.get(name, 0) for counts in parts.values()]) for name in classes],
         "examples": [
             (name, [pictures[path] for path in paths if path in pictures])
             for name, paths in chosen.items()
@@ -210,7 +208,7 @@ def suspect_rows(subject: Subject) -> list[dict[str, Any]]:
             "name": row["path"],
             "label": row.get("label", ""),
             "suggested": row.get("suggested", ""),
-            "confidence": row.get("confidence", ""),
+            "confidence": row.get("confidence") or row.get("confidence_in_suggested", ""),
             "picture": None if path is None else pictures.get(path),
             "total": len(rows),
         }
