@@ -21,7 +21,7 @@ from pplcnet.errors import DatasetError, ImageError
 from pplcnet.similarity import fingerprint
 from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["Audit", "Fault", "Sight", "audit"]
+__all__ = ["Audit", "Fault", "Sight", "audit", "contradict", "label_text"]
 
 IMBALANCE_NOTED_FROM = 10
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
@@ -186,8 +186,8 @@ def _relative(dataset: Dataset, error: ImageError) -> str:
 
 def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iterable[Fault]:
     splits = {image.split for image in group}
-    names = ", ".join(f"{dataset.name_of(image)} ({_labels(dataset, image)})" for image in group)
-    if _contradict(group):
+    names = ", ".join(f"{dataset.name_of(image)} ({label_text(dataset, image)})" for image in group)
+    if contradict(group):
         # Nobody but the owner can say which label is right, so no copy is kept.
         yield Fault("two labels", f"the same picture under two labels: {names}", tuple(group))
     elif len(splits) > 1:
@@ -196,11 +196,12 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
         yield Fault("two splits", f"the same picture in two splits: {names}", others)
 
 
-def _labels(dataset: Dataset, image: LabelledImage) -> str:
+def label_text(dataset: Dataset, image: LabelledImage) -> str:
+    """What an image is labelled as, in names."""
     return ";".join(dataset.classes[label] for label in image.shown) or "no label"
 
 
-def _contradict(group: Sequence[LabelledImage]) -> bool:
+def contradict(group: Sequence[LabelledImage]) -> bool:
     """Whether copies of a picture say different things; an unknown label contradicts nothing."""
     if len({image.label for image in group}) > 1:
         return True

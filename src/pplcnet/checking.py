@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.auditing import Audit, audit
+from pplcnet.auditing import Audit, audit, contradict, label_text
 from pplcnet.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.similarity import group_similar, stacked
 
@@ -89,8 +89,9 @@ class Check:
         table = {name: dict.fromkeys(self.splits, 0) for name in self.dataset.classes}
         for image in self.dataset.images:
             split = image.split or ("train" if self.dataset.has_splits else "all")
-            row = table[self.dataset.classes[image.label]]
-            row[split] = row.get(split, 0) + 1
+            for label in image.shown:
+                row = table[self.dataset.classes[label]]
+                row[split] = row.get(split, 0) + 1
         return table
 
     def sizes(self) -> Sizes:
@@ -120,7 +121,7 @@ class Check:
                 [
                     {
                         "name": name(image),
-                        "label": self.dataset.classes[image.label],
+                        "label": label_text(self.dataset, image),
                         "split": image.split,
                     }
                     for image in group
@@ -132,10 +133,9 @@ class Check:
 
     def _of(self, group: Group) -> Iterable[Problem]:
         names = ", ".join(
-            f"{self.dataset.name_of(image)} ({self.dataset.classes[image.label]})"
-            for image in group
+            f"{self.dataset.name_of(image)} ({label_text(self.dataset, image)})" for image in group
         )
-        if len({image.label for image in group}) > 1:
+        if contradict(group):
             yield Problem(TWO_LABELS, f"near-duplicates under two labels: {names}", group)
         if len({image.split for image in group}) > 1:
             yield Problem(TWO_SPLITS, f"near-duplicates in two splits: {names}", group)

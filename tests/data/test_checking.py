@@ -105,3 +105,15 @@ def test_wrong_input_ends_with_2(capsys, common_photos: Path, arguments, complai
     given = [str(common_photos) if each == "PHOTOS" else each for each in arguments]
     assert main(["check", *given]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_several_labels_a_photo_are_counted_and_compared(tmp_path: Path) -> None:
+    _save_twice(tmp_path / "one.png", tmp_path / "again.jpg")
+    for number in range(2, 5):
+        draw_scene(number).save(tmp_path / f"{number}.png")
+    rows = ["one.png,red;blue", "again.jpg,red", "2.png,blue", "3.png,red", "4.png,"]
+    (tmp_path / "table.csv").write_text("path,labels\n" + "\n".join(rows))
+    checked = check(Dataset.open(tmp_path / "table.csv"))
+    assert checked.counts() == {"blue": {"all": 2}, "red": {"all": 3}}
+    (problem,) = checked.problems
+    assert problem.text == ("near-duplicates under two labels: one.png (blue;red), again.jpg (red)")

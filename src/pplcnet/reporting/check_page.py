@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from pplcnet.auditing import contradict, label_text
 from pplcnet.checking import Check, Group
 from pplcnet.reporting import charts
 from pplcnet.reporting.page import render
@@ -52,7 +53,7 @@ def check_page(checked: Check) -> str:
 def _badness(group: Group) -> tuple[bool, bool]:
     """Two labels first, then two splits."""
     return (
-        len({image.label for image in group}) == 1,
+        not contradict(group),
         len({image.split for image in group}) == 1,
     )
 
@@ -67,7 +68,7 @@ def _shown(checked: Check, group: Group, pictures: Any) -> dict[str, Any]:
             {
                 "picture": pictures.get(image.path),
                 "name": checked.dataset.name_of(image),
-                "label": checked.dataset.classes[image.label],
+                "label": label_text(checked.dataset, image),
                 "split": image.split,
             }
             for image in group[:SHOWN_OF_GROUP]

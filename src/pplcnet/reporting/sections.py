@@ -205,7 +205,7 @@ def suspect_rows(subject: Subject) -> list[dict[str, Any]]:
     pictures = thumbnails(path for path in places if path is not None)
     return [
         {
-            "name": row["path"],
+            "name": row["path"] if path is None else _short(path, subject.reported.root),
             "label": row.get("label", ""),
             "suggested": row.get("suggested", ""),
             "confidence": row.get("confidence") or row.get("confidence_in_suggested", ""),
@@ -214,6 +214,11 @@ def suspect_rows(subject: Subject) -> list[dict[str, Any]]:
         }
         for row, path in zip(rows, places, strict=False)
     ]
+
+
+def _short(path: Path, root: Path) -> str:
+    resolved, root = path.resolve(), root.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
 
 
 def _find(name: str, subject: Subject) -> Path | None:
