@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+ON_BACKENDS := tests/conformance tests/reporting/test_gradcam.py
+
 .PHONY: demo test test-slow test-backends test-runtime check lint types clean
 
 demo: .venv/train.done  ## the main job on handwritten digits
@@ -15,8 +17,8 @@ test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-backends: .venv/backends.done  ## the networks on JAX and PyTorch
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/conformance -m "not slow"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/conformance -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
 
 test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without any training framework
 	$(BIN)/python -m tests.runtime_only.make_bundle .venv-runtime/tiny.zip

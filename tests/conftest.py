@@ -36,6 +36,12 @@ def draw_picture(label: int, number: int, size: tuple[int, int] = (40, 32)) -> I
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+def draw_scene(number: int, size: tuple[int, int] = (180, 140)) -> Image.Image:
+    """Smooth light and dark in patches, as photos have it; every number another one."""
+    coarse = np.random.default_rng(number).integers(0, 255, (9, 12, 3)).astype(np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
 def write_photos(folder: Path, classes: int = 3, each: int = 12) -> Path:
     """A folder of class folders: class_0, class_1, ... with `each` PNG files."""
     for label in range(classes):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b, sha256
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
+from pplcnet.similarity import fingerprint
 from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["Audit", "Fault", "audit"]
+__all__ = ["Audit", "Fault", "Sight", "audit", "contradict", "label_text"]
 
 IMBALANCE_NOTED_FROM = 10
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
@@ -32,6 +38,18 @@ class Fault(NamedTuple):
     left_out: tuple[LabelledImage, ...] = ()
 
 
+class Sight(NamedTuple):
+    """What a readable picture looks like."""
+
+    width: int
+    """Of the upright picture, in pixels."""
+    height: int
+    pixels: str
+    """Digest of the decoded picture: equal for the same picture under another name or EXIF."""
+    fingerprint: NDArray[np.uint64] | None = None
+    """As `pplcnet.similarity.fingerprint`; None unless it was asked for."""
+
+
 @dataclass(frozen=True)
 class Audit:
     """What was found."""
@@ -43,6 +61,8 @@ class Audit:
     """Worth knowing, and no reason to stop: imbalance, copies within a class."""
     digest: str
     """sha256 over the names, labels and contents of all images that can be read."""
+    sights: Mapping[Path, Sight] = field(default_factory=dict)
+    """Of every image that can be read, by its path in the data set."""
 
     def raise_faults(self) -> None:
         """DatasetError with every fault, if there are any."""
@@ -97,25 +117,30 @@ class _Look(NamedTuple):
     error: ImageError | None
     content: str = ""
     """sha256 of the file."""
-    pixels: str = ""
-    """Digest of the decoded picture: equal for the same picture under another name or EXIF."""
+    sight: Sight = Sight(0, 0, "")
 
 
 def audit(
     dataset: Dataset,
     *,
     workers: int = 2,
+    fingerprints: bool = False,
     progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
     Args:
         workers: threads that decode.
+        fingerprints: also compute what near-duplicates are found with.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
+
+    Raises:
+        MissingDependencyError: `fingerprints` without imagehash.
     """
+    look_at = partial(_look, with_fingerprint=fingerprints)
     with ThreadPoolExecutor(workers) as pool:
         looks = list(
-            progress(pool.map(_look, [image.path for image in dataset.images]), len(dataset))
+            progress(pool.map(look_at, [image.path for image in dataset.images]), len(dataset))
         )
     seen = list(zip(dataset.images, looks, strict=True))
     faults = [
@@ -126,7 +151,7 @@ def audit(
     groups: dict[str, list[LabelledImage]] = defaultdict(list)
     for image, look in seen:
         if look.error is None:
-            groups[look.pixels].append(image)
+            groups[look.sight.pixels].append(image)
     repeated = [group for group in groups.values() if len(group) > 1]
     faults += [fault for group in repeated for fault in _repetition_faults(dataset, group)]
     faults += _class_faults(dataset)
@@ -135,10 +160,11 @@ def audit(
         tuple(faults),
         tuple(_notes(dataset, repeated)),
         _digest(dataset, seen),
+        {image.path: look.sight for image, look in seen if look.error is None},
     )
 
 
-def _look(path: os.PathLike[str]) -> _Look:
+def _look(path: os.PathLike[str], *, with_fingerprint: bool = False) -> _Look:
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -149,7 +175,8 @@ def _look(path: os.PathLike[str]) -> _Look:
     except ImageError as error:
         return _Look(ImageError(os.fspath(path), error.reason))
     pixels = blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).hexdigest()
-    return _Look(None, sha256(content).hexdigest(), pixels)
+    marks = fingerprint(image) if with_fingerprint else None
+    return _Look(None, sha256(content).hexdigest(), Sight(*image.size, pixels, marks))
 
 
 def _relative(dataset: Dataset, error: ImageError) -> str:
@@ -159,8 +186,8 @@ def _relative(dataset: Dataset, error: ImageError) -> str:
 
 def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iterable[Fault]:
     splits = {image.split for image in group}
-    names = ", ".join(f"{dataset.name_of(image)} ({_labels(dataset, image)})" for image in group)
-    if _contradict(group):
+    names = ", ".join(f"{dataset.name_of(image)} ({label_text(dataset, image)})" for image in group)
+    if contradict(group):
         # Nobody but the owner can say which label is right, so no copy is kept.
         yield Fault("two labels", f"the same picture under two labels: {names}", tuple(group))
     elif len(splits) > 1:
@@ -169,11 +196,12 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
         yield Fault("two splits", f"the same picture in two splits: {names}", others)
 
 
-def _labels(dataset: Dataset, image: LabelledImage) -> str:
+def label_text(dataset: Dataset, image: LabelledImage) -> str:
+    """What an image is labelled as, in names."""
     return ";".join(dataset.classes[label] for label in image.shown) or "no label"
 
 
-def _contradict(group: Sequence[LabelledImage]) -> bool:
+def contradict(group: Sequence[LabelledImage]) -> bool:
     """Whether copies of a picture say different things; an unknown label contradicts nothing."""
     if len({image.label for image in group}) > 1:
         return True

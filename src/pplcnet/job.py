@@ -19,7 +19,7 @@ from pplcnet.bundle import Bundle, Manifest, update_bundle
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
 from pplcnet.errors import BundleError, InputError, RecipeError, require
-from pplcnet.evaluation import Evaluation, evaluate
+from pplcnet.evaluation import Evaluation
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.progress import Watcher
 from pplcnet.training import searching
@@ -59,6 +59,8 @@ class JobResult(NamedTuple):
     evaluated_on: str
     """"test", or "validation" where no test images were held out."""
     manifest: Manifest
+    page: Path | None = None
+    """`report.html`; None where it could not be made, which was said."""
 
     def summary(self) -> list[str]:
         """A line each: accuracy, latency, where the bundle and the report are."""
@@ -76,7 +78,7 @@ class JobResult(NamedTuple):
             f"latency     {latency['median_ms']} ms a picture in the network "
             f"({latency['engine']}, {latency['threads']} threads)",
             f"bundle      {self.bundle}",
-            f"report      {self.evaluation_folder / 'evaluation.md'}",
+            f"report      {self.page or self.evaluation_folder / 'evaluation.md'}",
         ]
 
 
@@ -141,7 +143,7 @@ def run_job(
     finished = finished_bundle(out) if resume else None
     if finished is not None:
         watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
-        return _evaluated(finished, division, out / "evaluation", watcher)
+        return _evaluated(finished, division, checked, out / "evaluation", watcher)
 
     before_training()
     # Keras and the framework behind it take seconds to import: not before the data are known good.
@@ -184,7 +186,7 @@ def run_job(
     )
     if bundle.manifest.thresholds:
         watcher.say(f"{len(bundle.classes)} thresholds chosen there, each with the best F1")
-    return _evaluated(bundle, division, out / "evaluation", watcher)
+    return _evaluated(bundle, division, checked, out / "evaluation", watcher)
 
 
 def find_learning_rate(
@@ -255,7 +257,9 @@ def require_keras() -> None:
 def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) -> Audit:
     """Open every photo; DatasetError for faults, unless the photos are to be left out."""
     checked = audit(
-        Dataset.open(photos), progress=lambda looks, total: watcher.watch(looks, total, "audit")
+        Dataset.open(photos),
+        fingerprints=importlib.util.find_spec("imagehash") is not None,
+        progress=lambda looks, total: watcher.watch(looks, total, "audit"),
     )
     if not skip_broken:
         checked.raise_faults()
@@ -267,27 +271,32 @@ def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) ->
     return checked
 
 
-def _evaluated(bundle: Bundle, division: Division, folder: Path, watcher: Watcher) -> JobResult:
+def _evaluated(
+    bundle: Bundle, division: Division, checked: Audit, folder: Path, watcher: Watcher
+) -> JobResult:
+    from pplcnet.reporting.answers import evaluate_recorded
     from pplcnet.reporting.evaluation_files import write_evaluation
+    from pplcnet.reporting.run_report import write_run_report
     from pplcnet.runtime.classifier import Classifier
 
     split = "test" if len(division.test) else "validation"
     held_out: Dataset = getattr(division, split)
-    evaluation = evaluate(
+    recorded = evaluate_recorded(
         Classifier(bundle.path),
         held_out,
         progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),
     )
+    evaluation = recorded.evaluation
     write_evaluation(evaluation, folder)
-    if bundle.manifest.tuning:  # what was evaluated may be another network than "onnx"
-        return JobResult(bundle.path, folder, evaluation, split, bundle.manifest)
-    figures = {
-        f"{split}_{name}": figure
-        for name, figure in evaluation.figures().items()
-        if name in ("top1", "top5", "map", "macro_f1", "images")
-    }
-    complete = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
-    return JobResult(bundle.path, folder, evaluation, split, complete.manifest)
+    if not bundle.manifest.tuning:  # else what was evaluated may be another network than "onnx"
+        figures = {
+            f"{split}_{name}": figure
+            for name, figure in evaluation.figures().items()
+            if name in ("top1", "top5", "map", "macro_f1", "images")
+        }
+        bundle = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
+    page = write_run_report(bundle, division, split, recorded, checked, watcher)
+    return JobResult(bundle.path, folder, evaluation, split, bundle.manifest, page)
 
 
 def finished_bundle(out: Path) -> Bundle | None:

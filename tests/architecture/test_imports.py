@@ -15,7 +15,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
     "division", "progress", "decoding", "processor", "cache", "calibration", "writable",
-    "tables", "stratification", "multilabel", "multilabel_evaluation",
+    "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
+    "files",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
@@ -34,7 +35,10 @@ MAY_IMPORT = {
     "multilabel": {"dataset", "tables"},
     "multilabel_evaluation": {"calibration", "multilabel", "tables"},
     "bundle": {"errors", "preprocessing", "writable"},
-    "auditing": {"errors", "decoding", "dataset", "tables"},
+    "files": set(),
+    "similarity": {"errors"},
+    "auditing": {"errors", "decoding", "dataset", "similarity", "tables"},
+    "checking": {"auditing", "dataset", "similarity"},
     "division": {"errors", "dataset"},
     "evaluation": {
         "errors",
@@ -68,6 +72,9 @@ MAY_USE = {
     "evaluation": {"numpy"},
     "multilabel": {"numpy"},
     "multilabel_evaluation": {"numpy"},
+    "similarity": {"numpy", "PIL"},
+    "auditing": {"numpy"},
+    "checking": {"numpy"},
     "digits": {"numpy", "PIL"},
     "suspects": {"numpy"},
     "models": {"keras", "numpy"},
@@ -75,7 +82,7 @@ MAY_USE = {
     "training": {"keras", "numpy", "PIL", "tqdm"},
     "deployment": {"keras", "numpy", "onnx"},
     "runtime": {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert"},
-    "reporting": {"numpy"},
+    "reporting": {"keras", "numpy", "PIL"},
     "benchmarking": {"numpy", "onnx", "paddle"},
 }
 # Read before Keras is there: the command line and the job import them.
@@ -94,7 +101,8 @@ WITHOUT_KERAS = {
     "deployment/photos.py",
     "deployment/quantization.py",
     "deployment/tuning.py",
-}
+    *(f"reporting/{each.name}" for each in (SOURCE / "reporting").glob("*.py")),
+} - {"reporting/gradcam.py"}
 ENGINES = {
     "onnxruntime": "runtime/onnxruntime_engine.py",
     "openvino": "runtime/openvino_engine.py",
@@ -152,7 +160,8 @@ def test_files_stay_small() -> None:
 
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
-    "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna",
+    "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna", "jinja2", "imagehash",
+    "scipy",
 )  # fmt: skip
 
 
@@ -176,8 +185,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 
 VERBS = (
-    "train", "distill", "suspects", "evaluate", "export", "quantize", "tune", "calibrate",
-    "convert", "predict", "benchmark", "inspect", "models", "demo",
+    "train", "distill", "suspects", "check", "evaluate", "report", "export", "quantize", "tune",
+    "calibrate", "convert", "predict", "benchmark", "inspect", "models", "demo",
 )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_is_there(run: Path) -> None:
     assert {each.name for each in run.iterdir()} == {
         "model.bundle", "evaluation", "history.csv", "recipe.toml", "run.json", "split.csv",
-        "skipped.csv", "checkpoint.npz",
+        "skipped.csv", "checkpoint.npz", "report.html",
     }  # fmt: skip
     bundle = Bundle.open(run / "model.bundle")
     bundle.verify()
@@ -51,6 +51,30 @@ def test_everything_is_there(run: Path) -> None:
     made_of = bundle.manifest.provenance["dataset"]
     assert made_of["split_seed"] == 0
     assert len(made_of["digest"]) == 64
+
+
+def test_the_report_is_of_the_run(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    for part in (
+        "On 9 test photos",
+        "Chosen on 9 validation photos, measured on the 9 reported ones",
+        "of one of the 42 training photos",
+        "Coloured is what speaks for a class (Grad-CAM)",
+        "Loss by epoch",
+    ):
+        assert part in " ".join(page.split())
+
+
+def test_a_run_is_whole_without_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    photos, out = write_photos(tmp_path / "photos"), tmp_path / "run"
+    assert main(["train", str(photos), "--out", str(out), *SMALL, "--epochs", "1"]) == 0
+    said = capsys.readouterr()
+    assert "no report.html: writing the report needs jinja2" in said.err
+    assert f"report      {out / 'evaluation' / 'evaluation.md'}" in said.out
+    assert not (out / "report.html").exists()
 
 
 def test_the_split_is_recorded_and_the_broken_files_are_listed(run: Path) -> None:

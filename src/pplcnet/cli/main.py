@@ -1,8 +1,8 @@
 """The command line: choose a verb, run it, turn errors into one line and an exit code.
 
 Exit 0: done. 2: the input is wrong, one `error:` line says how. 1: a bug, with its traceback (and
-`predict --strict` with broken pictures). 130: stopped by Ctrl-C. Data goes to stdout, progress to
-stderr.
+`predict --strict` with broken pictures, `check` with problems). 130: stopped by Ctrl-C. Data goes
+to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ VERBS = {
     "train": "photos in, a trained, exported and evaluated bundle out",
     "distill": "a small network learns from a larger one's answers",
     "suspects": "photos whose label is probably wrong",
+    "check": "every fault of labelled photos, near-duplicates and leakage",
     "evaluate": "how good a bundle is on labelled photos",
+    "report": "everything about a bundle on labelled photos, as one page",
     "export": "add the fused ONNX network to a bundle, proven equal on real photos",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",
     "tune": "find the fastest way to run a bundle on this machine",

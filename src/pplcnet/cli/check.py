@@ -1,0 +1,124 @@
+"""Check labelled photos: every fault, near-duplicates, leakage between splits, sizes.
+
+Exit code 0 when nothing is wrong, 1 when problems were found, 2 for input that is no data set.
+Near-duplicates need imagehash: pip install 'pplcnet[report]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pplcnet.cli.console import Console
+from pplcnet.errors import InputError, require
+
+if TYPE_CHECKING:
+    from pplcnet.checking import Check
+
+__all__ = ["add_arguments", "run"]
+
+SHOWN = 10
+# What `Check.to_dict` holds.
+JSON_KEYS = {
+    "photos": "what was checked",
+    "images": "how many, readable or not",
+    "classes": "names",
+    "digest": "sha256 over names, labels and contents, as a bundle's manifest has it",
+    "counts": "class to split to number of images; without splits, the split is 'all'",
+    "problems": "list of {kind, text, images}; the exit code is 1 if there are any",
+    "notes": "list of sentences",
+    "near_duplicates": "list of groups, each a list of {name, label, split}; null where "
+    "imagehash is not installed",
+    "sizes": "short_side (pixels), megapixels and aspect (width / height), each {least, "
+    "quartiles, most}, and histogram {edges, counts}",
+}
+# What to print of a size: its name and its decimals.
+SIZES = {
+    "short_side": ("short side (pixels)  ", 0),
+    "megapixels": ("megapixels           ", 2),
+    "aspect": ("aspect (width/height)", 2),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write one page with pictures and histograms"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="write everything as JSON; - prints it in place of the text"
+    )
+    width = max(map(len, JSON_KEYS)) + 2
+    keys = "\n".join(f"  {key:<{width}}{text}" for key, text in JSON_KEYS.items())
+    parser.epilog = f"the keys of --json:\n{keys}"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print and write; 1 when something is wrong with the photos."""
+    from pplcnet.checking import check
+    from pplcnet.dataset import Dataset
+    from pplcnet.files import write_text
+    from pplcnet.processor import available_cores
+
+    for name in (arguments.html, arguments.json):
+        if name not in (None, "-") and not Path(name).resolve().parent.is_dir():
+            raise InputError(f"{name}: its folder does not exist; make it, or choose another.")
+    if arguments.html is not None:
+        require("jinja2", purpose="writing the page", extra="report")
+        require("matplotlib", purpose="drawing histograms", extra="report")
+    console = Console()
+    checked = check(
+        Dataset.open(arguments.photos),
+        workers=available_cores(),
+        progress=lambda looks, total: console.watch(looks, total, "check"),
+    )
+    text = json.dumps(checked.to_dict(), ensure_ascii=False, indent=2) + "\n"
+    print(text if arguments.json == "-" else _described(checked), end="")
+    if arguments.json not in (None, "-"):
+        console.say(f"written to {write_text(arguments.json, text)}")
+    if arguments.html is not None:
+        from pplcnet.reporting.check_page import check_page
+
+        console.say(f"written to {write_text(arguments.html, check_page(checked))}")
+    return 1 if checked.problems else 0
+
+
+def _described(checked: Check) -> str:
+    dataset, splits = checked.dataset, checked.splits
+    lines = [
+        f"{dataset.root}: {len(dataset)} photos in {len(dataset.classes)} classes, digest "
+        f"{checked.audit.digest[:12]}"
+    ]
+    columns = [*splits, "sum"] if len(splits) > 1 else list(splits)
+    width = max(len(name) for name in (*dataset.classes, "class"))
+    lines.append(f"{'class':<{width}}" + "".join(f"{each:>12}" for each in columns))
+    for name, row in checked.counts().items():
+        numbers = [*row.values(), sum(row.values())][: len(columns)]
+        lines.append(f"{name:<{width}}" + "".join(f"{each:>12}" for each in numbers))
+    for name, values in checked.to_dict()["sizes"].items():
+        if values["quartiles"]:
+            text, digits = SIZES[name]
+            low, _, high = values["quartiles"]
+            lines.append(
+                f"{text}  {values['least']:.{digits}f} to {values['most']:.{digits}f}, half of "
+                f"them {low:.{digits}f} to {high:.{digits}f}"
+            )
+    lines += [f"note: {note}" for note in checked.notes]
+    return "\n".join([*lines, *_problem_lines(checked), ""])
+
+
+def _problem_lines(checked: Check) -> list[str]:
+    problems = checked.problems
+    if not problems:
+        return ["no problems found."]
+    lines = [f"{len(problems)} problem{'s' * (len(problems) > 1)}:"]
+    for kind, count in Counter(each.kind for each in problems).items():
+        texts = [each.text for each in problems if each.kind == kind]
+        lines += [f"  {text}" for text in texts[:SHOWN]]
+        if count > SHOWN:
+            lines.append(f"  ... and {count - SHOWN} more of this kind (--json has all)")
+    return lines

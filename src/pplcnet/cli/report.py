@@ -1,0 +1,68 @@
+"""Everything about a bundle on labelled photos, as one HTML file that loads nothing.
+
+What it was trained on, figures with their intervals, the confusion matrix with its photos, the most
+confident mistakes with heat maps, calibration, reject thresholds, near-duplicates of training
+photos, and every exported variant. What was trained on is read from split.csv beside the bundle, or
+from the photos' own splits.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.errors import InputError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
+    parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
+    parser.add_argument("--out", required=True, metavar="FILE.html", help="where it is written")
+    parser.add_argument(
+        "--split",
+        choices=("train", "validation", "test", "all"),
+        help="part to report on where there are splits; default: test, else validation, else all",
+    )
+    parser.add_argument(
+        "--precision",
+        action="append",
+        type=float,
+        metavar="P",
+        help="give a reject threshold for this precision; may be repeated. "
+        "Default: 0.9, 0.95 and 0.99",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the page."""
+    out = Path(arguments.out)
+    if not out.resolve().parent.is_dir():
+        raise InputError(f"{out}: its folder does not exist; make it, or choose another.")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; --out needs a file name, such as report.html.")
+    from pplcnet.bundle import Bundle
+    from pplcnet.files import write_text
+    from pplcnet.reporting.bundle_report import (
+        PRECISIONS,
+        bundle_report,
+        check_precisions,
+        require_report,
+    )
+    from pplcnet.reporting.subject import find_subject
+
+    require_report()
+    precisions = arguments.precision or PRECISIONS
+    check_precisions(precisions)
+    subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
+    page = bundle_report(
+        subject,
+        precisions=precisions,
+        watcher=Console(),
+        before_keras=lambda: quiet_frameworks("Grad-CAM"),
+    )
+    print(f"written to {write_text(out, page)}")
+    return 0

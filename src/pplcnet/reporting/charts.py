@@ -1,0 +1,170 @@
+"""Charts as SVG inside a page, in the page's own colours.
+
+Matplotlib draws with marker colours, which are replaced by the page's CSS variables; text stays
+text, in the page's font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import require
+
+__all__ = ["coverage_chart", "curves", "histogram", "reliability_chart"]
+
+INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    FIRST: "var(--first)",
+    SECOND: "var(--second)",
+}
+# Inches; a page shows them at 300 to 400 pixels, which makes 9.5 points 11 to 14 pixels high.
+SIZE = (3.7, 2.55)
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "font.family": "sans-serif",
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+class Chart:
+    """One set of axes on a transparent ground: `with Chart(...) as axes`, then `svg()`."""
+
+    def __init__(self, title: str, x: str, y: str, description: str) -> None:
+        matplotlib = require("matplotlib", purpose="drawing charts", extra="report")
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        # The salt makes the names of clip paths differ between the charts of one page.
+        self._settings: Any = {**_SETTINGS, "svg.hashsalt": f"{title} {description}"}
+        self._description = description
+        self._context = matplotlib.rc_context(self._settings)
+        with matplotlib.rc_context(self._settings):
+            self._figure: Any = Figure(figsize=SIZE, layout="constrained")
+            FigureCanvasSVG(self._figure)
+            self.axes: Any = self._figure.add_subplot()
+            self.axes.set_title(title)
+            self.axes.set_xlabel(x)
+            self.axes.set_ylabel(y)
+
+    def __enter__(self) -> Any:
+        self._context.__enter__()
+        return self.axes
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(*error)
+
+    def svg(self) -> Any:
+        """The chart as markup that a template takes as it is."""
+        import matplotlib
+        from markupsafe import Markup, escape
+
+        buffer = io.StringIO()
+        with matplotlib.rc_context(self._settings):
+            self._figure.savefig(
+                buffer,
+                format="svg",
+                transparent=True,
+                metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+            )
+        text = buffer.getvalue()
+        (box,) = re.findall(r'viewBox="([^"]+)"', text)[:1]
+        body = text[text.index(">", text.index("<svg")) + 1 :]
+        body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+        body = re.sub(r"#0[0-5]0[0-5]0[0-5]\b", lambda found: _VARIABLES[found[0]], body)
+        body = body.replace("xlink:href", "href")
+        return Markup(  # noqa: S704 - Matplotlib escapes its text, and the rest is escaped here
+            f'<svg class="chart" role="img" aria-label="{escape(self._description)}" '
+            f'viewBox="{escape(box)}">{body}'
+        )
+
+
+def curves(
+    title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], description: str
+) -> Any:
+    """Up to two lines over epochs, NaN where nothing was measured."""
+    chart = Chart(title, "epoch", "", description)
+    with chart as axes:
+        for (name, values), colour in zip(lines.items(), (FIRST, SECOND), strict=False):
+            marker = "o" if len(x) <= 20 else None
+            axes.plot(x, values, color=colour, label=name, marker=marker, markersize=3)
+        axes.legend(labelcolor=INK)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return chart.svg()
+
+
+def histogram(title: str, x: str, values: NDArray[np.float64], description: str) -> Any:
+    """How many photos have which size; the widest range is cut into 24 bars."""
+    chart = Chart(title, x, "photos", description)
+    with chart as axes:
+        low, high = float(values.min()), float(values.max())
+        spread = (low, high) if high > low else (low - 0.5, low + 0.5)
+        axes.hist(values, bins=24, range=spread, color=FIRST, rwidth=0.88)
+        axes.grid(visible=False, axis="x")
+    return chart.svg()
+
+
+def reliability_chart(
+    title: str,
+    confidence: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    description: str,
+) -> Any:
+    """Accuracy over probability, a point a bin whose area grows with its photos.
+
+    Args:
+        confidence: (bins,) mean probability of the answers.
+        accuracy: (bins,) part of them that is right.
+        counts: (bins,) photos; bins without any are left out.
+    """
+    chart = Chart(title, "probability of the answer", "part that is right", description)
+    with chart as axes:
+        filled = counts > 0
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.vlines(
+            confidence[filled], confidence[filled], accuracy[filled], color=SECOND, linewidth=1.6
+        )
+        area = 14 + 150 * counts[filled] / counts.max()
+        axes.scatter(confidence[filled], accuracy[filled], s=area, color=FIRST, zorder=3)
+        axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.05))
+    return chart.svg()
+
+
+def coverage_chart(
+    coverage: NDArray[np.float64], precision: NDArray[np.float64], description: str
+) -> Any:
+    """Precision of the answers that are kept over the part of the photos that is kept."""
+    chart = Chart("Keeping the surest answers", "part answered", "part that is right", description)
+    with chart as axes:
+        axes.plot(coverage, precision, color=FIRST)
+        low = np.floor(10 * float(precision.min())) / 10
+        axes.set(xlim=(0, 1.02), ylim=(min(low, 0.9) - 0.01, 1.01))
+    return chart.svg()

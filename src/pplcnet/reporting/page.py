@@ -1,0 +1,56 @@
+"""One self-contained HTML page from a template: nothing in it is loaded from anywhere.
+
+Names of classes and files are whatever somebody called them: templates escape every value, data
+for the script go through Jinja2's `tojson`, and the page's Content-Security-Policy lets run the one
+script whose digest it names.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from pplcnet.errors import require
+
+__all__ = ["render"]
+
+EXTRA = "report"
+
+
+def render(template: str, **values: Any) -> str:
+    """The page of a template in `templates/`.
+
+    Raises:
+        MissingDependencyError: Jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", purpose="writing the page", extra=EXTRA)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pplcnet.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "number": _number}
+    markup = require("markupsafe", purpose="writing the page", extra=EXTRA).Markup
+    style, script = _template_text("style.css"), _template_text("page.js")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    page: str = environment.get_template(template).render(
+        style=markup(style), script=markup(script), script_digest=digest, **values
+    )
+    return page
+
+
+def _template_text(name: str) -> str:
+    """A file of the templates, for a page that only has one of each."""
+    return (resources.files("pplcnet.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}"

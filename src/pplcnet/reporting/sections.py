@@ -1,0 +1,228 @@
+"""What the sections of a report show, as plain values for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pplcnet.calibration import expected_calibration_error
+from pplcnet.evaluation import Evaluation
+from pplcnet.reporting import charts
+from pplcnet.reporting.answers import Answers
+from pplcnet.reporting.figures import (
+    class_intervals,
+    kept_precision,
+    measured,
+    reliability,
+    threshold_for,
+)
+from pplcnet.reporting.pictures import thumbnails
+from pplcnet.reporting.subject import Subject, read_table
+
+__all__ = [
+    "calibration_context",
+    "class_rows",
+    "curve_charts",
+    "data_context",
+    "facts",
+    "suspect_rows",
+    "threshold_context",
+]
+
+EXAMPLES = 4
+EXAMPLE_CLASSES = 40
+SUSPECTS = 30
+HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
+
+
+def facts(subject: Subject) -> dict[str, list[tuple[str, str]]]:
+    """What was trained on what, in groups of name and value."""
+    manifest = subject.bundle.manifest
+    provenance = manifest.provenance
+    data, versions = provenance.get("dataset") or {}, provenance.get("versions") or {}
+    recipe = provenance.get("recipe") or {}
+    size = "×".join(map(str, manifest.preprocessing.image_size))
+    network = [
+        ("network", str(manifest.network.get("name", "unknown"))),
+        ("input", f"{size} pixels"),
+        ("bundle", str(subject.bundle.path)),
+        ("made", str(provenance.get("created", "unknown"))),
+        ("photos", str(data.get("photos", "unknown"))),
+        ("data digest", str(data.get("digest", "unknown"))),
+    ]
+    weights = (provenance.get("weights") or {}).get("weights")
+    if weights:
+        network.append(("started from", str(weights)))
+    return {
+        "network": network,
+        "versions": [(str(name), str(value)) for name, value in versions.items()],
+        "recipe": [(str(name), _plain(value)) for name, value in recipe.items()],
+    }
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None or value == "" else str(value)
+
+
+def data_context(subject: Subject) -> dict[str, Any]:
+    """Photos by class and part, and some of those that were trained on."""
+    classes = subject.bundle.classes
+    parts = {
+        name: dict(zip(dataset.classes, dataset.class_counts(), strict=True))
+        for name, dataset in (
+            ("train", subject.train),
+            ("validation", subject.validation),
+            (subject.split, subject.reported),
+        )
+        if len(dataset)
+    }
+    of_class: dict[str, list[Path]] = {name: [] for name in classes[:EXAMPLE_CLASSES]}
+    pool = subject.train if len(subject.train) else subject.reported
+    for image in pool.images:
+        of_class.get(pool.classes[image.label], []).append(image.path)
+    chosen = {name: _spread(paths, EXAMPLES) for name, paths in of_class.items()}
+    pictures = thumbnails((path for paths in chosen.values() for path in paths), side=88)
+    return {
+        "parts": list(parts),
+        "counts": [(name, [counts.get(name, 0) for counts in parts.values()]) for name in classes],
+        "examples": [
+            (name, [pictures[path] for path in paths if path in pictures])
+            for name, paths in chosen.items()
+        ],
+        "examples_of": "training" if len(subject.train) else "reported",
+        "classes_without_examples": max(0, len(classes) - EXAMPLE_CLASSES),
+        "source": subject.source,
+        "gone": subject.gone,
+    }
+
+
+def _spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """At most `count` of them, from the first to the last."""
+    kept = min(count, len(paths))
+    return [paths[at * len(paths) // kept] for at in range(kept)]
+
+
+def curve_charts(folder: Path) -> list[Any]:
+    """Loss and accuracy over the epochs, where history.csv has them."""
+    rows = list(read_table(folder / HISTORY_FILE))
+    epochs = [_float(row.get("epoch")) for row in rows]
+    made = []
+    for title, column in (("Loss", "loss"), ("Accuracy", "accuracy")):
+        lines = {
+            name: [_float(row.get(key)) for row in rows]
+            for name, key in (("training", column), ("validation", f"validation_{column}"))
+        }
+        if not np.isfinite(list(lines.values())).any() or not np.isfinite(epochs).all():
+            continue
+        last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in lines.items())
+        made.append(charts.curves(title, epochs, lines, f"{title} by epoch; at the end {last}"))
+    return made
+
+
+def _float(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Every class's figures with their intervals."""
+    return [
+        {"figures": figures, "intervals": intervals}
+        for figures, intervals in zip(
+            evaluation.per_class(), class_intervals(evaluation), strict=True
+        )
+    ]
+
+
+def calibration_context(answers: Answers, evaluation: Evaluation) -> dict[str, Any]:
+    """Reliability diagrams and calibration errors with and without the temperature."""
+    drawn = [("Temperature 1: as trained", 1.0)]
+    if answers.temperature != 1:
+        drawn.append((f"Temperature {answers.temperature:.2f}: as deployed", answers.temperature))
+    errors, diagrams = [], []
+    for title, temperature in drawn:
+        confidences = answers.probabilities_at(temperature).max(axis=1)
+        errors.append(expected_calibration_error(confidences, answers.is_right))
+        diagrams.append(
+            charts.reliability_chart(
+                title,
+                *reliability(confidences, answers.is_right),
+                f"Reliability diagram at temperature {temperature:.2f}: expected calibration "
+                f"error {errors[-1]:.3f}",
+            )
+        )
+    return {
+        "temperature": answers.temperature,
+        "before": errors[0],
+        "after": errors[-1],
+        "least": evaluation.least_calibration_error,
+        "diagrams": diagrams,
+    }
+
+
+def threshold_context(
+    precisions: Sequence[float], answers: Answers, choosing: Answers | None
+) -> dict[str, Any]:
+    """A threshold for each wanted precision, and what it does on the reported photos.
+
+    Args:
+        choosing: answers to the photos that the thresholds are chosen on; None chooses on the
+            reported ones, which flatters.
+    """
+    chosen_on = answers if choosing is None else choosing
+    rows = []
+    for wanted in precisions:
+        threshold = threshold_for(wanted, chosen_on.confidences, chosen_on.is_right)
+        there = here = None
+        if threshold is not None:
+            there = measured(threshold, chosen_on.confidences, chosen_on.is_right)
+            here = measured(threshold, answers.confidences, answers.is_right)
+        rows.append({"wanted": wanted, "chosen": there, "here": here})
+    _, precision, coverage = kept_precision(answers.confidences, answers.is_right)
+    return {
+        "rows": rows,
+        "is_independent": choosing is not None,
+        "chosen_on": len(chosen_on.labels),
+        "chart": charts.coverage_chart(
+            coverage,
+            precision,
+            f"Precision over coverage: {precision[-1]:.3f} when every photo is answered",
+        ),
+    }
+
+
+def suspect_rows(subject: Subject) -> list[dict[str, Any]]:
+    """Photos whose label may be wrong, as suspects.csv beside the bundle lists them."""
+    rows = [row for row in read_table(subject.folder / SUSPECT_FILE) if row.get("path")]
+    places = [_find(row["path"], subject) for row in rows[:SUSPECTS]]
+    pictures = thumbnails(path for path in places if path is not None)
+    return [
+        {
+            "name": row["path"] if path is None else _short(path, subject.reported.root),
+            "label": row.get("label", ""),
+            "suggested": row.get("suggested", ""),
+            "confidence": row.get("confidence") or row.get("confidence_in_suggested", ""),
+            "picture": None if path is None else pictures.get(path),
+            "total": len(rows),
+        }
+        for row, path in zip(rows, places, strict=False)
+    ]
+
+
+def _short(path: Path, root: Path) -> str:
+    resolved, root = path.resolve(), root.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
+
+
+def _find(name: str, subject: Subject) -> Path | None:
+    for folder in (subject.reported.root, subject.folder):
+        if (folder / name).is_file():
+            return folder / name
+    return None

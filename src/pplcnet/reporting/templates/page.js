@@ -1,0 +1,72 @@
+
+"use strict";
+(() => {
+  const holder = document.getElementById("photos-of-cells");
+  if (!holder) return;
+  const data = JSON.parse(holder.textContent);
+  const panel = document.getElementById("cell");
+  const buttons = [...document.querySelectorAll("[data-cell]")];
+
+  const element = (tag, className, text) => {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+
+  const figure = (photo) => {
+    const made = element("figure", "photo");
+    if (photo.picture) {
+      const image = element("img");
+      image.src = photo.picture;
+      image.alt = "";
+      made.append(image);
+    } else {
+      made.append(element("span", "missing", "not readable here"));
+    }
+    const caption = element("figcaption");
+    caption.append(element("b", "", photo.probability));
+    const name = element("span", "name", photo.name);
+    name.title = photo.name;
+    caption.append(name);
+    made.append(caption);
+    return made;
+  };
+
+  const show = (button) => {
+    for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
+    const cell = data.cells[button.dataset.cell];
+    const photos = element("div", "photos");
+    photos.append(...cell.photos.map((at) => figure(data.photos[at])));
+    panel.replaceChildren(element("h3", "", button.getAttribute("aria-label")), photos);
+    const left = cell.count - cell.photos.length;
+    if (left > 0) panel.append(element("p", "muted", `The surest ${cell.photos.length} of ${cell.count}.`));
+  };
+
+  // One stop for the Tab key; arrows go to the next cell with photos in that direction.
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  const place = (button) => button.dataset.cell.split(",").map(Number);
+  const next = (button, [down, right]) => {
+    const [row, column] = place(button);
+    const ahead = (each) => {
+      const [otherRow, otherColumn] = place(each);
+      const along = down ? (otherRow - row) * down : (otherColumn - column) * right;
+      const aside = Math.abs(down ? otherColumn - column : otherRow - row);
+      return along > 0 ? aside * 1000 + along : Infinity;
+    };
+    const best = buttons.reduce((one, other) => (ahead(other) < ahead(one) ? other : one));
+    return ahead(best) < Infinity ? best : null;
+  };
+  const isGrid = document.querySelector("table.confusion") !== null;
+  buttons.forEach((button, at) => {
+    if (isGrid) button.tabIndex = at ? -1 : 0;
+    button.addEventListener("click", () => show(button));
+    button.addEventListener("keydown", (event) => {
+      const target = isGrid && step[event.key] ? next(button, step[event.key]) : null;
+      if (!target) return;
+      event.preventDefault();
+      for (const each of buttons) each.tabIndex = each === target ? 0 : -1;
+      target.focus();
+    });
+  });
+})();

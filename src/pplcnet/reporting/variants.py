@@ -1,0 +1,128 @@
+"""Every exported variant of a bundle in every engine that can run it here, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pplcnet.bundle import Bundle
+from pplcnet.errors import PPLCNetError
+from pplcnet.processor import processor_features, processor_name
+from pplcnet.reporting.answers import Answers
+from pplcnet.reporting.figures import Interval, wilson
+from pplcnet.runtime.classifier import Classifier
+from pplcnet.runtime.engine import ENGINES, installed_engines
+from pplcnet.runtime.selection import Choice, choices_of
+
+__all__ = ["VariantRow", "compare_variants", "tuned_on"]
+
+
+class VariantRow(NamedTuple):
+    """One variant in one engine; None where something was not measured."""
+
+    choice: Choice
+    size: int
+    """Of its file, in bytes."""
+    is_reported: bool
+    """Whether the report's figures come from it."""
+    top1: float | None
+    """On the reported photos, measured now."""
+    interval: Interval | None
+    agreement: float | None
+    """The part of the photos with the same answer as the reported one."""
+    validation_top1: float | None
+    """As tuning measured it."""
+    median_ms: float | None
+    """One image in the network, as tuning or the export measured it."""
+    threads: int | None
+    images_per_second: float | None
+    note: str
+
+
+def tuned_on(bundle: Bundle) -> str:
+    """The processor whose tuning the table shows: this one, else any; "" without tuning."""
+    here = processor_name()
+    return here if here in bundle.manifest.tuning else next(iter(bundle.manifest.tuning), "")
+
+
+def compare_variants(
+    bundle: Bundle,
+    reported: Choice,
+    answers: Answers,
+    *,
+    is_measured: bool = True,
+    progress: Callable[[Any, str], Any] = lambda predictions, what: predictions,
+) -> list[VariantRow]:
+    """Run every variant on the reported photos, and set beside it what the manifest knows.
+
+    Args:
+        reported: how `answers` came about.
+        is_measured: without it, only the manifest's figures are given.
+        progress: wraps the predictions of one way of running.
+    """
+    rows = {
+        (str(row.get("engine")), str(row.get("precision"))): row
+        for row in bundle.manifest.tuning.get(tuned_on(bundle), {}).get("rows", ())
+    }
+    everything = choices_of(bundle, list(ENGINES), ("avx512_bf16",))
+    able = choices_of(bundle, installed_engines(), processor_features())
+    found = []
+    for choice in everything:
+        given: list[Any] | None = None
+        note = ""
+        if choice == reported:
+            given = list(answers.answers)
+        elif choice not in able:
+            note = "not installed here" if choice.engine not in installed_engines() else "not here"
+        elif is_measured:
+            given, note = _run(bundle, choice, answers, progress)
+        found.append(_row(bundle, choice, choice == reported, answers, given, rows, note))
+    return sorted(found, key=lambda row: (row.median_ms is None, row.median_ms or 0))
+
+
+def _run(
+    bundle: Bundle, choice: Choice, answers: Answers, progress: Callable[[Any, str], Any]
+) -> tuple[list[int] | None, str]:
+    try:
+        classifier = Classifier(bundle.path, engine=choice.engine, precision=choice.precision)
+        paths = [image.path for image in answers.dataset.images]
+        predictions = progress(classifier.predict_many(paths), str(choice))
+        return [prediction.best.class_index for prediction in predictions], ""
+    except PPLCNetError as error:
+        return None, str(error)
+
+
+def _row(
+    bundle: Bundle,
+    choice: Choice,
+    is_reported: bool,
+    answers: Answers,
+    given: list[int] | None,
+    tuned: dict[tuple[str, str], Any],
+    note: str,
+) -> VariantRow:
+    variant = bundle.variant(choice.variant)
+    row = tuned.get((choice.engine, choice.precision), {})
+    latency = row if row else _latency_of_export(variant, choice)
+    right = None if given is None else int((np.asarray(given) == answers.labels).sum())
+    count = len(answers.labels)
+    return VariantRow(
+        choice,
+        int(bundle.manifest.files[str(variant["file"])].get("bytes", 0)),
+        is_reported,
+        None if right is None else right / count,
+        None if right is None else wilson(right, count),
+        None if given is None else float((np.asarray(given) == answers.answers).mean()),
+        row.get("top1"),
+        latency.get("median_ms"),
+        latency.get("threads"),
+        row.get("images_per_second"),
+        note or str(row.get("verdict") or ""),
+    )
+
+
+def _latency_of_export(variant: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    latency = variant.get("latency") or {}
+    return latency if latency.get("engine") == choice.engine else {}

@@ -1,0 +1,89 @@
+"""A report and a check page of small photos whose names mean harm, and a browser to open them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pplcnet.bundle import Bundle, write_bundle
+from pplcnet.cli.main import main
+from tests.conftest import draw_scene
+
+EVIL = (
+    "</script><script>window.hurt=1</script>",
+    "<img src=x onerror='window.hurt=1'>",
+    'a "b" & c',
+)
+EVIL_FILE = "<b onclick=alert(1)>&'\".png"
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
+    """A run's folder: bundle, split.csv, history.csv, suspects.csv, photos, and both pages."""
+    folder = tmp_path_factory.mktemp("run")
+    rows = []
+    for label, name in enumerate(EVIL):
+        for number in range(12):
+            path = folder / "photos" / f"{label}_{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            draw_scene(100 * label + number).save(path)
+            split = "train" if number < 5 else "validation" if number < 8 else "test"
+            rows.append([path.relative_to(folder), name, split])
+    # One test photo is a training photo, smaller; one has a name that means harm.
+    draw_scene(0).resize((100, 78)).save(folder / "photos" / EVIL_FILE)
+    rows.append([f"photos/{EVIL_FILE}", EVIL[1], "test"])
+    _write(folder / "split.csv", ["path", "label", "split"], rows)
+    _write(
+        folder / "history.csv",
+        ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"],
+        [[1, 1.2, 0.4, 1.1, 0.5], [2, 0.8, 0.6, 0.9, 0.7]],
+    )
+    _write(
+        folder / "suspects.csv",
+        ["Path", "label", "suggested", "confidence", "more"],
+        [["photos/0_9.png", EVIL[0], EVIL[1], 0.93, ""], ["photos/gone.png", "x", "y", "", ""]],
+    )
+    opened = Bundle.open(shutil.copytree(common_bundle, folder / "model.bundle"))
+    write_bundle(
+        opened.path,
+        replace(opened.manifest, classes=EVIL, calibration={"temperature": 0.7}),
+        {name: opened.read(name) for name in opened.manifest.files},
+    )
+    table = folder / "split.csv"
+    page = ["--out", str(folder / "report.html"), "--precision", "0.5", "--precision", "1"]
+    assert main(["report", str(folder / "model.bundle"), str(table), *page]) == 0
+    assert main(["check", str(table), "--html", str(folder / "check.html")]) == 1
+    return folder
+
+
+def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Debian's Chromium without a window."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("Chromium and its driver (Debian: chromium, chromium-driver) are not here")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    yield opened
+    opened.quit()

@@ -1,0 +1,160 @@
+"""The pages as text: everything is in them, nothing is loaded, names are escaped."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pplcnet.bundle import Bundle, update_bundle
+from pplcnet.cli.main import main
+
+PAGES = ("report.html", "check.html")
+
+
+class _Reader(HTMLParser):
+    """Tags, attributes and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_loaded_from_anywhere(run: Path, name: str) -> None:
+    text = (run / name).read_text()
+    assert not re.search(r"https?:", text)
+    for tag, attributes in _Reader(text).tags:
+        for key in ("src", "href", "action", "data"):
+            assert (attributes.get(key) or "#")[:5] in ("data:", *_anchors(attributes.get(key)))
+        assert tag not in ("iframe", "object", "embed", "base")
+
+
+def _anchors(value: str | None) -> tuple[str, ...]:
+    return ((value or "#")[:5],) if (value or "#").startswith("#") else ()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_names_stay_text(run: Path, name: str) -> None:
+    page = _Reader((run / name).read_text())
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    data = [{"type": "application/json", "id": "photos-of-cells"}] if name == PAGES[0] else []
+    assert scripts == [*data, {}]
+    assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
+    assert "<img src=x onerror='window.hurt=1'>" in page.text
+    assert "<b onclick=alert(1)>" in page.text
+
+
+def test_the_report_holds_every_section(run: Path) -> None:
+    page = _Reader((run / "report.html").read_text())
+    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
+    assert sections == [
+        "made", "training", "classes", "confusion", "mistakes", "unsure", "calibration",
+        "thresholds", "copies", "variants", "suspects",
+    ]  # fmt: skip
+    for part in (
+        "Chosen on 9 validation photos, measured on the 13 reported ones",
+        "1 of 13 photos are near-duplicates (perceptual hash) of one of the 15 training photos",
+        "before temperature scaling",
+        "Coloured is what speaks for a class (Grad-CAM)",
+        "2 photos of suspects.csv",
+    ):
+        assert part in page.text
+
+
+def test_cells_count_every_photo(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    (data,) = re.findall(r'id="photos-of-cells">(.*?)</script>', text)
+    cells = json.loads(data)["cells"]
+    assert sum(cell["count"] for cell in cells.values()) == 13
+    assert len(json.loads(data)["photos"]) == 13
+
+
+def test_a_report_without_keras_says_so(run: Path, tmp_path: Path, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "keras" else find(name)
+    )
+    _report(run / "model.bundle", run / "split.csv", tmp_path / "page.html")
+    text = _Reader((tmp_path / "page.html").read_text()).text
+    assert "Keras is not installed here, which Grad-CAM needs" in text
+
+
+def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
+    common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(common_bundle, tmp_path / "model.bundle")
+    _report(tmp_path / "model.bundle", common_photos, tmp_path / "page.html")
+    text = _Reader((tmp_path / "page.html").read_text()).text
+    for part in (
+        "On 36 all photos",
+        "Chosen on the reported photos themselves",
+        "Which photos were trained on is not known",
+        "no temperature was fitted",
+    ):
+        assert part in text
+
+
+def _report(bundle: Path, photos: Path, out: Path) -> None:
+    assert main(["report", str(bundle), str(photos), "--out", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--out", "nowhere/page.html"], "its folder does not exist"),
+        (["--out", "."], "is a folder; --out needs a file name"),
+        (["--out", "page.html", "--split", "validation"], "has no validation photos"),
+        (["--out", "page.html", "--precision", "90"], "a wanted precision is 90.0"),
+    ],
+)
+def test_wrong_input_ends_with_2(
+    capsys, monkeypatch, tmp_path, common_bundle: Path, common_photos: Path, options, complaint
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", str(common_bundle), str(common_photos), *options]) == 2
+    assert complaint in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_jinja2_the_extra_is_named(
+    capsys, monkeypatch, tmp_path: Path, common_bundle: Path, common_photos: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    out = tmp_path / "page.html"
+    assert main(["report", str(common_bundle), str(common_photos), "--out", str(out)]) == 2
+    assert "needs jinja2, which is not installed: pip install 'pplcnet[report]'" in (
+        capsys.readouterr().err
+    )
+    assert not out.exists()
+
+
+def test_a_bundle_with_several_labels_a_photo_is_refused(
+    capsys, tmp_path: Path, common_bundle: Path, common_photos: Path
+) -> None:
+    opened = Bundle.open(shutil.copytree(common_bundle, tmp_path / "multi.bundle"))
+    update_bundle(opened, task="multi")
+    rows = [
+        f"{path},{'class_0;class_1' if number % 2 else 'class_2'}"
+        for number, path in enumerate(sorted(common_photos.rglob("*.png")))
+    ]
+    (tmp_path / "table.csv").write_text("path,labels\n" + "\n".join(rows))
+    out = tmp_path / "page.html"
+    given = [str(tmp_path / "multi.bundle"), str(tmp_path / "table.csv"), "--out", str(out)]
+    assert main(["report", *given]) == 2
+    assert "gives several labels a photo" in capsys.readouterr().err
+    assert not out.exists()
