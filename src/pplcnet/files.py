@@ -6,7 +6,20 @@ import os
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["write_text"]
+from pplcnet.errors import InputError
+from pplcnet.writable import check_writable
+
+__all__ = ["check_file", "write_text"]
+
+
+def check_file(path: str | PathLike[str]) -> None:
+    """InputError, before the work, when no file can be written at `path`."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file.")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist; make it, or choose another.")
+    check_writable(path.resolve().parent)
 
 
 def write_text(path: str | PathLike[str], text: str) -> Path:

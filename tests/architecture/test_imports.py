@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "multilabel": {"dataset", "tables"},
     "multilabel_evaluation": {"calibration", "multilabel", "tables"},
     "bundle": {"errors", "preprocessing", "writable"},
-    "files": set(),
+    "files": {"errors", "writable"},
     "similarity": {"errors"},
     "auditing": {"errors", "decoding", "dataset", "similarity", "tables"},
     "checking": {"auditing", "dataset", "similarity"},

@@ -117,8 +117,9 @@ def _report(bundle: Path, photos: Path, out: Path) -> None:
     ("options", "complaint"),
     [
         (["--out", "nowhere/page.html"], "its folder does not exist"),
-        (["--out", "."], "is a folder; --out needs a file name"),
+        (["--out", "."], "is a folder; give the name of a file"),
         (["--out", "page.html", "--split", "validation"], "has no validation photos"),
+        (["--out", "page.html", "--suspects", "no.csv"], "no.csv: no such file"),
         (["--out", "page.html", "--precision", "90"], "a wanted precision is 90.0"),
     ],
 )

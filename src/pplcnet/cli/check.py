@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
-from pplcnet.errors import InputError, require
+from pplcnet.errors import require
 
 if TYPE_CHECKING:
     from pplcnet.checking import Check
@@ -61,12 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, print and write; 1 when something is wrong with the photos."""
     from pplcnet.checking import check
     from pplcnet.dataset import Dataset
-    from pplcnet.files import write_text
+    from pplcnet.files import check_file, write_text
     from pplcnet.processor import available_cores
 
     for name in (arguments.html, arguments.json):
-        if name not in (None, "-") and not Path(name).resolve().parent.is_dir():
-            raise InputError(f"{name}: its folder does not exist; make it, or choose another.")
+        if name not in (None, "-"):
+            check_file(name)
     if arguments.html is not None:
         require("jinja2", purpose="writing the page", extra="report")
         require("matplotlib", purpose="drawing histograms", extra="report")

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="part to report on where there are splits; default: test, else validation, else all",
     )
     parser.add_argument(
+        "--suspects",
+        metavar="FILE",
+        help="the suspects.csv that 'pplcnet suspects' wrote, to show in the page. Default: the one "
+        "beside the bundle, if any",
+    )
+    parser.add_argument(
         "--precision",
         action="append",
         type=float,
@@ -40,12 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     out = Path(arguments.out)
-    if not out.resolve().parent.is_dir():
-        raise InputError(f"{out}: its folder does not exist; make it, or choose another.")
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; --out needs a file name, such as report.html.")
+    if arguments.suspects is not None and not Path(arguments.suspects).is_file():
+        raise InputError(f"{arguments.suspects}: no such file; --suspects takes suspects.csv.")
     from pplcnet.bundle import Bundle
-    from pplcnet.files import write_text
+    from pplcnet.files import check_file, write_text
     from pplcnet.reporting.bundle_report import (
         PRECISIONS,
         bundle_report,
@@ -54,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from pplcnet.reporting.subject import find_subject
 
+    check_file(out)
     require_report()
     precisions = arguments.precision or PRECISIONS
     check_precisions(precisions)
@@ -61,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     page = bundle_report(
         subject,
         precisions=precisions,
+        suspects=None if arguments.suspects is None else Path(arguments.suspects),
         watcher=Console(),
         before_keras=lambda: quiet_frameworks("Grad-CAM"),
     )

@@ -57,6 +57,7 @@ def bundle_report(
     precisions: Sequence[float] = PRECISIONS,
     fingerprints: Mapping[Path, NDArray[np.uint64]] | None = None,
     is_every_variant_measured: bool = True,
+    suspects: Path | None = None,
     watcher: Watcher | None = None,
     before_keras: Callable[[], object] = lambda: None,
 ) -> str:
@@ -68,6 +69,8 @@ def bundle_report(
         precisions: wanted of the answers above a threshold.
         fingerprints: of photos, by path, if they are known.
         is_every_variant_measured: also run the other variants on the reported photos.
+        suspects: a list of photos whose label may be wrong, as `pplcnet suspects` writes it; None
+            takes suspects.csv beside the bundle, if it is there.
         watcher: told how it goes.
         before_keras: called before Keras is imported, for Grad-CAM.
 
@@ -115,7 +118,7 @@ def bundle_report(
         thresholds=threshold_context(precisions, answers, choosing),
         leakage=leakage_context(answers, subject.train, fingerprints or {}, watcher),
         variants=_variants(subject, classifier, answers, is_every_variant_measured, watcher),
-        suspects=suspect_rows(subject),
+        suspects=suspect_rows(subject, suspects),
     )
 
 

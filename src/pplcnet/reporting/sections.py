@@ -198,9 +198,10 @@ def threshold_context(
     }
 
 
-def suspect_rows(subject: Subject) -> list[dict[str, Any]]:
-    """Photos whose label may be wrong, as suspects.csv beside the bundle lists them."""
-    rows = [row for row in read_table(subject.folder / SUSPECT_FILE) if row.get("path")]
+def suspect_rows(subject: Subject, path: Path | None = None) -> list[dict[str, Any]]:
+    """Photos whose label may be wrong, as `path` or suspects.csv beside the bundle lists them."""
+    listed = read_table(path or subject.folder / SUSPECT_FILE)
+    rows = [row for row in listed if row.get("path")]
     places = [_find(row["path"], subject) for row in rows[:SUSPECTS]]
     pictures = thumbnails(path for path in places if path is not None)
     return [
