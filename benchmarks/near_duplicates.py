@@ -2,8 +2,8 @@
 
     python benchmarks/near_duplicates.py PHOTOS --among 100000
 
-Every 19th photo is changed in a way that keeps it the same photo; printed is how many of the changed
-ones are found again among all photos. Then random fingerprints are searched.
+Every 19th photo is changed in a way that keeps it the same photo; printed is how many of those
+are found again among all photos. Then random fingerprints are searched.
 """
 
 from __future__ import annotations

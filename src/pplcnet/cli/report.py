@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suspects",
         metavar="FILE",
-        help="the suspects.csv that 'pplcnet suspects' wrote, to show in the page. Default: the one "
-        "beside the bundle, if any",
+        help="the suspects.csv that 'pplcnet suspects' wrote, to show in the page. Default: the "
+        "one beside the bundle, if any",
     )
     parser.add_argument(
         "--precision",
