@@ -14,6 +14,7 @@ import pytest
 
 from pplcnet.bundle import Bundle, update_bundle
 from pplcnet.cli.main import main
+from pplcnet.reporting import confusion
 
 PAGES = ("report.html", "check.html")
 
@@ -82,6 +83,26 @@ def test_cells_count_every_photo(run: Path) -> None:
     cells = json.loads(data)["cells"]
     assert sum(cell["count"] for cell in cells.values()) == 13
     assert len(json.loads(data)["photos"]) == 13
+
+
+def test_many_classes_are_listed_by_what_is_confused_most(
+    run: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(confusion, "MATRIX_CLASSES", 2)
+    _report(run / "model.bundle", run / "split.csv", tmp_path / "page.html")
+    page = _Reader((tmp_path / "page.html").read_text())
+    assert "What is confused most; a row shows its photos." in page.text
+    tables = [attributes.get("class") for tag, attributes in page.tags if tag == "table"]
+    assert "pairs" in tables
+    assert "confusion" not in tables
+    assert any("data-cell" in attributes for tag, attributes in page.tags if tag == "button")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_id_stands_once_in_a_page(run: Path, name: str) -> None:
+    tags = _Reader((run / name).read_text()).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
 
 
 def test_a_report_without_keras_says_so(run: Path, tmp_path: Path, monkeypatch) -> None:

@@ -99,7 +99,8 @@ class Chart:
         body = text[text.index(">", text.index("<svg")) + 1 :]
         body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
         body = re.sub(r"#0[0-5]0[0-5]0[0-5]\b", lambda found: _VARIABLES[found[0]], body)
-        body = body.replace("xlink:href", "href")
+        # Groups are called the same in every chart, and an id stands once in a page.
+        body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
         return Markup(  # noqa: S704 - Matplotlib escapes its text, and the rest is escaped here
             f'<svg class="chart" role="img" aria-label="{escape(self._description)}" '
             f'viewBox="{escape(box)}">{body}'
