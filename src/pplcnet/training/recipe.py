@@ -208,7 +208,7 @@ class Recipe:
 
     def _newer_limits(self) -> list[tuple[str, bool, str]]:
         """As the table above, of what goes beyond plain training."""
-        test_size = self.test_image_size or self.image_size
+        test_size = self.test_image_size or (1, 1)
         alone = (
             (self.distillation == "mutual" and self.teacher is not None)
             or (self.unlabelled is not None and self.teacher is None)
