@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_the_answer_is_that_of_keras(bundle: Path) -> None:
     classifier = pplcnet.Classifier(bundle)
     picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     expected = classifier.manifest.provenance["keras_logits"]
+    assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(classifier.run(picture)[0], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -50,7 +52,7 @@ def test_predict_inspect_and_models(bundle: Path, folder: Path, capsys) -> None:
     assert main(["models"]) == 0
 
 
-def test_evaluation_works_without_a_framework(bundle: Path, folder: Path) -> None:
+def test_evaluation_works_without_a_framework(bundle: Path, folder: Path, capsys) -> None:
     for name in ("cat", "dog"):
         (folder / "data" / name).mkdir(parents=True)
     for number in range(4):
@@ -58,15 +60,27 @@ def test_evaluation_works_without_a_framework(bundle: Path, folder: Path) -> Non
         (folder / f"{number}.jpg").rename(target)
     dataset = pplcnet.Dataset.from_folder(folder / "data")
     assert pplcnet.evaluate(pplcnet.Classifier(bundle), dataset).images == 4
+    assert main(["evaluate", str(bundle), str(folder / "data"), "--out", str(folder / "e")]) == 0
+    printed = capsys.readouterr()
+    assert "top-1" in printed.out
+    assert "no picture was drawn: that needs matplotlib" in printed.err
+    assert {path.name for path in (folder / "e").iterdir()} == {
+        "evaluation.md", "evaluation.json", "per_class.csv", "confusion.csv", "mistakes.csv",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", ["train", "export", "demo"])
+@pytest.mark.parametrize("verb", ["train", "distill", "suspects", "export", "quantize", "demo"])
 def test_training_verbs_name_the_command_that_installs_what_they_need(
     verb: str, bundle: Path, folder: Path, capsys
 ) -> None:
+    unpacked = folder / "tiny.bundle"
+    zipfile.ZipFile(bundle).extractall(unpacked)
     arguments = {
         "train": [str(folder), "--out", str(folder / "run")],
-        "export": [str(bundle)],
+        "distill": [str(folder), "--teacher", str(unpacked), "--out", str(folder / "run")],
+        "suspects": [str(folder), "--out", str(folder / "suspects")],
+        "export": [str(unpacked)],
+        "quantize": [str(unpacked), "--calibration", str(folder), "--validation", str(folder)],
         "demo": ["--out", str(folder / "demo")],
     }
     assert main([verb, *arguments[verb]]) == 2

@@ -57,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"on {split} of {whole.root}:")
         print(describe(evaluation))
         print(f"written to {out}: {', '.join(path.name for path in written)}")
+    if not any(path.suffix == ".png" for path in written):
+        console.say(
+            "note: no picture was drawn: that needs matplotlib (pip install 'pplcnet[report]')."
+        )
     return 0
 
 

@@ -12,6 +12,7 @@ import argparse
 from pplcnet.cli.console import Console
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.dataset import find_images
+from pplcnet.errors import require
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Quantise and print the figures."""
+    # NNCF and OpenVINO would import it themselves; here its absence gets a sentence.
+    require("onnx", purpose="quantising", extra="quantize")
     from pplcnet.deployment.quantization import quantize
 
     validation = validation_part(arguments.validation)

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pplcnet.errors import require
+from pplcnet.errors import MissingDependencyError, require
 from pplcnet.evaluation import ClassFigures, Evaluation, Mistake
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
-from pplcnet.reporting.label_files import LABELS_PICTURE, describe_labels, write_label_files
+from pplcnet.reporting.label_files import (
+    LABELS_PICTURE,
+    describe_labels,
+    draw_labels,
+    write_label_files,
+)
 
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
@@ -45,22 +50,38 @@ def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -
 
 
 def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path) -> list[Path]:
-    """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files."""
+    """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files.
+
+    Without matplotlib the picture is left out, and nothing else.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    is_multi = isinstance(evaluation, MultiLabelEvaluation)
-    picture = f"![figures of every label]({LABELS_PICTURE})"
-    page = (
-        f"# Evaluation\n\n```\n{describe(evaluation, SHOWN_MISTAKES)}\n```\n\n"
-        f"{picture if is_multi else '![confusion matrix](confusion.png)'}\n"
-    )
-    (folder / "evaluation.md").write_text(page, encoding="utf-8")
+    names = ["evaluation.md", "evaluation.json"]
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     if isinstance(evaluation, MultiLabelEvaluation):
-        names = write_label_files(evaluation, folder)
+        names += write_label_files(evaluation, folder)
+        title, picture = "figures of every label", LABELS_PICTURE
     else:
-        names = _write_class_files(evaluation, folder)
-    return [folder / name for name in ("evaluation.md", "evaluation.json", *names)]
+        names += _write_class_files(evaluation, folder)
+        title, picture = "confusion matrix", "confusion.png"
+    page = f"# Evaluation\n\n```\n{describe(evaluation, SHOWN_MISTAKES)}\n```\n"
+    try:
+        _draw(evaluation, folder / picture)
+    except MissingDependencyError:
+        # A picture of an earlier evaluation would show other figures.
+        (folder / picture).unlink(missing_ok=True)
+    else:
+        page += f"\n![{title}]({picture})\n"
+        names.append(picture)
+    (folder / "evaluation.md").write_text(page, encoding="utf-8")
+    return [folder / name for name in names]
+
+
+def _draw(evaluation: Evaluation | MultiLabelEvaluation, path: Path) -> None:
+    if isinstance(evaluation, MultiLabelEvaluation):
+        draw_labels(evaluation, path)
+    else:
+        draw_confusion(evaluation, path)
 
 
 def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
@@ -74,8 +95,7 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
         ],
     )
     write_csv(folder / "mistakes.csv", Mistake._fields, evaluation.mistakes)
-    draw_confusion(evaluation, folder / "confusion.png")
-    return ["per_class.csv", "confusion.csv", "mistakes.csv", "confusion.png"]
+    return ["per_class.csv", "confusion.csv", "mistakes.csv"]
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:

@@ -46,15 +46,14 @@ def _said(mistake: LabelMistake) -> str:
 
 
 def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[str]:
-    """Write per_label.csv, mistakes.csv and the picture; returns their names."""
+    """Write per_label.csv and mistakes.csv; returns their names."""
     write_csv(folder / "per_label.csv", LabelFigures._fields, evaluation.per_label())
     write_csv(
         folder / "mistakes.csv",
         ["name", "label", "is_shown", "probability"],
         [[m.name, m.label, int(m.is_shown), m.probability] for m in evaluation.mistakes],
     )
-    draw_labels(evaluation, folder / LABELS_PICTURE)
-    return ["per_label.csv", "mistakes.csv", LABELS_PICTURE]
+    return ["per_label.csv", "mistakes.csv"]
 
 
 def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
