@@ -34,6 +34,22 @@ def test_batch_norm_trains_as_keras_does(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_hard_swish_has_its_gradient_in_every_precision(dtype: str) -> None:
+    values = tf.cast(tf.linspace(-4.0, 4.0, 33), dtype)
+    found = []
+    for layer in (HardSwish(dtype=dtype), keras.layers.Activation("hard_swish", dtype=dtype)):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = layer(values, training=True)
+        found.append((outputs, tape.gradient(outputs, values)))
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(
+            tf.cast(ours, "float32"), tf.cast(theirs, "float32"), rtol=0.01, atol=0.02
+        )
+
+
 def test_batch_norm_uses_and_keeps_its_statistics_in_inference() -> None:
     norm = BatchNormalization(epsilon=1e-5)
     images = _images(2, 3, 3, 4)

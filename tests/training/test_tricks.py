@@ -82,6 +82,23 @@ def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
     assert Bundle.open(whole.bundle).manifest.preprocessing.image_size == (96, 96)
 
 
+@pytest.mark.parametrize(
+    "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
+def test_sixteen_bits_train_a_network_of_32(parts, tmp_path: Path, precision: str) -> None:
+    recipe = Recipe().changed(BASE | {"precision": precision, "ema": 0.5, "epochs": 2})
+    trained = train(recipe, *parts, out=tmp_path / "whole")
+    assert keras.config.dtype_policy().name == "float32"
+    assert all(value.dtype == np.float32 for value in _values(trained.bundle).values())
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 2)
+        with pytest.raises(TrainingInterrupted):
+            train(recipe, *parts, out=tmp_path / "stopped")
+    resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
+    for name, value in _values(resumed.bundle).items():
+        np.testing.assert_array_equal(value, _values(trained.bundle)[name], err_msg=name)
+
+
 def test_early_stopping_ends_a_run_that_gets_no_better(parts, tmp_path: Path) -> None:
     said: list[str] = []
     recipe = Recipe().changed(BASE | {"epochs": 12, "learning_rate": 1e-9, "early_stopping": 2})

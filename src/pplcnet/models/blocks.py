@@ -193,4 +193,6 @@ def classify(
         if scaled_dropout:
             kept = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(kept)
         kept = keras.layers.Dropout(dropout, name="dropout")(kept)
-    return embedding, keras.layers.Dense(num_classes, name=layer_name(path))(kept)
+    # In 32 bits whatever the policy: softmax of 16-bit logits loses what small losses are made of.
+    head = keras.layers.Dense(num_classes, dtype="float32", name=layer_name(path))
+    return embedding, head(kept)

@@ -75,8 +75,9 @@ def _fused_hard_swish():
 
     @tf.function(jit_compile=True)
     def backward(values, upstream):
-        slope = tf.where(values >= 3, 1.0, tf.where(values <= -3, 0.0, values * (1 / 3) + 0.5))
-        return upstream * tf.cast(slope, upstream.dtype)
+        none, whole = tf.zeros_like(values), tf.ones_like(values)
+        inner = values * (1 / 3) + 0.5
+        return upstream * tf.where(values >= 3, whole, tf.where(values <= -3, none, inner))
 
     @tf.custom_gradient
     def hard_swish(values):

@@ -28,8 +28,14 @@ def core() -> Any:
     OpenVINO 2026.4 gives the thread an alternate signal stack with each core, and takes it away
     with the core. With several of them, gone in another order than they came, it leaves one that
     is not there any more, and the next Ctrl-C is a segmentation fault.
+
+    Nor may it bind threads to cores: it sometimes leaves the calling one bound to one core, so
+    that all that this thread starts later has a single core too; and processes side by side would
+    all take the first cores. Latency is within 2 % without.
     """
-    return openvino.Core()
+    core = openvino.Core()
+    core.set_property("CPU", {"ENABLE_CPU_PINNING": False})
+    return core
 
 
 def _writable_cache() -> Path | None:

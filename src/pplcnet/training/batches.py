@@ -20,6 +20,7 @@ from PIL import Image
 
 from pplcnet.dataset import Dataset
 from pplcnet.decoding import decode
+from pplcnet.errors import InputError
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.augmentation import change_picture, random_resized_crop
 from pplcnet.training.labels import labels_of, targets_of
@@ -52,9 +53,12 @@ class Batch(NamedTuple):
 def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
     """Images a step (the recipe's, or all of them when there are fewer), and steps an epoch.
 
-    Batches are full; the rest, other images every epoch, is left out.
+    Batches are full, and divide among the recipe's devices; the rest, other images every epoch, is
+    left out.
     """
-    batch_size = min(recipe.batch_size, images)
+    batch_size = min(recipe.batch_size, images - images % recipe.devices)
+    if not batch_size:
+        raise InputError(f"{images} photos for {recipe.devices} devices; give more, or devices=1.")
     return batch_size, images // batch_size
 
 

@@ -29,7 +29,7 @@ POOL = "avg_pool"
 ALONE: dict[str, Any] = {
     "teacher": None, "distillation": "soft", "distillation_layers": "", "unlabelled": None,
     "mixup": 0.0, "cutmix": 0.0, "balanced_sampling": False, "drop_path": 0.0, "ema": 0.0,
-    "progressive_resizing": 1.0,
+    "progressive_resizing": 1.0, "devices": 1,
 }  # fmt: skip
 
 

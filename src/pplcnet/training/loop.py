@@ -22,6 +22,7 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
 from pplcnet.training.averaging import averaged_weights, recalibrate
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
+from pplcnet.training.devices import Devices, Step
 from pplcnet.training.distillation import open_teacher, student_network
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.history import event_writer, line_of, write_history
@@ -88,30 +89,53 @@ def fit(
     Raises:
         TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
     """
+    # The recipe's precision is for its own network, not for what this process builds later.
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        return _fit(train_set, validation_set, recipe, folder, resume, report)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _fit(
+    train_set: Dataset,
+    validation_set: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    resume: bool,
+    report: Callable[[str], None],
+) -> FittedModel:
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
     # The state holds all that the weights gave: they need not be there any more.
     start = None if saved else read_start(recipe)
     options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)
+    devices = Devices(recipe)
     teacher = open_teacher(recipe, train_set.classes, preprocessing)
-    whole = _network(train_set, recipe, options)
+    with devices.scope():
+        trained = _network(train_set, recipe, options)
+        peer = _peer(train_set, recipe, options, start)
+    whole = devices.on_one(trained)
     images = EvaluationImages(validation_set, preprocessing, recipe.workers, recipe.cache_gigabytes)
     if start is not None:
         start_from_weights(whole, start, train_set, recipe, preprocessing, report)
     if recipe.head_epochs and saved is None:
         train_head(whole, train_set, recipe, preprocessing, report)
-    peer = _peer(train_set, recipe, options, start)
     heads_only = recipe.freeze == TRUNK
     trunk, answering = split_at_pool(whole) if heads_only else (whole, whole)
-    model = answering
-    if not heads_only:
-        deep = with_stochastic_depth(whole, recipe.drop_path)
-        model = student_network(deep, recipe, teacher, peer)
     unlabelled = _unlabelled(recipe)
     _, steps = batches_of(len(train_set) + len(unlabelled), recipe)
     features = math.prod(teacher.features) if teacher and teacher.features else 0
-    compile_model(model, recipe, steps, **loss_and_metrics(recipe, train_set, features=features))
+    with devices.scope():
+        model = answering
+        if not heads_only:
+            deep = with_stochastic_depth(trained, recipe.drop_path)
+            model = student_network(deep, recipe, teacher, peer)
+        compile_model(
+            model, recipe, steps, **loss_and_metrics(recipe, train_set, features=features)
+        )
     progress = saved.restore(model, whole) if saved else checkpoint.Progress(options=options)
     batches: TrainingBatches | FeatureBatches
     validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
@@ -125,9 +149,10 @@ def fit(
         )
     write_history(folder / HISTORY, progress.history)
 
+    step = devices.step_of(model)
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
-            rate = _run_epoch(model, batches, progress, recipe, interrupted)
+            rate = _run_epoch(step, batches, progress, recipe, interrupted)
             if progress.step:
                 checkpoint.save(state, model, whole, progress)
                 raise TrainingInterrupted(
@@ -240,7 +265,6 @@ def _built_for(recipe: Recipe) -> tuple[int, int] | None:
 def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     if recipe.distils and train_set.task == MULTI:
         raise RecipeError("distillation is for photos of one class; these have several labels.")
-    keras.config.set_dtype_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     model = create_model(
         recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
@@ -251,7 +275,7 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
 
 
 def _run_epoch(
-    model: keras.Model,
+    train_step: Step,
     batches: TrainingBatches | FeatureBatches,
     progress: checkpoint.Progress,
     recipe: Recipe,
@@ -274,7 +298,7 @@ def _run_epoch(
     ) as bar:
         step = first_step
         for images, targets in batches.epoch(progress.epoch, first_step):
-            logs = model.train_on_batch(images, targets, return_dict=True)
+            logs = train_step(images, targets)
             progress.loss_sum += float(logs["loss"])
             progress.accuracy_sum += float(logs["accuracy"])
             step += 1

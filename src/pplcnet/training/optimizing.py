@@ -36,7 +36,8 @@ def compile_model(
     shared: dict[str, Any] = {
         "learning_rate": schedule,
         "weight_decay": recipe.decay,
-        "global_clipnorm": recipe.gradient_clip or None,
+        # Each device clips its own part of the sum.
+        "global_clipnorm": recipe.gradient_clip / recipe.devices or None,
         "use_ema": recipe.ema > 0,
         "ema_momentum": recipe.ema or 0.99,
         "gradient_accumulation_steps": accumulation if accumulation > 1 else None,
@@ -60,7 +61,8 @@ def compile_model(
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
-    optimizer.build(model.trainable_variables)
+    # For 16-bit floats Keras has put its own around it, which scales the loss.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:

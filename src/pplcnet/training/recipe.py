@@ -135,6 +135,8 @@ class Recipe:
     """Memory for decoded pictures; what does not fit is decoded anew each epoch."""
     workers: int = 2
     """Threads that decode and augment."""
+    devices: int = 1
+    """GPUs of this machine that share every batch (with TensorFlow)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """mixed_: compute in 16 bits, keep weights in 32; for GPUs."""
     teacher: str | None = None
@@ -226,6 +228,18 @@ class Recipe:
                 "test_image_size",
                 all(1 <= side <= 4096 for side in test_size),
                 "1 to 4096 pixels",
+            ),
+            (
+                "devices",
+                self.devices == 1
+                or (
+                    self.devices > 1
+                    and self.batch_size % self.devices == 0
+                    and self.gradient_accumulation == 1
+                    and self.freeze != "trunk"
+                ),
+                "1, or a number that divides batch_size, without gradient_accumulation and "
+                "freeze=trunk",
             ),
             ("early_stopping", self.early_stopping >= 0, "0 (off) or above"),
             ("recalibrate_batchnorm", self.recalibrate_batchnorm >= 0, "0 (off) or above"),
