@@ -64,6 +64,14 @@ class Audit:
     sights: Mapping[Path, Sight] = field(default_factory=dict)
     """Of every image that can be read, by its path in the data set."""
 
+    @property
+    def copies(self) -> list[list[Path]]:
+        """Paths of the images that are the same picture, of each picture that is there twice."""
+        groups: dict[str, list[Path]] = defaultdict(list)
+        for path, sight in self.sights.items():
+            groups[sight.pixels].append(path)
+        return [group for group in groups.values() if len(group) > 1]
+
     def raise_faults(self) -> None:
         """DatasetError with every fault, if there are any."""
         if self.faults:
@@ -265,7 +273,10 @@ def _notes(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Ite
         if len({(image.label, image.marks, image.split) for image in group}) == 1
     )
     if copies:
-        yield f"{copies} images are exact copies of another in the same class and split."
+        yield (
+            f"{copies} images are exact copies of another in the same class and split; they stay "
+            "together when splits are drawn."
+        )
     if dataset.task == MULTI:
         yield from _label_notes(dataset)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -272,34 +272,66 @@ class Dataset:
         """The same classes with only these images."""
         return Dataset(self.root, self.classes, tuple(images), split_seed, self.task)
 
-    def split(self, validation: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+    def split(
+        self,
+        validation: float = 0.2,
+        seed: int = 0,
+        *,
+        together: Iterable[Collection[Path]] = (),
+    ) -> tuple[Dataset, Dataset]:
         """Divide at random, every class in the same proportion: (training, validation).
 
         Every class with two or more images has at least one on each side; of several labels a
         photo, each is divided as near to its share as the photos allow. The same images and seed
         give the same division, wherever the folder lies.
+
+        Args:
+            together: paths of images that go to the same side, such as copies of one picture.
         """
         if not 0 < validation < 1:
             raise InputError(f"validation is {validation}; it must be a fraction between 0 and 1.")
         generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        order = sorted(range(len(self.images)), key=lambda each: self.name_of(self.images[each]))
+        units = self.units(together)
         if self.task == MULTI:
-            shown = [frozenset(self.images[each].shown) for each in order]
+            shown = [
+                frozenset(label for at in unit for label in self.images[at].shown) for unit in units
+            ]
             chosen = hold_out(shown, len(self.classes), validation, generator)
-            return self._divided({order[at] for at in chosen}, seed)
+            return self._divided({at for each in chosen for at in units[each]}, seed)
         held_out: set[int] = set()
         for label in range(len(self.classes)):
-            members = [each for each in order if self.images[each].label == label]
+            members = [unit for unit in units if self.images[unit[0]].label == label]
             generator.shuffle(members)
-            if len(members) > 1:
-                share = min(max(1, round(len(members) * validation)), len(members) - 1)
-                held_out.update(members[:share])
+            held_out.update(_share(members, validation))
         return self._divided(held_out, seed)
+
+    def units(self, together: Iterable[Collection[Path]] = ()) -> list[list[int]]:
+        """Indices of the images, those that belong together in one list; ordered by name."""
+        group = {path: number for number, paths in enumerate(together) for path in paths}
+        units: dict[object, list[int]] = {}
+        for at in sorted(range(len(self.images)), key=lambda each: self.name_of(self.images[each])):
+            image = self.images[at]
+            number = group.get(image.path)
+            units.setdefault(at if number is None else (number, image.label), []).append(at)
+        return list(units.values())
 
     def _divided(self, held_out: set[int], seed: int) -> tuple[Dataset, Dataset]:
         training = [image for each, image in enumerate(self.images) if each not in held_out]
         validating = [image for each, image in enumerate(self.images) if each in held_out]
         return self.keep(training, seed), self.keep(validating, seed)
+
+
+def _share(units: Sequence[Sequence[int]], share: float) -> list[int]:
+    """The first units that together are about `share` of the images; at least one, never all."""
+    if len(units) < 2:
+        return []
+    total = sum(map(len, units))
+    wanted = min(max(1, round(total * share)), total - 1)
+    taken: list[int] = []
+    for unit in units:
+        if len(taken) + len(unit) <= wanted:
+            taken += unit
+    return taken or [*sorted(units, key=len)[0]]
 
 
 def find_images(folder: Path) -> Iterable[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +24,19 @@ class Division(NamedTuple):
     """None when the data's own splits were used as they are."""
 
 
-def divide(dataset: Dataset, *, validation: float, test: float, seed: int) -> Division:
+def divide(
+    dataset: Dataset,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    together: Sequence[Collection[Path]] = (),
+) -> Division:
     """Use the data's own splits where there are any, and draw what is missing with the seed.
 
     `validation` and `test` are fractions of all images. With own splits, a missing test split
-    stays missing; a missing validation split is drawn from the training images.
+    stays missing; a missing validation split is drawn from the training images. What is drawn
+    keeps the images of `together` (copies of a picture) on one side.
     """
     if dataset.has_splits:
         training = dataset.keep(each for each in dataset.images if each.split in ("train", None))
@@ -36,13 +45,14 @@ def divide(dataset: Dataset, *, validation: float, test: float, seed: int) -> Di
         if not len(training):
             raise DatasetError(f"{dataset.root}: its train split holds no images.")
         if not len(validating):
-            training, validating = training.split(validation, seed)
+            training, validating = training.split(validation, seed, together=together)
             drawn_seed = seed
     else:
         training, testing = dataset, dataset.keep(())
         if test:
-            training, testing = dataset.split(test, seed)
-        training, validating = training.split(validation / (1 - test), seed)
+            training, testing = dataset.split(test, seed, together=together)
+        share = validation / (1 - test)
+        training, validating = training.split(share, seed, together=together)
         drawn_seed = seed
     if not len(validating):
         raise DatasetError(

@@ -5,25 +5,32 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import json
-import shutil
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pplcnet.auditing import Audit, audit
 from pplcnet.bundle import Bundle, Manifest, update_bundle
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
-from pplcnet.errors import BundleError, InputError, RecipeError, require
+from pplcnet.errors import InputError, require
 from pplcnet.evaluation import Evaluation
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.progress import Watcher
+from pplcnet.run_folder import (
+    RECIPE,
+    check_folder,
+    check_same,
+    finished_bundle,
+    refuse_to_delete,
+    run_facts,
+    start_folder,
+    write_skipped,
+)
 from pplcnet.training import searching
-from pplcnet.training.places import BUNDLE, CHECKPOINT, SEARCH_TRIALS
+from pplcnet.training.places import CHECKPOINT
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.writable import check_writable
@@ -31,23 +38,7 @@ from pplcnet.writable import check_writable
 if TYPE_CHECKING:
     from pplcnet.training.learning_rates import RangeTest
 
-__all__ = [
-    "RUN",
-    "JobResult",
-    "audited",
-    "check_same",
-    "find_learning_rate",
-    "finished_bundle",
-    "refuse_to_delete",
-    "require_keras",
-    "run_facts",
-    "run_job",
-    "start_folder",
-    "write_skipped",
-]
-
-RECIPE = "recipe.toml"
-RUN = "run.json"
+__all__ = ["JobResult", "audited", "find_learning_rate", "require_keras", "run_job"]
 
 
 class JobResult(NamedTuple):
@@ -118,7 +109,7 @@ def run_job(
     if search is not None:
         searching.require_optuna()
     out = Path(out)
-    _check_folder(out, resume=resume, overwrite=overwrite)
+    check_folder(out, resume=resume, overwrite=overwrite)
     goes_on = resume and (out / CHECKPOINT).is_file()
     weights = None
     if recipe.weights is not None and not goes_on:
@@ -127,7 +118,7 @@ def run_job(
         refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
-    division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    division = _divided(dataset, recipe, checked)
     run = run_facts(photos, checked, recipe)
     if resume:
         check_same(out, run)
@@ -208,7 +199,7 @@ def find_learning_rate(
     check_writable(out)
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
-    division = divide(dataset, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    division = _divided(dataset, recipe, checked)
     before_training()
     from pplcnet.training.learning_rates import draw_range_test, run_range_test, write_range_test
 
@@ -219,6 +210,16 @@ def find_learning_rate(
     write_range_test(test, table)
     draw_range_test(test, picture)
     return test, table, picture
+
+
+def _divided(dataset: Dataset, recipe: Recipe, checked: Audit) -> Division:
+    return divide(
+        dataset,
+        validation=recipe.validation,
+        test=recipe.test,
+        seed=recipe.seed,
+        together=checked.copies,
+    )
 
 
 def _searched(
@@ -297,104 +298,3 @@ def _evaluated(
         bundle = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
     page = write_run_report(bundle, division, split, recorded, checked, watcher)
     return JobResult(bundle.path, folder, evaluation, split, bundle.manifest, page)
-
-
-def finished_bundle(out: Path) -> Bundle | None:
-    """The bundle of a run that has nothing left to train or export; None for any other.
-
-    Calibration is the last that a run does to its networks; runs of before there was any have the
-    figures of the evaluation.
-    """
-    try:
-        bundle = Bundle.open(out / BUNDLE)
-        bundle.verify()
-    except BundleError:
-        return None
-    onnx = bundle.manifest.variants.get("onnx")
-    if onnx is None:
-        return None
-    is_calibrated = bool(bundle.manifest.calibration)
-    return bundle if is_calibrated or {"test_top1", "validation_top1"} & set(onnx) else None
-
-
-# ---------------------------------------------------------------------- the run's folder
-
-
-def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    # A run that failed before its first epoch left nothing that could be lost.
-    holds_run = (out / RUN).is_file() and any(
-        (out / each).exists() for each in (CHECKPOINT, BUNDLE, SEARCH_TRIALS)
-    )
-    if resume and not (out / RUN).is_file():
-        raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")
-    if not resume and not overwrite and holds_run:
-        raise InputError(
-            f"{out}: holds a run already; --resume goes on with it, --overwrite throws it away, "
-            "another --out leaves it alone."
-        )
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out needs a folder.")
-    check_writable(out)
-
-
-def refuse_to_delete(out: Path, needed: list[Path]) -> None:
-    """InputError when throwing `out` away would throw away what the run reads."""
-    for each in needed:
-        if each.resolve().is_relative_to(out.resolve()):
-            raise InputError(
-                f"{out}: --overwrite would delete {each}, which the run needs; take another."
-            )
-
-
-def start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:
-    """Write what the run is made with; with `overwrite`, throw an older run away first."""
-    if overwrite and (out / RUN).is_file():
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
-    (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-
-
-def run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
-    """What has to be the same for a run to go on, and where the photos were."""
-    return {
-        "photos": str(Path(photos).resolve()),
-        "digest": checked.digest,
-        "recipe": recipe.to_dict(),
-    }
-
-
-def check_same(out: Path, run: dict[str, Any]) -> None:
-    """InputError, RecipeError: the run in `out` was of other photos, or by another recipe."""
-    try:
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))
-        recipe, digest = dict(before["recipe"]), str(before["digest"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{out / RUN}: is damaged ({error!r}); the run cannot be resumed, --overwrite starts "
-            "it anew."
-        ) from error
-    changed = [
-        f"{name} was {recipe.get(name)!r}, is {value!r}"
-        for name, value in run["recipe"].items()
-        if recipe.get(name) != value
-    ]
-    if changed:
-        raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
-    if digest != run["digest"]:
-        raise InputError(
-            f"{out}: the photos are not those that the run began with (digest "
-            f"{digest[:12]}, now {run['digest'][:12]}); start a new run."
-        )
-
-
-def write_skipped(checked: Audit, path: Path) -> None:
-    """A CSV of what the audit had left out; nothing where it had no fault."""
-    if not checked.faults:
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "kind", "reason"])
-        for fault in checked.faults:
-            for image in fault.left_out:
-                writer.writerow([checked.dataset.name_of(image), fault.kind, fault.text])

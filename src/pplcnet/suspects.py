@@ -22,18 +22,17 @@ from numpy.typing import NDArray
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
-from pplcnet.job import (
+from pplcnet.job import audited, require_keras
+from pplcnet.progress import Watcher
+from pplcnet.run_folder import (
     RUN,
-    audited,
     check_same,
     finished_bundle,
     refuse_to_delete,
-    require_keras,
     run_facts,
     start_folder,
     write_skipped,
 )
-from pplcnet.progress import Watcher
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.writable import check_writable
@@ -120,7 +119,7 @@ def find_suspects(
         )
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
-    parts = _fold_of_each(dataset, folds, recipe.seed)
+    parts = _fold_of_each(dataset, folds, recipe.seed, checked.copies)
     run = run_facts(photos, checked, recipe)
     run["recipe"]["folds"] = folds
     if (out / RUN).is_file() and not overwrite:
@@ -135,7 +134,9 @@ def find_suspects(
         before_training()
     probabilities = np.empty((len(dataset), len(dataset.classes)))
     for fold, finished in enumerate(bundles):
-        bundle = finished or _trained(dataset, parts != fold, recipe, out, fold, run, watcher)
+        bundle = finished or _trained(
+            dataset, parts != fold, recipe, out, fold, run, checked.copies, watcher
+        )
         members = np.flatnonzero(parts == fold)
         held_out = [dataset.images[at] for at in members]
         probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
@@ -184,21 +185,28 @@ def _weights(recipe: Recipe) -> list[Path]:
     return [] if recipe.weights is None else [weights_path(recipe.model, recipe.weights)]
 
 
-def _fold_of_each(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
-    """(N,) fold of each photo, every class in the same proportion; wherever the folder lies."""
-    fewest, name = min(zip(dataset.class_counts(), dataset.classes, strict=True))
+def _fold_of_each(
+    dataset: Dataset, folds: int, seed: int, copies: Sequence[Sequence[Path]]
+) -> NDArray[np.int64]:
+    """(N,) fold of each photo, every class in the same proportion; wherever the folder lies.
+
+    Copies of a picture share a fold: a network that has seen one has seen them all.
+    """
+    units = dataset.units(copies)
+    labels = [dataset.images[unit[0]].label for unit in units]
+    counts = [labels.count(label) for label in range(len(dataset.classes))]
+    fewest, name = min(zip(counts, dataset.classes, strict=True))
     if fewest < folds:
         raise InputError(
             f"{folds} folds, but class {name!r} has {fewest} photos; take {fewest} folds or fewer "
             "(at least 2), or add photos."
         )
     selection = require("sklearn.model_selection", purpose="folds", extra="suspects")
-    order = sorted(range(len(dataset)), key=lambda at: dataset.name_of(dataset.images[at]))
-    labels = [dataset.images[at].label for at in order]
     parts = np.empty(len(dataset), np.int64)
     dealing = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(dealing.split(labels, labels)):
-        parts[[order[at] for at in held_out]] = fold
+        for each in held_out:
+            parts[units[each]] = fold
     return parts
 
 
@@ -213,6 +221,7 @@ def _trained(
     out: Path,
     fold: int,
     run: dict[str, Any],
+    copies: Sequence[Sequence[Path]],
     watcher: Watcher,
 ) -> Bundle:
     """Train on the photos that are used, export, calibrate."""
@@ -222,7 +231,7 @@ def _trained(
     from pplcnet.training.fitting import train
 
     used = dataset.keep(image for image, each in zip(dataset.images, is_used, strict=True) if each)
-    training, validation = used.split(recipe.validation, recipe.seed)
+    training, validation = used.split(recipe.validation, recipe.seed, together=copies)
     if not len(validation):
         raise DatasetError(
             f"{dataset.root}: too few photos to hold any out to choose the best epoch."

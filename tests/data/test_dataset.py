@@ -155,6 +155,23 @@ def test_split_leaves_every_class_on_both_sides(tmp_path: Path) -> None:
     assert training.class_counts() == validating.class_counts() == (1, 1)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_copies_of_a_picture_stay_on_one_side(photos: Path, seed: int) -> None:
+    whole = Dataset.open(photos)
+    copies = [[image.path for image in whole.images if image.label == 0][:5]]
+    for part in divide(whole, validation=0.25, test=0.25, seed=seed, together=copies)[:3]:
+        assert len({image.path for image in part.images} & set(copies[0])) in (0, 5)
+        assert all(part.class_counts())
+
+
+def test_a_class_of_nothing_but_copies_is_trained_on(photos: Path) -> None:
+    whole = Dataset.open(photos)
+    copies = [[image.path for image in whole.images if image.label == 0]]
+    training, validating = whole.split(0.25, together=copies)
+    assert training.class_counts()[0] == 12
+    assert validating.class_counts() == (0, 3, 3)
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 3])
 def test_split_refuses_a_fraction_outside_0_to_1(photos: Path, fraction: float) -> None:
     with pytest.raises(InputError, match="fraction between 0 and 1"):

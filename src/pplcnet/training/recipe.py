@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.models import catalog
+from pplcnet.training.recipe_limits import limits
 from pplcnet.training.recipe_values import is_text, shaped, toml_value, type_problem
 
 __all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting"]
@@ -173,105 +174,9 @@ class Recipe:
         yield from wrong_types
         if wrong_types:  # the comparisons below need the right types
             return
-        (low_scale, high_scale), (low_ratio, high_ratio) = self.crop_scale, self.crop_ratio
-        for name, is_allowed, allowed in (
-            ("image_size", all(1 <= side <= 4096 for side in self.image_size), "1 to 4096 pixels"),
-            *self._newer_limits(),
-            ("head_epochs", self.head_epochs >= 0, "0 or above"),
-            ("layer_decay", 0 < self.layer_decay <= 1, "above 0, up to 1"),
-            (
-                "freeze",
-                not (self.freeze and self.weights is None),
-                "a stage only together with weights",
-            ),
-            ("dropout", 0 <= self.dropout < 1, "0 up to, not including, 1"),
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            (
-                "learning_rate",
-                self.learning_rate is None or 0 < self.learning_rate < 1e6,
-                "above 0",
-            ),
-            ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "0 to the number of epochs"),
-            ("weight_decay", self.decay >= 0, "0 or above"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 up to, not including, 1"),
-            ("gradient_clip", self.gradient_clip >= 0, "0 (off) or above"),
-            ("crop_scale", 0 < low_scale <= high_scale <= 1, "two rising numbers, above 0 to 1"),
-            ("crop_ratio", 0 < low_ratio <= high_ratio, "two rising numbers above 0"),
-            ("validation", 0 < self.validation < 1, "between 0 and 1"),
-            ("test", self.test >= 0 and self.test + self.validation < 1, "0 up to 1 - validation"),
-            ("seed", 0 <= self.seed < 2**32, "0 up to 4294967295"),
-            ("crop_fraction", 0 < self.crop_fraction <= 1, "above 0, up to 1"),
-            ("cache_gigabytes", self.cache_gigabytes >= 0, "0 or above"),
-            ("workers", self.workers >= 1, "at least 1"),
-        ):
+        for name, is_allowed, allowed in limits(self):
             if not is_allowed:
                 yield f"{name} is {getattr(self, name)!r}; allowed is: {allowed}."
-
-    def _newer_limits(self) -> list[tuple[str, bool, str]]:
-        """As the table above, of what goes beyond plain training."""
-        test_size = self.test_image_size or (1, 1)
-        alone = (
-            (self.distillation == "mutual" and self.teacher is not None)
-            or (self.unlabelled is not None and self.teacher is None)
-            or (self.distillation_layers and self.teacher is None)
-        )
-        learns_features = self.freeze == "trunk" and (
-            self.teacher is not None
-            or self.distillation == "mutual"
-            or self.mixup > 0
-            or self.cutmix > 0
-            or self.balanced_sampling
-        )
-        return [
-            (
-                "test_image_size",
-                all(1 <= side <= 4096 for side in test_size),
-                "1 to 4096 pixels",
-            ),
-            (
-                "devices",
-                self.devices == 1
-                or (
-                    self.devices > 1
-                    and self.batch_size % self.devices == 0
-                    and self.gradient_accumulation == 1
-                    and self.freeze != "trunk"
-                ),
-                "1, or a number that divides batch_size, without gradient_accumulation and "
-                "freeze=trunk",
-            ),
-            ("early_stopping", self.early_stopping >= 0, "0 (off) or above"),
-            ("recalibrate_batchnorm", self.recalibrate_batchnorm >= 0, "0 (off) or above"),
-            ("focal_gamma", 0 <= self.focal_gamma <= 10, "0 to 10"),
-            ("gradient_accumulation", self.gradient_accumulation >= 1, "at least 1"),
-            ("ema", 0 <= self.ema < 1, "0 (off) up to, not including, 1"),
-            ("drop_path", 0 <= self.drop_path < 1, "0 up to, not including, 1"),
-            ("augment_operations", 1 <= self.augment_operations <= 14, "1 to 14"),
-            ("augment_magnitude", 0 <= self.augment_magnitude <= 30, "0 to 30"),
-            ("random_erasing", 0 <= self.random_erasing <= 1, "0 to 1"),
-            ("mixup", 0 <= self.mixup <= 100, "0 (off) to 100"),
-            ("cutmix", 0 <= self.cutmix <= 100, "0 (off) to 100"),
-            ("progressive_resizing", 0.25 <= self.progressive_resizing <= 1, "0.25 to 1 (off)"),
-            ("distillation_weight", 0 <= self.distillation_weight <= 1, "0 to 1"),
-            ("distillation_temperature", self.distillation_temperature > 0, "above 0"),
-            (
-                "distillation_layers",
-                self.distillation_layers.count(":") == (1 if self.distillation_layers else 0),
-                "STUDENT_LAYER:TEACHER_LAYER",
-            ),
-            (
-                "teacher",
-                not alone,
-                "one with unlabelled and distillation_layers, none with distillation=mutual",
-            ),
-            (
-                "freeze",
-                not learns_features,
-                "trunk only without distillation, mixup, cutmix and balanced_sampling, for which "
-                "the features are computed too early",
-            ),
-        ]
 
     @property
     def distils(self) -> bool:
