@@ -83,7 +83,9 @@ def line(row: str, arguments: argparse.Namespace) -> str:
         out = folder_of(row, seed, arguments.out)
         evaluation = json.loads((out / "evaluation" / "evaluation.json").read_text())
         found.append(evaluation["top1"])
-        minutes.append(sum(json.loads(out.with_suffix(".seconds.json").read_text())) / 60)
+        times = out.with_suffix(".seconds.json")
+        if times.is_file():
+            minutes.append(sum(json.loads(times.read_text())) / 60)
     each = ", ".join(f"{top1:.3f}" for top1 in found)
     return (
         f"{row:<34} {statistics.mean(found):.3f}  ({each})  "

@@ -15,6 +15,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def _same_cores():
+    """An engine that leaves this thread on one core would slow down all that comes after it."""
+    if not hasattr(os, "sched_getaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    yield
+    assert os.sched_getaffinity(0) == before
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with reference outputs and real photos beside the repository."""

@@ -15,13 +15,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.dataset import MULTI, Dataset, LabelledImage, find_images
 from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.similarity import fingerprint
 from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["Audit", "Fault", "Sight", "audit", "contradict", "label_text"]
+__all__ = [
+    "Audit",
+    "Fault",
+    "Sight",
+    "Unlabelled",
+    "audit",
+    "audit_unlabelled",
+    "contradict",
+    "label_text",
+]
 
 IMBALANCE_NOTED_FROM = 10
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
@@ -121,6 +130,18 @@ class Audit:
         )
 
 
+class Unlabelled(NamedTuple):
+    """Photos without classes, as they were found."""
+
+    images: tuple[Path, ...]
+    """Those that can be learned from: readable, and no copies of the labelled ones."""
+    broken: tuple[ImageError, ...]
+    copies: int
+    """How many are the same picture as a labelled one, and are left out."""
+    digest: str
+    """sha256 over the contents of `images`, in their order."""
+
+
 class _Look(NamedTuple):
     error: ImageError | None
     content: str = ""
@@ -169,6 +190,37 @@ def audit(
         tuple(_notes(dataset, repeated)),
         _digest(dataset, seen),
         {image.path: look.sight for image, look in seen if look.error is None},
+    )
+
+
+def audit_unlabelled(
+    folder: Path,
+    labelled: Audit,
+    *,
+    workers: int = 2,
+    progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
+) -> Unlabelled:
+    """Open every photo of a folder without classes, and leave out what is among the labelled.
+
+    A copy of a test photo would be learned from; one of a training photo teaches nothing new.
+
+    Raises:
+        DatasetError: no photos in the folder.
+    """
+    paths = list(find_images(folder))
+    if not paths:
+        raise DatasetError(f"{folder}: no photos there; give a folder of photos without classes.")
+    with ThreadPoolExecutor(workers) as pool:
+        looks = list(progress(pool.map(_look, paths), len(paths)))
+    known = {sight.pixels for sight in labelled.sights.values()}
+    seen = list(zip(paths, looks, strict=True))
+    readable = [(path, look) for path, look in seen if look.error is None]
+    kept = [(path, look) for path, look in readable if look.sight.pixels not in known]
+    return Unlabelled(
+        tuple(path for path, _ in kept),
+        tuple(look.error for _, look in seen if look.error is not None),
+        len(readable) - len(kept),
+        sha256("".join(look.content for _, look in kept).encode()).hexdigest(),
     )
 
 

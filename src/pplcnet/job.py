@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pplcnet.auditing import Audit, audit
+from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.bundle import Bundle, Manifest, update_bundle
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
-from pplcnet.errors import InputError, require
+from pplcnet.errors import DatasetError, InputError, require
 from pplcnet.evaluation import Evaluation
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.progress import Watcher
@@ -119,12 +119,13 @@ def run_job(
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = _divided(dataset, recipe, checked)
-    run = run_facts(photos, checked, recipe)
+    unlabelled = _audited_unlabelled(recipe, checked, skip_broken, watcher)
+    run = run_facts(photos, checked, recipe, unlabelled)
     if resume:
         check_same(out, run)
     else:
         start_folder(out, recipe, run, overwrite)
-    write_skipped(checked, out / "skipped.csv")
+    write_skipped(checked, out / "skipped.csv", unlabelled)
     write_division(division, out / "split.csv")
     watcher.say(
         f"{len(dataset.classes)} classes; {len(division.train)} images to train on, "
@@ -143,7 +144,8 @@ def run_job(
     from pplcnet.deployment.judging import NAMES, describe_agreement
     from pplcnet.training.fitting import train
 
-    recipe = _searched(out, recipe, division, search, goes_on, watcher)
+    extra = unlabelled.images if unlabelled else ()
+    recipe = _searched(out, recipe, division, extra, search, goes_on, watcher)
     trained = train(
         recipe,
         division.train,
@@ -156,6 +158,7 @@ def run_job(
             "test_images": len(division.test),
             "split_seed": division.seed,
         },
+        unlabelled=extra,
         report=watcher.say,
     )
     watcher.say(
@@ -226,6 +229,7 @@ def _searched(
     out: Path,
     recipe: Recipe,
     division: Division,
+    unlabelled: Sequence[Path],
     seconds: float | None,
     goes_on: bool,
     watcher: Watcher,
@@ -242,7 +246,13 @@ def _searched(
             )
     else:
         found = searching.search(
-            division.train, division.validation, recipe, out, seconds=seconds, report=watcher.say
+            division.train,
+            division.validation,
+            recipe,
+            out,
+            seconds=seconds,
+            unlabelled=unlabelled,
+            report=watcher.say,
         )
     if found is not None:
         (out / RECIPE).write_text(found.to_toml(), encoding="utf-8")
@@ -270,6 +280,37 @@ def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) ->
         left_out = len({image.path for fault in checked.faults for image in fault.left_out})
         watcher.say(f"left out {left_out} files for {len(checked.faults)} faults (skipped.csv)")
     return checked
+
+
+def _audited_unlabelled(
+    recipe: Recipe, checked: Audit, skip_broken: bool, watcher: Watcher
+) -> Unlabelled | None:
+    """The photos without classes that a recipe names; None where it names none."""
+    if recipe.unlabelled is None:
+        return None
+    found = audit_unlabelled(
+        Path(recipe.unlabelled),
+        checked,
+        progress=lambda looks, total: watcher.watch(looks, total, "audit without classes"),
+    )
+    if found.broken and not skip_broken:
+        raise DatasetError(
+            f"{recipe.unlabelled}: {len(found.broken)} of its photos cannot be read; mend them, or "
+            "leave them out with --skip-broken:",
+            [str(error) for error in found.broken],
+        )
+    if not found.images:
+        raise DatasetError(
+            f"{recipe.unlabelled}: nothing to learn from: {len(found.broken)} unreadable, "
+            f"{found.copies} copies of labelled photos."
+        )
+    parts = f"{len(found.images)} photos without a class to learn from"
+    if found.copies:
+        parts += f"; {found.copies} copies of labelled ones left out"
+    if found.broken:
+        parts += f"; {len(found.broken)} unreadable ones left out (skipped.csv)"
+    watcher.say(parts)
+    return found
 
 
 def _evaluated(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pplcnet.auditing import Audit
+from pplcnet.auditing import Audit, Unlabelled
 from pplcnet.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, RecipeError
 from pplcnet.training.places import BUNDLE, CHECKPOINT, SEARCH_TRIALS
@@ -68,11 +69,19 @@ def start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def run_facts(photos: str | PathLike[str], checked: Audit, recipe: Recipe) -> dict[str, Any]:
+def run_facts(
+    photos: str | PathLike[str],
+    checked: Audit,
+    recipe: Recipe,
+    unlabelled: Unlabelled | None = None,
+) -> dict[str, Any]:
     """What has to be the same for a run to go on, and where the photos were."""
+    digest = checked.digest
+    if unlabelled is not None:
+        digest = sha256((digest + unlabelled.digest).encode()).hexdigest()
     return {
         "photos": str(Path(photos).resolve()),
-        "digest": checked.digest,
+        "digest": digest,
         "recipe": recipe.to_dict(),
     }
 
@@ -101,16 +110,21 @@ def check_same(out: Path, run: dict[str, Any]) -> None:
         )
 
 
-def write_skipped(checked: Audit, path: Path) -> None:
+def write_skipped(checked: Audit, path: Path, unlabelled: Unlabelled | None = None) -> None:
     """A CSV of what the audit had left out; nothing where it had no fault."""
-    if not checked.faults:
+    rows = [
+        [checked.dataset.name_of(image), fault.kind, fault.text]
+        for fault in checked.faults
+        for image in fault.left_out
+    ]
+    broken = unlabelled.broken if unlabelled else ()
+    rows += [[error.source, "unreadable", f"without a class; {error.reason}"] for error in broken]
+    if not checked.faults and not broken:
         return
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "kind", "reason"])
-        for fault in checked.faults:
-            for image in fault.left_out:
-                writer.writerow([checked.dataset.name_of(image), fault.kind, fault.text])
+        writer.writerows(rows)
 
 
 def finished_bundle(out: Path) -> Bundle | None:

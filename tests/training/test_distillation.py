@@ -20,6 +20,7 @@ from pplcnet.training.fitting import train
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.bundled import restore_model
+from tests.conftest import draw_picture
 
 BASE = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -201,11 +202,27 @@ def test_mutual_students_are_two(parts) -> None:
 def test_the_command_distils_with_unlabelled_photos(
     teacher: Path, common_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    for number in range(6):
+        draw_picture(number % 3, 100 + number).save(extra / f"{number}.png")
+    labelled = next(iter(find_images(common_photos)))
+    (extra / "copy.png").write_bytes(labelled.read_bytes())
+    (extra / "cut.png").write_bytes(labelled.read_bytes()[:300])
     command = ["distill", str(common_photos), "--teacher", str(teacher), "--student",
-               "pplcnet_x0_25", "--distillation", "ssld", "--unlabelled", str(common_photos),
+               "pplcnet_x0_25", "--distillation", "ssld", "--unlabelled", str(extra),
                "--image-size", "32", "--epochs", "1", "--out", str(tmp_path / "run")]  # fmt: skip
-    assert main(command) == 0
-    assert "top-1" in capsys.readouterr().out
+    assert main(command) == 2
+    refused = capsys.readouterr().err
+    assert "1 of its photos cannot be read" in refused
+    assert "cut.png" in refused
+    assert main([*command, "--skip-broken"]) == 0
+    printed = capsys.readouterr()
+    assert "top-1" in printed.out
+    assert "6 photos without a class to learn from; 1 copies of labelled ones left out" in (
+        printed.err
+    )
+    assert "cut.png" in (tmp_path / "run" / "skipped.csv").read_text()
     recipe = Bundle.open(tmp_path / "run" / "model.bundle").manifest.provenance["recipe"]
     assert recipe["teacher"] == str(teacher)
     assert recipe["distillation"] == "ssld"

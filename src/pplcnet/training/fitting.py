@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from importlib import metadata
 from os import PathLike
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 
 from pplcnet.bundle import Manifest, today, write_bundle
-from pplcnet.dataset import MULTI, Dataset
+from pplcnet.dataset import MULTI, Dataset, find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.places import BUNDLE
@@ -45,6 +45,7 @@ def train(
     out: str | PathLike[str],
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
+    unlabelled: Sequence[Path] = (),
     report: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -59,6 +60,8 @@ def train(
         resume: go on from the checkpoint in `out`; with the same data and recipe the weights equal
             those of an uninterrupted run.
         provenance: facts about the data that the manifest should hold.
+        unlabelled: photos without classes, which only a teacher says something of; without any,
+            those of the recipe's folder.
         report: called with one line of text after every epoch.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
@@ -75,7 +78,15 @@ def train(
         raise InputError("training and validation need the same classes, and both need images.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    fitted = fit(train_set, validation_set, recipe, out, resume=resume, report=report)
+    fitted = fit(
+        train_set,
+        validation_set,
+        recipe,
+        out,
+        resume=resume,
+        unlabelled=unlabelled or _photos_in(recipe.unlabelled),
+        report=report,
+    )
     accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
     manifest = Manifest(
         classes=train_set.classes,
@@ -110,6 +121,15 @@ def train(
     )
     bundle = write_bundle(out / BUNDLE, manifest, {KERAS_FILE: pack_weights(fitted.model)})
     return TrainingResult(bundle.path, fitted.best_epoch, accuracy, fitted.history)
+
+
+def _photos_in(folder: str | None) -> list[Path]:
+    if folder is None:
+        return []
+    found = list(find_images(Path(folder)))
+    if not found:
+        raise InputError(f"{folder}: no photos there; unlabelled is a folder of some.")
+    return found
 
 
 def _kind(dataset: Dataset) -> tuple[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pplcnet.dataset import MULTI, Dataset, find_images
-from pplcnet.errors import InputError, RecipeError, TrainingInterrupted
+from pplcnet.dataset import MULTI, Dataset
+from pplcnet.errors import RecipeError, TrainingInterrupted
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
@@ -76,6 +76,7 @@ def fit(
     folder: Path,
     *,
     resume: bool = False,
+    unlabelled: Sequence[Path] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> FittedModel:
     """Train by a recipe; the state after every epoch stands in `folder`.
@@ -84,6 +85,7 @@ def fit(
         folder: where `checkpoint.npz` and `history.csv` go; it exists.
         resume: go on from the checkpoint in `folder`, if there is one. With the same data and
             recipe the result equals that of a run that was never stopped.
+        unlabelled: photos without classes that the recipe's teacher says something of.
         report: called with one line of text after every epoch.
 
     Raises:
@@ -93,7 +95,7 @@ def fit(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        return _fit(train_set, validation_set, recipe, folder, resume, report)
+        return _fit(train_set, validation_set, recipe, folder, resume, unlabelled, report)
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -104,6 +106,7 @@ def _fit(
     recipe: Recipe,
     folder: Path,
     resume: bool,
+    unlabelled: Sequence[Path],
     report: Callable[[str], None],
 ) -> FittedModel:
     state = folder / CHECKPOINT
@@ -125,7 +128,6 @@ def _fit(
         train_head(whole, train_set, recipe, preprocessing, report)
     heads_only = recipe.freeze == TRUNK
     trunk, answering = split_at_pool(whole) if heads_only else (whole, whole)
-    unlabelled = _unlabelled(recipe)
     _, steps = batches_of(len(train_set) + len(unlabelled), recipe)
     features = math.prod(teacher.features) if teacher and teacher.features else 0
     with devices.scope():
@@ -191,15 +193,6 @@ def _fit(
         count = recipe.recalibrate_batchnorm
         _recalibrate(whole, batches, preprocessing, images, recipe.epochs, count, report)
     return FittedModel(whole, options, progress.best_epoch + 1, progress.history)
-
-
-def _unlabelled(recipe: Recipe) -> list[Path]:
-    if recipe.unlabelled is None:
-        return []
-    found = list(find_images(Path(recipe.unlabelled)))
-    if not found:
-        raise InputError(f"{recipe.unlabelled}: no photos there; unlabelled is a folder of some.")
-    return found
 
 
 def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:

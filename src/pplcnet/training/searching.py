@@ -13,11 +13,12 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pplcnet.dataset import MULTI
 from pplcnet.errors import InputError, RecipeError, TrainingInterrupted, require
 from pplcnet.training.places import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
@@ -80,6 +81,7 @@ def search(
     *,
     seconds: float,
     most_trials: int | None = None,
+    unlabelled: Sequence[Path] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
     """Try values of `FIELDS`, the recipe's own first, and return the recipe with the best.
@@ -95,6 +97,7 @@ def search(
         seconds: time for all finished trials together. A trial begins when one of average length
             still fits; the first does in any case.
         most_trials: finished trials after which the search ends even so.
+        unlabelled: photos without classes, where the recipe has a teacher.
         report: called with one line of text after every trial.
 
     Raises:
@@ -102,6 +105,7 @@ def search(
         InputError: the journal of an earlier search is damaged.
         TrainingInterrupted: Ctrl-C; the finished trials are kept.
     """
+    measure = "mAP" if train_set.task == MULTI else "accuracy"
     study = _opened(out / SEARCH_TRIALS)
     ranges = ranges_of(recipe)
     _enqueue(study, {name: FIELDS[name].value(recipe) for name in ranges})
@@ -114,8 +118,9 @@ def search(
                 for name, limits in ranges.items()
             }
             tried = recipe.changed(stored_fields(numbers, recipe))
-            _try(study, trial, tried, out / SEARCH / f"trial-{number}", train_set, validation_set)
-            report(_line(number, _finished(study)[-1], recipe))
+            photos = train_set, validation_set, unlabelled
+            _try(study, trial, tried, out / SEARCH / f"trial-{number}", photos)
+            report(_line(number, _finished(study)[-1], recipe, measure))
     except TrainingInterrupted as stopped:
         raise TrainingInterrupted(
             f"stopped in trial {number} of the search, which begins again when it goes on; "
@@ -126,7 +131,7 @@ def search(
         if not _finished(study):  # nothing that could be lost, so that the run can be begun anew
             shutil.rmtree(out / SEARCH)
         raise
-    return _chosen(study, recipe, out, report)
+    return _chosen(study, recipe, out, measure, report)
 
 
 def read_best(out: Path, recipe: Recipe) -> Recipe | None:
@@ -232,13 +237,18 @@ def _ask(study: Any, recipe: Recipe) -> Any:
 
 
 def _try(
-    study: Any, trial: Any, tried: Recipe, folder: Path, train_set: Dataset, validation_set: Dataset
+    study: Any,
+    trial: Any,
+    tried: Recipe,
+    folder: Path,
+    photos: tuple[Dataset, Dataset, Sequence[Path]],
 ) -> None:
     import keras
     from optuna.trial import TrialState
 
     from pplcnet.training.loop import fit
 
+    train_set, validation_set, unlabelled = photos
     short = short_recipe(tried)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -258,7 +268,7 @@ def _try(
             raise _Stopped
 
     try:
-        fit(train_set, validation_set, short, folder, report=look)
+        fit(train_set, validation_set, short, folder, unlabelled=unlabelled, report=look)
         state = TrialState.COMPLETE
     except _Stopped:
         state = TrialState.PRUNED
@@ -301,17 +311,19 @@ def _shown(value: Any) -> str:
     return ",".join(f"{each:g}" for each in (value if isinstance(value, list) else [value]))
 
 
-def _line(number: int, trial: Any, recipe: Recipe) -> str:
+def _line(number: int, trial: Any, recipe: Recipe, measure: str) -> str:
     found, epochs = trial.user_attrs, short_recipe(recipe).epochs
     is_complete = found["epochs"] == epochs
     cut = "" if is_complete else f", stopped after epoch {found['epochs']} of {epochs}"
     return (
-        f"trial {number:>3}  validation accuracy {found['accuracy']:.3f}  loss {found['loss']:.3f}"
+        f"trial {number:>3}  validation {measure} {found['accuracy']:.3f}  loss {found['loss']:.3f}"
         f"  {trial.duration.total_seconds():.0f} s{cut}  {_settings(trial, recipe)}"
     )
 
 
-def _chosen(study: Any, recipe: Recipe, out: Path, report: Callable[[str], None]) -> Recipe:
+def _chosen(
+    study: Any, recipe: Recipe, out: Path, measure: str, report: Callable[[str], None]
+) -> Recipe:
     from optuna.trial import TrialState
 
     finished = _finished(study)
@@ -325,7 +337,7 @@ def _chosen(study: Any, recipe: Recipe, out: Path, report: Callable[[str], None]
     spent = sum(each.duration.total_seconds() for each in finished)
     accuracy = best.user_attrs["accuracy"]
     summary = (
-        f"best of {len(finished)} trials in {spent:.0f} s: validation accuracy {accuracy:.3f} "
+        f"best of {len(finished)} trials in {spent:.0f} s: validation {measure} {accuracy:.3f} "
         f"after {short_recipe(recipe).epochs} epochs"
         + (f" ({own.user_attrs['accuracy']:.3f} with the recipe as it was)" if own else "")
     )
