@@ -227,9 +227,13 @@ class Dataset:
         if self.task == MULTI:
             self._check_labels()
         elif len(self.classes) < 2:
+            inner = self.root / self.classes[0]
+            hint = ""
+            if inner.is_dir() and len(_subfolders(inner)) > 1:
+                hint = f" Are the class folders those in {inner}? Then give that."
             raise DatasetError(
                 f"{self.root}: one class only ({self.classes[0]!r}); a classifier needs two or "
-                "more class folders."
+                f"more class folders.{hint}"
             )
         return self
 

@@ -136,6 +136,13 @@ def test_places_that_are_no_data_set(tmp_path: Path) -> None:
             Dataset.open(place)
 
 
+def test_a_folder_around_the_class_folders_is_pointed_into(tmp_path: Path) -> None:
+    inner = tmp_path / "download" / "Dataset"
+    write_photos(inner)
+    with pytest.raises(DatasetError, match=rf"Are the class folders those in {inner}\?"):
+        Dataset.open(tmp_path / "download")
+
+
 def test_split_is_stratified_and_repeatable(photos: Path, tmp_path: Path) -> None:
     training, validating = Dataset.open(photos).split(validation=0.25, seed=4)
     assert training.class_counts() == (9, 9, 9)
