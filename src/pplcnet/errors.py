@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+SHOWN_NAMES = 60
+
+
 class PPLCNetError(Exception):
     """Any error that pplcnet raises on purpose."""
 
@@ -59,7 +62,8 @@ class UnknownNameError(InputError):
         if near:
             hint = f"did you mean {' or '.join(near)}?"
         else:
-            hint = f"known are: {', '.join(self.known)}."
+            shown, more = self.known[:SHOWN_NAMES], len(self.known) - SHOWN_NAMES
+            hint = f"known are: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}."
         super().__init__(f"unknown {kind} {given!r}: {hint}")
 
 

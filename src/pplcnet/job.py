@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.bundle import Bundle, Manifest, update_bundle
@@ -22,11 +23,14 @@ from pplcnet.progress import Watcher
 from pplcnet.run_folder import (
     RECIPE,
     check_folder,
+    check_place,
     check_same,
     finished_bundle,
     refuse_to_delete,
     run_facts,
+    set_aside,
     start_folder,
+    stops_resumable,
     write_skipped,
 )
 from pplcnet.training import searching
@@ -110,21 +114,50 @@ def run_job(
         searching.require_optuna()
     out = Path(out)
     check_folder(out, resume=resume, overwrite=overwrite)
+    check_place(out, photos, recipe)
     goes_on = resume and (out / CHECKPOINT).is_file()
     weights = None
     if recipe.weights is not None and not goes_on:
         weights = weights_path(recipe.model, recipe.weights)
     if overwrite:
-        refuse_to_delete(out, [Path(photos), *([weights] if weights else [])])
+        named = (photos, recipe.teacher, recipe.unlabelled, weights)
+        refuse_to_delete(out, [Path(each) for each in named if each])
     checked = audited(photos, skip_broken, watcher)
-    dataset = checked.without_faults() if checked.faults else checked.dataset
-    division = _divided(dataset, recipe, checked)
     unlabelled = _audited_unlabelled(recipe, checked, skip_broken, watcher)
+    if overwrite:
+        refuse_to_delete(out, [image.path for image in checked.dataset.images])
     run = run_facts(photos, checked, recipe, unlabelled)
     if resume:
         check_same(out, run)
-    else:
-        start_folder(out, recipe, run, overwrite)
+    with set_aside(out) if overwrite else nullcontext(), stops_resumable(out):
+        if not resume:
+            start_folder(out, recipe, run)
+        parts = _Photos(checked, unlabelled, run)
+        return _run(parts, recipe, out, resume, goes_on, search, watcher, before_training)
+
+
+class _Photos(NamedTuple):
+    """What a run is of."""
+
+    checked: Audit
+    unlabelled: Unlabelled | None
+    run: dict[str, Any]
+
+
+def _run(
+    photos: _Photos,
+    recipe: Recipe,
+    out: Path,
+    resume: bool,
+    goes_on: bool,
+    search: float | None,
+    watcher: Watcher,
+    before_training: Callable[[], object],
+) -> JobResult:
+    """Divide, train, export, calibrate and evaluate, in a folder that is prepared."""
+    checked, unlabelled, run = photos
+    dataset = checked.without_faults() if checked.faults else checked.dataset
+    division = _divided(dataset, recipe, checked)
     write_skipped(checked, out / "skipped.csv", unlabelled)
     write_division(division, out / "split.csv")
     watcher.say(
@@ -135,6 +168,7 @@ def run_job(
     finished = finished_bundle(out) if resume else None
     if finished is not None:
         watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
+        before_training()  # for the report's heat maps
         return _evaluated(finished, division, checked, out / "evaluation", watcher)
 
     before_training()
@@ -200,6 +234,7 @@ def find_learning_rate(
     require_keras()
     out = Path(out)
     check_writable(out)
+    check_place(out, photos, recipe)
     checked = audited(photos, skip_broken, watcher)
     dataset = checked.without_faults() if checked.faults else checked.dataset
     division = _divided(dataset, recipe, checked)

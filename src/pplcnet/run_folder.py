@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -12,8 +14,8 @@ from typing import Any
 
 from pplcnet.auditing import Audit, Unlabelled
 from pplcnet.bundle import Bundle
-from pplcnet.errors import BundleError, InputError, RecipeError
-from pplcnet.training.places import BUNDLE, CHECKPOINT, SEARCH_TRIALS
+from pplcnet.errors import BundleError, InputError, RecipeError, TrainingInterrupted
+from pplcnet.training.places import BUNDLE, CHECKPOINT, HISTORY, SEARCH, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
 from pplcnet.writable import check_writable
 
@@ -21,16 +23,35 @@ __all__ = [
     "RECIPE",
     "RUN",
     "check_folder",
+    "check_place",
     "check_same",
     "finished_bundle",
     "refuse_to_delete",
     "run_facts",
+    "set_aside",
     "start_folder",
+    "stops_resumable",
     "write_skipped",
 ]
 
 RECIPE = "recipe.toml"
 RUN = "run.json"
+REPLACED = "replaced-run"
+# What a run writes, and so all that --overwrite takes away.
+WRITTEN = (
+    RECIPE, RUN, "split.csv", "skipped.csv", CHECKPOINT, HISTORY, SEARCH, BUNDLE, "evaluation",
+    "report.html", "tensorboard", "fold-*", "suspects.csv", "probabilities.npz", REPLACED,
+)  # fmt: skip
+
+
+def check_place(out: Path, photos: str | PathLike[str], recipe: Recipe) -> None:
+    """InputError when what a run writes to `out` would be found among the photos."""
+    for each in (photos, recipe.unlabelled):
+        if each and Path(each).is_dir() and out.resolve().is_relative_to(Path(each).resolve()):
+            raise InputError(
+                f"{out}: lies in the photos' folder {each}, where it would be taken for photos; "
+                "take another --out."
+            )
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -51,19 +72,85 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     check_writable(out)
 
 
-def refuse_to_delete(out: Path, needed: list[Path]) -> None:
-    """InputError when throwing `out` away would throw away what the run reads."""
+def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
+    """InputError when throwing away the run in `out` would throw away what the new one reads."""
+    written = [each.resolve() for each in _written(out)]
     for each in needed:
-        if each.resolve().is_relative_to(out.resolve()):
+        if any(each.resolve().is_relative_to(place) for place in written):
             raise InputError(
                 f"{out}: --overwrite would delete {each}, which the run needs; take another."
             )
 
 
-def start_folder(out: Path, recipe: Recipe, run: dict[str, Any], overwrite: bool) -> None:
-    """Write what the run is made with; with `overwrite`, throw an older run away first."""
-    if overwrite and (out / RUN).is_file():
-        shutil.rmtree(out)
+def _written(out: Path) -> list[Path]:
+    return [place for name in WRITTEN for place in out.glob(name)] if out.is_dir() else []
+
+
+@contextlib.contextmanager
+def set_aside(out: Path) -> Iterator[None]:
+    """Within, what an older run wrote to `out` is out of the way; afterwards it is thrown away.
+
+    It comes back when the new run fails before it has anything to lose. Other files stay.
+    """
+    aside = out / REPLACED
+    _bring_back(out, aside)  # of a process that was killed in here
+    if (out / RUN).is_file():
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        _move(out, aside)
+    try:
+        yield
+    except BaseException as error:
+        is_back = _bring_back(out, aside)
+        if is_back and isinstance(error, TrainingInterrupted):
+            raise KeyboardInterrupt from error  # the new run cannot be resumed
+        raise
+    finally:
+        if _has_something(out):
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_back(out: Path, aside: Path) -> bool:
+    if _has_something(out) or not aside.is_dir():
+        return False
+    for each in _written(out):
+        if each != aside:
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    _move(aside, out)
+    aside.rmdir()
+    return True
+
+
+def _move(source: Path, target: Path) -> None:
+    for each in _written(source):
+        if each != target:
+            each.rename(target / each.name)
+
+
+def _has_something(out: Path) -> bool:
+    """Whether a run has come so far that it could be resumed, or is finished."""
+    places = (CHECKPOINT, BUNDLE, SEARCH_TRIALS, f"fold-1/{CHECKPOINT}", f"fold-1/{BUNDLE}")
+    return any((out / each).exists() for each in places)
+
+
+@contextlib.contextmanager
+def stops_resumable(out: Path) -> Iterator[None]:
+    """Within, Ctrl-C outside of the epochs is a TrainingInterrupted as one within them is."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not (out / RUN).is_file():
+            raise
+        kept = (
+            "what was trained is saved"
+            if _has_something(out)
+            else "the first epoch was not done yet, so that it begins anew"
+        )
+        raise TrainingInterrupted(f"stopped; {kept}.", run=str(out)) from stopped
+
+
+def start_folder(out: Path, recipe: Recipe, run: dict[str, Any]) -> None:
+    """Write what the run is made with."""
     out.mkdir(parents=True, exist_ok=True)
     (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
@@ -83,7 +170,21 @@ def run_facts(
         "photos": str(Path(photos).resolve()),
         "digest": digest,
         "recipe": recipe.to_dict(),
+        "teacher": _digest_of_network(recipe.teacher),
     }
+
+
+def _digest_of_network(teacher: str | None) -> str | None:
+    """sha256 of a teacher's weights, whatever was measured on it since; None without one."""
+    if teacher is None or not Path(teacher).exists():
+        return None
+    path = Path(teacher)
+    if path.is_file():
+        return sha256(path.read_bytes()).hexdigest()
+    manifest = Bundle.open(path).manifest
+    files = {str(v["file"]) for name, v in manifest.variants.items() if name in ("keras", "onnx")}
+    digests = [str(manifest.files[name]["sha256"]) for name in sorted(files)]
+    return sha256("".join(digests).encode()).hexdigest()
 
 
 def check_same(out: Path, run: dict[str, Any]) -> None:
@@ -107,6 +208,11 @@ def check_same(out: Path, run: dict[str, Any]) -> None:
         raise InputError(
             f"{out}: the photos are not those that the run began with (digest "
             f"{digest[:12]}, now {run['digest'][:12]}); start a new run."
+        )
+    if before.get("teacher") != run["teacher"]:
+        raise InputError(
+            f"{run['recipe']['teacher']}: is not the teacher that the run began with any more; "
+            "put that one back, or start a new run."
         )
 
 

@@ -12,6 +12,7 @@ import csv
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.auditing import Audit
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
@@ -26,11 +28,14 @@ from pplcnet.job import audited, require_keras
 from pplcnet.progress import Watcher
 from pplcnet.run_folder import (
     RUN,
+    check_place,
     check_same,
     finished_bundle,
     refuse_to_delete,
     run_facts,
+    set_aside,
     start_folder,
+    stops_resumable,
     write_skipped,
 )
 from pplcnet.training.recipe import Recipe
@@ -110,7 +115,10 @@ def find_suspects(
     out = Path(out)
     if folds < 2:
         raise InputError(f"{folds} folds; it takes 2 or more, so that some train for the others.")
+    if recipe.distils:
+        raise InputError("suspects are found by plain training; leave teacher and mutual out.")
     check_writable(out)
+    check_place(out, photos, recipe)
     if overwrite:
         refuse_to_delete(out, [Path(photos), *_weights(recipe)])
     if Dataset.open(photos).task == MULTI:
@@ -122,10 +130,27 @@ def find_suspects(
     parts = _fold_of_each(dataset, folds, recipe.seed, checked.copies)
     run = run_facts(photos, checked, recipe)
     run["recipe"]["folds"] = folds
-    if (out / RUN).is_file() and not overwrite:
+    if overwrite:
+        refuse_to_delete(out, [image.path for image in dataset.images])
+    elif (out / RUN).is_file() and any(out.glob("fold-*")):
         check_same(out, run)
-    else:
-        start_folder(out, recipe, run, overwrite)
+    with set_aside(out) if overwrite else nullcontext(), stops_resumable(out):
+        start_folder(out, recipe, run)
+        return _found(dataset, checked, parts, recipe, out, folds, run, watcher, before_training)
+
+
+def _found(
+    dataset: Dataset,
+    checked: Audit,
+    parts: NDArray[np.int64],
+    recipe: Recipe,
+    out: Path,
+    folds: int,
+    run: dict[str, Any],
+    watcher: Watcher,
+    before_training: Callable[[], object],
+) -> SuspectList:
+    """Train what is not there yet, and list what the networks doubt."""
     write_skipped(checked, out / "skipped.csv")
     bundles = [finished_bundle(_folder(out, fold)) for fold in range(folds)]
     if None in bundles:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pplcnet.bundle import Bundle
 from pplcnet.cli.console import Console
-from pplcnet.dataset import Dataset
-from pplcnet.errors import InputError
 from pplcnet.writable import check_writable
+
+if TYPE_CHECKING:
+    from pplcnet.reporting.subject import Subject
 
 __all__ = ["add_arguments", "run"]
 
@@ -25,10 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),
-        help="part to use where the photos have splits; default: test, else validation, else all",
+        help="part to use where the photos, or split.csv beside the bundle, have splits; default: "
+        "test, else validation, else all",
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", help="where the files go; default: evaluation, beside the bundle"
+        "--out",
+        metavar="FOLDER",
+        help="where the files go; default: evaluation-PHOTOS beside the bundle, or evaluation for "
+        "the photos that its run held out",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
@@ -37,12 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the files, print the figures."""
     from pplcnet.evaluation import evaluate
     from pplcnet.reporting.evaluation_files import describe, write_evaluation
+    from pplcnet.reporting.subject import find_subject
     from pplcnet.runtime.classifier import Classifier
 
     classifier = Classifier(arguments.bundle)
-    whole = Dataset.open(arguments.photos)
-    dataset, split = _part(whole, arguments.split)
-    out = Path(arguments.out or Path(arguments.bundle).resolve().parent / "evaluation")
+    subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
+    dataset, split = subject.reported, subject.split
+    out = Path(arguments.out) if arguments.out else _default_folder(subject, arguments.photos)
     check_writable(out)
     console = Console()
     evaluation = evaluate(
@@ -51,10 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
     written = write_evaluation(evaluation, out)
+    _note_training_photos(subject, console)
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))
     else:
-        print(f"on {split} of {whole.root}:")
+        origin = " (split.csv of its run)" if _is_held_out(subject) else ""
+        print(f"on {split} of {dataset.root}{origin}:")
         print(describe(evaluation))
         print(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):
@@ -64,10 +74,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _part(dataset: Dataset, split: str | None) -> tuple[Dataset, str]:
-    if split is None:
-        split = next((s for s in ("test", "validation") if len(dataset.subset(s))), "all")
-    part = dataset if split == "all" else dataset.subset(split)
-    if not len(part):
-        raise InputError(f"{dataset.root}: has no {split} split; --split all takes every image.")
-    return part, split
+def _is_held_out(subject: Subject) -> bool:
+    """Whether the reported photos are those that split.csv beside the bundle calls so."""
+    from pplcnet.reporting.subject import SPLIT_FILE, read_table
+
+    place = subject.folder / SPLIT_FILE
+    listed = {
+        (subject.folder / row["path"]).resolve()
+        for row in read_table(place)
+        if row.get("path") and row.get("split") == subject.split != "train"
+    }
+    return all(image.path.resolve() in listed for image in subject.reported.images)
+
+
+def _default_folder(subject: Subject, photos: str) -> Path:
+    """Beside the bundle; figures of other photos do not take the place of the run's own."""
+    name = "evaluation" if _is_held_out(subject) else f"evaluation-{Path(photos).resolve().stem}"
+    return subject.folder / name
+
+
+def _note_training_photos(subject: Subject, console: Console) -> None:
+    trained = {image.path.resolve() for image in subject.train.images}
+    count = sum(image.path.resolve() in trained for image in subject.reported.images)
+    if count:
+        console.say(
+            f"note: {count} of these {len(subject.reported)} photos were trained on, which "
+            "flatters the figures."
+        )

@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("onnx", "litert"),
         help="onnx (what predict runs), or litert: also a .tflite file. Default: onnx",
     )
-    parser.add_argument("--pack", metavar="FILE.zip", help="also pack the bundle into one file")
+    parser.add_argument(
+        "--pack",
+        metavar="FILE.zip",
+        help="also pack the bundle into one file; one that is exported already is only packed",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
     if arguments.pack:
         check_writable(Path(arguments.pack).parent)
-    Bundle.open_to_change(arguments.bundle)
+    if arguments.pack and _only_packs(arguments):
+        print(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
+        return 0
+    before = Bundle.open_to_change(arguments.bundle)
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
     if arguments.to == "litert":
@@ -60,9 +67,21 @@ def run(arguments: argparse.Namespace) -> int:
         batch = None if arguments.batch == "dynamic" else 1
         exported = export(arguments.bundle, images, batch=batch)
     report_export(exported, arguments.to)
+    gone = sorted(set(before.manifest.variants) - set(exported.manifest.variants))
+    if gone or (before.manifest.tuning and not exported.manifest.tuning):
+        print(
+            f"gone        {' and '.join([*gone, 'the tuning'])}, made of the network before: "
+            "'pplcnet quantize' and 'pplcnet tune' make them anew"
+        )
     if arguments.pack:
         print(f"packed      {exported.pack(arguments.pack)}")
     return 0
+
+
+def _only_packs(arguments: argparse.Namespace) -> bool:
+    """Whether the bundle has its network, and nothing was said of how to export another."""
+    is_plain = arguments.batch == "1" and arguments.to == "onnx" and not arguments.images
+    return is_plain and "onnx" in Bundle.open(arguments.bundle).manifest.variants
 
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:

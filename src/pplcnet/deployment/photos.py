@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import MULTI, Dataset
-from pplcnet.errors import InputError
+from pplcnet.errors import DatasetError, InputError
 
 __all__ = [
     "VALIDATION_LIMIT",
@@ -105,7 +105,13 @@ def _recorded(bundle: Bundle) -> Dataset:
     beside = bundle.path.resolve().parent / "split.csv"
     recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
     if recorded and beside.is_file():
-        return Dataset.open(beside)
+        try:
+            return Dataset.open(beside)
+        except DatasetError as error:
+            raise InputError(
+                f"{bundle.path}: {len(error.faults)} of the photos that {beside} lists are not "
+                "where they were; give others, such as with --images FOLDER."
+            ) from error
     photos = Path(recorded) if recorded else None
     if photos is None or not photos.exists():
         raise InputError(
