@@ -5,7 +5,8 @@ PPLCNetError
 │   ├── UnknownNameError                 no such network, recipe field, ...: suggests the nearest
 │   ├── DatasetError                     all faults of a data set in one message
 │   ├── ImageError                       one image cannot be used, with its name
-│   └── RecipeError                      all faults of a training recipe in one message
+│   ├── RecipeError                      all faults of a training recipe in one message
+│   └── TrainingDiverged                 the loss is no number any more
 ├── BundleError (ValueError)             missing file, checksum, format version, no such variant
 ├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
 ├── ConversionError (RuntimeError)       export failed, or its parity lies outside the limit
@@ -30,6 +31,7 @@ __all__ = [
     "MissingDependencyError",
     "PPLCNetError",
     "RecipeError",
+    "TrainingDiverged",
     "TrainingInterrupted",
     "UnknownNameError",
     "WeightsError",
@@ -107,6 +109,10 @@ class ConversionError(PPLCNetError, RuntimeError):
 
 class MissingDependencyError(PPLCNetError, ImportError):
     """An optional library that is not installed; the message holds the command that installs it."""
+
+
+class TrainingDiverged(InputError):  # noqa: N818 - the field's word
+    """The loss is no number any more: what the recipe asks for cannot be trained."""
 
 
 class TrainingInterrupted(PPLCNetError):  # noqa: N818 - it is no error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.bundle import Bundle, Manifest, update_bundle
+from pplcnet.calibration import TEMPERATURES
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
 from pplcnet.errors import DatasetError, InputError, require
@@ -67,7 +68,9 @@ class JobResult(NamedTuple):
                 f"{evaluation.mean_average_precision:.4f} mAP, {evaluation.macro_f1:.4f} macro F1"
             )
         else:
-            accuracy = f"{evaluation.top1:.4f} top-1, {evaluation.top5:.4f} top-5"
+            accuracy = f"{evaluation.top1:.4f} top-1"
+            if len(evaluation.classes) > 5:
+                accuracy += f", {evaluation.top5:.4f} top-5"
         return [
             f"accuracy    {accuracy} on {evaluation.images} {self.evaluated_on} images{caveat}",
             f"latency     {latency['median_ms']} ms a picture in the network "
@@ -207,8 +210,9 @@ def _run(
     )
     bundle = calibrate(bundle, division.validation)
     calibration = bundle.manifest.calibration
+    at_limit = " (the limit of what is tried)" if calibration["temperature"] in TEMPERATURES else ""
     watcher.say(
-        f"temperature {calibration['temperature']:.2f} fitted on the validation images: "
+        f"temperature {calibration['temperature']:.2f}{at_limit} fitted on the validation images: "
         f"calibration error {calibration['error_before']:.3f} before, "
         f"{calibration['error_after']:.3f} after"
     )

@@ -9,9 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, update_bundle
 from pplcnet.cli.main import main
+from pplcnet.dataset import Dataset
 from pplcnet.models.catalog import CATALOG
 
 
@@ -86,6 +88,71 @@ def test_export_and_inspect(
         assert part in text
     manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
     assert manifest["variants"]["onnx"]["parity"]["top1_agreement"] == 1.0
+
+
+def _as_of_a_run(bundle: Path, photos: Path, folder: Path) -> Path:
+    """A copy of the bundle in a run's folder, whose split.csv holds every fourth photo out."""
+    copy = shutil.copytree(bundle, folder / "model.bundle")
+    rows = [
+        f"{image.path.resolve()},class_{image.label},{'train' if at % 4 else 'test'}"
+        for at, image in enumerate(Dataset.open(photos).images)
+    ]
+    (folder / "split.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    return copy
+
+
+def test_evaluate_takes_what_the_run_held_out(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    bundle = _as_of_a_run(common_bundle, common_photos, tmp_path / "run")
+    assert main(["evaluate", str(bundle), str(common_photos)]) == 0
+    assert "(split.csv of its run)" in capsys.readouterr().out
+    own = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+    assert own["images"] == 9
+    assert main(["evaluate", str(bundle), str(common_photos), "--split", "all"]) == 0
+    assert "27 of these 36 photos were trained on" in capsys.readouterr().err
+    other = tmp_path / "run" / f"evaluation-{common_photos.name}" / "evaluation.json"
+    assert json.loads(other.read_text())["images"] == 36
+    assert json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text()) == own
+
+
+def test_packing_keeps_every_variant_and_the_tuning(
+    capsys, common_bundle: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(common_bundle, tmp_path / "copy.bundle")
+    bundle = Bundle.open(copy)
+    content = bundle.read(str(bundle.variant("onnx")["file"]))
+    update_bundle(
+        bundle,
+        files={"int8.onnx": content},
+        variants={"int8": {"file": "int8.onnx"}},
+    )
+    packed = tmp_path / "packed.zip"
+    assert "packed" in _run(capsys, "export", copy, "--pack", packed)
+    assert set(Bundle.open(packed).manifest.variants) == {"keras", "onnx", "int8"}
+    again = _run(capsys, "export", copy, "--images", _photo(tmp_path))
+    assert "gone        int8" in again
+
+
+def _photo(folder: Path) -> Path:
+    path = folder / "photo.png"
+    Image.new("RGB", (40, 40), (200, 30, 60)).save(path)
+    return path
+
+
+def test_photos_that_have_moved_are_counted_in_one_sentence(
+    common_bundle: Path, common_photos: Path, tmp_path: Path, capsys
+) -> None:
+    photos = shutil.copytree(common_photos, tmp_path / "photos")
+    bundle = _as_of_a_run(common_bundle, photos, tmp_path / "run")
+    provenance = {"dataset": {"photos": str(photos)}}
+    update_bundle(Bundle.open(bundle), provenance=provenance)
+    shutil.rmtree(photos)
+    assert main(["export", str(bundle)]) == 2
+    said = capsys.readouterr().err
+    assert "36 of the photos that" in said
+    assert "--images FOLDER" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_models_lists_the_catalog(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -54,6 +55,8 @@ def quiet_frameworks(purpose: str = "training") -> None:
         os.dup2(notes.fileno(), 2)
         try:
             require("keras", purpose=purpose, extra="train")
+            # TensorFlow warns of graphs traced anew, which small networks of all sizes are.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except MissingDependencyError:
             raise
         except BaseException:

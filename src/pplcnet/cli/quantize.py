@@ -12,7 +12,7 @@ import argparse
 from pplcnet.cli.console import Console
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.dataset import find_images
-from pplcnet.errors import require
+from pplcnet.errors import InputError, require
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     validation = validation_part(arguments.validation)
     calibration = list(find_images(arguments.calibration)) if arguments.calibration else None
+    if calibration == []:
+        raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")
     bundle = quantize(
         arguments.bundle,
         validation,

@@ -169,11 +169,18 @@ def _find_learning_rate(
         f"tried       {len(test.learning_rates)} steps, learning rate "
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
     )
-    print(f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)")
-    print(
-        f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
-        "(a tenth of the rate with the least loss)"
-    )
+    if not test.falls:
+        print(
+            "suggestion  none: the loss did not fall at any of these rates, so look at the picture"
+        )
+    else:
+        print(
+            f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)"
+        )
+        print(
+            f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
+            "(a tenth of the rate with the least loss)"
+        )
     print(f"losses      {table}, {picture}")
     return 0
 

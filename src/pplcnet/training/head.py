@@ -104,7 +104,8 @@ def train_head(
     trunk, head = split_at_pool(model)
     own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, **ALONE)
     batches = FeatureBatches(trunk, train_set, own, preprocessing, own.epochs)
-    compile_model(head, own, batches.steps_per_epoch, **loss_and_metrics(own, train_set))
+    scaled = replace(own, batch_size=batches.batch_size)
+    compile_model(head, scaled, batches.steps_per_epoch, **loss_and_metrics(own, train_set))
     loss = accuracy = 0.0
     for epoch in range(own.epochs):
         loss = accuracy = 0.0

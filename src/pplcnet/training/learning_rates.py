@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.dataset import Dataset
-from pplcnet.errors import InputError, require
+from pplcnet.errors import InputError, RecipeError, require
 from pplcnet.models.creation import create_model
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.head import ALONE, FeatureBatches, split_at_pool, train_head
+from pplcnet.training.head import FeatureBatches, split_at_pool, train_head
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
@@ -34,10 +34,14 @@ from pplcnet.training.starting import (
     read_start,
     start_from_weights,
 )
+from pplcnet.training.stochastic_depth import with_stochastic_depth
 
 __all__ = ["RangeTest", "draw_range_test", "run_range_test", "write_range_test"]
 
 LOWEST = 1e-4
+ON_ITS_OWN: dict[str, Any] = {
+    "progressive_resizing": 1.0, "devices": 1, "gradient_accumulation": 1, "ema": 0.0,
+}  # fmt: skip
 STEPS = 100
 SMOOTHING = 0.9
 STOP_AT = 4.0
@@ -57,6 +61,11 @@ class RangeTest(NamedTuple):
     def lowest(self) -> int:
         """The step of the least smoothed loss."""
         return int(self.smoothed.argmin())
+
+    @property
+    def falls(self) -> bool:
+        """Whether the smoothed loss fell at all, which the suggestions go by."""
+        return self.lowest >= 2
 
     @property
     def steepest(self) -> float:
@@ -88,7 +97,8 @@ def run_range_test(
     """Train for `steps` steps, from 1e-4 to 10 times the default learning rate of the recipe.
 
     It stops when the smoothed loss is 4 times its minimum, or no number any more. Everything but
-    the learning rate is the recipe's: weights, frozen stages, augmentation, optimiser.
+    the learning rate is the recipe's: weights, frozen stages, augmentation, optimiser; at the whole
+    image size, on one device, and without what only averages steps (ema, gradient_accumulation).
 
     Args:
         train_set: images to learn from.
@@ -98,7 +108,13 @@ def run_range_test(
     Raises:
         WeightsError: the recipe's weights cannot be fetched or read, or do not fit.
         InputError: the loss is no number at the lowest learning rate.
+        RecipeError: a recipe with a teacher or a second student.
     """
+    if recipe.distils:
+        raise RecipeError(
+            "the range test is of plain training; leave the teacher and distillation=mutual out."
+        )
+    recipe = replace(recipe, **ON_ITS_OWN)
     model, batches = _prepared(train_set, recipe, report)
     # What the recipe's unit is multiplied by for its batch size.
     scale = recipe.changed({"learning_rate": 1.0}).peak_learning_rate
@@ -177,7 +193,17 @@ def _prepared(
     train_set: Dataset, recipe: Recipe, report: Callable[[str], None]
 ) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
     """The network as training begins with it, compiled, and its batches."""
-    recipe = replace(recipe, **ALONE)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        return _built(train_set, recipe, report)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _built(
+    train_set: Dataset, recipe: Recipe, report: Callable[[str], None]
+) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
     keras.utils.set_random_seed(recipe.seed)
     start, preprocessing = read_start(recipe), preprocessing_of(recipe)
     model = create_model(
@@ -199,6 +225,7 @@ def _prepared(
         batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
     else:
         batches = TrainingBatches(train_set, recipe, preprocessing)
+        model = with_stochastic_depth(model, recipe.drop_path)
     compile_model(model, recipe, batches.steps_per_epoch, **loss_and_metrics(recipe, train_set))
     return model, batches
 

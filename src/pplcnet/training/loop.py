@@ -16,33 +16,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pplcnet.dataset import MULTI, Dataset
-from pplcnet.errors import RecipeError, TrainingInterrupted
-from pplcnet.models.creation import create_model
+from pplcnet.errors import TrainingDiverged, TrainingInterrupted
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
 from pplcnet.training.averaging import averaged_weights, recalibrate
-from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
-from pplcnet.training.devices import Devices, Step
-from pplcnet.training.distillation import open_teacher, student_network
-from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
+from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.devices import Step
+from pplcnet.training.head import FeatureBatches
 from pplcnet.training.history import event_writer, line_of, write_history
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.labels import score_labels
-from pplcnet.training.objective import loss_and_metrics
-from pplcnet.training.optimizing import compile_model
 from pplcnet.training.places import CHECKPOINT, HISTORY
+from pplcnet.training.preparing import Prepared, prepare, preprocessing_of
 from pplcnet.training.recipe import Recipe
-from pplcnet.training.starting import (
-    TRUNK,
-    Start,
-    freeze_stages,
-    options_for_training,
-    read_start,
-    start_from_weights,
-)
-from pplcnet.training.stochastic_depth import with_stochastic_depth
+from pplcnet.training.recipe_limits import idle_fields
 from pplcnet.weights import native
-from pplcnet.weights.loading import load_pretrained
 
 __all__ = ["FittedModel", "fit", "preprocessing_of"]
 
@@ -57,16 +45,6 @@ class FittedModel(NamedTuple):
     best_epoch: int
     """Counted from 1."""
     history: list[dict[str, Any]]
-
-
-def preprocessing_of(recipe: Recipe) -> Preprocessing:
-    """The preprocessing that belongs to what this recipe trains."""
-    return Preprocessing(
-        image_size=recipe.test_image_size or recipe.image_size,
-        resize=recipe.resize,
-        crop_fraction=recipe.crop_fraction,
-        interpolation=recipe.interpolation,
-    )
 
 
 def fit(
@@ -111,72 +89,23 @@ def _fit(
 ) -> FittedModel:
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
-    # The state holds all that the weights gave: they need not be there any more.
-    start = None if saved else read_start(recipe)
-    options = saved.options if saved else options_for_training(recipe, start)
-    preprocessing = preprocessing_of(recipe)
-    devices = Devices(recipe)
-    teacher = open_teacher(recipe, train_set.classes, preprocessing)
-    with devices.scope():
-        trained = _network(train_set, recipe, options)
-        peer = _peer(train_set, recipe, options, start)
-    whole = devices.on_one(trained)
-    images = EvaluationImages(validation_set, preprocessing, recipe.workers, recipe.cache_gigabytes)
-    if start is not None:
-        start_from_weights(whole, start, train_set, recipe, preprocessing, report)
-    if recipe.head_epochs and saved is None:
-        train_head(whole, train_set, recipe, preprocessing, report)
-    heads_only = recipe.freeze == TRUNK
-    trunk, answering = split_at_pool(whole) if heads_only else (whole, whole)
-    _, steps = batches_of(len(train_set) + len(unlabelled), recipe)
-    features = math.prod(teacher.features) if teacher and teacher.features else 0
-    with devices.scope():
-        model = answering
-        if not heads_only:
-            deep = with_stochastic_depth(trained, recipe.drop_path)
-            model = student_network(deep, recipe, teacher, peer)
-        compile_model(
-            model, recipe, steps, **loss_and_metrics(recipe, train_set, features=features)
-        )
-    progress = saved.restore(model, whole) if saved else checkpoint.Progress(options=options)
-    batches: TrainingBatches | FeatureBatches
-    validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
-    if heads_only:
-        # Nothing before the head changes, so that its inputs are computed once.
-        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
-        validation = compute_features(trunk, images, preprocessing)
-    else:
-        batches = TrainingBatches(
-            train_set, recipe, preprocessing, teacher=teacher, unlabelled=unlabelled
-        )
+    for line in idle_fields(recipe, is_multi=train_set.task == MULTI):
+        report(f"note: {line}")
+    run = prepare(train_set, validation_set, recipe, saved, unlabelled, report)
+    progress = run.progress
     write_history(folder / HISTORY, progress.history)
-
-    step = devices.step_of(model)
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
-            rate = _run_epoch(step, batches, progress, recipe, interrupted)
+            rate = _run_epoch(run.step, run.batches, progress, recipe, interrupted)
             if progress.step:
-                checkpoint.save(state, model, whole, progress)
+                checkpoint.save(state, run.model, run.whole, progress)
                 raise TrainingInterrupted(
                     f"stopped in epoch {progress.epoch + 1} of {recipe.epochs}, after step "
-                    f"{progress.step} of {batches.steps_per_epoch}; the state is saved.",
+                    f"{progress.step} of {run.batches.steps_per_epoch}; the state is saved.",
                     run=str(folder),
                 )
-            with averaged_weights(model, recipe):
-                loss, accuracy = _validate(answering, preprocessing, validation, images.labels)
-                _keep_best(progress, whole, loss, accuracy)
-            row = {
-                "epoch": progress.epoch + 1,
-                "loss": round(progress.loss_sum / batches.steps_per_epoch, 5),
-                "accuracy": round(progress.accuracy_sum / batches.steps_per_epoch, 5),
-                "validation_loss": round(loss, 5),
-                "validation_accuracy": round(accuracy, 5),
-                "learning_rate": float(f"{float(model.optimizer.learning_rate):.4g}"),
-                "images_per_second": round(rate, 1),
-            }
-            progress.history.append(row)
-            progress.epoch += 1
-            checkpoint.save(state, model, whole, progress)
+            row = _finish_epoch(run, recipe, rate)
+            checkpoint.save(state, run.model, run.whole, progress)
             write_history(folder / HISTORY, progress.history)
             write_events(row)
             report(line_of(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
@@ -187,12 +116,44 @@ def _fit(
                 )
     if progress.epoch < recipe.epochs:
         report(f"stopped early: no better for {recipe.early_stopping} epochs")
-    whole.trainable = True
-    native.set_values(whole, progress.best_values, source=str(state))
-    if recipe.recalibrate_batchnorm and isinstance(batches, TrainingBatches):
-        count = recipe.recalibrate_batchnorm
-        _recalibrate(whole, batches, preprocessing, images, recipe.epochs, count, report)
-    return FittedModel(whole, options, progress.best_epoch + 1, progress.history)
+    if progress.best_epoch < 0:
+        raise _diverged(progress.epoch, recipe)
+    run.whole.trainable = True
+    native.set_values(run.whole, progress.best_values, source=str(state))
+    if recipe.recalibrate_batchnorm and isinstance(run.batches, TrainingBatches):
+        _recalibrate(run, run.batches, recipe, report)
+    return FittedModel(run.whole, progress.options, progress.best_epoch + 1, progress.history)
+
+
+def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
+    """Validate, keep the best weights, and add a row to the history."""
+    progress, steps = run.progress, run.batches.steps_per_epoch
+    train_loss = progress.loss_sum / steps
+    if not math.isfinite(train_loss):
+        raise _diverged(progress.epoch + 1, recipe)
+    with averaged_weights(run.model, recipe):
+        loss, accuracy = _validate(run.answering, run.preprocessing, run.validation, run.labels)
+        _keep_best(progress, run.whole, loss, accuracy)
+    row = {
+        "epoch": progress.epoch + 1,
+        "loss": round(train_loss, 5),
+        "accuracy": round(progress.accuracy_sum / steps, 5),
+        "validation_loss": round(loss, 5),
+        "validation_accuracy": round(accuracy, 5),
+        "learning_rate": float(f"{float(run.model.optimizer.learning_rate):.4g}"),
+        "images_per_second": round(rate, 1),
+    }
+    progress.history.append(row)
+    progress.epoch += 1
+    return row
+
+
+def _diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"the loss is no number any more after epoch {epoch}: the learning rate (at most "
+        f"{recipe.peak_learning_rate:.3g} a step) is too high for this recipe; lower learning_rate "
+        "or set gradient_clip, and begin anew."
+    )
 
 
 def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:
@@ -204,27 +165,24 @@ def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:
 def _keep_best(
     progress: checkpoint.Progress, whole: keras.Model, loss: float, accuracy: float
 ) -> None:
-    if (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss):
+    is_better = (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss)
+    if math.isfinite(loss) and is_better:
         progress.best_epoch, progress.best_accuracy = progress.epoch, accuracy
         progress.best_loss = loss
         progress.best_values = native.get_values(whole)
 
 
 def _recalibrate(
-    whole: keras.Model,
-    batches: TrainingBatches,
-    preprocessing: Preprocessing,
-    validation: EvaluationImages,
-    epoch: int,
-    images: int,
-    report: Callable[[str], None],
+    run: Prepared, batches: TrainingBatches, recipe: Recipe, report: Callable[[str], None]
 ) -> None:
     """Measure BatchNorm's statistics anew, and take what was before back if that was better."""
+    whole = run.whole
     before = native.get_values(whole)
-    loss, accuracy = _validate(whole, preprocessing, validation, validation.labels)
-    steps = min(batches.steps_per_epoch, -(-images // batches.batch_size))
-    recalibrate(whole, (batch.images for batch in islice(batches.epoch(epoch), steps)))
-    new_loss, new_accuracy = _validate(whole, preprocessing, validation, validation.labels)
+    loss, accuracy = _validate(whole, run.preprocessing, run.validation, run.labels)
+    steps = min(batches.steps_per_epoch, -(-recipe.recalibrate_batchnorm // batches.batch_size))
+    chosen = islice(batches.epoch(recipe.epochs), steps)
+    recalibrate(whole, (batch.images for batch in chosen))
+    new_loss, new_accuracy = _validate(whole, run.preprocessing, run.validation, run.labels)
     is_kept = (new_accuracy, -new_loss) >= (accuracy, -loss)
     if not is_kept:
         native.set_values(whole, before, source="before")
@@ -232,39 +190,6 @@ def _recalibrate(
         f"BatchNorm measured anew: validation {new_accuracy:.3f} (loss {new_loss:.3f}), before "
         f"{accuracy:.3f} ({loss:.3f}); {'kept' if is_kept else 'taken back'}"
     )
-
-
-def _peer(
-    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: Start | None
-) -> keras.Model | None:
-    """The second student of mutual learning: other initial weights, or another head on theirs."""
-    if recipe.distillation != "mutual":
-        return None
-    peer = create_model(
-        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
-    )
-    if start is not None:
-        load_pretrained(peer, start.path, start.weights)
-    return peer
-
-
-def _built_for(recipe: Recipe) -> tuple[int, int] | None:
-    """The size that the network is built for; None where it sees several."""
-    sizes = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
-    sizes.add(recipe.test_image_size or recipe.image_size)
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
-    if recipe.distils and train_set.task == MULTI:
-        raise RecipeError("distillation is for photos of one class; these have several labels.")
-    keras.utils.set_random_seed(recipe.seed)
-    model = create_model(
-        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
-    )
-    if recipe.freeze != TRUNK:
-        freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
-    return model
 
 
 def _run_epoch(

@@ -78,14 +78,26 @@ def loss_and_metrics(recipe: Recipe, dataset: Dataset, *, features: int = 0) -> 
     if not recipe.distils:
         return {"loss": loss, "metrics": [keras.metrics.CategoricalAccuracy(name="accuracy")]}
 
-    def is_right(y_true: Any, y_pred: Any) -> Any:
-        found = ops.argmax(y_pred[:, :classes], axis=-1)
-        return ops.cast(ops.equal(ops.argmax(y_true[:, :classes], axis=-1), found), "float32")
-
     return {
         "loss": DistillationLoss(recipe, classes, loss, features=features),
-        "metrics": [keras.metrics.MeanMetricWrapper(is_right, name="accuracy")],
+        "metrics": [_LabelledAccuracy(classes)],
     }
+
+
+class _LabelledAccuracy(keras.metrics.Mean):
+    """Top-1 over the photos that have a label, of targets with more columns than the classes."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(name="accuracy")
+        self.classes = classes
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Add a batch; photos without a label count nothing."""
+        labels = y_true[:, : self.classes]
+        is_right = ops.equal(
+            ops.argmax(labels, axis=-1), ops.argmax(y_pred[:, : self.classes], axis=-1)
+        )
+        return super().update_state(is_right, sample_weight=ops.sum(labels, axis=-1))
 
 
 def _class_loss(recipe: Recipe, dataset: Dataset) -> keras.losses.Loss:

@@ -69,13 +69,15 @@ def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
     """What each trainable variable's learning rate is multiplied by; empty when all learn alike."""
     if recipe.layer_decay == 1:
         return []
-    stages, depths = stage_depths(recipe.model, model)
-    by_path = {
-        variable.path: recipe.layer_decay ** (len(stages) - depths[layer.name])
-        for layer in model.layers
-        for variable in layer.trainable_variables
-    }
-    return [by_path[variable.path] for variable in model.trainable_variables]
+    factor_of: dict[int, float] = {}
+    # The second of two students is a layer of the first's model.
+    peers = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    for network in (model, *peers):
+        stages, depths = stage_depths(recipe.model, network)
+        for layer in network.layers:
+            factor = recipe.layer_decay ** (len(stages) - depths[layer.name])
+            factor_of |= {id(variable): factor for variable in layer.trainable_variables}
+    return [factor_of[id(variable)] for variable in model.trainable_variables]
 
 
 def _with_factors(

@@ -189,7 +189,7 @@ class Recipe:
         if least == 1:
             return self.image_size
         grown = min(1.0, int(epoch / max(1, self.epochs * 2 / 3) * steps) / steps)
-        if grown == 1:
+        if grown == 1 or epoch == self.epochs - 1:
             return self.image_size
         part = least + (1 - least) * grown
         height, width = self.image_size
@@ -279,6 +279,10 @@ def field_help() -> dict[str, str]:
         match statement, following:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=text)):
                 texts[name] = inspect.cleandoc(str(text))
+    for name, hint in _types().items():
+        values = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        if not all(str(value) in texts[name].lower() for value in values):
+            texts[name] += f" One of {', '.join(values)}."
     return texts
 
 
@@ -293,6 +297,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         raise RecipeError(f"{setting!r} is not of the form field=value.")
     if name not in _types():
         raise UnknownNameError("recipe field", name, _types())
+    if text == "none" and type(None) in typing.get_args(_types()[name]):
+        return name, None
     if is_text(_types()[name]):
         return name, text[1:-1] if text[:1] == text[-1:] in ('"', "'") and len(text) > 1 else text
     height, cross, width = text.partition("x")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pplcnet.training.recipe import Recipe
 
-__all__ = ["Limit", "limits"]
+__all__ = ["Limit", "idle_fields", "limits"]
 
 
 class Limit(NamedTuple):
@@ -125,3 +125,28 @@ def _of_what_goes_beyond(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "the features are computed too early",
         ),
     ]
+
+
+def idle_fields(recipe: Recipe, *, is_multi: bool) -> list[str]:
+    """A sentence for each group of fields that were set and change nothing in this run."""
+    defaults = type(recipe)()
+
+    def changed(*names: str) -> str:
+        return ", ".join(name for name in names if getattr(recipe, name) != getattr(defaults, name))
+
+    groups: list[tuple[str, str]] = []
+    if recipe.freeze == "trunk":
+        names = changed(
+            "augment", "random_erasing", "progressive_resizing", "drop_path",
+            "recalibrate_batchnorm",
+        )  # fmt: skip
+        groups.append((names, "features are computed once, with freeze=trunk"))
+    if is_multi:
+        groups.append((changed("loss", "class_weights"), "photos have several labels"))
+    if recipe.distils and recipe.distillation == "ssld":
+        names = changed("loss", "class_weights", "distillation_weight", "distillation_temperature")
+        groups.append((names, "distillation=ssld looks at no labels"))
+    if not recipe.distils:
+        names = changed("distillation", "distillation_weight", "distillation_temperature")
+        groups.append((names, "there is no teacher"))
+    return [f"no effect of {names}: {reason}" for names, reason in groups if names]

@@ -67,6 +67,8 @@ FIELDS: Mapping[str, Field] = {
 def ranges_of(recipe: Recipe) -> dict[str, tuple[float, float]]:
     """Lowest and highest value of every field that can be searched with this recipe."""
     found = {name: field.limits(recipe) for name, field in FIELDS.items()}
+    if recipe.multilabel_loss == "asymmetric":
+        found["label_smoothing"] = None  # that loss takes none
     return {name: limits for name, limits in found.items() if limits is not None}
 
 

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.dataset import MULTI
-from pplcnet.errors import InputError, RecipeError, TrainingInterrupted, require
+from pplcnet.errors import (
+    InputError,
+    RecipeError,
+    TrainingDiverged,
+    TrainingInterrupted,
+    require,
+)
 from pplcnet.training.places import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.search_space import FIELDS, ranges_of, stored_fields
@@ -271,6 +277,9 @@ def _try(
         fit(train_set, validation_set, short, folder, unlabelled=unlabelled, report=look)
         state = TrialState.COMPLETE
     except _Stopped:
+        state = TrialState.PRUNED
+    except TrainingDiverged:
+        seen.append((0.0, math.inf))
         state = TrialState.PRUNED
     finally:
         shutil.rmtree(folder, ignore_errors=True)
