@@ -56,7 +56,7 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_learns_the_labels_and_reports_them(run: Path) -> None:
     figures = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert figures["task"] == "multi"
-    assert figures["map"] > 0.7  # by chance it would be 0.4
+    assert figures["map"] > 0.7  # by chance it would be 0.5
     assert {each["label"] for each in figures["per_label"]} == set(COLOURS)
     assert (run / "evaluation" / "labels.png").is_file()
     assert "mAP" in (run / "evaluation" / "evaluation.md").read_text()
