@@ -15,7 +15,6 @@ from pplcnet.errors import DatasetError, InputError
 from pplcnet.multilabel import marks_of
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction
-from pplcnet.tables import UNKNOWN
 
 __all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
 
@@ -178,8 +177,7 @@ def _of_several_labels(
         else:
             probabilities[at] = prediction.probabilities
     _raise_unreadable(dataset, unreadable)
-    marks = np.full(shape, UNKNOWN, np.int8)
-    marks[:, [classifier.classes.index(label) for label in dataset.classes]] = marks_of(dataset)
+    marks = marks_of(dataset, classifier.classes)
     names = tuple(dataset.name_of(image) for image in dataset.images)
     return MultiLabelEvaluation(classifier.classes, thresholds, names, probabilities, marks)
 

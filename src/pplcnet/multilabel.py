@@ -6,6 +6,8 @@ nobody knows, which counts nowhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,10 +28,18 @@ __all__ = [
 DEFAULT_THRESHOLD = 0.5
 
 
-def marks_of(dataset: Dataset) -> NDArray[np.int8]:
-    """(N, labels) of a data set of several labels a photo, in the order of its images."""
+def marks_of(dataset: Dataset, labels: Sequence[str] | None = None) -> NDArray[np.int8]:
+    """(N, labels) of a data set of several labels a photo, in the order of its images.
+
+    With `labels`, in their order; those that the data set does not have are unknown.
+    """
     marks = [image.marks for image in dataset.images]
-    return np.asarray(marks, np.int8).reshape(len(marks), len(dataset.classes))
+    own = np.asarray(marks, np.int8).reshape(len(marks), len(dataset.classes))
+    if labels is None:
+        return own
+    asked = np.full((len(marks), len(labels)), UNKNOWN, np.int8)
+    asked[:, [labels.index(label) for label in dataset.classes]] = own
+    return asked
 
 
 def average_precision(scores: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:

@@ -86,9 +86,13 @@ class MultiLabelEvaluation:
 
     @property
     def all_right(self) -> float:
-        """Part of the images without a wrong answer on any label that is known."""
-        wrong = (self.answered != (self.marks == PRESENT)) & (self.marks != UNKNOWN)
-        return float((~wrong.any(axis=1)).mean())
+        """Part of the images without a wrong answer on any label that is known.
+
+        Images of which nothing is known do not count; 0 when there are no others.
+        """
+        known = self.marks != UNKNOWN
+        wrong = ((self.answered != (self.marks == PRESENT)) & known).any(axis=1)
+        return float((~wrong[known.any(axis=1)]).sum() / max(known.any(axis=1).sum(), 1))
 
     @property
     def calibration_error(self) -> float:

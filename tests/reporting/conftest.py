@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pplcnet.bundle import Bundle, write_bundle
 from pplcnet.cli.main import main
+from pplcnet.runtime.classifier import Classifier
 from tests.conftest import draw_scene
 
 EVIL = (
@@ -19,12 +21,52 @@ EVIL = (
     "<img src=x onerror='window.hurt=1'>",
     'a "b" & c',
 )
+HISTORY = ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
 EVIL_FILE = "<b onclick=alert(1)>&'\".png"
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
-    """A run's folder: bundle, split.csv, history.csv, suspects.csv, photos, and both pages."""
+def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
+    """A run's folder of several labels a photo: bundle, split.csv, history.csv, photos, page.
+
+    Of the 8 test photos every second shows the first label; every third the second, of which two
+    photos are not known; none the third.
+    """
+    folder = tmp_path_factory.mktemp("label_run")
+    rows = []
+    for number in range(20):
+        path = folder / "photos" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        draw_scene(500 + number).save(path)
+        split = "train" if number < 8 else "validation" if number < 13 else "test"
+        second = -1 if number in (14, 16) else int(number % 3 == 0)
+        third = int(number < 8 and number % 4 == 0)
+        rows.append([path.relative_to(folder), number % 2, second, third, split])
+    # One test photo is a training photo, smaller, with another label and a name that means harm.
+    draw_scene(501).resize((100, 78)).save(folder / "photos" / EVIL_FILE)
+    rows.append([f"photos/{EVIL_FILE}", 0, 0, 0, "test"])
+    _write(folder / "split.csv", ["path", *EVIL, "split"], rows)
+    _write(folder / "history.csv", HISTORY, [[1, 9, 0.7, 8, 0.31], [2, 7, 0.8, 6, 0.42]])
+    opened = Bundle.open(shutil.copytree(common_bundle, folder / "model.bundle"))
+    scores = [each.probabilities for each in Classifier(opened.path).predict_many(folder)]
+    middles = np.median(scores, axis=0)
+    manifest = replace(
+        opened.manifest,
+        classes=EVIL,
+        task="multi",
+        # So that every label is named on some photos, and on others not.
+        thresholds=dict(zip(EVIL, middles.tolist(), strict=True)),
+    )
+    write_bundle(opened.path, manifest, {name: opened.read(name) for name in opened.manifest.files})
+    given = [str(opened.path), str(folder / "split.csv")]
+    page = ["--out", str(folder / "label_report.html"), "--precision", "0.3", "--precision", "1"]
+    assert main(["report", *given, *page]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path, label_run: Path) -> Path:
+    """A run's folder: bundle, split.csv, history.csv, suspects.csv, photos, and every page."""
     folder = tmp_path_factory.mktemp("run")
     rows = []
     for label, name in enumerate(EVIL):
@@ -40,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
     _write(folder / "split.csv", ["path", "label", "split"], rows)
     _write(
         folder / "history.csv",
-        ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"],
+        HISTORY,
         [[1, 1.2, 0.4, 1.1, 0.5], [2, 0.8, 0.6, 0.9, 0.7]],
     )
     _write(
@@ -58,6 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
     page = ["--out", str(folder / "report.html"), "--precision", "0.5", "--precision", "1"]
     assert main(["report", str(folder / "model.bundle"), str(table), *page]) == 0
     assert main(["check", str(table), "--html", str(folder / "check.html")]) == 1
+    shutil.copy(label_run / "label_report.html", folder)
     return folder
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("report.html", "check.html")
+REPORTS = ("report.html", "label_report.html")
+PAGES = (*REPORTS, "check.html")
 
 
 @pytest.fixture
@@ -48,8 +49,9 @@ def test_a_page_opens_without_errors_or_requests(opened, run: Path, name: str) -
     assert page.execute_script("return window.hurt") is None
 
 
-def test_a_clicked_cell_shows_its_photos(opened) -> None:
-    page = opened("report.html")
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_clicked_cell_shows_its_photos(opened, name: str) -> None:
+    page = opened(name)
     for button in page.find_elements("css selector", "[data-cell]"):
         button.click()
         shown = page.find_elements("css selector", "#cell figure img")
@@ -61,10 +63,11 @@ def test_a_clicked_cell_shows_its_photos(opened) -> None:
     assert page.execute_script("return window.hurt") is None
 
 
-def test_cells_work_by_keyboard(opened) -> None:
+@pytest.mark.parametrize("name", REPORTS)
+def test_cells_work_by_keyboard(opened, name: str) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    page = opened("report.html")
+    page = opened(name)
     buttons = page.find_elements("css selector", "[data-cell]")
     assert [each.get_attribute("tabindex") for each in buttons].count("0") == 1
     buttons[0].send_keys(Keys.ENTER)

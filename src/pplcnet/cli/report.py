@@ -2,8 +2,9 @@
 
 What it was trained on, figures with their intervals, the confusion matrix with its photos, the most
 confident mistakes with heat maps, calibration, reject thresholds, near-duplicates of training
-photos, and every exported variant. What was trained on is read from split.csv beside the bundle, or
-from the photos' own splits.
+photos, and every exported variant. Of several labels a photo: mAP, every label's right and wrong
+answers with their photos, and how much is named at a wanted precision. What was trained on is read
+from split.csv beside the bundle, or from the photos' own splits.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=float,
         metavar="P",
-        help="give a reject threshold for this precision; may be repeated. "
+        help="give a reject threshold (or, of several labels a photo, one to name them from) for "
+        "this precision; may be repeated. "
         "Default: 0.9, 0.95 and 0.99",
     )
 

@@ -14,8 +14,9 @@ from pplcnet.dataset import Dataset
 from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction, softmax
+from pplcnet.reporting.figures import Interval, wilson
 
-__all__ = ["Answers", "Recorded", "evaluate_recorded"]
+__all__ = ["Answers", "Recorded", "Score", "Scored", "evaluate_recorded"]
 
 
 class _Classifier(Protocol):
@@ -26,6 +27,44 @@ class _Classifier(Protocol):
     def thresholds(self) -> tuple[float, ...] | None: ...
 
     def predict_many(self, images: Any) -> Iterator[Prediction]: ...
+
+
+class Score(NamedTuple):
+    """How good answers to some photos are."""
+
+    photos: int
+    value: float
+    """Top-1, or the mAP of several labels a photo."""
+    interval: Interval
+
+
+class Scored(Protocol):
+    """Answers to photos of one class or of several labels, as far as a page treats them alike."""
+
+    @property
+    def dataset(self) -> Dataset: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(N, classes)"""
+
+    def points_at(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Probabilities (M,) that a temperature gives, and whether what they are for is so."""
+
+    def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
+        """On the photos where `chosen` (N,) is true, or on all; None where nothing is to score."""
+
+    def agreement(self, other: Self) -> float:
+        """The part of the photos with the same answer."""
+
+    def answered_by(self, predictions: Sequence[Prediction]) -> Self:
+        """The same photos as another network answers them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +102,10 @@ class Answers:
         """(N, classes) with another temperature; 1 leaves the logits as they are."""
         return softmax(self.logits / np.float32(temperature))
 
+    def points_at(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Of every photo: the probability of the answer, and whether it is right."""
+        return self.probabilities_at(temperature).max(axis=1), self.is_right
+
     @cached_property
     def answers(self) -> NDArray[np.intp]:
         """(N,) the most probable class."""
@@ -77,6 +120,22 @@ class Answers:
     def is_right(self) -> NDArray[np.bool_]:
         """(N,) whether the answer is the label."""
         return np.asarray(self.answers == self.labels)
+
+    def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
+        """Top-1 with Wilson's interval on the photos where `chosen` (N,) is true, or on all."""
+        is_right = self.is_right if chosen is None else self.is_right[chosen]
+        if not len(is_right):
+            return None
+        count, right = len(is_right), int(is_right.sum())
+        return Score(count, right / count, wilson(right, count))
+
+    def agreement(self, other: Answers) -> float:
+        """The part of the photos with the same class."""
+        return float((self.answers == other.answers).mean())
+
+    def answered_by(self, predictions: Sequence[Prediction]) -> Answers:
+        """The same photos as another network answers them."""
+        return Answers.of(self.dataset, predictions)
 
 
 class Recorded(NamedTuple):

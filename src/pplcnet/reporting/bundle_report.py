@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.bundle import Bundle
 from pplcnet.errors import InputError, require
 from pplcnet.evaluation import Evaluation
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
+from pplcnet.prediction import Prediction
 from pplcnet.progress import Watcher
-from pplcnet.reporting.answers import Answers, Recorded, evaluate_recorded
+from pplcnet.reporting.answers import Answers, Recorded, Scored, evaluate_recorded
 from pplcnet.reporting.confusion import confusion_context
 from pplcnet.reporting.figures import wilson
+from pplcnet.reporting.label_answers import LabelAnswers
+from pplcnet.reporting.label_cells import cells_context
+from pplcnet.reporting.label_sections import (
+    label_cards,
+    label_rows,
+    label_threshold_context,
+)
 from pplcnet.reporting.leakage import leakage_context
 from pplcnet.reporting.looking import cards, open_gradcam
 from pplcnet.reporting.page import render
 from pplcnet.reporting.sections import (
+    LABEL_AXES,
     calibration_context,
     class_rows,
     curve_charts,
@@ -35,6 +46,47 @@ __all__ = ["PRECISIONS", "bundle_report", "check_precisions", "require_report"]
 
 PRECISIONS = (0.9, 0.95, 0.99)
 """What thresholds are given for unless others are wanted."""
+
+
+class _Measure(NamedTuple):
+    """Words of the sections that both kinds of page share."""
+
+    name: str
+    title: str
+    """The name at the beginning of a sentence."""
+    is_part: bool
+    """Whether it is a part of the photos, to be read in per cent."""
+    classes: str
+    same: str
+    disputed: str
+    note: str
+    """What to know where it is compared between photos."""
+    calibrated: str
+
+
+ONE_CLASS = _Measure(
+    "top-1",
+    "Top-1",
+    is_part=True,
+    classes="class",
+    same="same answer",
+    disputed="two labels",
+    note="",
+    calibrated="Of answers with probability 0.8, 80 % should be right: points on the dashed line. "
+    "The larger a point, the more photos; its line is the gap.",
+)
+SEVERAL_LABELS = _Measure(
+    "mAP",
+    "mAP",
+    is_part=False,
+    classes="label",
+    same="same labels",
+    disputed="labels differ",
+    note="The mAP of some photos is the mean over the labels that they show.",
+    calibrated="Of all labels with probability 0.8, 80 % should be on the photo: points on the "
+    "dashed line. Every label that is known of a photo counts; the larger a point, the more of "
+    "them; its line is the gap.",
+)
 
 
 def require_report() -> None:
@@ -84,42 +136,91 @@ def bundle_report(
     bundle = subject.bundle
     classifier = Classifier(bundle.path)
     evaluation, predictions = evaluated or _evaluated(classifier, subject, "reported", watcher)
-    if not isinstance(evaluation, Evaluation):
-        raise InputError(
-            f"{bundle.path}: gives several labels a photo; a report is made of bundles with one "
-            "class a photo, 'pplcnet evaluate' of both."
-        )
-    answers = Answers.of(subject.reported, predictions)
-    choosing = None
+    chosen_on = []
     if len(subject.validation):
-        recorded = _evaluated(classifier, subject, "validation", watcher).predictions
-        choosing = Answers.of(subject.validation, recorded)
+        chosen_on = _evaluated(classifier, subject, "validation", watcher).predictions
     gradcam, gradcam_missing = open_gradcam(bundle, before_keras)
-    mistakes, unsure = cards(answers, bundle, gradcam)
-    right = int(answers.is_right.sum())
+    page = _Page(subject, predictions, chosen_on, precisions, gradcam)
+    if isinstance(evaluation, Evaluation):
+        answers, own = _of_classes(page, evaluation)
+    else:
+        answers, own = _of_labels(page, evaluation)
     return render(
-        "report.html",
-        title=f"{bundle.manifest.network.get('name', 'network')}: {len(bundle.classes)} classes",
+        **own,
         split=subject.split,
         photos=str(subject.reported.root),
         evaluation=evaluation,
-        interval=wilson(right, len(answers.labels)),
         choice=str(classifier.choice),
         facts=facts(subject),
         data=data_context(subject),
-        curves=curve_charts(subject.folder),
-        class_rows=class_rows(evaluation),
-        confusion=confusion_context(evaluation, answers),
-        mistakes=mistakes,
-        mistake_count=len(answers.labels) - right,
-        unsure=unsure,
         gradcam_missing=gradcam_missing,
-        calibration=calibration_context(answers, evaluation),
-        thresholds=threshold_context(precisions, answers, choosing),
         leakage=leakage_context(answers, subject.train, fingerprints or {}, watcher),
         variants=_variants(subject, classifier, answers, is_every_variant_measured, watcher),
         suspects=suspect_rows(subject, suspects),
     )
+
+
+class _Page(NamedTuple):
+    """What both kinds of page are made of."""
+
+    subject: Subject
+    predictions: list[Prediction]
+    chosen_on: list[Prediction]
+    """For the validation photos; empty where these are not known."""
+    precisions: Sequence[float]
+    gradcam: Any
+
+
+def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, Any]]:
+    """The answers, and what a page of one class a photo has of its own."""
+    subject, bundle = page.subject, page.subject.bundle
+    answers = Answers.of(subject.reported, page.predictions)
+    choosing = Answers.of(subject.validation, page.chosen_on) if page.chosen_on else None
+    mistakes, unsure = cards(answers, bundle, page.gradcam)
+    right = int(answers.is_right.sum())
+    return answers, {
+        "template": "report.html",
+        "title": f"{_network(bundle)}: {len(bundle.classes)} classes",
+        "measure": ONE_CLASS,
+        "interval": wilson(right, len(answers.labels)),
+        "curves": curve_charts(subject.folder),
+        "class_rows": class_rows(evaluation),
+        "confusion": confusion_context(evaluation, answers),
+        "mistakes": mistakes,
+        "mistake_count": len(answers.labels) - right,
+        "unsure": unsure,
+        "calibration": calibration_context(answers),
+        "thresholds": threshold_context(page.precisions, answers, choosing),
+    }
+
+
+def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, dict[str, Any]]:
+    """The answers, and what a page of several labels a photo has of its own."""
+    subject, bundle = page.subject, page.subject.bundle
+    answers = LabelAnswers.of(subject.reported, page.predictions)
+    choosing = LabelAnswers.of(subject.validation, page.chosen_on) if page.chosen_on else None
+    mistakes, unsure = label_cards(answers, bundle, page.gradcam)
+    return answers, {
+        "template": "label_report.html",
+        "title": f"{_network(bundle)}: {len(bundle.classes)} labels",
+        "measure": SEVERAL_LABELS,
+        "whole": answers.score(),
+        "all_right": wilson(*answers.photos_right),
+        "curves": curve_charts(subject.folder, is_multi=True),
+        "label_rows": label_rows(evaluation),
+        "cells": cells_context(answers),
+        "has_unknown": not answers.is_known.all(),
+        "known_count": int(answers.is_known.sum()),
+        "mistakes": mistakes,
+        "mistake_count": int(answers.is_wrong.sum()),
+        "unsure": unsure,
+        "calibration": calibration_context(answers, LABEL_AXES),
+        "thresholds": label_threshold_context(page.precisions, answers, choosing),
+    }
+
+
+def _network(bundle: Bundle) -> str:
+    return str(bundle.manifest.network.get("name", "network"))
 
 
 def _evaluated(classifier: Classifier, subject: Subject, part: str, watcher: Watcher) -> Recorded:
@@ -132,7 +233,7 @@ def _evaluated(classifier: Classifier, subject: Subject, part: str, watcher: Wat
 
 
 def _variants(
-    subject: Subject, classifier: Classifier, answers: Answers, is_measured: bool, watcher: Watcher
+    subject: Subject, classifier: Classifier, answers: Scored, is_measured: bool, watcher: Watcher
 ) -> dict[str, Any]:
     manifest = subject.bundle.manifest
     return {
@@ -141,7 +242,7 @@ def _variants(
             classifier.choice,
             answers,
             is_measured=is_measured,
-            progress=lambda each, what: watcher.watch(each, len(answers.labels), what),
+            progress=lambda each, what: watcher.watch(each, len(answers.dataset), what),
         ),
         "is_measured": is_measured,
         "tuned_on": tuned_on(subject.bundle),

@@ -138,6 +138,8 @@ def reliability_chart(
     accuracy: NDArray[np.float64],
     counts: NDArray[np.int64],
     description: str,
+    x: str,
+    y: str,
 ) -> Any:
     """Accuracy over probability, a point a bin whose area grows with its photos.
 
@@ -146,7 +148,7 @@ def reliability_chart(
         accuracy: (bins,) part of them that is right.
         counts: (bins,) photos; bins without any are left out.
     """
-    chart = Chart(title, "probability of the answer", "part that is right", description)
+    chart = Chart(title, x, y, description)
     with chart as axes:
         filled = counts > 0
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -160,10 +162,14 @@ def reliability_chart(
 
 
 def coverage_chart(
-    coverage: NDArray[np.float64], precision: NDArray[np.float64], description: str
+    coverage: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    description: str,
+    x: str = "part answered",
+    y: str = "part that is right",
 ) -> Any:
     """Precision of the answers that are kept over the part of the photos that is kept."""
-    chart = Chart("Keeping the surest answers", "part answered", "part that is right", description)
+    chart = Chart("Keeping the surest answers", x, y, description)
     with chart as axes:
         axes.plot(coverage, precision, color=FIRST)
         low = np.floor(10 * float(precision.min())) / 10

@@ -84,7 +84,6 @@ def _cells(answers: Answers, counts: Any, shown: list[tuple[int, int]]) -> dict[
         "photos": [
             {
                 "name": answers.dataset.name_of(images[at]),
-                "probability": f"{answers.confidences[at]:.3f}",
                 "picture": pictures.get(images[at].path),
             }
             for at in photos
@@ -93,6 +92,9 @@ def _cells(answers: Answers, counts: Any, shown: list[tuple[int, int]]) -> dict[
             f"{row},{column}": {
                 "count": int(counts[row, column]),
                 "photos": [place[at] for at in chosen[f"{row},{column}"]],
+                "probabilities": [
+                    f"{answers.confidences[at]:.3f}" for at in chosen[f"{row},{column}"]
+                ],
             }
             for row, column in shown
         },

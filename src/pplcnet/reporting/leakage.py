@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import Dataset, LabelledImage
 from pplcnet.decoding import decode
 from pplcnet.errors import ImageError
 from pplcnet.processor import available_cores
 from pplcnet.progress import Watcher
-from pplcnet.reporting.answers import Answers
-from pplcnet.reporting.figures import wilson
+from pplcnet.reporting.answers import Scored
 from pplcnet.reporting.pictures import thumbnails
 from pplcnet.similarity import HASHED_SIDE, fingerprint, nearest, stacked
+from pplcnet.tables import UNKNOWN
 
 __all__ = ["leakage_context"]
 
@@ -27,7 +27,7 @@ SHOWN = 24
 
 
 def leakage_context(
-    answers: Answers,
+    answers: Scored,
     train: Dataset,
     known: Mapping[Path, NDArray[np.uint64]],
     watcher: Watcher,
@@ -58,7 +58,7 @@ def leakage_context(
         stacked([prints[answers.dataset.images[at].path] for at in reported]),
         stacked([prints[image.path] for image in trained]),
     )
-    near = np.zeros(len(answers.labels), bool)
+    near = np.zeros(len(answers.dataset), bool)
     near[np.asarray(reported)[found.place >= 0]] = True
     pairs = [
         (at, trained[other], int(bits))
@@ -70,44 +70,57 @@ def leakage_context(
         "missing": "",
         "trained": len(trained),
         "count": len(pairs),
-        "all": _score(answers.is_right),
-        "without": _score(answers.is_right[~near]),
-        "only": _score(answers.is_right[near]),
+        "photos": len(answers.dataset),
+        "all": answers.score(),
+        "without": answers.score(~near),
+        "only": answers.score(near),
         "pairs": _shown(answers, train, pairs[:SHOWN]),
     }
 
 
-def _score(is_right: NDArray[np.bool_]) -> dict[str, Any] | None:
-    if not len(is_right):
-        return None
-    count, right = len(is_right), int(is_right.sum())
-    return {"photos": count, "top1": right / count, "interval": wilson(right, count)}
-
-
-def _shown(answers: Answers, train: Dataset, pairs: list[Any]) -> list[dict[str, Any]]:
+def _shown(answers: Scored, train: Dataset, pairs: list[Any]) -> list[dict[str, Any]]:
     images = answers.dataset.images
     pictures = thumbnails(path for at, other, _ in pairs for path in (images[at].path, other.path))
     return [
         {
             "distance": bits,
-            "is_right": bool(answers.is_right[at]),
+            "is_disputed": _is_disputed(answers.dataset, images[at], train, other),
             "photos": [
                 {
                     "picture": pictures.get(images[at].path),
                     "name": answers.dataset.name_of(images[at]),
-                    "label": answers.classes[answers.labels[at]],
+                    "label": _named(answers.dataset, images[at]),
                     "part": "reported",
                 },
                 {
                     "picture": pictures.get(other.path),
                     "name": train.name_of(other),
-                    "label": train.classes[other.label],
+                    "label": _named(train, other),
                     "part": "trained on",
                 },
             ],
         }
         for at, other, bits in pairs
     ]
+
+
+def _named(dataset: Dataset, image: LabelledImage) -> str:
+    """Its class, or all labels that it shows."""
+    return ", ".join(dataset.classes[at] for at in image.shown) or "no label"
+
+
+def _is_disputed(
+    dataset: Dataset, image: LabelledImage, others: Dataset, other: LabelledImage
+) -> bool:
+    """Whether two photos have two classes, or a label that is known to be on one of them alone."""
+    if not image.marks:
+        return dataset.classes[image.label] != others.classes[other.label]
+    there = dict(zip(others.classes, other.marks, strict=True))
+    pairs = [
+        (mark, there.get(label, UNKNOWN))
+        for label, mark in zip(dataset.classes, image.marks, strict=True)
+    ]
+    return any(UNKNOWN not in pair and pair[0] != pair[1] for pair in pairs)
 
 
 def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from PIL import Image
 
 from pplcnet.bundle import Bundle
 from pplcnet.errors import PPLCNetError
-from pplcnet.reporting.answers import Answers
+from pplcnet.reporting.answers import Answers, Scored
 from pplcnet.reporting.pictures import data_uri, overlaid
 
-__all__ = ["cards", "open_gradcam"]
+__all__ = ["cards", "looked_at", "open_gradcam"]
 
 SHOWN = 12
 SIDE = 160
@@ -51,26 +51,36 @@ def cards(
     wrong = wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:shown]
     unsure = np.argsort(answers.confidences, kind="stable")[:shown]
     seconds = np.argsort(-answers.probabilities[unsure], axis=1, kind="stable")[:, 1]
-    pairs = [
-        *((at, answers.answers[at], answers.labels[at]) for at in wrong),
-        *((at, answers.answers[at], second) for at, second in zip(unsure, seconds, strict=True)),
+    looks = [
+        *((at, (answers.answers[at], answers.labels[at])) for at in wrong),
+        *((at, (answers.answers[at], second)) for at, second in zip(unsure, seconds, strict=True)),
     ]
-    made = _cards(answers, bundle, gradcam, pairs)
+    made = [
+        {
+            "label": answers.classes[answers.labels[at]],
+            "is_right": bool(answers.is_right[at]),
+            **card,
+        }
+        for (at, _), card in zip(looks, looked_at(answers, bundle, gradcam, looks), strict=True)
+    ]
     return made[: len(wrong)], made[len(wrong) :]
 
 
-def _cards(
-    answers: Answers, bundle: Bundle, gradcam: Any, pairs: list[tuple[Any, Any, Any]]
+def looked_at(
+    answers: Scored, bundle: Bundle, gradcam: Any, looks: Sequence[tuple[int, Sequence[int]]]
 ) -> list[dict[str, Any]]:
+    """Photos as the network sees them, each with what speaks for some classes.
+
+    Args:
+        looks: places of photos and of their classes, equally many for each photo.
+    """
     prepare = bundle.manifest.preprocessing
-    images = [answers.dataset.images[at] for at, *_ in pairs]
+    images = [answers.dataset.images[at] for at, _ in looks]
     pixels = [prepare(image.path) for image in images]
-    maps = _maps(gradcam, pixels, pairs)
+    maps = _maps(gradcam, pixels, [classes for _, classes in looks])
     return [
         {
             "name": answers.dataset.name_of(image),
-            "label": answers.classes[answers.labels[at]],
-            "is_right": bool(answers.is_right[at]),
             "picture": data_uri(_scaled(each)),
             "looks": [
                 {
@@ -78,30 +88,29 @@ def _cards(
                     "probability": float(answers.probabilities[at, chosen]),
                     "picture": None if maps is None else data_uri(overlaid(each, heat, SIDE)),
                 }
-                for chosen, heat in zip((first, second), _of(maps, number), strict=True)
+                for chosen, heat in zip(classes, _of(maps, number, len(classes)), strict=True)
             ],
         }
-        for number, ((at, first, second), image, each) in enumerate(
-            zip(pairs, images, pixels, strict=True)
+        for number, ((at, classes), image, each) in enumerate(
+            zip(looks, images, pixels, strict=True)
         )
     ]
 
 
 def _maps(
-    gradcam: Any, pixels: list[NDArray[np.uint8]], pairs: list[tuple[Any, Any, Any]]
+    gradcam: Any, pixels: list[NDArray[np.uint8]], classes: list[Sequence[int]]
 ) -> NDArray[np.float32] | None:
-    """(photos, 2, h, w): for both classes of every photo."""
+    """(photos, classes, h, w): for each of the classes of every photo."""
     if gradcam is None or not pixels:
         return None
     stacked = np.stack(pixels)
     return np.stack(
-        [gradcam.maps(stacked, np.array([pair[place] for pair in pairs])) for place in (1, 2)],
-        axis=1,
+        [gradcam.maps(stacked, np.array(each)) for each in zip(*classes, strict=True)], axis=1
     )
 
 
-def _of(maps: NDArray[np.float32] | None, number: int) -> Any:
-    return (None, None) if maps is None else maps[number]
+def _of(maps: NDArray[np.float32] | None, number: int, classes: int) -> Sequence[Any]:
+    return [None] * classes if maps is None else list(maps[number])
 
 
 def _scaled(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -29,8 +29,8 @@ def write_run_report(
 ) -> Path | None:
     """Write `report.html` beside the bundle, from what the run knows already.
 
-    A run is whole without a report: what one lacks (a library of the extra, or one class a photo)
-    is said, and None is returned.
+    A run is whole without a report: a library of the extra that is missing is said, and None is
+    returned.
     """
     held_out = division.validation
     subject = Subject(

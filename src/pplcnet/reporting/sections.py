@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pplcnet.calibration import expected_calibration_error
+from pplcnet.calibration import expected_calibration_error, least_calibration_error
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.evaluation import Evaluation
 from pplcnet.reporting import charts
-from pplcnet.reporting.answers import Answers
+from pplcnet.reporting.answers import Answers, Scored
 from pplcnet.reporting.figures import (
     class_intervals,
     kept_precision,
@@ -21,8 +22,10 @@ from pplcnet.reporting.figures import (
 )
 from pplcnet.reporting.pictures import thumbnails
 from pplcnet.reporting.subject import Subject, read_table
+from pplcnet.tables import UNKNOWN
 
 __all__ = [
+    "LABEL_AXES",
     "calibration_context",
     "class_rows",
     "curve_charts",
@@ -35,6 +38,8 @@ __all__ = [
 EXAMPLES = 4
 EXAMPLE_CLASSES = 40
 SUSPECTS = 30
+PHOTO_AXES = "probability of the answer", "part that is right"
+LABEL_AXES = "probability of the label", "part that is shown"
 HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
 
 
@@ -70,10 +75,14 @@ def _plain(value: object) -> str:
 
 
 def data_context(subject: Subject) -> dict[str, Any]:
-    """Photos by class and part, and some of those that were trained on."""
+    """Photos by class and part, and some of those that were trained on.
+
+    Of several labels a photo `known` has, beside `counts`, how many photos are known to show a
+    label or not.
+    """
     classes = subject.bundle.classes
     parts = {
-        name: dict(zip(dataset.classes, dataset.class_counts(), strict=True))
+        name: dataset
         for name, dataset in (
             ("train", subject.train),
             ("validation", subject.validation),
@@ -81,15 +90,20 @@ def data_context(subject: Subject) -> dict[str, Any]:
         )
         if len(dataset)
     }
+    counts = [dict(zip(each.classes, each.class_counts(), strict=True)) for each in parts.values()]
     of_class: dict[str, list[Path]] = {name: [] for name in classes[:EXAMPLE_CLASSES]}
     pool = subject.train if len(subject.train) else subject.reported
     for image in pool.images:
-        of_class.get(pool.classes[image.label], []).append(image.path)
+        for at in image.shown:
+            of_class.get(pool.classes[at], []).append(image.path)
     chosen = {name: _spread(paths, EXAMPLES) for name, paths in of_class.items()}
     pictures = thumbnails((path for paths in chosen.values() for path in paths), side=88)
     return {
         "parts": list(parts),
-        "counts": [(name, [counts.get(name, 0) for counts in parts.values()]) for name in classes],
+        "counts": [(name, [each.get(name, 0) for each in counts]) for name in classes],
+        "known": {name: [_known(name, each) for each in parts.values()] for name in classes}
+        if subject.reported.task == MULTI
+        else {},
         "examples": [
             (name, [pictures[path] for path in paths if path in pictures])
             for name, paths in chosen.items()
@@ -101,22 +115,34 @@ def data_context(subject: Subject) -> dict[str, Any]:
     }
 
 
+def _known(label: str, dataset: Dataset) -> int:
+    """Of how many photos it is known whether they show a label."""
+    if label not in dataset.classes:
+        return 0
+    at = dataset.classes.index(label)
+    return sum(image.marks[at] != UNKNOWN for image in dataset.images)
+
+
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:
     """At most `count` of them, from the first to the last."""
     kept = min(count, len(paths))
     return [paths[at * len(paths) // kept] for at in range(kept)]
 
 
-def curve_charts(folder: Path) -> list[Any]:
-    """Loss and accuracy over the epochs, where history.csv has them."""
+def curve_charts(folder: Path, *, is_multi: bool = False) -> list[Any]:
+    """Loss and accuracy (or mAP) over the epochs, where history.csv has them.
+
+    Of several labels a photo training keeps no mAP, but the part of the known labels that is right.
+    """
     rows = list(read_table(folder / HISTORY_FILE))
     epochs = [_float(row.get("epoch")) for row in rows]
     made = []
-    for title, column in (("Loss", "loss"), ("Accuracy", "accuracy")):
-        lines = {
-            name: [_float(row.get(key)) for row in rows]
-            for name, key in (("training", column), ("validation", f"validation_{column}"))
-        }
+    accuracy = {"training": "accuracy", "validation": "validation_accuracy"}
+    for title, columns in (
+        ("Loss", {"training": "loss", "validation": "validation_loss"}),
+        ("mAP", {"validation": accuracy["validation"]}) if is_multi else ("Accuracy", accuracy),
+    ):
+        lines = {name: [_float(row.get(key)) for row in rows] for name, key in columns.items()}
         if not np.isfinite(list(lines.values())).any() or not np.isfinite(epochs).all():
             continue
         last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in lines.items())
@@ -141,28 +167,33 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def calibration_context(answers: Answers, evaluation: Evaluation) -> dict[str, Any]:
-    """Reliability diagrams and calibration errors with and without the temperature."""
+def calibration_context(answers: Scored, axes: tuple[str, str] = PHOTO_AXES) -> dict[str, Any]:
+    """Reliability diagrams and calibration errors with and without the temperature.
+
+    Args:
+        axes: what the diagrams' axes are called.
+    """
     drawn = [("Temperature 1: as trained", 1.0)]
     if answers.temperature != 1:
         drawn.append((f"Temperature {answers.temperature:.2f}: as deployed", answers.temperature))
     errors, diagrams = [], []
     for title, temperature in drawn:
-        confidences = answers.probabilities_at(temperature).max(axis=1)
-        errors.append(expected_calibration_error(confidences, answers.is_right))
+        confidences, is_right = answers.points_at(temperature)
+        errors.append(expected_calibration_error(confidences, is_right))
         diagrams.append(
             charts.reliability_chart(
                 title,
-                *reliability(confidences, answers.is_right),
+                *reliability(confidences, is_right),
                 f"Reliability diagram at temperature {temperature:.2f}: expected calibration "
                 f"error {errors[-1]:.3f}",
+                *axes,
             )
         )
     return {
         "temperature": answers.temperature,
         "before": errors[0],
         "after": errors[-1],
-        "least": evaluation.least_calibration_error,
+        "least": least_calibration_error(confidences),
         "diagrams": diagrams,
     }
 

@@ -14,8 +14,9 @@ from os import PathLike
 from pathlib import Path
 
 from pplcnet.bundle import Bundle
-from pplcnet.dataset import SPLITS, Dataset, LabelledImage
-from pplcnet.errors import InputError
+from pplcnet.dataset import MULTI, SPLITS, Dataset, LabelledImage
+from pplcnet.errors import DatasetError, InputError
+from pplcnet.tables import read_table as read_labels
 
 __all__ = ["Subject", "find_subject", "read_table"]
 
@@ -54,7 +55,8 @@ def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None 
         InputError: there is no such part.
     """
     whole = Dataset.open(photos)
-    recorded, gone = _recorded(bundle.path.resolve().parent / SPLIT_FILE)
+    file = bundle.path.resolve().parent / SPLIT_FILE
+    recorded, gone = (_recorded_marks if whole.task == MULTI else _recorded)(file)
     splits = {os.path.realpath(image.path): image.split for image in recorded.images}
     images = [
         replace(image, split=splits.get(os.path.realpath(image.path), image.split))
@@ -91,6 +93,19 @@ def _recorded(path: Path) -> tuple[Dataset, int]:
         for row in there
     )
     return Dataset(_common_folder(images, path.parent), classes, images), len(rows) - len(there)
+
+
+def _recorded_marks(path: Path) -> tuple[Dataset, int]:
+    """The same of several labels a photo: a column a label."""
+    try:
+        rows, labels, faults = read_labels(path)
+    except DatasetError:  # none, or none of a run
+        rows, labels, faults = [], None, []
+    named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]
+    there = [row for row in named if (path.parent / row.path).is_file()]
+    images = tuple(LabelledImage(path.parent / row.path, -1, row.split, row.marks) for row in there)
+    root = _common_folder(images, path.parent)
+    return Dataset(root, labels or (), images, task=MULTI), len(named) - len(there)
 
 
 def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:

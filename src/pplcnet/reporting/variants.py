@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pplcnet.bundle import Bundle
 from pplcnet.errors import PPLCNetError
 from pplcnet.processor import processor_features, processor_name
-from pplcnet.reporting.answers import Answers
-from pplcnet.reporting.figures import Interval, wilson
+from pplcnet.reporting.answers import Score, Scored
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.engine import ENGINES, installed_engines
 from pplcnet.runtime.selection import Choice, choices_of
@@ -27,13 +24,10 @@ class VariantRow(NamedTuple):
     """Of its file, in bytes."""
     is_reported: bool
     """Whether the report's figures come from it."""
-    top1: float | None
+    score: Score | None
     """On the reported photos, measured now."""
-    interval: Interval | None
     agreement: float | None
     """The part of the photos with the same answer as the reported one."""
-    validation_top1: float | None
-    """As tuning measured it."""
     median_ms: float | None
     """One image in the network, as tuning or the export measured it."""
     threads: int | None
@@ -50,7 +44,7 @@ def tuned_on(bundle: Bundle) -> str:
 def compare_variants(
     bundle: Bundle,
     reported: Choice,
-    answers: Answers,
+    answers: Scored,
     *,
     is_measured: bool = True,
     progress: Callable[[Any, str], Any] = lambda predictions, what: predictions,
@@ -70,10 +64,10 @@ def compare_variants(
     able = choices_of(bundle, installed_engines(), processor_features())
     found = []
     for choice in everything:
-        given: list[Any] | None = None
+        given: Scored | None = None
         note = ""
         if choice == reported:
-            given = list(answers.answers)
+            given = answers
         elif choice not in able:
             note = "not installed here" if choice.engine not in installed_engines() else "not here"
         elif is_measured:
@@ -83,13 +77,13 @@ def compare_variants(
 
 
 def _run(
-    bundle: Bundle, choice: Choice, answers: Answers, progress: Callable[[Any, str], Any]
-) -> tuple[list[int] | None, str]:
+    bundle: Bundle, choice: Choice, answers: Scored, progress: Callable[[Any, str], Any]
+) -> tuple[Scored | None, str]:
     try:
         classifier = Classifier(bundle.path, engine=choice.engine, precision=choice.precision)
         paths = [image.path for image in answers.dataset.images]
         predictions = progress(classifier.predict_many(paths), str(choice))
-        return [prediction.best.class_index for prediction in predictions], ""
+        return answers.answered_by(list(predictions)), ""
     except PPLCNetError as error:
         return None, str(error)
 
@@ -98,24 +92,20 @@ def _row(
     bundle: Bundle,
     choice: Choice,
     is_reported: bool,
-    answers: Answers,
-    given: list[int] | None,
+    answers: Scored,
+    given: Scored | None,
     tuned: dict[tuple[str, str], Any],
     note: str,
 ) -> VariantRow:
     variant = bundle.variant(choice.variant)
     row = tuned.get((choice.engine, choice.precision), {})
     latency = row if row else _latency_of_export(variant, choice)
-    right = None if given is None else int((np.asarray(given) == answers.labels).sum())
-    count = len(answers.labels)
     return VariantRow(
         choice,
         int(bundle.manifest.files[str(variant["file"])].get("bytes", 0)),
         is_reported,
-        None if right is None else right / count,
-        None if right is None else wilson(right, count),
-        None if given is None else float((np.asarray(given) == answers.answers).mean()),
-        row.get("top1"),
+        None if given is None else given.score(),
+        None if given is None else answers.agreement(given),
         latency.get("median_ms"),
         latency.get("threads"),
         row.get("images_per_second"),

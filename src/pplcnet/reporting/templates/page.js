@@ -14,7 +14,7 @@
     return made;
   };
 
-  const figure = (photo) => {
+  const figure = (photo, probability) => {
     const made = element("figure", "photo");
     if (photo.picture) {
       const image = element("img");
@@ -25,7 +25,7 @@
       made.append(element("span", "missing", "not readable here"));
     }
     const caption = element("figcaption");
-    caption.append(element("b", "", photo.probability));
+    caption.append(element("b", "", probability));
     const name = element("span", "name", photo.name);
     name.title = photo.name;
     caption.append(name);
@@ -37,10 +37,11 @@
     for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
     const cell = data.cells[button.dataset.cell];
     const photos = element("div", "photos");
-    photos.append(...cell.photos.map((at) => figure(data.photos[at])));
+    photos.append(...cell.photos.map((at, place) => figure(data.photos[at], cell.probabilities[place])));
     panel.replaceChildren(element("h3", "", button.getAttribute("aria-label")), photos);
     const left = cell.count - cell.photos.length;
-    if (left > 0) panel.append(element("p", "muted", `The surest ${cell.photos.length} of ${cell.count}.`));
+    const said = cell.photos.length ? `The surest ${cell.photos.length} of ${cell.count}.` : "Too many photos for one page.";
+    if (left > 0) panel.append(element("p", "muted", said));
   };
 
   // One stop for the Tab key; arrows go to the next cell with photos in that direction.
