@@ -10,8 +10,8 @@ ON_BACKENDS := tests/conformance tests/reporting/test_gradcam.py
 demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo
 
-test: .venv/dev.done  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+test: .venv/dev.done  ## the fast tests, a file at a time in each of two processes
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -19,6 +19,7 @@ from pplcnet.training.fitting import train
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.mixing import erase, mix
 from pplcnet.training.objective import ClassLoss, balanced_weights
+from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.stochastic_depth import with_stochastic_depth
 from pplcnet.weights import native
@@ -82,16 +83,28 @@ def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
     assert Bundle.open(whole.bundle).manifest.preprocessing.image_size == (96, 96)
 
 
-@pytest.mark.parametrize(
-    "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
-)
+def test_all_that_scales_the_loss_is_in_the_state_before_the_first_step() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="float32")])
+        compile_model(model, Recipe().changed({"ema": 0.5}), steps_per_epoch=3)
+        before = [variable.path for variable in model.optimizer.variables]
+        model.train_on_batch(np.ones((3, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1]])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert [variable.path for variable in model.optimizer.variables] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_sixteen_bits_train_a_network_of_32(parts, tmp_path: Path, precision: str) -> None:
-    recipe = Recipe().changed(BASE | {"precision": precision, "ema": 0.5, "epochs": 2})
+    recipe = Recipe().changed(BASE | {"precision": precision, "ema": 0.5, "epochs": 1})
     trained = train(recipe, *parts, out=tmp_path / "whole")
     assert keras.config.dtype_policy().name == "float32"
     assert all(value.dtype == np.float32 for value in _values(trained.bundle).values())
     with pytest.MonkeyPatch.context() as patch:
-        _stop_after(patch, 2)
+        _stop_after(patch, 1)
         with pytest.raises(TrainingInterrupted):
             train(recipe, *parts, out=tmp_path / "stopped")
     resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
