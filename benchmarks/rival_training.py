@@ -25,6 +25,7 @@ from pplcnet.dataset import Dataset
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizing import compile_model
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 
 SIZE = 160
@@ -82,9 +83,12 @@ def main() -> None:
     preprocessing = preprocessing_of(recipe)
     keras.utils.set_random_seed(recipe.seed)
     model, module = build(arguments.network, len(dataset.classes))
-    batches = TrainingBatches(dataset.subset("train"), recipe, preprocessing)
+    pictures = PictureCache.of(recipe)
+    batches = TrainingBatches(dataset.subset("train"), recipe, preprocessing, pictures=pictures)
     compile_model(model, recipe, batches.steps_per_epoch)
-    validation = EvaluationImages(dataset.subset("validation"), preprocessing, recipe.workers, 4.0)
+    validation = EvaluationImages(
+        dataset.subset("validation"), preprocessing, recipe.workers, pictures
+    )
     best, kept = (-1.0, 0.0), None
     for epoch in range(recipe.epochs):
         for images, targets in batches.epoch(epoch):

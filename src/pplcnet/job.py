@@ -35,6 +35,7 @@ from pplcnet.run_folder import (
     write_skipped,
 )
 from pplcnet.training import searching
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import CHECKPOINT
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
@@ -182,22 +183,24 @@ def _run(
     from pplcnet.training.fitting import train
 
     extra = unlabelled.images if unlabelled else ()
-    recipe = _searched(out, recipe, division, extra, search, goes_on, watcher)
-    trained = train(
-        recipe,
-        division.train,
-        division.validation,
-        out=out,
-        resume=resume,
-        provenance={
-            "photos": run["photos"],
-            "digest": checked.digest,
-            "test_images": len(division.test),
-            "split_seed": division.seed,
-        },
-        unlabelled=extra,
-        report=watcher.say,
-    )
+    with PictureCache.of(recipe) as pictures:
+        recipe = _searched(out, recipe, division, extra, search, goes_on, pictures, watcher)
+        trained = train(
+            recipe,
+            division.train,
+            division.validation,
+            out=out,
+            resume=resume,
+            provenance={
+                "photos": run["photos"],
+                "digest": checked.digest,
+                "test_images": len(division.test),
+                "split_seed": division.seed,
+            },
+            unlabelled=extra,
+            pictures=pictures,
+            report=watcher.say,
+        )
     watcher.say(
         f"best epoch {trained.best_epoch}, validation "
         f"{NAMES['map'] if dataset.task == MULTI else 'accuracy'} {trained.validation_top1:.3f}"
@@ -271,6 +274,7 @@ def _searched(
     unlabelled: Sequence[Path],
     seconds: float | None,
     goes_on: bool,
+    pictures: PictureCache,
     watcher: Watcher,
 ) -> Recipe:
     """The recipe to train by: what a search finds or has found, else the one that was given.
@@ -291,6 +295,7 @@ def _searched(
             out,
             seconds=seconds,
             unlabelled=unlabelled,
+            pictures=pictures,
             report=watcher.say,
         )
     if found is not None:

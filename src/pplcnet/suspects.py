@@ -38,6 +38,7 @@ from pplcnet.run_folder import (
     stops_resumable,
     write_skipped,
 )
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.writable import check_writable
@@ -158,13 +159,14 @@ def _found(
         _weights(recipe)
         before_training()
     probabilities = np.empty((len(dataset), len(dataset.classes)))
-    for fold, finished in enumerate(bundles):
-        bundle = finished or _trained(
-            dataset, parts != fold, recipe, out, fold, run, checked.copies, watcher
-        )
-        members = np.flatnonzero(parts == fold)
-        held_out = [dataset.images[at] for at in members]
-        probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
+    with PictureCache.of(recipe) as pictures:
+        for fold, finished in enumerate(bundles):
+            bundle = finished or _trained(
+                dataset, parts != fold, recipe, out, fold, run, checked.copies, pictures, watcher
+            )
+            members = np.flatnonzero(parts == fold)
+            held_out = [dataset.images[at] for at in members]
+            probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
     labels = np.asarray([image.label for image in dataset.images])
     _write_arrays(out / PROBABILITIES, labels, probabilities)
     suspects = tuple(
@@ -247,6 +249,7 @@ def _trained(
     fold: int,
     run: dict[str, Any],
     copies: Sequence[Sequence[Path]],
+    pictures: PictureCache,
     watcher: Watcher,
 ) -> Bundle:
     """Train on the photos that are used, export, calibrate."""
@@ -277,6 +280,7 @@ def _trained(
             "fold": fold + 1,
             "folds": run["recipe"]["folds"],
         },
+        pictures=pictures,
         report=watcher.say,
     )
     bundle = export(trained.bundle, [image.path for image in validation.images])

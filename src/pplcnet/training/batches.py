@@ -7,7 +7,6 @@ threads or on what ran before: that is what makes a resumed run equal to an unin
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.augmentation import change_picture, random_resized_crop
 from pplcnet.training.labels import labels_of, targets_of
 from pplcnet.training.mixing import erase, mix
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_f
 # are still scaled down, small enough to keep thousands in memory.
 KEPT_SIZE_FACTOR = 1.5
 BATCHES_AHEAD = 2
-GIGABYTE = 1 << 30
 # Sets a batch's draws apart from those of a picture.
 MIXING = 1 << 20
 
@@ -73,8 +72,13 @@ class TrainingBatches:
         *,
         teacher: Teacher | None = None,
         unlabelled: Sequence[Path] = (),
+        pictures: PictureCache | None = None,
     ) -> None:
-        """`unlabelled` photos come after the labelled ones; only a teacher says what they show."""
+        """`unlabelled` photos come after the labelled ones; only a teacher says what they show.
+
+        `pictures` may be shared with what else is trained on the same files; without it the recipe
+        says how much is kept.
+        """
         self._paths = [image.path for image in dataset.images] + list(unlabelled)
         labelled = targets_of(labels_of(dataset), len(dataset.classes))
         self._targets = np.pad(labelled, ((0, len(unlabelled)), (0, 0)))
@@ -83,9 +87,7 @@ class TrainingBatches:
         self._teacher = teacher
         self._chances = _balanced_chances(labelled) if recipe.balanced_sampling else None
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
-        self._kept: dict[int, NDArray[np.uint8]] = {}
-        self._bytes_left = int(recipe.cache_gigabytes * GIGABYTE)
-        self._lock = threading.Lock()
+        self._pictures = PictureCache.of(recipe) if pictures is None else pictures
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -156,20 +158,18 @@ class TrainingBatches:
         return picture
 
     def _picture(self, member: int) -> NDArray[np.uint8]:
-        kept = self._kept.get(member)
-        if kept is not None:
-            return kept
-        image = decode(self._paths[member], at_least=self._kept_side)
-        shrink = self._kept_side / min(image.size)
-        if shrink < 1:
-            size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-            image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        picture = np.asarray(image)
-        with self._lock:
-            if picture.nbytes <= self._bytes_left and member not in self._kept:
-                self._bytes_left -= picture.nbytes
-                self._kept[member] = picture
-        return picture
+        path, side = self._paths[member], self._kept_side
+        return self._pictures.get((path, side), lambda: _shrunk(path, side))
+
+
+def _shrunk(path: Path, side: int) -> NDArray[np.uint8]:
+    """The picture with a short side of at most `side` pixels."""
+    image = decode(path, at_least=side)
+    shrink = side / min(image.size)
+    if shrink < 1:
+        size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image)
 
 
 def _balanced_chances(targets: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -191,8 +191,7 @@ def load_for_evaluation(
 class EvaluationImages:
     """A data set as the deployed classifier will see it, a chunk of uint8 images at a time.
 
-    Goes round as often as it is asked to. What fits into `cache_gigabytes` stays in memory, the
-    rest is decoded anew each time.
+    Goes round as often as it is asked to. What `pictures` keeps is not decoded again.
     """
 
     CHUNK = 256
@@ -202,13 +201,12 @@ class EvaluationImages:
         dataset: Dataset,
         preprocessing: Preprocessing,
         workers: int,
-        cache_gigabytes: float = 0.0,
+        pictures: PictureCache | None = None,
     ) -> None:
         self._dataset = dataset
         self._preprocessing = preprocessing
         self._workers = workers
-        self._kept: dict[int, NDArray[np.uint8]] = {}
-        self._bytes_left = int(cache_gigabytes * GIGABYTE)
+        self._pictures = PictureCache() if pictures is None else pictures
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -217,11 +215,10 @@ class EvaluationImages:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(self._dataset), self.CHUNK):
-            chunk = self._kept.get(start)
-            if chunk is None:
-                part = self._dataset.keep(self._dataset.images[start : start + self.CHUNK])
-                chunk, _ = load_for_evaluation(part, self._preprocessing, self._workers)
-                if chunk.nbytes <= self._bytes_left:
-                    self._bytes_left -= chunk.nbytes
-                    self._kept[start] = chunk
-            yield chunk
+            chunk = self._dataset.images[start : start + self.CHUNK]
+            with ThreadPoolExecutor(self._workers) as pool:
+                yield np.stack(list(pool.map(self._image, [image.path for image in chunk])))
+
+    def _image(self, path: Path) -> NDArray[np.uint8]:
+        key = (path, self._preprocessing)
+        return self._pictures.get(key, lambda: self._preprocessing(path))

@@ -16,6 +16,7 @@ from pplcnet.bundle import Manifest, today, write_bundle
 from pplcnet.dataset import MULTI, Dataset, find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import BUNDLE
 from pplcnet.training.recipe import FINETUNE, Recipe
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
     unlabelled: Sequence[Path] = (),
+    pictures: PictureCache | None = None,
     report: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -62,6 +64,7 @@ def train(
         provenance: facts about the data that the manifest should hold.
         unlabelled: photos without classes, which only a teacher says something of; without any,
             those of the recipe's folder.
+        pictures: decoded ones, shared with other trainings on the same files.
         report: called with one line of text after every epoch.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
@@ -85,6 +88,7 @@ def train(
         out,
         resume=resume,
         unlabelled=unlabelled or _photos_in(recipe.unlabelled),
+        pictures=pictures,
         report=report,
     )
     accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from pplcnet.training.head import FeatureBatches
 from pplcnet.training.history import event_writer, line_of, write_history
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.labels import score_labels
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import CHECKPOINT, HISTORY
 from pplcnet.training.preparing import Prepared, prepare, preprocessing_of
 from pplcnet.training.recipe import Recipe
@@ -55,6 +57,7 @@ def fit(
     *,
     resume: bool = False,
     unlabelled: Sequence[Path] = (),
+    pictures: PictureCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> FittedModel:
     """Train by a recipe; the state after every epoch stands in `folder`.
@@ -64,6 +67,7 @@ def fit(
         resume: go on from the checkpoint in `folder`, if there is one. With the same data and
             recipe the result equals that of a run that was never stopped.
         unlabelled: photos without classes that the recipe's teacher says something of.
+        pictures: decoded ones, shared with other trainings on the same files.
         report: called with one line of text after every epoch.
 
     Raises:
@@ -73,7 +77,8 @@ def fit(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        return _fit(train_set, validation_set, recipe, folder, resume, unlabelled, report)
+        with nullcontext(pictures) if pictures else PictureCache.of(recipe) as kept:
+            return _fit(train_set, validation_set, recipe, folder, resume, unlabelled, kept, report)
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -85,13 +90,14 @@ def _fit(
     folder: Path,
     resume: bool,
     unlabelled: Sequence[Path],
+    pictures: PictureCache,
     report: Callable[[str], None],
 ) -> FittedModel:
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
     for line in idle_fields(recipe, is_multi=train_set.task == MULTI):
         report(f"note: {line}")
-    run = prepare(train_set, validation_set, recipe, saved, unlabelled, report)
+    run = prepare(train_set, validation_set, recipe, saved, unlabelled, pictures, report)
     progress = run.progress
     write_history(folder / HISTORY, progress.history)
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:

@@ -23,6 +23,7 @@ from pplcnet.training.distillation import open_teacher, student_network
 from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
+from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import (
     TRUNK,
@@ -74,6 +75,7 @@ def prepare(
     recipe: Recipe,
     saved: SavedState | None,
     unlabelled: Sequence[Path],
+    pictures: PictureCache,
     report: Callable[[str], None],
 ) -> Prepared:
     """Build all that a run needs, and put a saved state into it.
@@ -94,7 +96,7 @@ def prepare(
         trained = _network(train_set, recipe, options)
         peer = _peer(train_set, recipe, options, start)
     whole = devices.on_one(trained)
-    images = EvaluationImages(validation_set, preprocessing, recipe.workers, recipe.cache_gigabytes)
+    images = EvaluationImages(validation_set, preprocessing, recipe.workers, pictures)
     if start is not None:
         start_from_weights(whole, start, train_set, recipe, preprocessing, report)
     if recipe.head_epochs and saved is None:
@@ -120,7 +122,12 @@ def prepare(
         validation = compute_features(trunk, images, preprocessing)
     else:
         batches = TrainingBatches(
-            train_set, recipe, preprocessing, teacher=teacher, unlabelled=unlabelled
+            train_set,
+            recipe,
+            preprocessing,
+            teacher=teacher,
+            unlabelled=unlabelled,
+            pictures=pictures,
         )
     return Prepared(
         whole,

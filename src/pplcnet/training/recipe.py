@@ -134,6 +134,9 @@ class Recipe:
     """Filter that fits a photo to the input in evaluation and prediction."""
     cache_gigabytes: float = 4.0
     """Memory for decoded pictures; what does not fit is decoded anew each epoch."""
+    disk_cache_gigabytes: float = 0.0
+    """Disk space, in the cache folder, for decoded pictures that do not fit into memory; given back
+    at the end."""
     workers: int = 2
     """Threads that decode and augment."""
     devices: int = 1

@@ -58,6 +58,7 @@ def _of_plain_training(recipe: Recipe) -> list[tuple[str, bool, str]]:
         ("seed", 0 <= recipe.seed < 2**32, "0 up to 4294967295"),
         ("crop_fraction", 0 < recipe.crop_fraction <= 1, "above 0, up to 1"),
         ("cache_gigabytes", recipe.cache_gigabytes >= 0, "0 or above"),
+        ("disk_cache_gigabytes", recipe.disk_cache_gigabytes >= 0, "0 (off) or above"),
         ("workers", recipe.workers >= 1, "at least 1"),
     ]
 

@@ -32,6 +32,7 @@ from pplcnet.training.search_space import FIELDS, ranges_of, stored_fields
 
 if TYPE_CHECKING:
     from pplcnet.dataset import Dataset
+    from pplcnet.training.picture_cache import PictureCache
 
 __all__ = ["parse_budget", "read_best", "require_optuna", "search", "short_recipe"]
 
@@ -88,6 +89,7 @@ def search(
     seconds: float,
     most_trials: int | None = None,
     unlabelled: Sequence[Path] = (),
+    pictures: PictureCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
     """Try values of `FIELDS`, the recipe's own first, and return the recipe with the best.
@@ -104,6 +106,7 @@ def search(
             still fits; the first does in any case.
         most_trials: finished trials after which the search ends even so.
         unlabelled: photos without classes, where the recipe has a teacher.
+        pictures: decoded ones, which the trials share.
         report: called with one line of text after every trial.
 
     Raises:
@@ -125,7 +128,7 @@ def search(
             }
             tried = recipe.changed(stored_fields(numbers, recipe))
             photos = train_set, validation_set, unlabelled
-            _try(study, trial, tried, out / SEARCH / f"trial-{number}", photos)
+            _try(study, trial, tried, out / SEARCH / f"trial-{number}", photos, pictures)
             report(_line(number, _finished(study)[-1], recipe, measure))
     except TrainingInterrupted as stopped:
         raise TrainingInterrupted(
@@ -248,6 +251,7 @@ def _try(
     tried: Recipe,
     folder: Path,
     photos: tuple[Dataset, Dataset, Sequence[Path]],
+    pictures: PictureCache | None,
 ) -> None:
     import keras
     from optuna.trial import TrialState
@@ -274,7 +278,15 @@ def _try(
             raise _Stopped
 
     try:
-        fit(train_set, validation_set, short, folder, unlabelled=unlabelled, report=look)
+        fit(
+            train_set,
+            validation_set,
+            short,
+            folder,
+            unlabelled=unlabelled,
+            pictures=pictures,
+            report=look,
+        )
         state = TrialState.COMPLETE
     except _Stopped:
         state = TrialState.PRUNED
