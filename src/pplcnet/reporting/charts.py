@@ -110,7 +110,11 @@ class Chart:
 def curves(
     title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], description: str
 ) -> Any:
-    """Up to two lines over epochs, NaN where nothing was measured."""
+    """Up to two lines over epochs, NaN where nothing was measured.
+
+    The scale is logarithmic where a few values would press all others to the ground, as a loss does
+    whose first epochs are far out.
+    """
     chart = Chart(title, "epoch", "", description)
     with chart as axes:
         for (name, values), colour in zip(lines.items(), (FIRST, SECOND), strict=False):
@@ -118,7 +122,18 @@ def curves(
             axes.plot(x, values, color=colour, label=name, marker=marker, markersize=3)
         axes.legend(labelcolor=INK)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if _is_far_out(np.array(list(lines.values()), np.float64)):
+            axes.set_yscale("log")
+            axes.set_ylabel("logarithmic")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
     return chart.svg()
+
+
+def _is_far_out(values: NDArray[np.float64]) -> bool:
+    """Whether the largest is more than ten times the usual; never with values that have no log."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > 10 * np.median(finite))
 
 
 def histogram(title: str, x: str, values: NDArray[np.float64], description: str) -> Any:
