@@ -16,10 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from pplcnet.bundle import Bundle
 from pplcnet.errors import WeightsError
 from pplcnet.models import pplcnet as family
 from pplcnet.models.creation import create_model
 from pplcnet.models.variables import value_of
+from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.files import read_weights
 from pplcnet.weights.loading import load_into, load_pretrained
 from pplcnet.weights.mapping import load_state_dict
@@ -113,8 +115,8 @@ def test_every_kind_gives_the_originals_logits(
     kind: str, original: reference.Reference, shared: Path, tmp_path: Path
 ) -> None:
     path = _write(kind, original, shared, tmp_path)
-    # timm's network has a bias in the last convolution, zero here.
-    options = {"last_conv_bias": True} if kind == "timm" else {}
+    # timm's files are of networks that do not scale by the dropout rate; this one's original does.
+    options = {"dropout": 0.2} if kind == "timm" else {}
     model = create_model("pplcnet_x0_25", num_classes=17, weights=path, **options)
     logits = model(reference.images(224, 224), training=False).numpy()
     expected = original.outputs["logits_224x224"]
@@ -296,13 +298,56 @@ def test_a_keras_file_is_read_without_its_configuration(tmp_path: Path) -> None:
     )
 
 
+def _with_options(bundle: Path, folder: Path, **options: object) -> Path:
+    """A copy of a bundle whose network has other options."""
+    shutil.copytree(bundle, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["network"]["options"].update(options)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_bundle_says_all_that_its_network_needs(common_bundle: Path, tmp_path: Path) -> None:
+    # Another rate than the original's, as every trained bundle may have.
+    path = _with_options(common_bundle, tmp_path / "other.bundle", dropout=0.0)
+    bundle = Bundle.open(path)
+    height, width = bundle.manifest.preprocessing.image_size
+    images = 9 * np.random.default_rng(0).standard_normal((4, height, width, 3)).astype(np.float32)
+    name = bundle.manifest.network["name"]
+    model = create_model(name, image_size=(height, width), weights=path)
+    expected = restore_model(bundle)(images, training=False).numpy()
+    np.testing.assert_array_equal(model(images, training=False).numpy(), expected)
+    other = create_model(name, image_size=(height, width), weights=path, dropout=0.2)
+    assert not np.array_equal(other(images, training=False).numpy(), expected)
+    embedding = create_model(name, image_size=None, weights=path, output="embedding")
+    assert embedding.output_shape == (None, 1280)
+
+
+def test_a_bundle_of_an_option_to_come_is_refused(common_bundle: Path, tmp_path: Path) -> None:
+    path = _with_options(common_bundle, tmp_path / "later.bundle", wings=2)
+    with pytest.raises(WeightsError, match="was made with wings, which this version"):
+        create_model("pplcnet_x0_25", weights=path)
+
+
+def test_networks_of_timm_do_not_scale_their_features(
+    original: reference.Reference, shared: Path, tmp_path: Path
+) -> None:
+    path = _write("timm", original, shared, tmp_path)
+    model = create_model("pplcnet_x0_25", weights=path)
+    same = create_model("pplcnet_x0_25", weights=path, dropout=0.0)
+    images = reference.images(224, 224)
+    np.testing.assert_array_equal(
+        model(images, training=False).numpy(), same(images, training=False).numpy()
+    )
+
+
 def test_weights_of_other_strides_are_refused(shared: Path) -> None:
     folder = shared / "reference/textline_ori_x0_25"
-    told = read_weights(folder).options or {}
-    others = {name: value for name, value in told.items() if name not in ("strides", "dropout")}
     with pytest.raises(WeightsError, match=r"its strides are .*; build it with strides="):
-        create_model("pplcnet_x0_25", weights=folder, **others)
-    create_model("pplcnet_x0_25", weights=folder, strides=told["strides"], **others)
+        create_model("pplcnet_x0_25", weights=folder, strides=(2, 2, 2, 2, 2))
+    told = read_weights(folder).options or {}
+    model = create_model("pplcnet_x0_25", weights=folder)
+    assert model.output_shape == (None, told["num_classes"])
 
 
 def test_weights_of_another_network_are_named(shared: Path) -> None:

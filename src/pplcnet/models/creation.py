@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import ModuleType
 from typing import Any, Literal
@@ -41,13 +41,13 @@ _FAMILIES: dict[str, ModuleType] = {
 def create_model(
     name: str,
     *,
-    num_classes: int = 1000,
+    num_classes: int | None = None,
     image_size: int | tuple[int, int] | None = 224,
     weights: str | PathLike[str] | None = None,
     strides: Sequence[int | Sequence[int]] | None = None,
-    last_conv: bool = True,
-    last_conv_bias: bool = False,
-    deploy: bool = False,
+    last_conv: bool | None = None,
+    last_conv_bias: bool | None = None,
+    deploy: bool | None = None,
     dropout: float | None = None,
     output: Output = "logits",
 ) -> keras.Model:
@@ -57,9 +57,12 @@ def create_model(
     "logits" (N, num_classes) before softmax; "embedding" (N, D), the pooled features before the
     classifier; "stages", a dict of stage name to feature map (N, h, w, C).
 
+    What is None is as the weights need it, as far as their file says (a bundle says all of it), and
+    the default without weights.
+
     Args:
         name: a row of the catalog, such as "pplcnet_x1_0".
-        num_classes: number of logits, at least 1.
+        num_classes: number of logits, at least 1. Default: 1000.
         image_size: pixels, one number or (height, width); odd sizes are fine. None builds a model
             that takes any.
         weights: "imagenet", "imagenet-ssld" or "timm" (downloaded), or a file: `.pdparams`, `.npz`,
@@ -68,12 +71,14 @@ def create_model(
         strides: of PP-LCNet; five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
         last_conv: of PP-LCNet; whether the 1280-channel 1x1 convolution after pooling is there.
-        last_conv_bias: of PP-LCNet; whether that convolution has a bias, as timm's has.
+            Default: it is.
+        last_conv_bias: of PP-LCNet; whether that convolution has a bias, as timm's has. Default: it
+            has none.
         deploy: of PP-LCNetV2; whether parallel branches are built merged. `to_deploy_form` makes
-            such a model from a trained one.
-        dropout: rate before the classifier; None takes the original's. As in the originals
-            (except GhostNet), inference multiplies the features by `1 - dropout`, so that official
-            weights need the default.
+            such a model from a trained one. Default: they are not.
+        dropout: rate before the classifier. Default: the original's. As in the originals (except
+            GhostNet), inference multiplies the features by `1 - dropout`, so that weights answer
+            rightly only with the rate that they were trained with.
         output: see above.
 
     Raises:
@@ -82,54 +87,67 @@ def create_model(
         WeightsError: the weights cannot be read or do not fit.
     """
     row = catalog.find(name)
-    height, width = (None, None) if image_size is None else normalized_image_size(image_size)
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(
-            f"num_classes is {num_classes!r}; it must be a whole number of at least 1."
-        )
     family = _FAMILIES[row.family]
-    options = _family_options(row, family, strides, last_conv, last_conv_bias, deploy)
-    if dropout is None:
-        dropout = family.default_dropout(**options)
-    if not 0.0 <= dropout < 1.0:
-        raise InputError(f"dropout is {dropout!r}; it must be at least 0 and below 1.")
+    height, width = (None, None) if image_size is None else normalized_image_size(image_size)
     if output not in ("logits", "embedding", "stages"):
         raise InputError(f"output is {output!r}; allowed are 'logits', 'embedding' and 'stages'.")
-
-    inputs = keras.Input((height, width, 3), name="images")
-    stages, embedding, logits = family.build(
-        inputs, row, num_classes=num_classes, dropout=dropout, **options
-    )
-    model = keras.Model(inputs, logits, name=name)
+    given = {
+        "num_classes": num_classes,
+        "strides": strides,
+        "last_conv": last_conv,
+        "last_conv_bias": last_conv_bias,
+        "deploy": deploy,
+        "dropout": dropout,
+    }
+    options = _checked(row, family, given)  # before a download
+    start = None
     if weights is not None:
         from pplcnet.weights.fetching import weights_path
-        from pplcnet.weights.loading import load_into
+        from pplcnet.weights.loading import load_into, read_for
 
-        load_into(model, weights_path(name, weights))
+        start = weights_path(name, weights)
+        held = read_for(name, start)
+        told = {key: held.options.get(key) for key, each in given.items() if each is None}
+        options = _checked(row, family, given | told)
+
+    inputs = keras.Input((height, width, 3), name="images")
+    stages, embedding, logits = family.build(inputs, row, **options)
+    model = keras.Model(inputs, logits, name=name)
+    if start is not None:
+        load_into(model, start, held.weights)
     if output == "logits":
         return model
     outputs = embedding if output == "embedding" else stages
     return keras.Model(inputs, outputs, name=f"{name}_{output}")
 
 
+def _checked(row: catalog.Network, family: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `build` takes, with the defaults of what is None; InputError for wrong values."""
+    classes, dropout = values["num_classes"], values["dropout"]
+    if classes is None:
+        classes = 1000
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise InputError(f"num_classes is {classes!r}; it must be a whole number of at least 1.")
+    options = _family_options(row, family, values)
+    if dropout is None:
+        dropout = family.default_dropout(**options)
+    if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
+        raise InputError(f"dropout is {dropout!r}; it must be at least 0 and below 1.")
+    return {"num_classes": classes, "dropout": dropout, **options}
+
+
 def _family_options(
-    row: catalog.Network,
-    family: ModuleType,
-    strides: Sequence[int | Sequence[int]] | None,
-    last_conv: bool,
-    last_conv_bias: bool,
-    deploy: bool,
+    row: catalog.Network, family: ModuleType, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What differs from the defaults, for `build`; InputError for what the family has not."""
+    """What differs from the defaults; InputError for what the family has not."""
     given: dict[str, Any] = {}
-    if strides is not None:
-        given["strides"] = normalized_strides(strides)
-    if not last_conv:
+    if values["strides"] is not None:
+        given["strides"] = normalized_strides(values["strides"])
+    if values["last_conv"] is not None and not values["last_conv"]:
         given["last_conv"] = False
-    if last_conv_bias:
-        given["last_conv_bias"] = True
-    if deploy:
-        given["deploy"] = True
+    for name in ("last_conv_bias", "deploy"):
+        if values[name]:
+            given[name] = True
     for name in given:
         if name not in family.OPTIONS:
             having = [each for each, module in _FAMILIES.items() if name in module.OPTIONS]

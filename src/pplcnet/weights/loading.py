@@ -4,19 +4,58 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 
 from pplcnet.errors import WeightsError
 from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
-from pplcnet.weights.options import check_strides
+from pplcnet.weights.options import check_strides, network_options
 
-__all__ = ["fill", "load_into", "load_pretrained"]
+__all__ = ["Held", "fill", "load_into", "load_pretrained", "read_for"]
 
 
-def load_into(model: keras.Model, path: str | PathLike[str]) -> None:
+OPTIONS = {
+    "deploy", "dropout", "image_size", "last_conv", "last_conv_bias", "num_classes", "strides",
+}  # fmt: skip
+
+
+class Held(NamedTuple):
+    """A weights file, read once."""
+
+    weights: WeightsFile | None
+    """None for a `.keras` file, which Keras reads itself."""
+    options: dict[str, Any]
+    """What `create_model` needs to build its network, as far as the file says."""
+
+
+def read_for(name: str, path: Path) -> Held:
+    """What a file holds for the network `name`.
+
+    Raises:
+        WeightsError: the file cannot be read, or is of another network.
+    """
+    if path.suffix == ".keras":
+        return Held(None, {})
+    weights = read_weights(path)
+    _check_network(name, weights, str(path))
+    options = network_options(name, weights)
+    unknown = sorted(set(options) - OPTIONS)
+    if unknown:
+        raise WeightsError(
+            f"{path}: its network was made with {', '.join(unknown)}, which this version of "
+            "pplcnet does not know."
+        )
+    return Held(weights, options)
+
+
+def load_into(
+    model: keras.Model, path: str | PathLike[str], weights: WeightsFile | None = None
+) -> None:
     """Load a weights file into the model; every tensor has to fit.
+
+    `weights` is what `read_weights` read from there, if it has been.
 
     Raises:
         WeightsError: the file cannot be read or does not fit; the model is left as it was.
@@ -25,7 +64,7 @@ def load_into(model: keras.Model, path: str | PathLike[str]) -> None:
     if path.suffix == ".keras":
         _load_keras_file(model, path)
     else:
-        fill(model, read_weights(path), source=str(path))
+        fill(model, weights or read_weights(path), source=str(path))
 
 
 def load_pretrained(
@@ -57,8 +96,7 @@ def fill(
     model: keras.Model, weights: WeightsFile, source: str, *, fresh_head: bool = False
 ) -> list[str]:
     """Set the model's variables from what was read; the layers that kept their values."""
-    if weights.network is not None and weights.network != model.name:
-        raise WeightsError(f"{source}: is of {weights.network}, not of {model.name}.")
+    _check_network(model.name, weights, source)
     check_strides(model, weights.options, source)
     if weights.kind == "native":
         native.check_numbers(weights.tensors, source)
@@ -70,6 +108,11 @@ def fill(
     if weights.kind == "folded":
         tensors = folded.with_neutral_norms(model, tensors)
     return mapping.load_state_dict(model, tensors, source, fresh_head=fresh_head)
+
+
+def _check_network(name: str, weights: WeightsFile, source: str) -> None:
+    if weights.network is not None and weights.network != name:
+        raise WeightsError(f"{source}: is of {weights.network}, not of {name}.")
 
 
 def _load_keras_file(model: keras.Model, path: Path) -> None:
