@@ -30,6 +30,7 @@ __all__ = [
     "audit_unlabelled",
     "contradict",
     "label_text",
+    "leave_out_broken",
 ]
 
 IMBALANCE_NOTED_FROM = 10
@@ -193,6 +194,22 @@ def audit(
     )
 
 
+def leave_out_broken(
+    dataset: Dataset,
+    *,
+    workers: int = 2,
+    progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
+) -> tuple[Dataset, list[str]]:
+    """The data set less the images that cannot be read, and a line for each of those."""
+    with ThreadPoolExecutor(workers) as pool:
+        looks = list(
+            progress(pool.map(_look, [image.path for image in dataset.images]), len(dataset))
+        )
+    seen = list(zip(dataset.images, looks, strict=True))
+    broken = [_relative(dataset, look.error) for _, look in seen if look.error is not None]
+    return dataset.keep(image for image, look in seen if look.error is None), broken
+
+
 def audit_unlabelled(
     folder: Path,
     labelled: Audit,
@@ -225,6 +242,8 @@ def audit_unlabelled(
 
 
 def _look(path: os.PathLike[str], *, with_fingerprint: bool = False) -> _Look:
+    if not _is_utf8(path):
+        return _Look(ImageError(os.fspath(path), "its name is not UTF-8; rename it."))
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -237,6 +256,15 @@ def _look(path: os.PathLike[str], *, with_fingerprint: bool = False) -> _Look:
     pixels = blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).hexdigest()
     marks = fingerprint(image) if with_fingerprint else None
     return _Look(None, sha256(content).hexdigest(), Sight(*image.size, pixels, marks))
+
+
+def _is_utf8(path: os.PathLike[str]) -> bool:
+    """Whether the lists that a run writes can name the file."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _relative(dataset: Dataset, error: ImageError) -> str:

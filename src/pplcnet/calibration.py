@@ -11,6 +11,7 @@ from pplcnet.errors import InputError
 
 __all__ = [
     "TEMPERATURES",
+    "at_limit",
     "expected_calibration_error",
     "fit_sigmoid_temperature",
     "fit_temperature",
@@ -20,6 +21,11 @@ __all__ = [
 # Beyond these the logits say nothing, or the photos are all answered right.
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
+
+
+def at_limit(temperature: float) -> str:
+    """Words to put behind a temperature that is a bound of what is tried; none for others."""
+    return " (the limit of what is tried)" if temperature in TEMPERATURES else ""
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

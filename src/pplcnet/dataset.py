@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 
 from pplcnet.decoding import IMAGE_ENDINGS
-from pplcnet.errors import DatasetError, InputError
+from pplcnet.errors import DatasetError, InputError, printable
 from pplcnet.stratification import hold_out
 from pplcnet.tables import (
     LABEL_COLUMNS,
@@ -253,8 +253,11 @@ class Dataset:
     # ------------------------------------------------------------------ looking
 
     def name_of(self, image: LabelledImage) -> str:
-        """The image's path relative to the data set's folder, with forward slashes."""
-        return Path(os.path.relpath(image.path, self.root)).as_posix()
+        """The image's path relative to the data set's folder, with forward slashes.
+
+        Bytes that are no UTF-8 are written as \\xff, so that every file takes the name.
+        """
+        return printable(Path(os.path.relpath(image.path, self.root)).as_posix())
 
     def class_counts(self) -> tuple[int, ...]:
         """How many images each class has, or each label is on."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingInterrupted",
     "UnknownNameError",
     "WeightsError",
+    "printable",
     "require",
 ]
 
@@ -86,13 +88,18 @@ class RecipeError(_ListedError):
     """A training recipe that cannot be used; `faults` holds one sentence for each fault."""
 
 
+def printable(name: str) -> str:
+    """A file name as text that can be written anywhere: bytes that are no UTF-8 become \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 class ImageError(InputError):
     """One image that cannot be used; `source` is its name and `reason` what is wrong with it."""
 
     def __init__(self, source: str, reason: str) -> None:
-        self.source = source
+        self.source = printable(source)
         self.reason = reason
-        super().__init__(f"{source}: {reason}")
+        super().__init__(f"{self.source}: {reason}")
 
 
 class BundleError(PPLCNetError, ValueError):

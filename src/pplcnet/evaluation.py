@@ -158,8 +158,11 @@ def _check(classifier: _Classifier, dataset: Dataset) -> None:
 
 def _raise_unreadable(dataset: Dataset, unreadable: list[str]) -> None:
     if unreadable:
+        count = len(unreadable)
         raise DatasetError(
-            f"{dataset.root}: {len(unreadable)} images cannot be evaluated:", unreadable
+            f"{dataset.root}: {count} image{'s' * (count > 1)} cannot be evaluated; mend them, or "
+            "leave them out with --skip-broken:",
+            unreadable,
         )
 
 

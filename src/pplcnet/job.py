@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.bundle import Bundle, Manifest, update_bundle
-from pplcnet.calibration import TEMPERATURES
+from pplcnet.calibration import at_limit
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide, write_division
 from pplcnet.errors import DatasetError, InputError, require
@@ -209,13 +209,14 @@ def _run(
     parity = bundle.variant("onnx")["parity"]
     watcher.say(
         f"exported; on {parity['images']} images the largest logit difference to Keras is "
-        f"{parity['largest_logit_difference']:.1e}, {describe_agreement(parity)}"
+        f"{parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}), "
+        f"{describe_agreement(parity)}"
     )
     bundle = calibrate(bundle, division.validation)
     calibration = bundle.manifest.calibration
-    at_limit = " (the limit of what is tried)" if calibration["temperature"] in TEMPERATURES else ""
+    temperature = calibration["temperature"]
     watcher.say(
-        f"temperature {calibration['temperature']:.2f}{at_limit} fitted on the validation images: "
+        f"temperature {temperature:.2f}{at_limit(temperature)} fitted on the validation images: "
         f"calibration error {calibration['error_before']:.3f} before, "
         f"{calibration['error_after']:.3f} after"
     )

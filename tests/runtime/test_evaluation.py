@@ -86,7 +86,7 @@ def test_unknown_classes_and_broken_files_are_errors(dataset: Dataset) -> None:
                 error = ImageError(str(path), "is broken.") if path.name == "3.png" else None
                 yield Prediction(str(path), np.zeros(7, np.float32), self.classes, error)
 
-    with pytest.raises(DatasetError, match=r"(?s)1 images cannot be evaluated.*3\.png: is broken"):
+    with pytest.raises(DatasetError, match=r"(?s)1 image cannot be evaluated.*3\.png: is broken"):
         evaluate(Broken(ANSWERS), dataset)
 
 

@@ -21,13 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
+    from pplcnet.calibration import at_limit
     from pplcnet.deployment.calibrating import calibrate
 
-    manifest = calibrate(arguments.bundle, validation_part(arguments.validation)).manifest
+    manifest = calibrate(arguments.bundle, validation_part(arguments)).manifest
     facts = manifest.calibration
     print(
-        f"temperature {facts['temperature']:.3f}, fitted on {facts['images']} photos; calibration "
-        f"error {facts['error_before']:.3f} before, {facts['error_after']:.3f} after"
+        f"temperature {facts['temperature']:.3f}{at_limit(facts['temperature'])}, fitted on "
+        f"{facts['images']} photos; calibration error {facts['error_before']:.3f} before, "
+        f"{facts['error_after']:.3f} after"
     )
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())

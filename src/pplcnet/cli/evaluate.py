@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.bundle import Bundle
 from pplcnet.cli.console import Console
+from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 from pplcnet.writable import check_writable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the photos that its run held out",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_skip_broken(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,17 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     classifier = Classifier(arguments.bundle)
     subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
-    dataset, split = subject.reported, subject.split
+    split = subject.split
     out = Path(arguments.out) if arguments.out else _default_folder(subject, arguments.photos)
     check_writable(out)
     console = Console()
+    dataset = readable(subject.reported, arguments.skip_broken, console)
     evaluation = evaluate(
         classifier,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
     written = write_evaluation(evaluation, out)
-    _note_training_photos(subject, console)
+    note_training_photos(subject, len(subject.reported), console)
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))
     else:
@@ -91,13 +94,3 @@ def _default_folder(subject: Subject, photos: str) -> Path:
     """Beside the bundle; figures of other photos do not take the place of the run's own."""
     name = "evaluation" if _is_held_out(subject) else f"evaluation-{Path(photos).resolve().stem}"
     return subject.folder / name
-
-
-def _note_training_photos(subject: Subject, console: Console) -> None:
-    trained = {image.path.resolve() for image in subject.train.images}
-    count = sum(image.path.resolve() in trained for image in subject.reported.images)
-    if count:
-        console.say(
-            f"note: {count} of these {len(subject.reported)} photos were trained on, which "
-            "flatters the figures."
-        )

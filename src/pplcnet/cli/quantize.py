@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     require("onnx", purpose="quantising", extra="quantize")
     from pplcnet.deployment.quantization import quantize
 
-    validation = validation_part(arguments.validation)
+    validation = validation_part(arguments)
     calibration = list(find_images(arguments.calibration)) if arguments.calibration else None
     if calibration == []:
         raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")

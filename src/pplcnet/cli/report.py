@@ -10,9 +10,11 @@ from split.csv beside the bundle, or from the photos' own splits.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "this precision; may be repeated. "
         "Default: 0.9, 0.95 and 0.99",
     )
+    add_skip_broken(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,18 +61,28 @@ def run(arguments: argparse.Namespace) -> int:
         check_precisions,
         require_report,
     )
+    from pplcnet.reporting.sections import check_suspects
     from pplcnet.reporting.subject import find_subject
 
     check_file(out)
     require_report()
     precisions = arguments.precision or PRECISIONS
     check_precisions(precisions)
+    if arguments.suspects is not None:
+        check_suspects(Path(arguments.suspects))
+    console = Console()
     subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
+    subject = replace(
+        subject,
+        reported=readable(subject.reported, arguments.skip_broken, console),
+        validation=readable(subject.validation, arguments.skip_broken, console),
+    )
+    note_training_photos(subject, len(subject.reported), console)
     page = bundle_report(
         subject,
         precisions=precisions,
         suspects=None if arguments.suspects is None else Path(arguments.suspects),
-        watcher=Console(),
+        watcher=console,
         before_keras=lambda: quiet_frameworks("Grad-CAM"),
     )
     print(f"written to {write_text(out, page)}")

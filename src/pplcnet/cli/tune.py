@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     tuning = tune(
         arguments.bundle,
-        validation_part(arguments.validation),
+        validation_part(arguments),
         max_drop=arguments.max_drop,
         fast_resize=arguments.fast_resize,
         report=console.say,

@@ -1,12 +1,29 @@
-"""What the verbs share that judge a bundle by validation photos."""
+"""What the verbs share that look at a bundle with labelled photos."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from pplcnet.bundle import Bundle
+from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
+from pplcnet.errors import DatasetError
 
-__all__ = ["add_bundle_and_validation", "add_max_drop", "validation_part"]
+if TYPE_CHECKING:
+    from pplcnet.reporting.subject import Subject
+
+__all__ = [
+    "add_bundle_and_validation",
+    "add_max_drop",
+    "add_skip_broken",
+    "note_training_photos",
+    "readable",
+    "validation_part",
+]
+
+NAMED_BROKEN = 5
 
 
 def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +33,18 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
         "--validation",
         required=True,
         metavar="PHOTOS",
-        help="labelled photos, as 'train' takes them; their validation split where there is one",
+        help="labelled photos, as 'train' takes them; of these the validation part, by split.csv "
+        "beside the bundle or by their own splits, else all that were not trained on",
+    )
+    add_skip_broken(parser)
+
+
+def add_skip_broken(parser: argparse.ArgumentParser) -> None:
+    """Whether unreadable photos are an error."""
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out photos that cannot be read, and name them",
     )
 
 
@@ -32,8 +60,55 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def validation_part(photos: str) -> Dataset:
-    """The validation split where the photos have one, else all of them."""
-    dataset = Dataset.open(photos)
-    part = dataset.subset("validation")
-    return part if len(part) else dataset
+def validation_part(arguments: argparse.Namespace) -> Dataset:
+    """The photos that a bundle's changes are judged by: none that it was trained on, if possible.
+
+    Says on the terminal where that is not possible.
+    """
+    from pplcnet.reporting.subject import find_subject
+
+    subject = find_subject(Bundle.open(arguments.bundle), arguments.validation, "all")
+    images = subject.reported.images
+    for fitting in (
+        [image for image in images if image.split == "validation"],
+        [image for image in images if image.split != "train"],
+        list(images),
+    ):
+        if fitting:
+            break
+    console = Console()
+    trained = sum(image.split == "train" for image in fitting)
+    note_training_photos(replace(subject, trained=trained), len(fitting), console)
+    return readable(subject.reported.keep(fitting), arguments.skip_broken, console)
+
+
+def note_training_photos(subject: Subject, count: int, console: Console) -> None:
+    """Say so where figures are flattered, or may be."""
+    if subject.trained:
+        console.say(
+            f"note: {subject.trained} of these {count} photos were trained on, which flatters the "
+            "figures."
+        )
+    if subject.is_of_training:
+        console.say(
+            "note: the bundle was made of these photos, and which of them were trained on is not "
+            "known (its run's split.csv is not beside it): figures may be flattered."
+        )
+
+
+def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
+    """The data set, with --skip-broken less what cannot be read, which is named."""
+    if not skip_broken or not len(dataset):
+        return dataset
+    from pplcnet.auditing import leave_out_broken
+
+    kept, broken = leave_out_broken(
+        dataset, progress=lambda looks, total: console.watch(looks, total, "open photos")
+    )
+    if not len(kept):
+        raise DatasetError(f"{dataset.root}: none of {len(dataset)} photos can be read.")
+    for line in broken[:NAMED_BROKEN]:
+        console.say(f"left out {line}")
+    if len(broken) > NAMED_BROKEN:
+        console.say(f"and {len(broken) - NAMED_BROKEN} more")
+    return kept

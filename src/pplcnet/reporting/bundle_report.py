@@ -151,6 +151,8 @@ def bundle_report(
         photos=str(subject.reported.root),
         evaluation=evaluation,
         choice=str(classifier.choice),
+        trained=subject.trained,
+        is_of_training=subject.is_of_training,
         facts=facts(subject),
         data=data_context(subject),
         gradcam_missing=gradcam_missing,
@@ -189,7 +191,7 @@ def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, 
         "mistakes": mistakes,
         "mistake_count": len(answers.labels) - right,
         "unsure": unsure,
-        "calibration": calibration_context(answers),
+        "calibration": calibration_context(answers, is_fitted=_is_fitted(bundle)),
         "thresholds": threshold_context(page.precisions, answers, choosing),
     }
 
@@ -214,9 +216,13 @@ def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, d
         "mistakes": mistakes,
         "mistake_count": int(answers.is_wrong.sum()),
         "unsure": unsure,
-        "calibration": calibration_context(answers, LABEL_AXES),
+        "calibration": calibration_context(answers, LABEL_AXES, is_fitted=_is_fitted(bundle)),
         "thresholds": label_threshold_context(page.precisions, answers, choosing),
     }
+
+
+def _is_fitted(bundle: Bundle) -> bool:
+    return bool(bundle.manifest.calibration)
 
 
 def _network(bundle: Bundle) -> str:

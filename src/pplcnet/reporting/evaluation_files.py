@@ -17,6 +17,7 @@ from pplcnet.reporting.label_files import (
     draw_labels,
     write_label_files,
 )
+from pplcnet.reporting.lettering import lettering
 
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
@@ -98,6 +99,7 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
     return ["per_class.csv", "confusion.csv", "mistakes.csv"]
 
 
+@lettering()
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     """The confusion matrix as PNG: shade is the part of the true class, number is the count.
 
@@ -120,8 +122,9 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(size), labels, rotation=90)
-    axes.set_yticks(range(size), labels)
+    # Names are names: a dollar sign begins no formula.
+    axes.set_xticks(range(size), labels, rotation=90, parse_math=False)
+    axes.set_yticks(range(size), labels, parse_math=False)
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")

@@ -9,6 +9,7 @@ import numpy as np
 from pplcnet.errors import require
 from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
+from pplcnet.reporting.lettering import lettering
 
 __all__ = ["LABELS_PICTURE", "describe_labels", "draw_labels", "write_label_files"]
 
@@ -56,6 +57,7 @@ def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[st
     return ["per_label.csv", "mistakes.csv"]
 
 
+@lettering()
 def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG."""
     require("matplotlib", purpose="drawing the labels' figures", extra="train")
@@ -71,7 +73,7 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     axes.barh(places, found, color="#9ecae1", label="average precision")
     axes.plot([each.f1 for each in rows], places, "o", color="#08519c", ms=5, label="F1")
     labels = [f"{each.label[:30]} ({each.images})" for each in rows]
-    axes.set_yticks(places, labels)
+    axes.set_yticks(places, labels, parse_math=False)
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.7, len(rows) - 0.3)

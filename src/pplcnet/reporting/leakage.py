@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,8 @@ def leakage_context(
 ) -> dict[str, Any]:
     """Near-duplicates between the reported photos and the training photos, for the template.
 
+    Reported photos that were themselves trained on are counted, not compared.
+
     Args:
         known: fingerprints that are there already, by path.
     """
@@ -52,27 +55,38 @@ def leakage_context(
             watcher,
         ),
     }
-    reported = [at for at, image in enumerate(answers.dataset.images) if image.path in prints]
-    trained = [image for image in train.images if image.path in prints]
-    found = nearest(
-        stacked([prints[answers.dataset.images[at].path] for at in reported]),
-        stacked([prints[image.path] for image in trained]),
+    places = {os.path.realpath(image.path) for image in train.images}
+    is_trained = np.array(
+        [os.path.realpath(image.path) in places for image in answers.dataset.images]
     )
-    near = np.zeros(len(answers.dataset), bool)
-    near[np.asarray(reported)[found.place >= 0]] = True
-    pairs = [
-        (at, trained[other], int(bits))
-        for at, other, bits in zip(reported, found.place, found.distance, strict=True)
-        if other >= 0
+    reported = [
+        at
+        for at, image in enumerate(answers.dataset.images)
+        if image.path in prints and not is_trained[at]
     ]
-    pairs.sort(key=lambda pair: pair[2])
+    trained = [image for image in train.images if image.path in prints]
+    pairs = []
+    if reported and trained:
+        found = nearest(
+            stacked([prints[answers.dataset.images[at].path] for at in reported]),
+            stacked([prints[image.path] for image in trained]),
+        )
+        pairs = [
+            (at, trained[other], int(bits))
+            for at, other, bits in zip(reported, found.place, found.distance, strict=True)
+            if other >= 0
+        ]
+        pairs.sort(key=lambda pair: pair[2])
+    near = np.zeros(len(answers.dataset), bool)
+    near[[at for at, _, _ in pairs]] = True
     return {
         "missing": "",
         "trained": len(trained),
         "count": len(pairs),
-        "photos": len(answers.dataset),
-        "all": answers.score(),
-        "without": answers.score(~near),
+        "trained_on": int(is_trained.sum()),
+        "photos": int((~is_trained).sum()),
+        "all": answers.score(~is_trained),
+        "without": answers.score(~near & ~is_trained),
         "only": answers.score(near),
         "pairs": _shown(answers, train, pairs[:SHOWN]),
     }

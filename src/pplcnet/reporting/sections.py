@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from pplcnet.calibration import expected_calibration_error, least_calibration_error
 from pplcnet.dataset import MULTI, Dataset
+from pplcnet.errors import InputError
 from pplcnet.evaluation import Evaluation
 from pplcnet.reporting import charts
 from pplcnet.reporting.answers import Answers, Scored
@@ -27,6 +29,7 @@ from pplcnet.tables import UNKNOWN
 __all__ = [
     "LABEL_AXES",
     "calibration_context",
+    "check_suspects",
     "class_rows",
     "curve_charts",
     "data_context",
@@ -167,11 +170,14 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def calibration_context(answers: Scored, axes: tuple[str, str] = PHOTO_AXES) -> dict[str, Any]:
+def calibration_context(
+    answers: Scored, axes: tuple[str, str] = PHOTO_AXES, *, is_fitted: bool
+) -> dict[str, Any]:
     """Reliability diagrams and calibration errors with and without the temperature.
 
     Args:
         axes: what the diagrams' axes are called.
+        is_fitted: whether the temperature is one that was fitted, which can be 1 too.
     """
     drawn = [("Temperature 1: as trained", 1.0)]
     if answers.temperature != 1:
@@ -191,6 +197,7 @@ def calibration_context(answers: Scored, axes: tuple[str, str] = PHOTO_AXES) -> 
         )
     return {
         "temperature": answers.temperature,
+        "is_fitted": is_fitted,
         "before": errors[0],
         "after": errors[-1],
         "least": least_calibration_error(confidences),
@@ -227,6 +234,22 @@ def threshold_context(
             f"Precision over coverage: {precision[-1]:.3f} when every photo is answered",
         ),
     }
+
+
+def check_suspects(path: Path) -> None:
+    """InputError when the file is no list of suspects."""
+    columns: set[str] = set()
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            columns = {name.strip().lower() for name in next(csv.reader(file), [])}
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    missing = [name for name in ("path", "label", "suggested") if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {' and no column '.join(missing)}; --suspects takes the "
+            "suspects.csv that 'pplcnet suspects' writes."
+        )
 
 
 def suspect_rows(subject: Subject, path: Path | None = None) -> list[dict[str, Any]]:

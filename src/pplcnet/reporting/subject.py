@@ -20,7 +20,7 @@ from pplcnet.tables import read_table as read_labels
 
 __all__ = ["Subject", "find_subject", "read_table"]
 
-SPLIT_FILE = "split.csv"
+SPLIT_FILE, SKIPPED_FILE = "split.csv", "skipped.csv"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class Subject:
     """What says which photos were trained on: "split.csv", "the data set's splits" or ""."""
     gone: int = 0
     """Photos that split.csv lists and that are not there any more."""
+    trained: int = 0
+    """Reported photos that were trained on, which flatters the figures."""
+    is_of_training: bool = False
+    """Whether the bundle was made of this very folder, and nothing says which of its photos were
+    trained on."""
 
     @property
     def folder(self) -> Path:
@@ -57,11 +62,7 @@ def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None 
     whole = Dataset.open(photos)
     file = bundle.path.resolve().parent / SPLIT_FILE
     recorded, gone = (_recorded_marks if whole.task == MULTI else _recorded)(file)
-    splits = {os.path.realpath(image.path): image.split for image in recorded.images}
-    images = [
-        replace(image, split=splits.get(os.path.realpath(image.path), image.split))
-        for image in whole.images
-    ]
+    images = _as_divided(whole, recorded, file.with_name(SKIPPED_FILE))
     if split is None:
         found = {image.split for image in images}
         split = next((each for each in ("test", "validation") if each in found), "all")
@@ -79,7 +80,29 @@ def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None 
         validation=_other_than(reported, _known(parts.subset("validation"), bundle.classes)),
         source=source,
         gone=gone,
+        trained=sum(image.split == "train" for image in chosen) if source else 0,
+        is_of_training=not source and _made_of(bundle, photos),
     )
+
+
+def _made_of(bundle: Bundle, photos: str | PathLike[str]) -> bool:
+    data = bundle.manifest.provenance.get("dataset")
+    named = data.get("photos") if isinstance(data, dict) else None
+    return isinstance(named, str) and os.path.realpath(named) == os.path.realpath(photos)
+
+
+def _as_divided(whole: Dataset, recorded: Dataset, skipped: Path) -> list[LabelledImage]:
+    """The photos in the parts of the run that recorded them, less those that it left out."""
+    splits = {os.path.realpath(image.path): image.split for image in recorded.images}
+    names = {row.get("path") for row in read_table(skipped)} if splits else set()
+    images = []
+    for image in whole.images:
+        place = os.path.realpath(image.path)
+        if place in splits:
+            images.append(replace(image, split=splits[place]))
+        elif whole.name_of(image) not in names:
+            images.append(image)
+    return images
 
 
 def _recorded(path: Path) -> tuple[Dataset, int]:

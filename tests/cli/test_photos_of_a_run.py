@@ -1,0 +1,181 @@
+"""Verbs that look at a bundle with the photos of its run: which count, and what is said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pplcnet.bundle import Bundle
+from pplcnet.calibration import TEMPERATURES
+from pplcnet.cli.main import main
+from pplcnet.dataset import Dataset
+
+PARTS = ("train", "train", "validation", "test")
+
+
+@pytest.fixture
+def run(common_bundle: Path, photos: Path, tmp_path: Path) -> Path:
+    """A run's folder of `photos`: 18 to train on, 9 for validation, 9 for the test."""
+    folder = tmp_path / "run"
+    shutil.copytree(common_bundle, folder / "model.bundle")
+    rows = [
+        f"{image.path.resolve()},class_{image.label},{PARTS[at % 4]}"
+        for at, image in enumerate(Dataset.open(photos).images)
+    ]
+    (folder / "split.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    return folder
+
+
+def _break(photos: Path, name: str = "class_0/broken.png") -> Path:
+    (photos / name).write_bytes(b"no picture")
+    return photos / name
+
+
+def test_calibration_is_by_the_runs_validation_photos(capsys, run: Path, photos: Path) -> None:
+    bundle = run / "model.bundle"
+    assert main(["calibrate", str(bundle), "--validation", str(photos)]) == 0
+    out, err = capsys.readouterr()
+    assert "fitted on 9 photos" in out
+    assert "trained on" not in err
+
+
+def test_calibration_by_trained_photos_is_said(capsys, run: Path, photos: Path) -> None:
+    listed = (run / "split.csv").read_text()
+    (run / "split.csv").write_text(
+        listed.replace(",validation", ",train").replace(",test", ",train")
+    )
+    assert main(["calibrate", str(run / "model.bundle"), "--validation", str(photos)]) == 0
+    out, err = capsys.readouterr()
+    assert "fitted on 36 photos" in out
+    assert "36 of these 36 photos were trained on" in err
+
+
+def test_a_temperature_at_its_limit_is_said(capsys, run: Path, photos: Path) -> None:
+    assert main(["calibrate", str(run / "model.bundle"), "--validation", str(photos)]) == 0
+    # Random weights: logits that are nearly even, and right by chance.
+    assert Bundle.open(run / "model.bundle").manifest.calibration["temperature"] in TEMPERATURES
+    assert "(the limit of what is tried), fitted on 9 photos" in capsys.readouterr().out
+
+
+def test_what_the_run_left_out_is_left_out_again(capsys, run: Path, photos: Path) -> None:
+    broken = _break(photos)
+    assert main(["evaluate", str(run / "model.bundle"), str(photos), "--split", "all"]) == 2
+    assert "1 image cannot be evaluated" in capsys.readouterr().err
+    name = broken.relative_to(photos)
+    (run / "skipped.csv").write_text(f"path,kind,reason\n{name},unreadable,broken\n")
+    for verb in (["evaluate"], ["report", "--out", str(run / "page.html")]):
+        given = [*verb, "--split", "all"]
+        assert main([given[0], str(run / "model.bundle"), str(photos), *given[1:]]) == 0
+        assert "18 of these 36 photos were trained on" in capsys.readouterr().err
+
+
+def test_broken_photos_are_left_out_by_name(capsys, run: Path, photos: Path) -> None:
+    _break(photos)
+    (run / "split.csv").unlink()
+    given, skip = [str(run / "model.bundle"), str(photos)], "--skip-broken"
+    for arguments, said in (
+        (["evaluate", *given, skip], "images 36"),
+        (["report", *given, skip, "--out", str(run / "page.html")], "written to"),
+        (["calibrate", given[0], "--validation", given[1], skip], "fitted on 36 photos"),
+    ):
+        assert main(arguments) == 0
+        out, err = capsys.readouterr()
+        assert said in out
+        assert "left out class_0/broken.png: not an image" in err
+
+
+def test_nothing_but_broken_photos_is_an_error(capsys, run: Path, photos: Path) -> None:
+    for image in Dataset.open(photos).images:
+        image.path.write_bytes(b"no picture")
+    arguments = ["evaluate", str(run / "model.bundle"), str(photos), "--skip-broken"]
+    assert main(arguments) == 2
+    assert "none of 9 photos can be read" in capsys.readouterr().err
+
+
+def test_a_bundle_away_from_its_run_may_have_been_trained_on_the_photos(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    assert main(["report", str(common_bundle), str(common_photos), "--out", str(page)]) == 0
+    assert "the bundle was made of these photos" in capsys.readouterr().err
+    assert "The bundle was made of these photos" in page.read_text()
+
+
+def test_photos_that_were_trained_on_are_no_near_duplicates(run: Path, photos: Path) -> None:
+    page = run / "page.html"
+    arguments = ["report", str(run / "model.bundle"), str(photos), "--split", "all"]
+    assert main([*arguments, "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "<b>18 of these photos were trained on</b>" in text
+    assert "<b>18 of the reported photos were trained on themselves.</b> What follows" in text
+    assert main([*arguments[:-1], "train", "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "<b>18 of the reported photos were trained on themselves.</b></p>" in text
+    assert "of 256 bits differ" not in text
+
+
+def test_a_temperature_of_one_can_be_a_fitted_one(run: Path, photos: Path) -> None:
+    from pplcnet.bundle import update_bundle
+
+    bundle, page = Bundle.open(run / "model.bundle"), run / "page.html"
+    facts = {"temperature": 1.0, "images": 9, "error_before": 0.1, "error_after": 0.1}
+    update_bundle(bundle, calibration=facts)
+    assert main(["report", str(bundle.path), str(photos), "--out", str(page)]) == 0
+    assert "no temperature was fitted" not in page.read_text()
+    assert "after (temperature 1.00)" in page.read_text()
+
+
+@pytest.mark.parametrize("content", ["garbage\n", "", "path,label\nx,y\n"])
+def test_a_list_that_is_none_of_suspects_is_refused(
+    capsys, run: Path, photos: Path, content: str
+) -> None:
+    listed = run / "listed.csv"
+    listed.write_text(content)
+    given = ["report", str(run / "model.bundle"), str(photos), "--out", str(run / "page.html")]
+    assert main([*given, "--suspects", str(listed)]) == 2
+    assert "--suspects takes the suspects.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("label", ["$_$ price", "5$ to 10$ shirts", "靴下"])
+def test_names_of_any_letters_are_drawn(run: Path, photos: Path, label: str) -> None:
+    from dataclasses import replace
+
+    from pplcnet.bundle import write_bundle
+
+    opened = Bundle.open(run / "model.bundle")
+    classes = (label, *opened.classes[1:])
+    write_bundle(
+        opened.path,
+        replace(opened.manifest, classes=classes),
+        {name: opened.read(name) for name in opened.manifest.files},
+    )
+    (photos / "class_0").rename(photos / label)
+    (run / "split.csv").unlink()
+    assert main(["evaluate", str(opened.path), str(photos), "--out", str(run / "out")]) == 0
+    assert (run / "out" / "confusion.png").is_file()
+    assert label in (run / "out" / "evaluation.md").read_text()
+
+
+def _with_odd_name(photos: Path) -> None:
+    try:
+        os.rename(photos / "class_0" / "000.png", os.fsencode(photos) + b"/class_0/\xff0.png")
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+
+
+def test_a_name_that_is_not_utf8_is_a_fault_of_the_photos(capsys, photos: Path) -> None:
+    _with_odd_name(photos)
+    assert main(["check", str(photos)]) == 1
+    assert r"class_0/\xff0.png: its name is not UTF-8; rename it" in capsys.readouterr().out
+    assert main(["train", str(photos), "--out", str(photos.parent / "out")]) == 2
+    assert r"class_0/\xff0.png: its name is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_can_be_evaluated(run: Path, photos: Path) -> None:
+    _with_odd_name(photos)
+    given = [str(run / "model.bundle"), str(photos), "--split", "all"]
+    assert main(["evaluate", *given]) == 0
+    assert main(["report", *given, "--out", str(run / "page.html")]) == 0
