@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 IMBALANCE_NOTED_FROM = 10
+ABSENT_NAMED = 8
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
 # was trained on must not be counted as unseen.
 KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
@@ -357,8 +358,21 @@ def _notes(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Ite
             f"{copies} images are exact copies of another in the same class and split; they stay "
             "together when splits are drawn."
         )
+    yield from _absence_notes(dataset)
     if dataset.task == MULTI:
         yield from _label_notes(dataset)
+
+
+def _absence_notes(dataset: Dataset) -> Iterable[str]:
+    """Classes that nothing will be known of, because a part that there is has no photo of them."""
+    for split in ("validation", "test"):
+        part = dataset.subset(split)
+        counts = zip(dataset.class_counts(), part.class_counts(), dataset.classes, strict=True)
+        absent = [repr(name) for whole, there, name in counts if whole and not there]
+        if len(part) and absent:
+            names = ", ".join(absent[:ABSENT_NAMED])
+            more = f" and {len(absent) - ABSENT_NAMED} more" if len(absent) > ABSENT_NAMED else ""
+            yield f"{split} has no photos of {names}{more}: the figures will not speak of them."
 
 
 def _label_notes(dataset: Dataset) -> Iterable[str]:

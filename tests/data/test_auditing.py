@@ -12,7 +12,7 @@ from pplcnet import decoding
 from pplcnet.auditing import audit
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
-from tests.conftest import draw_picture, write_photos
+from tests.conftest import draw_picture, draw_scene, write_photos
 
 
 def test_sound_photos_have_no_faults(photos: Path) -> None:
@@ -124,3 +124,15 @@ def test_progress_sees_every_image(photos: Path) -> None:
 
     audit(Dataset.open(photos), progress=watch)
     assert seen == [36] * 36
+
+
+def test_a_class_that_a_split_lacks_is_a_note(tmp_path: Path) -> None:
+    for split, classes in (("train", 3), ("validation", 3), ("test", 2)):
+        write_photos(tmp_path / "photos" / split, classes=classes, each=2)
+    for number, path in enumerate(sorted((tmp_path / "photos").rglob("*.png"))):
+        draw_scene(number).save(path)  # no copies
+    checked = audit(Dataset.open(tmp_path / "photos"))
+    assert checked.faults == ()
+    assert checked.notes == (
+        "test has no photos of 'class_2': the figures will not speak of them.",
+    )
