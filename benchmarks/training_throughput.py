@@ -2,9 +2,11 @@
 
     python benchmarks/training_throughput.py [--photos FOLDER] [--model pplcnet_x1_0]
 
-Three rows for the bare step (Keras' own BatchNorm and hard-swish; ours; ours fed by the real
-loader), interleaved in rounds, so that the ratios hold on a machine whose speed wanders. Without
---photos, as many noise pictures of 500x375 as three epochs need are written and read as JPEG.
+Rows for the bare step (Keras' own BatchNorm and hard-swish; ours), for ours fed by the real loader
+from files, from the cache on disk and from the one in memory, and for the loader alone from each,
+which is what a GPU would have to wait for; all interleaved in rounds, so that the ratios hold on a
+machine whose speed wanders. Without --photos, as many noise pictures of 500x375 as three epochs
+need are written and read as JPEG.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +30,7 @@ from PIL import Image
 from pplcnet.dataset import Dataset
 from pplcnet.models import layers
 from pplcnet.models.creation import create_model
-from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.batches import Batch, TrainingBatches
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
@@ -62,6 +66,31 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
     return model
 
 
+def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> TrainingBatches:
+    """Batches with so many gigabytes for decoded pictures, which are there already."""
+    cached = recipe.changed({"cache_gigabytes": memory, "disk_cache_gigabytes": disk})
+    batches = TrainingBatches(dataset, cached, preprocessing_of(cached))
+    if memory or disk:
+        for member in range(len(dataset)):
+            batches._picture(member)
+    return batches
+
+
+def rate(model: keras.Model | None, source: Iterable[Batch]) -> float:
+    """Images/s of STEPS steps, or of loading alone."""
+    started, images = 0.0, 0
+    for step, batch in enumerate(source):
+        if model is not None:
+            model.train_on_batch(*batch)
+        if step == 0:  # threads start and the first batch is made: not the steady state
+            started = time.perf_counter()
+            continue
+        images += len(batch.targets)
+        if step == STEPS:
+            break
+    return images / (time.perf_counter() - started)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path)
@@ -82,40 +111,20 @@ def main() -> None:
         classes = len(dataset.classes)
         plain = compiled(recipe, classes, keras_layers=True)
         ours = compiled(recipe, classes, keras_layers=False)
-        identity = np.eye(classes, dtype=np.float32)
-        first = next(iter(batches.epoch(0)))
-        memory = [(first.images, first.labels)] * STEPS
-
-        rows: dict[str, list[float]] = {
-            "Keras' layers, batch in memory": [],
-            "ours, batch in memory": [],
-            "ours, real loading from files": [],
-            "ours, real loading, decoded in memory": [],
+        memory = [next(iter(batches.epoch(0)))] * (STEPS + 1)
+        loaders = {
+            "files": loader(dataset, recipe, 0.0, 0.0),
+            "disk": loader(dataset, recipe, 0.0, 16.0),
+            "memory": loader(dataset, recipe, 16.0, 0.0),
         }
-
-        def timed(row: str, model: keras.Model, source) -> None:
-            started, images = None, 0
-            for step, (pixels, labels) in enumerate(source):
-                if step == 0:  # threads start and the first batch is made: not the steady state
-                    model.train_on_batch(pixels, identity[labels])
-                    started = time.perf_counter()
-                    continue
-                model.train_on_batch(pixels, identity[labels])
-                images += len(labels)
-                if step == STEPS:
-                    break
-            rows[row].append(images / (time.perf_counter() - started))
-
-        warm = TrainingBatches(dataset, recipe, preprocessing_of(recipe))
-        for member in range(len(dataset)):
-            warm._picture(member)
-        cold = recipe.changed({"cache_gigabytes": 0.0})
+        rows: dict[str, list[float]] = defaultdict(list)
         for turn in range(ROUNDS):
-            timed("Keras' layers, batch in memory", plain, memory)
-            timed("ours, batch in memory", ours, memory)
-            fresh = TrainingBatches(dataset, cold, preprocessing_of(recipe))
-            timed("ours, real loading from files", ours, fresh.epoch(turn))
-            timed("ours, real loading, decoded in memory", ours, warm.epoch(turn))
+            rows["Keras' layers, batch in memory"].append(rate(plain, memory))
+            rows["ours, batch in memory"].append(rate(ours, memory))
+            for place, each in loaders.items():
+                rows[f"ours, real loading from {place}"].append(rate(ours, each.epoch(turn)))
+            for place, each in loaders.items():
+                rows[f"loading alone from {place}"].append(rate(None, each.epoch(turn)))
     print(f"{recipe.model}, {recipe.image_size}, batch {recipe.batch_size}: images/s, median (max)")
     for row, rates in rows.items():
         print(f"{row:<40} {statistics.median(rates):7.1f} ({max(rates):.1f})")
