@@ -39,8 +39,9 @@ def main() -> None:
         command = [sys.executable, "-m", "pplcnet", "predict", arguments.bundle, temporary, "--csv"]
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            next(process.stdout)  # the header
-            for done, _ in enumerate(process.stdout, start=1):
+            lines = iter(process.stdout or ())
+            next(lines)  # the header
+            for done, _ in enumerate(lines, start=1):
                 if done % (arguments.count // 10) == 0:
                     rate = done / (time.perf_counter() - started)
                     print(f"{done:>8} photos  {rate:6.0f} photos/s  "

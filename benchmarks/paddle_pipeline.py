@@ -43,7 +43,10 @@ class PaddlePipeline(Pipeline):
         self._std = np.array([0.229, 0.224, 0.225], np.float32)
 
     def prepare(self, photo: str) -> np.ndarray:
-        image = self._cv2.imread(photo, self._cv2.IMREAD_COLOR)[:, :, ::-1]
+        read = self._cv2.imread(photo, self._cv2.IMREAD_COLOR)
+        if read is None:
+            raise ValueError(f"{photo}: OpenCV cannot read it")
+        image = read[:, :, ::-1]
         height, width = image.shape[:2]
         short = round(self._size / 0.875)
         scale = short / min(height, width)

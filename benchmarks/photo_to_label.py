@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from machine import describe_machine
@@ -43,7 +44,7 @@ class Child(AnsweringProcess):
     def __init__(self, name: str, command: list[str]) -> None:
         super().__init__(name, command, ENVIRONMENT)
 
-    def measure(self, what: str, photos: list[Path], **options: int) -> object:
+    def measure(self, what: str, photos: list[Path], **options: int) -> Any:
         answer = self.ask({"what": what, "photos": [str(photo) for photo in photos], **options})
         time.sleep(0.05)  # threads that still spin would be in the next one's way
         return answer
@@ -161,7 +162,7 @@ def paddle_command(arguments: argparse.Namespace, folder: Path) -> list[str]:
         raise SystemExit(f"{row.name}: the authors' pipeline here is that of PP-LCNet.")
     weights = np.load(Path(arguments.bundle) / bundle.variant("keras")["file"])
     state_file = folder / "state.npz"
-    np.savez(state_file, **state_dict(dict(weights)))
+    np.savez(state_file, allow_pickle=False, **state_dict(dict(weights)))
     (folder / "paddle").mkdir()
     size = bundle.manifest.preprocessing.image_size[0]
     command = [arguments.paddle_python, str(HERE / "paddle_pipeline.py"), str(state_file),
