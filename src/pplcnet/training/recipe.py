@@ -38,8 +38,8 @@ class Recipe:
     image_size: tuple[int, int] = (224, 224)
     """Input height and width in pixels; one number for a square."""
     test_image_size: tuple[int, int] | None = None
-    """Input of evaluation and prediction, when other than image_size: a tenth or more larger often
-    helps (arXiv 1906.06423)."""
+    """Input of evaluation and prediction, when other than image_size: larger ones help where crops
+    go down to a tenth of the picture (arXiv 1906.06423), and hurt where they do not."""
     weights: str | None = None
     """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
     trunk has to fit, a classifier of other classes starts fresh."""
