@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.calibration import expected_calibration_error, least_calibration_error
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.multilabel import marks_of
+from pplcnet.multilabel import marks_of, ratios_of
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction
 
@@ -30,13 +30,15 @@ class _Classifier(Protocol):
 
 
 class ClassFigures(NamedTuple):
-    """One class's figures; a ratio without a denominator is 0."""
+    """One class's figures."""
 
     label: str
     images: int
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    """None for a class that is never answered."""
+    recall: float | None
+    """This and the following None for a class without images."""
+    f1: float | None
 
 
 class Mistake(NamedTuple):
@@ -73,22 +75,18 @@ class Evaluation:
 
     def per_class(self) -> list[ClassFigures]:
         """Precision, recall and F1 of every class."""
-        right = np.diag(self.confusion).astype(np.float64)
-        actual, answered = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
-        recall = right / np.maximum(actual, 1)
-        precision = right / np.maximum(answered, 1)
-        f1 = 2 * right / np.maximum(actual + answered, 1)
+        counts = np.diag(self.confusion), self.confusion.sum(axis=0), self.confusion.sum(axis=1)
         return [
-            ClassFigures(label, int(count), float(p), float(r), float(f))
-            for label, count, p, r, f in zip(
-                self.classes, actual, precision, recall, f1, strict=True
+            ClassFigures(label, actual, *ratios_of(right, answered, actual))
+            for label, right, answered, actual in zip(
+                self.classes, *(each.tolist() for each in counts), strict=True
             )
         ]
 
     @property
     def macro_f1(self) -> float:
         """The mean of the classes' F1, over classes that have images."""
-        values = [figures.f1 for figures in self.per_class() if figures.images]
+        values = [figures.f1 for figures in self.per_class() if figures.f1 is not None]
         return float(np.mean(values))
 
     def figures(self) -> dict[str, Any]:
@@ -141,10 +139,11 @@ def evaluate(
 
 def _check(classifier: _Classifier, dataset: Dataset) -> None:
     if (dataset.task == MULTI) != (classifier.thresholds is not None):
-        given, made_for = ("several", "one") if dataset.task == MULTI else ("one", "several")
+        is_multi = classifier.thresholds is not None
         raise InputError(
-            f"{dataset.root}: the photos have {given} label(s) each, and the bundle was trained "
-            f"on {made_for}; give photos that are labelled as those of the training."
+            f"{dataset.root}: the photos have {'one label' if is_multi else 'several labels'} "
+            f"each, and the bundle was trained on {'several' if is_multi else 'one'}; give photos "
+            "labelled as those of the training."
         )
     unknown = sorted(set(dataset.classes) - set(classifier.classes))
     if unknown:

@@ -65,9 +65,10 @@ class JobResult(NamedTuple):
         chosen = " (which chose the epoch: a test split would be stricter)"
         caveat = chosen if self.evaluated_on == "validation" else ""
         if isinstance(evaluation, MultiLabelEvaluation):
-            accuracy = (
-                f"{evaluation.mean_average_precision:.4f} mAP, {evaluation.macro_f1:.4f} macro F1"
-            )
+            from pplcnet.reporting.figures import written
+
+            whole = written(evaluation.mean_average_precision, 4)
+            accuracy = f"{whole} mAP, {written(evaluation.macro_f1, 4)} macro F1"
         else:
             accuracy = f"{evaluation.top1:.4f} top-1"
             if len(evaluation.classes) > 5:

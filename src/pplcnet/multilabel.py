@@ -23,6 +23,7 @@ __all__ = [
     "counts_at",
     "marks_of",
     "mean_average_precision",
+    "ratios_of",
 ]
 
 DEFAULT_THRESHOLD = 0.5
@@ -120,6 +121,21 @@ def counts_at(
     """(right answers, answers, photos that show it) of every label, where it is known."""
     is_shown, answered = marks == PRESENT, is_answered & (marks != UNKNOWN)
     return (answered & is_shown).sum(axis=0), answered.sum(axis=0), is_shown.sum(axis=0)
+
+
+def ratios_of(
+    right: int, answers: int, shown: int
+) -> tuple[float | None, float | None, float | None]:
+    """Precision, recall and F1 of one label or class, from `counts_at`.
+
+    A ratio without a denominator is None: the precision of what is never answered, the recall of
+    what no photo shows, and so the F1 of that.
+    """
+    return (
+        right / answers if answers else None,
+        right / shown if shown else None,
+        2 * right / (answers + shown) if shown else None,
+    )
 
 
 def _last_of_equals(ranked: NDArray[np.floating]) -> NDArray[np.int64]:

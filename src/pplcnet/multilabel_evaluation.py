@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.calibration import expected_calibration_error
-from pplcnet.multilabel import average_precisions, counts_at, mean_average_precision
+from pplcnet.calibration import expected_calibration_error, least_calibration_error
+from pplcnet.multilabel import average_precisions, counts_at, mean_average_precision, ratios_of
 from pplcnet.tables import PRESENT, UNKNOWN
 
 __all__ = ["LabelFigures", "LabelMistake", "MultiLabelEvaluation"]
 
 
 class LabelFigures(NamedTuple):
-    """One label's figures, over the photos where it is known; a ratio without denominator is 0."""
+    """One label's figures, over the photos where it is known."""
 
     label: str
     images: int
@@ -25,12 +26,12 @@ class LabelFigures(NamedTuple):
     known: int
     """Photos of which it is known whether they do."""
     average_precision: float | None
-    """None when no photo shows it."""
+    """None when no photo shows it, as recall and F1."""
     threshold: float
-    precision: float
-    """This and the following at the threshold."""
-    recall: float
-    f1: float
+    precision: float | None
+    """This and the following at the threshold; None when it is answered nowhere."""
+    recall: float | None
+    f1: float | None
 
 
 class LabelMistake(NamedTuple):
@@ -45,7 +46,7 @@ class LabelMistake(NamedTuple):
 
 @dataclass(frozen=True)
 class MultiLabelEvaluation:
-    """The result of `evaluate` for several labels a photo."""
+    """The result of `evaluate` for several labels a photo; a figure of nothing is None."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
@@ -62,8 +63,10 @@ class MultiLabelEvaluation:
         return len(self.marks)
 
     @property
-    def mean_average_precision(self) -> float:
-        """mAP: the mean over the labels that some image shows."""
+    def mean_average_precision(self) -> float | None:
+        """mAP: the mean over the labels that some image shows; None when none shows any."""
+        if not (self.marks == PRESENT).any():
+            return None
         return mean_average_precision(self.probabilities, self.marks)
 
     @property
@@ -73,50 +76,62 @@ class MultiLabelEvaluation:
         return reached
 
     @property
-    def macro_f1(self) -> float:
-        """The mean of the labels' F1, over labels that some image shows."""
-        values = [each.f1 for each in self.per_label() if each.images]
-        return float(np.mean(values)) if values else 0.0
+    def macro_f1(self) -> float | None:
+        """The mean of the labels' F1, over labels that some image shows; None without any."""
+        values = [each.f1 for each in self.per_label() if each.f1 is not None]
+        return float(np.mean(values)) if values else None
 
     @property
-    def micro_f1(self) -> float:
-        """F1 of all labels of all images together."""
-        right, answers, shown = (counts.sum() for counts in counts_at(self.answered, self.marks))
-        return float(2 * right / max(answers + shown, 1))
+    def micro_f1(self) -> float | None:
+        """F1 of all labels of all images together; None when no image shows any."""
+        counts = counts_at(self.answered, self.marks)
+        return ratios_of(*(int(each.sum()) for each in counts))[2]
 
     @property
-    def all_right(self) -> float:
+    def all_right(self) -> float | None:
         """Part of the images without a wrong answer on any label that is known.
 
-        Images of which nothing is known do not count; 0 when there are no others.
+        Images of which nothing is known do not count; None when there are no others.
         """
         known = self.marks != UNKNOWN
         wrong = ((self.answered != (self.marks == PRESENT)) & known).any(axis=1)
-        return float((~wrong[known.any(axis=1)]).sum() / max(known.any(axis=1).sum(), 1))
+        counted = known.any(axis=1)
+        return float((~wrong[counted]).mean()) if counted.any() else None
 
     @property
-    def calibration_error(self) -> float:
-        """Expected calibration error over all known labels of all images, 0 to 1."""
+    def calibration_error(self) -> float | None:
+        """Expected calibration error over all known labels of all images, 0 to 1.
+
+        None when none is known.
+        """
         known = self.marks != UNKNOWN
+        if not known.any():
+            return None
         return expected_calibration_error(self.probabilities[known], self.marks[known] == PRESENT)
+
+    @cached_property
+    def least_calibration_error(self) -> float | None:
+        """What perfect probabilities would show on so many known labels; None without any."""
+        known = self.marks != UNKNOWN
+        return least_calibration_error(self.probabilities[known]) if known.any() else None
 
     def per_label(self) -> list[LabelFigures]:
         """Figures of every label."""
-        right, answers, shown = counts_at(self.answered, self.marks)
+        counts = np.stack(counts_at(self.answered, self.marks), axis=1).tolist()
         known = (self.marks != UNKNOWN).sum(axis=0)
         found = average_precisions(self.probabilities, self.marks)
         return [
             LabelFigures(
                 label,
-                int(shown[at]),
+                shown,
                 int(known[at]),
-                float(found[at]) if shown[at] else None,
+                float(found[at]) if shown else None,
                 self.thresholds[at],
-                float(right[at] / max(answers[at], 1)),
-                float(right[at] / max(shown[at], 1)),
-                float(2 * right[at] / max(answers[at] + shown[at], 1)),
+                *ratios_of(right, answers, shown),
             )
-            for at, label in enumerate(self.classes)
+            for at, (label, (right, answers, shown)) in enumerate(
+                zip(self.classes, counts, strict=True)
+            )
         ]
 
     @property
@@ -144,6 +159,7 @@ class MultiLabelEvaluation:
             "micro_f1": self.micro_f1,
             "all_right": self.all_right,
             "calibration_error": self.calibration_error,
+            "least_calibration_error": self.least_calibration_error,
         }
 
     def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from pplcnet.bundle import Bundle, write_bundle
 from pplcnet.cli.main import main
+from pplcnet.reporting import confusion, sections
 from pplcnet.runtime.classifier import Classifier
 from tests.conftest import draw_scene
 
@@ -102,6 +103,18 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path, label_run
     assert main(["check", str(table), "--html", str(folder / "check.html")]) == 1
     shutil.copy(label_run / "label_report.html", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pairs_page(run: Path) -> Path:
+    """The report as it is of more classes than a matrix is drawn of, with the first three pairs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confusion, "MATRIX_CLASSES", 2)
+        patch.setattr(confusion, "LISTED_PAIRS", 3)
+        patch.setattr(sections, "EXAMPLE_CLASSES", 2)
+        given = [str(run / "model.bundle"), str(run / "split.csv")]
+        assert main(["report", *given, "--out", str(run / "pairs.html")]) == 0
+    return run / "pairs.html"
 
 
 def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pplcnet.cli.main import main
 from pplcnet.reporting import label_cells
+from tests.conftest import draw_scene
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_pages import _Reader
 
@@ -37,7 +38,8 @@ def test_it_holds_every_section(label_run: Path) -> None:
     for part in (
         "pplcnet_x0_25: 3 labels",
         "On 8 test photos",
-        "(bootstrap over photos)",
+        "every known label right",
+        "too few photos for an interval",
         "of 22 known labels",
         "Chosen on 5 validation photos, measured on the 8 reported ones",
         "1 of 8 photos are near-duplicates (perceptual hash) of one of the 8 training photos",
@@ -100,7 +102,7 @@ def test_a_label_that_no_photo_shows_has_a_dash(label_run: Path) -> None:
     [
         ((-1, -1, -1), ("of 0 known labels", "no photo shows a label")),
         ((0, 0, -1), ("of 8 known labels", "no photo shows a label")),
-        ((1, 1, 1), ("of 12 known labels", "(bootstrap over photos)")),
+        ((1, 1, 1), ("of 12 known labels", "too few photos for an interval")),
     ],
     ids=["nothing known", "nothing shown", "everything shown"],
 )
@@ -113,6 +115,31 @@ def test_photos_that_all_say_the_same_are_reported(
     text = _Reader(_report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")).text
     for part in expected:
         assert part in text
+
+
+def test_what_is_empty_is_left_out_where_nothing_is_known(label_run: Path, tmp_path: Path) -> None:
+    with (tmp_path / "photos.csv").open("w", newline="") as file:
+        rows = [[label_run / "photos" / f"{number}.png", "", "", ""] for number in range(13, 17)]
+        csv.writer(file).writerows([["path", *EVIL], *rows])
+    text = _report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")
+    page = _Reader(text)
+    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
+    assert sections == ["made", "training", "labels", "copies", "variants"]
+    linked = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert linked == [f"#{section}" for section in sections]
+    tiles = text[text.index('class="tiles"') : text.index("<nav")]
+    assert re.findall("<strong>(.*?)</strong>", tiles) == ["–", "–", "–", "–", "–", "0"]
+
+
+def test_many_photos_have_an_interval(label_run: Path, tmp_path: Path) -> None:
+    with (tmp_path / "photos.csv").open("w", newline="") as file:
+        rows = [[f"{number}.png", number % 2, -1, -1] for number in range(52)]
+        for name, *_ in rows:
+            draw_scene(900 + int(name[:-4])).save(tmp_path / name)
+        csv.writer(file).writerows([["path", *EVIL], *rows])
+    text = _report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")
+    assert re.search(r"95 % interval 0\.\d{3} to 0\.\d{3} \(bootstrap over photos\)", text)
+    assert "mean over the 1 label that has photos" in text
 
 
 def test_photos_that_are_gone_are_counted(label_run: Path, tmp_path: Path) -> None:
@@ -131,5 +158,8 @@ def test_photos_of_one_class_are_refused(
     out = tmp_path / "page.html"
     given = [str(label_run / "model.bundle"), str(common_photos), "--out", str(out)]
     assert main(["report", *given]) == 2
-    assert "the photos have one label(s) each" in capsys.readouterr().err
+    assert (
+        "the photos have one label each, and the bundle was trained on several"
+        in capsys.readouterr().err
+    )
     assert not out.exists()

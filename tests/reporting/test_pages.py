@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import re
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pplcnet.cli.main import main
-from pplcnet.reporting import confusion
+from pplcnet.runtime.classifier import Classifier
+from tests.reporting.conftest import EVIL
 
 PAGES = ("report.html", "label_report.html", "check.html")
 
@@ -84,17 +86,24 @@ def test_cells_count_every_photo(run: Path) -> None:
     assert len(json.loads(data)["photos"]) == 13
 
 
-def test_many_classes_are_listed_by_what_is_confused_most(
-    run: Path, tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.setattr(confusion, "MATRIX_CLASSES", 2)
-    _report(run / "model.bundle", run / "split.csv", tmp_path / "page.html")
-    page = _Reader((tmp_path / "page.html").read_text())
-    assert "What is confused most; a row shows its photos." in page.text
+def test_many_classes_are_listed_by_what_is_confused_most(run: Path, pairs_page: Path) -> None:
+    page = _Reader(pairs_page.read_text())
+    assert "What is confused most; a count shows its photos: click it." in page.text
     tables = [attributes.get("class") for tag, attributes in page.tags if tag == "table"]
     assert "pairs" in tables
     assert "confusion" not in tables
-    assert any("data-cell" in attributes for tag, attributes in page.tags if tag == "button")
+    listed = sum("data-cell" in attributes for tag, attributes in page.tags if tag == "button")
+    (data,) = re.findall(r'id="photos-of-cells">(.*?)</script>', (run / "report.html").read_text())
+    pairs = [key for key in json.loads(data)["cells"] if len(set(key.split(","))) == 2]
+    assert listed == 3
+    assert f"and {len(pairs) - 3} more pair" in page.text
+
+
+def test_what_is_listed_of_many_classes_is_folded(run: Path, pairs_page: Path) -> None:
+    for page, folds in ((run / "report.html", 1), (pairs_page, 3)):
+        tags = _Reader(page.read_text()).tags
+        assert [tag for tag, _ in tags].count("details") == folds
+    assert "The 3 classes" in pairs_page.read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -121,12 +130,57 @@ def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
     _report(tmp_path / "model.bundle", common_photos, tmp_path / "page.html")
     text = _Reader((tmp_path / "page.html").read_text()).text
     for part in (
-        "On 36 all photos",
+        "On all 36 photos of",
         "Chosen on the reported photos themselves",
         "Which photos were trained on is not known",
         "no temperature was fitted",
     ):
         assert part in text
+
+
+def test_a_class_without_reported_photos_has_dashes(run: Path, tmp_path: Path) -> None:
+    with (tmp_path / "photos.csv").open("w", newline="") as file:
+        rows = [[run / "photos" / f"{at}_{8 + at}.png", EVIL[at]] for at in (0, 1)]
+        csv.writer(file).writerows([["path", "label"], *rows])
+    _report(run / "model.bundle", tmp_path / "photos.csv", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "mean over the 2 classes that have photos" in text
+    table = text[text.index('<section id="classes">') : text.index('<section id="confusion">')]
+    (row,) = [row for row in table.split("<tr>") if '<td class="n">0</td>' in row]
+    assert row.count(">–<") >= 2
+    assert "bar" not in row
+
+
+def test_thresholds_are_printed_in_full_with_what_they_rest_on(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    given = [str(run / "model.bundle"), str(run / "split.csv"), "--out", str(out)]
+    assert main(["report", *given, "--precision", "0.999999", "--precision", "0.1"]) == 0
+    text = out.read_text()
+    table = text[text.index('<section id="thresholds">') : text.index('<section id="copies">')]
+    assert '<th scope="row">99.9999 %</th>' in table
+    row = table[table.index(">10 %<") :]
+    threshold, few, right, count = re.findall(
+        r'<td class="n">(\d\.\d{4,})<.*?rests on (\d) answers only'
+        r'.*<td class="n">(\S+) % <span class="range">of (\d)</span></td></tr>',
+        row,
+        re.DOTALL,
+    )[0]
+    validation = [photo for photo in _rows(run / "split.csv") if photo["split"] == "validation"]
+    answers = Classifier(run / "model.bundle").predict_many(
+        run / each["path"] for each in validation
+    )
+    kept = [
+        prediction.best.label == photo["label"]
+        for prediction, photo in zip(answers, validation, strict=True)
+        if prediction.best.probability >= float(threshold)
+    ]
+    assert len(kept) == int(few) == int(count)
+    assert f"{100 * sum(kept) / len(kept):.1f}" == right
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _report(bundle: Path, photos: Path, out: Path) -> None:

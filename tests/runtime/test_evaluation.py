@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,14 @@ from PIL import Image
 
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError, ImageError, InputError
-from pplcnet.evaluation import evaluate
+from pplcnet.evaluation import Evaluation, evaluate
 from pplcnet.prediction import Prediction
-from pplcnet.reporting.evaluation_files import draw_confusion, write_evaluation
+from pplcnet.reporting.evaluation_files import (
+    _most_confused,
+    describe,
+    draw_confusion,
+    write_evaluation,
+)
 from pplcnet.runtime.classifier import Classifier
 
 
@@ -62,7 +68,7 @@ def test_figures_are_those_counted_by_hand(dataset: Dataset) -> None:
     assert figures["a"][1:4] == (3, pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert figures["b"][1:4] == (2, pytest.approx(1 / 2), pytest.approx(1 / 2))
     assert figures["c"].f1 == 1.0
-    assert figures["d"][1:] == (0, 0, 0, 0)
+    assert figures["d"][1:] == (0, None, None, None)
     assert evaluation.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     order = [evaluation.classes.index(label) for label in "abc"]
     np.testing.assert_array_equal(
@@ -103,14 +109,32 @@ def test_the_files_hold_the_same_figures(dataset: Dataset, tmp_path: Path) -> No
     assert header[1:] == list(evaluation.classes)
     assert [[int(each) for each in row[1:]] for row in rows] == evaluation.confusion.tolist()
     with (tmp_path / "out/per_class.csv").open() as file:
-        assert [row["label"] for row in csv.DictReader(file)] == list(evaluation.classes)
+        rows = {row["label"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(evaluation.classes)
+    assert list(rows["d"].values()) == ["d", "0", "", "", ""]
+    assert values["per_class"][3] == {
+        "label": "d", "images": 0, "precision": None, "recall": None, "f1": None,
+    }  # fmt: skip
+    text = (tmp_path / "out/evaluation.md").read_text()
+    assert re.search(r"^d +0 +– +– +–$", text, re.MULTILINE)
+    assert "top-5" in text
+
+
+def test_a_class_never_answered_has_no_precision_and_one_without_photos_no_recall() -> None:
+    evaluation = Evaluation(("a", "b"), np.array([[0, 3], [0, 0]]), 0, 1, (), 0, 0)
+    assert evaluation.per_class() == [("a", 3, None, 0, 0), ("b", 0, 0, None, None)]
+    assert evaluation.macro_f1 == 0
+
+
+def test_among_five_classes_the_text_has_no_top_5() -> None:
+    evaluation = Evaluation(tuple("abcde"), np.eye(5, dtype=np.int64), 1, 1, (), 0, 0)
+    assert "top-5" not in describe(evaluation)
+    assert evaluation.figures()["top5"] == 1
 
 
 def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -> None:
-    from pplcnet.evaluation import Evaluation
-
     sizes = []
-    for count in (3, 40):
+    for count in (3, 40, 150):
         confusion = np.diag(np.arange(1, count + 1))
         names = tuple(f"a class with number {n}" for n in range(count))
         draw_confusion(Evaluation(names, confusion, 1.0, 1.0, (), 0.0, 0.0), tmp_path / "c.png")
@@ -119,7 +143,16 @@ def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -
             assert len(picture.convert("L").getcolors()) > 10
     # 40 rows of at least 40 pixels each hold a legible label.
     assert sizes[0] < sizes[1]
-    assert sizes[1] >= 40 * 40
+    assert sizes[1] >= 40 * 30
+    assert sizes[2] < 2000
+
+
+def test_of_many_classes_the_picture_shows_those_of_the_most_mistakes() -> None:
+    counts = np.diag(np.full(100, 9))
+    counts[7, 90], counts[30, 31] = 5, 1
+    assert _most_confused(counts, 2).tolist() == [7, 90]
+    assert _most_confused(counts, 4).tolist() == [7, 30, 31, 90]
+    assert _most_confused(counts[:3, :3], 60).tolist() == [0, 1, 2]
 
 
 def test_evaluation_goes_through_the_deployed_path(

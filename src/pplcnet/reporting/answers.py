@@ -35,7 +35,8 @@ class Score(NamedTuple):
     photos: int
     value: float
     """Top-1, or the mAP of several labels a photo."""
-    interval: Interval
+    interval: Interval | None
+    """None where too few photos are there for one."""
 
 
 class Scored(Protocol):

@@ -22,7 +22,7 @@ PHOTOS = 600
 
 
 def confusion_context(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
-    """`matrix` or `pairs` for the template, and `cells` for its script."""
+    """`matrix`, or `pairs` and how many `more`, for the template; `cells` for its script."""
     counts = evaluation.confusion
     classes = evaluation.classes
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -32,9 +32,11 @@ def confusion_context(evaluation: Evaluation, answers: Answers) -> dict[str, Any
     )
     is_matrix = len(classes) <= MATRIX_CLASSES
     shown = filled if is_matrix else filled[:LISTED_PAIRS]
+    pairs = [_cell(counts, shares, classes, *cell) for cell in shown if cell[0] != cell[1]]
     return {
         "matrix": _matrix(counts, shares, classes) if is_matrix else None,
-        "pairs": [_cell(counts, shares, classes, *cell) for cell in shown if cell[0] != cell[1]],
+        "pairs": pairs,
+        "more": sum(row != column for row, column in filled) - len(pairs),
         "cells": _cells(answers, counts, shown),
     }
 

@@ -10,7 +10,7 @@ __all__ = ["write_csv"]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A header and its rows; decimal fractions with four digits."""
+    """A header and its rows; decimal fractions with four digits, nothing for None."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)

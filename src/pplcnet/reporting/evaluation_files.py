@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pplcnet.errors import MissingDependencyError, require
 from pplcnet.evaluation import ClassFigures, Evaluation, Mistake
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
+from pplcnet.reporting.figures import written
 from pplcnet.reporting.label_files import (
     LABELS_PICTURE,
     describe_labels,
@@ -22,6 +24,7 @@ from pplcnet.reporting.lettering import lettering
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
 SHOWN_MISTAKES = 20
+DRAWN_CLASSES = 60
 
 
 def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -> str:
@@ -29,16 +32,18 @@ def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -
     if isinstance(evaluation, MultiLabelEvaluation):
         return describe_labels(evaluation, mistakes)
     width = max(len(label) for label in (*evaluation.classes, "class"))
+    # Among five classes the five most probable are all.
+    top5 = f"top-5 {evaluation.top5:.4f}   " if len(evaluation.classes) > 5 else ""
     lines = [
-        f"top-1 {evaluation.top1:.4f}   top-5 {evaluation.top5:.4f}   macro F1 "
-        f"{evaluation.macro_f1:.4f}   images {evaluation.images}",
+        f"top-1 {evaluation.top1:.4f}   {top5}macro F1 {evaluation.macro_f1:.4f}   images "
+        f"{evaluation.images}",
         f"calibration error {evaluation.calibration_error:.3f} (perfect probabilities would show "
         f"{evaluation.least_calibration_error:.3f} on so many images)",
         f"{'class':<{width}}  images  precision  recall     F1",
     ]
     lines += [
-        f"{each.label:<{width}}  {each.images:>6}  {each.precision:>9.3f}  {each.recall:>6.3f}  "
-        f"{each.f1:>5.3f}"
+        f"{each.label:<{width}}  {each.images:>6}  {written(each.precision):>9}  "
+        f"{written(each.recall):>6}  {written(each.f1):>5}"
         for each in evaluation.per_class()
     ]
     if evaluation.mistakes:
@@ -103,17 +108,19 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     """The confusion matrix as PNG: shade is the part of the true class, number is the count.
 
-    The picture grows with the number of classes, so that labels and numbers stay readable.
+    The picture grows with the number of classes up to 2000 pixels, and shows the `DRAWN_CLASSES` of
+    the most mistakes where there are more, so that labels and numbers stay readable.
     """
     require("matplotlib", purpose="drawing the confusion matrix", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    counts = evaluation.confusion
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = len(evaluation.classes)
-    side = min(max(4.0, 0.42 * size), 40.0)
-    labels = [_shortened(label) for label in evaluation.classes]
+    chosen = _most_confused(evaluation.confusion, DRAWN_CLASSES)
+    shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
+    counts, shares = (each[np.ix_(chosen, chosen)] for each in (evaluation.confusion, shares))
+    size = len(chosen)
+    side = min(max(4.0, 0.42 * size), 14.4)
+    labels = [_shortened(evaluation.classes[at]) for at in chosen]
     margin = 0.095 * max(map(len, labels)) + 0.6
 
     figure = Figure(
@@ -128,26 +135,31 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    axes.set_title(
-        f"top-1 {evaluation.top1:.1%} of {evaluation.images} images", fontsize=11, loc="left"
-    )
+    title = f"top-1 {evaluation.top1:.1%} of {evaluation.images} images"
+    if size < len(evaluation.classes):
+        title += f"; the {size} of {len(evaluation.classes)} classes with the most mistakes"
+    axes.set_title(title, fontsize=11, loc="left")
     axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#dddddd", linewidth=0.6)
     axes.tick_params(which="minor", length=0)
-    # Past some hundred classes the numbers would be a grey haze, and the shades still speak.
-    if size <= 120:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            axes.text(
-                column,
-                row,
-                str(counts[row, column]),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if shares[row, column] > 0.5 else "#222222",
-            )
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        axes.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if shares[row, column] > 0.5 else "#222222",
+        )
     figure.savefig(path)
+
+
+def _most_confused(counts: NDArray[np.int64], limit: int) -> NDArray[np.intp]:
+    """Places of the classes that most mistakes begin or end at, in their order."""
+    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    return np.sort(np.argsort(-mistakes, kind="stable")[:limit])
 
 
 def _shortened(label: str, limit: int = 24) -> str:

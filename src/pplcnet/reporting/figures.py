@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import ROUND_DOWN, Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +12,27 @@ from numpy.typing import NDArray
 from pplcnet.evaluation import Evaluation
 
 __all__ = [
+    "FEW_ANSWERS",
     "ClassIntervals",
     "Interval",
     "Reliability",
     "Threshold",
     "class_intervals",
     "f1_interval",
+    "in_full",
     "kept_precision",
     "measured",
     "reliability",
     "threshold_for",
     "wilson",
+    "written",
 ]
 
 # The normal distribution's 97.5 % point.
 Z95 = 1.959963984540054
+LEAST_DECIMALS = 4
+FEW_ANSWERS = 20
+"""A threshold that rests on fewer answers says so."""
 
 
 class Interval(NamedTuple):
@@ -119,9 +126,11 @@ class Threshold(NamedTuple):
 def threshold_for(
     wanted: float, confidences: NDArray[np.floating], is_right: NDArray[np.bool_]
 ) -> float | None:
-    """The lowest probability from which on the answers reach a precision.
+    """A probability from which on the answers reach a precision, and as many photos as can be.
 
-    Photos of equal probability are answered together. None where no threshold reaches it.
+    Photos of equal probability are answered together. None where no threshold reaches it. The
+    number has as few decimals, from four on, as part the answered photos from the others: what a
+    page prints does on these photos what it says.
 
     Args:
         wanted: precision, 0 to 1.
@@ -130,7 +139,27 @@ def threshold_for(
     """
     values, precision, _ = kept_precision(confidences, is_right)
     reached = np.nonzero(precision >= wanted)[0]
-    return float(values[reached[-1]]) if len(reached) else None
+    if not len(reached):
+        return None
+    at = reached[-1]
+    below = float(values[at + 1]) if at + 1 < len(values) else -np.inf
+    return _short_between(below, float(values[at]))
+
+
+def _short_between(low: float, high: float) -> float:
+    """`high`, cut to as few decimals, from four on, as stay above `low`."""
+    exact = Decimal(repr(high))
+    for digits in range(LEAST_DECIMALS, -int(exact.as_tuple().exponent)):
+        found = float(exact.quantize(Decimal(1).scaleb(-digits), ROUND_DOWN))
+        if found > low:
+            return found
+    return high
+
+
+def in_full(value: float, least: int = LEAST_DECIMALS) -> str:
+    """All decimals of a number as text, and at least `least` of them."""
+    exact = Decimal(repr(float(value)))
+    return f"{exact:.{max(least, -int(exact.as_tuple().exponent))}f}"
 
 
 def measured(
@@ -146,6 +175,11 @@ def measured(
         answered / max(len(kept), 1),
         answered,
     )
+
+
+def written(value: float | None, digits: int = 3) -> str:
+    """A figure as text, with a dash for one that is not defined."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def kept_precision(

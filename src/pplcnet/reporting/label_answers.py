@@ -14,7 +14,7 @@ from pplcnet.dataset import Dataset
 from pplcnet.multilabel import marks_of, mean_average_precision
 from pplcnet.prediction import Prediction, sigmoid
 from pplcnet.reporting.answers import Score
-from pplcnet.reporting.label_figures import bootstrap_map
+from pplcnet.reporting.label_figures import map_interval
 from pplcnet.tables import PRESENT, UNKNOWN
 
 __all__ = ["LabelAnswers"]
@@ -96,16 +96,16 @@ class LabelAnswers:
         return int(is_counted.sum()) - wrong, int(is_counted.sum())
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """mAP with its bootstrap interval on the photos where `chosen` (N,) is true, or on all.
+        """mAP with its interval on the photos where `chosen` (N,) is true, or on all.
 
         None where no photo shows a label.
         """
         places = np.arange(len(self.marks)) if chosen is None else np.flatnonzero(chosen)
         probabilities, marks = self.probabilities[places], self.marks[places]
-        interval = bootstrap_map(probabilities, marks)
-        if interval is None:
+        if not (marks == PRESENT).any():
             return None
-        return Score(len(places), mean_average_precision(probabilities, marks), interval)
+        value = mean_average_precision(probabilities, marks)
+        return Score(len(places), value, map_interval(probabilities, marks))
 
     def agreement(self, other: LabelAnswers) -> float:
         """The part of the photos with the same set of labels."""

@@ -9,6 +9,7 @@ import numpy as np
 from pplcnet.errors import require
 from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
+from pplcnet.reporting.figures import written
 from pplcnet.reporting.lettering import lettering
 
 __all__ = ["LABELS_PICTURE", "describe_labels", "draw_labels", "write_label_files"]
@@ -20,10 +21,10 @@ def describe_labels(evaluation: MultiLabelEvaluation, mistakes: int) -> str:
     """The figures as text for a terminal, with the worst mistakes."""
     width = max(len(label) for label in (*evaluation.classes, "label"))
     lines = [
-        f"mAP {evaluation.mean_average_precision:.4f}   macro F1 {evaluation.macro_f1:.4f}   "
-        f"micro F1 {evaluation.micro_f1:.4f}   images {evaluation.images}",
-        f"every known label right on {evaluation.all_right:.3f} of the images; calibration error "
-        f"{evaluation.calibration_error:.3f}",
+        f"mAP {written(evaluation.mean_average_precision, 4)}   macro F1 "
+        f"{written(evaluation.macro_f1, 4)}   micro F1 {written(evaluation.micro_f1, 4)}   images "
+        f"{evaluation.images}",
+        *_of_known(evaluation),
         f"{'label':<{width}}  images  known     AP  threshold  precision  recall     F1",
     ]
     lines += [_line(each, width) for each in evaluation.per_label()]
@@ -34,11 +35,21 @@ def describe_labels(evaluation: MultiLabelEvaluation, mistakes: int) -> str:
     return "\n".join(lines)
 
 
+def _of_known(evaluation: MultiLabelEvaluation) -> list[str]:
+    if evaluation.calibration_error is None:
+        return ["no label of any image is known"]
+    return [
+        f"every known label right on {written(evaluation.all_right)} of the images",
+        f"calibration error {written(evaluation.calibration_error)} (perfect probabilities would "
+        f"show {written(evaluation.least_calibration_error)} on so many labels)",
+    ]
+
+
 def _line(each: LabelFigures, width: int) -> str:
-    found = "-" if each.average_precision is None else f"{each.average_precision:.3f}"
     return (
-        f"{each.label:<{width}}  {each.images:>6}  {each.known:>5}  {found:>5}  "
-        f"{each.threshold:>9.3f}  {each.precision:>9.3f}  {each.recall:>6.3f}  {each.f1:>5.3f}"
+        f"{each.label:<{width}}  {each.images:>6}  {each.known:>5}  "
+        f"{written(each.average_precision):>5}  {each.threshold:>9.3f}  "
+        f"{written(each.precision):>9}  {written(each.recall):>6}  {written(each.f1):>5}"
     )
 
 
@@ -71,7 +82,8 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     axes = figure.add_subplot()
     found = [each.average_precision or 0.0 for each in rows]
     axes.barh(places, found, color="#9ecae1", label="average precision")
-    axes.plot([each.f1 for each in rows], places, "o", color="#08519c", ms=5, label="F1")
+    dots = [np.nan if each.f1 is None else each.f1 for each in rows]
+    axes.plot(dots, places, "o", color="#08519c", ms=5, label="F1")
     labels = [f"{each.label[:30]} ({each.images})" for each in rows]
     axes.set_yticks(places, labels, parse_math=False)
     axes.tick_params(length=0, labelsize=9)
@@ -80,8 +92,8 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_title(
-        f"mAP {evaluation.mean_average_precision:.3f} on {evaluation.images} images (in brackets: "
-        "those that show it)",
+        f"mAP {written(evaluation.mean_average_precision)} on {evaluation.images} images (in "
+        "brackets: those that show it)",
         fontsize=10,
         loc="left",
     )

@@ -15,7 +15,6 @@ from pplcnet.reporting.figures import kept_precision, threshold_for
 from pplcnet.reporting.label_answers import LabelAnswers
 from pplcnet.reporting.label_figures import label_intervals, named_above
 from pplcnet.reporting.looking import SHOWN, looked_at
-from pplcnet.tables import UNKNOWN
 
 __all__ = ["label_cards", "label_rows", "label_threshold_context"]
 
@@ -24,12 +23,11 @@ OTHERS = 3
 
 
 def label_rows(evaluation: MultiLabelEvaluation) -> list[dict[str, Any]]:
-    """Every label's figures with their intervals; `named` is how many photos it is named on."""
-    named = (evaluation.answered & (evaluation.marks != UNKNOWN)).sum(axis=0).tolist()
+    """Every label's figures with their intervals."""
     return [
-        {"figures": figures, "intervals": intervals, "named": count}
-        for figures, intervals, count in zip(
-            evaluation.per_label(), label_intervals(evaluation), named, strict=True
+        {"figures": figures, "intervals": intervals}
+        for figures, intervals in zip(
+            evaluation.per_label(), label_intervals(evaluation), strict=True
         )
     ]
 
@@ -90,8 +88,11 @@ def label_threshold_context(
     rows = []
     for wanted in precisions:
         threshold = threshold_for(wanted, *points)
-        here = None if threshold is None else named_above(chances >= threshold, is_shown, threshold)
-        rows.append({"wanted": wanted, "here": here})
+        there = here = None
+        if threshold is not None:
+            there = named_above(points[0] >= threshold, points[1], threshold)
+            here = named_above(chances >= threshold, is_shown, threshold)
+        rows.append({"wanted": wanted, "chosen": there, "here": here})
     return {
         "rows": rows,
         "own": named_above(answers.is_named[answers.is_known], is_shown),

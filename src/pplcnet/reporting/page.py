@@ -8,11 +8,13 @@ script whose digest it names.
 from __future__ import annotations
 
 from base64 import b64encode
+from decimal import Decimal
 from hashlib import sha256
 from importlib import resources
 from typing import Any
 
 from pplcnet.errors import require
+from pplcnet.reporting.figures import FEW_ANSWERS, in_full, written
 
 __all__ = ["render"]
 
@@ -33,7 +35,13 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "number": _number}
+    environment.filters |= {
+        "percent": _percent,
+        "number": written,
+        "in_full": in_full,
+        "in_full_percent": _in_full_percent,
+    }
+    environment.globals["FEW_ANSWERS"] = FEW_ANSWERS
     markup = require("markupsafe", purpose="writing the page", extra=EXTRA).Markup
     style, script = _template_text("style.css"), _template_text("page.js")
     digest = b64encode(sha256(script.encode()).digest()).decode()
@@ -48,9 +56,11 @@ def _template_text(name: str) -> str:
     return (resources.files("pplcnet.reporting") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f} %"
+def _percent(value: float | None, digits: int = 1) -> str:
+    """With a dash for a figure that is not defined."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}"
+def _in_full_percent(value: float) -> str:
+    """All that somebody asked for, 99.999 % too."""
+    return f"{(100 * Decimal(repr(value))).normalize():f} %"

@@ -113,6 +113,7 @@ def data_context(subject: Subject) -> dict[str, Any]:
         ],
         "examples_of": "training" if len(subject.train) else "reported",
         "classes_without_examples": max(0, len(classes) - EXAMPLE_CLASSES),
+        "is_folded": len(classes) > EXAMPLE_CLASSES,
         "source": subject.source,
         "gone": subject.gone,
     }

@@ -33,8 +33,28 @@
     return made;
   };
 
+  // In a list of pairs the photos stand under their row, however long the list is.
+  const opened = element("tr", "opened");
+  const openUnder = (row) => {
+    if (!opened.firstChild) {
+      const cell = element("td");
+      cell.colSpan = row.cells.length;
+      cell.append(panel);
+      opened.append(cell);
+    }
+    row.after(opened);
+  };
+
+  const isGrid = document.querySelector("table.confusion") !== null;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   const show = (button) => {
-    for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
+    const isOpen = !isGrid && button.getAttribute("aria-pressed") === "true";
+    for (const each of buttons) each.setAttribute("aria-pressed", String(each === button && !isOpen));
+    if (isOpen) {
+      opened.remove();
+      return;
+    }
+    if (!isGrid) openUnder(button.closest("tr"));
     const cell = data.cells[button.dataset.cell];
     const photos = element("div", "photos");
     photos.append(...cell.photos.map((at, place) => figure(data.photos[at], cell.probabilities[place])));
@@ -42,6 +62,7 @@
     const left = cell.count - cell.photos.length;
     const said = cell.photos.length ? `The surest ${cell.photos.length} of ${cell.count}.` : "Too many photos for one page.";
     if (left > 0) panel.append(element("p", "muted", said));
+    panel.scrollIntoView({ block: "nearest", behavior: isCalm.matches ? "auto" : "smooth" });
   };
 
   // One stop for the Tab key; arrows go to the next cell with photos in that direction.
@@ -58,7 +79,6 @@
     const best = buttons.reduce((one, other) => (ahead(other) < ahead(one) ? other : one));
     return ahead(best) < Infinity ? best : null;
   };
-  const isGrid = document.querySelector("table.confusion") !== null;
   buttons.forEach((button, at) => {
     if (isGrid) button.tabIndex = at ? -1 : 0;
     button.addEventListener("click", () => show(button));
