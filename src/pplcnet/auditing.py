@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.audit_notes import notes_on
 from pplcnet.dataset import MULTI, Dataset, LabelledImage, find_images
 from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
@@ -33,8 +34,6 @@ __all__ = [
     "leave_out_broken",
 ]
 
-IMBALANCE_NOTED_FROM = 10
-ABSENT_NAMED = 8
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
 # was trained on must not be counted as unseen.
 KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
@@ -189,7 +188,7 @@ def audit(
     return Audit(
         dataset,
         tuple(faults),
-        tuple(_notes(dataset, repeated)),
+        tuple(notes_on(dataset, repeated)),
         _digest(dataset, seen),
         {image.path: look.sight for image, look in seen if look.error is None},
     )
@@ -334,63 +333,6 @@ def _class_faults(dataset: Dataset) -> Iterable[Fault]:
             if not any(image.split in ("train", None) for image in members):
                 text = f"nothing to train on: class {name!r} has no images in train"
                 yield Fault("empty class", text, members)
-
-
-def _notes(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Iterable[str]:
-    counts = [
-        (count, name)
-        for count, name in zip(dataset.class_counts(), dataset.classes, strict=True)
-        if count
-    ]
-    most, least = max(counts, default=(0, "")), min(counts, default=(1, ""))
-    if most[0] >= IMBALANCE_NOTED_FROM * least[0]:
-        yield (
-            f"imbalance: {most[1]!r} has {most[0]} images, {least[1]!r} has {least[0]}; rare "
-            "classes will be recognised worse."
-        )
-    copies = sum(
-        len(group) - 1
-        for group in repeated
-        if len({(image.label, image.marks, image.split) for image in group}) == 1
-    )
-    if copies:
-        yield (
-            f"{copies} images are exact copies of another in the same class and split; they stay "
-            "together when splits are drawn."
-        )
-    yield from _absence_notes(dataset)
-    if dataset.task == MULTI:
-        yield from _label_notes(dataset)
-
-
-def _absence_notes(dataset: Dataset) -> Iterable[str]:
-    """Classes that nothing will be known of, because a part that there is has no photo of them."""
-    for split in ("validation", "test"):
-        part = dataset.subset(split)
-        counts = zip(dataset.class_counts(), part.class_counts(), dataset.classes, strict=True)
-        absent = [repr(name) for whole, there, name in counts if whole and not there]
-        if len(part) and absent:
-            names = ", ".join(absent[:ABSENT_NAMED])
-            more = f" and {len(absent) - ABSENT_NAMED} more" if len(absent) > ABSENT_NAMED else ""
-            yield f"{split} has no photos of {names}{more}: the figures will not speak of them."
-
-
-def _label_notes(dataset: Dataset) -> Iterable[str]:
-    marks = Counter(mark for image in dataset.images for mark in image.marks)
-    if marks[UNKNOWN]:
-        share = marks[UNKNOWN] / marks.total()
-        yield f"{share:.1%} of the labels are unknown; they count neither in loss nor in figures."
-    always = [
-        name
-        for name, column in zip(
-            dataset.classes,
-            zip(*(image.marks for image in dataset.images), strict=True),
-            strict=True,
-        )
-        if ABSENT not in column
-    ]
-    if always:
-        yield f"no photo is known to lack {', '.join(always)}: nothing can be learnt of that."
 
 
 def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, _Look]]) -> str:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "division", "progress", "decoding", "processor", "cache", "calibration", "writable",
+    "audit_notes", "division", "progress", "decoding", "processor", "cache", "calibration", "writable",
     "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
     "files",
 }  # fmt: skip
@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "bundle": {"errors", "preprocessing", "writable"},
     "files": {"errors", "writable"},
     "similarity": {"errors"},
-    "auditing": {"errors", "decoding", "dataset", "similarity", "tables"},
+    "audit_notes": {"dataset", "tables"},
+    "auditing": {"errors", "audit_notes", "decoding", "dataset", "similarity", "tables"},
     "checking": {"auditing", "dataset", "similarity"},
     "division": {"errors", "dataset"},
     "evaluation": {
