@@ -14,7 +14,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
 
 VOCABULARY = {
     "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "audit_notes", "division", "progress", "decoding", "processor", "cache", "calibration", "writable",
+    "audit_notes", "division", "progress", "decoding", "processor", "cache", "calibration",
+    "writable",
     "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
     "files",
 }  # fmt: skip
