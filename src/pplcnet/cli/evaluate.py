@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))
     else:
         origin = " (split.csv of its run)" if _is_held_out(subject) else ""
-        print(f"on {split} of {dataset.root}{origin}:")
+        print(f"on {split} of {arguments.photos}{origin}:")
         print(describe(evaluation))
         print(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):

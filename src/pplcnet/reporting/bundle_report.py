@@ -148,7 +148,7 @@ def bundle_report(
     return render(
         **own,
         split=subject.split,
-        photos=str(subject.reported.root),
+        photos=str(subject.reported.root.resolve()),
         evaluation=evaluation,
         choice=str(classifier.choice),
         trained=subject.trained,
