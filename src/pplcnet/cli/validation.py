@@ -55,8 +55,8 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.005,
         metavar="D",
-        help="how far top-1 (or mAP, for several labels a photo) on the validation photos may fall "
-        "below float32's. Default: 0.005",
+        help="how far top-1 on the validation photos may fall below float32's (for several labels "
+        "a photo: mAP, and the part of the labels that is right). Default: 0.005",
     )
 
 

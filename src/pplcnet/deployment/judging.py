@@ -50,6 +50,20 @@ class Judge:
         is_usable = not np.isnan(logits).any()
         return mean_average_precision(logits, self.labels) if is_usable else float("nan")
 
+    def loss(
+        self, logits: NDArray[np.float32], reference: NDArray[np.float32]
+    ) -> tuple[float, str]:
+        """How much worse than the reference, 0 to 1, and by which measure; NaN when a logit is.
+
+        Of several labels the worse of two: their ranking can hold (the mAP) while what is named at
+        the thresholds does not.
+        """
+        drop = self.accuracy(reference) - self.accuracy(logits), NAMES[self.measure]
+        if self.cuts is None or np.isnan(drop[0]):
+            return drop
+        named = float(np.mean(self.each(reference)) - np.mean(self.each(logits)))
+        return max(drop, (named, "the labels that are right"))
+
     def of_some(self, chosen: Sequence[int]) -> Self:
         """The same for some of the photos, by their places."""
         return type(self)(self.labels[chosen], self.cuts)

@@ -61,7 +61,8 @@ def quantize(
             none of them is used for calibration.
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
-        max_drop: how far top-1, or the mAP of several labels, may fall below float32's.
+        max_drop: how far top-1 may fall below float32's; of several labels a photo their mAP, and
+            the part of them that is right at the thresholds.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -92,7 +93,7 @@ def quantize(
     figures = _figures(quantized, images, judge, reference)
     report(_line("INT8", figures, judge))
     method = "post-training quantisation"
-    if figures["drop"] > max_drop:
+    if not figures["drop"] <= max_drop:  # so that a NaN is no good
         report(f"more than {max_drop} lost; trying which layers have to stay in float")
         method = "post-training quantisation with accuracy control"
         quantized = _with_accuracy_control(
@@ -100,10 +101,10 @@ def quantize(
         )
         figures = _figures(quantized, images, judge, reference)
         report(_line("INT8 with layers in float", figures, judge))
-    if figures["drop"] > max_drop:
+    if not figures["drop"] <= max_drop:  # so that a NaN is no good
         raise ConversionError(
-            f"INT8 loses {figures['drop']:.4f} of {NAMES[judge.measure]} on {len(images)} "
-            f"validation images ({figures[f'float32_{judge.measure}']:.4f} to "
+            f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {len(images)} validation "
+            f"images ({NAMES[judge.measure]} {figures[f'float32_{judge.measure}']:.4f} to "
             f"{figures[judge.measure]:.4f}); allowed is {max_drop}. "
             "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
         )
@@ -220,12 +221,13 @@ def _figures(
 ) -> dict[str, Any]:
     """Measured as it will run: in OpenVINO."""
     logits = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
-    before, after = judge.accuracy(reference), judge.accuracy(logits)
+    drop, lost = judge.loss(logits, reference)
     return {
         "images": len(images),
-        f"float32_{judge.measure}": before,
-        judge.measure: after,
-        "drop": before - after,
+        f"float32_{judge.measure}": judge.accuracy(reference),
+        judge.measure: judge.accuracy(logits),
+        "drop": drop,
+        "lost": lost,
         "agreement": judge.agreement(logits, reference),
     }
 

@@ -123,7 +123,8 @@ def tune(
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos, of which at most 2000, evenly chosen, are used.
-        max_drop: how far top-1, or the mAP of several labels, may fall below float32's.
+        max_drop: how far top-1 may fall below float32's; of several labels a photo their mAP, and
+            the part of them that is right at the thresholds.
         fast_resize: switch the resize policy "fast" on if its answers agree (0.995 or more, and
             no more than `max_drop` lost), off if not.
         report: called with a line for each thing worth saying.
@@ -261,13 +262,13 @@ def _judged(
 ) -> Row:
     accuracy, agreement = judge.accuracy(logits), judge.agreement(logits, reference)
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
-    drop = judge.accuracy(reference) - accuracy
+    drop, lost = judge.loss(logits, reference)
     verdict = ""
     # Written so that a NaN is no good.
     if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
         verdict = f"differs by {difference:.1e} of the largest logit"
     elif not drop <= max_drop:
-        verdict = f"loses {drop:.4f} of {NAMES[judge.measure]}"
+        verdict = f"loses {drop:.4f} of {lost}"
     return Row(choice, accuracy, agreement, difference, None, 0, None, verdict, judge.measure)
 
 
