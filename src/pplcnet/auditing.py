@@ -167,11 +167,7 @@ def audit(
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
     """
-    look_at = partial(_look, with_fingerprint=fingerprints)
-    with ThreadPoolExecutor(workers) as pool:
-        looks = list(
-            progress(pool.map(look_at, [image.path for image in dataset.images]), len(dataset))
-        )
+    looks = _looks([image.path for image in dataset.images], workers, progress, fingerprints)
     seen = list(zip(dataset.images, looks, strict=True))
     faults = [
         Fault("unreadable", f"unreadable: {_relative(dataset, look.error)}", (image,))
@@ -201,10 +197,7 @@ def leave_out_broken(
     progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
 ) -> tuple[Dataset, list[str]]:
     """The data set less the images that cannot be read, and a line for each of those."""
-    with ThreadPoolExecutor(workers) as pool:
-        looks = list(
-            progress(pool.map(_look, [image.path for image in dataset.images]), len(dataset))
-        )
+    looks = _looks([image.path for image in dataset.images], workers, progress)
     seen = list(zip(dataset.images, looks, strict=True))
     broken = [_relative(dataset, look.error) for _, look in seen if look.error is not None]
     return dataset.keep(image for image, look in seen if look.error is None), broken
@@ -227,8 +220,7 @@ def audit_unlabelled(
     paths = list(find_images(folder))
     if not paths:
         raise DatasetError(f"{folder}: no photos there; give a folder of photos without classes.")
-    with ThreadPoolExecutor(workers) as pool:
-        looks = list(progress(pool.map(_look, paths), len(paths)))
+    looks = _looks(paths, workers, progress)
     known = {sight.pixels for sight in labelled.sights.values()}
     seen = list(zip(paths, looks, strict=True))
     readable = [(path, look) for path, look in seen if look.error is None]
@@ -239,6 +231,18 @@ def audit_unlabelled(
         len(readable) - len(kept),
         sha256("".join(look.content for _, look in kept).encode()).hexdigest(),
     )
+
+
+def _looks(
+    paths: Sequence[Path],
+    workers: int,
+    progress: Callable[[Iterable[_Look], int], Iterable[_Look]],
+    fingerprints: bool = False,
+) -> list[_Look]:
+    """A look at each, in their order."""
+    look_at = partial(_look, with_fingerprint=fingerprints)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(progress(pool.map(look_at, paths), len(paths)))
 
 
 def _look(path: os.PathLike[str], *, with_fingerprint: bool = False) -> _Look:

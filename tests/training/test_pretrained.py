@@ -22,14 +22,13 @@ from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import (
-    Start,
     freeze_stages,
     options_for_training,
+    read_start,
     stage_depths,
 )
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
-from pplcnet.weights.files import read_weights
 
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -206,7 +205,7 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
         }
         np.savez(path, **{name: np.zeros(shape, "f4") for name, shape in held.items()})
         recipe = Recipe().changed(SETTINGS | {"weights": str(path)})
-        told = options_for_training(recipe, Start(path, read_weights(path)))
+        told = options_for_training(recipe, read_start(recipe))
         assert told == {"dropout": 0.0, "last_conv": True, "last_conv_bias": True}
         return
     native.write_npz(model, path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(out)
     console = Console()
     dataset = readable(subject.reported, arguments.skip_broken, console)
+    subject = replace(subject, reported=dataset)
     evaluation = evaluate(
         classifier,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
     written = write_evaluation(evaluation, out)
-    note_training_photos(subject, len(subject.reported), console)
+    note_training_photos(subject, console)
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))
     else:

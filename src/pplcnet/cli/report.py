@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
-from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
@@ -51,8 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     out = Path(arguments.out)
-    if arguments.suspects is not None and not Path(arguments.suspects).is_file():
-        raise InputError(f"{arguments.suspects}: no such file; --suspects takes suspects.csv.")
     from pplcnet.bundle import Bundle
     from pplcnet.files import check_file, write_text
     from pplcnet.reporting.bundle_report import (
@@ -68,8 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     require_report()
     precisions = arguments.precision or PRECISIONS
     check_precisions(precisions)
-    if arguments.suspects is not None:
-        check_suspects(Path(arguments.suspects))
+    suspects = None if arguments.suspects is None else Path(arguments.suspects)
+    if suspects is not None:
+        check_suspects(suspects)
     console = Console()
     subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
     subject = replace(
@@ -77,11 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
         reported=readable(subject.reported, arguments.skip_broken, console),
         validation=readable(subject.validation, arguments.skip_broken, console),
     )
-    note_training_photos(subject, len(subject.reported), console)
+    note_training_photos(subject, console)
     page = bundle_report(
         subject,
         precisions=precisions,
-        suspects=None if arguments.suspects is None else Path(arguments.suspects),
+        suspects=suspects,
         watcher=console,
         before_keras=lambda: quiet_frameworks("Grad-CAM"),
     )

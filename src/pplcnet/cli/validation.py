@@ -69,25 +69,20 @@ def validation_part(arguments: argparse.Namespace) -> Dataset:
 
     subject = find_subject(Bundle.open(arguments.bundle), arguments.validation, "all")
     images = subject.reported.images
-    for fitting in (
-        [image for image in images if image.split == "validation"],
-        [image for image in images if image.split != "train"],
-        list(images),
-    ):
-        if fitting:
-            break
+    held_out = [image for image in images if image.split == "validation"]
+    others = [image for image in images if image.split != "train"]
+    subject = replace(subject, reported=subject.reported.keep(held_out or others or images))
     console = Console()
-    trained = sum(image.split == "train" for image in fitting)
-    note_training_photos(replace(subject, trained=trained), len(fitting), console)
-    return readable(subject.reported.keep(fitting), arguments.skip_broken, console)
+    note_training_photos(subject, console)
+    return readable(subject.reported, arguments.skip_broken, console)
 
 
-def note_training_photos(subject: Subject, count: int, console: Console) -> None:
+def note_training_photos(subject: Subject, console: Console) -> None:
     """Say so where figures are flattered, or may be."""
     if subject.trained:
         console.say(
-            f"note: {subject.trained} of these {count} photos were trained on, which flatters the "
-            "figures."
+            f"note: {subject.trained} of these {len(subject.reported)} photos were trained on, "
+            "which flatters the figures."
         )
     if subject.is_of_training:
         console.say(

@@ -100,21 +100,20 @@ def create_model(
         "dropout": dropout,
     }
     options = _checked(row, family, given)  # before a download
-    start = None
+    held = None
     if weights is not None:
         from pplcnet.weights.fetching import weights_path
         from pplcnet.weights.loading import load_into, read_for
 
-        start = weights_path(name, weights)
-        held = read_for(name, start)
+        held = read_for(name, weights_path(name, weights))
         told = {key: held.options.get(key) for key, each in given.items() if each is None}
         options = _checked(row, family, given | told)
 
     inputs = keras.Input((height, width, 3), name="images")
     stages, embedding, logits = family.build(inputs, row, **options)
     model = keras.Model(inputs, logits, name=name)
-    if start is not None:
-        load_into(model, start, held.weights)
+    if held is not None:
+        load_into(model, held.path, held.weights)
     if output == "logits":
         return model
     outputs = embedding if output == "embedding" else stages

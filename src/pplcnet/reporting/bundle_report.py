@@ -153,10 +153,11 @@ def bundle_report(
         choice=str(classifier.choice),
         trained=subject.trained,
         is_of_training=subject.is_of_training,
+        is_fitted=bool(bundle.manifest.calibration),
         facts=facts(subject),
         data=data_context(subject),
         gradcam_missing=gradcam_missing,
-        leakage=leakage_context(answers, subject.train, fingerprints or {}, watcher),
+        leakage=leakage_context(answers, subject, fingerprints or {}, watcher),
         variants=_variants(subject, classifier, answers, is_every_variant_measured, watcher),
         suspects=suspect_rows(subject, suspects),
     )
@@ -191,7 +192,7 @@ def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, 
         "mistakes": mistakes,
         "mistake_count": len(answers.labels) - right,
         "unsure": unsure,
-        "calibration": calibration_context(answers, is_fitted=_is_fitted(bundle)),
+        "calibration": calibration_context(answers),
         "thresholds": threshold_context(page.precisions, answers, choosing),
     }
 
@@ -216,13 +217,9 @@ def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, d
         "mistakes": mistakes,
         "mistake_count": int(answers.is_wrong.sum()),
         "unsure": unsure,
-        "calibration": calibration_context(answers, LABEL_AXES, is_fitted=_is_fitted(bundle)),
+        "calibration": calibration_context(answers, LABEL_AXES),
         "thresholds": label_threshold_context(page.precisions, answers, choosing),
     }
-
-
-def _is_fitted(bundle: Bundle) -> bool:
-    return bool(bundle.manifest.calibration)
 
 
 def _network(bundle: Bundle) -> str:

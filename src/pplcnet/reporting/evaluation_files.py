@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.errors import MissingDependencyError, require
+from pplcnet.errors import MissingDependencyError
 from pplcnet.evaluation import ClassFigures, Evaluation, Mistake
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
@@ -111,7 +111,6 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     The picture grows with the number of classes up to 2000 pixels, and shows the `DRAWN_CLASSES` of
     the most mistakes where there are more, so that labels and numbers stay readable.
     """
-    require("matplotlib", purpose="drawing the confusion matrix", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pplcnet.errors import require
 from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
 from pplcnet.reporting.figures import written
@@ -71,7 +70,6 @@ def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[st
 @lettering()
 def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG."""
-    require("matplotlib", purpose="drawing the labels' figures", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

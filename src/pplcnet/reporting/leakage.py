@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from pplcnet.processor import available_cores
 from pplcnet.progress import Watcher
 from pplcnet.reporting.answers import Scored
 from pplcnet.reporting.pictures import thumbnails
+from pplcnet.reporting.subject import Subject
 from pplcnet.similarity import HASHED_SIDE, fingerprint, nearest, stacked
 from pplcnet.tables import UNKNOWN
 
@@ -29,7 +29,7 @@ SHOWN = 24
 
 def leakage_context(
     answers: Scored,
-    train: Dataset,
+    subject: Subject,
     known: Mapping[Path, NDArray[np.uint64]],
     watcher: Watcher,
 ) -> dict[str, Any]:
@@ -38,8 +38,10 @@ def leakage_context(
     Reported photos that were themselves trained on are counted, not compared.
 
     Args:
+        subject: whose reported photos were answered.
         known: fingerprints that are there already, by path.
     """
+    train = subject.train
     if importlib.util.find_spec("imagehash") is None:
         return {"missing": "imagehash is not installed here: pip install 'pplcnet[report]'."}
     if not len(train):
@@ -55,10 +57,7 @@ def leakage_context(
             watcher,
         ),
     }
-    places = {os.path.realpath(image.path) for image in train.images}
-    is_trained = np.array(
-        [os.path.realpath(image.path) in places for image in answers.dataset.images]
-    )
+    is_trained = np.array(subject.is_trained, bool)
     reported = [
         at
         for at, image in enumerate(answers.dataset.images)
@@ -83,7 +82,7 @@ def leakage_context(
         "missing": "",
         "trained": len(trained),
         "count": len(pairs),
-        "trained_on": int(is_trained.sum()),
+        "trained_on": subject.trained,
         "photos": int((~is_trained).sum()),
         "all": answers.score(~is_trained),
         "without": answers.score(~near & ~is_trained),

@@ -171,14 +171,11 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def calibration_context(
-    answers: Scored, axes: tuple[str, str] = PHOTO_AXES, *, is_fitted: bool
-) -> dict[str, Any]:
+def calibration_context(answers: Scored, axes: tuple[str, str] = PHOTO_AXES) -> dict[str, Any]:
     """Reliability diagrams and calibration errors with and without the temperature.
 
     Args:
         axes: what the diagrams' axes are called.
-        is_fitted: whether the temperature is one that was fitted, which can be 1 too.
     """
     drawn = [("Temperature 1: as trained", 1.0)]
     if answers.temperature != 1:
@@ -198,7 +195,6 @@ def calibration_context(
         )
     return {
         "temperature": answers.temperature,
-        "is_fitted": is_fitted,
         "before": errors[0],
         "after": errors[-1],
         "least": least_calibration_error(confidences),
@@ -239,10 +235,11 @@ def threshold_context(
 
 def check_suspects(path: Path) -> None:
     """InputError when the file is no list of suspects."""
-    columns: set[str] = set()
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             columns = {name.strip().lower() for name in next(csv.reader(file), [])}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; --suspects takes suspects.csv.") from error
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}).") from error
     missing = [name for name in ("path", "label", "suggested") if name not in columns]

@@ -10,6 +10,7 @@ import csv
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -37,11 +38,20 @@ class Subject:
     """What says which photos were trained on: "split.csv", "the data set's splits" or ""."""
     gone: int = 0
     """Photos that split.csv lists and that are not there any more."""
-    trained: int = 0
-    """Reported photos that were trained on, which flatters the figures."""
     is_of_training: bool = False
     """Whether the bundle was made of this very folder, and nothing says which of its photos were
     trained on."""
+
+    @cached_property
+    def is_trained(self) -> tuple[bool, ...]:
+        """Of each reported photo, whether it was trained on, which flatters the figures."""
+        trained = _places(self.train)
+        return tuple(os.path.realpath(image.path) in trained for image in self.reported.images)
+
+    @property
+    def trained(self) -> int:
+        """How many reported photos were trained on."""
+        return sum(self.is_trained)
 
     @property
     def folder(self) -> Path:
@@ -80,7 +90,6 @@ def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None 
         validation=_other_than(reported, _known(parts.subset("validation"), bundle.classes)),
         source=source,
         gone=gone,
-        trained=sum(image.split == "train" for image in chosen) if source else 0,
         is_of_training=not source and _made_of(bundle, photos),
     )
 
@@ -145,9 +154,13 @@ def _known(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     return dataset if set(dataset.classes) <= set(classes) else dataset.keep(())
 
 
+def _places(dataset: Dataset) -> set[str]:
+    return {os.path.realpath(image.path) for image in dataset.images}
+
+
 def _other_than(reported: Dataset, dataset: Dataset) -> Dataset:
     """The photos that are not reported on."""
-    seen = {os.path.realpath(image.path) for image in reported.images}
+    seen = _places(reported)
     return dataset.keep(
         image for image in dataset.images if os.path.realpath(image.path) not in seen
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import Dataset, LabelledImage
 from pplcnet.decoding import decode
 from pplcnet.errors import InputError
 from pplcnet.preprocessing import Preprocessing
@@ -183,9 +183,14 @@ def load_for_evaluation(
     dataset: Dataset, preprocessing: Preprocessing, workers: int
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """All images as the deployed classifier will see them: (N, H, W, 3) uint8, and their labels."""
+    return _loaded(preprocessing, dataset.images, workers), labels_of(dataset)
+
+
+def _loaded(
+    load: Callable[[Path], NDArray[np.uint8]], images: Sequence[LabelledImage], workers: int
+) -> NDArray[np.uint8]:
     with ThreadPoolExecutor(workers) as pool:
-        images = list(pool.map(preprocessing, [image.path for image in dataset.images]))
-    return np.stack(images), labels_of(dataset)
+        return np.stack(list(pool.map(load, [image.path for image in images])))
 
 
 class EvaluationImages:
@@ -216,8 +221,7 @@ class EvaluationImages:
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(self._dataset), self.CHUNK):
             chunk = self._dataset.images[start : start + self.CHUNK]
-            with ThreadPoolExecutor(self._workers) as pool:
-                yield np.stack(list(pool.map(self._image, [image.path for image in chunk])))
+            yield _loaded(self._image, chunk, self._workers)
 
     def _image(self, path: Path) -> NDArray[np.uint8]:
         key = (path, self._preprocessing)

@@ -27,14 +27,13 @@ from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.starting import (
     TRUNK,
-    Start,
     freeze_stages,
     options_for_training,
     read_start,
     start_from_weights,
 )
 from pplcnet.training.stochastic_depth import with_stochastic_depth
-from pplcnet.weights.loading import load_pretrained
+from pplcnet.weights.loading import Held, load_pretrained
 
 __all__ = ["Prepared", "prepare", "preprocessing_of"]
 
@@ -153,7 +152,7 @@ def _steps(images: int, recipe: Recipe) -> tuple[int, int]:
 
 
 def _peer(
-    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: Start | None
+    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: Held | None
 ) -> keras.Model | None:
     """The second student of mutual learning: other initial weights, or another head on theirs."""
     if recipe.distillation != "mutual":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,14 +16,11 @@ from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.batches import load_for_evaluation
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
-from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.folded import has_neutral_norms, unfold
-from pplcnet.weights.loading import load_pretrained
-from pplcnet.weights.options import network_options
+from pplcnet.weights.loading import Held, load_pretrained, read_for
 
 __all__ = [
     "TRUNK",
-    "Start",
     "freeze_stages",
     "options_for_training",
     "read_start",
@@ -36,34 +32,23 @@ TRUNK = "trunk"
 UNFOLDING_IMAGES = 512
 
 
-class Start(NamedTuple):
-    """The weights that a recipe starts from, read once."""
-
-    path: Path
-    weights: WeightsFile | None
-    """None for a `.keras` file, which Keras reads itself."""
-
-
-def read_start(recipe: Recipe) -> Start | None:
-    """The recipe's weights, downloaded if need be; None when it has none.
+def read_start(recipe: Recipe) -> Held | None:
+    """The weights that a recipe starts from, downloaded if need be; None when it has none.
 
     Raises:
-        WeightsError: they cannot be fetched or read.
+        WeightsError: they cannot be fetched or read, or are of another network.
     """
     if recipe.weights is None:
         return None
-    path = weights_path(recipe.model, recipe.weights)
-    return Start(path, None if path.suffix == ".keras" else read_weights(path))
+    return read_for(recipe.model, weights_path(recipe.model, recipe.weights))
 
 
-def options_for_training(recipe: Recipe, start: Start | None) -> dict[str, Any]:
+def options_for_training(recipe: Recipe, start: Held | None) -> dict[str, Any]:
     """What `create_model` needs besides the name, the classes and the size.
 
     The network is the one that the weights were made for: as wide a head, the same strides.
     """
-    told: dict[str, Any] = {}
-    if start is not None and start.weights is not None:
-        told = network_options(recipe.model, start.weights)
+    told = start.options if start is not None else {}
     elsewhere = {"num_classes", "image_size", "dropout"}
     options = {name: value for name, value in told.items() if name not in elsewhere}
     return {"dropout": recipe.dropout, **options}
@@ -71,7 +56,7 @@ def options_for_training(recipe: Recipe, start: Start | None) -> dict[str, Any]:
 
 def start_from_weights(
     model: keras.Model,
-    start: Start,
+    start: Held,
     train_set: Dataset,
     recipe: Recipe,
     preprocessing: Preprocessing,

@@ -24,6 +24,7 @@ OPTIONS = {
 class Held(NamedTuple):
     """A weights file, read once."""
 
+    path: Path
     weights: WeightsFile | None
     """None for a `.keras` file, which Keras reads itself."""
     options: dict[str, Any]
@@ -37,7 +38,7 @@ def read_for(name: str, path: Path) -> Held:
         WeightsError: the file cannot be read, or is of another network.
     """
     if path.suffix == ".keras":
-        return Held(None, {})
+        return Held(path, None, {})
     weights = read_weights(path)
     _check_network(name, weights, str(path))
     options = network_options(name, weights)
@@ -47,7 +48,7 @@ def read_for(name: str, path: Path) -> Held:
             f"{path}: its network was made with {', '.join(unknown)}, which this version of "
             "pplcnet does not know."
         )
-    return Held(weights, options)
+    return Held(path, weights, options)
 
 
 def load_into(
