@@ -17,7 +17,7 @@ VOCABULARY = {
     "audit_notes", "division", "progress", "decoding", "processor", "cache", "calibration",
     "writable",
     "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
-    "files",
+    "files", "locking",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "multilabel_evaluation": {"calibration", "multilabel", "tables"},
     "bundle": {"errors", "preprocessing", "writable"},
     "files": {"errors", "writable"},
+    "locking": {"errors"},
     "similarity": {"errors"},
     "audit_notes": {"dataset", "tables"},
     "auditing": {"errors", "audit_notes", "decoding", "dataset", "similarity", "tables"},
@@ -164,7 +165,7 @@ def test_files_stay_small() -> None:
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
     "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna", "jinja2", "imagehash",
-    "scipy",
+    "scipy", "filelock",
 )  # fmt: skip
 
 
