@@ -1,8 +1,9 @@
-"""How long work tells the world how far it is; what to show is up to the caller."""
+"""Progress of long work; what to show of it is up to the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 __all__ = ["Watcher"]
@@ -11,11 +12,15 @@ Item = TypeVar("Item")
 
 
 class Watcher:
-    """Told how work goes; this one listens in silence. The command line draws progress bars."""
+    """Progress callbacks that show nothing; the command line draws bars and spinners instead."""
 
     def say(self, line: str) -> None:
         """One line about what was done."""
 
     def watch(self, items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-        """The same items, while something may count them."""
+        """The same items, which may be counted on the way."""
         return items
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        """A context for work that cannot be counted, such as `text` = "loading Keras"."""
+        return nullcontext()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
-from typing import TypeVar
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
 
 from pplcnet.errors import MissingDependencyError, require
 from pplcnet.progress import Watcher
@@ -15,6 +19,10 @@ from pplcnet.progress import Watcher
 __all__ = ["Console", "quiet_frameworks"]
 
 Item = TypeVar("Item")
+
+# Seconds. Short work leaves no trace, so that logs and fast commands stay clean.
+SPINNER_AFTER, LINE_AFTER = 0.5, 3.0
+SPINNER_EVERY, LINE_EVERY = 0.15, 30.0
 
 
 class Console(Watcher):
@@ -40,21 +48,68 @@ class Console(Watcher):
             file=sys.stderr,
         )
 
+    def busy(self, text: str) -> contextlib.AbstractContextManager[None]:
+        """A spinner with `text` and the seconds; without a terminal, a line every 30 seconds."""
+        return _sign_of_life(text, sys.stderr)
+
+
+@contextlib.contextmanager
+def _sign_of_life(text: str, file: TextIO) -> Iterator[None]:
+    done = threading.Event()
+    show = _spin if file.isatty() else _write_lines
+    thread = threading.Thread(target=show, args=(text, file, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _spin(text: str, file: TextIO, done: threading.Event) -> None:
+    begun = time.monotonic()
+    if done.wait(SPINNER_AFTER):
+        return
+    from tqdm import tqdm
+
+    # A terminal that has gone away is no reason to stop the work.
+    with contextlib.suppress(OSError), tqdm(bar_format="{desc}", leave=False, file=file) as line:
+        for mark in itertools.cycle("|/-\\"):
+            line.set_description_str(f"{mark} {text} ({time.monotonic() - begun:.0f} s)")
+            if done.wait(SPINNER_EVERY):
+                return
+
+
+def _write_lines(text: str, file: TextIO, done: threading.Event) -> None:
+    begun = time.monotonic()
+    if done.wait(LINE_AFTER):
+        return
+    with contextlib.suppress(OSError):
+        print(text, file=file, flush=True)
+        while not done.wait(LINE_EVERY):
+            print(f"still {text} ({time.monotonic() - begun:.0f} s)", file=file, flush=True)
+
 
 def quiet_frameworks(purpose: str = "training") -> None:
-    """Import Keras without TensorFlow's start-up notes, which no setting keeps off the terminal.
+    """Import Keras without TensorFlow's start-up messages, which no setting switches off.
 
-    The notes come from native code before its logging is set up, so the terminal itself is put
-    aside meanwhile. When the import fails, they are shown after all; when Keras is not there,
-    MissingDependencyError says what `purpose` needs.
+    They come from native code before its logging is set up, so stderr is redirected meanwhile; a
+    spinner goes to the real one. When the import fails, the messages are shown after all; when
+    Keras is not installed, MissingDependencyError says what `purpose` needs.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with (
+        tempfile.TemporaryFile() as notes,
+        open(
+            os.dup(terminal), "w", encoding=sys.stderr.encoding, errors="backslashreplace"
+        ) as shown,
+    ):
         os.dup2(notes.fileno(), 2)
         try:
-            require("keras", purpose=purpose, extra="train")
+            with _sign_of_life("loading Keras", shown):
+                require("keras", purpose=purpose, extra="train")
             # TensorFlow warns of graphs traced anew, which small networks of all sizes are.
             logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except MissingDependencyError:

@@ -43,10 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     console = Console()
 
-    def before_training() -> None:
-        console.say("loading Keras, which takes some seconds")
-        quiet_frameworks()
-
     found = find_suspects(
         arguments.photos,
         recipe,
@@ -55,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         skip_broken=arguments.skip_broken,
         overwrite=arguments.overwrite,
         watcher=console,
-        before_training=before_training,
+        before_training=quiet_frameworks,
     )
     print(f"{len(found.suspects)} of {found.photos} photos may have a wrong label")
     for each in found.suspects[:SHOWN]:

@@ -9,7 +9,7 @@ Everything is written below --out: the bundle, the evaluation, the history, the 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
@@ -114,12 +114,8 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
     search = None if arguments.search is None else _search_seconds(arguments.search)
     console = Console()
 
-    def before_training() -> None:
-        console.say("loading Keras, which takes some seconds")
-        quiet_frameworks()
-
     if arguments.find_learning_rate:
-        return _find_learning_rate(arguments, recipe, console, before_training)
+        return _find_learning_rate(arguments, recipe, console)
     from pplcnet.job import run_job
 
     result = run_job(
@@ -131,7 +127,7 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         overwrite=arguments.overwrite,
         search=search,
         watcher=console,
-        before_training=before_training,
+        before_training=quiet_frameworks,
     )
     for line in result.summary():
         print(line)
@@ -149,7 +145,6 @@ def _find_learning_rate(
     arguments: argparse.Namespace,
     recipe: Recipe,
     console: Console,
-    before_training: Callable[[], object],
 ) -> int:
     """The range test in place of the training, and what to do with its suggestions."""
     others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
@@ -163,7 +158,7 @@ def _find_learning_rate(
         arguments.out,
         skip_broken=arguments.skip_broken,
         watcher=console,
-        before_training=before_training,
+        before_training=quiet_frameworks,
     )
     print(
         f"tried       {len(test.learning_rates)} steps, learning rate "

@@ -1,0 +1,84 @@
+"""Signs of life of long work, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+
+import pytest
+
+from pplcnet.cli import console
+from pplcnet.cli.console import Console
+from pplcnet.progress import Watcher
+
+
+class _Stream(io.StringIO):
+    """A stream that tells when `awaited` has been written."""
+
+    def __init__(self, awaited: str, terminal: bool) -> None:
+        super().__init__()
+        self.awaited, self.terminal, self.seen = awaited, terminal, threading.Event()
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self.awaited in self.getvalue():
+            self.seen.set()
+        return written
+
+
+def _shown_by(stream: _Stream, monkeypatch: pytest.MonkeyPatch, text: str = "loading Keras") -> str:
+    monkeypatch.setattr("sys.stderr", stream)
+    with Console().busy(text):
+        assert stream.seen.wait(20)
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_a_spinner_that_is_gone_at_the_end(monkeypatch) -> None:
+    monkeypatch.setattr(console, "SPINNER_AFTER", 0.0)
+    monkeypatch.setattr(console, "SPINNER_EVERY", 0.001)
+    shown = _shown_by(_Stream("- loading Keras", terminal=True), monkeypatch)
+    assert re.search(r"/ loading Keras \(\d+ s\)", shown)
+    assert shown.endswith("\r")
+    assert "\n" not in shown
+
+
+def test_a_log_gets_a_plain_line_and_another_one_later(monkeypatch) -> None:
+    monkeypatch.setattr(console, "LINE_AFTER", 0.0)
+    monkeypatch.setattr(console, "LINE_EVERY", 0.001)
+    shown = _shown_by(_Stream("still quantizing", terminal=False), monkeypatch, "quantizing")
+    assert shown.startswith("quantizing\nstill quantizing (0 s)\n")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_short_work_leaves_no_trace(monkeypatch, terminal: bool) -> None:
+    monkeypatch.setattr(console, "SPINNER_AFTER", 3600.0)
+    monkeypatch.setattr(console, "LINE_AFTER", 3600.0)
+    stream = _Stream("", terminal)
+    monkeypatch.setattr("sys.stderr", stream)
+    with pytest.raises(ZeroDivisionError), Console().busy("opening the engine"):
+        raise ZeroDivisionError
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_goes_away_does_not_end_the_work(monkeypatch) -> None:
+    monkeypatch.setattr(console, "LINE_AFTER", 0.0)
+    tried = threading.Event()
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            tried.set()
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    with Console().busy("exporting"):
+        assert tried.wait(20)
+
+
+def test_the_library_alone_says_nothing(capfd) -> None:
+    with Watcher().busy("loading Keras"):
+        pass
+    assert capfd.readouterr() == ("", "")
