@@ -56,9 +56,19 @@ def divide(
         drawn_seed = seed
     if not len(validating):
         raise DatasetError(
-            f"{dataset.root}: {len(dataset)} images are too few to hold any out for validation."
+            f"{dataset.root}: {len(dataset)} photos in {len(dataset.classes)} classes are too few "
+            f"to hold any out for validation{_remedy(len(testing), drawn=not dataset.has_splits)}."
         )
     return Division(training, validating, testing, drawn_seed)
+
+
+def _remedy(tested: int, *, drawn: bool) -> str:
+    if tested and drawn:
+        return (
+            ": a class of 2 photos gives one to the test split and keeps one for training. Use "
+            "--set test=0 to leave out the test split, or add a third photo to the classes"
+        )
+    return ": give at least one class 2 or more different photos"
 
 
 def write_division(division: Division, path: Path) -> None:

@@ -193,6 +193,21 @@ def test_division_of_undivided_photos_has_no_common_image(photos: Path) -> None:
     assert parts.seed == 1
 
 
+def test_two_photos_a_class_name_the_setting_that_leaves_out_the_test_split(tmp_path: Path) -> None:
+    dataset = Dataset.open(write_photos(tmp_path, classes=4, each=2))
+    with pytest.raises(DatasetError, match=r"8 photos in 4 classes .* --set test=0 .* third photo"):
+        divide(dataset, validation=0.15, test=0.15, seed=0)
+    parts = divide(dataset, validation=0.15, test=0, seed=0)
+    assert parts.train.class_counts() == parts.validation.class_counts() == (1, 1, 1, 1)
+
+
+def test_one_photo_a_class_asks_for_more_photos(tmp_path: Path) -> None:
+    dataset = Dataset.open(write_photos(tmp_path, classes=4, each=1))
+    with pytest.raises(DatasetError, match="2 or more different photos") as caught:
+        divide(dataset, validation=0.15, test=0.15, seed=0)
+    assert "test=0" not in str(caught.value)
+
+
 def test_division_keeps_the_photos_own_splits(tmp_path: Path) -> None:
     for split, count in (("train", 8), ("test", 3)):
         write_photos(tmp_path / split, classes=2, each=count)
