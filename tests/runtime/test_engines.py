@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.creation import create_model
+from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.runtime.engine import ENGINES, open_engine
+from pplcnet.runtime.engine import ENGINES, open_engine, run_padded
 from tests.deployment.test_exporting import with_lively_statistics
 
 SIZE = 64
@@ -40,15 +45,20 @@ WAYS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def network(request: pytest.FixtureRequest) -> keras.Model:
+@cache
+def _network(name: str) -> keras.Model:
     keras.utils.set_random_seed(2)
-    model = create_model(request.param, num_classes=7, image_size=SIZE)
+    model = create_model(name, num_classes=7, image_size=SIZE)
     return to_deploy_form(with_lively_statistics(model))
 
 
 def _pixels(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+
+
+def _pplcnet(**options: Any) -> keras.Model:
+    options = {"num_classes": 7, "image_size": SIZE, **options}
+    return with_lively_statistics(create_model("pplcnet_x0_25", **options))
 
 
 def _content(engine: str, model: keras.Model) -> bytes:
@@ -63,8 +73,9 @@ def _content(engine: str, model: keras.Model) -> bytes:
     return to_onnx(model, PREPROCESSING, classes, batch=1).SerializeToString()
 
 
-@pytest.mark.parametrize(("network", "engine"), WAYS, indirect=["network"])
-def test_every_engine_answers_as_keras(network: keras.Model, engine: str) -> None:
+@pytest.mark.parametrize(("name", "engine"), WAYS)
+def test_every_engine_answers_as_keras(name: str, engine: str) -> None:
+    network = _network(name)
     content = _content(engine, network)
     pixels = _pixels(3)
     expected = network(PREPROCESSING.normalize(pixels), training=False).numpy()
@@ -78,6 +89,109 @@ def test_every_engine_answers_as_keras(network: keras.Model, engine: str) -> Non
             assert found.dtype == np.float32
             difference = np.abs(found - expected[at % 3]).max() / np.abs(expected).max()
             assert difference < 1e-4
+
+
+def _opencv_logits(content: bytes, pixels: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) uint8 through OpenCV's own reader of ONNX files, one image at a time."""
+    cv2 = pytest.importorskip("cv2")
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+    logits = []
+    for image in pixels:
+        network.setInput(np.ascontiguousarray(image[np.newaxis]))
+        logits.append(network.forward().copy())
+    return np.concatenate(logits)
+
+
+def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_opencv_answers_as_keras(name: str) -> None:
+    network = _network(name)
+    content = to_onnx(network, PREPROCESSING, tuple("abcdefg"), batch=1).SerializeToString()
+    pixels = _pixels(3)
+    expected = network(PREPROCESSING.normalize(pixels), training=False).numpy()
+    assert _relative_difference(_opencv_logits(content, pixels), expected) < 1e-4
+
+
+def _gated(gate: Callable[[], keras.layers.Layer]) -> keras.Model:
+    """Channel attention whose gate reaches 0 and 1, after a convolution and after an addition."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    for behind in ("convolution", "addition"):
+        pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(features)
+        expand = keras.layers.Conv2D(8, 1)
+        scale = expand(pooled)
+        expand.bias.assign(np.linspace(-5, 5, 8))
+        if behind == "addition":
+            scale = keras.layers.Add()([scale, pooled])
+        features = keras.layers.Multiply()([features, gate()(scale)])
+    # A tensor times its own gate is what an engine may take for hard-swish where it is not.
+    features = keras.layers.Conv2D(8, 1)(features)
+    features = keras.layers.Multiply()([features, gate()(features)])
+    features = keras.layers.GlobalAveragePooling2D(keepdims=True)(features)
+    return keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(features)))
+
+
+GATES = {
+    "sixth": lambda: HardSigmoid(),
+    "fifth": lambda: HardSigmoid(0.2, 0.5),
+    "clip": lambda: HardSigmoid(1.0, 0.0),
+    "keras": lambda: keras.layers.Activation("hard_sigmoid"),
+    "sigmoid": lambda: keras.layers.Activation("sigmoid"),
+}
+ODD_MEMBERS = {
+    **{f"gate {name}": partial(_gated, gate) for name, gate in GATES.items()},
+    "no last conv": partial(_pplcnet, last_conv=False),
+    "bias in the last conv": partial(_pplcnet, last_conv_bias=True),
+    "text line strides": partial(
+        _pplcnet, strides=[(1, 2), (2, 1), (2, 1), (2, 1), (2, 1)], image_size=(48, 96)
+    ),
+    "odd size": partial(_pplcnet, image_size=(33, 47)),
+    "one class": partial(_pplcnet, num_classes=1),
+}
+
+
+@pytest.mark.parametrize(
+    ("member", "batch"),
+    [*((member, 1) for member in ODD_MEMBERS), ("gate sixth", None), ("text line strides", None)],
+)
+def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | None) -> None:
+    keras.utils.set_random_seed(2)
+    model = ODD_MEMBERS[member]()
+    size, count = model.input.shape[1:3], model.output.shape[-1]
+    preprocessing = Preprocessing(image_size=size)
+    classes = tuple("abcdefg"[:count])
+    content = to_onnx(model, preprocessing, classes, batch=batch).SerializeToString()
+    pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)
+    expected = model(preprocessing.normalize(pixels), training=False).numpy()
+    for name in ("onnxruntime", "openvino"):
+        engine = open_engine(name, content, threads=1)
+        assert _relative_difference(run_padded(engine, pixels), expected) < 1e-4, name
+    assert _relative_difference(_opencv_logits(content, pixels), expected) < 1e-4
+
+
+def test_int8_keeps_the_gates() -> None:
+    pytest.importorskip("nncf")
+    from pplcnet.deployment.quantization import quantize_content
+
+    keras.utils.set_random_seed(2)
+    model = with_lively_statistics(_pplcnet())
+    for layer in model.layers:
+        if layer.name.endswith("se_conv2"):
+            layer.bias.assign(np.linspace(-5, 5, layer.bias.shape[0]))
+    pixels = _pixels(16)
+    content = _content("onnxruntime", model)
+    expected = model(PREPROCESSING.normalize(pixels), training=False).numpy()
+    quantized = quantize_content(content, pixels)
+    assert "HardSigmoid" not in {
+        node.op_type for node in onnx.load_from_string(quantized).graph.node
+    }
+    for name, precision in (("openvino", "int8"), ("onnxruntime", "float32")):
+        found = run_padded(open_engine(name, quantized, precision=precision, threads=1), pixels)
+        assert _relative_difference(found, expected) < 0.1, name
 
 
 def test_bfloat16_is_near_and_not_the_same() -> None:

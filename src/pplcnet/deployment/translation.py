@@ -1,8 +1,12 @@
 """A Keras graph of the catalog's layers to few ONNX operators.
 
 What stays: one Conv for convolution, BatchNorm and padding together, one HardSwish for each
-activation, Gemm for the classifier, and in front Cast, Transpose and the subtraction of the mean.
-A layer without a rule here is an error that names it.
+activation, one Clip for each hard-sigmoid gate, Gemm for the classifier, and in front Cast,
+Transpose and the subtraction of the mean. A layer without a rule here is an error that names it.
+
+There is no HardSigmoid operator in the output: OpenCV 5.0 fuses one that is followed by a Mul to a
+HardSwish of the wrong tensor, and OpenVINO 2026.4 ignores an offset of 0. Slope and offset go into
+the convolution in front, which leaves `Clip(0, 1)`, which every engine reads the same.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -65,6 +70,15 @@ def to_onnx(
             "output": f"logits: float32 (N, classes), before {activation}",
         },
     )
+
+
+class _Gate(NamedTuple):
+    """A hard sigmoid, `clip(slope * x + offset, 0, 1)`, that follows a convolution."""
+
+    name: str
+    slope: float
+    offset: float
+    output: keras.KerasTensor
 
 
 class _Translation:
@@ -157,10 +171,14 @@ class _Translation:
         pads = self._convolution_pads(layer)
         bias = _values(layer.bias) if layer.use_bias else np.zeros(len(kernel), np.float32)
         result = layer.output
-        norm = self._only_consumer(result)
+        norm = self._only_consumer(result) if _is_linear(layer) else None
         if isinstance(norm, keras.layers.BatchNormalization):
             kernel, bias = _fold_batch_norm(kernel, bias, norm)
             result = norm.output
+        gate = self._gate_after(layer, result)
+        if gate is not None:
+            kernel, bias = kernel * np.float32(gate.slope), bias * np.float32(gate.slope)
+            bias = bias + np.float32(gate.offset)
         inputs = [self._names[id(layer.input)], self.graph.constant(f"{layer.name}.weight", kernel)]
         if bias.any():
             inputs.append(self.graph.constant(f"{layer.name}.bias", bias))
@@ -173,7 +191,24 @@ class _Translation:
             pads=list(pads),
             group=groups,
         )
-        self._activate(layer, result)
+        if gate is None:
+            self._activate(layer, result)
+        else:
+            self._names[id(gate.output)] = self._clip(layer.name, gate.name, 0.0, 1.0)
+
+    def _gate_after(self, layer: keras.layers.Layer, result: keras.KerasTensor) -> _Gate | None:
+        """The hard sigmoid of a convolution, as its own activation or as its only consumer."""
+        kind = keras.activations.serialize(layer.activation)
+        if kind == "hard_sigmoid":
+            return _Gate(f"{layer.name}.activation", 1 / 6, 0.5, result)
+        consumer = self._only_consumer(result) if _is_linear(layer) else None
+        if isinstance(consumer, HardSigmoid):
+            return _Gate(consumer.name, consumer.slope, consumer.offset, consumer.output)
+        if isinstance(consumer, keras.layers.Activation) and (
+            keras.activations.serialize(consumer.activation) == "hard_sigmoid"
+        ):
+            return _Gate(consumer.name, 1 / 6, 0.5, consumer.output)
+        return None
 
     def _activate(self, layer: keras.layers.Layer, result: keras.KerasTensor) -> None:
         """An activation that is part of the layer itself."""
@@ -219,7 +254,7 @@ class _Translation:
         if kind == "hard_silu":
             return self.graph.node("HardSwish", [source], name)
         if kind == "hard_sigmoid":
-            return self.graph.node("HardSigmoid", [source], name, alpha=1 / 6, beta=0.5)
+            return self._clipped_line(source, name, 1 / 6, 0.5)
         if kind == "relu":
             return self.graph.node("Relu", [source], name)
         if kind == "relu6":
@@ -239,13 +274,18 @@ class _Translation:
         return self.graph.node("Clip", [source, *limits], name)
 
     def _hard_sigmoid(self, layer: HardSigmoid) -> None:
-        if (layer.slope, layer.offset) == (1.0, 0.0):
-            # GhostNet's. OpenVINO 2026.4 computes such a HardSigmoid as if its offset were 0.5.
-            self._names[id(layer.output)] = self._clip(self._name(layer), layer.name, 0.0, 1.0)
-            return
-        self._names[id(layer.output)] = self.graph.node(
-            "HardSigmoid", [self._name(layer)], layer.name, alpha=layer.slope, beta=layer.offset
+        self._names[id(layer.output)] = self._clipped_line(
+            self._name(layer), layer.name, layer.slope, layer.offset
         )
+
+    def _clipped_line(self, source: str, name: str, slope: float, offset: float) -> str:
+        """`clip(slope * x + offset, 0, 1)` where no convolution can take slope and offset."""
+        for operator, number, neutral in (("Mul", slope, 1.0), ("Add", offset, 0.0)):
+            if number != neutral:
+                what = f"{name}.{operator.lower()}"
+                constant = self.graph.constant(f"{what}.by", np.array(number, np.float32))
+                source = self.graph.node(operator, [source, constant], what)
+        return self._clip(source, name, 0.0, 1.0)
 
     def _max_pool(self, layer: keras.layers.MaxPooling2D) -> None:
         # ONNX pads with the least number where Keras' padding layer pads with zeros: the same
@@ -372,6 +412,10 @@ _RULES: dict[type, Callable[..., None]] = {
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
+
+
+def _is_linear(layer: keras.layers.Layer) -> bool:
+    return keras.activations.serialize(layer.activation) == "linear"
 
 
 def _values(variable: keras.Variable) -> Array:
