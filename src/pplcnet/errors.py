@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+
+from pplcnet.wording import printable
 
 __all__ = [
     "BundleError",
@@ -45,7 +46,16 @@ SHOWN_NAMES = 60
 
 
 class PPLCNetError(Exception):
-    """Any error that pplcnet raises on purpose."""
+    """Any error that pplcnet raises on purpose.
+
+    The message is one line, followed by an indented line for each of `faults`. Names in them come
+    from files that others made, so control characters are escaped.
+    """
+
+    def __init__(self, summary: str = "", faults: Sequence[str] = ()) -> None:
+        self.summary = printable(summary)
+        self.faults = tuple(printable(fault) for fault in faults)
+        super().__init__("\n".join([self.summary, *(f"  {fault}" for fault in self.faults)]))
 
 
 class InputError(PPLCNetError, ValueError):
@@ -71,26 +81,12 @@ class UnknownNameError(InputError):
         super().__init__(f"unknown {kind} {given!r}: {hint}")
 
 
-class _ListedError(InputError):
-    """A summary line, followed by one indented line for each fault."""
-
-    def __init__(self, summary: str, faults: Sequence[str] = ()) -> None:
-        self.summary = summary
-        self.faults = tuple(faults)
-        super().__init__("\n".join([summary, *(f"  {fault}" for fault in self.faults)]))
-
-
-class DatasetError(_ListedError):
+class DatasetError(InputError):
     """A data set that cannot be used; `faults` holds one sentence for each fault."""
 
 
-class RecipeError(_ListedError):
+class RecipeError(InputError):
     """A training recipe that cannot be used; `faults` holds one sentence for each fault."""
-
-
-def printable(name: str) -> str:
-    """A file name as text that can be written anywhere: bytes that are no UTF-8 become \\xff."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class ImageError(InputError):

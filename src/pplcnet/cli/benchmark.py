@@ -9,10 +9,10 @@ and benchmark.svg to --out.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import show_json, show_page
 from pplcnet.errors import InputError
 from pplcnet.writable import check_writable
 
@@ -92,7 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
         for process in processes.values():
             process.close()
     written = write_comparison(comparison, Path(arguments.out))
-    print(json.dumps(comparison.to_dict(), indent=2) if arguments.json else describe(comparison))
+    if arguments.json:
+        show_json(comparison.to_dict(), indent=2)
+    else:
+        show_page(describe(comparison))
     console.say(f"written to {arguments.out}: {', '.join(path.name for path in written)}")
     return 0
 

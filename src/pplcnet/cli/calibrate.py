@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 
+from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, validation_part
 
 __all__ = ["add_arguments", "run"]
@@ -26,12 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     manifest = calibrate(arguments.bundle, validation_part(arguments)).manifest
     facts = manifest.calibration
-    print(
+    show(
         f"temperature {facts['temperature']:.3f}{at_limit(facts['temperature'])}, fitted on "
         f"{facts['images']} photos; calibration error {facts['error_before']:.3f} before, "
         f"{facts['error_after']:.3f} after"
     )
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
-        print(f"thresholds  {chosen}")
+        show(f"thresholds  {chosen}")
     return 0

@@ -7,12 +7,13 @@ Near-duplicates need imagehash: pip install 'pplcnet[report]'.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
+from pplcnet.cli.output import show, show_json
 from pplcnet.errors import require
+from pplcnet.wording import json_text
 
 if TYPE_CHECKING:
     from pplcnet.checking import Check
@@ -75,8 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
         workers=available_cores(),
         progress=lambda looks, total: console.watch(looks, total, "check"),
     )
-    text = json.dumps(checked.to_dict(), ensure_ascii=False, indent=2) + "\n"
-    print(text if arguments.json == "-" else _described(checked), end="")
+    text = json_text(checked.to_dict(), indent=2) + "\n"
+    if arguments.json == "-":
+        show_json(checked.to_dict(), indent=2)
+    else:
+        for line in _described(checked):
+            show(line)
     if arguments.json not in (None, "-"):
         console.say(f"written to {write_text(arguments.json, text)}")
     if arguments.html is not None:
@@ -86,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if checked.problems else 0
 
 
-def _described(checked: Check) -> str:
+def _described(checked: Check) -> list[str]:
     dataset, splits = checked.dataset, checked.splits
     lines = [
         f"{dataset.root}: {len(dataset)} photos in {len(dataset.classes)} classes, digest "
@@ -107,7 +112,7 @@ def _described(checked: Check) -> str:
                 f"them {low:.{digits}f} to {high:.{digits}f}"
             )
     lines += [f"note: {note}" for note in checked.notes]
-    return "\n".join([*lines, *_problem_lines(checked), ""])
+    return [*lines, *_problem_lines(checked)]
 
 
 def _problem_lines(checked: Check) -> list[str]:

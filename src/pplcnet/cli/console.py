@@ -15,6 +15,7 @@ from typing import TextIO, TypeVar
 
 from pplcnet.errors import MissingDependencyError, require
 from pplcnet.progress import Watcher
+from pplcnet.wording import printable
 
 __all__ = ["Console", "quiet_frameworks"]
 
@@ -32,7 +33,7 @@ class Console(Watcher):
         """One line, clear of any progress bar."""
         from tqdm import tqdm
 
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(printable(line), file=sys.stderr)
 
     def watch(self, items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
         """The same items with a bar that shows rate and time left; none when not a terminal."""

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import show
 
 __all__ = ["add_arguments", "run"]
 
@@ -60,10 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     for digit in ("0", "4", "7"):
         path = sorted((photos / digit).iterdir())[0]
         best = classifier.predict(path).best
-        print(f"classified  {path}: {best.label} ({best.probability:.3f})")
+        show(f"classified  {path}: {best.label} ({best.probability:.3f})")
     for line in result.summary():
-        print(line)
-    print(
+        show(line)
+    show(
         "your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: one folder a class; "
         "'pplcnet train --help' for the rest)"
     )

@@ -7,13 +7,13 @@ confusion.png (or, for several labels a photo, per_label.csv and labels.png) to 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.bundle import Bundle
 from pplcnet.cli.console import Console
+from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 from pplcnet.writable import check_writable
 
@@ -66,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     written = write_evaluation(evaluation, out)
     note_training_photos(subject, console)
     if arguments.json:
-        print(json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2))
+        show_json(evaluation.to_dict(), indent=2)
     else:
         origin = " (split.csv of its run)" if _is_held_out(subject) else ""
-        print(f"on {split} of {arguments.photos}{origin}:")
-        print(describe(evaluation))
-        print(f"written to {out}: {', '.join(path.name for path in written)}")
+        show(f"on {split} of {arguments.photos}{origin}:")
+        show_page(describe(evaluation))
+        show(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):
         console.say(
             "note: no picture was drawn: that needs matplotlib (pip install 'pplcnet[report]')."

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pplcnet.bundle import Bundle
 from pplcnet.cli.console import quiet_frameworks
+from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError
 from pplcnet.writable import check_writable
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         check_writable(Path(arguments.pack).parent)
     if arguments.pack and _only_packs(arguments):
-        print(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
+        show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
     before = Bundle.open_to_change(arguments.bundle)
     quiet_frameworks("export")
@@ -69,12 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     report_export(exported, arguments.to)
     gone = sorted(set(before.manifest.variants) - set(exported.manifest.variants))
     if gone or (before.manifest.tuning and not exported.manifest.tuning):
-        print(
+        show(
             f"gone        {' and '.join([*gone, 'the tuning'])}, made of the network before: "
             "'pplcnet quantize' and 'pplcnet tune' make them anew"
         )
     if arguments.pack:
-        print(f"packed      {exported.pack(arguments.pack)}")
+        show(f"packed      {exported.pack(arguments.pack)}")
     return 0
 
 
@@ -90,14 +91,14 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
 
     variant = exported.variant(name)
     parity = variant["parity"]
-    print(f"exported    {exported.path / variant['file']}")
-    print(
+    show(f"exported    {exported.path / variant['file']}")
+    show(
         f"parity      on {parity['images']} photos: largest logit difference "
         f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
         f"{describe_agreement(parity)}"
     )
     latency = variant["latency"]
-    print(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")
+    show(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")
 
 
 def find_given_images(given: str) -> list[Path]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
+
+from pplcnet.cli.output import show, show_json
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,28 +24,28 @@ def run(arguments: argparse.Namespace) -> int:
     bundle.verify()
     manifest = bundle.manifest
     if arguments.json:
-        print(manifest.to_json())
+        show_json(json.loads(manifest.to_json()), indent=2)
         return 0
     pre, made_of = manifest.preprocessing, manifest.provenance
     height, width = pre.image_size
-    print(f"{bundle.path}: {manifest.network['name']}, {len(bundle.classes)} classes")
-    print(f"classes        {', '.join(bundle.classes)}")
+    show(f"{bundle.path}: {manifest.network['name']}, {len(bundle.classes)} classes")
+    show(f"classes        {', '.join(bundle.classes)}")
     if manifest.cuts is not None:
-        print("task           several labels a photo")
-        print(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
-    print(
+        show("task           several labels a photo")
+        show(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
+    show(
         f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}, centre "
         f"{pre.crop_fraction:g}, {pre.interpolation}"
     )
     for name, variant in manifest.variants.items():
         size = manifest.files[variant["file"]]["bytes"]
-        print(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
+        show(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
         for key, value in variant.items():
             if key != "file":
-                print(f"               {key}: {_shown(value)}")
+                show(f"               {key}: {_shown(value)}")
     for key, value in made_of.items():
-        print(f"{key:<14} {_shown(value)}")
-    print(f"files          {len(manifest.files)}, every checksum is right")
+        show(f"{key:<14} {_shown(value)}")
+    show(f"files          {len(manifest.files)}, every checksum is right")
     return 0
 
 

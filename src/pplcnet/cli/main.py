@@ -1,21 +1,21 @@
 """The command line: choose a verb, run it, turn errors into one line and an exit code.
 
-Exit 0: done. 2: the input is wrong, one `error:` line says how. 1: a bug, with its traceback (and
-`predict --strict` with broken pictures, `check` with problems). 130: stopped by Ctrl-C. Data goes
-to stdout, progress to stderr.
+Exit code 0: done. 2: the input is wrong, and one `error:` line says how. 1: a bug, with its
+traceback; also `check` that found problems, and `predict` without an answer for any photo (with
+--strict: for some photo). 130: stopped by Ctrl-C. Results go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pplcnet.errors import PPLCNetError, TrainingInterrupted, UnknownNameError
+from pplcnet.cli.output import complain, show_page
+from pplcnet.cli.streams import ReaderGone, surviving_streams
+from pplcnet.errors import InputError, PPLCNetError, TrainingInterrupted, UnknownNameError
 
 __all__ = ["main"]
 
@@ -38,6 +38,8 @@ VERBS = {
     "models": "the networks, their size and reported accuracy",
     "demo": "the main job on handwritten digits, no download",
 }
+# What these print is their result; all others write files, and go on when nobody reads stdout.
+PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
 # A stopped run of these goes on without being told to.
 GO_ON_BY_THEMSELVES = ("suspects",)
 
@@ -46,47 +48,55 @@ class _Parser(argparse.ArgumentParser):
     """Wrong arguments end in one `error:` line, as every other wrong input does."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}; see '{self.prog} --help'.", file=sys.stderr)
+        complain(f"error: {message}; see '{self.prog} --help'.")
         raise SystemExit(2)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.stdout.flush()
+        super().exit(status, message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names as they are, of any bytes
-    try:
-        return _run(arguments)
-    except TrainingInterrupted as stopped:
-        print(f"{stopped}\ngo on with: {_resume_command(arguments)}", file=sys.stderr)
-        return 130
-    except PPLCNetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of our output has gone (as `| head` does): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        place = f"{error.filename}: " if error.filename is not None else ""
-        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+    is_result = not arguments or arguments[0] in PRINTING
+    with surviving_streams(is_result=is_result) as has_stdout:
+        try:
+            if is_result and not has_stdout:
+                raise InputError("stdout is closed, so there is nowhere to print the result.")
+            return _run(arguments)
+        except TrainingInterrupted as stopped:
+            complain(str(stopped))
+            complain(f"go on with: {_resume_command(arguments)}")
+            return 130
+        except PPLCNetError as error:
+            for line in f"error: {error}".split("\n"):
+                complain(line)
+            return 2
+        except ReaderGone:
+            return 0
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            place = f"{error.filename}: " if error.filename is not None else ""
+            complain(f"error: {place}{error.strerror or error}.")
+            return 2
+        except KeyboardInterrupt:
+            complain("stopped.")
+            return 130
 
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+        show_page(_overview())
+        sys.stdout.flush()
         return 0 if arguments else 2
     verb, *rest = arguments
     if verb == "--version":
         from importlib import metadata
 
-        print(f"pplcnet {metadata.version('pplcnet')}")
+        show_page(f"pplcnet {metadata.version('pplcnet')}")
+        sys.stdout.flush()
         return 0
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)

@@ -7,8 +7,8 @@ Accuracies are what the authors report for their own ImageNet weights; `weights`
 from __future__ import annotations
 
 import argparse
-import json
 
+from pplcnet.cli.output import show, show_json
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, FAMILIES, Network
 from pplcnet.weights.sources import sources_of
@@ -43,15 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     rows = _chosen(arguments)
     if arguments.json:
         records = [row._asdict() | {"weights": _weights(row)} for row in rows]
-        print(json.dumps(records, indent=2))
+        show_json(records, indent=2)
         return 0
     width = max(len(row.name) for row in rows)
-    print(
+    show(
         f"{'name':<{width}} {'parameters':>11} {'MACs at 224':>12} {'ImageNet top-1':>15} "
         f"{'top-5':>6}  weights"
     )
     for row in rows:
-        print(
+        show(
             f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_224 / 1e6:>10.1f} M "
             f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}  "
             f"{', '.join(_weights(row))}"

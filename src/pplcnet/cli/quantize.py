@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from pplcnet.cli.console import Console
+from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError, require
@@ -47,14 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     variant = bundle.variant("int8")
     figures = variant["accuracy"]
-    print(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
+    show(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
     from pplcnet.deployment.judging import NAMES
 
     measure = next(each for each in NAMES if each in figures)
-    print(
+    show(
         f"accuracy    {NAMES[measure]} {figures[measure]:.4f} on {figures['images']} validation "
         f"photos, float32 {figures[f'float32_{measure}']:.4f}; same answer on "
         f"{figures['agreement']:.3f}"
     )
-    print(f"next        pplcnet tune {bundle.path} --validation {arguments.validation}")
+    show(f"next        pplcnet tune {bundle.path} --validation {arguments.validation}")
     return 0

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 
 __all__ = ["add_arguments", "run"]
@@ -83,5 +84,5 @@ def run(arguments: argparse.Namespace) -> int:
         watcher=console,
         before_keras=lambda: quiet_frameworks("Grad-CAM"),
     )
-    print(f"written to {write_text(out, page)}")
+    show(f"written to {write_text(out, page)}")
     return 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import show
 from pplcnet.cli.train import add_recipe_arguments, read_recipe
 from pplcnet.training.recipe import Recipe
 
@@ -53,15 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
         watcher=console,
         before_training=quiet_frameworks,
     )
-    print(f"{len(found.suspects)} of {found.photos} photos may have a wrong label")
+    show(f"{len(found.suspects)} of {found.photos} photos may have a wrong label")
     for each in found.suspects[:SHOWN]:
-        print(
+        show(
             f"  {each.name}: {each.label} ({each.confidence_in_label:.3f}), "
             f"rather {each.suggested} ({each.confidence_in_suggested:.3f})"
         )
     left = len(found.suspects) - SHOWN
     if left > 0:
-        print(f"  and {left} more")
-    print(f"list        {found.path}")
-    print("look at them: a rare photo is doubted as well as a wrong label; nothing was changed")
+        show(f"  and {left} more")
+    show(f"list        {found.path}")
+    show("look at them: a rare photo is doubted as well as a wrong label; nothing was changed")
     return 0

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import show
 from pplcnet.errors import InputError
 from pplcnet.training.recipe import (
     FINETUNE,
@@ -130,8 +131,8 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         before_training=quiet_frameworks,
     )
     for line in result.summary():
-        print(line)
-    print(f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER")
+        show(line)
+    show(f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER")
     return 0
 
 
@@ -160,23 +161,23 @@ def _find_learning_rate(
         watcher=console,
         before_training=quiet_frameworks,
     )
-    print(
+    show(
         f"tried       {len(test.learning_rates)} steps, learning rate "
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
     )
     if not test.falls:
-        print(
+        show(
             "suggestion  none: the loss did not fall at any of these rates, so look at the picture"
         )
     else:
-        print(
+        show(
             f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)"
         )
-        print(
+        show(
             f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
             "(a tenth of the rate with the least loss)"
         )
-    print(f"losses      {table}, {picture}")
+    show(f"losses      {table}, {picture}")
     return 0
 
 

@@ -7,10 +7,10 @@ loses accuracy is not chosen. The table is written into the bundle under this pr
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
+from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
 from pplcnet.processor import processor_name
 
@@ -46,21 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
         report=console.say,
     )
     if arguments.json:
-        print(json.dumps(tuning.bundle.manifest.tuning[processor_name()], indent=2))
+        show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
         return 0
     from pplcnet.deployment.judging import NAMES
 
     measure = NAMES[tuning.rows[0].measure]
-    print(f"on {processor_name()}:")
-    print(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
+    show(f"on {processor_name()}:")
+    show(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
           f"{'images/s':>9} {measure:>7} {'agrees':>7}")  # fmt: skip
     for row in tuning.rows:
-        print(_line(row))
-    print(f"'predict' and Classifier now take {tuning.rows[0].choice}.")
+        show(_line(row))
+    show(f"'predict' and Classifier now take {tuning.rows[0].choice}.")
     resizing = tuning.resizing
     state = "on" if tuning.is_fast_resize else "off"
     refused = arguments.fast_resize and not tuning.is_fast_resize
-    print(
+    show(
         f"fast resize {state}{', too many other answers' if refused else ''}: same answer on "
         f"{resizing.agreement:.4f}, {measure} {resizing.fast_accuracy:.4f} (exact "
         f"{resizing.exact_accuracy:.4f})"

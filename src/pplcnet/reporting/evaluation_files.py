@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from pplcnet.reporting.label_files import (
     write_label_files,
 )
 from pplcnet.reporting.lettering import lettering
+from pplcnet.wording import json_text, printable
 
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
@@ -52,7 +52,7 @@ def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -
         f"  {each.name}: {each.label}, answered {each.predicted} ({each.probability:.3f})"
         for each in evaluation.mistakes[:mistakes]
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path) -> list[Path]:
@@ -62,7 +62,7 @@ def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
-    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
+    text = json_text(evaluation.to_dict(), indent=2)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     if isinstance(evaluation, MultiLabelEvaluation):
         names += write_label_files(evaluation, folder)

@@ -10,6 +10,7 @@ from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabel
 from pplcnet.reporting.csv_writing import write_csv
 from pplcnet.reporting.figures import written
 from pplcnet.reporting.lettering import lettering
+from pplcnet.wording import printable
 
 __all__ = ["LABELS_PICTURE", "describe_labels", "draw_labels", "write_label_files"]
 
@@ -31,7 +32,7 @@ def describe_labels(evaluation: MultiLabelEvaluation, mistakes: int) -> str:
     if worst:
         lines.append("worst mistakes:")
     lines += [f"  {each.name}: {_said(each)} ({each.probability:.3f})" for each in worst]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _of_known(evaluation: MultiLabelEvaluation) -> list[str]:

@@ -90,8 +90,7 @@ def load_state_dict(
         else:
             values.append((place.variable, value))
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in sorted(faults))
-        raise WeightsError(f"{source} does not fit {model.name}:\n{listed}")
+        raise WeightsError(f"{source} does not fit {model.name}:", sorted(faults))
     for variable, value in values:
         variable.assign(np.asarray(value, np.float32))
     return sorted(fresh)

@@ -57,8 +57,7 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
         if name in values and tuple(values[name].shape) != tuple(variable.shape)
     ]
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        raise WeightsError(f"{source} does not fit {model.name}:\n{listed}")
+        raise WeightsError(f"{source} does not fit {model.name}:", faults)
     for name, variable in variables.items():
         # Whatever precision and byte order the file has; backends know the machine's own.
         variable.assign(np.asarray(values[name], np.float32))

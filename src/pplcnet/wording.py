@@ -1,0 +1,84 @@
+"""How names, numbers and values from outside are written: safe on a terminal, valid as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+__all__ = ["counted", "json_text", "printable"]
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width, and needed to spell Persian, Hindi and family emoji."""
+_SHOWN_CATEGORIES = ("Zs", "Co", "Cn")
+
+
+def printable(text: str) -> str:
+    r"""One line that a terminal shows and does not obey.
+
+    Control characters (line breaks, tabs, escape sequences, C1), bidirectional overrides and other
+    invisible formatting become escapes such as \x1b and \u202e; bytes of a file name that are not
+    UTF-8 become \xff. Applying it twice changes nothing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if _is_shown(each) else _escape(each) for each in text)
+
+
+def _is_shown(character: str) -> bool:
+    import unicodedata
+
+    return (
+        character.isprintable()
+        or character in _JOINERS
+        or unicodedata.category(character) in _SHOWN_CATEGORIES
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    if character in named:
+        return named[character]
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`number` and its noun: "1 image", "2 images"; `plural` where adding an s is not enough."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    r"""JSON that reads back as `value`, in the characters that a terminal can be shown.
+
+    Invisible characters and lone surrogates are written as \u escapes. NaN and infinities, which
+    JSON does not have, become null.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_without_nan(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    # Outside of strings JSON is ASCII, so what is escaped here lies within one.
+    return re.sub(r"[^\x20-\x7e\n]", _json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    character = found.group()
+    return character if _is_shown(character) else json.dumps(character)[1:-1]
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
