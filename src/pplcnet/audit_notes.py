@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.tables import ABSENT, UNKNOWN
+from pplcnet.wording import counted
 
 __all__ = ["notes_on"]
 
@@ -24,7 +25,8 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
     most, least = max(counts, default=(0, "")), min(counts, default=(1, ""))
     if most[0] >= IMBALANCE_NOTED_FROM * least[0]:
         yield (
-            f"imbalance: {most[1]!r} has {most[0]} images, {least[1]!r} has {least[0]}; rare "
+            f"imbalance: {most[1]!r} has {counted(most[0], 'image')}, {least[1]!r} has "
+            f"{least[0]}; rare "
             "classes will be recognised worse."
         )
     copies = sum(
@@ -33,9 +35,10 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
         if len({(image.label, image.marks, image.split) for image in group}) == 1
     )
     if copies:
+        are = "is an exact copy" if copies == 1 else "are exact copies"
         yield (
-            f"{copies} images are exact copies of another in the same class and split; they stay "
-            "together when splits are drawn."
+            f"{counted(copies, 'image')} {are} of another in the same class and split; copies "
+            "stay together when splits are drawn."
         )
     yield from _absence_notes(dataset)
     if dataset.task == MULTI:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pplcnet.audit_notes import notes_on
 from pplcnet.dataset import MULTI, Dataset, LabelledImage, find_images
-from pplcnet.decoding import decode
 from pplcnet.errors import DatasetError, ImageError
-from pplcnet.similarity import fingerprint
+from pplcnet.photo_files import PassedOver
+from pplcnet.sights import Look, LookProgress, Sight, look_at_each, raise_changed
 from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
+from pplcnet.wording import counted
 
 __all__ = [
     "Audit",
     "Fault",
-    "Sight",
     "Unlabelled",
     "audit",
     "audit_unlabelled",
@@ -46,18 +41,6 @@ class Fault(NamedTuple):
     """"unreadable", "two labels", "two splits", "empty class" or "one image"."""
     text: str
     left_out: tuple[LabelledImage, ...] = ()
-
-
-class Sight(NamedTuple):
-    """What a readable picture looks like."""
-
-    width: int
-    """Of the upright picture, in pixels."""
-    height: int
-    pixels: str
-    """Digest of the decoded picture: equal for the same picture under another name or EXIF."""
-    fingerprint: NDArray[np.uint64] | None = None
-    """As `pplcnet.similarity.fingerprint`; None unless it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +65,33 @@ class Audit:
             groups[sight.pixels].append(path)
         return [group for group in groups.values() if len(group) > 1]
 
+    @property
+    def contents(self) -> dict[Path, str]:
+        """sha256 of every image that can be read, by its path."""
+        return {path: sight.content for path, sight in self.sights.items()}
+
     def raise_faults(self) -> None:
         """DatasetError with every fault, if there are any."""
         if self.faults:
-            count = len(self.faults)
             raise DatasetError(
-                f"{self.dataset.root}: {count} fault{'s' * (count > 1)} in "
-                f"{len(self.dataset)} images; mend them, or leave those files out with "
+                f"{self.dataset.root}: {counted(len(self.faults), 'fault')} in "
+                f"{counted(len(self.dataset), 'image')}; mend them, or leave those files out with "
                 "--skip-broken:",
                 [fault.text for fault in self.faults],
             )
+
+    def raise_changed(self) -> None:
+        """DatasetError when photos are not what they were when they were audited."""
+        raise_changed(self.dataset.root, self.sights)
 
     def without_faults(self) -> Dataset:
         """The data set less the images that the faults concern, and less classes left empty.
 
         Of several labels a photo, a label that is on fewer than two photos goes, not the photo.
         """
-        left_out = {image.path for fault in self.faults for image in fault.left_out}
-        kept = [image for image in self.dataset.images if image.path not in left_out]
+        # Not their paths: a table may list a file twice, and only one entry be at fault.
+        left_out = {image for fault in self.faults for image in fault.left_out}
+        kept = [image for image in self.dataset.images if image not in left_out]
         part = self.dataset.keep(kept)
         counts, to_train_on = part.class_counts(), _to_train_on(part).class_counts()
         # Leaving broken files out can leave a class with a single image, which goes as well.
@@ -111,8 +103,8 @@ class Audit:
         place = {label: index for index, label in enumerate(remaining)}
         if len(remaining) < 2:
             raise DatasetError(
-                f"{self.dataset.root}: fewer than two classes are left once "
-                f"{len(left_out)} broken files are left out."
+                f"{self.dataset.root}: fewer than two classes are left without the "
+                f"{counted(len(left_out), 'image')} that the audit faults."
             )
         return Dataset(
             self.dataset.root,
@@ -141,33 +133,35 @@ class Unlabelled(NamedTuple):
     """How many are the same picture as a labelled one, and are left out."""
     digest: str
     """sha256 over the contents of `images`, in their order."""
+    sights: Mapping[Path, Sight]
+    """Of `images`, by path."""
+    notes: tuple[str, ...] = ()
+    """A sentence each on files in the folder that were not taken."""
 
-
-class _Look(NamedTuple):
-    error: ImageError | None
-    content: str = ""
-    """sha256 of the file."""
-    sight: Sight = Sight(0, 0, "")
+    def raise_changed(self) -> None:
+        """DatasetError when photos are not what they were when they were audited."""
+        if self.images:
+            raise_changed(self.images[0].parent, self.sights)
 
 
 def audit(
     dataset: Dataset,
     *,
-    workers: int = 2,
+    workers: int | None = None,
     fingerprints: bool = False,
-    progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
+    progress: LookProgress = lambda looks, total: looks,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
     Args:
-        workers: threads that decode.
+        workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
     """
-    looks = _looks([image.path for image in dataset.images], workers, progress, fingerprints)
+    looks = look_at_each([image.path for image in dataset.images], workers, progress, fingerprints)
     seen = list(zip(dataset.images, looks, strict=True))
     faults = [
         Fault("unreadable", f"unreadable: {_relative(dataset, look.error)}", (image,))
@@ -184,7 +178,7 @@ def audit(
     return Audit(
         dataset,
         tuple(faults),
-        tuple(notes_on(dataset, repeated)),
+        (*dataset.notes, *notes_on(dataset, repeated)),
         _digest(dataset, seen),
         {image.path: look.sight for image, look in seen if look.error is None},
     )
@@ -193,11 +187,11 @@ def audit(
 def leave_out_broken(
     dataset: Dataset,
     *,
-    workers: int = 2,
-    progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
+    workers: int | None = None,
+    progress: LookProgress = lambda looks, total: looks,
 ) -> tuple[Dataset, list[str]]:
     """The data set less the images that cannot be read, and a line for each of those."""
-    looks = _looks([image.path for image in dataset.images], workers, progress)
+    looks = look_at_each([image.path for image in dataset.images], workers, progress)
     seen = list(zip(dataset.images, looks, strict=True))
     broken = [_relative(dataset, look.error) for _, look in seen if look.error is not None]
     return dataset.keep(image for image, look in seen if look.error is None), broken
@@ -207,20 +201,25 @@ def audit_unlabelled(
     folder: Path,
     labelled: Audit,
     *,
-    workers: int = 2,
-    progress: Callable[[Iterable[_Look], int], Iterable[_Look]] = lambda looks, total: looks,
+    workers: int | None = None,
+    progress: LookProgress = lambda looks, total: looks,
 ) -> Unlabelled:
     """Open every photo of a folder without classes, and leave out what is among the labelled.
 
     A copy of a test photo would be learned from; one of a training photo teaches nothing new.
 
     Raises:
-        DatasetError: no photos in the folder.
+        DatasetError: no photos in the folder, or folders in it that cannot be read.
     """
-    paths = list(find_images(folder))
+    passed_over = PassedOver()
+    paths = list(find_images(folder, passed_over))
+    passed_over.raise_unreadable(folder)
     if not paths:
-        raise DatasetError(f"{folder}: no photos there; give a folder of photos without classes.")
-    looks = _looks(paths, workers, progress)
+        raise DatasetError(
+            f"{folder}: no photos there; give a folder of photos without classes.",
+            passed_over.notes(),
+        )
+    looks = look_at_each(paths, workers, progress)
     known = {sight.pixels for sight in labelled.sights.values()}
     seen = list(zip(paths, looks, strict=True))
     readable = [(path, look) for path, look in seen if look.error is None]
@@ -229,46 +228,10 @@ def audit_unlabelled(
         tuple(path for path, _ in kept),
         tuple(look.error for _, look in seen if look.error is not None),
         len(readable) - len(kept),
-        sha256("".join(look.content for _, look in kept).encode()).hexdigest(),
+        sha256("".join(look.sight.content for _, look in kept).encode()).hexdigest(),
+        {path: look.sight for path, look in kept},
+        tuple(passed_over.notes()),
     )
-
-
-def _looks(
-    paths: Sequence[Path],
-    workers: int,
-    progress: Callable[[Iterable[_Look], int], Iterable[_Look]],
-    fingerprints: bool = False,
-) -> list[_Look]:
-    """A look at each, in their order."""
-    look_at = partial(_look, with_fingerprint=fingerprints)
-    with ThreadPoolExecutor(workers) as pool:
-        return list(progress(pool.map(look_at, paths), len(paths)))
-
-
-def _look(path: os.PathLike[str], *, with_fingerprint: bool = False) -> _Look:
-    if not _is_utf8(path):
-        return _Look(ImageError(os.fspath(path), "its name is not UTF-8; rename it."))
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        return _Look(ImageError(os.fspath(path), f"cannot be read ({error.strerror})."))
-    try:
-        image = decode(content)
-    except ImageError as error:
-        return _Look(ImageError(os.fspath(path), error.reason))
-    pixels = blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).hexdigest()
-    marks = fingerprint(image) if with_fingerprint else None
-    return _Look(None, sha256(content).hexdigest(), Sight(*image.size, pixels, marks))
-
-
-def _is_utf8(path: os.PathLike[str]) -> bool:
-    """Whether the lists that a run writes can name the file."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _relative(dataset: Dataset, error: ImageError) -> str:
@@ -323,28 +286,25 @@ def _class_faults(dataset: Dataset) -> Iterable[Fault]:
     if dataset.task == MULTI:
         yield from _label_faults(dataset)
         return
-    for label, (name, count) in enumerate(
-        zip(dataset.classes, dataset.class_counts(), strict=True)
-    ):
-        if count == 0:
+    members: list[list[LabelledImage]] = [[] for _ in dataset.classes]
+    for image in dataset.images:
+        members[image.label].append(image)
+    for name, images in zip(dataset.classes, members, strict=True):
+        if not images:
             yield Fault("empty class", f"empty class: {name!r} has no images")
-        elif count == 1:
-            only = next(image for image in dataset.images if image.label == label)
-            text = f"class with one image: {name!r} has only {dataset.name_of(only)}"
-            yield Fault("one image", text, (only,))
-        elif dataset.has_splits:
-            members = tuple(image for image in dataset.images if image.label == label)
-            if not any(image.split in ("train", None) for image in members):
-                text = f"nothing to train on: class {name!r} has no images in train"
-                yield Fault("empty class", text, members)
+        elif len(images) == 1:
+            text = f"class with one image: {name!r} has only {dataset.name_of(images[0])}"
+            yield Fault("one image", text, tuple(images))
+        elif dataset.has_splits and not any(each.split in ("train", None) for each in images):
+            text = f"nothing to train on: class {name!r} has no images in train"
+            yield Fault("empty class", text, tuple(images))
 
 
-def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, _Look]]) -> str:
+def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, Look]]) -> str:
     total = sha256()
-    for image, look in sorted(seen, key=lambda pair: dataset.name_of(pair[0])):
-        if look.error is None:
-            line = f"{dataset.name_of(image)}\0{_said(dataset, image)}\0{look.content}\n"
-            total.update(line.encode())
+    named = [(dataset.name_of(image), image, look) for image, look in seen if look.error is None]
+    for name, image, look in sorted(named, key=lambda each: each[0]):
+        total.update(f"{name}\0{_said(dataset, image)}\0{look.sight.content}\n".encode())
     return total.hexdigest()
 
 

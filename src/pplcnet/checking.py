@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pplcnet.auditing import Audit, audit, contradict, label_text
 from pplcnet.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.similarity import group_similar, stacked
+from pplcnet.wording import counted
 
 __all__ = ["Check", "Group", "check", "near_duplicates"]
 
@@ -75,7 +76,7 @@ class Check:
             number = sum(map(len, harmless))
             notes.append(
                 f"{number} photos are near-duplicates of another in the same class and split "
-                f"({len(harmless)} groups): they count double."
+                f"({counted(len(harmless), 'group')}): they count double."
             )
         if self.groups is None:
             notes.append(
@@ -144,13 +145,13 @@ class Check:
 def check(
     dataset: Dataset,
     *,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda looks, total: looks,
 ) -> Check:
     """Open every photo, find all faults and near-duplicates.
 
     Args:
-        workers: threads that decode.
+        workers: threads that decode; None for one on each core.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
     """
     is_able = importlib.util.find_spec("imagehash") is not None

@@ -12,13 +12,14 @@ import os
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, InputError, printable
-from pplcnet.stratification import hold_out
+from pplcnet.photo_files import PassedOver, find_images, same_file_key, subfolders
+from pplcnet.stratification import hold_out, hold_out_of_classes
 from pplcnet.tables import (
     LABEL_COLUMNS,
     LABELS_COLUMN,
@@ -28,6 +29,7 @@ from pplcnet.tables import (
     Row,
     read_table,
 )
+from pplcnet.wording import counted
 
 __all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images"]
 
@@ -78,6 +80,8 @@ class Dataset:
     """The seed of the split that made this part; None when the layout gave it."""
     task: str = SINGLE
     """SINGLE, or MULTI for any number of labels a photo."""
+    notes: tuple[str, ...] = ()
+    """What was noticed while it was read, a sentence each: files not taken, repeated entries."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -113,20 +117,22 @@ class Dataset:
         root = Path(root)
         if not root.is_dir():
             raise DatasetError(f"{root}: no such folder.")
-        folders = _subfolders(root)
+        passed_over = PassedOver()
+        folders = subfolders(root, passed_over)
         splits = {each: _SPLIT_FOLDERS.get(each.name.lower()) for each in folders}
         if folders and all(splits.values()):
             places = [
                 (split, class_folder)
                 for folder, split in splits.items()
-                for class_folder in _subfolders(folder)
+                for class_folder in subfolders(folder, passed_over)
             ]
         else:
             _refuse_mixed_layout(root, splits)
             places = [(None, folder) for folder in folders]
+        passed_over.raise_unreadable(root)
         classes = tuple(sorted({folder.name for _, folder in places}))
         if not classes:
-            loose = sum(1 for _ in find_images(root))
+            loose = sum(1 for _ in find_images(root, passed_over))
             found = f"{loose} images but no class folders" if loose else "no images"
             raise DatasetError(
                 f"{root}: {found}. Expected is one folder a class (PHOTOS/cat/1.jpg), or "
@@ -136,9 +142,10 @@ class Dataset:
         images = tuple(
             LabelledImage(path, index[folder.name], split)
             for split, folder in places
-            for path in find_images(folder)
+            for path in find_images(folder, passed_over)
         )
-        return cls(root, classes, images)._checked()
+        passed_over.raise_unreadable(root)
+        return cls(root, classes, images, notes=tuple(passed_over.notes()))._checked()
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str]) -> Dataset:
@@ -222,20 +229,41 @@ class Dataset:
         if not self.images:
             raise DatasetError(
                 f"{self.root}: no images ({', '.join(sorted(IMAGE_ENDINGS))}) in its "
-                f"{len(self.classes)} class folders."
+                f"{counted(len(self.classes), 'class folder')}.",
+                self.notes,
             )
         if self.task == MULTI:
             self._check_labels()
         elif len(self.classes) < 2:
             inner = self.root / self.classes[0]
             hint = ""
-            if inner.is_dir() and len(_subfolders(inner)) > 1:
+            if inner.is_dir() and len(subfolders(inner)) > 1:
                 hint = f" Are the class folders those in {inner}? Then give that."
             raise DatasetError(
                 f"{self.root}: one class only ({self.classes[0]!r}); a classifier needs two or "
                 f"more class folders.{hint}"
             )
-        return self
+        return self._without_repeats()
+
+    def _without_repeats(self) -> Dataset:
+        """Each file once for each label and split that it is given, whatever its path's spelling.
+
+        What remains of a file twice contradicts itself, which the audit reports.
+        """
+        keys = [same_file_key(image.path) for image in self.images]
+        if len(set(keys)) == len(keys):
+            return self
+        kept: dict[object, LabelledImage] = {}
+        for key, image in zip(keys, self.images, strict=True):
+            kept.setdefault((key, image.label, image.split, image.marks), image)
+        repeats = len(self.images) - len(kept)
+        if not repeats:
+            return self
+        note = (
+            f"{counted(repeats, 'entry', 'entries')} repeat{'s' * (repeats == 1)} a file that is "
+            "listed before with the same label; each file counts once."
+        )
+        return replace(self, images=tuple(kept.values()), notes=(*self.notes, note))
 
     def _check_labels(self) -> None:
         if len(self.classes) < 2:
@@ -257,7 +285,12 @@ class Dataset:
 
         Bytes that are no UTF-8 are written as \\xff, so that every file takes the name.
         """
-        return printable(Path(os.path.relpath(image.path, self.root)).as_posix())
+        path, root = os.fspath(image.path), os.path.join(self.root, "")
+        if path.startswith(root) and ".." not in path:  # most of them, and much faster
+            name = path[len(root) :]
+        else:
+            name = os.path.relpath(path, self.root)
+        return printable(name.replace(os.sep, "/"))
 
     def class_counts(self) -> tuple[int, ...]:
         """How many images each class has, or each label is on."""
@@ -305,21 +338,20 @@ class Dataset:
             ]
             chosen = hold_out(shown, len(self.classes), validation, generator)
             return self._divided({at for each in chosen for at in units[each]}, seed)
-        held_out: set[int] = set()
-        for label in range(len(self.classes)):
-            members = [unit for unit in units if self.images[unit[0]].label == label]
-            generator.shuffle(members)
-            held_out.update(_share(members, validation))
-        return self._divided(held_out, seed)
+        labels = [self.images[unit[0]].label for unit in units]
+        return self._divided(hold_out_of_classes(units, labels, validation, generator), seed)
 
     def units(self, together: Iterable[Collection[Path]] = ()) -> list[list[int]]:
-        """Indices of the images, those that belong together in one list; ordered by name."""
+        """Indices of the images, those that belong together in one list; ordered by name.
+
+        Images of the same path belong together, whatever their labels.
+        """
         group = {path: number for number, paths in enumerate(together) for path in paths}
+        names = [self.name_of(image) for image in self.images]
         units: dict[object, list[int]] = {}
-        for at in sorted(range(len(self.images)), key=lambda each: self.name_of(self.images[each])):
-            image = self.images[at]
-            number = group.get(image.path)
-            units.setdefault(at if number is None else (number, image.label), []).append(at)
+        for at in sorted(range(len(names)), key=names.__getitem__):
+            path = self.images[at].path
+            units.setdefault(group.get(path, path), []).append(at)
         return list(units.values())
 
     def _divided(self, held_out: set[int], seed: int) -> tuple[Dataset, Dataset]:
@@ -328,31 +360,9 @@ class Dataset:
         return self.keep(training, seed), self.keep(validating, seed)
 
 
-def _share(units: Sequence[Sequence[int]], share: float) -> list[int]:
-    """The first units that together are about `share` of the images; at least one, never all."""
-    if len(units) < 2:
-        return []
-    total = sum(map(len, units))
-    wanted = min(max(1, round(total * share)), total - 1)
-    taken: list[int] = []
-    for unit in units:
-        if len(taken) + len(unit) <= wanted:
-            taken += unit
-    return taken or [*sorted(units, key=len)[0]]
-
-
-def find_images(folder: Path) -> Iterable[Path]:
-    """Every image file below `folder`, sorted within each folder, hidden ones left out."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_ENDINGS:
-                yield Path(parent, name)
-
-
 def _refuse_mixed_layout(root: Path, splits: dict[Path, str | None]) -> None:
     """Split folders beside other folders: taking "train" for a class would train on nonsense."""
-    divided = [each.name for each, split in splits.items() if split and _subfolders(each)]
+    divided = [each.name for each, split in splits.items() if split and subfolders(each)]
     others = [each.name for each, split in splits.items() if not split]
     if divided and others:
         raise DatasetError(
@@ -371,12 +381,6 @@ def _row_faults(path: Path, rows: Sequence[Row]) -> list[str]:
         if row.split and row.split not in _SPLIT_FOLDERS:
             faults.append(f"{row.place}: split {row.split!r}, allowed are {', '.join(SPLITS)}")
     return faults
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")
-    )
 
 
 def _lines(path: Path) -> list[str]:

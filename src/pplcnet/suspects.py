@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
@@ -221,8 +222,8 @@ def _fold_of_each(
     """
     units = dataset.units(copies)
     labels = [dataset.images[unit[0]].label for unit in units]
-    counts = [labels.count(label) for label in range(len(dataset.classes))]
-    fewest, name = min(zip(counts, dataset.classes, strict=True))
+    counts = Counter(labels)
+    fewest, name = min((counts[at], name) for at, name in enumerate(dataset.classes))
     if fewest < folds:
         raise InputError(
             f"{folds} folds, but class {name!r} has {fewest} photos; take {fewest} folds or fewer "

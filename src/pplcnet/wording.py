@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["counted", "json_text", "printable"]
+__all__ = ["counted", "json_text", "listed", "printable"]
 
 _JOINERS = "\u200c\u200d"
 """Zero-width, and needed to spell Persian, Hindi and family emoji."""
@@ -55,6 +56,12 @@ def _escape(character: str) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """`number` and its noun: "1 image", "2 images"; `plural` where adding an s is not enough."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """The first names, and how many more there are: "a, b, c and 7 more"."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

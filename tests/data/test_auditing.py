@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pplcnet import decoding
 from pplcnet.auditing import audit
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
+from pplcnet.parallel import Room, in_order
 from tests.conftest import draw_picture, draw_scene, write_photos
 
 
@@ -85,7 +88,7 @@ def test_copies_within_a_class_and_imbalance_are_notes(photos: Path) -> None:
         draw_picture(1, number, (8, 8)).save(photos / "class_1" / f"{number}.png")
     checked = audit(Dataset.open(photos))
     assert checked.faults == ()
-    assert any("1 images are exact copies" in note for note in checked.notes)
+    assert any(note.startswith("1 image is an exact copy") for note in checked.notes)
     assert any(note.startswith("imbalance: 'class_1' has 132 images") for note in checked.notes)
 
 
@@ -136,3 +139,44 @@ def test_a_class_that_a_split_lacks_is_a_note(tmp_path: Path) -> None:
     assert checked.notes == (
         "test has no photos of 'class_2': the figures will not speak of them.",
     )
+
+
+def test_photos_that_change_after_the_audit_are_named(photos: Path) -> None:
+    checked = audit(Dataset.open(photos))
+    checked.raise_changed()
+    first, second, third = (photos / "class_0" / f"00{number}.png" for number in range(3))
+    before = first.stat()
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size and time
+    second.unlink()
+    third.touch()  # another time, the same content
+    with pytest.raises(DatasetError, match=r"2 photos changed.*class_0/000.png, class_0/001.png"):
+        checked.raise_changed()
+
+
+def test_huge_pictures_wait_for_each_other() -> None:
+    room, inside, most = Room(limit=100), [0], [0]
+    lock = threading.Lock()
+
+    def work(pixels: int) -> int:
+        with room.for_pixels(pixels):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            with lock:
+                inside[0] -= 1
+        return pixels
+
+    given = [6, 1000, 7, 8] * 20  # 60 to 80 bytes each: no two fit
+    assert list(in_order(work, given, workers=4)) == given
+    assert most == [1]
+
+
+def test_work_is_begun_only_a_little_ahead() -> None:
+    taken = []
+    results = in_order(str, (taken.append(number) or number for number in range(1000)), workers=2)
+    assert next(results) == "0"
+    assert len(taken) <= 40
+    results.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import require
-from pplcnet.wording import json_text
+from pplcnet.wording import counted, json_text
 
 if TYPE_CHECKING:
     from pplcnet.checking import Check
@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _described(checked: Check) -> list[str]:
     dataset, splits = checked.dataset, checked.splits
     lines = [
-        f"{dataset.root}: {len(dataset)} photos in {len(dataset.classes)} classes, digest "
+        f"{dataset.root}: {counted(len(dataset), 'photo')} in "
+        f"{counted(len(dataset.classes), 'class', 'classes')}, digest "
         f"{checked.audit.digest[:12]}"
     ]
     columns = [*splits, "sum"] if len(splits) > 1 else list(splits)
@@ -119,7 +120,7 @@ def _problem_lines(checked: Check) -> list[str]:
     problems = checked.problems
     if not problems:
         return ["no problems found."]
-    lines = [f"{len(problems)} problem{'s' * (len(problems) > 1)}:"]
+    lines = [f"{counted(len(problems), 'problem')}:"]
     for kind, count in Counter(each.kind for each in problems).items():
         texts = [each.text for each in problems if each.kind == kind]
         lines += [f"  {text}" for text in texts[:SHOWN]]

@@ -1,0 +1,160 @@
+"""A file counts once, however often and however spelled it is listed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pplcnet.auditing import audit
+from pplcnet.dataset import MULTI, SINGLE, Dataset, LabelledImage
+from pplcnet.division import divide
+from pplcnet.suspects import _fold_of_each
+from tests.conftest import draw_picture
+
+
+def _fill(folder: Path, label: int, each: int = 8) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(each):
+        draw_picture(label, number).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two class folders, a and b, of eight photos."""
+    _fill(tmp_path / "a", 0)
+    _fill(tmp_path / "b", 1)
+    return tmp_path
+
+
+def _table(folder: Path, rows: list[str], header: str = "path,label") -> Dataset:
+    (folder / "table.csv").write_text("\n".join([header, *rows]) + "\n")
+    return Dataset.open(folder / "table.csv")
+
+
+def _rows(spell: Callable[[str], str] = str) -> list[str]:
+    return [f"{spell(f'{label}/{number}.png')},{label}" for label in "ab" for number in range(8)]
+
+
+def _real(dataset: Dataset) -> set[str]:
+    return {os.path.realpath(image.path) for image in dataset.images}
+
+
+def test_a_path_listed_three_times_stays_in_one_split(folder: Path) -> None:
+    checked = audit(_table(folder, _rows() * 3))
+    assert len(checked.dataset) == 16
+    assert checked.faults == ()
+    assert "32 entries repeat a file" in checked.notes[0]
+    parts = divide(checked.dataset, validation=0.2, test=0.2, seed=0, together=checked.copies)
+    assert len(parts.train) + len(parts.validation) + len(parts.test) == 16
+    assert not _real(parts.train) & (_real(parts.validation) | _real(parts.test))
+
+
+@pytest.mark.parametrize("kind", ["dots", "absolute", "symlink", "hard link"])
+def test_other_spellings_of_a_path_are_the_same_file(folder: Path, kind: str) -> None:
+    def spell(name: str) -> str:
+        if kind == "dots":
+            return f"b/../{name}"
+        if kind == "absolute":
+            return str(folder / name)
+        link = folder / f"link-{name.replace('/', '-')}"
+        if kind == "symlink":
+            link.symlink_to(folder / name)
+        else:
+            os.link(folder / name, link)
+        return link.name
+
+    dataset = _table(folder, [*_rows(), *_rows(spell)])
+    assert len(dataset) == 16
+    assert "16 entries repeat" in dataset.notes[0]
+
+
+def test_one_repeated_entry_is_said_in_the_singular(folder: Path) -> None:
+    assert _table(folder, [*_rows(), "a/0.png,a"]).notes == (
+        "1 entry repeats a file that is listed before with the same label; each file counts once.",
+    )
+
+
+def test_a_file_under_two_labels_is_a_fault_and_left_out(folder: Path) -> None:
+    checked = audit(_table(folder, [*_rows(), "b/../a/0.png,b", "a/1.png,b"]))
+    assert [fault.kind for fault in checked.faults] == ["two labels"] * 2
+    assert "a/1.png (a), a/1.png (b)" in checked.faults[1].text
+    kept = checked.without_faults()
+    assert len(kept) == 14
+    assert not {"a/0.png", "a/1.png"} & {kept.name_of(image) for image in kept.images}
+
+
+def test_of_a_path_in_two_splits_the_held_out_entry_stays(folder: Path) -> None:
+    rows = [f"{row},train" for row in _rows()] + ["a/0.png,a,test", "b/0.png,b,test"]
+    checked = audit(_table(folder, rows, "path,label,split"))
+    assert [fault.kind for fault in checked.faults] == ["two splits"] * 2
+    kept = checked.without_faults()
+    assert [kept.name_of(image) for image in kept.subset("test").images] == ["a/0.png", "b/0.png"]
+    assert len(kept.subset("train")) == 14
+
+
+def test_marks_that_contradict_each_other_are_a_fault(folder: Path) -> None:
+    rows = [f"a/{number}.png,{number % 2},{(number + 1) % 2}" for number in range(8)]
+    dataset = _table(folder, [*rows, *rows[:3], "a/4.png,1,1"], "path,one,two")
+    checked = audit(dataset)
+    assert len(dataset) == 9
+    assert [fault.kind for fault in checked.faults] == ["two labels"]
+    assert len(checked.without_faults()) == 7
+
+
+def test_a_path_stays_together_without_an_audit_and_with_any_label() -> None:
+    root = Path("/nowhere")
+    images = [LabelledImage(root / f"{n % 20}.png", n % 3) for n in range(60)]
+    dataset = Dataset(root, ("a", "b", "c"), tuple(images))
+    training, validation = dataset.split(0.3, seed=1)
+    assert not {each.path for each in training.images} & {each.path for each in validation.images}
+
+
+def test_folds_hold_every_file_once(folder: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    checked = audit(_table(folder, _rows() * 2))
+    parts = _fold_of_each(checked.dataset, 4, 0, checked.copies)
+    assert sorted(parts.tolist()) == [fold for fold in range(4) for _ in range(4)]
+
+
+def test_links_to_one_photo_in_two_class_folders_are_a_fault(folder: Path) -> None:
+    (folder / "b" / "link.png").symlink_to(folder / "a" / "0.png")
+    (fault,) = audit(Dataset.open(folder)).faults
+    assert fault.kind == "two labels"
+
+
+def _drawn(count: int, classes: int, *, is_multi: bool) -> Dataset:
+    """Photos that are nowhere, with labels drawn at random."""
+    draw, root = random.Random(3), Path("/nowhere/x")
+    names = tuple(f"c{at:04d}" for at in range(classes))
+    images = tuple(
+        LabelledImage(
+            root / f"{at:07d}.jpg", -1, None,
+            tuple(int(draw.random() < 0.5 / (1 + label % 7)) for label in range(classes)),
+        ) if is_multi else
+        LabelledImage(root / names[at * 7 % classes] / f"{at:07d}.jpg", at * 7 % classes)
+        for at in range(count)
+    )  # fmt: skip
+    if is_multi:
+        names = tuple(f"l{at}" for at in range(classes))
+    return Dataset(root, names, images, task=MULTI if is_multi else SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("is_multi", "count", "classes", "digest"),
+    [(False, 3000, 37, "393b4356c23ed482"), (True, 1500, 23, "6ca8c39fc906efd8")],
+)
+def test_a_seed_gives_the_division_that_runs_were_begun_with(
+    is_multi: bool, count: int, classes: int, digest: str
+) -> None:
+    dataset = _drawn(count, classes, is_multi=is_multi)
+    together = [[image.path for image in dataset.images[at : at + 3]] for at in range(0, 30, 5)]
+    given = together if is_multi else []
+    parts = divide(dataset, validation=0.2, test=0.15, seed=0, together=given)
+    paths = [[str(image.path) for image in part.images] for part in parts[:3]]
+    assert sha256(repr(paths).encode()).hexdigest()[:16] == digest
