@@ -1,9 +1,9 @@
 """An index of labelled image files, read from any of the usual layouts.
 
 Layouts: a folder of class folders; a folder of train/validation/test of class folders; a CSV file
-with a path and a label column, or with several labels a photo (`pplcnet.tables`); PaddleClas' list
-file (`path label-id` a line) with a label file. Only names are read here. `pplcnet.auditing` opens
-the files.
+with a path and a label column, or with several labels a photo (`pplcnet.tables`); lists of
+PaddleClas and PaddleX with a label file (`pplcnet.list_files`). Only names are read here.
+`pplcnet.auditing` opens the files.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+from pplcnet.class_names import class_name, name_faults
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, InputError, printable
+from pplcnet.label_cells import LABELS_COLUMN
+from pplcnet.list_files import list_in, read_list
+from pplcnet.list_text import SPLIT_NAMES, SPLITS, lists_beside
+from pplcnet.listed_photos import find_listed
 from pplcnet.photo_files import PassedOver, find_images, same_file_key, subfolders
 from pplcnet.stratification import hold_out, hold_out_of_classes
 from pplcnet.tables import (
     LABEL_COLUMNS,
-    LABELS_COLUMN,
     PATH_COLUMNS,
     PRESENT,
     SPLIT_COLUMN,
@@ -35,18 +39,8 @@ __all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images
 
 SINGLE, MULTI = "single", "multi"
 """The task: a photo has exactly one of the classes, or any number of them, also none."""
-SPLITS = ("train", "validation", "test")
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-LABEL_FILES = ("labels.txt", "label_list.txt", "classes.txt")
 # A table with a column for each label could not be read back with one of these.
-RESERVED = {PATH_COLUMNS[0], LABELS_COLUMN, SPLIT_COLUMN, *LABEL_COLUMNS}
+RESERVED = {*PATH_COLUMNS, LABELS_COLUMN, SPLIT_COLUMN, *LABEL_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +86,18 @@ class Dataset:
     def open(cls, path: str | PathLike[str]) -> Dataset:
         """Read a data set of any layout; the layout is told by what stands at `path`.
 
-        A folder is read as class folders; a `.csv` as a table; a `.txt` as PaddleClas' list.
+        A folder is read as class folders, or by its train_list.txt (train.txt) if it holds one with
+        a label file; a `.csv` or `.tsv` as a table; a `.txt` as PaddleClas' list.
 
         Raises:
             DatasetError: nothing there, or not one of the layouts; all faults in one message.
         """
         path = Path(path)
-        if path.is_dir():
-            return cls.from_folder(path)
-        if not path.exists():
+        if os.path.isdir(path):
+            return cls._from_list_in(path) or cls.from_folder(path)
+        if not os.path.exists(path):
             raise DatasetError(f"{path}: no such folder or file.")
-        if path.suffix.lower() == ".csv":
+        if path.suffix.lower() in (".csv", ".tsv"):
             return cls.from_csv(path)
         if path.suffix.lower() == ".txt":
             return cls.from_list_file(path)
@@ -115,11 +110,11 @@ class Dataset:
     def from_folder(cls, root: str | PathLike[str]) -> Dataset:
         """Class folders, or train/validation/test of class folders; nested folders count."""
         root = Path(root)
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise DatasetError(f"{root}: no such folder.")
         passed_over = PassedOver()
         folders = subfolders(root, passed_over)
-        splits = {each: _SPLIT_FOLDERS.get(each.name.lower()) for each in folders}
+        splits = {each: SPLIT_NAMES.get(each.name.lower()) for each in folders}
         if folders and all(splits.values()):
             places = [
                 (split, class_folder)
@@ -130,7 +125,7 @@ class Dataset:
             _refuse_mixed_layout(root, splits)
             places = [(None, folder) for folder in folders]
         passed_over.raise_unreadable(root)
-        classes = tuple(sorted({folder.name for _, folder in places}))
+        classes = tuple(sorted({class_name(folder.name) for _, folder in places}))
         if not classes:
             loose = sum(1 for _ in find_images(root, passed_over))
             found = f"{loose} images but no class folders" if loose else "no images"
@@ -138,9 +133,12 @@ class Dataset:
                 f"{root}: {found}. Expected is one folder a class (PHOTOS/cat/1.jpg), or "
                 "train/validation/test folders of class folders."
             )
+        faults = name_faults(classes)
+        if faults:
+            raise DatasetError(f"{root}: its class folders need other names:", faults)
         index = {name: label for label, name in enumerate(classes)}
         images = tuple(
-            LabelledImage(path, index[folder.name], split)
+            LabelledImage(path, index[class_name(folder.name)], split)
             for split, folder in places
             for path in find_images(folder, passed_over)
         )
@@ -152,78 +150,67 @@ class Dataset:
         """A table with a header; the forms are those of `pplcnet.tables.read_table`.
 
         Relative paths count from the file's folder. Several labels a photo make it a data set of
-        the task MULTI.
+        the task MULTI. With a training table (train.csv), the tables of the other splits beside it
+        (val.csv, test.csv) are read too.
         """
         path = Path(path)
-        table = read_table(path)
-        if table.labels is None:
-            return cls._from_rows(path, table.rows, classes=None)
-        faults = [*table.faults, *_row_faults(path, table.rows)]
-        if faults:
-            raise DatasetError(f"{path}: {len(faults)} faults:", faults)
-        images = tuple(
-            LabelledImage(path.parent / row.path, -1, _SPLIT_FOLDERS.get(row.split), row.marks)
-            for row in table.rows
-        )
-        return cls(path.parent, table.labels, images, task=MULTI)._checked()
+        table = read_table(path, lists_beside(path))
+        classes = table.labels or tuple(sorted({row.label for row in table.rows if row.label}))
+        task = SINGLE if table.labels is None else MULTI
+        return cls._from_rows(path, table.rows, classes, table.faults, task, table.notes)
 
     @classmethod
     def from_list_file(
         cls, path: str | PathLike[str], label_file: str | PathLike[str] | None = None
     ) -> Dataset:
-        """PaddleClas' form: `relative/path.jpg 3` a line, and a file that names the labels.
+        """The lists of PaddleClas and PaddleX; the form is that of `pplcnet.list_files.read_list`.
 
-        The label file has a name a line, or `3 name` a line; without `label_file`, one of
-        labels.txt, label_list.txt and classes.txt beside the list is taken. Where the list is
-        called train_list.txt and val_list.txt (or test_list.txt) stand beside it, these are the
-        splits.
+        With a training list (train_list.txt, train.txt), the lists of the other splits beside it
+        (val_list.txt, val.txt) are read too.
+
+        Args:
+            label_file: names the classes; None takes labels.txt, label_list.txt, label.txt or
+                classes.txt beside the list.
         """
         path = Path(path)
-        candidates = [Path(label_file)] if label_file else [path.parent / n for n in LABEL_FILES]
-        found = next((each for each in candidates if each.is_file() and each != path), None)
-        if found is None:
+        listed = read_list(path, label_file)
+        return cls._from_rows(path, listed.rows, listed.classes, listed.faults, SINGLE)
+
+    @classmethod
+    def _from_list_in(cls, folder: Path) -> Dataset | None:
+        """By the folder's training list, or None where it has none with a label file."""
+        path = list_in(folder)
+        try:
+            return None if path is None else cls.from_list_file(path)
+        except DatasetError as error:
             raise DatasetError(
-                f"{path}: no label file; put one of {', '.join(LABEL_FILES)} beside it, with a "
-                "class name a line."
-            )
-        classes = _read_label_file(found)
-        lists = [(path, "")]
-        if path.name == "train_list.txt":
-            others = {"val_list.txt": "validation", "test_list.txt": "test"}
-            present = [
-                (path.parent / n, s) for n, s in others.items() if (path.parent / n).exists()
-            ]
-            lists = [(path, "train" if present else ""), *present]
-        rows = []
-        for each, split in lists:
-            for number, line in enumerate(_lines(each), start=1):
-                name, _, label_id = line.rpartition(" ") if " " in line else line.rpartition("\t")
-                known = label_id.isdecimal() and int(label_id) < len(classes)
-                label = classes[int(label_id)] if known else ""
-                place = f"{each.name} line {number}"
-                if not known:
-                    place += f" (label {label_id!r}, allowed are 0 to {len(classes) - 1})"
-                rows.append(Row(place, name.strip(), label, split))
-        return cls._from_rows(path, rows, classes=classes)
+                f"{folder}: holds a list of photos and a label file, which are read in place of "
+                f"class folders. {error.summary}",
+                error.faults,
+            ) from error
 
     @classmethod
     def _from_rows(
         cls,
         path: Path,
         rows: Sequence[Row],
-        classes: tuple[str, ...] | None,
+        classes: tuple[str, ...],
+        faults: Sequence[str],
+        task: str,
+        notes: tuple[str, ...] = (),
     ) -> Dataset:
-        faults = _row_faults(path, rows)
-        faults += [f"{row.place}: no usable label" for row in rows if not row.label]
-        if faults:
-            raise DatasetError(f"{path}: {len(faults)} of its lines are wrong:", faults)
-        names = classes or tuple(sorted({row.label for row in rows}))
-        index = {name: label for label, name in enumerate(names)}
+        index = {name: label for label, name in enumerate(classes)}
+        found = find_listed(path, rows, faults, needs_label=task == SINGLE)
         images = tuple(
-            LabelledImage(path.parent / row.path, index[row.label], _SPLIT_FOLDERS.get(row.split))
-            for row in rows
+            LabelledImage(
+                place,
+                index[row.label] if task == SINGLE else -1,
+                SPLIT_NAMES.get(row.split),
+                row.marks,
+            )
+            for row, place in zip(rows, found, strict=True)
         )
-        return cls(path.parent, names, images)._checked()
+        return cls(path.parent, classes, images, task=task, notes=notes)._checked()
 
     def _checked(self) -> Dataset:
         if not self.images:
@@ -241,7 +228,7 @@ class Dataset:
                 hint = f" Are the class folders those in {inner}? Then give that."
             raise DatasetError(
                 f"{self.root}: one class only ({self.classes[0]!r}); a classifier needs two or "
-                f"more class folders.{hint}"
+                f"more classes.{hint}"
             )
         return self._without_repeats()
 
@@ -369,31 +356,3 @@ def _refuse_mixed_layout(root: Path, splits: dict[Path, str | None]) -> None:
             f"{root}: holds split folders ({', '.join(divided)}) beside others "
             f"({', '.join(others)}); move the others away, or give one of them as the data set."
         )
-
-
-def _row_faults(path: Path, rows: Sequence[Row]) -> list[str]:
-    faults = []
-    for row in rows:
-        if not row.path:
-            faults.append(f"{row.place}: no path")
-        elif not (path.parent / row.path).is_file():
-            faults.append(f"{row.place}: {row.path} does not exist")
-        if row.split and row.split not in _SPLIT_FOLDERS:
-            faults.append(f"{row.place}: split {row.split!r}, allowed are {', '.join(SPLITS)}")
-    return faults
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}).") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _read_label_file(path: Path) -> tuple[str, ...]:
-    lines = _lines(path)
-    numbered = [line.split(maxsplit=1) for line in lines]
-    if all(len(parts) == 2 and parts[0] == str(at) for at, parts in enumerate(numbered)):
-        return tuple(parts[1] for parts in numbered)
-    return tuple(lines)

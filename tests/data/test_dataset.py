@@ -87,7 +87,7 @@ def test_a_list_file_takes_names_with_spaces(photos: Path) -> None:
         ("name,tag\na,b\n", ["its columns are name, tag", "path column"]),
         ("", ["its columns are none"]),
         ("path,label\nclass_0/000.png,\nnone.png,a\n,b\n",
-         ["3 of its lines are wrong", "line 2: no usable label", "none.png does not exist",
+         ["3 faults", "line 2: no usable label", "none.png does not exist",
           "line 4: no path"]),
         ("path,label,split\nclass_0/000.png,a,dev\n", ["split 'dev'", "allowed are train"]),
         ("path,label\nclass_0/000.png,a\nclass_0/001.png,a\n", ["one class only"]),

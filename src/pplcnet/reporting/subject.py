@@ -130,7 +130,7 @@ def _recorded(path: Path) -> tuple[Dataset, int]:
 def _recorded_marks(path: Path) -> tuple[Dataset, int]:
     """The same of several labels a photo: a column a label."""
     try:
-        rows, labels, faults = read_labels(path)
+        rows, labels, faults, _ = read_labels(path)
     except DatasetError:  # none, or none of a run
         rows, labels, faults = [], None, []
     named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]

@@ -1,0 +1,73 @@
+"""What a class may be called: names that look alike are never two classes by accident."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from pplcnet.errors import printable
+
+__all__ = ["class_name", "name_faults"]
+
+LONGEST_NAME = 200
+
+_WHOLE_FLOAT = re.compile(r"(\d+)\.0+")
+
+
+def class_name(text: str) -> str:
+    """The name as classes are compared: without white space around it, accents composed (NFC).
+
+    The same letters come composed from a keyboard and decomposed from macOS' file names.
+    """
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each name that is unusable, and for names that only look different.
+
+    Args:
+        names: as `class_name` gives them.
+        places: where each name first stands, for the messages.
+    """
+    places = places or {}
+    faults, alike = [], dict[str, list[str]]()
+    for name in sorted(set(names)):
+        place = f" ({places[name]})" if name in places else ""
+        categories = {unicodedata.category(each) for each in name}
+        if not name:
+            faults.append("a class has an empty name")
+        elif "Cs" in categories:
+            faults.append(
+                f"class {printable(name)}{place}: the name is not UTF-8; rename it (names from a "
+                "zip file are often of another encoding: unzip -O CP1252, or -O GBK)"
+            )
+        elif "Cc" in categories:
+            faults.append(f"class {name!r}{place}: holds a line break or control character")
+        elif len(name) > LONGEST_NAME:
+            faults.append(
+                f"class {name[:LONGEST_NAME]!r}...{place}: has {len(name)} characters, at most "
+                f"{LONGEST_NAME} are allowed"
+            )
+        else:
+            alike.setdefault(_look(name), []).append(f"{name!r}{place}")
+    return faults + [
+        f"classes {' and '.join(group)} differ only in case, spaces or notation: write them the "
+        "same if they are one class, else give them different names"
+        for group in alike.values()
+        if len(group) > 1
+    ]
+
+
+def _look(name: str) -> str:
+    """The same for names that people take for one; single characters stay as they are.
+
+    'a' and 'A' are classes of whoever reads handwriting.
+    """
+    if len(name) == 1:
+        return name
+    folded = unicodedata.normalize("NFKC", name)
+    visible = "".join(each for each in folded if unicodedata.category(each) != "Cf")
+    look = " ".join(visible.split()).lower()
+    whole = _WHOLE_FLOAT.fullmatch(look)
+    return whole[1] if whole else look

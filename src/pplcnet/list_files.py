@@ -1,0 +1,201 @@
+"""Lists of photos with label ids, as PaddleClas and PaddleX write them.
+
+A list has `relative/path.jpg 3` a line. A label file beside it names the classes: a name a line,
+where the first line has id 0, or `3 name` a line in any order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.class_names import class_name, name_faults
+from pplcnet.errors import DatasetError
+from pplcnet.list_text import lists_beside, numbered_lines, read_text, shortened
+from pplcnet.tables import Row
+
+__all__ = ["LABEL_FILES", "Listed", "list_in", "read_list"]
+
+LABEL_FILES = ("labels.txt", "label_list.txt", "label.txt", "classes.txt")
+TRAINING_LISTS = ("train_list.txt", "train.txt")
+SHOWN_IDS = 12
+# More digits than any id has, and fewer than Python refuses to read.
+LONGEST_ID = 9
+
+_ITEM = re.compile(r"(?P<path>.*\S)\s+(?P<id>\S+)")
+_ID_FIRST = re.compile(r"(?P<id>[0-9]+)(?:\s*[:,]\s*|\s+)(?P<name>\S.*)")
+_ID_LAST = re.compile(r"(?P<name>\S.*?)(?:\s*[:,]\s*|\s+)(?P<id>[0-9]+)")
+
+
+class Listed(NamedTuple):
+    """What lists and label file say together."""
+
+    rows: list[Row]
+    classes: tuple[str, ...]
+    """Class names by rising id."""
+    faults: list[str]
+    """A sentence for each wrong line."""
+
+
+def list_in(folder: Path) -> Path | None:
+    """The training list of a folder that holds one with a label file, else None."""
+    for name in TRAINING_LISTS:
+        path = folder / name
+        if os.path.isfile(path) and _label_files(path):
+            return path
+    return None
+
+
+def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> Listed:
+    """Read a list, the lists of other splits beside a training list, and the label file.
+
+    Args:
+        label_file: the label file; None takes the one of LABEL_FILES beside the list.
+
+    Raises:
+        DatasetError: a file cannot be read, or label files contradict themselves or one another.
+    """
+    classes = _classes(path, label_file)
+    beside = lists_beside(path)
+    rows, faults = [], []
+    index: dict[int | None, str] = dict(sorted(classes.items()))
+    for file, split in [(path, "train" if beside else ""), *beside]:
+        for number, line in numbered_lines(read_text(file)):
+            place = f"{file.name} line {number}"
+            item = _ITEM.fullmatch(line)
+            if item is None:
+                faults.append(
+                    f"{place}: {shortened(line)!r} has no label id; a line is a path, a space "
+                    "or tab, and an id"
+                )
+                continue
+            label = index.get(_number(item["id"]), "")
+            if not label:
+                place += f" (label {shortened(item['id'])!r}, allowed are {_allowed(index)})"
+            rows.append(Row(place, item["path"], label, split))
+    return Listed(rows, tuple(index.values()), faults)
+
+
+def _number(text: str) -> int | None:
+    if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID:
+        return int(text)
+    return None
+
+
+def _allowed(index: Mapping[int | None, str]) -> str:
+    ids = list(index)
+    if ids == list(range(len(ids))):
+        return f"0 to {len(ids) - 1}"
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(map(str, ids[:SHOWN_IDS])) + more
+
+
+def _label_files(path: Path) -> list[Path]:
+    beside = (path.with_name(name) for name in LABEL_FILES if name != path.name)
+    return [each for each in beside if os.path.isfile(each)]
+
+
+def _classes(path: Path, label_file: str | PathLike[str] | None) -> dict[int, str]:
+    """Class name by id."""
+    if label_file is not None:
+        return _read_label_file(Path(label_file))
+    files = _label_files(path)
+    if not files:
+        raise DatasetError(
+            f"{path}: no label file; put one of {', '.join(LABEL_FILES)} beside it, with a class "
+            "name a line, or an id and a name a line."
+        )
+    classes = _read_label_file(files[0])
+    for other in files[1:]:
+        if _read_label_file(other) != classes:
+            raise DatasetError(
+                f"{path}: {files[0].name} and {other.name} beside it name different classes; move "
+                "the wrong one away."
+            )
+    return classes
+
+
+def _read_label_file(path: Path) -> dict[int, str]:
+    text = read_text(path)
+    lines = numbered_lines(text)
+    if not lines:
+        raise DatasetError(f"{path}: empty; it has to name the classes, one a line.")
+    named = [_ID_FIRST.fullmatch(line) for _, line in lines]
+    count = sum(each is not None for each in named)
+    if count == len(lines):
+        pairs = [
+            (number, each["id"], class_name(each["name"]))
+            for (number, _), each in zip(lines, named, strict=True)
+            if each is not None
+        ]
+        return _with_ids(path, pairs)
+    if 2 * count >= len(lines):
+        number = next(
+            number for (number, _), each in zip(lines, named, strict=True) if each is None
+        )
+        raise DatasetError(
+            f"{path}: {count} of {len(lines)} lines begin with an id, and line {number} does not. "
+            "Write an id and a name on every line (where names begin with numbers, too)."
+        )
+    return _without_ids(path, lines)
+
+
+def _with_ids(path: Path, lines: Sequence[tuple[int, str, str]]) -> dict[int, str]:
+    faults, classes = [], dict[int, str]()
+    for number, text, name in lines:
+        id_ = _number(text)
+        if id_ is None:
+            faults.append(f"line {number}: id {text[:SHOWN_IDS]}... is too large")
+        elif id_ in classes:
+            faults.append(f"line {number}: id {id_} is {name!r} here and {classes[id_]!r} above")
+        else:
+            classes[id_] = name
+    faults += _repeated([(number, name) for number, _, name in lines])
+    return _usable(path, classes, faults)
+
+
+def _without_ids(path: Path, lines: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """The order of the lines gives the ids."""
+    faults = []
+    for expected, (number, _) in enumerate(lines, 1):
+        if number != expected:
+            faults.append(
+                f"line {expected}: empty, so that the ids of the names below are not certain; "
+                "remove it or write ids"
+            )
+            break
+    last = [_ID_LAST.fullmatch(line) for _, line in lines]
+    ids = [_number(each["id"]) for each in last if each is not None]
+    is_shuffled = sorted(each or 0 for each in ids) in (
+        list(range(len(lines))),
+        list(range(1, len(lines) + 1)),
+    ) and ids != sorted(each or 0 for each in ids)
+    if is_shuffled:
+        faults.append(
+            "its lines end with numbers that are not in order; if these are the ids, write them "
+            "before the names"
+        )
+    names = [(number, class_name(line)) for number, line in lines]
+    return _usable(path, dict(enumerate(name for _, name in names)), [*faults, *_repeated(names)])
+
+
+def _repeated(names: Sequence[tuple[int, str]]) -> list[str]:
+    counts = Counter(name for _, name in names)
+    return [
+        f"{name!r} is the name of {count} classes (lines "
+        f"{', '.join(str(number) for number, each in names if each == name)}); give each another"
+        for name, count in counts.items()
+        if count > 1
+    ]
+
+
+def _usable(path: Path, classes: dict[int, str], faults: list[str]) -> dict[int, str]:
+    faults = [*faults, *name_faults(classes.values())]
+    if faults:
+        raise DatasetError(f"{path}: its class names are not usable:", faults)
+    return classes

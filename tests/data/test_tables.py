@@ -1,0 +1,276 @@
+"""CSV files as spreadsheets, pandas and labelling tools write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pplcnet.dataset import MULTI, SINGLE, Dataset
+from pplcnet.errors import DatasetError
+from pplcnet.multilabel import marks_of
+
+ROWS = "".join(f"{n}.png{{0}}{'ab'[n % 2]}\n" for n in range(4))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eight empty files called 0.png to 7.png: reading a table opens none."""
+    for number in range(8):
+        (tmp_path / f"{number}.png").touch()
+    return tmp_path
+
+
+def _open(folder: Path, content: str | bytes, name: str = "table.csv") -> Dataset:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Dataset.open(path)
+
+
+def _refusal(folder: Path, content: str | bytes, name: str = "table.csv") -> str:
+    with pytest.raises(DatasetError) as caught:
+        _open(folder, content, name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("path;label\n" + ROWS.format(";"), "table.csv"),
+        ("path\tlabel\n" + ROWS.format("\t"), "table.csv"),
+        ("path\tlabel\n" + ROWS.format("\t"), "table.tsv"),
+        ("sep=;\r\npath;label\r\n" + ROWS.format(";"), "table.csv"),
+        ("path,label\r" + ROWS.format(",").replace("\n", "\r"), "table.csv"),
+        ("\n\n path , Label \n" + ROWS.format(" , ") + "\n,\n", "table.csv"),
+        ("path,label,,\n" + ROWS.format(",").replace("\n", ",,\n") + ",,,\n", "table.csv"),
+        (",path,label\n0,0.png,a\n1,1.png,b\n2,2.png,a\n3,3.png,b\n", "table.csv"),
+        ('path, label\n0.png, "a"\n"1.png",b\n2.png,a\n3.png,b\n', "table.csv"),
+        (("path\tlabel\n" + ROWS.format("\t")).encode("utf-16"), "table.csv"),
+        (b"\xef\xbb\xbf" + ("path;label\n" + ROWS.format(";")).encode(), "table.csv"),
+    ],
+    ids=["semicolons", "tabs", "tsv", "sep line", "old Mac", "blank lines", "empty columns",
+         "row numbers of pandas", "space before a quote", "UTF-16", "byte order mark"],
+)  # fmt: skip
+def test_what_spreadsheets_write_is_read(folder: Path, content: str | bytes, name: str) -> None:
+    dataset = _open(folder, content, name)
+    assert dataset.classes == ("a", "b")
+    assert [image.path.name for image in dataset.images] == [f"{n}.png" for n in range(4)]
+    assert [image.label for image in dataset.images] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("path,label\n0.png,a\n1.png,salt, coarse\n",
+         "line 3: has 3 cells, the header has 2; put a cell that contains a comma in double"),
+        ("path;label\n0.png;a\n1.png;b;c\n", "contains a semicolon"),
+        ("path,label,split\n0.png,a,train\n1.png,b\n",
+         "line 3: has 2 cells, the header has 3; write every cell"),
+        ("path,label,\n0.png,a,\n1.png,salt,coarse\n",
+         "column 3 has no name in the header, but holds 'coarse' on line 3"),
+        ('path,label,remark\n0.png,a,\n1.png,b,"dark\n2.png,a,\n3.png,b,"ok"\n',
+         "line 3: a double quote that begins a cell here is not closed properly before the end of "
+         "line 5"),
+        ('path,label,remark\n0.png,a,"dark\n1.png,b,\n2.png,a,"\n3.png,b,\n',
+         "line 2: a double quote makes one row of this line and all up to line 4"),
+        ('path,label\n0.png,"a\n1.png,b\n', "line 2: a double quote"),
+        ('path,"label\n0.png,a\n', "line 1: a double quote"),
+        ('path,label\n0.png,"a"b\n1.png,b\n', "line 2: a double quote that begins a cell here"),
+        ("path,label\n" + "a" * 140_000 + ",a\n", "line 2: has a cell of more than 131072"),
+        ("path,label,split\n0.png,a,train\n1.png,b,\n", "line 3: no split, though other lines"),
+        ("path,label\n", "lists no photos"),
+    ],
+    ids=["extra cell", "extra cell of semicolons", "short row", "extra cell of a nameless column",
+         "stray quote", "quote that swallows rows", "unclosed quote", "quote in the header",
+         "text after a quote", "endless cell", "no split", "header only"],
+)  # fmt: skip
+def test_a_row_is_never_guessed(folder: Path, content: str, complaint: str) -> None:
+    refusal = _refusal(folder, content)
+    assert complaint in refusal
+    assert len(refusal) < 1000
+
+
+def test_every_broken_line_is_named_in_one_message(folder: Path) -> None:
+    refusal = _refusal(folder, "path,label\n0.png,a,b\n9.png,a\n1.png\n2.png,\n,b\n")
+    assert "5 faults" in refusal
+    for number in (2, 3, 4, 5, 6):
+        assert f"line {number}: " in refusal
+    assert f"paths start from {folder}" in refusal
+
+
+def test_a_file_name_may_hold_a_line_break(folder: Path) -> None:
+    (folder / "two\nlines.png").touch()
+    dataset = _open(folder, 'path,label\n"two\nlines.png",a\n1.png,b\n')
+    assert [image.path.name for image in dataset.images] == ["two\nlines.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        ("path,label,Label ", "2 columns for the label ('label', 'Label')"),
+        ("path,label,category", "2 columns for the label ('label', 'category')"),
+        ("path,Image,label", "2 columns for the photo's path ('path', 'Image')"),
+        ("path,labels,labels", "2 columns for the labels"),
+        ("path,label,split,Split", "2 columns for the split"),
+    ],
+)
+def test_a_column_that_is_there_twice_is_refused(folder: Path, header: str, complaint: str) -> None:
+    row = ",".join("1.png" for _ in header.split(","))
+    assert complaint in _refusal(folder, f"{header}\n{row}\n")
+
+
+def test_other_columns_may_repeat_and_are_left_alone(folder: Path) -> None:
+    dataset = _open(folder, "path,note,label,note\n0.png,x,a,y\n1.png,,b,\n")
+    assert dataset.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["set", "data set", "subset"])
+def test_a_split_column_of_another_name_is_not_passed_over(folder: Path, name: str) -> None:
+    refusal = _refusal(folder, f"path,label,{name}\n0.png,a,train\n1.png,b,valid\n2.png,a,test\n")
+    assert f"column {name!r} holds test, train, valid: call it 'split'" in refusal
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("path,label\n0.png,caf\u00e9\n".encode("cp1252"), "line 2 is not UTF-8 (byte 0xe9)"),
+        (
+            "path,label\n0.png,a\n1.png,\u4e2d\u6587\n".encode("gbk"),
+            "line 3 is not UTF-8 (byte 0xd6)",
+        ),
+        ("path,label\n0.png,a\n".encode("utf-16-le"), "line 1 holds a NUL character"),
+        ("path,label\n0.png,a\n".encode("utf-32"), "holds a NUL character"),
+        (b"path,label\n0.png,a\n1.png,b\0c\n", "line 3 holds a NUL character"),
+        ("path,label\n".encode("utf-16") + b"\x00", "begins like UTF-16 and is damaged"),
+    ],
+    ids=["cp1252", "GBK", "UTF-16 without mark", "UTF-32", "NUL", "cut UTF-16"],
+)
+def test_another_encoding_is_never_guessed(folder: Path, content: bytes, complaint: str) -> None:
+    refusal = _refusal(folder, content)
+    assert complaint in refusal
+    assert "as UTF-8" in refusal
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DatasetError, match="not a file"):
+        Dataset.open(tmp_path / "pipe.csv")
+    with pytest.raises(DatasetError, match="no such folder or file"):
+        Dataset.open("x" * 5000 + ".csv")
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        (["cat|dog", "cat", "dog"], "'cat|dog' contains '|', but labels are separated by semi"),
+        (['"cat,dog"', "cat", "dog"], "contains ','"),
+        (['"salt, coarse"', "pepper"], "use a column for each label instead"),
+        (["scab rust", "scab", "rust"], "'scab rust' consists of other labels"),
+        (["\"['cat', 'dog']\"", "cat"], "looks like JSON or Python code"),
+        (['"{""choices"":[""cat""]}"', "cat"], "looks like JSON or Python code"),
+        (["nan", "cat;dog"], "'nan' is what pandas writes for a missing value"),
+        (["cat;Cat", "dog"], "'Cat' (line 2) and 'cat' (line 2) differ only in case"),
+    ],
+)
+def test_several_labels_in_one_name_are_refused(
+    folder: Path, labels: list[str], complaint: str
+) -> None:
+    rows = "".join(f"{number}.png,{text}\n" for number, text in enumerate(labels))
+    assert complaint in _refusal(folder, f"path,labels\n{rows}")
+
+
+def test_a_semicolon_file_separates_labels_by_quoted_semicolons(folder: Path) -> None:
+    dataset = _open(folder, 'path;labels\n0.png;"black cat;dog"\n1.png;dog\n2.png;\n')
+    assert dataset.classes == ("black cat", "dog")
+    assert marks_of(dataset).tolist() == [[1, 1], [0, 1], [0, 0]]
+    assert "has 3 cells" in _refusal(folder, "path;labels\n0.png;cat;dog\n")
+
+
+@pytest.mark.parametrize("separator", [";", "|", "/"])
+def test_several_labels_in_a_column_for_one_are_refused(folder: Path, separator: str) -> None:
+    content = f"path,label\n0.png,cat{separator}dog\n1.png,cat\n2.png,dog\n"
+    if separator == "/":
+        assert _open(folder, content).classes == ("cat", "cat/dog", "dog")
+    else:
+        assert "call the column 'labels'" in _refusal(folder, content)
+
+
+def test_a_class_may_be_called_like_a_number_or_a_word_for_nothing(folder: Path) -> None:
+    names = ("007", "1e5", "Infinity", "None", "no", "null")
+    rows = "".join(f"{number}.png,{name}\n" for number, name in enumerate(names))
+    dataset = _open(folder, f"path,label\n{rows}")
+    assert dataset.classes == names
+    assert dataset.task == SINGLE
+
+
+@pytest.mark.parametrize("missing", ["nan", "NaN", "<NA>"])
+def test_a_missing_value_of_pandas_is_no_class(folder: Path, missing: str) -> None:
+    assert "missing value" in _refusal(folder, f"path,label\n0.png,{missing}\n1.png,cat\n")
+
+
+def test_columns_of_true_and_false_are_labels(folder: Path) -> None:
+    dataset = _open(folder, "path,cat,dog\n0.png,True,False\n1.png,FALSE,1\n2.png,,true\n")
+    assert dataset.task == MULTI
+    assert marks_of(dataset).tolist() == [[1, 0], [0, 1], [-1, 1]]
+
+
+def test_a_labelling_tool_s_own_columns_are_named(folder: Path) -> None:
+    refusal = _refusal(folder, "image,id,choice\nhttps://host.example/0.png,7,cat\n")
+    assert "If it holds the name of the class, call it 'label'" in refusal
+    assert "line 2: https://host.example/0.png is a URL; download the photos" in refusal
+
+
+def test_tables_of_the_other_splits_are_read_with_the_training_table(folder: Path) -> None:
+    (folder / "Val.csv").write_text("image;class\n4.png;b\n6.png;a\n")
+    (folder / "Test.csv").write_text("path,label\n5.png,a\n")
+    dataset = _open(folder, "path,label\n" + ROWS.format(","), "Train.csv")
+    assert [(i.path.name, i.label, i.split) for i in dataset.images[3:]] == [
+        ("3.png", 1, "train"), ("4.png", 1, "validation"), ("6.png", 0, "validation"),
+        ("5.png", 0, "test"),
+    ]  # fmt: skip
+    alone = Dataset.open(folder / "Val.csv")
+    assert len(alone) == 2
+    assert not alone.has_splits
+
+
+def test_a_test_table_without_labels_makes_no_split(folder: Path) -> None:
+    (folder / "test.csv").write_text("path\n5.png\n")
+    dataset = _open(folder, "path,label\n" + ROWS.format(","), "train.csv")
+    assert len(dataset) == 4
+    assert not dataset.has_splits
+    assert dataset.notes == ("test.csv beside it has no labels and is not used.",)
+
+
+def test_tables_of_several_labels_are_put_together_by_name(folder: Path) -> None:
+    (folder / "val.csv").write_text("path,b,a\n4.png,1,0\n")
+    dataset = _open(folder, "path,a,b\n0.png,1,0\n1.png,0,1\n", "train.csv")
+    assert marks_of(dataset).tolist() == [[1, 0], [0, 1], [0, 1]]
+    (folder / "val.csv").write_text("path,labels\n4.png,b\n")
+    dataset = _open(folder, "path,labels\n0.png,a;c\n1.png,\n", "train.csv")
+    assert dataset.classes == ("a", "b", "c")
+    assert marks_of(dataset).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("beside", "complaint"),
+    [
+        ("path,labels\n4.png,a\n", "val.csv beside it (validation) has a column 'labels'"),
+        ("path,a,b\n4.png,1,0\n", "has a column for each label. Give both the same form"),
+        ("path,label\n9.png,a\n", "val.csv line 2: 9.png does not exist"),
+        ("path,label\n4.png,a,b\n", "val.csv line 2: has 3 cells"),
+        ("name,tag\n4.png,a\n", "val.csv: its columns are name, tag"),
+    ],
+)
+def test_a_table_beside_that_does_not_fit_is_an_error(
+    folder: Path, beside: str, complaint: str
+) -> None:
+    (folder / "val.csv").write_text(beside)
+    assert complaint in _refusal(folder, "path,label\n" + ROWS.format(","), "train.csv")
+
+
+def test_two_tables_for_one_split_are_refused(folder: Path) -> None:
+    for name in ("val.csv", "validation.csv"):
+        (folder / name).write_text("path,label\n4.png,a\n")
+    refusal = _refusal(folder, "path,label\n" + ROWS.format(","), "train.csv")
+    assert "val.csv and validation.csv lie beside it" in refusal
