@@ -13,13 +13,24 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pplcnet.errors import ImageError
+from pplcnet.image_colour import changes_colours, to_rgb
+from pplcnet.image_files import is_file_object, read_image_file, source_name
+from pplcnet.image_kinds import describe, image_format
+from pplcnet.image_limits import (
+    MAX_PIXELS,
+    check_memory,
+    check_pixels,
+    check_structure,
+    is_exif_small,
+)
+from pplcnet.tiff_header import describe_tiff
 
 __all__ = [
     "IMAGE_ENDINGS",
@@ -31,9 +42,21 @@ __all__ = [
     "decode",
     "decode_picture",
     "optional_module",
+    "source_name",
 ]
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.uint8]
+ImageSource = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | NDArray[np.uint8]
+)
+"""A path, the content of an image file, a file object opened in binary mode, a PIL image, or an
+array."""
 Picture = Image.Image | NDArray[np.uint8]
 """Upright RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
 Shrink = Callable[[tuple[int, int]], int]
@@ -42,33 +65,40 @@ Shrink = Callable[[tuple[int, int]], int]
 IMAGE_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
-# "JPEG" also opens MPO, what some phones write; naming MPO here would fail on other files.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-
-# Above the largest phone cameras' everyday modes, below what a decompression bomb wants: 150
-# megapixels are 450 MB once decoded.
-MAX_PIXELS = 150_000_000
-# Pillow warns from 89 megapixels on; the limit above is checked here, before anything is decoded.
+# Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 EXIF_ORIENTATION = 0x0112
-JPEGS = ("JPEG", "MPO")
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation; 1 is upright."""
 
 
 def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
-    """Decode a picture to the upright RGB that a person sees.
+    """Decode a picture to the upright 8-bit sRGB that a person sees.
 
     The orientation in EXIF is applied; transparency is laid on white; greyscale, palette, CMYK
-    and 16-bit pictures become 8-bit RGB; of an animation the first frame is taken.
+    and 16-bit pictures become 8-bit RGB; colours of another ICC profile are converted to sRGB (a
+    damaged profile is ignored); of an animation the first frame is taken.
 
     Args:
-        source: a path, the bytes of an image file, a PIL image, or an array: (H, W) or (H, W, 1)
+        source: a path, the content of an image file, a file object opened in binary mode (read
+            from its start where it can seek), a PIL image, or an array: (H, W) or (H, W, 1)
             grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
         at_least: when given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
             short side keeps this many pixels. Faster, and not the same pixels: for training.
 
     Raises:
-        ImageError: names the source, and says what is wrong with it.
+        ImageError: names the source, and says what is wrong with it. An image of more than 150
+            million pixels, or that takes more than 1 GB of memory or far more work than its
+            pixels are worth, is refused before it is decoded.
     """
 
     def shrink(size: tuple[int, int]) -> int:
@@ -77,7 +107,8 @@ def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
         )
 
     picture = decode_picture(source, shrink if at_least is not None else None)
-    return as_image(picture)
+    image = as_image(picture)
+    return image.copy() if image is source else image
 
 
 def as_image(picture: Picture) -> Image.Image:
@@ -97,16 +128,21 @@ def decode_picture(
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _to_rgb(source, "the PIL image")
-    if isinstance(source, bytes | bytearray):
-        return _from_bytes(bytes(source), f"the image of {len(source)} bytes", shrink, rough)
-    name = os.fspath(source)
-    try:
-        with open(name, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise ImageError(name, f"cannot be read ({error.strerror}).") from error
-    return _from_bytes(content, name, shrink, rough)
+        return _from_image(source)
+    name = source_name(source)
+    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        _check_file_object(source, name)
+    return _from_bytes(read_image_file(source), name, shrink, rough)
+
+
+def _check_file_object(source: object, name: str) -> None:
+    if not is_file_object(source):
+        hint = " (OpenCV's imread gives None for a file that it cannot read)" * (source is None)
+        raise ImageError(
+            name,
+            f"not a picture{hint}; give a path, bytes, a binary file object, a PIL image or a "
+            "uint8 array.",
+        )
 
 
 @cache
@@ -121,29 +157,52 @@ def optional_module(name: str) -> ModuleType | None:
 
 
 def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> Picture:
-    if not content:
-        raise ImageError(name, "the file is empty (zero bytes).")
+    kind = image_format(content)
+    if kind is None:
+        raise ImageError(name, describe(content))
+    cost = check_structure(content, kind, name)
+    image = _open(content, kind, name)
+    size = image.size
+    check_pixels(size, name)
+    divisor = shrink(size) if shrink is not None and kind == "JPEG" else 1
+    is_turned = _orientation(image) != 1
+    is_changed = image.mode != "RGB" or is_turned or "transparency" in image.info
+    check_memory(size, image.mode, name, cost=cost, divisor=divisor, is_changed=is_changed)
+    if not is_changed and image.format == "JPEG":
+        fast = _fast_jpeg(image, content, divisor, rough)
+        if fast is not None:
+            return fast
+    if divisor > 1:
+        with contextlib.suppress(Exception):  # loading says what is wrong
+            image.draft("RGB", (size[0] // divisor, size[1] // divisor))
+    # One name throughout, so that what was converted is freed before it is turned.
+    image = to_rgb(image, name, is_ours=True)
+    image = _upright(image, _orientation(image)) if is_turned else image
+    image.info = {}
+    return image
+
+
+def _open(content: bytes, kind: str, name: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        return Image.open(io.BytesIO(content), formats=(kind,))
     except UnidentifiedImageError:
+        detail = describe_tiff(content) if kind == "TIFF" else ""
         raise ImageError(
-            name, "not an image (JPEG, PNG, WebP, BMP, GIF and TIFF are read)."
+            name, detail or f"truncated or damaged (the header of a {kind} file, but not its rest)."
         ) from None
     except Image.DecompressionBombError:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders of damaged headers raise nearly anything
-        raise ImageError(name, f"cannot be decoded ({error}).") from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(name, f"has {width}x{height} pixels; at most {MAX_PIXELS:,} are decoded.")
-    divisor = shrink((width, height)) if shrink is not None and image.format in JPEGS else 1
-    fast = _fast_jpeg(image, content, divisor, rough)
-    if fast is not None:
-        return fast
-    if divisor > 1:
-        with contextlib.suppress(Exception):  # loading says what is wrong
-            image.draft("RGB", (width // divisor, height // divisor))
-    return _to_rgb(image, name)
+        raise ImageError(name, f"truncated or damaged ({error}).") from error
+
+
+def _from_image(image: Image.Image) -> Image.Image:
+    name = source_name(image)
+    check_pixels(image.size, name)
+    check_memory(image.size, image.mode, name)
+    converted = to_rgb(image, name, is_ours=False)
+    orientation = _orientation(image)
+    return _upright(converted, orientation) if orientation != 1 else converted
 
 
 def _fast_jpeg(
@@ -151,11 +210,9 @@ def _fast_jpeg(
 ) -> NDArray[np.uint8] | None:
     """An ordinary JPEG through simplejpeg; None for what Pillow has to look at."""
     simplejpeg = optional_module("simplejpeg")
-    if simplejpeg is None or image.format != "JPEG" or image.mode != "RGB":
+    if simplejpeg is None or changes_colours(image.info.get("icc_profile"), "RGB"):
         return None
     with contextlib.suppress(Exception):  # Pillow says what is wrong, or that nothing is
-        if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-            return None
         width, height = image.size
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             content,
@@ -171,49 +228,38 @@ def _fast_jpeg(
     return None
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    try:
-        image.load()
-    except Exception as error:  # decoders of damaged pixels raise nearly anything
-        raise ImageError(name, f"truncated or damaged ({error}).") from error
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, or it is damaged."""
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and not is_exif_small(exif):
+        return 1
     with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
-        image = ImageOps.exif_transpose(image)
-    try:
-        if image.mode == "RGB":
-            return image
-        if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-            return _from_deep_grey(image, name)
-        if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-            rgba = image.convert("RGBA")
-            white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-            return Image.alpha_composite(white, rgba).convert("RGB")
-        return image.convert("RGB")
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(name, f"cannot be converted to RGB ({error}).") from error
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        return orientation if orientation in UPRIGHT else 1
+    return 1
 
 
-def _from_deep_grey(image: Image.Image, name: str) -> Image.Image:
-    """16-bit grey to 8 bits. Pillow's own convert() clips at 255, which turns photos white."""
-    values = np.asarray(image)
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ImageError(
-            name, "its grey values are not 8 or 16 bit whole numbers; save it as 8 or 16 bit."
-        )
-    grey = (values.astype(np.uint32) * 255 + 32767) // 65535
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turned = image.transpose(UPRIGHT[orientation])
+    turned.info = {}  # else it would be turned again
+    return turned
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
+    name = source_name(array)
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        hint = ""
+        if array.dtype.kind == "f":
+            hint = " Levels from 0 to 1: (array * 255).round().astype(np.uint8)."
+        elif array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = " Channels first: array.transpose(1, 2, 0)."
         raise ImageError(
-            f"the array of shape {array.shape} and type {array.dtype}",
-            "must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).",
+            name, f"must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}"
         )
     if array.size == 0:
-        raise ImageError(f"the array of shape {array.shape}", "has no pixels.")
+        raise ImageError(name, "has no pixels.")
     if array.ndim == 3 and channels == 1:
         array = array[:, :, 0]
-    return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), "the array")
+    check_pixels((array.shape[1], array.shape[0]), name)
+    return to_rgb(Image.fromarray(np.ascontiguousarray(array)), name, is_ours=True)

@@ -29,7 +29,19 @@ MAY_IMPORT = {
     "calibration": {"errors"},
     "processor": set(),
     "writable": {"errors"},
-    "decoding": {"errors"},
+    "image_files": {"errors"},
+    "image_kinds": set(),
+    "image_limits": {"errors", "tiff_header"},
+    "image_colour": {"errors"},
+    "tiff_header": set(),
+    "decoding": {
+        "errors",
+        "image_colour",
+        "image_files",
+        "image_kinds",
+        "image_limits",
+        "tiff_header",
+    },
     "preprocessing": {"errors", "decoding"},
     "prediction": {"errors"},
     "class_names": {"errors"},
@@ -93,6 +105,7 @@ MAY_IMPORT = {
 # Third-party libraries that a part may import at the top of its modules.
 MAY_USE = {
     "decoding": {"numpy", "PIL"},
+    "image_colour": {"numpy", "PIL"},
     "preprocessing": {"numpy", "PIL"},
     "prediction": {"numpy"},
     "calibration": {"numpy"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pplcnet import decoding
+from pplcnet import image_limits
 from pplcnet.auditing import audit
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
@@ -34,7 +34,7 @@ def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.Monkey
     (photos / "nothing").mkdir()
     (photos / "single").mkdir()
     draw_picture(0, 77).save(photos / "single" / "only.png")
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 5000)
+    monkeypatch.setattr(image_limits, "MAX_PIXELS", 5000)
     Image.new("RGB", (100, 100)).save(first / "huge.png")
 
     with pytest.raises(DatasetError) as caught:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pplcnet import decoding
+from pplcnet import image_limits
 from pplcnet.decoding import decode
 from pplcnet.errors import ImageError
 from tests.conftest import draw_picture
@@ -153,10 +153,13 @@ def test_files_that_are_no_picture_are_named(tmp_path: Path) -> None:
     cases = {
         "empty.jpg": (b"", "zero bytes"),
         "text.jpg": (b"hello, this is text", "not an image"),
-        "page.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        "page.png": (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "an SVG drawing",
+        ),
         "cut.jpg": (whole[: len(whole) // 2], "truncated or damaged"),
         "cut.png": (png[: len(png) // 2], "truncated or damaged"),
-        "head.png": (png[:20], "not an image|cannot be decoded|truncated"),
+        "head.png": (png[:20], "truncated or damaged"),
     }
     for name, (content, complaint) in cases.items():
         path = tmp_path / name
@@ -182,9 +185,9 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 
 
 def test_the_pixel_limit_counts_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 24 * 16)
+    monkeypatch.setattr(image_limits, "MAX_PIXELS", 24 * 16)
     decode(_encoded(_two_halves(), "PNG"))
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 24 * 16 - 1)
+    monkeypatch.setattr(image_limits, "MAX_PIXELS", 24 * 16 - 1)
     with pytest.raises(ImageError, match="24x16 pixels; at most 383"):
         decode(_encoded(_two_halves(), "PNG"))
 

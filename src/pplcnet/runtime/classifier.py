@@ -17,7 +17,7 @@ from PIL import Image
 
 from pplcnet.bundle import Bundle, Manifest
 from pplcnet.dataset import find_images
-from pplcnet.decoding import ImageSource
+from pplcnet.decoding import ImageSource, source_name
 from pplcnet.errors import ImageError, InputError
 from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores
@@ -218,4 +218,6 @@ def _describe(image: ImageSource) -> str:
         return f"{len(image)} bytes"
     if isinstance(image, Image.Image):
         return str(getattr(image, "filename", "") or f"PIL image {image.width}x{image.height}")
-    return f"array {image.shape}"
+    if isinstance(image, np.ndarray):
+        return f"array {image.shape}"
+    return source_name(image)
