@@ -43,6 +43,7 @@ __all__ = [
     "decode_picture",
     "optional_module",
     "source_name",
+    "stated_pixels",
 ]
 
 ImageSource = (
@@ -143,6 +144,19 @@ def _check_file_object(source: object, name: str) -> None:
             f"not a picture{hint}; give a path, bytes, a binary file object, a PIL image or a "
             "uint8 array.",
         )
+
+
+def stated_pixels(content: bytes) -> int:
+    """How many pixels an image file says that it has; 0 where it cannot be decoded."""
+    kind = image_format(content)
+    if kind is None:
+        return 0
+    try:
+        check_structure(content, kind, "")
+        width, height = _open(content, kind, "").size
+    except ImageError:  # decoding says what is wrong with it
+        return 0
+    return width * height
 
 
 @cache

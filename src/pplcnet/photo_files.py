@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError
+from pplcnet.image_files import MAX_FILE_BYTES
 from pplcnet.wording import counted, listed
 
 __all__ = [
@@ -206,14 +207,17 @@ def read_photo(path: str | os.PathLike[str]) -> PhotoFile:
     """All bytes of a regular file, or of what a link to one points to.
 
     Raises:
-        OSError: it cannot be read, or is a folder, a pipe, a socket or a device. These are never
-            waited for.
+        OSError: it cannot be read, is too large, or is a folder, a pipe, a socket or a device.
+            These are never waited for.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        if status.st_size > MAX_FILE_BYTES:
+            reason = f"{status.st_size:,} bytes; up to {MAX_FILE_BYTES:,} are read"
+            raise OSError(errno.EFBIG, reason, os.fspath(path))
         return PhotoFile(file.read(), FileState.of(status))
 
 

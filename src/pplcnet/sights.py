@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.decoding import FORMATS, decode
+from pplcnet.decoding import decode, stated_pixels
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.parallel import Room, in_order
 from pplcnet.photo_files import FileState, read_photo
@@ -47,6 +45,8 @@ class Look(NamedTuple):
     error: ImageError | None
     sight: Sight = Sight(0, 0, "")
 
+
+BAND_PIXELS = 4_000_000
 
 LookProgress = Callable[[Iterable[Look], int], Iterable[Look]]
 """Wraps the stream of looks, and gets their number, for a progress bar."""
@@ -97,25 +97,25 @@ def _look(path: Path, *, room: Room, with_fingerprint: bool) -> Look:
         content, state = read_photo(path)
     except OSError as error:
         return Look(ImageError(os.fspath(path), f"cannot be read ({error.strerror})."))
-    with room.for_pixels(_pixels_of(content)):
+    with room.for_pixels(stated_pixels(content)):
         try:
             image = decode(content)
         except ImageError as error:
             return Look(ImageError(os.fspath(path), error.reason))
-        pixels = blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).hexdigest()
+        pixels = _pixel_digest(image)
         marks = fingerprint(image) if with_fingerprint else None
         digest = sha256(content).hexdigest()
         return Look(None, Sight(*image.size, pixels, marks, digest, state))
 
 
-def _pixels_of(content: bytes) -> int:
-    """How many pixels an image file says that it has; 0 when it does not say."""
-    with (
-        contextlib.suppress(Exception),  # decoding says what is wrong with it
-        Image.open(io.BytesIO(content), formats=FORMATS) as image,
-    ):
-        return image.width * image.height
-    return 0
+def _pixel_digest(image: Image.Image) -> str:
+    """Of size and pixels, a band of rows at a time: large pictures are not copied as a whole."""
+    digest = blake2b(repr(image.size).encode(), digest_size=16)
+    rows = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        digest.update(band.tobytes())
+    return digest.hexdigest()
 
 
 def _is_utf8(path: os.PathLike[str]) -> bool:

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "listed_photos": {"errors", "decoding", "list_text", "tables", "wording"},
     "stratification": set(),
     "parallel": {"processor"},
-    "photo_files": {"errors", "decoding", "wording"},
+    "photo_files": {"errors", "decoding", "image_files", "wording"},
     "dataset": {
         "errors",
         "class_names",
