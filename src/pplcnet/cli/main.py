@@ -11,8 +11,8 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from pplcnet.cli.arguments import Parser
 from pplcnet.cli.output import complain, show_page
 from pplcnet.cli.streams import ReaderGone, surviving_streams
 from pplcnet.errors import InputError, PPLCNetError, TrainingInterrupted, UnknownNameError
@@ -42,18 +42,6 @@ VERBS = {
 PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
 # A stopped run of these goes on without being told to.
 GO_ON_BY_THEMSELVES = ("suspects",)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments end in one `error:` line, as every other wrong input does."""
-
-    def error(self, message: str) -> NoReturn:
-        complain(f"error: {message}; see '{self.prog} --help'.")
-        raise SystemExit(2)
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        sys.stdout.flush()
-        super().exit(status, message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +89,7 @@ def _run(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
     module = importlib.import_module(f"pplcnet.cli.{verb}")
-    parser = _Parser(
+    parser = Parser(
         prog=f"pplcnet {verb}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

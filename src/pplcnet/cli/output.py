@@ -1,16 +1,21 @@
 """Everything that verbs write to stdout goes through here.
 
-Text is shown line by line, with control characters in names escaped. JSON reads back exactly.
+Text is shown line by line, with control characters in names escaped. JSON and CSV read back
+exactly; on a terminal, CSV is escaped as text is.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.wording import json_text, printable
 
-__all__ = ["complain", "show", "show_json", "show_page"]
+__all__ = ["complain", "csv_output", "show", "show_json", "show_page"]
 
 
 def show(line: str) -> None:
@@ -39,6 +44,22 @@ def _in_ascii(text: str) -> str:
     import re
 
     return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found.group())[1:-1], text)
+
+
+def csv_output(header: Sequence[str]) -> CsvWriter:
+    """A writer of CSV to stdout: in UTF-8, as our CSV files are, unless PYTHONIOENCODING is set."""
+    if sys.stdout.isatty():
+        return CsvWriter(_Terminal(), header, line_end="")
+    if isinstance(sys.stdout, io.TextIOWrapper) and "PYTHONIOENCODING" not in os.environ:
+        sys.stdout.reconfigure(encoding="utf-8")
+    return CsvWriter(sys.stdout, header, line_end="\n")
+
+
+class _Terminal:
+    """Takes a row at a time, as csv.writer writes."""
+
+    def write(self, row: str) -> None:
+        show(row)
 
 
 def complain(line: str) -> None:

@@ -1,25 +1,40 @@
-"""Labels for photos: files, folders, or both.
+"""Classify photos: files, folders, or one photo from stdin.
 
-A picture that cannot be read is reported and the rest goes on.
+A photo that cannot be read gets a record with the error in place of an answer, in every format,
+and the rest goes on. Exit code 0: at least one photo has an answer (with --strict: every photo);
+1: none has (with --strict: some has not); 2: wrong arguments, or a damaged bundle.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
+import re
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplcnet.errors import InputError
+from pplcnet.cli.arguments import BUNDLE_HELP
+from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.output import complain, csv_output, show, show_json
+from pplcnet.errors import ImageError, InputError
 from pplcnet.models.catalog import CATALOG
+from pplcnet.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.prediction import Prediction
+    from pplcnet.runtime.classifier import Classifier
 
 __all__ = ["add_arguments", "run"]
+
+COLUMNS = ("path", "rank", "label", "probability", "error")
+COMPARED = 64
+"""Photos that the network of official weights is compared with Keras on, the first time."""
+STDIN = "-"
+STDIN_LIMIT = 1 << 28
+"""Bytes; no photo that may be decoded is as large."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,21 +42,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         metavar="BUNDLE",
-        help="a bundle folder or .zip, or a network's name for its official ImageNet weights "
-        "(NAME or NAME:imagenet-ssld or NAME:timm), downloaded the first time",
+        help=f"{BUNDLE_HELP}, or an exported .onnx file, or a network's name for its official "
+        "ImageNet weights (NAME, NAME:imagenet-ssld or NAME:timm; downloaded the first time)",
     )
-    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="photos to classify")
+    parser.add_argument(
+        "images",
+        metavar="IMAGE_OR_FOLDER",
+        nargs="*",
+        help="photos to classify; - reads one photo from stdin",
+    )
+    parser.add_argument(
+        "--photos",
+        dest="more_images",
+        metavar="IMAGE_OR_FOLDER",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="another way to give IMAGE_OR_FOLDER",
+    )
     parser.add_argument(
         "--top-k",
         type=int,
         metavar="K",
-        help="classes a photo, the most probable; default: 1, or where photos have several labels "
-        "all that reach their threshold",
+        help="show the K most probable classes of each photo; default: 1, or for a multi-label "
+        "bundle every label that reaches its threshold",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object a line")
-    form.add_argument("--csv", action="store_true", help="CSV with a header")
-    parser.add_argument("--threads", type=int, metavar="N", help="cores to use; default: all")
+    form.add_argument("--json", action="store_true", help="print one JSON object per line")
+    form.add_argument("--csv", action="store_true", help="print CSV with a header")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="number of cores to use; default: all"
+    )
     parser.add_argument(
         "--engine",
         metavar="NAME",
@@ -53,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 at the end if a photo was broken"
+        "--strict", action="store_true", help="exit with code 1 if any photo could not be read"
     )
 
 
@@ -61,88 +92,142 @@ def run(arguments: argparse.Namespace) -> int:
     """Classify and print, one line a photo (or a class, with --csv)."""
     if arguments.top_k is not None and arguments.top_k < 1:
         raise InputError(f"--top-k is {arguments.top_k}; it must be at least 1.")
+    given = [*arguments.images, *arguments.more_images]
+    _check_given(given)
     from pplcnet.runtime.classifier import Classifier
 
-    given = [Path(each) for each in arguments.images]
-    _check_given(given)
-    classifier = Classifier(
-        _bundle(arguments.bundle, given),
-        threads=arguments.threads,
-        engine=arguments.engine,
-        precision=arguments.precision,
-    )
+    stdin = _read_stdin() if STDIN in given else None
+    bundle = _bundle(arguments.bundle, given, stdin)
+    with Console().busy("opening the network"):
+        classifier = Classifier(
+            bundle,
+            threads=arguments.threads,
+            engine=arguments.engine,
+            precision=arguments.precision,
+        )
+        predictions = iter(_predictions(classifier, given, stdin))
+        first = list(islice(predictions, 1))  # which compiles the network
     if classifier.advice:
-        print(f"note: {classifier.advice}", file=sys.stderr)
-    single = len(given) == 1 and given[0].is_file()
-    predictions = (
-        iter([classifier.predict(given[0])]) if single else classifier.predict_many(_paths(given))
-    )
-    broken = _print_all(predictions, arguments)
-    if broken:
-        print(f"{broken} broken pictures were left out.", file=sys.stderr)
-    return 1 if broken and arguments.strict else 0
+        complain(f"note: {classifier.advice}")
+    photos, unread = _print_all(chain(first, predictions), arguments)
+    if unread:
+        complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
+    return int(unread > 0 and (arguments.strict or unread == photos))
 
 
-def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace) -> int:
-    """Print each answer in the form that was asked for; how many pictures were broken."""
-    writer = csv.writer(sys.stdout)
-    if arguments.csv:
-        writer.writerow(["path", "rank", "label", "probability"])
-    broken = 0
+def _predictions(
+    classifier: Classifier, given: list[str], stdin: bytes | None
+) -> Iterable[Prediction]:
+    if stdin is not None:
+        return [_predict_one(classifier, stdin, "stdin")]
+    if len(given) == 1 and not Path(given[0]).is_dir():
+        return [_predict_one(classifier, Path(given[0]), given[0])]
+    return classifier.predict_many(_paths(given))
+
+
+def _predict_one(classifier: Classifier, photo: Path | bytes, name: str) -> Prediction:
+    """On all cores, which is faster than `predict_many` for a single photo."""
+    from dataclasses import replace
+
+    try:
+        return replace(classifier.predict(photo), source=name)
+    except ImageError as error:
+        import numpy as np
+
+        from pplcnet.prediction import Prediction
+
+        reason = ImageError(name, error.reason)
+        return Prediction(name, np.empty(0, np.float32), classifier.classes, reason)
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError(
+            "- reads one photo from stdin, which is "
+            f"{'closed' if sys.stdin is None else 'a terminal'}; "
+            "pipe one in, as in 'pplcnet predict BUNDLE - < photo.jpg'."
+        )
+    content = sys.stdin.buffer.read(STDIN_LIMIT + 1)
+    if len(content) > STDIN_LIMIT:
+        raise InputError(f"stdin holds more than {STDIN_LIMIT >> 20} MiB; - reads one photo.")
+    if not content:
+        raise InputError("stdin is empty; - reads one photo from it.")
+    return content
+
+
+def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace) -> tuple[int, int]:
+    """Print each answer in the format asked for; how many photos, and how many of them unread."""
+    rows = csv_output(COLUMNS) if arguments.csv else None
+    photos = unread = 0
     for prediction in predictions:
+        photos += 1
+        path = Path(prediction.source)
         if prediction.error is not None:
-            broken += 1
-            print(f"broken: {prediction.error}", file=sys.stderr)
-            if arguments.json:
-                record = {"path": prediction.source, "error": prediction.error.reason}
-                print(json.dumps(record, ensure_ascii=False))
+            unread += 1
+            reason = prediction.error.reason
+            if rows is not None:
+                rows.writerow([path, "", "", "", reason])
+            elif arguments.json:
+                show_json({"path": prediction.source, "error": reason})
+            else:
+                show(f"{prediction.source}: error: {reason}")
             continue
         scores = prediction.top(arguments.top_k) if arguments.top_k else prediction.labels
-        if arguments.json:
-            found = [{"label": s.label, "probability": round(s.probability, 6)} for s in scores]
-            answer = {"path": prediction.source, "predictions": found}
-            print(json.dumps(answer, ensure_ascii=False))
-        elif arguments.csv:
+        if rows is not None:
             for rank, score in enumerate(scores, start=1):
-                probability = f"{score.probability:.6f}"
-                writer.writerow([prediction.source, rank, score.label, probability])
+                rows.writerow([path, rank, score.label, f"{score.probability:.6f}", ""])
             if not scores:  # a photo without a label is an answer too
-                writer.writerow([prediction.source, "", "", ""])
+                rows.writerow([path, "", "", "", ""])
+        elif arguments.json:
+            found = [{"label": s.label, "probability": round(s.probability, 6)} for s in scores]
+            show_json({"path": prediction.source, "predictions": found})
         else:
             found_text = "  ".join(f"{s.label} {s.probability:.3f}" for s in scores)
-            print(f"{prediction.source}: {found_text or 'no label'}")
-    return broken
+            show(f"{prediction.source}: {found_text or 'no label'}")
+    return photos, unread
 
 
-def _bundle(text: str, given: list[Path]) -> str | Path:
+def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
     """The bundle that is meant: a path, or an official network's, made the first time."""
     if text.partition(":")[0] not in CATALOG or Path(text).exists():
         return text
-    from itertools import islice
-
-    from pplcnet.cli.console import quiet_frameworks
     from pplcnet.weights.official import official_bundle
 
-    photos = list(islice(_paths(given), 64))
-    return official_bundle(text, photos, before_conversion=quiet_frameworks)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = list(islice(_paths(given), COMPARED))
+        if stdin is not None:
+            photos = [Path(folder, "stdin")]
+            photos[0].write_bytes(stdin)
+        return official_bundle(text, photos, before_conversion=quiet_frameworks)
 
 
-def _check_given(given: list[Path]) -> None:
+def _check_given(given: list[str]) -> None:
     from pplcnet.dataset import find_images
 
-    missing = [str(path) for path in given if not path.exists()]
+    if not given:
+        raise InputError("no photos given; name files or folders, or - for one photo from stdin.")
+    if STDIN in given and len(given) > 1:
+        raise InputError("- reads one photo from stdin and cannot be mixed with other photos.")
+    missing = [each for each in given if each != STDIN and not (each and Path(each).exists())]
+    for each in missing:
+        if re.match(r"[a-z][a-z0-9+.-]+://", each, re.IGNORECASE):
+            raise InputError(
+                f"{each}: URLs are not fetched; download the photo first, or pipe it in: "
+                "curl -L URL | pplcnet predict BUNDLE -"
+            )
     if missing:
-        raise InputError(f"{', '.join(missing)}: no such file or folder.")
-    for folder in given:
-        if folder.is_dir() and next(iter(find_images(folder)), None) is None:
-            raise InputError(f"{folder}: no images in this folder or below.")
+        names = ", ".join(each or "''" for each in missing)
+        raise InputError(f"{names}: no such file or folder.")
+    for each in given:
+        if Path(each).is_dir() and next(iter(find_images(Path(each))), None) is None:
+            raise InputError(f"{each}: no images in this folder or below.")
 
 
-def _paths(given: list[Path]) -> Iterator[Path]:
+def _paths(given: Sequence[str]) -> Iterator[Path]:
     from pplcnet.dataset import find_images
 
-    for path in given:
-        if path.is_dir():
-            yield from find_images(path)
+    for each in given:
+        if Path(each).is_dir():
+            yield from find_images(Path(each))
         else:
-            yield path
+            yield Path(each)
