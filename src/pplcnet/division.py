@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError
 
@@ -76,8 +76,7 @@ def write_division(division: Division, path: Path) -> None:
     is_multi = division.train.task == MULTI
     classes = division.train.classes
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", *(classes if is_multi else ["label"]), "split"])
+        writer = CsvWriter(file, ["path", *(classes if is_multi else ["label"]), "split"])
         for split in ("train", "validation", "test"):
             part: Dataset = getattr(division, split)
             for image in part.images:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import shutil
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pplcnet.auditing import Audit, Unlabelled
 from pplcnet.bundle import Bundle
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.errors import BundleError, InputError, RecipeError, TrainingInterrupted
 from pplcnet.training.places import BUNDLE, CHECKPOINT, HISTORY, SEARCH, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
@@ -219,17 +219,19 @@ def check_same(out: Path, run: dict[str, Any]) -> None:
 def write_skipped(checked: Audit, path: Path, unlabelled: Unlabelled | None = None) -> None:
     """A CSV of what the audit had left out; nothing where it had no fault."""
     rows = [
-        [checked.dataset.name_of(image), fault.kind, fault.text]
+        [PurePosixPath(checked.dataset.name_of(image)), fault.kind, fault.text]
         for fault in checked.faults
         for image in fault.left_out
     ]
     broken = unlabelled.broken if unlabelled else ()
-    rows += [[error.source, "unreadable", f"without a class; {error.reason}"] for error in broken]
+    rows += [
+        [PurePosixPath(error.source), "unreadable", f"without a class; {error.reason}"]
+        for error in broken
+    ]
     if not checked.faults and not broken:
         return
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "kind", "reason"])
+        writer = CsvWriter(file, ["path", "kind", "reason"])
         writer.writerows(rows)
 
 

@@ -8,7 +8,6 @@ https://arxiv.org/abs/1911.00068, in cleanlab) then says which labels do not fit
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import os
 from collections import Counter
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from pplcnet.auditing import Audit
 from pplcnet.bundle import Bundle
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
 from pplcnet.job import audited, require_keras
@@ -324,8 +324,7 @@ def _write_arrays(
 def _write(suspects: Sequence[Suspect], path: Path) -> None:
     temporary = path.with_suffix(".writing")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer = CsvWriter(file, COLUMNS)
         for each in suspects:
             confidences = (each.confidence_in_label, each.confidence_in_suggested)
             writer.writerow(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.class_names import class_name, name_faults
+from pplcnet.csv_cells import original
 from pplcnet.csv_text import Sheet, read_sheet
 from pplcnet.errors import DatasetError
 from pplcnet.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
@@ -173,7 +174,7 @@ def _only(found: Sequence[int]) -> int | None:
 
 def _rows(part: _Part) -> Iterable[Row]:
     for place, cells in part.sheet.lines:
-        label = class_name(cells[part.label]) if part.label is not None else ""
+        label = class_name(original(cells[part.label])) if part.label is not None else ""
         own = cells[part.split_column].lower() if part.split_column is not None else ""
         yield Row(place, cells[part.path], label, own or part.split)
 
@@ -203,7 +204,7 @@ def _split_faults(rows: Sequence[Row]) -> Iterable[str]:
 def _with_names(parts: Sequence[_Part], rows: list[Row]) -> Table:
     """A photo has the labels that are named and no other; it may have none."""
     texts = [
-        cells[part.labels]
+        original(cells[part.labels])
         for part in parts
         for _, cells in part.sheet.lines
         if part.labels is not None
@@ -232,7 +233,7 @@ def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
 def _with_columns(parts: Sequence[_Part], rows: list[Row]) -> Table:
     ordered = [_by_name(part) for part in parts]
     named = [
-        tuple(class_name(part.sheet.columns[at]) for at in columns)
+        tuple(class_name(original(part.sheet.columns[at])) for at in columns)
         for part, columns in zip(parts, ordered, strict=True)
     ]
     labels = named[0]
@@ -260,7 +261,7 @@ def _with_columns(parts: Sequence[_Part], rows: list[Row]) -> Table:
 
 
 def _by_name(part: _Part) -> list[int]:
-    return sorted(part.others, key=lambda at: class_name(part.sheet.columns[at]))
+    return sorted(part.others, key=lambda at: class_name(original(part.sheet.columns[at])))
 
 
 def _cell_faults(sheet: Sheet, columns: Sequence[int]) -> Iterable[str]:

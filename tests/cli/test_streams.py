@@ -133,5 +133,4 @@ def test_verbs_print_through_the_guarded_functions_only() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Name) and node.id == "print"
     ]
-    # Until `predict` is done: its CSV and JSON.
-    assert [each for each in printing if not each.startswith("predict.py")] == []
+    assert printing == []

@@ -46,19 +46,6 @@ def test_predict_folders_as_json_and_csv(capsys, common_bundle: Path, common_pho
         assert float(row["probability"]) == pytest.approx(score["probability"], abs=2e-6)
 
 
-def test_predict_goes_on_after_a_broken_file(capsys, common_bundle: Path, photos: Path) -> None:
-    (photos / "class_0" / "003.png").write_bytes(b"broken")
-    for options, code in ((), 0), (("--strict",), 1):
-        assert main(["predict", str(common_bundle), str(photos), *options]) == code
-        out, err = capsys.readouterr()
-        assert len(out.splitlines()) == 35
-        assert f"broken: {photos / 'class_0' / '003.png'}: not an image" in err
-        assert "1 broken pictures" in err
-    text = _run(capsys, "predict", common_bundle, photos, "--json")
-    (record,) = [each for each in map(json.loads, text.splitlines()) if "error" in each]
-    assert record["path"].endswith("003.png")
-
-
 def test_evaluate_writes_its_files(
     capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
 ) -> None:

@@ -77,7 +77,6 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("predict nowhere.bundle text.jpg", "no such bundle"),
         ("predict good.bundle nowhere.jpg", "no such file or folder"),
         ("predict good.bundle empty", "no images in this folder"),
-        ("predict good.bundle text.jpg", "text.jpg: not an image"),
         ("predict good.bundle text.jpg --top-k 0", "--top-k is 0"),
         ("predict good.bundle photos --threads 0", "threads is 0"),
         ("predict changed.bundle photos", "checksum"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -191,6 +190,8 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
     """The bundle that is meant: a path, or an official network's, made the first time."""
     if text.partition(":")[0] not in CATALOG or Path(text).exists():
         return text
+    import tempfile
+
     from pplcnet.weights.official import official_bundle
 
     with tempfile.TemporaryDirectory() as folder:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from pplcnet.csv_cells import CsvWriter
 
 __all__ = ["write_csv"]
 
@@ -12,8 +13,7 @@ __all__ = ["write_csv"]
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A header and its rows; decimal fractions with four digits, nothing for None."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
+        writer = CsvWriter(file, header)
         writer.writerows([_shown(each) for each in row] for row in rows)
 
 

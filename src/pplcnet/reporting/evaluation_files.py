@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,11 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
             for label, row in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
         ],
     )
-    write_csv(folder / "mistakes.csv", Mistake._fields, evaluation.mistakes)
+    write_csv(
+        folder / "mistakes.csv",
+        Mistake._fields,
+        [[PurePosixPath(each.name), *each[1:]] for each in evaluation.mistakes],
+    )
     return ["per_class.csv", "confusion.csv", "mistakes.csv"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -63,7 +63,10 @@ def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[st
     write_csv(
         folder / "mistakes.csv",
         ["name", "label", "is_shown", "probability"],
-        [[m.name, m.label, int(m.is_shown), m.probability] for m in evaluation.mistakes],
+        [
+            [PurePosixPath(m.name), m.label, int(m.is_shown), m.probability]
+            for m in evaluation.mistakes
+        ],
     )
     return ["per_label.csv", "mistakes.csv"]
 

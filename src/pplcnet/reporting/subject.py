@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 from pplcnet.bundle import Bundle
+from pplcnet.csv_cells import original, original_path
 from pplcnet.dataset import MULTI, SPLITS, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError
 from pplcnet.tables import read_table as read_labels
@@ -103,7 +104,7 @@ def _made_of(bundle: Bundle, photos: str | PathLike[str]) -> bool:
 def _as_divided(whole: Dataset, recorded: Dataset, skipped: Path) -> list[LabelledImage]:
     """The photos in the parts of the run that recorded them, less those that it left out."""
     splits = {os.path.realpath(image.path): image.split for image in recorded.images}
-    names = {row.get("path") for row in read_table(skipped)} if splits else set()
+    names = {original_path(row.get("path", "")) for row in read_table(skipped)} if splits else set()
     images = []
     for image in whole.images:
         place = os.path.realpath(image.path)
@@ -175,7 +176,7 @@ def read_table(path: Path) -> Iterator[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             for row in csv.DictReader(file):
                 yield {
-                    str(key).strip().lower(): value.strip()
+                    str(key).strip().lower(): original(value.strip())
                     for key, value in row.items()
                     if isinstance(key, str) and isinstance(value, str)
                 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.errors import require
 from pplcnet.training.recipe import Recipe
 
@@ -31,9 +31,8 @@ def write_history(path: Path, history: list[dict[str, Any]]) -> None:
         return
     temporary = path.with_suffix(".writing")
     with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
+        writer = CsvWriter(file, list(history[0]))
+        writer.writerows([row[name] for name in history[0]] for row in history)
     os.replace(temporary, path)
 
 

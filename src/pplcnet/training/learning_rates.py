@@ -6,7 +6,6 @@ Leslie N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 150
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
 from pplcnet.models.creation import create_model
@@ -151,8 +151,7 @@ def write_range_test(test: RangeTest, path: Path) -> None:
     """A CSV file with a row a step: learning_rate (for a batch of 256), loss, smoothed_loss."""
     temporary = path.with_suffix(".writing")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["learning_rate", "loss", "smoothed_loss"])
+        writer = CsvWriter(file, ["learning_rate", "loss", "smoothed_loss"])
         writer.writerows(
             [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
             for rate, loss, mean in zip(*test, strict=True)
