@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import signal
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -106,7 +108,7 @@ def test_a_file_made_to_run_code_runs_none(
         (pickle.dumps({1: np.zeros(2)}), "the entry 1"),
         (pickle.dumps({"a": np.array(["x"], dtype=object)}), "not accepted"),
         (b"\x80\x02Pos.system\n.", "PERSID"),
-        (b"\x80\x04r\xff\xff\xff\x7f.", "not accepted"),
+        (b"\x80\x04r\xff\xff\xff\x7f.", "not a readable"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "not a readable"),
     ],
 )
@@ -118,12 +120,84 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: bytes, compla
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("again", [b"2", b"q\x00h\x00"], ids=["DUP", "BINGET"])
-def test_tuples_that_double_for_ever_are_refused(tmp_path: Path, again: bytes) -> None:
-    content = b"\x80\x02}K\x01" + (again + b"\x86") * 60 + b"K\x01s."
-    (tmp_path / "w.pdparams").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"DUP|nests tuples"):
-        read_pdparams(tmp_path / "w.pdparams")
+def _text(value: bytes) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+def _encoded(count: int) -> bytes:
+    """A memoised string of a megabyte, turned into bytes `count` times."""
+    parts = [
+        _text(b"a" * (1 << 20)),
+        b"q\x000c_codecs\nencode\nq\x010",
+        _text(b"latin1"),
+        b"q\x020",
+    ]
+    return b"\x80\x02](" + b"".join(parts) + b"h\x01h\x00h\x02\x86R" * count + b"e."
+
+
+def _arrays(count: int) -> bytes:
+    """The same megabyte as `count` arrays."""
+    content = pickle.dumps({"a": np.zeros(1 << 18, np.float32)}, protocol=5)
+    names = b"".join(_text(f"n{at}".encode()) + b"h\x63" for at in range(count))
+    return content[:-2] + b"q\x63s(" + names + b"u."
+
+
+HOSTILE = {
+    "tuples by BINGET": b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 60 + b"K\x01s.",
+    "tuples by DUP": b"\x80\x02}K\x01" + b"2\x86" * 60 + b"K\x01s.",
+    "tuples with POP": b"\x80\x02}K\x01q\x000" + b"h\x00h\x00\x86q\x000" * 60 + b"h\x00K\x01s.",
+    "lists in lists": b"\x80\x02" + b"]" * 60 + b"a" * 59 + b".",
+    "a list in itself": b"\x80\x02]" + b"q\x00h\x00a" * 60 + b".",
+    "a tuple as a key": b"\x80\x02}K\x01\x85K\x01s.",
+    "a million instructions": b"\x80\x02" + b"N0" * 500_000 + b"N.",
+    "a string encoded 3000 times": _encoded(3000),
+    "an array under 1000 names": _arrays(1000),
+    "an ordered dictionary of a list": b"\x80\x02ccollections\nOrderedDict\n]"
+    b"(K\x01K\x02\x86e\x85R.",
+    "a set": b"\x80\x04\x8f(K\x01\x90.",
+    "a frozen set": b"\x80\x04(K\x01\x91.",
+    "a number of a million bytes": b"\x80\x02\x8b" + struct.pack("<i", 1_000_000)
+    + b"\x7f" * 1_000_000 + b".",
+    "a number of 100,000 digits": b"I" + b"9" * 100_000 + b"\n.",
+    "a long name": b"\x80\x02c" + b"m" * 100_000 + b"\nname\n.",
+    "values from below a mark": b"\x80\x02}K\x01(s.",
+    "no end": b"\x80\x02}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_costs_no_more_than_its_size_allows(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(HOSTILE[name])
+    tracemalloc.start()
+    signal.signal(signal.SIGALRM, _hangs)
+    signal.alarm(20)
+    try:
+        with pytest.raises(WeightsError) as caught:
+            read_pdparams(path)
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+        assert len(str(caught.value)) < 1000
+    finally:
+        signal.alarm(0)
+        tracemalloc.stop()
+
+
+def _hangs(*_: object) -> None:
+    raise AssertionError("it hangs")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "too large"])
+def test_only_ordinary_files_of_some_size_are_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "w.pdparams"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(WeightsError, match=r"is not an ordinary file|at most 1,073,741,824"):
+        read_pdparams(path)
 
 
 def test_an_absent_file(tmp_path: Path) -> None:

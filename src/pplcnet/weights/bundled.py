@@ -44,9 +44,7 @@ def restore_model(bundle: Bundle) -> keras.Model:
             image_size=bundle.manifest.preprocessing.image_size,
             **network["options"],
         )
-        native.set_values(
-            model, native.read_npz(io.BytesIO(content), KERAS_FILE), source=str(bundle.path)
-        )
+        native.set_values(model, native.read_npz(content, KERAS_FILE), source=str(bundle.path))
     except (KeyError, TypeError, InputError, WeightsError) as error:
         raise BundleError(f"{bundle.path}: its network cannot be rebuilt: {error}") from error
     return model

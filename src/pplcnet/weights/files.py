@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -14,6 +13,7 @@ import numpy as np
 from pplcnet.bundle import MANIFEST, Bundle
 from pplcnet.errors import BundleError, WeightsError, require
 from pplcnet.weights import folded, native, paddle, torch_names
+from pplcnet.weights.limits import read_file
 from pplcnet.weights.paddle_inference import read_inference_model
 
 __all__ = ["WeightsFile", "read_weights"]
@@ -105,7 +105,7 @@ def _read_bundle(path: Path) -> WeightsFile:
         raise WeightsError(f"{path}: its manifest does not say which network it holds.")
     return WeightsFile(
         "native",
-        native.read_npz(io.BytesIO(content), source=f"{path}/{file}"),
+        native.read_npz(content, source=f"{path}/{file}"),
         name,
         options
         | {
@@ -115,11 +115,19 @@ def _read_bundle(path: Path) -> WeightsFile:
     )
 
 
+# A network of 1000 tensors has 100 kB; the library alone would take up to 100 MB of JSON.
+SAFETENSORS_HEADER_LIMIT = 4 << 20
+
+
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    content = read_file(path)
+    header = int.from_bytes(content[:8], "little")
+    if header > SAFETENSORS_HEADER_LIMIT:
+        raise WeightsError(
+            f"{path}: not a readable .safetensors file (a header of {header:,} bytes)."
+        )
     numpy_reader = require("safetensors.numpy", purpose="reading .safetensors", extra="train")
     try:
-        return dict(numpy_reader.load(path.read_bytes()))
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
+        return dict(numpy_reader.load(content))
     except Exception as error:  # its own error class, and numpy's for types that numpy has not
         raise WeightsError(f"{path}: not a readable .safetensors file ({error}).") from error

@@ -15,6 +15,7 @@ import numpy as np
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.blocks import layer_name
+from pplcnet.weights.limits import listed
 
 __all__ = ["HEAD_LAYERS", "load_state_dict"]
 
@@ -90,7 +91,7 @@ def load_state_dict(
         else:
             values.append((place.variable, value))
     if faults:
-        raise WeightsError(f"{source} does not fit {model.name}:", sorted(faults))
+        raise WeightsError(f"{source} does not fit {model.name}:", listed(sorted(faults)))
     for variable, value in values:
         variable.assign(np.asarray(value, np.float32))
     return sorted(fresh)

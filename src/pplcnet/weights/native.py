@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
-from typing import BinaryIO
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.variables import value_of
+from pplcnet.weights.limits import listed, open_archive, read_file, read_member
 from pplcnet.weights.mapping import HEAD_LAYERS
 
 __all__ = [
@@ -28,9 +28,6 @@ __all__ = [
     "set_values",
     "write_npz",
 ]
-
-
-SIZE_LIMIT = 2 << 30
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -57,7 +54,7 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
         if name in values and tuple(values[name].shape) != tuple(variable.shape)
     ]
     if faults:
-        raise WeightsError(f"{source} does not fit {model.name}:", faults)
+        raise WeightsError(f"{source} does not fit {model.name}:", listed(faults))
     for name, variable in variables.items():
         # Whatever precision and byte order the file has; backends know the machine's own.
         variable.assign(np.asarray(values[name], np.float32))
@@ -65,9 +62,10 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
 
 def check_numbers(values: Mapping[str, np.ndarray], source: str) -> None:
     """WeightsError that names the arrays which hold NaN or infinity."""
-    faults = [name for name, value in values.items() if not np.isfinite(value).all()]
+    faults = sorted(name for name, value in values.items() if not np.isfinite(value).all())
     if faults:
-        raise WeightsError(f"{source}: NaN or infinity in {', '.join(sorted(faults))}.")
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise WeightsError(f"{source}: NaN or infinity in {', '.join(faults[:5])}{more}.")
 
 
 def set_fitting_values(
@@ -99,25 +97,24 @@ def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
         np.savez(file, allow_pickle=False, **get_values(model))
 
 
-def read_npz(path: str | PathLike[str] | BinaryIO, source: str = "") -> dict[str, np.ndarray]:
+def read_npz(path: str | PathLike[str] | bytes, source: str = "") -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects.
 
-    `source` is what messages call it; default the path.
+    The size that members claim, and each array's header, are held against the bytes that are there
+    before anything is made of them, so that a small file cannot claim much memory.
 
-    Each array's header is held against the bytes that are there before anything is made of it, so
-    that a small file cannot claim much memory.
+    Args:
+        path: the file, or its content.
+        source: what messages call it. Default: the path.
     """
+    content = path if isinstance(path, bytes) else read_file(Path(path))
     source = source or str(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > SIZE_LIMIT:
-                raise ValueError(f"more than {SIZE_LIMIT:,} bytes when unpacked")
+        with open_archive(content) as archive:
             return {
-                member.filename.removesuffix(".npy"): _array(archive.read(member))
-                for member in archive.infolist()
+                name.removesuffix(".npy"): _array(read_member(archive, name))
+                for name in archive.namelist()
             }
-    except OSError as error:
-        raise WeightsError(f"{source}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # a damaged archive or header can raise nearly anything
         raise WeightsError(f"{source}: not a readable .npz weights file ({error}).") from error
 
@@ -133,9 +130,11 @@ def _array(content: bytes) -> np.ndarray:
     else:
         raise ValueError(f"an array of format version {version}")
     shape, is_fortran, dtype = header
-    if dtype.kind not in "fiub":
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
         raise ValueError(f"an array of type {dtype}; only plain numbers are allowed")
-    rest = content[stream.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(rest) or any(side < 0 for side in shape):
-        raise ValueError(f"an array of shape {shape} in {len(rest)} bytes")
-    return np.frombuffer(rest, dtype).reshape(shape, order="F" if is_fortran else "C")
+    start = stream.tell()
+    size = len(content) - start
+    if math.prod(shape) * dtype.itemsize != size or any(side < 0 for side in shape):
+        raise ValueError(f"an array of shape {shape} in {size} bytes")
+    flat = np.frombuffer(content, dtype, offset=start)
+    return flat.reshape(shape, order="F" if is_fortran else "C")

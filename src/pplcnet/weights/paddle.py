@@ -1,18 +1,12 @@
 """Read `.pdparams`, what `paddle.save` writes: a pickle of a state dict.
 
-A pickle is a program. This reader runs only those parts of it that build numbers, strings,
-containers and numpy arrays: every opcode is checked before anything is executed, no name is ever
-imported (the few that arrays need are answered by the stand-ins below), and an array is made only
-from bytes that are in the file, so that a small file cannot claim much memory.
+`pickles.py` runs the pickle; here stands what the names in it may be: the few that numpy's arrays
+need, answered by stand-ins that make an array only from bytes that are in the file.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
-import pickletools
-from collections import OrderedDict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,26 +14,19 @@ from typing import Any
 import numpy as np
 
 from pplcnet.errors import WeightsError
+from pplcnet.weights.limits import read_file
+from pplcnet.weights.pickles import Maker, read_pickle, shown
 
-__all__ = ["read_pdparams"]
+__all__ = ["ARRAY_NAMES", "read_pdparams"]
 
 # Paddle stores the names that parameters have inside the framework under this key.
 BOOKKEEPING_KEYS = frozenset({"StructuredToParameterName@@", "UnpackBigParamInfor@@"})
 
 ALLOWED_DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
 
-# Opcodes that fetch objects from outside the file or through registries. GLOBAL and STACK_GLOBAL
-# stay allowed: the unpickler below answers them from its own table.
-FORBIDDEN_OPCODES = {
-    *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "DUP"),
-    *("NEXT_BUFFER", "READONLY_BUFFER"),
-}
-MEMO_OPCODES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
-MEMO_LIMIT = 1_000_000
-
 
 class _DtypeRecord:
-    """Stands in for numpy.dtype while unpickling; holds the few kinds that weights have."""
+    """Stands in for numpy.dtype; holds the few kinds that weights have."""
 
     def __init__(self, *arguments: Any) -> None:
         spec = arguments[0] if arguments else None
@@ -47,7 +34,7 @@ class _DtypeRecord:
             raise WeightsError("an array of a type that is not allowed; only plain numbers are.")
         self.dtype = np.dtype(spec)
 
-    def __setstate__(self, state: Any) -> None:
+    def take_state(self, state: Any) -> None:
         byte_order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if byte_order not in ("<", ">", "|", "="):
             raise WeightsError("an array with an unknown byte order.")
@@ -55,11 +42,11 @@ class _DtypeRecord:
 
 
 class _ArrayRecord:
-    """Stands in for numpy.ndarray while unpickling; becomes an array once its bytes are known."""
+    """Stands in for numpy.ndarray; becomes an array once its bytes are known."""
 
     array: np.ndarray | None = None
 
-    def __setstate__(self, state: Any) -> None:
+    def take_state(self, state: Any) -> None:
         if not (isinstance(state, tuple) and len(state) == 5):
             raise WeightsError("an array without the five parts that describe one.")
         _, shape, dtype, is_fortran, content = state
@@ -72,7 +59,7 @@ def _array_from(shape: Any, dtype: Any, is_fortran: bool, content: Any) -> np.nd
     if not (
         isinstance(shape, tuple)
         and len(shape) <= 8
-        and all(isinstance(side, int) and side >= 0 for side in shape)
+        and all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape)
     ):
         raise WeightsError("an array whose shape is not a tuple of whole numbers.")
     wanted = math.prod(shape) * dtype.dtype.itemsize
@@ -98,46 +85,26 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin-1")
 
 
-class _StandIn:
-    """What a name in the file is answered with: it can be called, and BUILD cannot change it."""
-
-    __slots__ = ("_make",)
-    _make: Any
-
-    def __init__(self, make: Any) -> None:
-        object.__setattr__(self, "_make", make)  # past the refusal below
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._make(*arguments)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise WeightsError("it changes what an array is made by.")
+def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
+    if arguments:
+        raise WeightsError("it fills an ordered dictionary in another way than weights files do.")
+    return {}
 
 
-_STAND_INS: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "dtype"): _DtypeRecord,
-    ("numpy", "ndarray"): _ArrayRecord,
+ARRAY_NAMES: dict[tuple[str, str], Maker] = {
+    ("_codecs", "encode"): Maker(_encode),
+    ("collections", "OrderedDict"): Maker(_ordered_dict),
+    ("numpy", "dtype"): Maker(_DtypeRecord),
+    ("numpy", "ndarray"): Maker(_reconstruct),
     **{
-        (f"numpy.{core}.{module}", name): stand_in
+        (f"numpy.{core}.{module}", name): Maker(make)
         for core in ("core", "_core")
-        for module, name, stand_in in (
+        for module, name, make in (
             ("multiarray", "_reconstruct", _reconstruct),
             ("numeric", "_frombuffer", _from_buffer),
         )
     },
 }
-
-
-class _ArraysOnlyUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _StandIn(_STAND_INS[module, name])
-        except KeyError:
-            raise WeightsError(
-                f"it refers to {module}.{name}; a weights file holds arrays and nothing else."
-            ) from None
 
 
 def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
@@ -149,40 +116,18 @@ def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         WeightsError: no such file, cut off, not a state dict, or made to do anything but that.
     """
     path = Path(path)
+    content = read_file(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        _check_opcodes(content)
-        state = _ArraysOnlyUnpickler(io.BytesIO(content), encoding="latin-1").load()
-        return _tensors(state)
+        tensors = _tensors(read_pickle(content, ARRAY_NAMES))
+        if sum(each.nbytes for each in tensors.values()) > 4 * len(content):
+            raise WeightsError("it has the same numbers under many names.")
+        return tensors
     except WeightsError as error:
         raise WeightsError(f"{path}: not accepted as weights: {error}") from error
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise WeightsError(
             f"{path}: not a readable .pdparams file ({type(error).__name__}: {error})."
         ) from error
-
-
-# A state dict needs a tuple for each shape and array, hardly more of them than bytes of numbers;
-# tuples of tuples of tuples, each twice in the next, take for ever to compare and to print.
-TUPLE_RUN_LIMIT = 8
-
-
-def _check_opcodes(content: bytes) -> None:
-    tuples_in_a_row = 0
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in ("TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"):
-            tuples_in_a_row += 1
-        elif opcode.name not in ("BINGET", "LONG_BINGET", "GET", "MARK", *MEMO_OPCODES, "MEMOIZE"):
-            tuples_in_a_row = 0
-        if tuples_in_a_row > TUPLE_RUN_LIMIT:
-            raise WeightsError("it nests tuples as no weights file does.")
-        if opcode.name in FORBIDDEN_OPCODES:
-            raise WeightsError(f"it uses the pickle instruction {opcode.name}.")
-        if opcode.name in MEMO_OPCODES and int(argument or 0) > MEMO_LIMIT:
-            raise WeightsError("it numbers more objects than a weights file can have.")
 
 
 def _tensors(state: Any) -> dict[str, np.ndarray]:
@@ -197,7 +142,6 @@ def _tensors(state: Any) -> dict[str, np.ndarray]:
         if isinstance(value, _ArrayRecord):
             value = value.array
         if not isinstance(key, str) or not isinstance(value, np.ndarray):
-            name = repr(key) if isinstance(key, str | int) else type(key).__name__
-            raise WeightsError(f"the entry {name} is a {type(value).__name__}, not an array.")
+            raise WeightsError(f"the entry {shown(key)} is a {type(value).__name__}, not an array.")
         tensors[key] = value
     return tensors
