@@ -26,6 +26,7 @@ from pplcnet.listed_photos import find_listed
 from pplcnet.photo_files import PassedOver, find_images, same_file_key, subfolders
 from pplcnet.stratification import hold_out, hold_out_of_classes
 from pplcnet.tables import (
+    CHECKSUM_COLUMN,
     LABEL_COLUMNS,
     PATH_COLUMNS,
     PRESENT,
@@ -40,7 +41,7 @@ __all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images
 SINGLE, MULTI = "single", "multi"
 """The task: a photo has exactly one of the classes, or any number of them, also none."""
 # A table with a column for each label could not be read back with one of these.
-RESERVED = {*PATH_COLUMNS, LABELS_COLUMN, SPLIT_COLUMN, *LABEL_COLUMNS}
+RESERVED = {*PATH_COLUMNS, LABELS_COLUMN, SPLIT_COLUMN, CHECKSUM_COLUMN, *LABEL_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)

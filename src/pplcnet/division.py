@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError
+from pplcnet.tables import CHECKSUM_COLUMN
 
 __all__ = ["Division", "divide", "write_division"]
 
@@ -71,14 +73,24 @@ def _remedy(tested: int, *, drawn: bool) -> str:
     return ": give at least one class 2 or more different photos"
 
 
-def write_division(division: Division, path: Path) -> None:
-    """A CSV of path, split and label, or a column a label, which `Dataset.open` reads back."""
+def write_division(
+    division: Division, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
+) -> None:
+    """A CSV of path, split and label, or a column a label, which `Dataset.open` reads back.
+
+    Args:
+        contents: sha256 of the files by path, so that photos can be recognised that were moved.
+    """
     is_multi = division.train.task == MULTI
     classes = division.train.classes
+    checksum = [CHECKSUM_COLUMN] if contents else []
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file, ["path", *(classes if is_multi else ["label"]), "split"])
+        writer = CsvWriter(
+            file, ["path", *(classes if is_multi else ["label"]), "split", *checksum]
+        )
         for split in ("train", "validation", "test"):
             part: Dataset = getattr(division, split)
             for image in part.images:
                 labels = image.marks if is_multi else [classes[image.label]]
-                writer.writerow([image.path.resolve(), *labels, split])
+                own = [contents.get(image.path, "")] if contents else []
+                writer.writerow([image.path.resolve(), *labels, split, *own])

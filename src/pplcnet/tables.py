@@ -17,11 +17,13 @@ from pplcnet.errors import DatasetError
 from pplcnet.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
 from pplcnet.list_text import SPLIT_NAMES, shortened
 
-__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
+__all__ = ["ABSENT", "CHECKSUM_COLUMN", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class", "category")
 SPLIT_COLUMN = "split"
+CHECKSUM_COLUMN = "sha256"
+"""Of the files, which a run's split.csv has; no label."""
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """What is known of one label on one photo."""
@@ -129,7 +131,11 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
 
 
 def _is_unlabelled(sheet: Sheet) -> bool:
-    return all(name.lower() in (*PATH_COLUMNS, SPLIT_COLUMN) for name in sheet.columns if name)
+    return all(
+        name.lower() in (*PATH_COLUMNS, SPLIT_COLUMN, CHECKSUM_COLUMN)
+        for name in sheet.columns
+        if name
+    )
 
 
 def _part(sheet: Sheet, split: str) -> _Part:
@@ -139,7 +145,8 @@ def _part(sheet: Sheet, split: str) -> _Part:
     single = [at for at, name in enumerate(names) if name in LABEL_COLUMNS]
     several = [at for at, name in enumerate(names) if name == LABELS_COLUMN]
     splits = [at for at, name in enumerate(names) if name == SPLIT_COLUMN]
-    others = tuple(at for at, name in enumerate(names) if name and at not in (*paths, *splits))
+    named = {*paths, *splits, *(at for at, name in enumerate(names) if name == CHECKSUM_COLUMN)}
+    others = tuple(at for at, name in enumerate(names) if name and at not in named)
     if not paths or not others:
         raise DatasetError(
             f"{where}its columns are {', '.join(filter(None, sheet.columns)) or 'none'}; needed "

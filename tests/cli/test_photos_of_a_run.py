@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.calibration import TEMPERATURES
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
+from tests.conftest import draw_picture
 
 PARTS = ("train", "train", "validation", "test")
 
@@ -179,3 +181,106 @@ def test_a_name_that_is_not_utf8_can_be_evaluated(run: Path, photos: Path) -> No
     given = [str(run / "model.bundle"), str(photos), "--split", "all"]
     assert main(["evaluate", *given]) == 0
     assert main(["report", *given, "--out", str(run / "page.html")]) == 0
+
+
+def _with_checksums(run: Path) -> None:
+    """What a run writes by now: the same split.csv with the sha256 of every photo."""
+    lines = (run / "split.csv").read_text().splitlines()
+    rows = [f"{lines[0]},sha256"]
+    for line in lines[1:]:
+        content = Path(line.split(",")[0]).read_bytes()
+        rows.append(f"{line},{sha256(content).hexdigest()}")
+    (run / "split.csv").write_text("\n".join(rows) + "\n")
+
+
+def _move(photos: Path, how: str) -> Path:
+    """The photos at another place."""
+    target = photos.with_name("elsewhere")
+    if how == "copied":
+        shutil.copytree(photos, target)
+        return target
+    photos.rename(target)
+    for number, path in enumerate(sorted(target.rglob("*.png"))):
+        if how == "renamed":
+            path.rename(path.with_name(f"new-{number}.png"))
+        elif how == "relabelled" and number % 12 < 2:
+            label = (int(path.parent.name[-1]) + 1) % 3
+            path.rename(target / f"class_{label}" / f"new-{number}.png")
+    return target
+
+
+@pytest.mark.parametrize("how", ["copied", "moved", "renamed", "relabelled"])
+def test_photos_of_the_run_are_known_by_content_wherever_they_are(
+    capsys, run: Path, photos: Path, how: str
+) -> None:
+    _with_checksums(run)
+    elsewhere = _move(photos, how)
+    given = [str(run / "model.bundle"), str(elsewhere)]
+    assert main(["evaluate", *given]) == 0
+    out, err = capsys.readouterr()
+    assert f"on test of {elsewhere} (split.csv of its run):" in out
+    assert "images 9" in out
+    assert "36 photos of the bundle's run were recognised by content under another path" in err
+    assert "were trained on" not in err
+    assert main(["calibrate", given[0], "--validation", given[1]]) == 0
+    assert "fitted on 9 photos" in capsys.readouterr().out
+
+
+def test_copies_of_trained_photos_among_others_are_said(
+    capsys, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    _with_checksums(run)
+    for label in range(3):
+        folder = tmp_path / "new" / "test" / f"class_{label}"
+        folder.mkdir(parents=True)
+        draw_picture(label, 900).save(folder / "new.png")
+        shutil.copy(photos / f"class_{label}" / "000.png", folder / "a copy.png")  # trained on
+    given = [str(run / "model.bundle"), str(tmp_path / "new")]
+    assert main(["evaluate", *given]) == 0
+    out, err = capsys.readouterr()
+    assert "images 3" in out
+    assert "3 photos in the test split of these photos were trained on by the bundle's run" in err
+    assert main(["evaluate", *given, "--split", "all"]) == 0
+    assert "3 of these 6 photos were trained on" in capsys.readouterr().err
+
+
+def test_another_photo_under_a_trained_photos_path_is_not_trained_on(
+    capsys, run: Path, photos: Path
+) -> None:
+    _with_checksums(run)
+    draw_picture(0, 900).save(photos / "class_0" / "000.png")
+    arguments = ["evaluate", str(run / "model.bundle"), str(photos), "--split", "all"]
+    assert main(arguments) == 0
+    assert "17 of these 36 photos were trained on" in capsys.readouterr().err
+
+
+def test_moved_photos_are_known_by_name_where_there_are_no_checksums(
+    capsys, run: Path, photos: Path
+) -> None:
+    elsewhere = _move(photos, "moved")
+    given = [str(run / "model.bundle"), str(elsewhere)]
+    assert main(["evaluate", *given]) == 0
+    out, err = capsys.readouterr()
+    assert "images 9" in out
+    assert "36 photos were recognised by name" in err
+    for path in sorted(elsewhere.rglob("*.png")):
+        path.rename(path.with_name(f"new-{path.name}"))
+    assert main(["evaluate", *given]) == 0
+    out, err = capsys.readouterr()
+    assert "images 36" in out
+    assert "photos that were moved and renamed since are not recognised" in err
+
+
+def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
+    capsys, common_bundle: Path, photos: Path
+) -> None:
+    assert main(["evaluate", str(common_bundle), str(photos), "--out", str(photos / "out")]) == 0
+    assert "split.csv of the bundle's run is not beside it" in capsys.readouterr().err
+
+
+def test_a_damaged_split_csv_is_no_traceback(capsys, run: Path, photos: Path) -> None:
+    long_name = "x" * 5000
+    with (run / "split.csv").open("ab") as file:
+        file.write(f"{long_name}.png,class_0,train,zz\nnul\0.png,class_0,train,\n".encode())
+    assert main(["evaluate", str(run / "model.bundle"), str(photos)]) == 0
+    assert "images 9" in capsys.readouterr().out

@@ -51,11 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.runtime.classifier import Classifier
 
     classifier = Classifier(arguments.bundle)
-    subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
+    console = Console()
+    subject = find_subject(
+        Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
+    )
     split = subject.split
     out = Path(arguments.out) if arguments.out else _default_folder(subject, arguments.photos)
     check_writable(out)
-    console = Console()
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
     evaluation = evaluate(
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(evaluation.to_dict(), indent=2)
     else:
-        origin = " (split.csv of its run)" if _is_held_out(subject) else ""
+        origin = " (split.csv of its run)" if subject.is_held_out else ""
         show(f"on {split} of {arguments.photos}{origin}:")
         show_page(describe(evaluation))
         show(f"written to {out}: {', '.join(path.name for path in written)}")
@@ -79,20 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _is_held_out(subject: Subject) -> bool:
-    """Whether the reported photos are those that split.csv beside the bundle calls so."""
-    from pplcnet.reporting.subject import SPLIT_FILE, read_table
-
-    place = subject.folder / SPLIT_FILE
-    listed = {
-        (subject.folder / row["path"]).resolve()
-        for row in read_table(place)
-        if row.get("path") and row.get("split") == subject.split != "train"
-    }
-    return all(image.path.resolve() in listed for image in subject.reported.images)
-
-
 def _default_folder(subject: Subject, photos: str) -> Path:
     """Beside the bundle; figures of other photos do not take the place of the run's own."""
-    name = "evaluation" if _is_held_out(subject) else f"evaluation-{Path(photos).resolve().stem}"
+    name = "evaluation" if subject.is_held_out else f"evaluation-{Path(photos).resolve().stem}"
     return subject.folder / name

@@ -70,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     if suspects is not None:
         check_suspects(suspects)
     console = Console()
-    subject = find_subject(Bundle.open(arguments.bundle), arguments.photos, arguments.split)
+    subject = find_subject(
+        Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
+    )
     subject = replace(
         subject,
         reported=readable(subject.reported, arguments.skip_broken, console),

@@ -10,6 +10,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
+from pplcnet.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.reporting.subject import Subject
@@ -67,22 +68,25 @@ def validation_part(arguments: argparse.Namespace) -> Dataset:
     """
     from pplcnet.reporting.subject import find_subject
 
-    subject = find_subject(Bundle.open(arguments.bundle), arguments.validation, "all")
+    console = Console()
+    subject = find_subject(Bundle.open(arguments.bundle), arguments.validation, "all", console)
     images = subject.reported.images
     held_out = [image for image in images if image.split == "validation"]
     others = [image for image in images if image.split != "train"]
     subject = replace(subject, reported=subject.reported.keep(held_out or others or images))
-    console = Console()
     note_training_photos(subject, console)
     return readable(subject.reported, arguments.skip_broken, console)
 
 
 def note_training_photos(subject: Subject, console: Console) -> None:
-    """Say so where figures are flattered, or may be."""
+    """Say what was noticed about the photos, and where figures are flattered, or may be."""
+    for note in (*subject.photo_notes, *subject.notes):
+        console.say(f"note: {note}")
     if subject.trained:
+        were = "was" if subject.trained == 1 else "were"
         console.say(
-            f"note: {subject.trained} of these {len(subject.reported)} photos were trained on, "
-            "which flatters the figures."
+            f"note: {subject.trained} of these {counted(len(subject.reported), 'photo')} "
+            f"{were} trained on, which flatters the figures."
         )
     if subject.is_of_training:
         console.say(

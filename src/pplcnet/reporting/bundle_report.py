@@ -153,6 +153,7 @@ def bundle_report(
         choice=str(classifier.choice),
         trained=subject.trained,
         is_of_training=subject.is_of_training,
+        notes=subject.notes,
         is_fitted=bool(bundle.manifest.calibration),
         facts=facts(subject),
         data=data_context(subject),

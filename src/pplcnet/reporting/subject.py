@@ -6,19 +6,18 @@ set's own splits do.
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
 from pplcnet.bundle import Bundle
-from pplcnet.csv_cells import original, original_path
-from pplcnet.dataset import MULTI, SPLITS, Dataset, LabelledImage
-from pplcnet.errors import DatasetError, InputError
-from pplcnet.tables import read_table as read_labels
+from pplcnet.csv_cells import original_path
+from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.errors import InputError
+from pplcnet.progress import Watcher
+from pplcnet.reporting.recorded import Found, find_recorded, read_table
 
 __all__ = ["Subject", "find_subject", "read_table"]
 
@@ -42,12 +41,24 @@ class Subject:
     is_of_training: bool = False
     """Whether the bundle was made of this very folder, and nothing says which of its photos were
     trained on."""
+    notes: tuple[str, ...] = ()
+    """A sentence each on how surely it is known which photos were trained on."""
+    photo_notes: tuple[str, ...] = ()
+    """What was noticed while the photos were listed, as `Dataset.notes`."""
+    known: frozenset[Path] = frozenset()
+    """Paths of the photos that split.csv lists, wherever they are now."""
+
+    known_trained: frozenset[Path] = frozenset()
+    """Those of them that were trained on."""
 
     @cached_property
     def is_trained(self) -> tuple[bool, ...]:
         """Of each reported photo, whether it was trained on, which flatters the figures."""
         trained = _places(self.train)
-        return tuple(os.path.realpath(image.path) in trained for image in self.reported.images)
+        return tuple(
+            image.path in self.known_trained or os.path.realpath(image.path) in trained
+            for image in self.reported.images
+        )
 
     @property
     def trained(self) -> int:
@@ -55,16 +66,29 @@ class Subject:
         return sum(self.is_trained)
 
     @property
+    def is_held_out(self) -> bool:
+        """Whether the reported photos are all of a part that split.csv calls held out."""
+        return self.split in ("validation", "test") and all(
+            image.path in self.known for image in self.reported.images
+        )
+
+    @property
     def folder(self) -> Path:
         """Where the run's files lie: beside the bundle."""
         return self.bundle.path.resolve().parent
 
 
-def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None = None) -> Subject:
+def find_subject(
+    bundle: Bundle,
+    photos: str | PathLike[str],
+    split: str | None = None,
+    watcher: Watcher | None = None,
+) -> Subject:
     """Open the photos and find out which of them, and which others, were trained on.
 
     Args:
         split: the part to report on, or "all"; None takes test, else validation, else all.
+        watcher: told how the photos are compared with those of the bundle's run.
 
     Raises:
         DatasetError: the photos are no data set.
@@ -72,82 +96,77 @@ def find_subject(bundle: Bundle, photos: str | PathLike[str], split: str | None 
     """
     whole = Dataset.open(photos)
     file = bundle.path.resolve().parent / SPLIT_FILE
-    recorded, gone = (_recorded_marks if whole.task == MULTI else _recorded)(file)
-    images = _as_divided(whole, recorded, file.with_name(SKIPPED_FILE))
+    found = find_recorded(whole, file, _trained_in(bundle), watcher)
+    recorded = found.recorded
+    is_recorded = bool(len(recorded) or found.gone)
+    images = (
+        _without_skipped(whole, found, file.with_name(SKIPPED_FILE))
+        if is_recorded
+        else found.images
+    )
     if split is None:
-        found = {image.split for image in images}
-        split = next((each for each in ("test", "validation") if each in found), "all")
+        parts = {image.split for image in images}
+        split = next((each for each in ("test", "validation") if each in parts), "all")
     chosen = [image for image in images if split in ("all", image.split)]
     if not chosen:
         raise InputError(f"{whole.root}: has no {split} photos; --split all takes every photo.")
-    source = SPLIT_FILE if len(recorded) else "the data set's splits" if whole.has_splits else ""
-    parts = recorded if len(recorded) else whole
+    source = SPLIT_FILE if is_recorded else "the data set's splits" if whole.has_splits else ""
+    known_parts = recorded if is_recorded else whole
     reported = whole.keep(chosen)
+    is_own_folder = _is_same(_trained_on(bundle), photos)
+    notes = list(found.notes)
+    if not is_recorded and _trained_on(bundle) and not is_own_folder:
+        notes.append(
+            "split.csv of the bundle's run is not beside it, so it is not known whether any of "
+            "these photos were trained on: figures may be flattered."
+        )
     return Subject(
         bundle,
         split,
         reported,
-        train=parts.subset("train"),
-        validation=_other_than(reported, _known(parts.subset("validation"), bundle.classes)),
+        train=known_parts.subset("train"),
+        validation=_other_than(reported, _known(known_parts.subset("validation"), bundle.classes)),
         source=source,
-        gone=gone,
-        is_of_training=not source and _made_of(bundle, photos),
+        gone=found.gone,
+        is_of_training=not source and is_own_folder,
+        notes=tuple(notes),
+        photo_notes=whole.notes,
+        known=found.known,
+        known_trained=frozenset(
+            image.path
+            for image in found.images
+            if image.path in found.known and image.split == "train"
+        ),
     )
 
 
-def _made_of(bundle: Bundle, photos: str | PathLike[str]) -> bool:
+def _trained_on(bundle: Bundle) -> str | None:
+    """The photos that the bundle's run was given, as it was given them."""
     data = bundle.manifest.provenance.get("dataset")
     named = data.get("photos") if isinstance(data, dict) else None
-    return isinstance(named, str) and os.path.realpath(named) == os.path.realpath(photos)
+    return named if isinstance(named, str) else None
 
 
-def _as_divided(whole: Dataset, recorded: Dataset, skipped: Path) -> list[LabelledImage]:
-    """The photos in the parts of the run that recorded them, less those that it left out."""
-    splits = {os.path.realpath(image.path): image.split for image in recorded.images}
-    names = {original_path(row.get("path", "")) for row in read_table(skipped)} if splits else set()
-    images = []
-    for image in whole.images:
-        place = os.path.realpath(image.path)
-        if place in splits:
-            images.append(replace(image, split=splits[place]))
-        elif whole.name_of(image) not in names:
-            images.append(image)
-    return images
+def _trained_in(bundle: Bundle) -> Path | None:
+    """The folder that their names are relative to."""
+    named = _trained_on(bundle)
+    if named is None:
+        return None
+    return Path(named).parent if named.lower().endswith((".csv", ".txt")) else Path(named)
 
 
-def _recorded(path: Path) -> tuple[Dataset, int]:
-    """The photos of split.csv that are still there, and how many are not."""
-    rows = [row for row in read_table(path) if row.get("split") in SPLITS and row.get("path")]
-    there = [row for row in rows if (path.parent / row["path"]).is_file()]
-    classes = tuple(sorted({row.get("label", "") for row in there}))
-    place = {name: index for index, name in enumerate(classes)}
-    images = tuple(
-        LabelledImage(path.parent / row["path"], place[row.get("label", "")], row["split"])
-        for row in there
+def _is_same(named: str | None, photos: str | PathLike[str]) -> bool:
+    return named is not None and os.path.realpath(named) == os.path.realpath(photos)
+
+
+def _without_skipped(whole: Dataset, found: Found, skipped: Path) -> tuple[LabelledImage, ...]:
+    """The photos less those that the run left out."""
+    names = {original_path(row.get("path", "")) for row in read_table(skipped)}
+    return tuple(
+        image
+        for image in found.images
+        if image.path in found.known or whole.name_of(image) not in names
     )
-    return Dataset(_common_folder(images, path.parent), classes, images), len(rows) - len(there)
-
-
-def _recorded_marks(path: Path) -> tuple[Dataset, int]:
-    """The same of several labels a photo: a column a label."""
-    try:
-        rows, labels, faults, _ = read_labels(path)
-    except DatasetError:  # none, or none of a run
-        rows, labels, faults = [], None, []
-    named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]
-    there = [row for row in named if (path.parent / row.path).is_file()]
-    images = tuple(LabelledImage(path.parent / row.path, -1, row.split, row.marks) for row in there)
-    root = _common_folder(images, path.parent)
-    return Dataset(root, labels or (), images, task=MULTI), len(named) - len(there)
-
-
-def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:
-    """The folder that all photos lie in, so that their names are short."""
-    folders = {image.path.parent for image in images}
-    try:
-        return Path(os.path.commonpath(folders)) if folders else otherwise
-    except ValueError:  # on several drives
-        return otherwise
 
 
 def _known(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
@@ -165,20 +184,3 @@ def _other_than(reported: Dataset, dataset: Dataset) -> Dataset:
     return dataset.keep(
         image for image in dataset.images if os.path.realpath(image.path) not in seen
     )
-
-
-def read_table(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file by lower-case column; none where it is missing or unreadable.
-
-    A report can do without the file, so that nothing is raised.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            for row in csv.DictReader(file):
-                yield {
-                    str(key).strip().lower(): original(value.strip())
-                    for key, value in row.items()
-                    if isinstance(key, str) and isinstance(value, str)
-                }
-    except (OSError, csv.Error):
-        return
