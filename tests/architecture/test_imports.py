@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "sights": {"errors", "decoding", "parallel", "photo_files", "similarity", "wording"},
     "auditing": {"errors", "audit_notes", "dataset", "photo_files", "sights", "tables", "wording"},
     "checking": {"auditing", "dataset", "similarity", "wording"},
-    "division": {"csv_cells", "errors", "dataset"},
+    "division": {"csv_cells", "errors", "dataset", "tables"},
     "evaluation": {
         "errors",
         "calibration",
