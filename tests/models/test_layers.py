@@ -1,12 +1,17 @@
-"""The faster BatchNorm and hard-swish compute what Keras' own do, also their gradients."""
+"""Our layers compute what Keras' own do, also their gradients, and on every device."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from pplcnet.models.layers import BatchNormalization, HardSwish
+from pplcnet.models import layers
+from pplcnet.models.layers import BatchNormalization, DepthwiseConv2D, HardSwish
 
 tf = pytest.importorskip("tensorflow")
 
@@ -88,3 +93,106 @@ def test_a_model_with_these_layers_survives_keras_own_file_format(tmp_path) -> N
     images = _images(2, 4, 4, 3)
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(model(images).numpy(), again(images).numpy())
+
+
+def test_batch_norm_trains_in_float64() -> None:
+    images = _images(2, 3, 3, 4).astype("float64")
+    found = BatchNormalization(dtype="float64")(images, training=True)
+    expected = keras.layers.BatchNormalization(dtype="float64")(images, training=True)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("strides", [(1, 2), (2, 1), (2, 3), (4, 2)])
+@pytest.mark.parametrize("options", [{}, {"use_bias": True, "activation": "relu"}])
+def test_unequal_strides_are_computed_without_an_operator_for_them(
+    strides: tuple[int, int], options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"kernel_size": 3, "strides": strides, "use_bias": False, **options}
+    theirs = keras.layers.DepthwiseConv2D(**options, bias_initializer="random_normal")
+    images = tf.constant(_images(2, 13, 16, 4))
+    theirs(images)
+    found = []
+    for has_operator in (True, False):
+        monkeypatch.setattr(layers, "_has_unequal_strides", lambda _, has=has_operator: has)
+        ours = DepthwiseConv2D.from_config(theirs.get_config())
+        ours.build(images.shape)
+        ours.set_weights(theirs.get_weights())
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = ours(images)
+            loss = tf.reduce_sum(outputs * tf.cos(outputs))
+        found.append(
+            [outputs, *tape.gradient(loss, [images, *(each.value for each in ours.weights)])]
+        )
+    assert found[0][0].shape == theirs.compute_output_shape(images.shape)
+    for expected, computed in zip(*found, strict=True):
+        np.testing.assert_allclose(computed.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_unequal_strides_are_computed_in_float64() -> None:
+    images = _images(2, 9, 9, 4)
+    single = DepthwiseConv2D(3, strides=(2, 1), use_bias=False)
+    expected = single(images).numpy()
+    double = DepthwiseConv2D(3, strides=(2, 1), use_bias=False, dtype="float64")
+    double.build(images.shape)
+    double.set_weights(single.get_weights())
+    np.testing.assert_allclose(double(images).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+WITHOUT_ONEDNN = """
+import numpy as np, tensorflow as tf
+from pplcnet.deployment.translation import to_onnx
+from pplcnet.models.creation import create_model
+from pplcnet.preprocessing import Preprocessing
+from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
+preprocessing = Preprocessing(image_size=(32, 64))
+pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 64, 3), np.uint8)
+model = create_model(
+    "pplcnet_x0_25", num_classes=3, image_size=(32, 64),
+    strides=[(1, 2), (2, 1), (2, 1), (1, 2), (2, 1)],
+)
+with tf.GradientTape() as tape:
+    logits = model(preprocessing.normalize(pixels), training=False)
+    loss = tf.reduce_sum(logits * tf.cos(logits))
+gradients = tape.gradient(loss, [each.value for each in model.trainable_variables])
+assert all(np.isfinite(each).all() and np.any(each) for each in gradients)
+proto = to_onnx(model, preprocessing, tuple("abc"), batch=1)
+strides = [
+    list(attribute.ints)
+    for node in proto.graph.node if node.op_type == "Conv"
+    for attribute in node.attribute if attribute.name == "strides"
+]
+assert [each for each in strides if each != [1, 1]] == [[1, 2], [2, 1], [2, 1], [1, 2], [2, 1]]
+engine = OnnxRuntimeEngine(proto.SerializeToString(), threads=1)
+expected = model(preprocessing.normalize(pixels), training=False).numpy()
+found = np.concatenate([engine.run(pixels[:1]), engine.run(pixels[1:])])
+assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+print("the same answers")
+"""
+
+
+def test_text_line_networks_train_and_answer_without_onednn() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ONEDNN],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "KERAS_BACKEND": "tensorflow"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.strip() == "the same answers", done.stderr[-2000:]
+
+
+def test_other_runtimes_get_unequal_strides_as_one_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layers, "_has_unequal_strides", lambda _: False)
+    layer = DepthwiseConv2D(3, strides=(2, 1))
+    layer.build((1, 9, 9, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 9, 9, 4))])
+    def whole(images):
+        return layer(images)
+
+    with layers.tracing_for_another_runtime():
+        operations = whole.get_concrete_function().graph.get_operations()
+    (convolution,) = [each for each in operations if each.type == "DepthwiseConv2dNative"]
+    assert list(convolution.get_attr("strides")) == [1, 2, 1, 1]
+    assert "StridedSlice" not in {each.type for each in operations}

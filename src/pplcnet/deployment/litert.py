@@ -15,6 +15,7 @@ from pplcnet.deployment.judging import logit_cuts
 from pplcnet.deployment.measuring import prepare, run_all
 from pplcnet.deployment.photos import choose_images
 from pplcnet.errors import ConversionError, InputError, require
+from pplcnet.models.layers import tracing_for_another_runtime
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.runtime.engine import open_engine
@@ -77,7 +78,8 @@ def to_tflite(model: keras.Model, preprocessing: Preprocessing) -> bytes:
         return model(tf.cast(images, tf.float32) * scale - shift, training=False)
 
     # The converter would lose variables of Keras 3: they become constants first.
-    frozen = convert_variables_to_constants_v2(whole.get_concrete_function())
+    with tracing_for_another_runtime():
+        frozen = convert_variables_to_constants_v2(whole.get_concrete_function())
     try:
         content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
     except Exception as error:  # the converter raises its own, undocumented, errors

@@ -27,6 +27,7 @@ from pplcnet.models.layers import (
     BatchNormalization,
     ChannelShuffle,
     ChannelSplit,
+    DepthwiseConv2D,
     HardSigmoid,
     HardSwish,
 )
@@ -401,6 +402,7 @@ _RULES: dict[type, Callable[..., None]] = {
     keras.layers.Conv2D: _Translation._convolution,
     keras.layers.Dense: _Translation._dense,
     keras.layers.DepthwiseConv2D: _Translation._depthwise,
+    DepthwiseConv2D: _Translation._depthwise,
     keras.layers.Dropout: _Translation._dropout,
     keras.layers.Flatten: _Translation._flatten,
     keras.layers.GlobalAveragePooling2D: _Translation._average,

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import keras
 
-from pplcnet.models.layers import BatchNormalization, HardSigmoid, HardSwish
+from pplcnet.models.layers import BatchNormalization, DepthwiseConv2D, HardSigmoid, HardSwish
 
 __all__ = [
     "PLAIN",
@@ -123,7 +123,7 @@ def conv_bn(
 def depthwise_conv(inputs, path: str, *, kernel: int, strides: Strides, use_bias: bool = False):
     """A depthwise convolution alone, padded symmetrically; the channels stay."""
     inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
-    return keras.layers.DepthwiseConv2D(
+    return DepthwiseConv2D(
         kernel,
         strides=strides,
         padding=padding,

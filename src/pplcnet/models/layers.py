@@ -1,4 +1,4 @@
-"""Layers of our own: faster BatchNorm and hard-swish, and what Keras does not have.
+"""Layers of our own: faster BatchNorm and hard-swish, and what Keras or TensorFlow does not have.
 
 BatchNorm and hard-swish compute what Keras' own do. Both are bound by memory: Keras computes
 BatchNorm's moments with separate operators, and TensorFlow keeps several copies of the activations
@@ -9,12 +9,23 @@ two are Keras' own.
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 import keras
 
-__all__ = ["BatchNormalization", "ChannelShuffle", "ChannelSplit", "HardSigmoid", "HardSwish"]
+__all__ = [
+    "BatchNormalization",
+    "ChannelShuffle",
+    "ChannelSplit",
+    "DepthwiseConv2D",
+    "HardSigmoid",
+    "HardSwish",
+    "tracing_for_another_runtime",
+]
 
 
 def _is_tensorflow() -> bool:
@@ -27,7 +38,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """As Keras' layer; trains on (N, H, W, C) through one operator."""
-        if not (training and self.trainable and len(inputs.shape) == 4 and _is_tensorflow()):
+        is_fused = training and self.trainable and len(inputs.shape) == 4 and _is_tensorflow()
+        if not is_fused or inputs.dtype == "float64":  # which the operator does not have
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -47,6 +59,73 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.moving_mean.assign(self.moving_mean * keep + mean * change)
         self.moving_variance.assign(self.moving_variance * keep + variance * change)
         return outputs
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` whose two strides may differ on every device.
+
+    TensorFlow has a depthwise convolution of unequal strides in oneDNN alone: not on macOS, ARM or
+    GPUs, and not in float64. Where there is none, one without padding is computed with the common
+    divisor of the strides, and the positions in between are dropped.
+    """
+
+    def call(self, inputs):
+        """As Keras' layer."""
+        height, width = self.strides
+        if (
+            height == width
+            or self.padding != "valid"
+            or self.data_format != "channels_last"
+            or not _is_tensorflow()
+            or _is_for_another_runtime.get()
+            or _has_unequal_strides(self.compute_dtype)
+        ):
+            return super().call(inputs)
+        common = math.gcd(height, width)
+        outputs = keras.ops.depthwise_conv(
+            inputs,
+            self.kernel,
+            strides=common,
+            padding="valid",
+            dilation_rate=self.dilation_rate,
+            data_format="channels_last",
+        )[:, :: height // common, :: width // common]
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return self.activation(outputs)
+
+
+_is_for_another_runtime = ContextVar("_is_for_another_runtime", default=False)
+
+
+@contextmanager
+def tracing_for_another_runtime():
+    """Trace unequal strides as one operator, which TensorFlow need not be able to run here."""
+    token = _is_for_another_runtime.set(True)
+    try:
+        yield
+    finally:
+        _is_for_another_runtime.reset(token)
+
+
+@cache
+def _has_unequal_strides(dtype: str) -> bool:
+    """Whether TensorFlow computes and differentiates them here; found by trying one."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        if tf.config.list_logical_devices("GPU"):
+            return False
+        inputs, kernel = tf.zeros([1, 3, 3, 1], dtype), tf.zeros([2, 2, 1, 1], dtype)
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch([inputs, kernel])
+                outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, 2, 1, 1], "VALID")
+            tape.gradient(outputs, [inputs, kernel])
+        except tf.errors.OpError:
+            return False
+        return True
 
 
 @keras.saving.register_keras_serializable("pplcnet")
