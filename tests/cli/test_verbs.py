@@ -138,7 +138,7 @@ def test_photos_that_have_moved_are_counted_in_one_sentence(
     assert main(["export", str(bundle)]) == 2
     said = capsys.readouterr().err
     assert "36 of the photos that" in said
-    assert "--images FOLDER" in said
+    assert "--photos FOLDER" in said
     assert len(said.splitlines()) == 1
 
 

@@ -52,7 +52,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out used", "holds a run already"),
         ("quantize good.bundle --validation nowhere", "nowhere: no such folder or file"),
         ("quantize good.bundle --validation photos --max-drop 7", "max_drop is 7.0"),
-        ("quantize good.bundle", "required: --validation"),
+        ("quantize good.bundle", "required: --photos/--validation"),
         ("tune nowhere --validation photos", "nowhere: no such bundle"),
         ("tune good.bundle --validation photos", "the bundle has class_0, class_1, class_2"),
         ("benchmark pplcnet_x10", "did you mean pplcnet_x1_0"),

@@ -11,9 +11,10 @@ from pplcnet.cli.output import complain
 from pplcnet.errors import InputError
 from pplcnet.training.places import BUNDLE
 
-__all__ = ["BUNDLE_HELP", "Parser", "add_photos", "add_photos_option"]
+__all__ = ["BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "Parser", "add_photos", "add_photos_option"]
 
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
+CHANGED_BUNDLE_HELP = "the folder of a bundle or of a run"
 PHOTOS_HELP = "labelled photos, as 'train' takes them"
 # Arguments that name a bundle, among other things.
 BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")

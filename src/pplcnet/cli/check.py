@@ -10,6 +10,7 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import require
@@ -45,7 +46,7 @@ SIZES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
+    add_photos(parser)
     parser.add_argument(
         "--html", metavar="FILE", help="write one page with pictures and histograms"
     )

@@ -9,8 +9,9 @@ import argparse
 from pathlib import Path
 
 from pplcnet.bundle import check_place
+from pplcnet.cli.arguments import add_photos_option
 from pplcnet.cli.console import quiet_frameworks
-from pplcnet.cli.export import find_given_images, report_export
+from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
@@ -27,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="the network, where the file is silent")
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
     parser.add_argument("--classes", metavar="FILE", help="class names, one a line")
-    parser.add_argument(
-        "--images",
-        required=True,
-        metavar="PHOTOS",
-        help="a photo or a folder of photos to compare the exported network with Keras on",
+    add_photos_option(
+        parser,
+        "a photo or a folder of photos to compare the exported network with Keras on",
+        older="images",
     )
+    add_format(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     bundle = convert(arguments.file, arguments.out, network=arguments.model, classes=classes)
     report_export(export(bundle, images))
+    if arguments.to == "litert":
+        from pplcnet.deployment.litert import export_litert
+
+        report_export(export_litert(bundle.path, images), "litert")
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.bundle import Bundle
+from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
@@ -25,8 +26,8 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
-    parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
+    parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
+    add_photos(parser)
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),

@@ -10,22 +10,25 @@ import argparse
 from pathlib import Path
 
 from pplcnet.bundle import Bundle
+from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError
 from pplcnet.writable import check_writable
 
-__all__ = ["add_arguments", "find_given_images", "report_export", "run"]
+__all__ = ["add_arguments", "add_format", "find_given_images", "report_export", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder")
-    parser.add_argument(
-        "--images",
-        metavar="PHOTOS",
-        help="photos to compare on; default: those that the bundle was trained on",
+    parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
+    add_photos_option(
+        parser,
+        "a photo or a folder of photos to compare the exported network with Keras on; default: "
+        "those that the bundle was trained on",
+        older="images",
+        required=False,
     )
     parser.add_argument(
         "--batch",
@@ -33,16 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="1|dynamic",
         help="pictures a run of the network takes; dynamic is slower. Default: 1",
     )
-    parser.add_argument(
-        "--to",
-        default="onnx",
-        choices=("onnx", "litert"),
-        help="onnx (what predict runs), or litert: also a .tflite file. Default: onnx",
-    )
+    add_format(parser)
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
         help="also pack the bundle into one file; one that is exported already is only packed",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """The format that 'export' and 'convert' write."""
+    parser.add_argument(
+        "--to",
+        default="onnx",
+        metavar="FORMAT",
+        type=lambda text: "litert" if text == "tflite" else text,
+        choices=("onnx", "litert"),
+        help="onnx, which 'predict' runs; or tflite (the same as litert), which adds a .tflite "
+        "file. Default: onnx",
     )
 
 

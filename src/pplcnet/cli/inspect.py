@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
 
 __all__ = ["add_arguments", "run"]
@@ -12,7 +13,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
+    parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     parser.add_argument("--json", action="store_true", help="print the manifest as it is")
 
 

@@ -11,13 +11,14 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pplcnet.cli.arguments import Parser
 from pplcnet.cli.output import complain, show_page
 from pplcnet.cli.streams import ReaderGone, surviving_streams
 from pplcnet.errors import InputError, PPLCNetError, TrainingInterrupted, UnknownNameError
 
-__all__ = ["main"]
+__all__ = ["VERBS", "main", "parser_of"]
 
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
@@ -88,16 +89,25 @@ def _run(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
-    module = importlib.import_module(f"pplcnet.cli.{verb}")
+    result: int = _module_of(verb).run(parser_of(verb).parse_args(rest))
+    sys.stdout.flush()
+    return result
+
+
+def parser_of(verb: str) -> Parser:
+    """The parser of one of VERBS."""
+    module = _module_of(verb)
     parser = Parser(
         prog=f"pplcnet {verb}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    result: int = module.run(parser.parse_args(rest))
-    sys.stdout.flush()
-    return result
+    return parser
+
+
+def _module_of(verb: str) -> Any:
+    return importlib.import_module(f"pplcnet.cli.{verb}")
 
 
 def _overview() -> str:

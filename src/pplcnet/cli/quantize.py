@@ -8,6 +8,7 @@ that the bundle was trained on, or from --calibration. What was measured stands 
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
@@ -57,5 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"photos, float32 {figures[f'float32_{measure}']:.4f}; same answer on "
         f"{figures['agreement']:.3f}"
     )
-    show(f"next        pplcnet tune {bundle.path} --validation {arguments.validation}")
+    command = ["pplcnet", "tune", str(bundle.path), "--photos", arguments.validation]
+    show(f"next        {shlex.join(command)}")
     return 0

@@ -13,6 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
@@ -22,8 +23,8 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle folder or .zip")
-    parser.add_argument("photos", metavar="PHOTOS", help="labelled photos, as 'train' takes them")
+    parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
+    add_photos(parser)
     parser.add_argument("--out", required=True, metavar="FILE.html", help="where it is written")
     parser.add_argument(
         "--split",

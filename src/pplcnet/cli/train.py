@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
@@ -68,7 +69,7 @@ def add_recipe_arguments(
     `base` is the recipe without --recipe and --weights, and `default` says what it is.
     """
     defaults, texts = (base or Recipe()).to_dict(), field_help()
-    parser.add_argument("photos", metavar="PHOTOS", help="the labelled photos")
+    add_photos(parser, "the labelled photos")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the run is written")
     for name in OPTIONS:
         parser.add_argument(

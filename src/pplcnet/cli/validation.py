@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pplcnet.bundle import Bundle
+from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
@@ -29,13 +30,12 @@ NAMED_BROKEN = 5
 
 def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
     """The bundle that is changed, and the photos that decide."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="an exported bundle folder")
-    parser.add_argument(
-        "--validation",
-        required=True,
-        metavar="PHOTOS",
-        help="labelled photos, as 'train' takes them; of these the validation part, by split.csv "
-        "beside the bundle or by their own splits, else all that were not trained on",
+    parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
+    add_photos_option(
+        parser,
+        "labelled photos, as 'train' takes them. Used are those of the validation split (by "
+        "split.csv beside the bundle, or their own splits), else all that were not trained on",
+        older="validation",
     )
     add_skip_broken(parser)
 

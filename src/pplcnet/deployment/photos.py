@@ -110,7 +110,8 @@ def _recorded(bundle: Bundle) -> Dataset:
         except DatasetError as error:
             raise InputError(
                 f"{bundle.path}: {len(error.faults)} of the photos that {beside} lists are not "
-                "where they were; give others, such as with --images FOLDER."
+                "where they were; give others with --photos FOLDER (for 'quantize': "
+                "--calibration FOLDER)."
             ) from error
     photos = Path(recorded) if recorded else None
     if photos is None or not photos.exists():

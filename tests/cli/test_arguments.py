@@ -1,0 +1,89 @@
+"""Photos and bundles are given to every verb in the same ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pplcnet.cli.main import VERBS, main, parser_of
+
+# Verb to its arguments without photos, and what goes in front of photos in the older way.
+PHOTOS = {
+    "train": (["--out", "o"], []),
+    "distill": (["--out", "o"], []),
+    "suspects": (["--out", "o"], []),
+    "check": ([], []),
+    "evaluate": (["b"], []),
+    "report": (["b", "--out", "o.html"], []),
+    "quantize": (["b"], ["--validation"]),
+    "tune": (["b"], ["--validation"]),
+    "calibrate": (["b"], ["--validation"]),
+    "export": (["b"], ["--images"]),
+    "convert": (["f", "--out", "o"], ["--images"]),
+}
+BUNDLES = {
+    "evaluate": "{} p", "report": "{} p --out o.html", "quantize": "{} --photos p",
+    "tune": "{} --photos p", "calibrate": "{} --photos p", "inspect": "{}", "export": "{}",
+    "convert": "{} --out o --photos p", "predict": "{} p", "benchmark": "{}",
+    "distill": "p --out o --teacher {}", "train": "p --out o --weights {}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", PHOTOS)
+def test_every_verb_takes_photos_in_the_common_way_and_in_its_own(verb: str) -> None:
+    others, older = PHOTOS[verb]
+    parser = parser_of(verb)
+
+    def given(*arguments: str) -> set[tuple[str, str]]:
+        parsed = vars(parser.parse_args([*arguments]))
+        return {(name, str(value)) for name, value in parsed.items() if name != "photos_option"}
+
+    wanted = given(*others, *older, "the photos")
+    assert "the photos" in dict(wanted).values()
+    assert given(*others, "--photos", "the photos") == wanted
+    assert given("--photos", "the photos", *others) == wanted
+
+
+@pytest.mark.parametrize("verb", [verb for verb, (_, older) in PHOTOS.items() if not older])
+def test_photos_are_given_once(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    others, _ = PHOTOS[verb]
+    for photos, complaint in (
+        (["p", "--photos", "q"], "are two ways to give the same"),
+        ([], "required: PHOTOS"),
+        ([""], "required: PHOTOS"),
+        (["p", "q"], "unrecognized arguments: q"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            parser_of(verb).parse_args([*others, *photos])
+        assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", BUNDLES)
+def test_every_verb_takes_a_run_for_its_bundle(verb: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "run" / "model.bundle"
+    bundle.mkdir(parents=True)
+    parsed = parser_of(verb).parse_args(BUNDLES[verb].format(bundle.parent).split())
+    assert str(bundle) in str(vars(parsed))
+    assert vars(parser_of(verb).parse_args(BUNDLES[verb].format(bundle).split())) == vars(parsed)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_photos_for_every_verb_that_takes_them(verb: str) -> None:
+    text = parser_of(verb).format_help()
+    takes_photos = verb in PHOTOS or verb == "predict"
+    assert ("--photos" in text) == takes_photos
+
+
+@pytest.mark.parametrize("verb", ["export", "convert"])
+def test_tflite_is_another_name_for_litert(verb: str) -> None:
+    others, _ = PHOTOS[verb]
+    given = [*others, "--photos", "p"]
+    assert parser_of(verb).parse_args([*given, "--to", "tflite"]).to == "litert"
+    assert parser_of(verb).parse_args([*given, "--to", "litert"]).to == "litert"
+    assert parser_of(verb).parse_args(given).to == "onnx"
+
+
+def test_an_unknown_verb_in_another_place_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "models"]) == 2
+    assert "unknown verb '--json'" in capsys.readouterr().err
