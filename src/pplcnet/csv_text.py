@@ -40,13 +40,13 @@ class _Record(NamedTuple):
     cells: list[str]
 
 
-def read_sheet(path: Path, known: Collection[str], *, named: bool = False) -> Sheet:
+def read_sheet(path: Path, known: Collection[str], *, name: str = "") -> Sheet:
     """Read a CSV file whose cells are separated by commas, semicolons or tabs.
 
     Args:
         known: lower-case names of columns; the separator is the first one that makes one of them a
             column of the header.
-        named: whether messages name the file as well as the line.
+        name: what messages call the file; "" where the line alone is enough.
 
     Raises:
         DatasetError: it cannot be read, or its header is broken.
@@ -59,7 +59,7 @@ def read_sheet(path: Path, known: Collection[str], *, named: bool = False) -> Sh
     delimiters = [declared[1]] if declared else list(DELIMITERS)
     delimiter = next((each for each in delimiters if _has_column(text, each, known)), delimiters[0])
     records = _records(text, delimiter)
-    place = f"{path.name} line" if named else "line"
+    place = f"{name} line" if name else "line"
     try:
         header = next((each for each in records if any(each.cells)), _Record(1, 1, []))
     except _BrokenLineError as broken:
@@ -104,7 +104,10 @@ class _BrokenLineError(ValueError):
     def __init__(self, first: int, last: int, reason: str) -> None:
         self.first = first
         if "field limit" in reason:
-            text = f"has a cell of more than {csv.field_size_limit()} characters"
+            text = (
+                f"has a cell of more than {csv.field_size_limit()} characters; is a double quote "
+                "not closed?"
+            )
         else:
             until = f" before the end of line {last}" if last > first else ""
             text = (

@@ -130,9 +130,11 @@ class Dataset:
         if not classes:
             loose = sum(1 for _ in find_images(root, passed_over))
             found = f"{loose} images but no class folders" if loose else "no images"
+            tables = sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
+            hint = f" If {tables[0]} holds the labels, give that file." if tables else ""
             raise DatasetError(
                 f"{root}: {found}. Expected is one folder a class (PHOTOS/cat/1.jpg), or "
-                "train/validation/test folders of class folders."
+                f"train/validation/test folders of class folders.{hint}"
             )
         faults = name_faults(classes)
         if faults:
@@ -175,7 +177,9 @@ class Dataset:
         """
         path = Path(path)
         listed = read_list(path, label_file)
-        return cls._from_rows(path, listed.rows, listed.classes, listed.faults, SINGLE)
+        return cls._from_rows(
+            path, listed.rows, listed.classes, listed.faults, SINGLE, listed.notes
+        )
 
     @classmethod
     def _from_list_in(cls, folder: Path) -> Dataset | None:
@@ -186,7 +190,7 @@ class Dataset:
         except DatasetError as error:
             raise DatasetError(
                 f"{folder}: holds a list of photos and a label file, which are read in place of "
-                f"class folders. {error.summary}",
+                f"class folders; move the list away to read those. {error.summary}",
                 error.faults,
             ) from error
 
@@ -211,7 +215,9 @@ class Dataset:
             )
             for row, place in zip(rows, found, strict=True)
         )
-        return cls(path.parent, classes, images, task=task, notes=notes)._checked()
+        folders = {row.folder for row in rows}
+        root = path.parent if len(folders) == 1 else path.absolute().parent.parent
+        return cls(root, classes, images, task=task, notes=notes)._checked()
 
     def _checked(self) -> Dataset:
         if not self.images:

@@ -15,8 +15,21 @@ SEPARATOR = ";"
 OTHER_SEPARATORS = ("|", ",")
 
 _JSON = re.compile(r"""[\[{]\s*["'].*[\]}]""")
-# What pandas writes where a cell was missing and was turned into text.
-_MISSING = ("nan", "<na>")
+# What pandas and spreadsheets write where there is no value, or a formula failed.
+_MISSING = (
+    "nan",
+    "<na>",
+    "#n/a",
+    "#nv",
+    "#ref!",
+    "#name?",
+    "#value!",
+    "#div/0!",
+    "#null!",
+    "#num!",
+)
+# A spreadsheet's way to keep 001 from becoming 1.
+_TEXT_FORMULA = re.compile(r'="(.*)"')
 
 
 def label_faults(first: Mapping[str, str]) -> list[str]:
@@ -49,9 +62,11 @@ def list_faults(first: Mapping[str, str]) -> list[str]:
 def _no_name(label: str) -> str:
     if label.lower() in _MISSING:
         return (
-            f"label {label!r} is what pandas writes for a missing value; give the label or remove "
-            "the line (if a class is really called that, rename it)"
+            f"label {label!r} is what pandas or a spreadsheet writes for a missing value; give the "
+            "label or remove the line (if a class is really called that, rename it)"
         )
+    if _TEXT_FORMULA.fullmatch(label):
+        return f"label {shortened(label)!r} is a spreadsheet's formula; write the text alone"
     if _JSON.fullmatch(label):
         return f"label {shortened(label)!r} looks like JSON or Python code; write names only"
     return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,8 +15,16 @@ from typing import NamedTuple
 
 from pplcnet.class_names import class_name, name_faults
 from pplcnet.errors import DatasetError
-from pplcnet.list_text import lists_beside, numbered_lines, read_text, shortened
+from pplcnet.list_text import (
+    lists_beside,
+    notes_on_unread,
+    numbered_lines,
+    read_text,
+    shortened,
+    shown_beside,
+)
 from pplcnet.tables import Row
+from pplcnet.wording import listed
 
 __all__ = ["LABEL_FILES", "Listed", "list_in", "read_list"]
 
@@ -29,7 +36,8 @@ LONGEST_ID = 9
 
 _ITEM = re.compile(r"(?P<path>.*\S)\s+(?P<id>\S+)")
 _ID_FIRST = re.compile(r"(?P<id>[0-9]+)(?:\s*[:,]\s*|\s+)(?P<name>\S.*)")
-_ID_LAST = re.compile(r"(?P<name>\S.*?)(?:\s*[:,]\s*|\s+)(?P<id>[0-9]+)")
+_ID_LAST = re.compile(r"[\s:,]([0-9]+)")
+_SEVERAL_IDS = re.compile(r"[0-9]+(?:[,;|][0-9]+)+")
 
 
 class Listed(NamedTuple):
@@ -40,6 +48,8 @@ class Listed(NamedTuple):
     """Class names by rising id."""
     faults: list[str]
     """A sentence for each wrong line."""
+    notes: tuple[str, ...]
+    """What is worth knowing, a sentence each."""
 
 
 def list_in(folder: Path) -> Path | None:
@@ -63,10 +73,17 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
     classes = _classes(path, label_file)
     beside = lists_beside(path)
     rows, faults = [], []
+    notes = notes_on_unread(path, [file for file, _ in beside])
     index: dict[int | None, str] = dict(sorted(classes.items()))
     for file, split in [(path, "train" if beside else ""), *beside]:
-        for number, line in numbered_lines(read_text(file)):
-            place = f"{file.name} line {number}"
+        name = shown_beside(file, path)
+        if file.parent != path.parent and _label_files(file) and _classes(file, None) != classes:
+            raise DatasetError(f"{path}: the label file of {name} ({split}) names other classes.")
+        lines = numbered_lines(read_text(file))
+        if not lines:
+            notes.append(f"{name} lists no photos.")
+        for number, line in lines:
+            place = f"{name} line {number}"
             item = _ITEM.fullmatch(line)
             if item is None:
                 faults.append(
@@ -76,9 +93,11 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
                 continue
             label = index.get(_number(item["id"]), "")
             if not label:
-                place += f" (label {shortened(item['id'])!r}, allowed are {_allowed(index)})"
-            rows.append(Row(place, item["path"], label, split))
-    return Listed(rows, tuple(index.values()), faults)
+                several = "; lists have one label a photo, use a CSV for several"
+                place += f" (label {shortened(item['id'])!r}, allowed are {_allowed(index)}"
+                place += f"{several if _SEVERAL_IDS.fullmatch(item['id']) else ''})"
+            rows.append(Row(place, item["path"], label, split, (), file.parent))
+    return Listed(rows, tuple(index.values()), faults, tuple(notes))
 
 
 def _number(text: str) -> int | None:
@@ -91,8 +110,7 @@ def _allowed(index: Mapping[int | None, str]) -> str:
     ids = list(index)
     if ids == list(range(len(ids))):
         return f"0 to {len(ids) - 1}"
-    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
-    return ", ".join(map(str, ids[:SHOWN_IDS])) + more
+    return listed([str(id_) for id_ in ids], SHOWN_IDS)
 
 
 def _label_files(path: Path) -> list[Path]:
@@ -169,13 +187,12 @@ def _without_ids(path: Path, lines: Sequence[tuple[int, str]]) -> dict[int, str]
                 "remove it or write ids"
             )
             break
-    last = [_ID_LAST.fullmatch(line) for _, line in lines]
-    ids = [_number(each["id"]) for each in last if each is not None]
-    is_shuffled = sorted(each or 0 for each in ids) in (
+    ids = [_id_at_end(line) for _, line in lines]
+    ordered = sorted(ids)
+    if ids != ordered and ordered in (
         list(range(len(lines))),
         list(range(1, len(lines) + 1)),
-    ) and ids != sorted(each or 0 for each in ids)
-    if is_shuffled:
+    ):
         faults.append(
             "its lines end with numbers that are not in order; if these are the ids, write them "
             "before the names"
@@ -184,13 +201,23 @@ def _without_ids(path: Path, lines: Sequence[tuple[int, str]]) -> dict[int, str]
     return _usable(path, dict(enumerate(name for _, name in names)), [*faults, *_repeated(names)])
 
 
+def _id_at_end(line: str) -> int:
+    """The number behind the last space, colon or comma, or -1."""
+    digits = len(line) - len(line.rstrip("0123456789"))
+    found = _ID_LAST.fullmatch(line[-digits - 1 :]) if digits else None
+    number = _number(found[1]) if found else None
+    return -1 if number is None else number
+
+
 def _repeated(names: Sequence[tuple[int, str]]) -> list[str]:
-    counts = Counter(name for _, name in names)
+    places: dict[str, list[str]] = {}
+    for number, name in names:
+        places.setdefault(name, []).append(str(number))
     return [
-        f"{name!r} is the name of {count} classes (lines "
-        f"{', '.join(str(number) for number, each in names if each == name)}); give each another"
-        for name, count in counts.items()
-        if count > 1
+        f"{name!r} is the name of {len(numbers)} classes (lines {listed(numbers)}); give each "
+        "another"
+        for name, numbers in places.items()
+        if len(numbers) > 1
     ]
 
 

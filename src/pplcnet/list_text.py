@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pplcnet.errors import DatasetError
+from pplcnet.wording import listed
 
-__all__ = ["SPLITS", "SPLIT_NAMES", "lists_beside", "numbered_lines", "read_text", "shortened"]
+__all__ = [
+    "SPLITS",
+    "SPLIT_NAMES",
+    "lists_beside",
+    "notes_on_unread",
+    "numbered_lines",
+    "read_text",
+    "shortened",
+    "shown_beside",
+]
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -25,6 +36,10 @@ SPLIT_NAMES = {
 LARGEST_BYTES = 1 << 30
 LONGEST_SHOWN = 200
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
+_ANY_SPLIT = re.compile(
+    rf"(?<![^\W_])({'|'.join(SPLIT_NAMES)}|eval|dev|holdout)(?![^\W\d_])", re.IGNORECASE
+)
 _TRAIN = re.compile(r"(?<![^\W_])(train|training)(?![^\W\d_])", re.IGNORECASE)
 
 
@@ -53,7 +68,7 @@ def read_text(path: Path) -> str:
                 f"{path}: begins like UTF-16 and is damaged from byte {error.start} on. Save it "
                 "as UTF-8."
             ) from error
-        line = content.count(b"\n", 0, error.start) + 1
+        line = len(_LINE_END_BYTES.findall(content[: error.start])) + 1
         raise DatasetError(
             f"{path}: line {line} is not UTF-8 (byte 0x{content[error.start]:02x}). Save the file "
             "as UTF-8: in Excel, choose the type 'CSV UTF-8'; in a terminal, run iconv -f CP1252 "
@@ -83,30 +98,68 @@ def lists_beside(path: Path) -> list[tuple[Path, str]]:
     """The lists that lie beside a training list and are named after it, each with its split.
 
     `train.txt` brings `val.txt` and `test.txt`; `train_list.txt` brings `val_list.txt`; and so on
-    for every name that holds the word "train".
+    for every name that holds the word "train". A list in a folder of that name, `train/list.csv`,
+    brings those of the same name in the folders beside it, `valid/list.csv`.
 
     Raises:
         DatasetError: two files are named for one split.
     """
-    found = list(_TRAIN.finditer(path.stem))
-    if not found:
-        return []
-    word, stem = found[-1], path.stem
     found_for: dict[str, Path] = {}
-    for name, split in SPLIT_NAMES.items():
-        if split == "train":
-            continue
-        spelled = _in_the_case_of(word.group(), name)
-        other = path.with_name(f"{stem[: word.start()]}{spelled}{stem[word.end() :]}{path.suffix}")
-        if not os.path.isfile(other):
+    for other, split in _candidates(path):
+        if split == "train" or not os.path.isfile(other):
             continue
         if split in found_for:
             raise DatasetError(
-                f"{path}: {found_for[split].name} and {other.name} lie beside it, and both are "
-                f"named for the {split} split; move one of them away."
+                f"{path}: {shown_beside(found_for[split], path)} and {shown_beside(other, path)} "
+                f"lie beside it, and both are named for the {split} split; move one of them away."
             )
         found_for[split] = other
     return [(other, split) for split, other in found_for.items()]
+
+
+def shown_beside(path: Path, other: Path) -> str:
+    """The name of a file beside another one, with its folder where that differs."""
+    return path.name if path.parent == other.parent else f"{path.parent.name}/{path.name}"
+
+
+def notes_on_unread(path: Path, read: Iterable[Path]) -> list[str]:
+    """A sentence if files beside a training list are named after a split and are not read."""
+    if not _TRAIN.search(path.stem):
+        return []
+    known = {path.name, *(each.name for each in read)}
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError:  # the list itself could be read, and a note is all that is lost
+        names = []
+    unread = [
+        name
+        for name in names
+        if name not in known
+        and os.path.splitext(name)[1] == path.suffix
+        and _ANY_SPLIT.search(os.path.splitext(name)[0])
+    ]
+    if not unread:
+        return []
+    return [
+        f"{listed(unread)} beside {path.name} {'are' if len(unread) > 1 else 'is'} not read: lists "
+        "of the other splits are named like the training list, with val or test for train."
+    ]
+
+
+def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
+    """Where lists of each split would lie if `path` is that of the training photos."""
+    words = list(_TRAIN.finditer(path.stem))
+    folder = path.absolute().parent
+    for name, split in SPLIT_NAMES.items():
+        if words:
+            start, end = words[-1].span()
+            spelled = _in_the_case_of(words[-1].group(), name)
+            yield (
+                path.with_name(f"{path.stem[:start]}{spelled}{path.stem[end:]}{path.suffix}"),
+                split,
+            )
+        elif SPLIT_NAMES.get(folder.name.lower()) == "train":
+            yield folder.with_name(_in_the_case_of(folder.name, name)) / path.name, split
 
 
 def _in_the_case_of(pattern: str, name: str) -> str:

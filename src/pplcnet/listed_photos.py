@@ -38,12 +38,14 @@ def find_listed(
     Raises:
         DatasetError: all faults, or no rows.
     """
-    finder, found, missing = PhotoFinder(path.parent), list[Path](), 0
+    finders, found, missing = dict[Path, PhotoFinder](), list[Path](), 0
     faults = list(faults)
     for row in rows:
         if not row.path:
             faults.append(f"{row.place}: no path")
         else:
+            folder = row.folder or path.parent
+            finder = finders.get(folder) or finders.setdefault(folder, PhotoFinder(folder))
             try:
                 found.append(finder.find(row.path))
             except DatasetError as error:
@@ -100,13 +102,25 @@ class PhotoFinder:
             return f"{shown} is a folder; list its photos one by one"
         if os.path.exists(path):
             return f"{shown} is not a regular file"
-        near = None
-        if self._suggestions:
-            self._suggestions -= 1
-            near = self._walk(name, _lowered) or self._with_ending(name)
-        if near is None or not os.path.isfile(near):
+        if not self._suggestions:
             return f"{shown} does not exist"
-        return f"{shown} does not exist (but {printable(near.name)} does)"
+        self._suggestions -= 1
+        return f"{shown} does not exist{self._suggestion(name)}"
+
+    def _suggestion(self, name: str) -> str:
+        near = self._walk(name, _lowered) or self._with_ending(name)
+        if near is not None and os.path.isfile(near):
+            return f" (but {printable(near.name)} does)"
+        for spelling, difference in (
+            (name.strip("'\""), "quotes"),
+            (name.lstrip("/"), "leading /"),
+        ):
+            if spelling != name and os.path.isfile(self.folder / spelling):
+                return f" (but it does without the {difference})"
+        for folder in (self.folder.absolute().parent, Path.cwd()):
+            if os.path.isfile(folder / name):
+                return f" (but it does in {printable(str(folder))})"
+        return ""
 
     def _with_ending(self, name: str) -> Path | None:
         """The photo, where the list leaves out the ending."""

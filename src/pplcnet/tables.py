@@ -15,7 +15,8 @@ from pplcnet.csv_cells import original
 from pplcnet.csv_text import Sheet, read_sheet
 from pplcnet.errors import DatasetError
 from pplcnet.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
-from pplcnet.list_text import SPLIT_NAMES, shortened
+from pplcnet.list_text import SPLIT_NAMES, notes_on_unread, shortened, shown_beside
+from pplcnet.wording import listed
 
 __all__ = ["ABSENT", "CHECKSUM_COLUMN", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
 
@@ -51,6 +52,8 @@ class Row(NamedTuple):
     split: str
     marks: tuple[int, ...] = ()
     """PRESENT, ABSENT or UNKNOWN for every label of a table with several a photo."""
+    folder: Path | None = None
+    """Where relative paths start, if not in the folder of the table or list that was given."""
 
 
 class Table(NamedTuple):
@@ -62,7 +65,7 @@ class Table(NamedTuple):
     faults: list[str]
     """A sentence for each line or column that is wrong; with one, the rows are not to be used."""
     notes: tuple[str, ...] = ()
-    """A sentence for each table beside it that is not used."""
+    """What is worth knowing, a sentence each."""
 
 
 class _Part(NamedTuple):
@@ -105,19 +108,28 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     Raises:
         DatasetError: it cannot be read, or lacks these columns, or has one of them twice.
     """
-    sheets = [(read_sheet(file, PATH_COLUMNS, named=True), split) for file, split in beside]
+    sheets = [
+        (read_sheet(file, PATH_COLUMNS, name=shown_beside(file, path)), split)
+        for file, split in beside
+    ]
     others = [_part(sheet, split) for sheet, split in sheets if not _is_unlabelled(sheet)]
-    own = read_sheet(path, PATH_COLUMNS, named=bool(others))
+    own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if others else "")
     parts = [_part(own, "train" if others else ""), *others]
-    notes = tuple(
-        f"{sheet.path.name} beside it has no labels and is not used."
+    notes = [
+        f"{shown_beside(sheet.path, path)} has no labels and is not used."
         for sheet, _ in sheets
         if _is_unlabelled(sheet)
-    )
+    ]
+    notes += [
+        f"{shown_beside(sheet.path, path)} lists no photos."
+        for sheet, _ in sheets
+        if not sheet.lines and not _is_unlabelled(sheet)
+    ]
+    notes += notes_on_unread(path, [file for file, _ in beside])
     for part in others:
         if part.kind != parts[0].kind:
             raise DatasetError(
-                f"{path}: has {parts[0].form}, and {part.sheet.path.name} beside it "
+                f"{path}: has {parts[0].form}, and {shown_beside(part.sheet.path, path)} "
                 f"({part.split}) has {part.form}. Give both the same form, or move one away."
             )
     rows = [row for part in parts for row in _rows(part)]
@@ -125,9 +137,9 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     faults += _split_faults(rows)
     if parts[0].label is not None:
         first = _first_places((row.place, (row.label,)) for row in rows)
-        return Table(rows, None, [*faults, *label_faults(first)], notes)
+        return Table(rows, None, [*faults, *label_faults(first)], tuple(notes))
     table = _with_columns(parts, rows) if parts[0].labels is None else _with_names(parts, rows)
-    return table._replace(faults=[*faults, *table.faults], notes=notes)
+    return table._replace(faults=[*faults, *table.faults], notes=(*notes, *table.notes))
 
 
 def _is_unlabelled(sheet: Sheet) -> bool:
@@ -149,8 +161,8 @@ def _part(sheet: Sheet, split: str) -> _Part:
     others = tuple(at for at, name in enumerate(names) if name and at not in named)
     if not paths or not others:
         raise DatasetError(
-            f"{where}its columns are {', '.join(filter(None, sheet.columns)) or 'none'}; needed "
-            f"are a path column ({', '.join(PATH_COLUMNS)}) and a label column "
+            f"{where}its columns are {listed([*filter(None, sheet.columns)], 12) or 'none'}; "
+            f"needed are a path column ({', '.join(PATH_COLUMNS)}) and a label column "
             f"({', '.join(LABEL_COLUMNS)}), or for several labels a photo {LABELS_COLUMN}, or a "
             "column for each label. The first line names the columns, and commas, semicolons or "
             "tabs separate them."
@@ -169,7 +181,7 @@ def _part(sheet: Sheet, split: str) -> _Part:
         if len(found) > 1:
             raise DatasetError(
                 f"{where}has {len(found)} columns for {meaning} "
-                f"({', '.join(repr(sheet.columns[at]) for at in found)}); keep one and rename or "
+                f"({listed([repr(sheet.columns[at]) for at in found])}); keep one and rename or "
                 "remove the rest."
             )
     return _Part(sheet, split, paths[0], _only(single), _only(several), _only(splits), others)
@@ -183,7 +195,7 @@ def _rows(part: _Part) -> Iterable[Row]:
     for place, cells in part.sheet.lines:
         label = class_name(original(cells[part.label])) if part.label is not None else ""
         own = cells[part.split_column].lower() if part.split_column is not None else ""
-        yield Row(place, cells[part.path], label, own or part.split)
+        yield Row(place, cells[part.path], label, own or part.split, (), part.sheet.path.parent)
 
 
 def _left_out(part: _Part) -> Iterable[str]:
@@ -225,7 +237,13 @@ def _with_names(parts: Sequence[_Part], rows: list[Row]) -> Table:
         row._replace(marks=tuple(PRESENT if label in names else ABSENT for label in labels))
         for row, names in zip(rows, named, strict=True)
     ]
-    return Table(marked, labels, list_faults(first))
+    notes = []
+    if rows and all(len(names) == 1 for names in named):
+        notes.append(
+            f"column {LABELS_COLUMN!r} holds one name on every line; if a photo never has several "
+            f"labels, call it {LABEL_COLUMNS[0]!r}."
+        )
+    return Table(marked, labels, list_faults(first), tuple(notes))
 
 
 def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
@@ -247,7 +265,7 @@ def _with_columns(parts: Sequence[_Part], rows: list[Row]) -> Table:
     for part, other in zip(parts[1:], named[1:], strict=True):
         if other != labels:
             raise DatasetError(
-                f"{parts[0].sheet.path}: {part.sheet.path.name} beside it ({part.split}) has other "
+                f"{parts[0].sheet.path}: {part.sheet.path} ({part.split}) has other "
                 f"label columns ({', '.join(sorted({*labels} ^ {*other})) or 'one twice'}). Give "
                 "both the same, or move one away."
             )

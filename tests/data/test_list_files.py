@@ -224,6 +224,8 @@ def test_a_backslash_that_belongs_to_a_name_is_left_alone(folder: Path) -> None:
         ("Images/Rose/0.png", r"does not exist .but 0\.png does"),
         ("images/rose/0", r"does not exist .but 0\.png does"),
         ("images/rose/9.png", r"9\.png does not exist$"),
+        ("'images/rose/0.png'", "does not exist .but it does without the quotes"),
+        ("/images/rose/0.png", "does not exist .but it does without the leading /"),
         ("n" * 5000 + ".png", "does not exist"),
     ],
 )
@@ -239,4 +241,54 @@ def test_chinese_text_that_is_not_utf_8_is_refused(folder: Path) -> None:
     (folder / "all.txt").write_text(_list())
     (folder / "label.txt").write_bytes("0 \u73ab\u7470\n1 \u949f\u82b1\n".encode("gbk"))
     with pytest.raises(DatasetError, match=r"label.txt: line 1 is not UTF-8 .* iconv -f GBK"):
+        Dataset.open(folder / "all.txt")
+
+
+def test_a_path_that_starts_elsewhere_says_where(folder: Path) -> None:
+    inner = folder / "lists"
+    inner.mkdir()
+    (inner / "labels.txt").write_text("rose\nbell\n")
+    (inner / "all.txt").write_text("images/rose/0.png 0\n")
+    with pytest.raises(
+        DatasetError, match=rf"images/rose/0.png does not exist .but it does in {folder}"
+    ):
+        Dataset.open(inner / "all.txt")
+
+
+def test_several_ids_on_a_line_point_to_a_table(folder: Path) -> None:
+    (folder / "labels.txt").write_text("rose\nbell\n")
+    (folder / "all.txt").write_text("images/rose/0.png 0,1\n")
+    with pytest.raises(DatasetError, match="lists have one label a photo, use a CSV for several"):
+        Dataset.open(folder / "all.txt")
+
+
+def test_what_is_not_read_beside_a_training_list_is_said(folder: Path) -> None:
+    (folder / "label.txt").write_text("rose\nbell\n")
+    (folder / "train.txt").write_text(_list())
+    (folder / "val_list.txt").write_text(_list(numbers=(2,)))
+    (folder / "test.txt").write_text("\n")
+    dataset = Dataset.open(folder / "train.txt")
+    assert [note.split(":")[0] for note in dataset.notes] == [
+        "val_list.txt beside train.txt is not read",
+        "test.txt lists no photos.",
+    ]
+
+
+def test_lists_in_split_folders_belong_together(folder: Path) -> None:
+    for split in ("train", "val"):
+        (folder / "images" / split).mkdir()
+        (folder / "images" / split / "list.txt").write_text("../rose/0.png 0\n../bell/0.png 1\n")
+        (folder / "images" / split / "labels.txt").write_text("rose\nbell\n")
+    dataset = Dataset.open(folder / "images" / "train" / "list.txt")
+    assert _names(dataset) == RIGHT
+    assert len(dataset.subset("validation")) == 2
+    (folder / "images" / "val" / "labels.txt").write_text("bell\nrose\n")
+    with pytest.raises(DatasetError, match=r"label file of val/list.txt .* names other classes"):
+        Dataset.open(folder / "images" / "train" / "list.txt")
+
+
+def test_a_label_file_of_spaces_takes_no_time(folder: Path) -> None:
+    (folder / "labels.txt").write_text(f"a{' ' * 200_000}b 1 x\nbell\n")
+    (folder / "all.txt").write_text(_list())
+    with pytest.raises(DatasetError, match="at most 200 are allowed"):
         Dataset.open(folder / "all.txt")

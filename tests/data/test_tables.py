@@ -169,7 +169,8 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         (["scab rust", "scab", "rust"], "'scab rust' consists of other labels"),
         (["\"['cat', 'dog']\"", "cat"], "looks like JSON or Python code"),
         (['"{""choices"":[""cat""]}"', "cat"], "looks like JSON or Python code"),
-        (["nan", "cat;dog"], "'nan' is what pandas writes for a missing value"),
+        (['"=""001"""', "cat;dog"], "is a spreadsheet's formula; write the text alone"),
+        (["nan", "cat;dog"], "'nan' is what pandas or a spreadsheet writes for"),
         (["cat;Cat", "dog"], "'Cat' (line 2) and 'cat' (line 2) differ only in case"),
     ],
 )
@@ -204,8 +205,8 @@ def test_a_class_may_be_called_like_a_number_or_a_word_for_nothing(folder: Path)
     assert dataset.task == SINGLE
 
 
-@pytest.mark.parametrize("missing", ["nan", "NaN", "<NA>"])
-def test_a_missing_value_of_pandas_is_no_class(folder: Path, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["nan", "NaN", "<NA>", "#N/A", "#REF!"])
+def test_a_missing_value_is_no_class(folder: Path, missing: str) -> None:
     assert "missing value" in _refusal(folder, f"path,label\n0.png,{missing}\n1.png,cat\n")
 
 
@@ -239,7 +240,7 @@ def test_a_test_table_without_labels_makes_no_split(folder: Path) -> None:
     dataset = _open(folder, "path,label\n" + ROWS.format(","), "train.csv")
     assert len(dataset) == 4
     assert not dataset.has_splits
-    assert dataset.notes == ("test.csv beside it has no labels and is not used.",)
+    assert dataset.notes == ("test.csv has no labels and is not used.",)
 
 
 def test_tables_of_several_labels_are_put_together_by_name(folder: Path) -> None:
@@ -255,7 +256,7 @@ def test_tables_of_several_labels_are_put_together_by_name(folder: Path) -> None
 @pytest.mark.parametrize(
     ("beside", "complaint"),
     [
-        ("path,labels\n4.png,a\n", "val.csv beside it (validation) has a column 'labels'"),
+        ("path,labels\n4.png,a\n", "val.csv (validation) has a column 'labels'"),
         ("path,a,b\n4.png,1,0\n", "has a column for each label. Give both the same form"),
         ("path,label\n9.png,a\n", "val.csv line 2: 9.png does not exist"),
         ("path,label\n4.png,a,b\n", "val.csv line 2: has 3 cells"),
@@ -274,3 +275,46 @@ def test_two_tables_for_one_split_are_refused(folder: Path) -> None:
         (folder / name).write_text("path,label\n4.png,a\n")
     refusal = _refusal(folder, "path,label\n" + ROWS.format(","), "train.csv")
     assert "val.csv and validation.csv lie beside it" in refusal
+
+
+def test_what_is_not_read_beside_a_training_table_is_said(folder: Path) -> None:
+    (folder / "val.csv").write_text("path,label\n")
+    (folder / "dev_set.csv").write_text("path,label\n4.png,a\n")
+    (folder / "notes.csv").write_text("nothing\n")
+    dataset = _open(folder, "path,label\n" + ROWS.format(","), "train.csv")
+    assert dataset.notes == (
+        "val.csv lists no photos.",
+        "dev_set.csv beside train.csv is not read: lists of the other splits are named like the "
+        "training list, with val or test for train.",
+    )
+    assert _open(folder, "path,label\n" + ROWS.format(","), "all.csv").notes == ()
+
+
+def test_one_label_on_every_line_of_several_is_said(folder: Path) -> None:
+    dataset = _open(folder, "path,labels\n0.png,a\n1.png,b\n")
+    assert dataset.task == MULTI
+    assert "if a photo never has several labels, call it 'label'" in dataset.notes[0]
+    assert _open(folder, "path,labels\n0.png,a;b\n1.png,b\n").notes == ()
+
+
+def test_tables_in_split_folders_belong_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / split).mkdir()
+        for name in ("0.png", "1.png"):
+            (tmp_path / split / name).touch()
+        table = "filename, cat, dog\n0.png, 1, 0\n1.png, 0, 1\n"
+        (tmp_path / split / "_classes.csv").write_text(table)
+    with pytest.raises(DatasetError, match=r"If .*_classes\.csv holds the labels, give that file"):
+        Dataset.open(tmp_path)
+    for place in ("train/_classes.csv", tmp_path / "train" / "_classes.csv"):
+        monkeypatch.chdir(tmp_path)
+        dataset = Dataset.open(place)
+        assert [dataset.name_of(image) for image in dataset.images] == [
+            f"{split}/{n}.png" for split in ("train", "valid", "test") for n in (0, 1)
+        ]
+        assert len(dataset.subset("validation")) == len(dataset.subset("test")) == 2
+    (tmp_path / "valid" / "_classes.csv").write_text("filename,cat,dog\n9.png,1,0\n")
+    with pytest.raises(DatasetError, match=r"valid/_classes\.csv line 2: 9\.png does not exist"):
+        Dataset.open(tmp_path / "train" / "_classes.csv")
