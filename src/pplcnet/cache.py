@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+from pplcnet.errors import InputError
 
 __all__ = ["cache_folder"]
 
 
 def cache_folder() -> Path:
-    """`PPLCNET_CACHE`, or the user's cache folder; for a user without a home a temporary one."""
+    """`PPLCNET_CACHE`, or the user's cache folder; for a user without a home a temporary one.
+
+    Raises:
+        InputError: the temporary folder's name is taken by somebody else.
+    """
     given = os.environ.get("PPLCNET_CACHE")
     if given:
         return Path(given)
@@ -21,4 +28,25 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "pplcnet"
     except RuntimeError:  # neither HOME nor an entry among the users, as in many containers
         user = os.getuid() if hasattr(os, "getuid") else "user"
-        return Path(tempfile.gettempdir()) / f"pplcnet-{user}"
+        return _private(Path(tempfile.gettempdir()) / f"pplcnet-{user}")
+
+
+def _private(folder: Path) -> Path:
+    """The folder, made if need be, that nobody else can write to: its files are trusted later."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); name a folder in PPLCNET_CACHE."
+        ) from error
+    facts = folder.lstat()
+    is_own = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
+    if not stat.S_ISDIR(facts.st_mode) or not is_own or facts.st_mode & 0o022:
+        raise InputError(
+            f"{folder}: is a link, belongs to another user, or others can write to it; remove it, "
+            "or name a folder of your own in PPLCNET_CACHE."
+        )
+    folder.chmod(0o700)
+    return folder

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import os
+import pickle
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pplcnet.cache import cache_folder
-from pplcnet.errors import UnknownNameError, WeightsError
+from pplcnet.errors import InputError, UnknownNameError, WeightsError
 from pplcnet.models.catalog import CATALOG
+from pplcnet.weights import downloading, fetching
 from pplcnet.weights.fetching import fetch, weights_path
 from pplcnet.weights.sources import Source, find_source, sources_of
 
-CONTENT = bytes(range(256)) * 2000
+
+def _state_dict(numbers: int, seed: int = 0) -> bytes:
+    """A `.pdparams` file of `numbers` before a classifier of two classes."""
+    trunk = np.random.default_rng(seed).standard_normal(numbers).astype(np.float32)
+    head = {"fc.weight": np.zeros((1280, 2), np.float32), "fc.bias": np.zeros(2, np.float32)}
+    return pickle.dumps({"conv1.conv.weight": trunk, **head}, protocol=4)
+
+
+# As many numbers as pplcnet_x0_25 has before its classifier.
+NUMBERS = 241_000
+CONTENT, NEWER = _state_dict(NUMBERS), _state_dict(NUMBERS, seed=1)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -31,12 +48,18 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def send_head(self, start: int, size: int) -> None:
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", '"mark"')
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+
     def send_file(self, content: bytes, *, length: int | None = None, kind: str = "") -> None:
         start = 0
         given = self.headers.get("Range")
         if given and self.server.can_resume:
             start = int(given.removeprefix("bytes=").rstrip("-"))
-        self.send_response(206 if start else 200)
+        self.send_head(start, len(content))
         self.send_header("Content-Length", str(len(content) - start if length is None else length))
         self.send_header("Content-Type", kind or "application/octet-stream")
         self.end_headers()
@@ -76,7 +99,7 @@ def test_a_cut_connection_is_resumed_where_it_stopped(server: ThreadingHTTPServe
             handler.send_file(CONTENT)
             return
         start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
-        handler.send_response(206 if start else 200)
+        handler.send_head(start, len(CONTENT))
         handler.send_header("Content-Length", str(len(CONTENT) - start))
         handler.end_headers()
         handler.wfile.write(CONTENT[start : start + 150_000])
@@ -89,11 +112,19 @@ def test_a_cut_connection_is_resumed_where_it_stopped(server: ThreadingHTTPServe
     assert 0 == starts[0] < starts[1] < starts[2]
 
 
-def test_a_server_that_cannot_resume_sends_everything_again(server: ThreadingHTTPServer) -> None:
-    server.can_resume = False
+def _leave_partial(mark: str = '"mark"') -> Path:
+    """What a download leaves that was cut off after 5000 bytes."""
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True)
-    (folder / f"{SOURCE.file_name}.partial").write_bytes(CONTENT[:5000])
+    partial = folder / f".partial-{SOURCE.file_name}"
+    partial.write_bytes(CONTENT[:5000])
+    partial.with_name(f"{partial.name}.mark").write_text(mark)
+    return partial
+
+
+def test_a_server_that_cannot_resume_sends_everything_again(server: ThreadingHTTPServer) -> None:
+    server.can_resume = False
+    _leave_partial()
     assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
 
 
@@ -116,9 +147,9 @@ def test_a_slow_server_is_waited_for(server: ThreadingHTTPServer) -> None:
     [
         (lambda h, turn: h.send_error(404), "the server answered 404", 1),
         (lambda h, turn: h.send_error(503), "the server answered 503", 4),
-        (lambda h, turn: h.send_file(b"<html>", kind="text/html"), "a web page in place", 4),
+        (lambda h, turn: h.send_file(b"<html>", kind="text/html"), "a web page instead", 4),
         (lambda h, turn: h.send_file(b"", length=1 << 40), "at most 1,073,741,824", 1),
-        (lambda h, turn: h.connection.close(), "Connection", 4),
+        (lambda h, turn: h.connection.close(), "RemoteDisconnected|Connection", 4),
     ],
     ids=["404", "503", "error page", "absurd length", "hangs up"],
 )
@@ -207,15 +238,14 @@ def test_unknown_kinds_of_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_the_rest_of_a_file_that_has_changed_is_not_taken(server: ThreadingHTTPServer) -> None:
-    newer = CONTENT[::-1]
-
     def change(handler: _Handler, turn: int) -> None:
-        content, mark = (CONTENT, '"old"') if turn == 1 else (newer, '"new"')
+        content, mark = (CONTENT, '"old"') if turn == 1 else (NEWER, '"new"')
         start = 0
         if handler.headers.get("If-Range") == mark:
             start = int(handler.headers["Range"][6:-1])
         handler.send_response(206 if start else 200)
         handler.send_header("ETag", mark)
+        handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         handler.send_header("Content-Length", str(len(content) - start))
         handler.end_headers()
         handler.wfile.write(content[start : 150_000 if turn == 1 else None])
@@ -223,14 +253,12 @@ def test_the_rest_of_a_file_that_has_changed_is_not_taken(server: ThreadingHTTPS
         handler.connection.shutdown(socket.SHUT_RDWR)
 
     server.behave = change
-    assert fetch(SOURCE, pause_s=0).read_bytes() == newer
+    assert fetch(SOURCE, pause_s=0).read_bytes() == NEWER
     assert server.asked[1][1] is not None
 
 
 def test_another_part_than_asked_for_is_not_taken(server: ThreadingHTTPServer) -> None:
-    folder = cache_folder() / "weights"
-    folder.mkdir(parents=True)
-    (folder / f"{SOURCE.file_name}.partial").write_bytes(CONTENT[:5000])
+    _leave_partial()
 
     def wrong_part(handler: _Handler, turn: int) -> None:
         if turn > 1:
@@ -252,3 +280,183 @@ def test_a_busy_server_is_asked_again(server: ThreadingHTTPServer) -> None:
     )
     assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
     assert len(server.asked) == 3
+
+
+def _answers(content: bytes, status: int = 200, **headers: str):
+    """A handler that sends these headers and nothing else of its own."""
+
+    def behave(handler: _Handler, turn: int) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return behave
+
+
+PACKED = gzip.compress(CONTENT[:1000])
+
+
+@pytest.mark.parametrize(
+    ("behave", "complaint"),
+    [
+        (_answers(CONTENT[:900_000]), "not a whole weights file"),
+        (_answers(b""), "not a whole weights file"),
+        (_answers(b"", Content_Length="0"), "not a whole weights file"),
+        (_answers(CONTENT, Content_Length="-5"), "a length of -5"),
+        (_answers(CONTENT, Content_Length="many"), "a length of many"),
+        (_answers(CONTENT, Content_Length=str(len(CONTENT) + 9)), "the connection ended after"),
+        (_answers(CONTENT[:99], Content_Length="99"), "not a whole weights file"),
+        (_answers(CONTENT, 206, Content_Range=f"bytes 0-9/{len(CONTENT)}"), "another part"),
+        (_answers(CONTENT, 206), "another part"),
+        (_answers(PACKED, Content_Encoding="gzip"), "packs the file"),
+        (_answers(_state_dict(NUMBERS * 2)), "it has 482,000 numbers before the classifier"),
+        (_answers(pickle.dumps({"a": np.zeros(NUMBERS)})), "no classifier"),
+        (_answers(b"", 302, Location="/again"), "redirects in a circle"),
+        (_answers(b"", 302, Location="file:///etc/passwd"), "the server answered 302|not allowed"),
+    ],
+    ids=[
+        "cut off without a length", "nothing", "length 0", "negative length", "length in words",
+        "too long a length", "cut off with its length", "unrequested part", "part without a range",
+        "gzip", "another network", "no network", "redirect loop", "redirect to a file",
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_not_the_whole_file_is_never_trusted(
+    server: ThreadingHTTPServer, behave, complaint: str
+) -> None:
+    server.behave = behave
+    with pytest.raises(WeightsError, match=complaint):
+        fetch(SOURCE, pause_s=0)
+    target = cache_folder() / "weights" / SOURCE.file_name
+    assert not target.exists()
+    assert not target.with_name(f"{target.name}.sha256").exists()
+    server.behave = lambda handler, turn: handler.send_file(CONTENT)
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+
+
+def test_a_file_without_a_length_is_taken_when_it_is_whole(server: ThreadingHTTPServer) -> None:
+    server.behave = _answers(CONTENT)
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+
+
+def test_the_rest_is_not_asked_for_without_a_mark_of_the_version(
+    server: ThreadingHTTPServer,
+) -> None:
+    partial = _leave_partial()
+    partial.with_name(f"{partial.name}.mark").unlink()
+    assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
+    assert server.asked[0][1] is None
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_drips_is_given_up(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(downloading, "HEAD_DEADLINE_S", 0.3)
+    monkeypatch.setattr(downloading, "PERIOD_S", 0.3)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
+    ended = threading.Event()
+
+    def drip(handler: _Handler, turn: int) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if part == "body" else b"X: "))
+        with contextlib.suppress(OSError):
+            while not ended.wait(0.02):
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+
+    server.behave = drip
+    try:
+        with pytest.raises(WeightsError, match=r"no answer within|bytes came in 0\.3 seconds"):
+            fetch(SOURCE, pause_s=0)
+    finally:
+        ended.set()
+
+
+def test_a_body_without_end_stops_at_the_limit(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "SIZE_LIMIT", 1_000_000)
+
+    def endless(handler: _Handler, turn: int) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(1 << 16))
+
+    server.behave = endless
+    with pytest.raises(WeightsError, match="more than 1,000,000 bytes"):
+        fetch(SOURCE, pause_s=0)
+    assert not list((cache_folder() / "weights").glob(".partial*"))
+
+
+def test_https_is_not_left_for_http() -> None:
+    request = urllib.request.Request("https://example.org/w.pdparams")
+    with pytest.raises(downloading.DownloadError, match="redirects from https to http:"):
+        downloading._SameSafety().redirect_request(
+            request, None, 302, "Found", {}, "http://example.org/w.pdparams"
+        )
+
+
+@pytest.mark.parametrize("address", ["file:///etc", "ftp://example.org", "data:,x"])
+def test_other_addresses_than_http_are_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
+    monkeypatch.setenv("PPLCNET_MIRROR", address)
+    with pytest.raises(WeightsError, match="http and https addresses only"):
+        fetch(SOURCE, pause_s=0)
+
+
+def test_a_wrong_file_put_there_by_hand_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
+    target = tmp_path / "weights" / SOURCE.file_name
+    target.parent.mkdir()
+    target.write_bytes(b"<html>")
+    with pytest.raises(WeightsError, match=r"not a whole weights file.*; delete it"):
+        fetch(SOURCE)
+    target.write_bytes(CONTENT)
+    assert fetch(SOURCE) == target
+
+
+def test_downloading_needs_no_optional_library(server: ThreadingHTTPServer) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('requests', 'keras', 'h5py', 'safetensors'): sys.modules[name] = None\n"
+        "from pplcnet.weights.fetching import fetch\n"
+        "from pplcnet.weights.sources import find_source\n"
+        "print(fetch(find_source('pplcnet_x0_25', 'imagenet')))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners are POSIX'")
+@pytest.mark.parametrize("kind", ["link", "file", "writable by others"])
+def test_a_temporary_cache_that_others_could_fill_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.delenv("PPLCNET_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(_no_home))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / f"pplcnet-{os.getuid()}"
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+    elif kind == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    with pytest.raises(InputError, match="name a folder of your own in PPLCNET_CACHE"):
+        cache_folder()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    (tmp_path / "pplcnet-12345").mkdir()
+    with pytest.raises(InputError, match="belongs to another user"):
+        cache_folder()
+
+
+def _no_home(_: type) -> Path:
+    raise RuntimeError("no home")

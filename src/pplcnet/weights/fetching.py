@@ -7,23 +7,25 @@ every source: its files are asked for by name below that address.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from pplcnet.cache import cache_folder
-from pplcnet.errors import WeightsError, require
+from pplcnet.errors import WeightsError
+from pplcnet.locking import locked
+from pplcnet.weights.downloading import Answer, DownloadError, ask, content_length
 from pplcnet.weights.sources import TAGS, Source, find_source
 
 __all__ = ["fetch", "weights_path"]
 
 ATTEMPTS = 4
-TIMEOUT_S = 20.0
-CHUNK = 1 << 16
 # The largest official file has 44 MB; a page that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
+# How long another process may take to download the same file.
+LOCK_WAIT_S = 4000.0
 # Request timeout and too many requests: the next attempt may succeed.
 RETRIED = (408, 429)
 
@@ -45,8 +47,8 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
 def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
     """The source's file in the cache, downloaded if it is not there yet.
 
-    A sha256 that is known is compared; one that is not is recorded at the first download, and
-    compared from then on.
+    A sha256 that is known is compared. One that is not is recorded at the first download, after
+    the file has been read as weights of that network, and compared from then on.
 
     Args:
         pause_s: seconds before the second attempt; doubled for each further one.
@@ -54,23 +56,21 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
     Raises:
         WeightsError: no connection, or another file than expected; it names the address and where
             a file downloaded by other means has to be put.
-        MissingDependencyError: the libraries that download are not installed.
     """
     folder = cache_folder() / "weights"
     target = folder / source.file_name
     recorded = target.with_name(f"{target.name}.sha256")
     if not target.is_file():
-        requests = require("requests", purpose="downloading weights", extra="train")
-        filelock = require("filelock", purpose="downloading weights", extra="train")
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{target}.lock"):
+        with locked(target, is_file=True, wait=LOCK_WAIT_S):
             if not target.is_file():  # another process may have been faster
                 recorded.unlink(missing_ok=True)  # of a file that has been deleted since
-                _download(requests, _address(source), target, pause_s)
-                _record(recorded, sha256(target.read_bytes()).hexdigest())
-    digest = sha256(target.read_bytes()).hexdigest()
+                _download(source, target, pause_s)
+                _record(recorded, _digest(target))
+    digest = _digest(target)
     expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
     if not expected:  # put there by hand, as the message below advises
+        if problem := _fault(source, target):
+            raise WeightsError(f"{target}: {problem}; delete it, or put the right file there.")
         _record(recorded, digest)
     elif digest != expected:
         raise WeightsError(
@@ -78,6 +78,11 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
             f"{expected[:12]}...); delete it to download it again."
         )
     return target
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return sha256(file.read()).hexdigest()
 
 
 def _record(path: Path, digest: str) -> None:
@@ -93,100 +98,132 @@ def _address(source: Source) -> str:
     return source.address
 
 
-def _download(requests: Any, address: str, target: Path, pause_s: float) -> None:
-    partial = target.with_name(f"{target.name}.partial")
-    problem, final = "", False
+def _download(source: Source, target: Path, pause_s: float) -> None:
+    address = _address(source)
+    # The ending of the file tells its reader.
+    partial = target.with_name(f".partial-{target.name}")
+    problem = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(pause_s * 2 ** (attempt - 1))
         try:
-            problem, final = _continue(requests, address, partial)
-        except requests.RequestException as error:
-            problem = f"{type(error).__name__}: {error}"
-        if not problem:
+            _continue(address, partial)
+            problem = _fault(source, partial)
+            if problem:
+                partial.unlink()
+                _mark_of(partial).unlink(missing_ok=True)
+                continue
             os.replace(partial, target)
             _mark_of(partial).unlink(missing_ok=True)
             return
-        if final:
-            break  # asking again would not change it
+        except DownloadError as error:
+            problem = str(error)
+            if error.final:
+                break
+        except OSError as error:
+            raise WeightsError(
+                f"{partial}: cannot be written ({error.strerror}); free some space, or name "
+                "another folder in PPLCNET_CACHE."
+            ) from error
     raise WeightsError(
         f"{address} cannot be downloaded ({problem}). Download it by other means and put it at "
         f"{target}, or name a mirror in PPLCNET_MIRROR."
     )
 
 
+def _fault(source: Source, path: Path) -> str:
+    """Why a file is not to be trusted as the source's weights; "" when it is."""
+    from pplcnet.weights.judging import fault_of
+
+    if source.sha256:
+        return "" if _digest(path) == source.sha256 else "its sha256 is not the published one"
+    return fault_of(path, source.network)
+
+
 def _mark_of(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.etag")
+    return partial.with_name(f"{partial.name}.mark")
 
 
-def _question(have: int, mark: Path) -> dict[str, str]:
+def _question(partial: Path) -> tuple[int, dict[str, str]]:
+    """Where to go on, and the headers to ask with."""
     # Packed on the way, lengths and ranges would not be those of the file.
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        if mark.is_file():  # only the rest of the same file (RFC 9110, 13.1.5)
-            headers["If-Range"] = mark.read_text()
-    return headers
+    headers = {"Accept-Encoding": "identity", "User-Agent": "pplcnet"}
+    mark = _mark_of(partial)
+    if not (partial.is_file() and mark.is_file()):
+        return 0, headers
+    have = partial.stat().st_size
+    if have:  # only the rest of the same file (RFC 9110, 13.1.5)
+        headers |= {"Range": f"bytes={have}-", "If-Range": mark.read_text()}
+    return have, headers
 
 
-def _refusal(answer: Any, have: int, partial: Path) -> tuple[str, bool]:
-    """What is wrong with an answer's head ("" when nothing is), and whether to give up at once."""
-    status = answer.status_code
+def _check_head(answer: Answer, have: int, partial: Path) -> int | None:
+    """The size of the whole file, None where it is not said; DownloadError for a wrong answer."""
+    status, headers = answer.status, answer.headers
     if have and status == 416:  # nothing is left to send, or it is another file
         partial.unlink()
-        return "the server has not the rest of the file", False
+        raise DownloadError("the server does not have the rest of the file")
     if status not in (200, 206):
-        return f"the server answered {status}", 400 <= status < 500 and status not in RETRIED
-    if "html" in answer.headers.get("Content-Type", ""):
-        return "the server answered with a web page in place of the file", False
-    part = answer.headers.get("Content-Range", "")
-    if status == 206 and part and not part.startswith(f"bytes {have}-"):
+        final = 400 <= status < 500 and status not in RETRIED
+        raise DownloadError(f"the server answered {status}", final=final)
+    if "html" in (headers.get("Content-Type") or ""):
+        raise DownloadError("the server answered with a web page instead of the file")
+    packed = headers.get("Content-Encoding") or "identity"
+    if packed.strip().lower() != "identity":
+        raise DownloadError(f"the server packs the file ({packed[:20]})", final=True)
+    length = content_length(headers)
+    if status == 200:
+        return length
+    part = headers.get("Content-Range") or ""
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", part, re.ASCII)
+    first, last, total = match.groups() if match else ("", "", "")
+    if not have or first != str(have) or (length or int(last) + 1 - have) != int(last) + 1 - have:
         partial.unlink(missing_ok=True)
-        return f"the server sent another part than was asked for ({part})", False
-    return "", False
+        raise DownloadError(f"the server sent another part than was asked for ({part[:40]})")
+    return int(last) + 1 if total == "*" else int(total)
 
 
-def _continue(requests: Any, address: str, partial: Path) -> tuple[str, bool]:
-    """Go on with a download where it stopped.
-
-    Returns what went wrong ("" when the file is complete), and whether to give up at once.
-    """
+def _continue(address: str, partial: Path) -> None:
+    """Go on with a download where it stopped; DownloadError when it is not complete afterwards."""
     from tqdm import tqdm
 
-    mark = _mark_of(partial)
-    have = partial.stat().st_size if partial.is_file() else 0
-    headers = _question(have, mark)
-    with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        problem, final = _refusal(answer, have, partial)
-        if problem:
-            return problem, final
-        if answer.status_code == 200:
-            have = 0  # the server sends everything again
-            etag = answer.headers.get("ETag", "")
-            if etag and not etag.startswith("W/"):
-                mark.write_text(etag)
-            else:
-                mark.unlink(missing_ok=True)
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdecimal() else None
-        if (total or 0) > SIZE_LIMIT:
-            return f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are taken", True
-        with (
-            partial.open("ab" if have else "wb") as file,
-            tqdm(
-                total=total, initial=have, unit="B", unit_scale=True, disable=None,
-                desc=address.rpartition("/")[2], file=sys.stderr, leave=False,
-            ) as bar,
-        ):  # fmt: skip
-            for chunk in answer.iter_content(CHUNK):
-                file.write(chunk)
-                have += len(chunk)
-                bar.update(len(chunk))
-                if have > SIZE_LIMIT:
-                    break
-        if have > SIZE_LIMIT:
+    have, headers = _question(partial)
+    answer = ask(address, headers)
+    total = _check_head(answer, have, partial)
+    if answer.status == 200:
+        have = 0  # the server sends everything again
+        _note(answer, _mark_of(partial))
+    if (total or 0) > SIZE_LIMIT:
+        raise DownloadError(
+            f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are taken", final=True
+        )
+    with (
+        partial.open("ab" if have else "wb") as file,
+        tqdm(
+            total=total, initial=have, unit="B", unit_scale=True, disable=None,
+            desc=address.rpartition("/")[2], file=sys.stderr, leave=False,
+        ) as bar,
+    ):  # fmt: skip
+        for chunk in answer.chunks:
+            file.write(chunk)
+            have += len(chunk)
+            bar.update(len(chunk))
+            if have > SIZE_LIMIT:
+                break
+    if have > SIZE_LIMIT:
+        partial.unlink()
+        raise DownloadError(f"the file has more than {SIZE_LIMIT:,} bytes", final=True)
+    if total is not None and have != total:
+        if have > total:
             partial.unlink()
-            return f"the file has more than {SIZE_LIMIT:,} bytes", True
-        if total is not None and have != total:
-            return f"the connection ended after {have:,} of {total:,} bytes", False
-    return "", False
+        raise DownloadError(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+def _note(answer: Answer, mark: Path) -> None:
+    """Keep what tells this version of the file from another, so that the rest can be asked for."""
+    etag = answer.headers.get("ETag") or ""
+    told = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
+    if told and told.isprintable():
+        mark.write_text(told, encoding="latin-1", errors="replace")
+    else:
+        mark.unlink(missing_ok=True)

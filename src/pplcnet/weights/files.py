@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pplcnet.bundle import MANIFEST, Bundle
-from pplcnet.errors import BundleError, WeightsError, require
+from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
-from pplcnet.weights.limits import read_file
 from pplcnet.weights.paddle_inference import read_inference_model
+from pplcnet.weights.safetensors_files import read_safetensors
 
 __all__ = ["WeightsFile", "read_weights"]
 
@@ -56,7 +56,7 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
     if path.suffix == ".npz":
         return _by_names(native.read_npz(path))
     if path.suffix == ".safetensors":
-        return _by_names(_read_safetensors(path))
+        return _by_names(read_safetensors(path))
     raise WeightsError(f"{path}: weights are read from {KINDS}.")
 
 
@@ -113,21 +113,3 @@ def _read_bundle(path: Path) -> WeightsFile:
             "image_size": bundle.manifest.preprocessing.image_size,
         },
     )
-
-
-# A network of 1000 tensors has 100 kB; the library alone would take up to 100 MB of JSON.
-SAFETENSORS_HEADER_LIMIT = 4 << 20
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    content = read_file(path)
-    header = int.from_bytes(content[:8], "little")
-    if header > SAFETENSORS_HEADER_LIMIT:
-        raise WeightsError(
-            f"{path}: not a readable .safetensors file (a header of {header:,} bytes)."
-        )
-    numpy_reader = require("safetensors.numpy", purpose="reading .safetensors", extra="train")
-    try:
-        return dict(numpy_reader.load(content))
-    except Exception as error:  # its own error class, and numpy's for types that numpy has not
-        raise WeightsError(f"{path}: not a readable .safetensors file ({error}).") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 from pplcnet.cache import cache_folder
 from pplcnet.decoding import decode
 from pplcnet.errors import ImageError, require
+from pplcnet.locking import locked
 from pplcnet.weights.fetching import fetch
 from pplcnet.weights.sources import find_source
 
 __all__ = ["official_bundle"]
+
+# How long another process may take to convert the same network.
+LOCK_WAIT_S = 600.0
 
 
 def official_bundle(
@@ -36,15 +41,15 @@ def official_bundle(
     bundle = cache_folder() / "bundles" / f"{name}-{source.tag}.bundle"
     if bundle.is_dir():
         return bundle
+    if importlib.util.find_spec("keras") is None:  # said before the download, not after it
+        require("keras", purpose="converting official weights", extra="train")
     file = fetch(source)
     before_conversion()
-    require("keras", purpose="converting official weights", extra="train")
     from pplcnet.deployment.exporting import export
     from pplcnet.weights.conversion import convert
 
-    filelock = require("filelock", purpose="converting official weights", extra="train")
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{bundle}.lock"):
+    with locked(bundle, is_file=True, wait=LOCK_WAIT_S):
         if not bundle.is_dir():  # another process may have been faster
             staged = bundle.with_name(f".{bundle.name}.converting")
             provenance = {"source": source.address, "licence": source.licence}

@@ -1,0 +1,40 @@
+"""Whether a file can be the weights of a network, found without Keras, by reading and counting."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from pplcnet.errors import WeightsError
+from pplcnet.models import catalog
+from pplcnet.weights.paddle import read_pdparams
+from pplcnet.weights.safetensors_files import read_safetensors
+
+__all__ = ["fault_of"]
+
+# timm's is (classes, inputs), the others are (inputs, classes).
+TIMM_CLASSIFIER = "classifier.weight"
+CLASSIFIERS = ("fc.weight", "out.weight", "_fc.weight", "fc_1.weight", TIMM_CLASSIFIER)
+OFFICIAL_CLASSES = 1000
+# Moving statistics come on top of the trainable parameters; neighbours in the catalog differ more.
+TRUNK_RATIO = (1.0, 1.3)
+
+
+def fault_of(path: Path, network: str) -> str:
+    """What is wrong with a file as weights of `network`; "" when nothing is."""
+    try:
+        tensors = (read_safetensors if path.suffix == ".safetensors" else read_pdparams)(path)
+    except WeightsError as error:
+        return f"it is not a whole weights file: {str(error).removeprefix(f'{path}: ')[:200]}"
+    key = next((each for each in CLASSIFIERS if each in tensors), None)
+    if key is None or tensors[key].ndim != 2:
+        return "it has no classifier"
+    inputs, classes = tensors[key].shape
+    if key == TIMM_CLASSIFIER:
+        inputs, classes = classes, inputs
+    held = sum(math.prod(each.shape) for each in tensors.values()) - (inputs + 1) * classes
+    wanted = catalog.find(network).parameters - (inputs + 1) * OFFICIAL_CLASSES
+    low, high = TRUNK_RATIO
+    if not low * wanted <= held <= high * wanted:
+        return f"it has {held:,} numbers before the classifier, {network} has {wanted:,}"
+    return ""
