@@ -73,4 +73,6 @@ def test_numbers_agree_with_their_nouns() -> None:
     assert counted(0, "image") == "0 images"
     assert counted(1, "image") == "1 image"
     assert counted(2, "copy", "copies") == "2 copies"
+    assert counted(1, "class") == "1 class"
+    assert counted(0, "class") == "0 classes"
     assert counted(1, "image is", "images are") == "1 image is"

@@ -129,7 +129,7 @@ class Dataset:
         classes = tuple(sorted({class_name(folder.name) for _, folder in places}))
         if not classes:
             loose = sum(1 for _ in find_images(root, passed_over))
-            found = f"{loose} images but no class folders" if loose else "no images"
+            found = f"{counted(loose, 'image')} but no class folders" if loose else "no images"
             tables = sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
             hint = f" If {tables[0]} holds the labels, give that file." if tables else ""
             raise DatasetError(

@@ -11,6 +11,7 @@ from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.tables import CHECKSUM_COLUMN
+from pplcnet.wording import counted
 
 __all__ = ["Division", "divide", "write_division"]
 
@@ -58,7 +59,8 @@ def divide(
         drawn_seed = seed
     if not len(validating):
         raise DatasetError(
-            f"{dataset.root}: {len(dataset)} photos in {len(dataset.classes)} classes are too few "
+            f"{dataset.root}: {counted(len(dataset), 'photo')} in "
+            f"{counted(len(dataset.classes), 'class')} are too few "
             f"to hold any out for validation{_remedy(len(testing), drawn=not dataset.has_splits)}."
         )
     return Division(training, validating, testing, drawn_seed)

@@ -39,6 +39,7 @@ from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import CHECKPOINT
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
+from pplcnet.wording import counted
 from pplcnet.writable import check_writable
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ class JobResult(NamedTuple):
             if len(evaluation.classes) > 5:
                 accuracy += f", {evaluation.top5:.4f} top-5"
         return [
-            f"accuracy    {accuracy} on {evaluation.images} {self.evaluated_on} images{caveat}",
+            f"accuracy    {accuracy} on "
+            f"{counted(evaluation.images, f'{self.evaluated_on} image')}{caveat}",
             f"latency     {latency['median_ms']} ms a picture in the network "
-            f"({latency['engine']}, {latency['threads']} threads)",
+            f"({latency['engine']}, {counted(latency['threads'], 'thread')})",
             f"bundle      {self.bundle}",
             f"report      {self.page or self.evaluation_folder / 'evaluation.md'}",
         ]
@@ -166,7 +168,8 @@ def _run(
     write_skipped(checked, out / "skipped.csv", unlabelled)
     write_division(division, out / "split.csv")
     watcher.say(
-        f"{len(dataset.classes)} classes; {len(division.train)} images to train on, "
+        f"{counted(len(dataset.classes), 'class')}; {counted(len(division.train), 'image')} to "
+        "train on, "
         f"{len(division.validation)} for validation, {len(division.test)} for the test"
     )
 
@@ -209,7 +212,8 @@ def _run(
     bundle = export(trained.bundle, [image.path for image in division.validation.images])
     parity = bundle.variant("onnx")["parity"]
     watcher.say(
-        f"exported; on {parity['images']} images the largest logit difference to Keras is "
+        f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
+        "is "
         f"{parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}), "
         f"{describe_agreement(parity)}"
     )
@@ -222,7 +226,9 @@ def _run(
         f"{calibration['error_after']:.3f} after"
     )
     if bundle.manifest.thresholds:
-        watcher.say(f"{len(bundle.classes)} thresholds chosen there, each with the best F1")
+        watcher.say(
+            f"{counted(len(bundle.classes), 'threshold')} chosen there, each with the best F1"
+        )
     return _evaluated(bundle, division, checked, out / "evaluation", watcher)
 
 
@@ -324,7 +330,10 @@ def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) ->
         watcher.say(f"note: {note}")
     if checked.faults:
         left_out = len({image.path for fault in checked.faults for image in fault.left_out})
-        watcher.say(f"left out {left_out} files for {len(checked.faults)} faults (skipped.csv)")
+        watcher.say(
+            f"left out {counted(left_out, 'file')} for {counted(len(checked.faults), 'fault')} "
+            "(skipped.csv)"
+        )
     return checked
 
 
@@ -348,11 +357,11 @@ def _audited_unlabelled(
     if not found.images:
         raise DatasetError(
             f"{recipe.unlabelled}: nothing to learn from: {len(found.broken)} unreadable, "
-            f"{found.copies} copies of labelled photos."
+            f"{counted(found.copies, 'copy', 'copies')} of labelled photos."
         )
-    parts = f"{len(found.images)} photos without a class to learn from"
+    parts = f"{counted(len(found.images), 'photo')} without a class to learn from"
     if found.copies:
-        parts += f"; {found.copies} copies of labelled ones left out"
+        parts += f"; {counted(found.copies, 'copy', 'copies')} of labelled ones left out"
     if found.broken:
         parts += f"; {len(found.broken)} unreadable ones left out (skipped.csv)"
     watcher.say(parts)

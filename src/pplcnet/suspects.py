@@ -42,6 +42,7 @@ from pplcnet.run_folder import (
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
+from pplcnet.wording import counted
 from pplcnet.writable import check_writable
 
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
@@ -116,7 +117,9 @@ def find_suspects(
     _require_cleanlab()
     out = Path(out)
     if folds < 2:
-        raise InputError(f"{folds} folds; it takes 2 or more, so that some train for the others.")
+        raise InputError(
+            f"{counted(folds, 'fold')}; it takes 2 or more, so that some train for the others."
+        )
     if recipe.distils:
         raise InputError("suspects are found by plain training; leave teacher and mutual out.")
     check_writable(out)
@@ -226,7 +229,8 @@ def _fold_of_each(
     fewest, name = min((counts[at], name) for at, name in enumerate(dataset.classes))
     if fewest < folds:
         raise InputError(
-            f"{folds} folds, but class {name!r} has {fewest} photos; take {fewest} folds or fewer "
+            f"{counted(folds, 'fold')}, but class {name!r} has {counted(fewest, 'photo')}; take "
+            f"{counted(fewest, 'fold')} or fewer "
             "(at least 2), or add photos."
         )
     selection = require("sklearn.model_selection", purpose="folds", extra="suspects")
@@ -266,7 +270,8 @@ def _trained(
             f"{dataset.root}: too few photos to hold any out to choose the best epoch."
         )
     watcher.say(
-        f"fold {fold + 1}: {len(training)} photos to train on, {len(validation)} for validation, "
+        f"fold {fold + 1}: {counted(len(training), 'photo')} to train on, {len(validation)} for "
+        "validation, "
         f"{len(dataset) - len(used)} to be judged"
     )
     trained = train(

@@ -44,18 +44,16 @@ def _escape(character: str) -> str:
     named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
     if character in named:
         return named[character]
-    return (
-        f"\\x{code:02x}"
-        if code < 0x100
-        else f"\\u{code:04x}"
-        if code < 0x10000
-        else f"\\U{code:08x}"
-    )
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`number` and its noun: "1 image", "2 images"; `plural` where adding an s is not enough."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    """`number` and its noun: "1 image", "2 images"; `plural` where it is irregular."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {plural or noun + ('es' if noun.endswith('s') else 's')}"
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -86,7 +86,7 @@ MAY_IMPORT = {
     "sights": {"errors", "decoding", "parallel", "photo_files", "similarity", "wording"},
     "auditing": {"errors", "audit_notes", "dataset", "photo_files", "sights", "tables", "wording"},
     "checking": {"auditing", "dataset", "similarity", "wording"},
-    "division": {"csv_cells", "errors", "dataset", "tables"},
+    "division": {"csv_cells", "errors", "dataset", "tables", "wording"},
     "evaluation": {
         "errors",
         "calibration",

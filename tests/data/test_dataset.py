@@ -128,7 +128,7 @@ def test_places_that_are_no_data_set(tmp_path: Path) -> None:
     for place, complaint in (
         (tmp_path / "absent", "no such folder"),
         (empty, "no images"),
-        (loose, "1 images but no class folders"),
+        (loose, "1 image but no class folders"),
         (single, "one class only"),
         (tmp_path / "data.bin", "not a data set"),
     ):

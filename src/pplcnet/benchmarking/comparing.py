@@ -25,6 +25,7 @@ from pplcnet.processor import (
     processor_name,
 )
 from pplcnet.runtime.engine import Engine, installed_engines, open_engine
+from pplcnet.wording import counted
 
 __all__ = ["Comparison", "Measurement", "compare"]
 
@@ -89,11 +90,12 @@ def compare(
     threads = threads or cores
     if not subjects or not 1 <= threads <= cores or rounds < 1:
         raise InputError(
-            f"{len(subjects)} networks on {threads} threads, {rounds} rounds; it takes one or more "
-            f"of each, and this process may use {cores} cores."
+            f"{counted(len(subjects), 'network')} on {counted(threads, 'thread')}, "
+            f"{counted(rounds, 'round')}; it takes one or more "
+            f"of each, and this process may use {counted(cores, 'core')}."
         )
     with _pinned(threads):
-        report(f"measuring the machine's limits on {threads} threads")
+        report(f"measuring the machine's limits on {counted(threads, 'thread')}")
         limits = measure_limits(threads)
         single: dict[tuple[str, str], Callable[[], object]] = {}
         many: dict[tuple[str, str], Callable[[], object]] = {}
@@ -107,7 +109,7 @@ def compare(
             for other, process in (others or {}).items():
                 if process.load(subject.name, subject.image_size):
                     single[subject.name, other] = partial(process.run, subject.name)
-        report(f"timing {len(single)} ways of running {len(subjects)} networks")
+        report(f"timing {len(single)} ways of running {counted(len(subjects), 'network')}")
         latencies = measure_latencies(single, rounds=rounds)
         report("timing many images at once")
         rates = measure_rates(many, threads=threads, rounds=min(3, rounds))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pplcnet.benchmarking.comparing import Comparison, Measurement
+from pplcnet.wording import counted
 
 __all__ = ["describe", "write_comparison"]
 
@@ -62,7 +63,8 @@ def describe(comparison: Comparison) -> str:
     return "\n".join(
         [
             *lines,
-            f"{facts['processor']}, {facts['threads']} threads: a matrix product reaches {rates}, "
+            f"{facts['processor']}, {counted(facts['threads'], 'thread')}: a matrix product "
+            f"reaches {rates}, "
             f"copying {limits.copy_gbytes:.0f} GB/s",
         ]
     )
@@ -112,8 +114,8 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
     panels[0].set_ylabel("ImageNet top-1 as reported by the authors, %")
     panels[-1].legend(fontsize=8, loc="lower right", handlelength=3)
     facts = comparison.facts
-    figure.suptitle(f"{facts['processor']}, {facts['threads']} threads", fontsize=9, x=0.01,
-                    ha="left")  # fmt: skip
+    title = f"{facts['processor']}, {counted(facts['threads'], 'thread')}"
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     paths = [folder / "benchmark.png", folder / "benchmark.svg"]
     for path in paths:
         # Without a date and with fixed ids, the same figures give the same file.

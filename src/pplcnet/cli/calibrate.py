@@ -11,6 +11,7 @@ import argparse
 
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, validation_part
+from pplcnet.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     facts = manifest.calibration
     show(
         f"temperature {facts['temperature']:.3f}{at_limit(facts['temperature'])}, fitted on "
-        f"{facts['images']} photos; calibration error {facts['error_before']:.3f} before, "
+        f"{counted(facts['images'], 'photo')}; calibration error {facts['error_before']:.3f} "
+        "before, "
         f"{facts['error_after']:.3f} after"
     )
     if manifest.thresholds:

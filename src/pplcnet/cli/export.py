@@ -15,6 +15,7 @@ from pplcnet.cli.console import quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError
+from pplcnet.wording import counted
 from pplcnet.writable import check_writable
 
 __all__ = ["add_arguments", "add_format", "find_given_images", "report_export", "run"]
@@ -104,12 +105,14 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
     parity = variant["parity"]
     show(f"exported    {exported.path / variant['file']}")
     show(
-        f"parity      on {parity['images']} photos: largest logit difference "
+        f"parity      on {counted(parity['images'], 'photo')}: largest logit difference "
         f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
         f"{describe_agreement(parity)}"
     )
     latency = variant["latency"]
-    show(f"latency     {latency['median_ms']} ms a picture, {latency['threads']} threads")
+    show(
+        f"latency     {latency['median_ms']} ms a picture, {counted(latency['threads'], 'thread')}"
+    )
 
 
 def find_given_images(given: str) -> list[Path]:

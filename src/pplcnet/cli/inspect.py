@@ -7,6 +7,7 @@ import json
 
 from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
+from pplcnet.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     pre, made_of = manifest.preprocessing, manifest.provenance
     height, width = pre.image_size
-    show(f"{bundle.path}: {manifest.network['name']}, {len(bundle.classes)} classes")
+    show(f"{bundle.path}: {manifest.network['name']}, {counted(len(bundle.classes), 'class')}")
     show(f"classes        {', '.join(bundle.classes)}")
     if manifest.cuts is not None:
         show("task           several labels a photo")

@@ -15,6 +15,7 @@ from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.train import add_recipe_arguments, read_recipe
 from pplcnet.training.recipe import Recipe
+from pplcnet.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         watcher=console,
         before_training=quiet_frameworks,
     )
-    show(f"{len(found.suspects)} of {found.photos} photos may have a wrong label")
+    show(f"{len(found.suspects)} of {counted(found.photos, 'photo')} may have a wrong label")
     for each in found.suspects[:SHOWN]:
         show(
             f"  {each.name}: {each.label} ({each.confidence_in_label:.3f}), "

@@ -23,6 +23,7 @@ from pplcnet.training.recipe import (
     named_recipes,
     parse_setting,
 )
+from pplcnet.wording import counted
 
 __all__ = [
     "OPTIONS",
@@ -163,7 +164,7 @@ def _find_learning_rate(
         before_training=quiet_frameworks,
     )
     show(
-        f"tried       {len(test.learning_rates)} steps, learning rate "
+        f"tried       {counted(len(test.learning_rates), 'step')}, learning rate "
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
     )
     if not test.falls:

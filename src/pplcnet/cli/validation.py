@@ -105,7 +105,7 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
         dataset, progress=lambda looks, total: console.watch(looks, total, "open photos")
     )
     if not len(kept):
-        raise DatasetError(f"{dataset.root}: none of {len(dataset)} photos can be read.")
+        raise DatasetError(f"{dataset.root}: none of {counted(len(dataset), 'photo')} can be read.")
     for line in broken[:NAMED_BROKEN]:
         console.say(f"left out {line}")
     if len(broken) > NAMED_BROKEN:

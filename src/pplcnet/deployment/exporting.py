@@ -22,6 +22,7 @@ from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.processor import available_cores, processor_name
 from pplcnet.runtime.engine import Engine, open_engine
 from pplcnet.weights.bundled import restore_model
+from pplcnet.wording import counted
 
 __all__ = [
     "ONNX_FILE",
@@ -117,7 +118,7 @@ def measure_parity(
     # Written so that a NaN on either side fails.
     if not (difference <= MAX_RELATIVE_DIFFERENCE * largest and agreement >= MIN_AGREEMENT):
         raise ConversionError(
-            f"the exported network does not agree with Keras on {len(expected)} images: "
+            f"the exported network does not agree with Keras on {counted(len(expected), 'image')}: "
             f"{json.dumps(figures)}; allowed are a difference of {MAX_RELATIVE_DIFFERENCE} of the "
             f"largest logit and the same answer on {MIN_AGREEMENT}. The bundle is unchanged."
         )

@@ -27,6 +27,7 @@ from pplcnet.deployment.photos import (
 )
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.runtime.engine import open_engine
+from pplcnet.wording import counted
 
 __all__ = [
     "INT8_FILE",
@@ -136,7 +137,7 @@ def quantize_content(content: bytes, images: NDArray[np.uint8]) -> bytes:
 def _check_batch(bundle: Bundle) -> None:
     batch = bundle.variant("onnx").get("batch")
     if batch != 1:
-        taken = "any batch" if batch is None else f"{batch} images at once"
+        taken = "any batch" if batch is None else f"{counted(batch, 'image')} at once"
         raise InputError(
             f"{bundle.path}: its network takes {taken}; 'pplcnet export {bundle.path}' makes one "
             "for single images, which can be quantised."
@@ -235,7 +236,8 @@ def _figures(
 def _line(what: str, figures: dict[str, Any], judge: Judge) -> str:
     return (
         f"{what}: {NAMES[judge.measure]} {figures[judge.measure]:.4f}, float32 "
-        f"{figures[f'float32_{judge.measure}']:.4f} on {figures['images']} images; same answer on "
+        f"{figures[f'float32_{judge.measure}']:.4f} on {counted(figures['images'], 'image')}; "
+        "same answer on "
         f"{figures['agreement']:.3f}"
     )
 

@@ -32,6 +32,7 @@ from pplcnet.errors import InputError, PPLCNetError
 from pplcnet.processor import available_cores, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, Engine, installed_engines, open_engine
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of
+from pplcnet.wording import counted
 
 __all__ = ["Resizing", "Row", "Tuning", "tune"]
 
@@ -152,7 +153,7 @@ def tune(
 
     resizing = _compare_resizing(bundle, default, paths, judge, reference)
     report(
-        f"fast resize: same answer on {resizing.agreement:.4f} of {len(paths)} photos, "
+        f"fast resize: same answer on {resizing.agreement:.4f} of {counted(len(paths), 'photo')}, "
         f"{NAMES[judge.measure]} {resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
     )
     is_fast = fast_resize and resizing.is_harmless(max_drop)
@@ -180,7 +181,7 @@ def _check_batch(bundle: Bundle) -> None:
     batch = bundle.variant(DEFAULT.variant).get("batch")  # or a message that says how to get it
     if batch not in (1, None):
         raise InputError(
-            f"{bundle.path}: its network takes {batch} images at once; 'pplcnet export "
+            f"{bundle.path}: its network takes {counted(batch, 'image')} at once; 'pplcnet export "
             f"{bundle.path}' makes one for single images, which can be tuned."
         )
 

@@ -41,6 +41,7 @@ from pplcnet.reporting.sections import (
 from pplcnet.reporting.subject import Subject
 from pplcnet.reporting.variants import compare_variants, tuned_on
 from pplcnet.runtime.classifier import Classifier
+from pplcnet.wording import counted
 
 __all__ = ["PRECISIONS", "bundle_report", "check_precisions", "require_report"]
 
@@ -184,7 +185,7 @@ def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, 
     right = int(answers.is_right.sum())
     return answers, {
         "template": "report.html",
-        "title": f"{_network(bundle)}: {len(bundle.classes)} classes",
+        "title": f"{_network(bundle)}: {counted(len(bundle.classes), 'class')}",
         "measure": ONE_CLASS,
         "interval": wilson(right, len(answers.labels)),
         "curves": curve_charts(subject.folder),
@@ -206,7 +207,7 @@ def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, d
     mistakes, unsure = label_cards(answers, bundle, page.gradcam)
     return answers, {
         "template": "label_report.html",
-        "title": f"{_network(bundle)}: {len(bundle.classes)} labels",
+        "title": f"{_network(bundle)}: {counted(len(bundle.classes), 'label')}",
         "measure": SEVERAL_LABELS,
         "whole": answers.score(),
         "all_right": wilson(*answers.photos_right),

@@ -19,7 +19,7 @@ from pplcnet.reporting.label_files import (
     write_label_files,
 )
 from pplcnet.reporting.lettering import lettering
-from pplcnet.wording import json_text, printable
+from pplcnet.wording import counted, json_text, printable
 
 __all__ = ["describe", "draw_confusion", "write_evaluation"]
 
@@ -138,9 +138,11 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    title = f"top-1 {evaluation.top1:.1%} of {evaluation.images} images"
+    title = f"top-1 {evaluation.top1:.1%} of {counted(evaluation.images, 'image')}"
     if size < len(evaluation.classes):
-        title += f"; the {size} of {len(evaluation.classes)} classes with the most mistakes"
+        title += (
+            f"; the {size} of {counted(len(evaluation.classes), 'class')} with the most mistakes"
+        )
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)

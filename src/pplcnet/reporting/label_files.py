@@ -10,7 +10,7 @@ from pplcnet.multilabel_evaluation import LabelFigures, LabelMistake, MultiLabel
 from pplcnet.reporting.csv_writing import write_csv
 from pplcnet.reporting.figures import written
 from pplcnet.reporting.lettering import lettering
-from pplcnet.wording import printable
+from pplcnet.wording import counted, printable
 
 __all__ = ["LABELS_PICTURE", "describe_labels", "draw_labels", "write_label_files"]
 
@@ -94,7 +94,8 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_title(
-        f"mAP {written(evaluation.mean_average_precision)} on {evaluation.images} images (in "
+        f"mAP {written(evaluation.mean_average_precision)} on "
+        f"{counted(evaluation.images, 'image')} (in "
         "brackets: those that show it)",
         fontsize=10,
         loc="left",

@@ -26,6 +26,7 @@ from pplcnet.training.labels import labels_of, targets_of
 from pplcnet.training.mixing import erase, mix
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
+from pplcnet.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.training.distillation import Teacher
@@ -57,7 +58,10 @@ def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
     """
     batch_size = min(recipe.batch_size, images - images % recipe.devices)
     if not batch_size:
-        raise InputError(f"{images} photos for {recipe.devices} devices; give more, or devices=1.")
+        raise InputError(
+            f"{counted(images, 'photo')} for {counted(recipe.devices, 'device')}; give more, or "
+            "devices=1."
+        )
     return batch_size, images // batch_size
 
 

@@ -21,6 +21,7 @@ from pplcnet.training.labels import targets_of
 from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.recipe import Recipe
+from pplcnet.wording import counted
 
 __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
 
@@ -113,4 +114,4 @@ def train_head(
             logs = head.train_on_batch(features, targets, return_dict=True)
             loss += float(logs["loss"]) / batches.steps_per_epoch
             accuracy += float(logs["accuracy"]) / batches.steps_per_epoch
-    report(f"head alone, {own.epochs} epochs: loss {loss:.3f}, accuracy {accuracy:.3f}")
+    report(f"head alone, {counted(own.epochs, 'epoch')}: loss {loss:.3f}, accuracy {accuracy:.3f}")

@@ -33,6 +33,7 @@ from pplcnet.training.preparing import Prepared, prepare, preprocessing_of
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.recipe_limits import idle_fields
 from pplcnet.weights import native
+from pplcnet.wording import counted
 
 __all__ = ["FittedModel", "fit", "preprocessing_of"]
 
@@ -121,7 +122,7 @@ def _fit(
                     run=str(folder),
                 )
     if progress.epoch < recipe.epochs:
-        report(f"stopped early: no better for {recipe.early_stopping} epochs")
+        report(f"stopped early: no better for {counted(recipe.early_stopping, 'epoch')}")
     if progress.best_epoch < 0:
         raise _diverged(progress.epoch, recipe)
     run.whole.trainable = True

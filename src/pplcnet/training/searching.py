@@ -29,6 +29,7 @@ from pplcnet.errors import (
 from pplcnet.training.places import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.search_space import FIELDS, ranges_of, stored_fields
+from pplcnet.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.dataset import Dataset
@@ -350,7 +351,10 @@ def _chosen(
     finished = _finished(study)
     complete = [each for each in finished if each.state is TrialState.COMPLETE]
     if not complete:
-        report(f"none of {len(finished)} trials came to its last epoch: the recipe stays as it is")
+        report(
+            f"none of {counted(len(finished), 'trial')} came to its last epoch: the recipe stays "
+            "as it is"
+        )
         _write(out / SEARCH_BEST, "# No trial came to its last epoch: nothing is changed.\n")
         return recipe
     best = max(complete, key=lambda each: each.value)
@@ -358,8 +362,9 @@ def _chosen(
     spent = sum(each.duration.total_seconds() for each in finished)
     accuracy = best.user_attrs["accuracy"]
     summary = (
-        f"best of {len(finished)} trials in {spent:.0f} s: validation {measure} {accuracy:.3f} "
-        f"after {short_recipe(recipe).epochs} epochs"
+        f"best of {counted(len(finished), 'trial')} in {spent:.0f} s: validation {measure} "
+        f"{accuracy:.3f} "
+        f"after {counted(short_recipe(recipe).epochs, 'epoch')}"
         + (f" ({own.user_attrs['accuracy']:.3f} with the recipe as it was)" if own else "")
     )
     report(f"{summary}: {_settings(best, recipe)}")

@@ -16,6 +16,7 @@ from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.loading import fill
 from pplcnet.weights.options import network_options
+from pplcnet.wording import counted
 
 __all__ = ["convert", "imagenet_classes", "read_inference_settings"]
 
@@ -62,7 +63,8 @@ def convert(
     names = tuple(classes or beside_classes or _default_classes(options["num_classes"], path))
     if len(names) != options["num_classes"] or len(set(names)) != len(names):
         raise InputError(
-            f"{path}: has {options['num_classes']} classes; {len(set(names))} different names are "
+            f"{path}: has {counted(options['num_classes'], 'class')}; {len(set(names))} different "
+            "names are "
             "given."
         )
     chosen = preprocessing or beside_preprocessing or _preprocessing_of(weights, options)
@@ -110,7 +112,8 @@ def _preprocessing_of(weights: WeightsFile, options: Mapping[str, Any]) -> Prepr
 def _default_classes(count: int, path: Path) -> tuple[str, ...]:
     if count != len(imagenet_classes()):
         raise InputError(
-            f"{path}: has {count} classes without names; give a file with a name a line to "
+            f"{path}: has {counted(count, 'class')} without names; give a file with a name a line "
+            "to "
             "--classes."
         )
     return imagenet_classes()
