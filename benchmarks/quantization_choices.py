@@ -17,6 +17,7 @@ import os
 from functools import partial
 
 os.environ.setdefault("NNCF_CI", "1")  # or it would send usage statistics
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # likewise
 
 import nncf
 import numpy as np

@@ -18,6 +18,7 @@ VOCABULARY = {
     "writable",
     "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
     "files", "wording", "csv_cells", "locking", "parallel", "photo_files", "sights",
+    "telemetry",
     "class_names", "csv_text", "label_cells", "list_files", "list_text", "listed_photos",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "errors": {"wording"},
     "progress": set(),
     "cache": {"errors"},
+    "telemetry": set(),
     "calibration": {"errors"},
     "processor": set(),
     "writable": {"errors"},

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pplcnet import telemetry
 from pplcnet.runtime.engine import installed_engines
 
 __all__ = ["Limits", "measure_limits"]
@@ -67,6 +68,7 @@ def _matrix_product(weights: np.ndarray) -> onnx.ModelProto:
 
 
 def _onnxruntime(content: bytes, given: np.ndarray, threads: int) -> Callable[[], object]:
+    telemetry.switch_off()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -78,6 +80,7 @@ def _onnxruntime(content: bytes, given: np.ndarray, threads: int) -> Callable[[]
 def _openvino(
     content: bytes, given: np.ndarray, threads: int, precision: str
 ) -> Callable[[], object]:
+    telemetry.switch_off()
     import openvino
 
     from pplcnet.runtime.openvino_engine import PRECISIONS, core

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pplcnet import telemetry
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.dataset import Dataset
 from pplcnet.deployment.judging import NAMES, Judge
@@ -145,8 +145,7 @@ def _check_batch(bundle: Bundle) -> None:
 
 
 def _quiet_nncf() -> Any:
-    # NNCF would send usage statistics; with this it does not.
-    os.environ.setdefault("NNCF_CI", "1")
+    telemetry.switch_off()
     nncf = require("nncf", purpose="quantising", extra="quantize")
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pplcnet.deployment.folding import fold_batch_norm, gate_after, is_linear, values_of
 from pplcnet.deployment.onnx_graph import OnnxGraph
 from pplcnet.errors import ConversionError
 from pplcnet.models.layers import (
@@ -31,7 +31,6 @@ from pplcnet.models.layers import (
     HardSigmoid,
     HardSwish,
 )
-from pplcnet.models.variables import value_of
 from pplcnet.preprocessing import Preprocessing
 
 __all__ = ["to_onnx"]
@@ -71,15 +70,6 @@ def to_onnx(
             "output": f"logits: float32 (N, classes), before {activation}",
         },
     )
-
-
-class _Gate(NamedTuple):
-    """A hard sigmoid, `clip(slope * x + offset, 0, 1)`, that follows a convolution."""
-
-    name: str
-    slope: float
-    offset: float
-    output: keras.KerasTensor
 
 
 class _Translation:
@@ -152,14 +142,14 @@ class _Translation:
             self._scales[id(padded)] = self._scales[id(source)]
 
     def _convolution(self, layer: keras.layers.Conv2D) -> None:
-        kernel = _values(layer.kernel).transpose(3, 2, 0, 1)  # H,W,I,O -> O,I,H,W
+        kernel = values_of(layer.kernel).transpose(3, 2, 0, 1)  # H,W,I,O -> O,I,H,W
         scale = self._scales.get(id(layer.input))
         if scale is not None:
             kernel = kernel * np.reshape(scale, (1, -1, 1, 1))
         self._emit_convolution(layer, kernel, groups=layer.groups)
 
     def _depthwise(self, layer: keras.layers.DepthwiseConv2D) -> None:
-        kernel = _values(layer.kernel)
+        kernel = values_of(layer.kernel)
         if kernel.shape[3] != 1:
             raise ConversionError(f"the layer {layer.name!r} has a depth multiplier above 1.")
         if id(layer.input) in self._scales:
@@ -170,13 +160,13 @@ class _Translation:
         if tuple(layer.dilation_rate) != (1, 1) or layer.data_format != "channels_last":
             raise ConversionError(f"the layer {layer.name!r} is dilated or channels first.")
         pads = self._convolution_pads(layer)
-        bias = _values(layer.bias) if layer.use_bias else np.zeros(len(kernel), np.float32)
+        bias = values_of(layer.bias) if layer.use_bias else np.zeros(len(kernel), np.float32)
         result = layer.output
-        norm = self._only_consumer(result) if _is_linear(layer) else None
+        norm = self._only_consumer(result) if is_linear(layer) else None
         if isinstance(norm, keras.layers.BatchNormalization):
-            kernel, bias = _fold_batch_norm(kernel, bias, norm)
+            kernel, bias = fold_batch_norm(kernel, bias, norm)
             result = norm.output
-        gate = self._gate_after(layer, result)
+        gate = gate_after(layer, result, self._only_consumer(result))
         if gate is not None:
             kernel, bias = kernel * np.float32(gate.slope), bias * np.float32(gate.slope)
             bias = bias + np.float32(gate.offset)
@@ -196,20 +186,6 @@ class _Translation:
             self._activate(layer, result)
         else:
             self._names[id(gate.output)] = self._clip(layer.name, gate.name, 0.0, 1.0)
-
-    def _gate_after(self, layer: keras.layers.Layer, result: keras.KerasTensor) -> _Gate | None:
-        """The hard sigmoid of a convolution, as its own activation or as its only consumer."""
-        kind = keras.activations.serialize(layer.activation)
-        if kind == "hard_sigmoid":
-            return _Gate(f"{layer.name}.activation", 1 / 6, 0.5, result)
-        consumer = self._only_consumer(result) if _is_linear(layer) else None
-        if isinstance(consumer, HardSigmoid):
-            return _Gate(consumer.name, consumer.slope, consumer.offset, consumer.output)
-        if isinstance(consumer, keras.layers.Activation) and (
-            keras.activations.serialize(consumer.activation) == "hard_sigmoid"
-        ):
-            return _Gate(consumer.name, 1 / 6, 0.5, consumer.output)
-        return None
 
     def _activate(self, layer: keras.layers.Layer, result: keras.KerasTensor) -> None:
         """An activation that is part of the layer itself."""
@@ -374,8 +350,8 @@ class _Translation:
         self._scales[id(layer.output)] = float(layer.scale)
 
     def _dense(self, layer: keras.layers.Dense) -> None:
-        kernel = _values(layer.kernel) * np.float32(self._scales.get(id(layer.input), 1.0))
-        bias = _values(layer.bias) if layer.use_bias else np.zeros(layer.units, np.float32)
+        kernel = values_of(layer.kernel) * np.float32(self._scales.get(id(layer.input), 1.0))
+        bias = values_of(layer.bias) if layer.use_bias else np.zeros(layer.units, np.float32)
         self._names[id(layer.output)] = self.graph.node(
             "Gemm",
             [
@@ -414,21 +390,3 @@ _RULES: dict[type, Callable[..., None]] = {
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
-
-
-def _is_linear(layer: keras.layers.Layer) -> bool:
-    return keras.activations.serialize(layer.activation) == "linear"
-
-
-def _values(variable: keras.Variable) -> Array:
-    return value_of(variable).astype(np.float32)
-
-
-def _fold_batch_norm(
-    kernel: Array, bias: Array, norm: keras.layers.BatchNormalization
-) -> tuple[Array, Array]:
-    """The convolution that computes conv and BatchNorm at once; folded in float64."""
-    deviation = np.sqrt(_values(norm.moving_variance).astype(np.float64) + norm.epsilon)
-    factor = _values(norm.gamma) / deviation
-    shift = _values(norm.beta) + (bias - _values(norm.moving_mean)) * factor
-    return (kernel * factor[:, None, None, None]).astype(np.float32), shift.astype(np.float32)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet import telemetry
 from pplcnet.errors import UnknownNameError, require
 
 __all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine", "run_padded"]
@@ -92,6 +93,7 @@ def open_engine(
     kind = ENGINES.get(name)
     if kind is None:
         raise UnknownNameError("engine", name, ENGINES)
+    telemetry.switch_off()
     require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
     module = importlib.import_module(f"pplcnet.runtime.{name}_engine")
     engine: Engine = module.open_engine(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from pplcnet import telemetry
 from pplcnet.errors import BundleError
+
+telemetry.switch_off()
+import onnxruntime  # noqa: E402
 
 __all__ = ["OnnxRuntimeEngine", "open_engine"]
 

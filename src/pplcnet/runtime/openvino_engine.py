@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
+from pplcnet import telemetry
 from pplcnet.cache import cache_folder
 from pplcnet.errors import BundleError
+
+telemetry.switch_off()
+import openvino  # noqa: E402
 
 __all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
 
