@@ -42,7 +42,7 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
                 f"class {printable(name)}{place}: the name is not UTF-8; rename it (names from a "
                 "zip file are often of another encoding: unzip -O CP1252, or -O GBK)"
             )
-        elif "Cc" in categories:
+        elif categories & {"Cc", "Zl", "Zp"}:
             faults.append(f"class {name!r}{place}: holds a line break or control character")
         elif len(name) > LONGEST_NAME:
             faults.append(

@@ -43,6 +43,7 @@ __all__ = [
 
 
 SHOWN_NAMES = 60
+SHOWN_FAULTS = 1000
 
 
 class PPLCNetError(Exception):
@@ -55,7 +56,10 @@ class PPLCNetError(Exception):
     def __init__(self, summary: str = "", faults: Sequence[str] = ()) -> None:
         self.summary = printable(summary)
         self.faults = tuple(printable(fault) for fault in faults)
-        super().__init__("\n".join([self.summary, *(f"  {fault}" for fault in self.faults)]))
+        shown = [f"  {fault}" for fault in self.faults[:SHOWN_FAULTS]]
+        if len(self.faults) > SHOWN_FAULTS:
+            shown.append(f"  and {len(self.faults) - SHOWN_FAULTS} more")
+        super().__init__("\n".join([self.summary, *shown]))
 
 
 class InputError(PPLCNetError, ValueError):

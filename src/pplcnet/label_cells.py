@@ -14,6 +14,7 @@ LABELS_COLUMN = "labels"
 SEPARATOR = ";"
 OTHER_SEPARATORS = ("|", ",")
 
+_JOINED = re.compile(r"[\s/&+]+")
 _JSON = re.compile(r"""[\[{]\s*["'].*[\]}]""")
 # What pandas and spreadsheets write where there is no value, or a formula failed.
 _MISSING = (
@@ -91,7 +92,7 @@ def _unseparated(label: str, first: Mapping[str, str]) -> str:
             f"label {shortened(label)!r} contains {separator!r}, but labels are separated by "
             f"semicolons; if {separator!r} is part of the name, use a column for each label instead"
         )
-    words = label.split()
+    words = _JOINED.split(label)
     if len(words) > 1 and all(word in first for word in words):
         return f"label {shortened(label)!r} consists of other labels; separate them by semicolons"
     return ""

@@ -187,6 +187,12 @@ def _without_ids(path: Path, lines: Sequence[tuple[int, str]]) -> dict[int, str]
                 "remove it or write ids"
             )
             break
+    comment = next((number for number, line in lines if line.startswith("#")), None)
+    if comment is not None:
+        faults.append(
+            f"line {comment}: begins with #, and a comment would shift the ids; remove it, or "
+            "write ids if it is a name"
+        )
     ids = [_id_at_end(line) for _, line in lines]
     ordered = sorted(ids)
     if ids != ordered and ordered in (

@@ -35,6 +35,8 @@ SPLIT_NAMES = {
 
 LARGEST_BYTES = 1 << 30
 LONGEST_SHOWN = 200
+# Excel's files of today (a zip) and of before 2007.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 _ANY_SPLIT = re.compile(
@@ -59,6 +61,8 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if content.startswith(_WORKBOOKS):
+        raise DatasetError(f"{path}: an Excel workbook; save its sheet as 'CSV UTF-8'.")
     encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
     try:
         text = content.decode(encoding)

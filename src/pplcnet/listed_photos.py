@@ -21,6 +21,8 @@ _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 # Looking for what was meant costs more than finding what is there.
 SUGGESTIONS = 20
+# Linux takes no longer one.
+LONGEST_PATH = 4096
 
 _Names = dict[str, str | None]
 
@@ -86,9 +88,10 @@ class PhotoFinder:
             path = self.folder / spelling
             if os.path.isfile(path):
                 return path
-        found = self._walk(name, _composed)
-        if found is not None and os.path.isfile(found):
-            return found
+        if len(name) <= LONGEST_PATH and not name.isascii():
+            found = self._walk(name, _composed)
+            if found is not None and os.path.isfile(found):
+                return found
         raise DatasetError(self._why_not(name))
 
     def _why_not(self, name: str) -> str:
@@ -98,11 +101,11 @@ class PhotoFinder:
         if _WINDOWS_DRIVE.match(name) and os.name != "nt":
             return f"{shown} is a path on a Windows drive; list paths relative to the list"
         path = self.folder / name.replace("\\", "/")
-        if os.path.isdir(path):
-            return f"{shown} is a folder; list its photos one by one"
         if os.path.exists(path):
+            if os.path.isdir(path):
+                return f"{shown} is a folder; list its photos one by one"
             return f"{shown} is not a regular file"
-        if not self._suggestions:
+        if not self._suggestions or len(name) > LONGEST_PATH:
             return f"{shown} does not exist"
         self._suggestions -= 1
         return f"{shown} does not exist{self._suggestion(name)}"

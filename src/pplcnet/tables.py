@@ -15,7 +15,7 @@ from pplcnet.csv_cells import original
 from pplcnet.csv_text import Sheet, read_sheet
 from pplcnet.errors import DatasetError
 from pplcnet.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
-from pplcnet.list_text import SPLIT_NAMES, notes_on_unread, shortened, shown_beside
+from pplcnet.list_text import SPLIT_NAMES, SPLITS, notes_on_unread, shortened, shown_beside
 from pplcnet.wording import listed
 
 __all__ = ["ABSENT", "CHECKSUM_COLUMN", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
@@ -204,12 +204,17 @@ def _left_out(part: _Part) -> Iterable[str]:
         return
     for column in part.others:
         if column not in (part.label, part.labels):
+            name = part.sheet.columns[column]
             values = {cells[column].lower() for _, cells in part.sheet.lines} - {""}
             if len(values) > 1 and values <= set(SPLIT_NAMES):
                 yield (
-                    f"column {part.sheet.columns[column]!r} holds {', '.join(sorted(values))}: "
-                    f"call it {SPLIT_COLUMN!r} if it says which split a photo belongs to, else "
-                    "remove it"
+                    f"column {name!r} holds {', '.join(sorted(values))}: call it {SPLIT_COLUMN!r} "
+                    "if it says which split a photo belongs to, else remove it"
+                )
+            elif name.lower().removeprefix("is_") in SPLIT_NAMES and values <= set(_CELLS):
+                yield (
+                    f"column {name!r} is not read: write the splits to a column {SPLIT_COLUMN!r} "
+                    f"({', '.join(SPLITS)}), or remove it"
                 )
 
 

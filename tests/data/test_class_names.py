@@ -88,9 +88,10 @@ def test_class_folders_that_are_numbers_stay_as_they_are(tmp_path: Path) -> None
         (os.fsdecode(b"caf\xe9"), r"class caf\\xe9: the name is not UTF-8; rename it"),
         ("two\nlines", r"'two\\nlines': holds a line break or control character"),
         ("\x1b[31mred", "control character"),
+        ("two\u2028lines", "control character"),
         ("   ", "a class has an empty name"),
     ],
-    ids=["not UTF-8", "line break", "escape sequence", "blank"],
+    ids=["not UTF-8", "line break", "escape sequence", "line separator", "blank"],
 )
 def test_a_class_folder_that_no_file_could_name_is_refused(
     tmp_path: Path, name: str, complaint: str

@@ -67,6 +67,7 @@ def test_ids_of_the_label_file_are_honoured(
         ("0 rose\n1 \n2 bell\n", "2 of 3 lines begin with an id, and line 2 does not"),
         ("rose\n\nbell\n", "line 2: empty, so that the ids of the names below are not certain"),
         ("bell 1\nrose 0\n", "end with numbers that are not in order"),
+        ("# classes\nrose\nbell\n", "line 1: begins with #, and a comment would shift the ids"),
         ("rose\nRose\n", "classes 'Rose' and 'rose' differ only in case"),
         ("9999999999999 rose\n0 bell\n", "is too large"),
         ("", "empty; it has to name the classes"),

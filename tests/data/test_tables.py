@@ -131,6 +131,27 @@ def test_a_split_column_of_another_name_is_not_passed_over(folder: Path, name: s
     assert f"column {name!r} holds test, train, valid: call it 'split'" in refusal
 
 
+@pytest.mark.parametrize("name", ["is_valid", "Test", "validation"])
+def test_a_column_of_split_flags_is_not_passed_over(folder: Path, name: str) -> None:
+    refusal = _refusal(folder, f"path,label,{name}\n0.png,a,True\n1.png,b,0\n")
+    assert f"column {name!r} is not read: write the splits to a column 'split'" in refusal
+
+
+def test_a_thousand_faults_are_shown_and_all_are_kept(folder: Path) -> None:
+    rows = "".join(f"no such {number}.png,a\n" for number in range(1500))
+    with pytest.raises(DatasetError) as caught:
+        _open(folder, f"path,label\n{rows}")
+    assert len(caught.value.faults) == 1500
+    assert str(caught.value).endswith("line 1001: no such 999.png does not exist\n  and 500 more")
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00"]
+)
+def test_an_excel_workbook_is_called_one(folder: Path, content: bytes) -> None:
+    assert "an Excel workbook; save its sheet as 'CSV UTF-8'" in _refusal(folder, content)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -166,6 +187,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         (["cat|dog", "cat", "dog"], "'cat|dog' contains '|', but labels are separated by semi"),
         (['"cat,dog"', "cat", "dog"], "contains ','"),
         (['"salt, coarse"', "pepper"], "use a column for each label instead"),
+        (["scab/rust", "scab", "rust"], "'scab/rust' consists of other labels"),
         (["scab rust", "scab", "rust"], "'scab rust' consists of other labels"),
         (["\"['cat', 'dog']\"", "cat"], "looks like JSON or Python code"),
         (['"{""choices"":[""cat""]}"', "cat"], "looks like JSON or Python code"),

@@ -1,8 +1,9 @@
 """Train a classifier on a folder of photos.
 
 PHOTOS is a folder of class folders, a folder with train/validation/test of class folders, a CSV
-file with a path and a label column, or a PaddleClas list file with its label file beside it. For
-several labels a photo: a CSV with a column labels (a;b), or a column a label of 1, 0 or nothing.
+file with a path and a label column, or a list of PaddleClas or PaddleX with its label file beside
+it. For several labels a photo: a CSV with a column labels (a;b), or a column for each label that
+holds 1, 0 or nothing.
 Everything is written below --out: the bundle, the evaluation, the history, the recipe.
 """
 
