@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -279,12 +280,17 @@ class Dataset:
 
         Bytes that are no UTF-8 are written as \\xff, so that every file takes the name.
         """
-        path, root = os.fspath(image.path), os.path.join(self.root, "")
+        path, root = os.fspath(image.path), self._root
         if path.startswith(root) and ".." not in path:  # most of them, and much faster
             name = path[len(root) :]
         else:
             name = os.path.relpath(path, self.root)
         return printable(name.replace(os.sep, "/"))
+
+    @cached_property
+    def _root(self) -> str:
+        """What most paths begin with."""
+        return os.path.join(self.root, "")
 
     def class_counts(self) -> tuple[int, ...]:
         """How many images each class has, or each label is on."""
@@ -340,11 +346,12 @@ class Dataset:
 
         Images of the same path belong together, whatever their labels.
         """
-        group = {path: number for number, paths in enumerate(together) for path in paths}
+        # Strings: the hash of a Path takes several times as long.
+        group = {os.fspath(path): number for number, paths in enumerate(together) for path in paths}
         names = [self.name_of(image) for image in self.images]
         units: dict[object, list[int]] = {}
         for at in sorted(range(len(names)), key=names.__getitem__):
-            path = self.images[at].path
+            path = os.fspath(self.images[at].path)
             units.setdefault(group.get(path, path), []).append(at)
         return list(units.values())
 

@@ -115,7 +115,9 @@ class PassedOver:
         self.files[kind] += 1
 
 
-def find_images(folder: Path, passed_over: PassedOver | None = None) -> Iterator[Path]:
+def find_images(
+    folder: str | os.PathLike[str], passed_over: PassedOver | None = None
+) -> Iterator[Path]:
     """Every image file below `folder`, sorted within each folder.
 
     Regular files and links to them are taken; hidden files and folders, folders of the system
@@ -128,6 +130,7 @@ def find_images(folder: Path, passed_over: PassedOver | None = None) -> Iterator
     Raises:
         DatasetError: without `passed_over`, after all others: folders that cannot be read.
     """
+    folder = Path(folder)
     found = PassedOver() if passed_over is None else passed_over
     # A link to a folder that holds this one would bring the whole of it in again.
     seen = {key for each in folder.resolve().parents if (key := _folder_key(each)) is not None}

@@ -1,0 +1,76 @@
+"""How long it takes to divide a data set into training, validation and test photos.
+
+The photos are made up: only their names and labels count. Prints a line for each size.
+
+    python benchmarks/splitting.py
+    python benchmarks/splitting.py --photos 1280000 --classes 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from pathlib import Path
+
+from pplcnet.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.division import divide
+
+SIZES = ((60_000, 1000), (1_280_000, 1000))
+LABELLED = (20_000, 200)
+"""Photos and labels of the data set with several labels a photo."""
+
+
+def of_classes(photos: int, classes: int) -> Dataset:
+    """One class a photo, all of the same size."""
+    names = tuple(f"class_{at:05d}" for at in range(classes))
+    root = Path("/made/up")
+    folders = [root / name for name in names]
+    images = tuple(
+        LabelledImage(folders[at % classes] / f"{at:08d}.jpg", at % classes) for at in range(photos)
+    )
+    return Dataset(root, names, images)
+
+
+def of_labels(photos: int, labels: int) -> Dataset:
+    """Some five labels a photo, of which a few are on most and most on a few."""
+    draw = random.Random(0)
+    names = tuple(f"label_{at:05d}" for at in range(labels))
+    root = Path("/made/up")
+    images = []
+    for at in range(photos):
+        marks = [0] * labels
+        for _ in range(5):
+            marks[int(labels * draw.random() ** 2)] = 1
+        images.append(LabelledImage(root / f"{at:08d}.jpg", -1, None, tuple(marks)))
+    return Dataset(root, names, tuple(images), task=MULTI)
+
+
+def measure(dataset: Dataset) -> None:
+    """Divide it as a run does, and print the processor time that it takes."""
+    begin = time.process_time()
+    division = divide(dataset, validation=0.15, test=0.15, seed=0)
+    seconds = time.process_time() - begin
+    kind = "labels" if dataset.task == MULTI else "classes"
+    print(
+        f"{len(dataset):>9} photos, {len(dataset.classes):>5} {kind:<7}  {seconds:7.2f} s  "
+        f"({len(division.train)} / {len(division.validation)} / {len(division.test)})",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure the sizes of the table, or the one that was given."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int)
+    parser.add_argument("--classes", type=int, default=1000)
+    arguments = parser.parse_args()
+    sizes = SIZES if arguments.photos is None else [(arguments.photos, arguments.classes)]
+    for photos, classes in sizes:
+        measure(of_classes(photos, classes))
+    if arguments.photos is None:
+        measure(of_labels(*LABELLED))
+
+
+if __name__ == "__main__":
+    main()
