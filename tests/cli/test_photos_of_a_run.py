@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from argparse import Namespace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from pplcnet.bundle import Bundle
 from pplcnet.calibration import TEMPERATURES
 from pplcnet.cli.main import main
+from pplcnet.cli.validation import judging_photos
 from pplcnet.dataset import Dataset
 from tests.conftest import draw_picture
 
@@ -224,6 +226,10 @@ def test_photos_of_the_run_are_known_by_content_wherever_they_are(
     assert "were trained on" not in err
     assert main(["calibrate", given[0], "--validation", given[1]]) == 0
     assert "fitted on 9 photos" in capsys.readouterr().out
+    found = judging_photos(Namespace(bundle=given[0], validation=given[1], skip_broken=False))
+    assert len(found.validation) == 9
+    assert len(found.training) == 18
+    assert all(path.is_relative_to(elsewhere) for path in found.training)
 
 
 def test_copies_of_trained_photos_among_others_are_said(

@@ -12,7 +12,7 @@ import shlex
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
-from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
+from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, judging_photos
 from pplcnet.dataset import find_images
 from pplcnet.errors import InputError, require
 
@@ -36,14 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
     require("onnx", purpose="quantising", extra="quantize")
     from pplcnet.deployment.quantization import quantize
 
-    validation = validation_part(arguments)
-    calibration = list(find_images(arguments.calibration)) if arguments.calibration else None
-    if calibration == []:
-        raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")
+    validation, calibration = judging_photos(arguments)
+    if arguments.calibration:
+        calibration = list(find_images(arguments.calibration))
+        if not calibration:
+            raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")
     bundle = quantize(
         arguments.bundle,
         validation,
-        calibration=calibration,
+        calibration=calibration or None,
         max_drop=arguments.max_drop,
         report=Console().say,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pplcnet.bundle import Bundle
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
@@ -20,6 +22,7 @@ __all__ = [
     "add_bundle_and_validation",
     "add_max_drop",
     "add_skip_broken",
+    "judging_photos",
     "note_training_photos",
     "readable",
     "validation_part",
@@ -66,6 +69,19 @@ def validation_part(arguments: argparse.Namespace) -> Dataset:
 
     Says on the terminal where that is not possible.
     """
+    return judging_photos(arguments).validation
+
+
+class JudgingPhotos(NamedTuple):
+    """What a bundle's changes are judged by, and what it was trained on."""
+
+    validation: Dataset
+    training: list[Path]
+    """Where the photos of the run's training are now; empty where that is not known."""
+
+
+def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
+    """As `validation_part`, with the photos of the training that split.csv lists."""
     from pplcnet.reporting.subject import find_subject
 
     console = Console()
@@ -75,7 +91,12 @@ def validation_part(arguments: argparse.Namespace) -> Dataset:
     others = [image for image in images if image.split != "train"]
     subject = replace(subject, reported=subject.reported.keep(held_out or others or images))
     note_training_photos(subject, console)
-    return readable(subject.reported, arguments.skip_broken, console)
+    validation = readable(subject.reported, arguments.skip_broken, console)
+    judging = {os.path.realpath(image.path) for image in validation.images}
+    training = [image.path for image in subject.train.images] if subject.known else []
+    return JudgingPhotos(
+        validation, [path for path in training if os.path.realpath(path) not in judging]
+    )
 
 
 def note_training_photos(subject: Subject, console: Console) -> None:
