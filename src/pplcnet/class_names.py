@@ -37,6 +37,8 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
         categories = {unicodedata.category(each) for each in name}
         if not name:
             faults.append("a class has an empty name")
+        elif categories == {"Cf"}:
+            faults.append(f"class {name!r}{place}: nothing of the name can be seen")
         elif "Cs" in categories:
             faults.append(
                 f"class {printable(name)}{place}: the name is not UTF-8; rename it (names from a "

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from pplcnet.errors import DatasetError
 from pplcnet.list_text import read_text, shortened
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["UNNAMED", "Sheet", "read_sheet"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # Excel's way of saying what separates the cells.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(?:\r\n|\r|\n)", re.IGNORECASE)
 # What pandas calls a column that has no name.
-_UNNAMED = re.compile(r"Unnamed: \d+")
+UNNAMED = re.compile(r"Unnamed: [0-9]+")
 
 
 class Sheet(NamedTuple):
@@ -66,7 +66,7 @@ def read_sheet(path: Path, known: Collection[str], *, name: str = "") -> Sheet:
         raise DatasetError(f"{path}: {place} {broken.first + offset}: {broken}.") from broken
     if header.last > header.first:
         raise DatasetError(f"{path}: {_swallowed(header, place, offset)}.")
-    columns = tuple("" if _UNNAMED.fullmatch(each) else each for each in header.cells)
+    columns = tuple("" if UNNAMED.fullmatch(each) else each for each in header.cells)
     sheet = Sheet(path, columns, [], [])
     path_columns = [at for at, name in enumerate(columns) if name.lower() in known]
     try:

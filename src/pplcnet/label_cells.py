@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pplcnet.class_names import class_name, name_faults
+from pplcnet.csv_text import UNNAMED
 from pplcnet.list_text import shortened
 
 __all__ = ["LABELS_COLUMN", "SEPARATOR", "label_faults", "list_faults"]
@@ -33,10 +34,11 @@ _MISSING = (
 _TEXT_FORMULA = re.compile(r'="(.*)"')
 
 
-def label_faults(first: Mapping[str, str]) -> list[str]:
+def label_faults(labels: Collection[str], first: Mapping[str, str]) -> list[str]:
     """Labels of a table with one a photo that are no name, or that are several.
 
     Args:
+        labels: the labels that are not empty.
         first: every label, and where it first stands.
     """
     faults = []
@@ -44,7 +46,7 @@ def label_faults(first: Mapping[str, str]) -> list[str]:
         fault = _no_name(label) or _other_labels(label, first)
         if fault:
             faults.append(f"{place}: {fault}")
-    return faults + name_faults(first.keys() - {""}, first)
+    return faults + name_faults(labels, first)
 
 
 def list_faults(first: Mapping[str, str]) -> list[str]:
@@ -66,6 +68,8 @@ def _no_name(label: str) -> str:
             f"label {label!r} is what pandas or a spreadsheet writes for a missing value; give the "
             "label or remove the line (if a class is really called that, rename it)"
         )
+    if UNNAMED.fullmatch(label):
+        return f"label {label!r} is what pandas calls a column without a name; give it another name"
     if _TEXT_FORMULA.fullmatch(label):
         return f"label {shortened(label)!r} is a spreadsheet's formula; write the text alone"
     if _JSON.fullmatch(label):

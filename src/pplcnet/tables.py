@@ -137,7 +137,9 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     faults += _split_faults(rows)
     if parts[0].label is not None:
         first = _first_places((row.place, (row.label,)) for row in rows)
-        return Table(rows, None, [*faults, *label_faults(first)], tuple(notes))
+        is_written_by_us = CHECKSUM_COLUMN in map(str.lower, own.columns)
+        check = name_faults if is_written_by_us else label_faults
+        return Table(rows, None, [*faults, *check(first.keys() - {""}, first)], tuple(notes))
     table = _with_columns(parts, rows) if parts[0].labels is None else _with_names(parts, rows)
     return table._replace(faults=[*faults, *table.faults], notes=(*notes, *table.notes))
 

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "class_names": {"errors"},
     "list_text": {"errors", "wording"},
     "csv_text": {"errors", "list_text"},
-    "label_cells": {"class_names", "list_text"},
+    "label_cells": {"class_names", "csv_text", "list_text"},
     "tables": {
         "errors",
         "class_names",

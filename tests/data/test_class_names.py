@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import unicodedata
 from pathlib import Path
 
 import pytest
 
+from pplcnet.class_names import class_name, name_faults
 from pplcnet.dataset import Dataset
+from pplcnet.division import divide, write_division
 from pplcnet.errors import DatasetError
 from tests.data.test_tables import _open, _refusal, folder  # noqa: F401 - a fixture
 
@@ -90,11 +93,38 @@ def test_class_folders_that_are_numbers_stay_as_they_are(tmp_path: Path) -> None
         ("\x1b[31mred", "control character"),
         ("two\u2028lines", "control character"),
         ("   ", "a class has an empty name"),
+        ("\u200b\u2060", "nothing of the name can be seen"),
     ],
-    ids=["not UTF-8", "line break", "escape sequence", "line separator", "blank"],
+    ids=["not UTF-8", "line break", "escape sequence", "line separator", "blank", "invisible"],
 )
 def test_a_class_folder_that_no_file_could_name_is_refused(
     tmp_path: Path, name: str, complaint: str
 ) -> None:
     with pytest.raises(DatasetError, match=complaint):
         Dataset.open(_photos(tmp_path, name, "other"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_class_that_a_folder_may_have_is_read_back_from_split_csv(
+    tmp_path: Path, seed: int
+) -> None:
+    parts = ["nan", "cat", "dog", ";", "|", ",", '"', "'", "=", "-", "#N/A", " ", "[", "]", "1",
+             ".0", "e\u0301", "\u00e9", "\u200b", "true", "\\", ":", "path", "labels",
+             "Cat"]  # fmt: skip
+    generator = random.Random(seed)
+    names = ["other"]
+    while len(names) < 25:
+        name = "".join(generator.choices(parts, k=generator.randint(1, 3)))
+        if not name.startswith(".") and not name_faults(
+            {class_name(each) for each in (*names, name)}
+        ):
+            names.append(name)
+    dataset = Dataset.open(_photos(tmp_path / "photos", *names))
+    parts_of_a_run = divide(dataset, validation=0.5, test=0, seed=0)
+    contents = {image.path: "0" * 64 for image in dataset.images}
+    write_division(parts_of_a_run, tmp_path / "split.csv", contents)
+    again = Dataset.open(tmp_path / "split.csv")
+    assert again.classes == dataset.classes
+    assert {(i.path.resolve(), i.label) for i in again.images} == {
+        (i.path.resolve(), i.label) for i in dataset.images
+    }

@@ -193,6 +193,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         (['"{""choices"":[""cat""]}"', "cat"], "looks like JSON or Python code"),
         (['"=""001"""', "cat;dog"], "is a spreadsheet's formula; write the text alone"),
         (["nan", "cat;dog"], "'nan' is what pandas or a spreadsheet writes for"),
+        (["Unnamed: 3", "cat;dog"], "is what pandas calls a column without a name"),
         (["cat;Cat", "dog"], "'Cat' (line 2) and 'cat' (line 2) differ only in case"),
     ],
 )
