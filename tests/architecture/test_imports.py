@@ -20,6 +20,7 @@ VOCABULARY = {
     "files", "wording", "csv_cells", "locking", "parallel", "photo_files", "sights",
     "telemetry",
     "class_names", "csv_text", "label_cells", "list_files", "list_text", "listed_photos",
+    "manifest", "manifest_checks", "bundle_members", "bundle_reading", "bundle_writing",
 }  # fmt: skip
 # Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
 MAY_IMPORT = {
@@ -80,7 +81,20 @@ MAY_IMPORT = {
     },
     "multilabel": {"dataset", "tables"},
     "multilabel_evaluation": {"calibration", "multilabel", "tables"},
-    "bundle": {"errors", "preprocessing", "writable"},
+    "bundle": {"bundle_reading", "bundle_writing", "manifest"},
+    "bundle_members": {"errors"},
+    "bundle_reading": {"bundle_members", "errors", "manifest"},
+    "bundle_writing": {
+        "bundle_members",
+        "bundle_reading",
+        "errors",
+        "locking",
+        "manifest",
+        "manifest_checks",
+        "writable",
+    },
+    "manifest": {"errors", "manifest_checks", "preprocessing"},
+    "manifest_checks": set(),
     "files": {"errors", "writable"},
     "locking": {"errors"},
     "similarity": {"errors"},

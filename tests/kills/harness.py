@@ -47,6 +47,7 @@ CALLS = {
 MACHINE = {"x86_64": 0, "aarch64": 1}.get(platform.machine())
 NAMES = {} if MACHINE is None else {each[MACHINE]: (name, each[2]) for name, each in CALLS.items()}
 PARTIAL = ("write", "pwrite64")
+HANG_SECONDS = 60
 
 
 class Point(NamedTuple):
@@ -180,6 +181,7 @@ def _be_traced(folder: Path, action: Callable[[Path], None]) -> None:
     code = 1
     try:
         os.setpgid(0, 0)
+        signal.alarm(HANG_SECONDS)
         _ptrace(TRACEME, 0, 0, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
         action(folder)

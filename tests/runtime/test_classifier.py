@@ -136,7 +136,7 @@ def test_a_network_that_is_none_is_a_bundle_error(tmp_path: Path) -> None:
     manifest = Manifest(
         classes=("a", "b"),
         preprocessing=Preprocessing(image_size=(8, 8)),
-        network={},
+        network={"name": "pplcnet_x0_25"},
         variants={"onnx": {"file": "model.onnx"}},
     )
     bundle = write_bundle(tmp_path / "x.bundle", manifest, {"model.onnx": b"no network"})

@@ -105,8 +105,9 @@ def test_a_damaged_task_or_threshold_is_named(
 ) -> None:
     bundle = Path(shutil.copytree(run / "model.bundle", tmp_path / "a.bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["checksum"]
     (bundle / "manifest.json").write_text(json.dumps(manifest | {field: value}))
-    with pytest.raises(BundleError, match="with thresholds"):
+    with pytest.raises(BundleError, match=r"task 'many'|threshold"):
         Bundle.open(bundle)
 
 

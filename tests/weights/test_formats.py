@@ -303,6 +303,7 @@ def _with_options(bundle: Path, folder: Path, **options: object) -> Path:
     shutil.copytree(bundle, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["network"]["options"].update(options)
+    del manifest["checksum"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -23,9 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
+    from pplcnet.bundle import Bundle
     from pplcnet.calibration import at_limit
+    from pplcnet.cli.export import report_dropped
     from pplcnet.deployment.calibrating import calibrate
 
+    before = Bundle.open(arguments.bundle).manifest
     manifest = calibrate(arguments.bundle, validation_part(arguments)).manifest
     facts = manifest.calibration
     show(
@@ -37,4 +40,5 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
         show(f"thresholds  {chosen}")
+    report_dropped(before, manifest, "judged by the answers before")
     return 0

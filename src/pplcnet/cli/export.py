@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, Manifest, check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.cli.output import show
@@ -18,7 +18,14 @@ from pplcnet.errors import InputError
 from pplcnet.wording import counted
 from pplcnet.writable import check_writable
 
-__all__ = ["add_arguments", "add_format", "find_given_images", "report_export", "run"]
+__all__ = [
+    "add_arguments",
+    "add_format",
+    "find_given_images",
+    "report_dropped",
+    "report_export",
+    "run",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack and _only_packs(arguments):
         show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
-    before = Bundle.open_to_change(arguments.bundle)
+    before = Bundle.open(arguments.bundle)
+    check_place(before.path)
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
     if arguments.to == "litert":
@@ -80,12 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         batch = None if arguments.batch == "dynamic" else 1
         exported = export(arguments.bundle, images, batch=batch)
     report_export(exported, arguments.to)
-    gone = sorted(set(before.manifest.variants) - set(exported.manifest.variants))
-    if gone or (before.manifest.tuning and not exported.manifest.tuning):
-        show(
-            f"gone        {' and '.join([*gone, 'the tuning'])}, made of the network before: "
-            "'pplcnet quantize' and 'pplcnet tune' make them anew"
-        )
+    report_dropped(before.manifest, exported.manifest, "made from the network before")
     if arguments.pack:
         show(f"packed      {exported.pack(arguments.pack)}")
     return 0
@@ -113,6 +116,22 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
     show(
         f"latency     {latency['median_ms']} ms a picture, {counted(latency['threads'], 'thread')}"
     )
+
+
+def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
+    """Which variants and tuning a change has dropped, and the command that makes each again."""
+    gone = sorted(set(before.variants) - set(after.variants))
+    commands = {
+        "litert": "pplcnet export --to tflite",
+        "int8": "pplcnet quantize",
+        "the tuning": "pplcnet tune",
+    }
+    if before.tuning and not after.tuning:
+        gone.append("the tuning")
+    if gone:
+        again = [f"'{commands[each]}'" for each in gone if each in commands]
+        advice = f"; {' and '.join(again)} {'makes' if len(again) == 1 else 'make'} them again"
+        show(f"dropped     {' and '.join(gone)}, {reason}{advice if again else ''}")
 
 
 def find_given_images(given: str) -> list[Path]:

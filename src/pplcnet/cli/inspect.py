@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
 from pplcnet.wording import counted
+
+if TYPE_CHECKING:
+    from pplcnet.bundle import Bundle
 
 __all__ = ["add_arguments", "run"]
 
@@ -20,10 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and describe."""
-    from pplcnet.bundle import Bundle
+    from pplcnet.bundle import read_consistently
 
-    bundle = Bundle.open(arguments.bundle)
-    bundle.verify()
+    bundle = read_consistently(arguments.bundle, _verified)
     manifest = bundle.manifest
     if arguments.json:
         show_json(json.loads(manifest.to_json()), indent=2)
@@ -49,6 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         show(f"{key:<14} {_shown(value)}")
     show(f"files          {len(manifest.files)}, every checksum is right")
     return 0
+
+
+def _verified(bundle: Bundle) -> Bundle:
+    bundle.verify()
+    return bundle
 
 
 def _shown(value: object) -> str:

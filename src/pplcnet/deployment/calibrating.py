@@ -35,7 +35,8 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
     """Fit the temperature on validation photos and write it into the bundle; no answer changes.
 
     For several labels a photo, the temperature is that of binary cross-entropy over all known
-    labels, and each label's threshold is chosen anew, as the one of the best F1.
+    labels, and each label's threshold is chosen anew, as the one of the best F1. Where that
+    changes answers, INT8 and the tuning are dropped: they were judged by the answers before.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
@@ -45,7 +46,11 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
         InputError: no photos, or other classes.
         BundleError: no exported network.
     """
-    bundle = Bundle.open_to_change(bundle)
+    with Bundle.open_to_change(bundle) as opened:
+        return _calibrated(opened, validation)
+
+
+def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     validation = match_validation(bundle, validation)
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content)
@@ -80,10 +85,19 @@ def _with_thresholds(
     ]
     # As Prediction computes it: a threshold lies between probabilities that differ in few digits.
     chosen = choose_thresholds(sigmoid(logits / np.float32(temperature)), marks)
+    calibration = _facts(temperature, len(marks), errors)
+    thresholds = dict(zip(bundle.classes, chosen, strict=True))
+    before = bundle.manifest
+    if thresholds == before.thresholds and temperature == before.temperature:
+        return update_bundle(bundle, calibration=calibration)
+    # INT8 and the tuned ways were kept because their answers agree at the thresholds before.
+    judged = [name for name, each in before.variants.items() if each.get("precision") == "int8"]
     return update_bundle(
         bundle,
-        calibration=_facts(temperature, len(marks), errors),
-        thresholds=dict(zip(bundle.classes, chosen, strict=True)),
+        without=judged,
+        calibration=calibration,
+        thresholds=thresholds,
+        tuning={},
     )
 
 

@@ -57,9 +57,15 @@ def export(
         ConversionError: a layer without a rule, or a difference above the limit, with the numbers.
         InputError: no images, or a batch below 1.
     """
-    bundle = Bundle.open_to_change(bundle)
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1, or None for any number.")
+    with Bundle.open_to_change(bundle) as opened:
+        return _exported(opened, images, batch)
+
+
+def _exported(
+    bundle: Bundle, images: Sequence[str | PathLike[str]] | None, batch: int | None
+) -> Bundle:
     manifest = bundle.manifest
     pixels = prepare(manifest.preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)

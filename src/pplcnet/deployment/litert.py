@@ -41,7 +41,11 @@ def export_litert(
         MissingDependencyError: the litert extra is not installed.
     """
     require("ai_edge_litert", purpose="export to LiteRT", extra="litert")
-    bundle = Bundle.open_to_change(bundle)
+    with Bundle.open_to_change(bundle) as opened:
+        return _exported(opened, images)
+
+
+def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> Bundle:
     preprocessing = bundle.manifest.preprocessing
     pixels = prepare(preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)

@@ -71,8 +71,18 @@ def quantize(
         InputError: a `max_drop` outside 0 to 1, no images, or other classes.
         MissingDependencyError: the quantize extra is not installed.
     """
-    bundle = Bundle.open_to_change(bundle)
     check_max_drop(max_drop)
+    with Bundle.open_to_change(bundle) as opened:
+        return _quantized(opened, validation, calibration, max_drop, report)
+
+
+def _quantized(
+    bundle: Bundle,
+    validation: Dataset,
+    calibration: Sequence[str | PathLike[str]] | None,
+    max_drop: float,
+    report: Callable[[str], None],
+) -> Bundle:
     validation = match_validation(bundle, validation)
     _check_batch(bundle)
     nncf = _quiet_nncf()

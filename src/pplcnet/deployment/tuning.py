@@ -106,7 +106,7 @@ class Tuning(NamedTuple):
     """The best first; those that may not be used at the end."""
     resizing: Resizing
     is_fast_resize: bool
-    """Whether the bundle now resizes by the policy "fast"."""
+    """Whether the bundle now resizes by the policy "fast" on this processor."""
 
 
 def tune(
@@ -126,8 +126,8 @@ def tune(
         validation: labelled photos, of which at most 2000, evenly chosen, are used.
         max_drop: how far top-1 may fall below float32's; of several labels a photo their mAP, and
             the part of them that is right at the thresholds.
-        fast_resize: switch the resize policy "fast" on if its answers agree (0.995 or more, and
-            no more than `max_drop` lost), off if not.
+        fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
+            (0.995 or more, and no more than `max_drop` lost), off if not.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -135,8 +135,18 @@ def tune(
             validation photos of other classes.
         BundleError: no exported network.
     """
-    bundle = Bundle.open_to_change(bundle)
     check_max_drop(max_drop)
+    with Bundle.open_to_change(bundle) as opened:
+        return _tuned(opened, validation, max_drop, fast_resize, report)
+
+
+def _tuned(
+    bundle: Bundle,
+    validation: Dataset,
+    max_drop: float,
+    fast_resize: bool,
+    report: Callable[[str], None],
+) -> Tuning:
     _check_batch(bundle)
     chosen = evenly_chosen(match_validation(bundle, validation).images, VALIDATION_LIMIT)
     judge = Judge.of(bundle, chosen)
@@ -164,6 +174,7 @@ def tune(
         "max_drop": max_drop,
         "versions": _versions(),
         "fast_resize": resizing._asdict(),
+        "policy": "fast" if is_fast else "exact",
         "ranking": [
             {**row.choice._asdict(), "threads": row.threads} for row in rows if not row.verdict
         ],
@@ -172,7 +183,7 @@ def tune(
     written = update_bundle(
         bundle,
         tuning={**bundle.manifest.tuning, processor_name(): facts},
-        preprocessing=replace(exact, policy="fast" if is_fast else "exact"),
+        preprocessing=exact,  # of every processor; earlier bundles had this one's policy here
     )
     return Tuning(written, rows, resizing, is_fast)
 

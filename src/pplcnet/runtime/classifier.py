@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.bundle import Bundle, Manifest
+from pplcnet.bundle import Bundle, Manifest, read_consistently
 from pplcnet.dataset import find_images
 from pplcnet.decoding import ImageSource, source_name
 from pplcnet.errors import ImageError, InputError
 from pplcnet.prediction import Prediction
-from pplcnet.processor import available_cores
+from pplcnet.processor import available_cores, processor_name
 from pplcnet.runtime.engine import Engine, open_engine, run_padded
-from pplcnet.runtime.selection import choose
+from pplcnet.runtime.selection import Selection, choose
 
 __all__ = ["Classifier"]
 
@@ -69,10 +69,15 @@ class Classifier:
         """
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; it must be at least 1.")
-        opened = Bundle.open(bundle)
-        self.manifest: Manifest = opened.manifest
-        self.choice, tuned_threads, self.advice = choose(opened, engine=engine, precision=precision)
-        self._content = opened.read(str(opened.variant(self.choice.variant)["file"]))
+
+        def select(opened: Bundle) -> tuple[Manifest, Selection, bytes]:
+            selection = choose(opened, engine=engine, precision=precision)
+            content = opened.read(str(opened.variant(selection.choice.variant)["file"]))
+            return opened.manifest, selection, content
+
+        self.manifest, selection, self._content = read_consistently(bundle, select)
+        self.choice, tuned_threads, self.advice = selection
+        self._prepare = self.manifest.preprocessing_on(processor_name())
         self._threads = threads
         self._latency_threads = threads or tuned_threads or available_cores()
         self._lock = Lock()
@@ -90,7 +95,7 @@ class Classifier:
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
-        pixels = self.manifest.preprocessing(image)
+        pixels = self._prepare(image)
         logits = run_padded(self._engine(streams=1), pixels[np.newaxis])[0]
         return self._answer(image, logits)
 
@@ -167,7 +172,7 @@ class Classifier:
 
     def _prepared(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:
         try:
-            return self.manifest.preprocessing(image)
+            return self._prepare(image)
         except ImageError as error:
             return error
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from pplcnet.bundle import Bundle
-from pplcnet.errors import BundleError, InputError
+from pplcnet.errors import InputError
 from pplcnet.processor import has_bfloat16, processor_features, processor_name
 from pplcnet.runtime.engine import ENGINES, installed_engines
 
@@ -100,16 +100,10 @@ def _fits(choice: Choice, engine: str | None, precision: str | None) -> bool:
 
 def _ranked(tuned: Mapping[str, Any]) -> list[tuple[Choice, int]]:
     """What tuning found good enough, the best first."""
-    try:
-        return [
-            (
-                Choice(str(row["variant"]), str(row["engine"]), str(row["precision"])),
-                max(1, int(row["threads"])),
-            )
-            for row in tuned["ranking"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"the bundle's tuning table is damaged ({error!r}).") from error
+    return [
+        (Choice(row["variant"], row["engine"], row["precision"]), max(1, row["threads"]))
+        for row in tuned["ranking"]
+    ]
 
 
 def _asked_for(bundle: Bundle, engine: str | None, precision: str | None) -> Choice:

@@ -1,0 +1,194 @@
+"""Whether the values of a `manifest.json` have the types and lie in the ranges that they may."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["FILE_LIMIT", "check_values", "is_plain"]
+
+FILE_LIMIT = 512 << 20
+"""Bytes of a bundle's largest file; a network of the catalog with 20,000 classes has 130 MB."""
+MAX_CLASSES = 100_000
+MAX_NAME = 100
+MAX_DEPTH = 32
+# Calibration tries 0.05 to 20.
+TEMPERATURES = (0.01, 100.0)
+MAX_THREADS = 4096
+# JSON has no limit; no figure of a bundle needs more.
+MAX_INTEGER = 1 << 63
+
+KNOWN = {
+    "format", "format_version", "classes", "task", "thresholds", "input", "output",
+    "preprocessing", "network", "variants", "provenance", "calibration", "tuning", "files",
+}  # fmt: skip
+PRECISIONS = ("float32", "bfloat16", "int8", "int8-bfloat16")
+POLICIES = ("exact", "fast")
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """ValueError, TypeError or KeyError for the first thing that is wrong in a parsed manifest."""
+    unknown = sorted(set(values) - KNOWN)
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0][:40]!r}")
+    _check_depth_and_integers(values)
+    classes = values["classes"]
+    _check_classes(classes)
+    _check_files(values["files"])
+    _check_variants(values["variants"], values["files"])
+    _check_preprocessing(values["preprocessing"])
+    _check_contract(values, len(classes))
+    _check_network(values["network"])
+    _dictionary(values["provenance"], "provenance")
+    calibration = _dictionary(values.get("calibration", {}), "calibration")
+    _check_number(calibration.get("temperature", 1.0), *TEMPERATURES, "temperature")
+    _check_thresholds(values.get("task", "single"), values.get("thresholds", {}), classes)
+    for name, facts in _dictionary(values.get("tuning", {}), "tuning").items():
+        _check_tuning(_dictionary(facts, f"the tuning for {name[:80]!r}"))
+
+
+def _check_depth_and_integers(values: Any) -> None:
+    level, depth = [values], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+            elif isinstance(each, int) and abs(each) >= MAX_INTEGER:
+                raise ValueError("an integer of more than 64 bits")
+        level, depth = inner, depth + 1
+
+
+def _check_classes(classes: Any) -> None:
+    if not isinstance(classes, list) or not 0 < len(classes) <= MAX_CLASSES:
+        raise ValueError(f"classes must be a list of 1 to {MAX_CLASSES:,} names")
+    seen: set[str] = set()
+    for name in classes:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"classes must be names, not {str(name)[:40]!r}")
+        if not name.isprintable() and any(_is_control(each) for each in name):
+            raise ValueError(f"the class name {name[:40]!a} has control characters")
+        if name in seen:
+            raise ValueError(f"the class {name[:40]!r} stands twice")
+        seen.add(name)
+
+
+def _is_control(character: str) -> bool:
+    """Control characters, halves of a surrogate pair, and separators of lines."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _check_files(files: Any) -> None:
+    for name, facts in _dictionary(files, "files").items():
+        if not is_plain(name):
+            raise TypeError(f"file name {name[:80]!r}")
+        digest = _dictionary(facts, f"files {name!r}")["sha256"]
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise TypeError(f"the sha256 of {name!r} is {str(digest)[:80]!r}")
+        if not _is_integer(facts["bytes"]) or not 0 <= facts["bytes"] <= FILE_LIMIT:
+            raise ValueError(
+                f"{name!r} is said to have {str(facts['bytes'])[:40]} bytes; allowed are up to "
+                f"{FILE_LIMIT:,}"
+            )
+
+
+def is_plain(name: object) -> bool:
+    """Whether a file name stays inside the bundle's folder, on any system."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or name == "manifest.json":
+        return False
+    return name[0] != "." and name.isprintable() and not set(name) & set('\\/:"*?<>|')
+
+
+def _check_variants(variants: Any, files: Mapping[str, Any]) -> None:
+    for name, variant in _dictionary(variants, "variants").items():
+        if _dictionary(variant, f"variant {name[:40]!r}")["file"] not in files:
+            raise KeyError(f"variant {name[:40]!r} names a file that is not listed")
+        batch = variant.get("batch")
+        if batch is not None and not (_is_integer(batch) and 1 <= batch <= 1 << 16):
+            raise ValueError(f"variant {name[:40]!r} has the batch {str(batch)[:40]!r}")
+        if variant.get("precision", "float32") not in PRECISIONS:
+            raise ValueError(
+                f"variant {name[:40]!r} has the precision {str(variant['precision'])[:40]!r}"
+            )
+
+
+def _check_preprocessing(values: Any) -> None:
+    sides = _dictionary(values, "preprocessing")["image_size"]
+    if not isinstance(sides, list) or len(sides) != 2 or not all(map(_is_integer, sides)):
+        raise TypeError(f"image_size is {str(sides)[:40]}; it must be two whole numbers")
+    _check_number(values.get("crop_fraction", 1.0), 0, 1, "crop_fraction")
+    for name in ("mean", "std"):
+        for each in values.get(name, ()):
+            _check_number(each, -1e3, 1e3, name)
+    for each in values.get("std", ()):
+        _check_number(each, 1e-6, 1e3, "std")
+
+
+def _check_contract(values: Mapping[str, Any], classes: int) -> None:
+    """What the manifest says of the network's input and output against the rest of it."""
+    height, width = values["preprocessing"]["image_size"]
+    expected = {
+        "input": {"shape": ["N", height, width, 3], "dtype": "uint8", "meaning": "RGB"},
+        "output": {"shape": ["N", classes], "meaning": "logits"},
+    }
+    for name, contract in expected.items():
+        if values.get(name, contract) != contract:
+            raise ValueError(f"its {name} does not fit its image_size and classes")
+
+
+def _check_network(network: Any) -> None:
+    name = _dictionary(network, "network").get("name")
+    if not isinstance(name, str):
+        raise TypeError(f"the network's name is {str(name)[:40]!r}")
+    _dictionary(network.get("options", {}), "the network's options")
+
+
+def _check_thresholds(task: Any, thresholds: Any, classes: list[str]) -> None:
+    if task not in ("single", "multi"):
+        raise ValueError(f"task {str(task)[:40]!r}")
+    names = set(classes)
+    for name, each in _dictionary(thresholds, "thresholds").items():
+        if name not in names:
+            raise ValueError(f"a threshold for {name[:40]!r}, which is no class")
+        _check_number(each, 0, 1, f"the threshold of {name[:40]!r}")
+    if thresholds and task == "single":
+        raise ValueError("task 'single' with thresholds")
+
+
+def _check_tuning(facts: Mapping[str, Any]) -> None:
+    if facts.get("policy", "exact") not in POLICIES:
+        raise ValueError(f"tuning with the resize policy {str(facts['policy'])[:40]!r}")
+    ranking = facts["ranking"]
+    if not isinstance(ranking, list):
+        raise TypeError("a tuning table that is no list")
+    for row in ranking:
+        _dictionary(row, "a row of a tuning table")
+        for key in ("variant", "engine", "precision"):
+            if not isinstance(row.get(key), str):
+                raise TypeError(f"a row of a tuning table has no {key!r}")
+        threads = row.get("threads")
+        if not _is_integer(threads) or not 0 <= threads <= MAX_THREADS:
+            raise ValueError(f"a row of a tuning table has {str(threads)[:40]} threads")
+
+
+def _dictionary(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} must be an object of names and values")
+    return value
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int
+
+
+def _check_number(value: Any, low: float, high: float, name: str) -> None:
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    if not is_number or not low <= value <= high:
+        raise ValueError(f"{name} is {str(value)[:40]}; allowed is a number from {low} to {high}")
