@@ -35,8 +35,8 @@ SYSTEM_FOLDERS = frozenset(
     ]
 )  # fmt: skip
 HIDDEN, NO_ENDING, OTHER = "hidden", "without an ending", "with other endings"
-SPECIAL, BROKEN_LINK = "not regular files", "broken links"
-LOOSE = "photos beside the class folders"
+SPECIAL, BROKEN_LINK = "of a special type (pipe, socket or device)", "behind a broken link"
+LOOSE = "beside the class folders"
 # Photos of kinds that are not read.
 UNREAD_PHOTOS = frozenset(
     [".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"]
@@ -93,7 +93,7 @@ class PassedOver:
             )
         return notes
 
-    def raise_unreadable(self, root: Path) -> None:
+    def raise_unreadable(self, root: str | Path) -> None:
         """DatasetError that names every folder whose contents could not be listed."""
         if self.unreadable:
             number = counted(len(self.unreadable), "folder")

@@ -15,6 +15,8 @@ from pplcnet.calibration import TEMPERATURES
 from pplcnet.cli.main import main
 from pplcnet.cli.validation import judging_photos
 from pplcnet.dataset import Dataset
+from pplcnet.errors import DatasetError
+from pplcnet.runtime.classifier import Classifier
 from tests.conftest import draw_picture
 
 PARTS = ("train", "train", "validation", "test")
@@ -290,3 +292,28 @@ def test_a_damaged_split_csv_is_no_traceback(capsys, run: Path, photos: Path) ->
         file.write(f"{long_name}.png,class_0,train,zz\nnul\0.png,class_0,train,\n".encode())
     assert main(["evaluate", str(run / "model.bundle"), str(photos)]) == 0
     assert "images 9" in capsys.readouterr().out
+
+
+def test_predict_answers_what_it_can_reach_and_names_the_rest(
+    capsys, common_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "class_0" / "IMG.HEIC").touch()
+    os.mkfifo(photos / "class_0" / "pipe.png")
+    (photos / "class_0" / "self").symlink_to(".")
+    scan = os.scandir
+
+    def scandir(folder):
+        if Path(folder) == photos / "class_1":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert main(["predict", str(common_bundle), str(photos)]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 24
+    assert "2 files are not taken (1 .heic, 1 of a special type (pipe, socket or device))" in err
+    assert "class_1 (Permission denied)" in err
+    answers = Classifier(common_bundle).predict_many(photos)
+    assert sum(1 for _, _ in zip(range(24), answers, strict=False)) == 24
+    with pytest.raises(DatasetError, match="1 folder in it cannot be read"):
+        next(answers)

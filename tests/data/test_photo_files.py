@@ -42,7 +42,7 @@ def test_files_that_are_no_photos_are_counted_by_kind(photos: Path) -> None:
 def test_photos_beside_the_class_folders_are_counted_and_lists_are_not(photos: Path) -> None:
     _touch(photos / "loose.jpg", photos / "raw.heic", photos / "labels.txt", photos / ".git" / "a")
     assert Dataset.open(photos).notes == (
-        "2 files are not taken (2 photos beside the class folders).",
+        "2 files are not taken (2 beside the class folders).",
         "1 folder is not searched (1 hidden).",
     )
 
@@ -103,7 +103,10 @@ def test_pipes_sockets_devices_and_broken_links_are_not_opened(
         server.bind("socket.jpg")
         passed_over = PassedOver()
         assert _names(tmp_path, passed_over) == ["photo.jpg"]
-        assert passed_over.files == {"not regular files": 3, "broken links": 2}
+        assert passed_over.files == {
+            "of a special type (pipe, socket or device)": 3,
+            "behind a broken link": 2,
+        }
         for name in ("pipe.jpg", "zero.jpg", "socket.jpg"):
             with pytest.raises(OSError, match=r"not a regular file|No such device"):
                 read_photo(tmp_path / name)

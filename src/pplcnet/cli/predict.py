@@ -23,6 +23,7 @@ from pplcnet.models.catalog import CATALOG
 from pplcnet.wording import counted
 
 if TYPE_CHECKING:
+    from pplcnet.photo_files import PassedOver
     from pplcnet.prediction import Prediction
     from pplcnet.runtime.classifier import Classifier
 
@@ -93,9 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--top-k is {arguments.top_k}; it must be at least 1.")
     given = [*arguments.images, *arguments.more_images]
     _check_given(given)
+    from pplcnet.photo_files import PassedOver
     from pplcnet.runtime.classifier import Classifier
 
     stdin = _read_stdin() if STDIN in given else None
+    passed_over = PassedOver()
     bundle = _bundle(arguments.bundle, given, stdin)
     with Console().busy("opening the network"):
         classifier = Classifier(
@@ -104,24 +107,27 @@ def run(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             precision=arguments.precision,
         )
-        predictions = iter(_predictions(classifier, given, stdin))
+        predictions = iter(_predictions(classifier, given, stdin, passed_over))
         first = list(islice(predictions, 1))  # which compiles the network
     if classifier.advice:
         complain(f"note: {classifier.advice}")
     photos, unread = _print_all(chain(first, predictions), arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
+    for note in passed_over.notes():
+        complain(f"note: {note}")
+    passed_over.raise_unreadable(", ".join(given))
     return int(unread > 0 and (arguments.strict or unread == photos))
 
 
 def _predictions(
-    classifier: Classifier, given: list[str], stdin: bytes | None
+    classifier: Classifier, given: list[str], stdin: bytes | None, passed_over: PassedOver
 ) -> Iterable[Prediction]:
     if stdin is not None:
         return [_predict_one(classifier, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
         return [_predict_one(classifier, Path(given[0]), given[0])]
-    return classifier.predict_many(_paths(given))
+    return classifier.predict_many(_paths(given, passed_over))
 
 
 def _predict_one(classifier: Classifier, photo: Path | bytes, name: str) -> Prediction:
@@ -192,10 +198,11 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
         return text
     import tempfile
 
+    from pplcnet.photo_files import PassedOver
     from pplcnet.weights.official import official_bundle
 
     with tempfile.TemporaryDirectory() as folder:
-        photos = list(islice(_paths(given), COMPARED))
+        photos = list(islice(_paths(given, PassedOver()), COMPARED))
         if stdin is not None:
             photos = [Path(folder, "stdin")]
             photos[0].write_bytes(stdin)
@@ -203,7 +210,7 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
 
 
 def _check_given(given: list[str]) -> None:
-    from pplcnet.dataset import find_images
+    from pplcnet.photo_files import find_images
 
     if not given:
         raise InputError("no photos given; name files or folders, or - for one photo from stdin.")
@@ -220,15 +227,16 @@ def _check_given(given: list[str]) -> None:
         names = ", ".join(each or "''" for each in missing)
         raise InputError(f"{names}: no such file or folder.")
     for each in given:
-        if Path(each).is_dir() and next(iter(find_images(Path(each))), None) is None:
+        if Path(each).is_dir() and next(find_images(each), None) is None:
             raise InputError(f"{each}: no images in this folder or below.")
 
 
-def _paths(given: Sequence[str]) -> Iterator[Path]:
-    from pplcnet.dataset import find_images
+def _paths(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
+    """The photos of all files and folders; what is not taken is counted in `passed_over`."""
+    from pplcnet.photo_files import find_images
 
     for each in given:
         if Path(each).is_dir():
-            yield from find_images(Path(each))
+            yield from find_images(each, passed_over)
         else:
             yield Path(each)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.bundle import Bundle, Manifest, read_consistently
-from pplcnet.dataset import find_images
 from pplcnet.decoding import ImageSource, source_name
 from pplcnet.errors import ImageError, InputError
+from pplcnet.photo_files import PassedOver, find_images
 from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores, processor_name
 from pplcnet.runtime.engine import Engine, open_engine, run_padded
@@ -112,7 +112,8 @@ class Classifier:
                 with those of its subfolders.
 
         Raises:
-            InputError: one picture, or a folder that does not exist.
+            InputError: one picture, or a folder that does not exist; after all answers, folders
+                in it that cannot be read.
         """
         if isinstance(images, bytes | bytearray | Image.Image) or (
             isinstance(images, np.ndarray) and images.ndim < 4
@@ -128,8 +129,14 @@ class Classifier:
                     f"{folder}: no such folder; predict_many takes a folder or several pictures, "
                     "predict takes one."
                 )
-            images = find_images(folder)
+            return self._of_folder(folder)
         return self._stream(images)
+
+    def _of_folder(self, folder: Path) -> Iterator[Prediction]:
+        """Every photo that can be reached is answered before an error names what cannot."""
+        passed_over = PassedOver()
+        yield from self._stream(find_images(folder, passed_over))
+        passed_over.raise_unreadable(folder)
 
     def _stream(self, images: Iterable[ImageSource]) -> Iterator[Prediction]:
         workers = self._threads or available_cores()
