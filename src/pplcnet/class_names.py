@@ -38,7 +38,7 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
         if not name:
             faults.append("a class has an empty name")
         elif categories == {"Cf"}:
-            faults.append(f"class {name!r}{place}: nothing of the name can be seen")
+            faults.append(f"class {name!r}{place}: the name has no visible character")
         elif "Cs" in categories:
             faults.append(
                 f"class {printable(name)}{place}: the name is not UTF-8; rename it (names from a "

@@ -144,8 +144,8 @@ def _has_column(text: str, delimiter: str, known: Collection[str]) -> bool:
 
 def _swallowed(record: _Record, place: str, offset: int) -> str:
     return (
-        f"{place} {record.first + offset}: a double quote makes one row of this line and all up to "
-        f"line {record.last + offset}; close it, or remove the line break from the cell"
+        f"{place} {record.first + offset}: a double quote joins this line and all up to line "
+        f"{record.last + offset} into one row; close it, or remove the line break from the cell"
     )
 
 

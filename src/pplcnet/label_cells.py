@@ -71,7 +71,7 @@ def _no_name(label: str) -> str:
     if UNNAMED.fullmatch(label):
         return f"label {label!r} is what pandas calls a column without a name; give it another name"
     if _TEXT_FORMULA.fullmatch(label):
-        return f"label {shortened(label)!r} is a spreadsheet's formula; write the text alone"
+        return f"label {shortened(label)!r} is a spreadsheet formula; write only the text"
     if _JSON.fullmatch(label):
         return f"label {shortened(label)!r} looks like JSON or Python code; write names only"
     return ""

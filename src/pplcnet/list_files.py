@@ -74,14 +74,21 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
     beside = lists_beside(path)
     rows, faults = [], []
     notes = notes_on_unread(path, [file for file, _ in beside])
+    lists = [(path, "train", numbered_lines(read_text(path)))]
+    for file, split in beside:
+        lines = numbered_lines(read_text(file))
+        if any(_has_id(line) for _, line in lines):
+            lists.append((file, split, lines))
+        elif lines:
+            notes.append(f"{shown_beside(file, path)} has no labels and is not used.")
+        else:
+            notes.append(f"{shown_beside(file, path)} lists no photos.")
+    allowed = f"{_allowed(classes)} by {Path(label_file or _label_files(path)[0]).name}"
     index: dict[int | None, str] = dict(sorted(classes.items()))
-    for file, split in [(path, "train" if beside else ""), *beside]:
+    for file, split, lines in lists:
         name = shown_beside(file, path)
         if file.parent != path.parent and _label_files(file) and _classes(file, None) != classes:
             raise DatasetError(f"{path}: the label file of {name} ({split}) names other classes.")
-        lines = numbered_lines(read_text(file))
-        if not lines:
-            notes.append(f"{name} lists no photos.")
         for number, line in lines:
             place = f"{name} line {number}"
             item = _ITEM.fullmatch(line)
@@ -94,10 +101,17 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
             label = index.get(_number(item["id"]), "")
             if not label:
                 several = "; lists have one label a photo, use a CSV for several"
-                place += f" (label {shortened(item['id'])!r}, allowed are {_allowed(index)}"
+                place += f" (label {shortened(item['id'])!r}, allowed are {allowed}"
                 place += f"{several if _SEVERAL_IDS.fullmatch(item['id']) else ''})"
-            rows.append(Row(place, item["path"], label, split, (), file.parent))
+            rows.append(
+                Row(place, item["path"], label, split if len(lists) > 1 else "", (), file.parent)
+            )
     return Listed(rows, tuple(index.values()), faults, tuple(notes))
+
+
+def _has_id(line: str) -> bool:
+    item = _ITEM.fullmatch(line)
+    return item is not None and _number(item["id"]) is not None
 
 
 def _number(text: str) -> int | None:
@@ -106,8 +120,8 @@ def _number(text: str) -> int | None:
     return None
 
 
-def _allowed(index: Mapping[int | None, str]) -> str:
-    ids = list(index)
+def _allowed(classes: Mapping[int, str]) -> str:
+    ids = sorted(classes)
     if ids == list(range(len(ids))):
         return f"0 to {len(ids) - 1}"
     return listed([str(id_) for id_ in ids], SHOWN_IDS)

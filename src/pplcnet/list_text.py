@@ -145,8 +145,8 @@ def notes_on_unread(path: Path, read: Iterable[Path]) -> list[str]:
     if not unread:
         return []
     return [
-        f"{listed(unread)} beside {path.name} {'are' if len(unread) > 1 else 'is'} not read: lists "
-        "of the other splits are named like the training list, with val or test for train."
+        f"{listed(unread)} beside {path.name} {'are' if len(unread) > 1 else 'is'} not read: name "
+        "the lists of other splits like the training list, with val or test instead of train."
     ]
 
 

@@ -60,7 +60,7 @@ def find_listed(
         if needs_label and not row.label:
             faults.append(f"{row.place}: no usable label")
     if faults:
-        start = f" (paths start from {path.parent})" if missing else ""
+        start = f" (paths are relative to {path.parent})" if missing else ""
         raise DatasetError(f"{path}: {counted(len(faults), 'fault')}{start}:", faults)
     if not rows:
         raise DatasetError(f"{path}: lists no photos.")

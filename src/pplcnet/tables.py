@@ -112,18 +112,18 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
         (read_sheet(file, PATH_COLUMNS, name=shown_beside(file, path)), split)
         for file, split in beside
     ]
-    others = [_part(sheet, split) for sheet, split in sheets if not _is_unlabelled(sheet)]
+    others = [
+        _part(sheet, split)
+        for sheet, split in sheets
+        if (sheet.lines or sheet.faults) and not _is_unlabelled(sheet)
+    ]
     own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if others else "")
     parts = [_part(own, "train" if others else ""), *others]
     notes = [
-        f"{shown_beside(sheet.path, path)} has no labels and is not used."
+        f"{shown_beside(sheet.path, path)} "
+        + ("has no labels and is not used." if sheet.lines or sheet.faults else "lists no photos.")
         for sheet, _ in sheets
-        if _is_unlabelled(sheet)
-    ]
-    notes += [
-        f"{shown_beside(sheet.path, path)} lists no photos."
-        for sheet, _ in sheets
-        if not sheet.lines and not _is_unlabelled(sheet)
+        if _is_unlabelled(sheet) or not (sheet.lines or sheet.faults)
     ]
     notes += notes_on_unread(path, [file for file, _ in beside])
     for part in others:
@@ -224,7 +224,7 @@ def _split_faults(rows: Sequence[Row]) -> Iterable[str]:
     without = [row for row in rows if not row.split]
     if len(without) < len(rows):
         for row in without:
-            yield f"{row.place}: no split, though other lines have one"
+            yield f"{row.place}: the split is empty, but other lines have one"
 
 
 def _with_names(parts: Sequence[_Part], rows: list[Row]) -> Table:

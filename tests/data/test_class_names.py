@@ -93,7 +93,7 @@ def test_class_folders_that_are_numbers_stay_as_they_are(tmp_path: Path) -> None
         ("\x1b[31mred", "control character"),
         ("two\u2028lines", "control character"),
         ("   ", "a class has an empty name"),
-        ("\u200b\u2060", "nothing of the name can be seen"),
+        ("\u200b\u2060", "the name has no visible character"),
     ],
     ids=["not UTF-8", "line break", "escape sequence", "line separator", "blank", "invisible"],
 )

@@ -293,3 +293,19 @@ def test_a_label_file_of_spaces_takes_no_time(folder: Path) -> None:
     (folder / "all.txt").write_text(_list())
     with pytest.raises(DatasetError, match="at most 200 are allowed"):
         Dataset.open(folder / "all.txt")
+
+
+@pytest.mark.parametrize("content", ["images/rose/3.png\nimages/a b.png\n", "\n"])
+def test_a_test_list_without_ids_makes_no_split(folder: Path, content: str) -> None:
+    (folder / "label.txt").write_text("rose\nbell\n")
+    (folder / "train.txt").write_text(_list())
+    (folder / "test.txt").write_text(content)
+    dataset = Dataset.open(folder / "train.txt")
+    assert len(dataset) == 4
+    assert not dataset.has_splits
+    assert len(dataset.notes) == 1
+    assert dataset.notes[0].startswith("test.txt ")
+    (folder / "test.txt").write_text(f"{content}images/rose/3.png 0\n")
+    if content.strip():
+        with pytest.raises(DatasetError, match=r"test.txt line 1: .* has no label id"):
+            Dataset.open(folder / "train.txt")

@@ -73,12 +73,12 @@ def test_what_spreadsheets_write_is_read(folder: Path, content: str | bytes, nam
          "line 3: a double quote that begins a cell here is not closed properly before the end of "
          "line 5"),
         ('path,label,remark\n0.png,a,"dark\n1.png,b,\n2.png,a,"\n3.png,b,\n',
-         "line 2: a double quote makes one row of this line and all up to line 4"),
+         "line 2: a double quote joins this line and all up to line 4 into one row"),
         ('path,label\n0.png,"a\n1.png,b\n', "line 2: a double quote"),
         ('path,"label\n0.png,a\n', "line 1: a double quote"),
         ('path,label\n0.png,"a"b\n1.png,b\n', "line 2: a double quote that begins a cell here"),
         ("path,label\n" + "a" * 140_000 + ",a\n", "line 2: has a cell of more than 131072"),
-        ("path,label,split\n0.png,a,train\n1.png,b,\n", "line 3: no split, though other lines"),
+        ("path,label,split\n0.png,a,train\n1.png,b,\n", "line 3: the split is empty, but"),
         ("path,label\n", "lists no photos"),
     ],
     ids=["extra cell", "extra cell of semicolons", "short row", "extra cell of a nameless column",
@@ -96,7 +96,7 @@ def test_every_broken_line_is_named_in_one_message(folder: Path) -> None:
     assert "5 faults" in refusal
     for number in (2, 3, 4, 5, 6):
         assert f"line {number}: " in refusal
-    assert f"paths start from {folder}" in refusal
+    assert f"paths are relative to {folder}" in refusal
 
 
 def test_a_file_name_may_hold_a_line_break(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         (["scab rust", "scab", "rust"], "'scab rust' consists of other labels"),
         (["\"['cat', 'dog']\"", "cat"], "looks like JSON or Python code"),
         (['"{""choices"":[""cat""]}"', "cat"], "looks like JSON or Python code"),
-        (['"=""001"""', "cat;dog"], "is a spreadsheet's formula; write the text alone"),
+        (['"=""001"""', "cat;dog"], "is a spreadsheet formula; write only the text"),
         (["nan", "cat;dog"], "'nan' is what pandas or a spreadsheet writes for"),
         (["Unnamed: 3", "cat;dog"], "is what pandas calls a column without a name"),
         (["cat;Cat", "dog"], "'Cat' (line 2) and 'cat' (line 2) differ only in case"),
@@ -307,9 +307,10 @@ def test_what_is_not_read_beside_a_training_table_is_said(folder: Path) -> None:
     dataset = _open(folder, "path,label\n" + ROWS.format(","), "train.csv")
     assert dataset.notes == (
         "val.csv lists no photos.",
-        "dev_set.csv beside train.csv is not read: lists of the other splits are named like the "
-        "training list, with val or test for train.",
+        "dev_set.csv beside train.csv is not read: name the lists of other splits like "
+        "the training list, with val or test instead of train.",
     )
+    assert not dataset.has_splits
     assert _open(folder, "path,label\n" + ROWS.format(","), "all.csv").notes == ()
 
 
