@@ -20,29 +20,19 @@ from pathlib import Path
 from pplcnet.class_names import class_name, name_faults
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, InputError, printable
-from pplcnet.label_cells import LABELS_COLUMN
 from pplcnet.list_files import list_in, read_list
 from pplcnet.list_text import SPLIT_NAMES, SPLITS, lists_beside
 from pplcnet.listed_photos import find_listed
 from pplcnet.photo_files import PassedOver, find_images, same_file_key, subfolders
 from pplcnet.stratification import hold_out, hold_out_of_classes
-from pplcnet.tables import (
-    CHECKSUM_COLUMN,
-    LABEL_COLUMNS,
-    PATH_COLUMNS,
-    PRESENT,
-    SPLIT_COLUMN,
-    Row,
-    read_table,
-)
+from pplcnet.table_columns import RESERVED
+from pplcnet.tables import PRESENT, Row, read_table
 from pplcnet.wording import counted
 
 __all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images"]
 
 SINGLE, MULTI = "single", "multi"
 """The task: a photo has exactly one of the classes, or any number of them, also none."""
-# A table with a column for each label could not be read back with one of these.
-RESERVED = {*PATH_COLUMNS, LABELS_COLUMN, SPLIT_COLUMN, CHECKSUM_COLUMN, *LABEL_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)

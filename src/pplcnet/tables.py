@@ -16,15 +16,17 @@ from pplcnet.csv_text import Sheet, read_sheet
 from pplcnet.errors import DatasetError
 from pplcnet.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
 from pplcnet.list_text import SPLIT_NAMES, SPLITS, notes_on_unread, shortened, shown_beside
-from pplcnet.wording import listed
+from pplcnet.table_columns import (
+    CHECKSUM_COLUMN,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    SPLIT_COLUMN,
+    Part,
+    find_columns,
+    is_unlabelled,
+)
 
 __all__ = ["ABSENT", "CHECKSUM_COLUMN", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
-
-PATH_COLUMNS = ("path", "file", "filename", "image")
-LABEL_COLUMNS = ("label", "class", "category")
-SPLIT_COLUMN = "split"
-CHECKSUM_COLUMN = "sha256"
-"""Of the files, which a run's split.csv has; no label."""
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """What is known of one label on one photo."""
@@ -68,32 +70,6 @@ class Table(NamedTuple):
     """What is worth knowing, a sentence each."""
 
 
-class _Part(NamedTuple):
-    """One file with the columns that were found in it."""
-
-    sheet: Sheet
-    split: str
-    path: int
-    label: int | None
-    labels: int | None
-    split_column: int | None
-    others: tuple[int, ...]
-    """Every other column that has a name."""
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """Whether it has a column for one label, or for several."""
-        return self.label is not None, self.labels is not None
-
-    @property
-    def form(self) -> str:
-        """How the file gives its labels, for messages."""
-        for column in (self.label, self.labels):
-            if column is not None:
-                return f"a column {self.sheet.columns[column]!r}"
-        return "a column for each label"
-
-
 def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     """Read a CSV with a header: a path column, the labels, and a split column if wanted.
 
@@ -113,17 +89,17 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
         for file, split in beside
     ]
     others = [
-        _part(sheet, split)
+        find_columns(sheet, split)
         for sheet, split in sheets
-        if (sheet.lines or sheet.faults) and not _is_unlabelled(sheet)
+        if (sheet.lines or sheet.faults) and not is_unlabelled(sheet)
     ]
     own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if others else "")
-    parts = [_part(own, "train" if others else ""), *others]
+    parts = [find_columns(own, "train" if others else ""), *others]
     notes = [
         f"{shown_beside(sheet.path, path)} "
         + ("has no labels and is not used." if sheet.lines or sheet.faults else "lists no photos.")
         for sheet, _ in sheets
-        if _is_unlabelled(sheet) or not (sheet.lines or sheet.faults)
+        if is_unlabelled(sheet) or not (sheet.lines or sheet.faults)
     ]
     notes += notes_on_unread(path, [file for file, _ in beside])
     for part in others:
@@ -144,63 +120,14 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     return table._replace(faults=[*faults, *table.faults], notes=(*notes, *table.notes))
 
 
-def _is_unlabelled(sheet: Sheet) -> bool:
-    return all(
-        name.lower() in (*PATH_COLUMNS, SPLIT_COLUMN, CHECKSUM_COLUMN)
-        for name in sheet.columns
-        if name
-    )
-
-
-def _part(sheet: Sheet, split: str) -> _Part:
-    names = [name.lower() for name in sheet.columns]
-    where = f"{sheet.path}: "
-    paths = [at for at, name in enumerate(names) if name in PATH_COLUMNS]
-    single = [at for at, name in enumerate(names) if name in LABEL_COLUMNS]
-    several = [at for at, name in enumerate(names) if name == LABELS_COLUMN]
-    splits = [at for at, name in enumerate(names) if name == SPLIT_COLUMN]
-    named = {*paths, *splits, *(at for at, name in enumerate(names) if name == CHECKSUM_COLUMN)}
-    others = tuple(at for at, name in enumerate(names) if name and at not in named)
-    if not paths or not others:
-        raise DatasetError(
-            f"{where}its columns are {listed([*filter(None, sheet.columns)], 12) or 'none'}; "
-            f"needed are a path column ({', '.join(PATH_COLUMNS)}) and a label column "
-            f"({', '.join(LABEL_COLUMNS)}), or for several labels a photo {LABELS_COLUMN}, or a "
-            "column for each label. The first line names the columns, and commas, semicolons or "
-            "tabs separate them."
-        )
-    if single and several:
-        raise DatasetError(
-            f"{where}has a column {sheet.columns[single[0]]!r} (one label a photo) and a column "
-            f"{sheet.columns[several[0]]!r} (several); leave out the one that is not meant."
-        )
-    for found, meaning in (
-        (paths, "the photo's path"),
-        (single, "the label"),
-        (several, "the labels"),
-        (splits, "the split"),
-    ):
-        if len(found) > 1:
-            raise DatasetError(
-                f"{where}has {len(found)} columns for {meaning} "
-                f"({listed([repr(sheet.columns[at]) for at in found])}); keep one and rename or "
-                "remove the rest."
-            )
-    return _Part(sheet, split, paths[0], _only(single), _only(several), _only(splits), others)
-
-
-def _only(found: Sequence[int]) -> int | None:
-    return found[0] if found else None
-
-
-def _rows(part: _Part) -> Iterable[Row]:
+def _rows(part: Part) -> Iterable[Row]:
     for place, cells in part.sheet.lines:
         label = class_name(original(cells[part.label])) if part.label is not None else ""
         own = cells[part.split_column].lower() if part.split_column is not None else ""
         yield Row(place, cells[part.path], label, own or part.split, (), part.sheet.path.parent)
 
 
-def _left_out(part: _Part) -> Iterable[str]:
+def _left_out(part: Part) -> Iterable[str]:
     """Columns that nothing would be read from, and that hold what was meant to be read."""
     if (part.label is None and part.labels is None) or part.split_column is not None:
         return
@@ -227,7 +154,7 @@ def _split_faults(rows: Sequence[Row]) -> Iterable[str]:
             yield f"{row.place}: the split is empty, but other lines have one"
 
 
-def _with_names(parts: Sequence[_Part], rows: list[Row]) -> Table:
+def _with_names(parts: Sequence[Part], rows: list[Row]) -> Table:
     """A photo has the labels that are named and no other; it may have none."""
     texts = [
         original(cells[part.labels])
@@ -262,7 +189,7 @@ def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
     return first
 
 
-def _with_columns(parts: Sequence[_Part], rows: list[Row]) -> Table:
+def _with_columns(parts: Sequence[Part], rows: list[Row]) -> Table:
     ordered = [_by_name(part) for part in parts]
     named = [
         tuple(class_name(original(part.sheet.columns[at])) for at in columns)
@@ -292,7 +219,7 @@ def _with_columns(parts: Sequence[_Part], rows: list[Row]) -> Table:
     return Table(marked, labels, faults)
 
 
-def _by_name(part: _Part) -> list[int]:
+def _by_name(part: Part) -> list[int]:
     return sorted(part.others, key=lambda at: class_name(original(part.sheet.columns[at])))
 
 

@@ -239,6 +239,12 @@ def test_columns_of_true_and_false_are_labels(folder: Path) -> None:
     assert marks_of(dataset).tolist() == [[1, 0], [0, 1], [-1, 1]]
 
 
+@pytest.mark.parametrize("name", ["file_name", "Image_Path", "filepaths"])
+def test_a_path_column_of_another_name_is_pointed_out(folder: Path, name: str) -> None:
+    refusal = _refusal(folder, f"id,{name},label\n1,0.png,a\n2,1.png,b\n")
+    assert f"If {name!r} holds the paths, call it 'path'." in refusal
+
+
 def test_a_labelling_tool_s_own_columns_are_named(folder: Path) -> None:
     refusal = _refusal(folder, "image,id,choice\nhttps://host.example/0.png,7,cat\n")
     assert "If it holds the name of the class, call it 'label'" in refusal
