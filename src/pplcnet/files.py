@@ -17,7 +17,7 @@ def check_file(path: str | PathLike[str]) -> None:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file.")
-    if not path.resolve().parent.is_dir():
+    if not path.resolve().parent.exists():
         raise InputError(f"{path}: its folder does not exist; make it, or choose another.")
     check_writable(path.resolve().parent)
 

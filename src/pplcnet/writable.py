@@ -22,7 +22,7 @@ def check_writable(folder: str | PathLike[str]) -> None:
         nearest = nearest.parent
     if not nearest.is_dir():
         what = "is" if nearest == folder.resolve() else f"cannot be made: {nearest} is"
-        raise InputError(f"{folder}: {what} a file, no folder; choose another place.")
+        raise InputError(f"{folder}: {what} a file, not a folder; choose another place.")
     try:
         # Trying is the only answer that holds for read-only disks, quotas and the superuser.
         with tempfile.TemporaryFile(dir=nearest):

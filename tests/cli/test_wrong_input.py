@@ -20,6 +20,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "broken.toml").write_text("epochs = = 1")
+    (tmp_path / "other.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     shutil.copytree(common_bundle, tmp_path / "good.bundle")
     changed = Path(shutil.copytree(common_bundle, tmp_path / "changed.bundle"))
     content = bytearray((changed / "model.onnx").read_bytes())
@@ -51,24 +52,30 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out new --resume --overwrite", "exclude each other"),
         ("train photos --out used", "holds a run already"),
         ("quantize good.bundle --validation nowhere", "nowhere: no such folder or file"),
-        ("quantize good.bundle --validation photos --max-drop 7", "max_drop is 7.0"),
+        (
+            "quantize good.bundle --validation photos --max-drop 7",
+            "--max-drop: is '7'; it must be a number",
+        ),
         ("quantize good.bundle", "required: --photos/--validation"),
         ("tune nowhere --validation photos", "nowhere: no such bundle"),
         ("tune good.bundle --validation photos", "the bundle has class_0, class_1, class_2"),
         ("benchmark pplcnet_x10", "did you mean pplcnet_x1_0"),
-        ("benchmark pplcnet_x0_25 --image-size 0", "--image-size is 0; allowed is 1 to 4096"),
+        (
+            "benchmark pplcnet_x0_25 --image-size 0",
+            "--image-size: is '0'; it must be a whole",
+        ),
         ("benchmark pplcnet_x0_25 --python paddle", "must be NAME=PATH"),
         ("benchmark pplcnet_x0_25 --compare padle", "did you mean paddle"),
         ("predict good.bundle photos --engine openvno", "cannot run as openvno"),
         ("predict good.bundle photos --precision int8", "cannot run as int8"),
         ("train photos --out used --resume", "run.json: is damaged"),
         ("train photos --out text.jpg", "is a file"),
-        ("train photos --out text.jpg/run", "text.jpg is a file, no folder"),
-        ("convert text.jpg --out text.jpg/b --images photos", "text.jpg: is a file, no folder"),
-        ("convert text.jpg --out photos --images photos", "is in the way and is no bundle"),
-        ("benchmark pplcnet_x0_25 --out text.jpg", "text.jpg: is a file, no folder"),
-        ("evaluate good.bundle photos --out text.jpg", "text.jpg: is a file, no folder"),
-        ("export good.bundle --pack text.jpg/x.zip", "text.jpg: is a file, no folder"),
+        ("train photos --out text.jpg/run", "text.jpg is a file, not a folder"),
+        ("convert text.jpg --out text.jpg/b --images photos", "text.jpg: is a file, not a folder"),
+        ("convert text.jpg --out empty/.. --images photos", "is in the way and is no bundle"),
+        ("benchmark pplcnet_x0_25 --out text.jpg", "text.jpg: is a file, not a folder"),
+        ("evaluate good.bundle photos --out text.jpg", "text.jpg: is a file, not a folder"),
+        ("export good.bundle --pack text.jpg/x.zip", "text.jpg: is a file, not a folder"),
         ("train photos --out new --set cache_gigabytes=inf", "must be a finite number"),
         ("tune good.bundle --validation empty", "no images"),
         ("train photos --out photos/run", "photos/run: lies in the photos' folder photos"),
@@ -77,8 +84,11 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("predict nowhere.bundle text.jpg", "no such bundle"),
         ("predict good.bundle nowhere.jpg", "no such file or folder"),
         ("predict good.bundle empty", "no images in this folder"),
-        ("predict good.bundle text.jpg --top-k 0", "--top-k is 0"),
-        ("predict good.bundle photos --threads 0", "threads is 0"),
+        (
+            "predict good.bundle text.jpg --top-k 0",
+            "--top-k: is '0'; it must be a whole number",
+        ),
+        ("predict good.bundle photos --threads 0", "--threads: is '0'"),
         ("predict changed.bundle photos", "checksum"),
         ("predict newer.bundle photos", "install a newer pplcnet"),
         ("predict photos photos", "manifest.json is missing"),
@@ -105,6 +115,52 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("predict ghostnet_x0_5:timm photos", "there are imagenet"),
         ("train photos --out new --set freeze=blocks4", "only together with weights"),
         ("train photos --out new --weights imagnet", "no such weights file, nor one of the kinds"),
+        # Numbers that are none, or out of any range, or in other digits.
+        ("predict good.bundle photos --top-k nan", "--top-k: is 'nan'; it must be a whole number"),
+        ("predict good.bundle photos --top-k -1", "--top-k: is '-1'"),
+        ("predict good.bundle photos --top-k ٣", "--top-k: is '٣'"),
+        ("predict good.bundle photos --top-k 1_0", "--top-k: is '1_0'"),
+        (f"predict good.bundle photos --threads {'9' * 30}", "--threads: is '999"),
+        (f"predict good.bundle photos --threads {'9' * 5000}", "--threads: is '999"),
+        ("benchmark pplcnet_x0_25 --rounds 0", "--rounds: is '0'"),
+        ("benchmark pplcnet_x0_25 --threads 0", "--threads: is '0'"),
+        ("benchmark pplcnet_x0_25 --image-size 1e9", "--image-size: is '1e9'"),
+        ("benchmark nowhere.bundle", "unknown network or bundle 'nowhere.bundle'"),
+        ("benchmark text.jpg", "neither a bundle folder nor"),
+        ("models --max-macs nan", "--max-macs: is 'nan'; it must be a number from"),
+        ("models --max-macs -5", "--max-macs: is '-5'"),
+        ("models --max-macs ٥", "--max-macs: is '٥'"),
+        ("tune good.bundle --photos photos --max-drop inf", "--max-drop: is 'inf'"),
+        ("quantize good.bundle --photos photos --max-drop -0.1", "--max-drop: is '-0.1'"),
+        ("report good.bundle photos --out new --precision nan", "--precision: is 'nan'"),
+        # A thing of another kind than the one that is meant.
+        ("predict text.jpg good.bundle", "is a photo, not a bundle; the bundle comes first"),
+        ("predict good.bundle /dev/null photos nowhere.png", "nowhere.png: no such file"),
+        ("predict /dev/zero photos", "/dev/zero: is a pipe or a device"),
+        ("inspect /dev/zero", "/dev/zero: is a pipe or a device"),
+        ("evaluate good.bundle /dev/zero", "/dev/zero: is a pipe or a device"),
+        ("convert a.npz --classes /dev/zero --out new --photos photos", "/dev/zero: is a pipe"),
+        ("train photos --out new --recipe /dev/zero", "/dev/zero: is a pipe or a device"),
+        ("train photos --out new --weights /dev/urandom", "/dev/urandom: is a pipe or a device"),
+        ("report good.bundle photos --out new --suspects /dev/zero", "/dev/zero: is a pipe"),
+        ("inspect photos", "manifest.json is missing"),
+        ("check good.bundle/model.onnx", "not a data set"),
+        ("check text.jpg", "not a data set"),
+        # Outputs that would replace what is there.
+        ("report good.bundle photos --out text.jpg", "exists and is not a .html file"),
+        ("report good.bundle photos --out broken.toml", "exists and is not a .html file"),
+        ("report good.bundle photos --out photos", "is an input of this command"),
+        ("report good.bundle photos --out nowhere/a.html", "its folder does not exist"),
+        ("check photos --html text.jpg", "exists and is not a .html file"),
+        ("check photos --json broken.toml", "exists and is not a .json file"),
+        ("check photos --json photos", "is an input of this command"),
+        ("export good.bundle --pack text.jpg", "exists and is not a .zip file"),
+        ("export good.bundle --pack other.zip", "exists and is not a bundle"),
+        ("convert good.bundle --out good.bundle --photos photos", "is an input of this command"),
+        ("convert good.bundle --out photos --photos photos", "is an input of this command"),
+        ("evaluate good.bundle photos --out photos", "is an input of this command"),
+        ("evaluate good.bundle photos --out good.bundle", "is an input of this command"),
+        ("train photos --out photos", "is an input of this command"),
     ],
 )
 def test_wrong_input(
@@ -126,6 +182,43 @@ def test_wrong_input(
     assert err.startswith("error: ")
     assert complaint in err
     assert not (place / "new").exists()
+    assert (place / "text.jpg").read_text() == "no image"
+    assert (place / "broken.toml").read_text() == "epochs = = 1"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "", "photos"],
+        ["predict", "good.bundle", ""],
+        ["inspect", ""],
+        ["check", "", "--html", "x.html"],
+        ["check", "photos", "--json", ""],
+        ["train", "photos", "--out", ""],
+        ["train", "photos", "--out", "new", "--recipe", ""],
+        ["evaluate", "good.bundle", "photos", "--out", ""],
+        ["export", "good.bundle", "--pack", ""],
+        ["benchmark", "", "--out", "new"],
+        ["benchmark", "pplcnet_x0_25", "--out", ""],
+        ["models", "--family", ""],
+        [""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_wrong_input(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command
+) -> None:
+    monkeypatch.chdir(place)
+    before = sorted(place.rglob("*"))
+    try:
+        code = main(command)
+    except SystemExit as stopped:
+        code = stopped.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sorted(place.rglob("*")) == before
 
 
 def test_faults_of_the_photos_stop_training_and_are_all_listed(

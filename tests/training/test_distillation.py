@@ -219,7 +219,7 @@ def test_the_command_distils_with_unlabelled_photos(
     assert main([*command, "--skip-broken"]) == 0
     printed = capsys.readouterr()
     assert "top-1" in printed.out
-    assert "6 photos without a class to learn from; 1 copies of labelled ones left out" in (
+    assert "6 photos without a class to learn from; 1 copy of labelled ones left out" in (
         printed.err
     )
     assert "cut.png" in (tmp_path / "run" / "skipped.csv").read_text()

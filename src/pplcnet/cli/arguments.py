@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,13 +14,24 @@ from pplcnet.cli.output import complain
 from pplcnet.errors import InputError
 from pplcnet.training.places import BUNDLE
 
-__all__ = ["BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "Parser", "add_photos", "add_photos_option"]
+__all__ = [
+    "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_photos",
+    "add_photos_option", "number", "whole",
+]  # fmt: skip
 
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
 CHANGED_BUNDLE_HELP = "the folder of a bundle or of a run"
 PHOTOS_HELP = "labelled photos, as 'train' takes them"
 # Arguments that name a bundle, among other things.
 BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
+# Arguments that name a file or folder to read, to write, or both.
+READ = (
+    *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
+    "recipe",
+)  # fmt: skip
+WRITTEN = ("out", "pack", "html", "json")
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MOST_THREADS = 1024
 
 
 def add_photos(
@@ -44,6 +58,34 @@ def add_photos_option(
     )
 
 
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """An argument's type: a whole number from `low` to `high`, in the digits 0 to 9."""
+
+    def read(text: str) -> int:
+        # int() alone takes other digits and underscores, and thousands of them.
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"is {text[:40]!r}; it must be a whole number from {low} to {high}"
+            )
+        return int(text)
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """An argument's type: a number from `low` to `high`, both included."""
+
+    def read(text: str) -> float:
+        form = r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?"
+        if not re.fullmatch(form, text, re.IGNORECASE) or not low <= float(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"is {text[:40]!r}; it must be a number from {low:g} to {high:g}"
+            )
+        return float(text)
+
+    return read
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong arguments end in one `error:` line, as every other wrong input does.
 
@@ -56,12 +98,14 @@ class Parser(argparse.ArgumentParser):
         parsed = self.parse_intermixed_args(_without_marker(list(args or ())), namespace)
         if hasattr(parsed, "photos_option"):
             self._settle_photos(parsed)
+        given = [each for name in READ for each in _texts(getattr(parsed, name, None))]
         for name in BUNDLES:
-            given = getattr(parsed, name, None)
-            if isinstance(given, str):
-                setattr(parsed, name, _bundle_in(given))
-            elif isinstance(given, list):
-                setattr(parsed, name, [_bundle_in(each) for each in given])
+            value = getattr(parsed, name, None)
+            if isinstance(value, str):
+                setattr(parsed, name, _bundle_in(value))
+            elif isinstance(value, list):
+                setattr(parsed, name, [_bundle_in(each) for each in value])
+        self._check_places(parsed, given)
         return parsed
 
     def error(self, message: str) -> NoReturn:
@@ -73,6 +117,32 @@ class Parser(argparse.ArgumentParser):
         """After --help; a failed write is an error here, not later."""
         sys.stdout.flush()
         super().exit(status, message)
+
+    def _check_places(self, parsed: argparse.Namespace, given: list[str]) -> None:
+        """Refuse empty names, devices and pipes, and outputs that would replace other files."""
+        read = {*given, *(each for name in READ for each in _texts(getattr(parsed, name, None)))}
+        written = [
+            (each, action.metavar)
+            for action in self._actions
+            if action.dest in WRITTEN
+            for each in _texts(getattr(parsed, action.dest))
+        ]
+        if "" in read or ("" in (place for place, _ in written)):
+            self.error("the name of a file or folder is empty")
+        for place in read:
+            if _exists(place) and not (os.path.isdir(place) or os.path.isfile(place)):
+                raise InputError(f"{place}: is a pipe or a device; give a file or folder.")
+        for out, form in written:
+            for place in read:
+                if _exists(out) and _exists(place) and os.path.samefile(out, place):
+                    raise InputError(
+                        f"{out}: is an input of this command; choose another place for the output."
+                    )
+            ending = os.path.splitext(str(form))[1]
+            if ending and os.path.isfile(out) and not out.lower().endswith(ending):
+                raise InputError(
+                    f"{out}: exists and is not a {ending} file; give a name that ends in {ending}."
+                )
 
     def _settle_photos(self, parsed: argparse.Namespace) -> None:
         name = next(each.metavar for each in self._actions if each.dest == "photos")
@@ -92,6 +162,19 @@ def _without_marker(args: list[str]) -> list[str]:
         f"./{each}" if each.startswith("-") and each != "-" else each for each in args[at + 1 :]
     ]
     return [*args[:at], *paths]
+
+
+def _texts(given: object) -> list[str]:
+    return [
+        each for each in (given if isinstance(given, list) else [given]) if isinstance(each, str)
+    ]
+
+
+def _exists(place: str) -> bool:
+    try:
+        return os.path.exists(place)
+    except ValueError:
+        return False
 
 
 def _bundle_in(given: str) -> str:

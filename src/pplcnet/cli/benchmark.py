@@ -11,9 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pplcnet.bundle import Bundle
+from pplcnet.cli.arguments import MOST_THREADS, whole
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show_json, show_page
-from pplcnet.errors import InputError
+from pplcnet.errors import InputError, UnknownNameError
+from pplcnet.models.catalog import CATALOG
 from pplcnet.writable import check_writable
 
 __all__ = ["add_arguments", "run"]
@@ -29,11 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "multiply-accumulates",
     )
     parser.add_argument(
-        "--image-size", type=int, default=224, metavar="N", help="of networks. Default: 224"
+        "--image-size",
+        type=whole(1, 4096),
+        default=224,
+        metavar="N",
+        help="of networks. Default: 224",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="cores to use; default: all")
     parser.add_argument(
-        "--rounds", type=int, default=12, metavar="N", help="turns that each has. Default: 12"
+        "--threads", type=whole(1, MOST_THREADS), metavar="N", help="cores to use; default: all"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=whole(1, 100_000),
+        default=12,
+        metavar="N",
+        help="turns that each has. Default: 12",
     )
     parser.add_argument(
         "--int8", action="store_true", help="also quantise networks, some seconds each"
@@ -57,12 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the files, print the table."""
-    if not 1 <= arguments.image_size <= 4096:
-        raise InputError(f"--image-size is {arguments.image_size}; allowed is 1 to 4096.")
     size = (arguments.image_size, arguments.image_size)
     pythons = _pythons(arguments.python)
     check_writable(arguments.out)
     others = [name for name in arguments.compare.split(",") if name]
+    for name in arguments.subjects:
+        if name not in CATALOG:
+            if not Path(name).exists():
+                raise UnknownNameError("network or bundle", name, CATALOG)
+            Bundle.open(name)
     console = Console()
     quiet_frameworks("benchmark")
     from pplcnet.benchmarking.comparing import compare

@@ -48,10 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_photos(parser)
     parser.add_argument(
-        "--html", metavar="FILE", help="write one page with pictures and histograms"
+        "--html", metavar="FILE.html", help="write one page with pictures and histograms"
     )
     parser.add_argument(
-        "--json", metavar="FILE", help="write everything as JSON; - prints it in place of the text"
+        "--json",
+        metavar="FILE.json",
+        help="write everything as JSON; - prints it in place of the text",
     )
     width = max(map(len, JSON_KEYS)) + 2
     keys = "\n".join(f"  {key:<{width}}{text}" for key, text in JSON_KEYS.items())

@@ -14,9 +14,9 @@ from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
-from pplcnet.errors import InputError
+from pplcnet.errors import BundleError, InputError
+from pplcnet.files import check_file
 from pplcnet.wording import counted
-from pplcnet.writable import check_writable
 
 __all__ = [
     "add_arguments",
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
     if arguments.pack:
-        check_writable(Path(arguments.pack).parent)
+        _check_pack(Path(arguments.pack))
     if arguments.pack and _only_packs(arguments):
         show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
@@ -92,6 +92,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         show(f"packed      {exported.pack(arguments.pack)}")
     return 0
+
+
+def _check_pack(target: Path) -> None:
+    """InputError when `target` cannot be written, or would replace a .zip of something else."""
+    check_file(target)
+    if target.exists():
+        try:
+            Bundle.open(target)
+        except BundleError as error:
+            raise InputError(
+                f"{target}: exists and is not a bundle; choose another place."
+            ) from error
 
 
 def _only_packs(arguments: argparse.Namespace) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+from pplcnet.cli.arguments import number
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, FAMILIES, Network
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", metavar="NAME", help=f"only one of {', '.join(FAMILIES)}")
     parser.add_argument(
         "--max-macs",
-        type=float,
+        type=number(0.001, 1e6),
         metavar="MILLIONS",
         help="only networks of at most so many million multiply-accumulates",
     )

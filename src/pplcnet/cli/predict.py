@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplcnet.cli.arguments import BUNDLE_HELP
+from pplcnet.cli.arguments import BUNDLE_HELP, MOST_THREADS, PHOTO_ENDINGS, whole
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
@@ -46,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ImageNet weights (NAME, NAME:imagenet-ssld or NAME:timm; downloaded the first time)",
     )
     parser.add_argument(
-        "images",
+        "inputs",
         metavar="IMAGE_OR_FOLDER",
         nargs="*",
         help="photos to classify; - reads one photo from stdin",
     )
     parser.add_argument(
         "--photos",
-        dest="more_images",
+        dest="more_inputs",
         metavar="IMAGE_OR_FOLDER",
         nargs="+",
         action="extend",
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top-k",
-        type=int,
+        type=whole(1, 1_000_000),
         metavar="K",
         help="show the K most probable classes of each photo; default: 1, or for a multi-label "
         "bundle every label that reaches its threshold",
@@ -71,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print CSV with a header")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="number of cores to use; default: all"
+        "--threads",
+        type=whole(1, MOST_THREADS),
+        metavar="N",
+        help="number of cores to use; default: all",
     )
     parser.add_argument(
         "--engine",
@@ -90,9 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Classify and print, one line a photo (or a class, with --csv)."""
-    if arguments.top_k is not None and arguments.top_k < 1:
-        raise InputError(f"--top-k is {arguments.top_k}; it must be at least 1.")
-    given = [*arguments.images, *arguments.more_images]
+    given = [*arguments.inputs, *arguments.more_inputs]
+    if arguments.bundle.lower().endswith(PHOTO_ENDINGS) and Path(arguments.bundle).is_file():
+        raise InputError(
+            f"{arguments.bundle}: is a photo, not a bundle; the bundle comes first, as in "
+            "'pplcnet predict BUNDLE PHOTO'."
+        )
     _check_given(given)
     from pplcnet.photo_files import PassedOver
     from pplcnet.runtime.classifier import Classifier

@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
+from pplcnet.cli.arguments import BUNDLE_HELP, add_photos, number
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         action="append",
-        type=float,
+        type=number(0, 1),
         metavar="P",
         help="give a reject threshold (or, of several labels a photo, one to name them from) for "
         "this precision; may be repeated. "

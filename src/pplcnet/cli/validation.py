@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pplcnet.bundle import Bundle
-from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
+from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option, number
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
@@ -56,7 +56,7 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
     """The guard that quantising and tuning share."""
     parser.add_argument(
         "--max-drop",
-        type=float,
+        type=number(0, 1),
         default=0.005,
         metavar="D",
         help="how far top-1 on the validation photos may fall below float32's (for several labels "

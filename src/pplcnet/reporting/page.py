@@ -15,6 +15,7 @@ from typing import Any
 
 from pplcnet.errors import require
 from pplcnet.reporting.figures import FEW_ANSWERS, in_full, written
+from pplcnet.wording import counted
 
 __all__ = ["render"]
 
@@ -36,6 +37,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "percent": _percent,
         "number": written,
         "in_full": in_full,
