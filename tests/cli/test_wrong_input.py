@@ -179,7 +179,8 @@ def test_wrong_input(
     assert code == 2
     assert out == ""
     assert err.count("error: ") == 1
-    assert err.startswith("error: ")
+    said = [line for line in err.splitlines() if not line.startswith("note: ")]
+    assert said[0].startswith("error: ")
     assert complaint in err
     assert not (place / "new").exists()
     assert (place / "text.jpg").read_text() == "no image"
