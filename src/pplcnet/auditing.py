@@ -16,7 +16,7 @@ from pplcnet.errors import DatasetError, ImageError
 from pplcnet.photo_files import PassedOver
 from pplcnet.sights import Look, LookProgress, Sight, look_at_each, raise_changed
 from pplcnet.tables import ABSENT, PRESENT, UNKNOWN
-from pplcnet.wording import counted
+from pplcnet.wording import counted, listed
 
 __all__ = [
     "Audit",
@@ -27,10 +27,12 @@ __all__ = [
     "contradict",
     "label_text",
     "leave_out_broken",
+    "names_of",
 ]
 
 # Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
 # was trained on must not be counted as unseen.
+NAMED = 10
 KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
 
 
@@ -241,7 +243,7 @@ def _relative(dataset: Dataset, error: ImageError) -> str:
 
 def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iterable[Fault]:
     splits = {image.split for image in group}
-    names = ", ".join(f"{dataset.name_of(image)} ({label_text(dataset, image)})" for image in group)
+    names = names_of(dataset, group)
     if contradict(group):
         # Nobody but the owner can say which label is right, so no copy is kept.
         yield Fault("two labels", f"the same picture under two labels: {names}", tuple(group))
@@ -249,6 +251,17 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
         kept = min(splits, key=lambda split: KEPT_FIRST[split])
         others = tuple(image for image in group if image.split != kept)
         yield Fault("two splits", f"the same picture in two splits: {names}", others)
+
+
+def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
+    """The images with their labels; of many, some, among them one of every label and split."""
+    if len(group) > NAMED:
+        leaders = {(image.label, image.marks, image.split): image for image in reversed(group)}
+        first = sorted(leaders.values(), key=dataset.name_of)
+        shown = set(first)
+        group = [*first, *(image for image in group if image not in shown)]
+    texts = [f"{dataset.name_of(image)} ({label_text(dataset, image)})" for image in group]
+    return listed(texts, NAMED)
 
 
 def label_text(dataset: Dataset, image: LabelledImage) -> str:

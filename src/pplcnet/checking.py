@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.auditing import Audit, audit, contradict, label_text
+from pplcnet.auditing import Audit, audit, contradict, label_text, names_of
 from pplcnet.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.similarity import group_similar, stacked
 from pplcnet.wording import counted
@@ -133,9 +133,7 @@ class Check:
         }
 
     def _of(self, group: Group) -> Iterable[Problem]:
-        names = ", ".join(
-            f"{self.dataset.name_of(image)} ({label_text(self.dataset, image)})" for image in group
-        )
+        names = names_of(self.dataset, group)
         if contradict(group):
             yield Problem(TWO_LABELS, f"near-duplicates under two labels: {names}", group)
         if len({image.split for image in group}) > 1:

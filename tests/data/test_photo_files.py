@@ -112,6 +112,14 @@ def test_pipes_sockets_devices_and_broken_links_are_not_opened(
                 read_photo(tmp_path / name)
 
 
+def test_a_folder_without_photos_says_what_it_holds(capsys, tmp_path: Path) -> None:
+    _touch(tmp_path / "photos" / "IMG_1.HEIC")
+    assert main(["predict", str(tmp_path / "bundle"), str(tmp_path / "photos")]) == 2
+    error = capsys.readouterr().err
+    assert "no images in this folder or below" in error
+    assert "1 file is not taken (1 .heic)" in error
+
+
 def _forbid(monkeypatch: pytest.MonkeyPatch, *forbidden: Path) -> None:
     """Folders that cannot be listed, for root as well."""
     scan = os.scandir

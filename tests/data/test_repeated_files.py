@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -120,6 +121,17 @@ def test_folds_hold_every_file_once(folder: Path) -> None:
     checked = audit(_table(folder, _rows() * 2))
     parts = _fold_of_each(checked.dataset, 4, 0, checked.copies)
     assert sorted(parts.tolist()) == [fold for fold in range(4) for _ in range(4)]
+
+
+def test_a_picture_with_very_many_copies_is_a_short_message(folder: Path) -> None:
+    rows = [f"{label}/{number}.png,{label}" for label in "ab" for number in range(8)]
+    for number in range(50):
+        shutil.copy(folder / "a" / "0.png", folder / f"{number}.png")
+        rows.append(f"{number}.png,b")
+    (fault,) = audit(_table(folder, rows)).faults
+    assert "labels: 0.png (b), a/0.png (a), 1.png (b)" in fault.text
+    assert fault.text.endswith("8.png (b) and 41 more")
+    assert len(fault.left_out) == 51
 
 
 def test_links_to_one_photo_in_two_class_folders_are_a_fault(folder: Path) -> None:

@@ -216,7 +216,7 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
 
 
 def _check_given(given: list[str]) -> None:
-    from pplcnet.photo_files import find_images
+    from pplcnet.photo_files import PassedOver, find_images
 
     if not given:
         raise InputError("no photos given; name files or folders, or - for one photo from stdin.")
@@ -233,8 +233,10 @@ def _check_given(given: list[str]) -> None:
         names = ", ".join(each or "''" for each in missing)
         raise InputError(f"{names}: no such file or folder.")
     for each in given:
-        if Path(each).is_dir() and next(find_images(each), None) is None:
-            raise InputError(f"{each}: no images in this folder or below.")
+        passed_over = PassedOver()
+        if Path(each).is_dir() and next(find_images(each, passed_over), None) is None:
+            passed_over.raise_unreadable(each)
+            raise InputError(f"{each}: no images in this folder or below.", passed_over.notes())
 
 
 def _paths(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
