@@ -12,6 +12,7 @@ __all__ = ["class_name", "name_faults"]
 
 LONGEST_NAME = 200
 
+_QUOTES = "'\"`‘’“”"
 _WHOLE_FLOAT = re.compile(r"(\d+)\.0+")
 
 
@@ -70,6 +71,6 @@ def _look(name: str) -> str:
         return name
     folded = unicodedata.normalize("NFKC", name)
     visible = "".join(each for each in folded if unicodedata.category(each) != "Cf")
-    look = " ".join(visible.split()).lower()
+    look = " ".join(visible.replace("_", " ").split()).strip(_QUOTES).lower()
     whole = _WHOLE_FLOAT.fullmatch(look)
     return whole[1] if whole else look

@@ -6,7 +6,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from pplcnet.decoding import IMAGE_ENDINGS
 from pplcnet.errors import DatasetError, printable
@@ -21,6 +23,7 @@ _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 # Looking for what was meant costs more than finding what is there.
 SUGGESTIONS = 20
+SUBFOLDERS = 50
 # Linux takes no longer one.
 LONGEST_PATH = 4096
 
@@ -117,13 +120,26 @@ class PhotoFinder:
         for spelling, difference in (
             (name.strip("'\""), "quotes"),
             (name.lstrip("/"), "leading /"),
+            (unquote(name), "% codes of a URL"),
         ):
             if spelling != name and os.path.isfile(self.folder / spelling):
                 return f" (but it does without the {difference})"
+        for below in self._subfolders:
+            if os.path.isfile(os.path.join(self.folder, below, name)):
+                return f" (but {printable(below)}/{printable(name)} does)"
         for folder in (self.folder.absolute().parent, Path.cwd()):
             if os.path.isfile(folder / name):
                 return f" (but it does in {printable(str(folder))})"
         return ""
+
+    @cached_property
+    def _subfolders(self) -> list[str]:
+        """Names of the first folders in the folder."""
+        try:
+            with os.scandir(self.folder) as entries:
+                return sorted(each.name for each in entries if each.is_dir())[:SUBFOLDERS]
+        except OSError:  # nothing can be suggested then
+            return []
 
     def _with_ending(self, name: str) -> Path | None:
         """The photo, where the list leaves out the ending."""

@@ -65,7 +65,8 @@ def test_labels_of_either_form_are_one_class(folder: Path) -> None:  # noqa: F81
 @pytest.mark.parametrize(
     ("one", "other"),
     [("Cat", "cat"), ("black cat", "black  cat"), ("black cat", "black\u00a0cat"),
-     ("cat", "cat\u200b"), ("\uff21\uff22", "AB"), ("1", "1.0")],
+     ("cat", "cat\u200b"), ("\uff21\uff22", "AB"), ("1", "1.0"), ("black cat", "black_cat"),
+     ("'cat'", "cat")],
 )  # fmt: skip
 def test_names_that_look_alike_are_refused(folder: Path, one: str, other: str) -> None:  # noqa: F811
     refusal = _refusal(folder, f"path,label\n0.png,{one}\n1.png,{other}\n2.png,x\n")

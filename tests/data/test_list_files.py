@@ -227,6 +227,8 @@ def test_a_backslash_that_belongs_to_a_name_is_left_alone(folder: Path) -> None:
         ("images/rose/9.png", r"9\.png does not exist$"),
         ("'images/rose/0.png'", "does not exist .but it does without the quotes"),
         ("/images/rose/0.png", "does not exist .but it does without the leading /"),
+        ("images%2Frose%2F0.png", "does not exist .but it does without the % codes of a URL"),
+        ("rose/0.png", "does not exist .but images/rose/0.png does"),
         ("n" * 5000 + ".png", "does not exist"),
     ],
 )
