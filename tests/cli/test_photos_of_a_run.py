@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, write_bundle
 from pplcnet.calibration import TEMPERATURES
 from pplcnet.cli.main import main
 from pplcnet.cli.validation import judging_photos
@@ -147,9 +148,6 @@ def test_a_list_that_is_none_of_suspects_is_refused(
 
 @pytest.mark.parametrize("label", ["$_$ price", "5$ to 10$ shirts", "靴下"])
 def test_names_of_any_letters_are_drawn(run: Path, photos: Path, label: str) -> None:
-    from dataclasses import replace
-
-    from pplcnet.bundle import write_bundle
 
     opened = Bundle.open(run / "model.bundle")
     classes = (label, *opened.classes[1:])
@@ -283,7 +281,24 @@ def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
     capsys, common_bundle: Path, photos: Path
 ) -> None:
     assert main(["evaluate", str(common_bundle), str(photos), "--out", str(photos / "out")]) == 0
-    assert "split.csv of the bundle's run is not beside it" in capsys.readouterr().err
+    assert "split.csv is not beside the bundle" in capsys.readouterr().err
+
+
+def test_a_split_csv_of_another_run_is_not_believed(capsys, run: Path, photos: Path) -> None:
+    opened = Bundle.open(run / "model.bundle")
+    provenance = {**opened.manifest.provenance, "run": "one"}
+    write_bundle(
+        opened.path,
+        replace(opened.manifest, provenance=provenance),
+        {name: opened.read(name) for name in opened.manifest.files},
+    )
+    arguments = ["evaluate", str(opened.path), str(photos)]
+    for text, expected in (('{"id": "one"}', 9), ('{"id": "two"}', 36), ("[" * 100_000, 9)):
+        (run / "run.json").write_text(text)
+        assert main(arguments) == 0
+        out, err = capsys.readouterr()
+        assert f"images {expected}" in out
+        assert ("beside the bundle is of another run" in err) == (expected == 36)
 
 
 def test_a_damaged_split_csv_is_no_traceback(capsys, run: Path, photos: Path) -> None:

@@ -6,6 +6,7 @@ set's own splits do.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,8 @@ from pplcnet.reporting.recorded import Found, find_recorded, read_table
 
 __all__ = ["Subject", "find_subject", "read_table"]
 
-SPLIT_FILE, SKIPPED_FILE = "split.csv", "skipped.csv"
+SPLIT_FILE, SKIPPED_FILE, RUN_FILE = "split.csv", "skipped.csv", "run.json"
+RUN_LIMIT = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ def find_subject(
     """
     whole = Dataset.open(photos)
     file = bundle.path.resolve().parent / SPLIT_FILE
-    found = find_recorded(whole, file, _trained_in(bundle), watcher)
+    is_foreign = file.is_file() and _is_of_another_run(bundle, file.with_name(RUN_FILE))
+    if is_foreign:
+        found = Found(whole.images, whole.keep(()))
+    else:
+        found = find_recorded(whole, file, _trained_in(bundle), watcher)
     recorded = found.recorded
     is_recorded = bool(len(recorded) or found.gone)
     images = (
@@ -116,9 +122,10 @@ def find_subject(
     is_own_folder = _is_same(_trained_on(bundle), photos)
     notes = list(found.notes)
     if not is_recorded and _trained_on(bundle) and not is_own_folder:
+        lack = "beside the bundle is of another run" if is_foreign else "is not beside the bundle"
         notes.append(
-            "split.csv of the bundle's run is not beside it, so it is not known whether any of "
-            "these photos were trained on: figures may be flattered."
+            f"split.csv {lack}, so it is not known whether any of these photos were trained on: "
+            "figures may be flattered."
         )
     return Subject(
         bundle,
@@ -138,6 +145,17 @@ def find_subject(
             if image.path in found.known and image.split == "train"
         ),
     )
+
+
+def _is_of_another_run(bundle: Bundle, file: Path) -> bool:
+    """Whether the run.json there is known to be of another run than the bundle."""
+    own = bundle.manifest.provenance.get("run")
+    try:
+        with file.open("rb") as opened:
+            other = json.loads(opened.read(RUN_LIMIT))["id"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return own is not None and own != other
 
 
 def _trained_on(bundle: Bundle) -> str | None:
