@@ -11,7 +11,8 @@ import io
 import os
 import warnings
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from types import ModuleType
 from typing import IO, Any
 
@@ -20,20 +21,22 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pplcnet.errors import ImageError
-from pplcnet.image_colour import changes_colours, to_rgb
+from pplcnet.image_colour import has_deep_colour_key, to_rgb
 from pplcnet.image_files import is_file_object, read_image_file, source_name
 from pplcnet.image_kinds import describe, image_format
 from pplcnet.image_limits import (
     MAX_PIXELS,
     check_memory,
     check_pixels,
-    check_structure,
     is_exif_small,
 )
+from pplcnet.image_profiles import transform_to_srgb
+from pplcnet.image_structure import check_structure, without_png_profile
 from pplcnet.tiff_header import describe_tiff
 
 __all__ = [
     "IMAGE_ENDINGS",
+    "MAX_ARRAY_PIXELS",
     "MAX_PIXELS",
     "ImageSource",
     "Picture",
@@ -66,6 +69,8 @@ Shrink = Callable[[tuple[int, int]], int]
 IMAGE_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
+# Larger ones stay in Pillow's memory: an array beside it would be a second copy.
+MAX_ARRAY_PIXELS = 40_000_000
 # Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -179,19 +184,30 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     size = image.size
     check_pixels(size, name)
     divisor = shrink(size) if shrink is not None and kind == "JPEG" else 1
-    is_turned = _orientation(image) != 1
-    is_changed = image.mode != "RGB" or is_turned or "transparency" in image.info
-    check_memory(size, image.mode, name, cost=cost, divisor=divisor, is_changed=is_changed)
-    if not is_changed and image.format == "JPEG":
+    is_changed = image.mode != "RGB" or "transparency" in image.info
+    if has_deep_colour_key(image):
+        cost = replace(cost, per_pixel=cost.per_pixel + 4)
+    limits = partial(check_memory, size, image.mode, name, cost=cost, divisor=divisor)
+    limits(is_changed=is_changed)
+    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
+    orientation = 1 if kind == "PNG" else _orientation(image)
+    limits(is_changed=is_changed or orientation != 1)
+    if image.format == "JPEG" and image.mode == "RGB" and orientation == 1:
         fast = _fast_jpeg(image, content, divisor, rough)
         if fast is not None:
             return fast
     if divisor > 1:
         with contextlib.suppress(Exception):  # loading says what is wrong
             image.draft("RGB", (size[0] // divisor, size[1] // divisor))
+    decoded = image
     # One name throughout, so that what was converted is freed before it is turned.
     image = to_rgb(image, name, is_ours=True)
-    image = _upright(image, _orientation(image)) if is_turned else image
+    if kind == "PNG":
+        orientation = _orientation(decoded)
+    del decoded
+    if orientation != 1:
+        limits(is_changed=True)
+        image = _upright(image, orientation)
     image.info = {}
     return image
 
@@ -199,15 +215,16 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
 def _open(content: bytes, kind: str, name: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=(kind,))
-    except UnidentifiedImageError:
-        detail = describe_tiff(content) if kind == "TIFF" else ""
-        raise ImageError(
-            name, detail or f"truncated or damaged (the header of a {kind} file, but not its rest)."
-        ) from None
     except Image.DecompressionBombError:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders of damaged headers raise nearly anything
-        raise ImageError(name, f"truncated or damaged ({error}).") from error
+        if kind == "PNG" and len(sound := without_png_profile(content)) < len(content):
+            return _open(sound, kind, name)
+        reason = f"truncated or damaged ({error})."
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"truncated or damaged (its header starts like that of a {kind} file)."
+            reason = (describe_tiff(content) if kind == "TIFF" else "") or reason
+        raise ImageError(name, reason) from error
 
 
 def _from_image(image: Image.Image) -> Image.Image:
@@ -224,7 +241,9 @@ def _fast_jpeg(
 ) -> NDArray[np.uint8] | None:
     """An ordinary JPEG through simplejpeg; None for what Pillow has to look at."""
     simplejpeg = optional_module("simplejpeg")
-    if simplejpeg is None or changes_colours(image.info.get("icc_profile"), "RGB"):
+    if image.width * image.height > MAX_ARRAY_PIXELS * divisor**2:
+        return None
+    if simplejpeg is None or transform_to_srgb(image.info.get("icc_profile"), "RGB") is not None:
         return None
     with contextlib.suppress(Exception):  # Pillow says what is wrong, or that nothing is
         width, height = image.size

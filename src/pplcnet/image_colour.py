@@ -1,17 +1,13 @@
 """A decoded image of any kind to 8-bit sRGB: grey levels, transparency and colour profiles.
 
-Colour profiles (ICC) are applied: pixels come out in sRGB, with lcms' perceptual intent, as a
-colour-managed viewer shows them. A profile that changes no colour by more than PROFILE_TOLERANCE
-levels is taken for sRGB and skipped; a damaged one, or one of another colour space than the
-image's, is ignored. PNG's gAMA, cHRM and cICP chunks and EXIF's colour space are ignored, too.
+PNG's gAMA, cHRM, sRGB and cICP chunks and EXIF's colour space are ignored; ICC profiles count.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,21 +16,17 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from pplcnet.errors import ImageError
+from pplcnet.image_profiles import Transform, transform_to_srgb
 
-__all__ = ["changes_colours", "to_rgb"]
+__all__ = ["has_deep_colour_key", "to_rgb"]
 
 # Images are converted a band of rows at a time: one more copy of a small part, not of everything.
-BAND_PIXELS = 4_000_000
-PROFILE_TOLERANCE = 2
-MAX_PROFILE_BYTES = 4_000_000
-# The colour space in a profile's header, by the mode of the images that it can describe.
-PROFILE_SPACES = {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
+BAND_PIXELS = 1_000_000
+WHITE = (255, 255, 255)
 WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
 WHITE_IS_ZERO = 0
 DEEP_WHITE = 65535
-
-Transform = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +44,9 @@ class _Plan:
     is_alpha_unused: bool = False
 
 
-def changes_colours(profile: object, mode: str) -> bool:
-    """Whether an image of this mode with this ICC profile has to be converted to sRGB."""
-    return _transform_of(profile, mode) is not None
+def has_deep_colour_key(image: Image.Image) -> bool:
+    """Whether this is a 16-bit RGB PNG, not loaded yet, that has a transparent colour."""
+    return _first_tile(image)[0] == "RGB;16B" and "transparency" in image.info
 
 
 def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
@@ -73,7 +65,7 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
     """
     rawmode, extents = _first_tile(image)
     try:
-        low_bytes = _low_bytes(image) if rawmode == "RGB;16B" else None
+        low_bytes = _low_bytes(image) if has_deep_colour_key(image) else None
         image.load()
     except Exception as error:  # decoders of damaged pixels raise nearly anything
         raise ImageError(name, f"truncated or damaged ({error}).") from error
@@ -99,13 +91,11 @@ def _first_tile(image: Image.Image) -> tuple[str, tuple[int, int, int, int] | No
     return (rawmode if isinstance(rawmode, str) else ""), tiles[0][1]
 
 
-def _low_bytes(image: Any) -> Image.Image | None:
+def _low_bytes(image: Any) -> Image.Image:
     """The lower bytes of a 16-bit RGB PNG with a transparent colour; Pillow keeps the upper ones.
 
     Whether a pixel has just the transparent colour shows in both.
     """
-    if "transparency" not in image.info:
-        return None
     place = image.fp.tell()
     image.fp.seek(0)
     again = PngImageFile(io.BytesIO(image.fp.read()))
@@ -128,7 +118,7 @@ def _plan(image: Image.Image, name: str, rawmode: str, low_bytes: Image.Image | 
     if space in ("P", "1"):
         space = "RGB" if space == "P" else "L"
     return _Plan(
-        _transform_of(image.info.get("icc_profile"), space),
+        transform_to_srgb(image.info.get("icc_profile"), space),
         transparency,
         low_bytes,
         deep_white=(1 << bits) - 1 if 8 < bits <= 16 else DEEP_WHITE,
@@ -171,30 +161,32 @@ def _convert(image: Image.Image, plan: _Plan, name: str, *, is_ours: bool) -> Im
     width, height = image.size
     rows = max(1, BAND_PIXELS // width)
     if rows >= height:
-        return _band_to_rgb(image, plan, name, plan.low_bytes)
-    result = Image.new("RGB", image.size)
+        rgb, alpha = _band_to_rgb(image, plan, name, plan.low_bytes)
+        return rgb if alpha is None else _on_white(rgb, alpha)
+    result = Image.new("RGB", image.size, WHITE)
     for top in range(0, height, rows):
         box = (0, top, width, min(top + rows, height))
         low_bytes = plan.low_bytes and plan.low_bytes.crop(box)
-        result.paste(_band_to_rgb(image.crop(box), plan, name, low_bytes), (0, top))
+        rgb, alpha = _band_to_rgb(image.crop(box), plan, name, low_bytes)
+        result.paste(rgb, (0, top), alpha)
     return result
+
+
+def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    canvas = Image.new("RGB", rgb.size, WHITE)
+    canvas.paste(rgb, (0, 0), alpha)
+    return canvas
 
 
 def _band_to_rgb(
     band: Image.Image, plan: _Plan, name: str, low_bytes: Image.Image | None
-) -> Image.Image:
+) -> tuple[Image.Image, Image.Image | None]:
+    """The band as RGB, and its alpha where it has some."""
     colours, alpha = _colours_and_alpha(band, plan, name, low_bytes)
-    if plan.transform is not None:
-        # Lent by the caller, or shared with its alpha: the transform works in place.
-        rgb = plan.transform(colours.copy() if colours is band else colours)
-    else:
-        rgb = colours.convert("RGB")
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb
-    rgb = rgb.copy() if rgb is band else rgb
-    rgb.putalpha(alpha)
-    white = Image.new("RGBA", rgb.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, rgb).convert("RGB")
+    if plan.transform is None:
+        return colours.convert("RGB") if colours.mode != "RGB" else colours, alpha
+    # The transform works in place, and the band may be the caller's image.
+    return plan.transform(colours.copy() if colours is band else colours), alpha
 
 
 def _colours_and_alpha(
@@ -207,14 +199,14 @@ def _colours_and_alpha(
     if band.mode == "RGB" and transparency is not None:
         return band, _colour_key(band, transparency, low_bytes)
     if band.mode in ("L", "1") and isinstance(transparency, int):
-        grey = np.asarray(band.convert("L"))
-        return band.convert("L"), _mask(grey != transparency & 255)
+        grey = band.convert("L")
+        return grey, _mask(np.asarray(grey) != transparency & 255)
+    if band.mode in ("LA", "La"):
+        grey = band.convert("LA")
+        return grey.getchannel("L"), grey.getchannel("A")
     if band.mode in WITH_ALPHA or transparency is not None:
-        rgba = band.convert("RGBA")
-        alpha = None if plan.is_alpha_unused else rgba.getchannel("A")
-        if band.mode in ("LA", "La"):
-            return band.convert("LA").getchannel("L"), alpha
-        return rgba.convert("RGB"), alpha
+        rgba = band if band.mode == "RGBA" else band.convert("RGBA")
+        return rgba.convert("RGB"), None if plan.is_alpha_unused else rgba.getchannel("A")
     return (band.convert("RGB") if band.mode == "P" else band), None
 
 
@@ -238,12 +230,18 @@ def _colour_key(
 ) -> Image.Image:
     """Alpha of an RGB image one of whose colours is transparent."""
     is_deep = low_bytes is not None or max(transparent) > 255
-    upper = np.array([each >> 8 if is_deep else each for each in transparent], np.uint8)
-    is_other = (np.asarray(band) != upper).any(axis=2)
+    is_other = _differs(band, [each >> 8 if is_deep else each for each in transparent])
     if low_bytes is not None:
-        lower = np.array([each & 255 for each in transparent], np.uint8)
-        is_other |= (np.asarray(low_bytes) != lower).any(axis=2)
+        is_other |= _differs(low_bytes, [each & 255 for each in transparent])
     return _mask(is_other)
+
+
+def _differs(band: Image.Image, colour: Sequence[int]) -> NDArray[np.bool_]:
+    """(H, W): where an RGB image has another colour; twice as fast as a test along an axis."""
+    pixels = np.asarray(band)
+    red, green, blue = (pixels[:, :, at] != level for at, level in enumerate(colour))
+    differs: NDArray[np.bool_] = red | green | blue
+    return differs
 
 
 def _mask(is_opaque: NDArray[np.bool_]) -> Image.Image:
@@ -254,56 +252,6 @@ def _on_white_canvas(image: Image.Image, extents: tuple[int, int, int, int]) -> 
     """A GIF whose first frame is smaller than its canvas: what lies outside is transparent."""
     if extents == (0, 0, *image.size):
         return image
-    canvas = Image.new("RGB", image.size, (255, 255, 255))
+    canvas = Image.new("RGB", image.size, WHITE)
     canvas.paste(image.crop(extents), extents[:2])
     return canvas
-
-
-def _transform_of(profile: object, mode: str) -> Transform | None:
-    if mode == "LAB":
-        return _build_transform(b"", mode)
-    if mode not in PROFILE_SPACES or not isinstance(profile, bytes):
-        return None
-    if profile[16:20] != PROFILE_SPACES[mode] or len(profile) > MAX_PROFILE_BYTES:
-        return None
-    return _build_transform(profile, mode)
-
-
-@lru_cache(maxsize=16)
-def _build_transform(profile: bytes, mode: str) -> Transform | None:
-    """From a profile's colours to sRGB; None where these are nearly the same, or it is damaged."""
-    from PIL import ImageCms  # Only photos with a profile need lcms.
-
-    try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if profile
-            else ImageCms.createProfile("LAB"),
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            # Without the cache of the last pixel, threads can share it.
-            flags=ImageCms.Flags.NOCACHE,
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
-
-    def apply(image: Image.Image) -> Image.Image:
-        in_place = image.mode == "RGB"
-        return ImageCms.applyTransform(image, transform, inPlace=in_place) or image
-
-    if mode in ("RGB", "L"):
-        probe = _probe(mode)
-        expected = np.asarray(probe.convert("RGB")).astype(int)
-        if np.abs(np.asarray(apply(probe.copy())) - expected).max() <= PROFILE_TOLERANCE:
-            return None
-    return apply
-
-
-def _probe(mode: str) -> Image.Image:
-    """Colours from all over the cube, or all grey levels."""
-    if mode == "L":
-        return Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
-    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
-    return Image.fromarray(colours.reshape(18, -1, 3))

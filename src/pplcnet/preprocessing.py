@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.decoding import ImageSource, Picture, as_image, decode_picture, optional_module
+from pplcnet.decoding import (
+    MAX_ARRAY_PIXELS,
+    ImageSource,
+    Picture,
+    as_image,
+    decode_picture,
+    optional_module,
+)
 from pplcnet.errors import InputError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
@@ -95,7 +102,9 @@ class Preprocessing:
     def _fit_four_nearest(self, picture: Picture) -> NDArray[np.uint8]:
         """Bilinear interpolation of the four nearest pixels, as OpenCV's INTER_LINEAR."""
         height, width = self.image_size
-        opencv = optional_module("cv2")
+        width_now, height_now = _size(picture)
+        # OpenCV takes arrays; of a large PIL image that would be a second copy.
+        opencv = optional_module("cv2") if width_now * height_now <= MAX_ARRAY_PIXELS else None
         if opencv is not None and self.policy == "fast":
             # The part that the network sees, to whole pixels: nothing else is computed.
             x0, y0, x1, y1 = map(round, self._box(_size(picture)))

@@ -41,6 +41,11 @@ class TiffHeader:
     number_count: int
     """Values other than bytes and characters, of all tags together."""
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it has a size, and strips or tiles."""
+        return {256, 257} <= self.counts.keys() and bool({273, 324} & self.counts.keys())
+
     def first(self, tag: int, default: int) -> int:
         """The tag's first number, or `default` where there is none."""
         return self.values.get(tag, (default,))[0]
@@ -61,9 +66,9 @@ def read_tiff_header(content: bytes) -> TiffHeader | None:
 
 
 def describe_tiff(content: bytes) -> str:
-    """Half a sentence on a TIFF that the decoder does not know; empty where it cannot be read."""
+    """Half a sentence on a TIFF of a kind that is not read; empty where it is damaged instead."""
     header = read_tiff_header(content)
-    if header is None:
+    if header is None or not header.is_image:
         return ""
     compression = header.first(259, 1)
     if compression in COMPRESSIONS:
@@ -73,7 +78,8 @@ def describe_tiff(content: bytes) -> str:
         bits = "/".join(dict.fromkeys(map(str, header.values.get(258, (1,)))))
         number = KINDS_OF_SAMPLE.get(header.first(339, 1), "")
         plural = "s" if samples != 1 else ""
-        kind = f"with {samples} {number}sample{plural} of {bits} bits a pixel"
+        inverted = " (white is zero)" if header.first(262, 1) == 0 else ""
+        kind = f"with {samples} {number}sample{plural} of {bits} bits a pixel{inverted}"
     return f"a TIFF {kind}, which is not supported; save it as RGB or grey with 8 bits."
 
 

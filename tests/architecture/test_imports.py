@@ -37,7 +37,9 @@ MAY_IMPORT = {
     "image_files": {"errors"},
     "image_kinds": set(),
     "image_limits": {"errors", "tiff_header"},
-    "image_colour": {"errors"},
+    "image_structure": {"errors", "image_limits", "tiff_header"},
+    "image_profiles": set(),
+    "image_colour": {"errors", "image_profiles"},
     "tiff_header": set(),
     "decoding": {
         "errors",
@@ -45,6 +47,8 @@ MAY_IMPORT = {
         "image_files",
         "image_kinds",
         "image_limits",
+        "image_profiles",
+        "image_structure",
         "tiff_header",
     },
     "preprocessing": {"errors", "decoding"},
@@ -133,6 +137,7 @@ MAY_IMPORT = {
 MAY_USE = {
     "decoding": {"numpy", "PIL"},
     "image_colour": {"numpy", "PIL"},
+    "image_profiles": {"numpy", "PIL"},
     "preprocessing": {"numpy", "PIL"},
     "prediction": {"numpy"},
     "calibration": {"numpy"},
