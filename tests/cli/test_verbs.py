@@ -71,7 +71,7 @@ def test_export_and_inspect(
     assert "top-1 agreement 1.000" in text
     assert Bundle.open(packed).variant("onnx")["batch"] is None
     text = _run(capsys, "inspect", packed)
-    for part in ("class_0, class_1, class_2", "32x32", "every checksum is right", "parity"):
+    for part in ("class_0, class_1, class_2", "32x32", "all checksums match", "parity"):
         assert part in text
     manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
     assert manifest["variants"]["onnx"]["parity"]["top1_agreement"] == 1.0
@@ -118,7 +118,7 @@ def test_packing_keeps_every_variant_and_the_tuning(
     assert "packed" in _run(capsys, "export", copy, "--pack", packed)
     assert set(Bundle.open(packed).manifest.variants) == {"keras", "onnx", "int8"}
     again = _run(capsys, "export", copy, "--images", _photo(tmp_path))
-    assert "gone        int8" in again
+    assert "dropped     int8" in again
 
 
 def _photo(folder: Path) -> Path:

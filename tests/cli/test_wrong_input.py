@@ -105,7 +105,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("predict", "required: BUNDLE, IMAGE_OR_FOLDER"),
         ("models --colour", "unrecognized arguments"),
         ("models --family ghost", "did you mean ghostnet"),
-        ("models --max-macs 1", "no network of the catalog"),
+        ("models --max-macs 1", "no network matches"),
         ("models --sort size", "invalid choice"),
         ("convert nowhere.pdparams --out new --images photos", "no such file or folder"),
         ("convert text.jpg --out new --images photos", "weights are read from"),

@@ -1,9 +1,9 @@
-"""The comparison of PP-LCNet's paper, on this machine: networks and bundles in every engine.
+"""Compare the speed of networks, bundles and engines on this machine.
 
-Everything has its turn one after the other, on pinned cores; printed are medians. Accuracies are
-those that the authors report for their ImageNet weights; latency does not depend on weights, so
-that networks are measured with random ones. Writes benchmark.json, benchmark.txt, benchmark.png
-and benchmark.svg to --out.
+Everything is timed in turns on pinned cores, and medians are printed. Accuracies are those that the
+authors report for their ImageNet weights. Latency does not depend on the weights, so networks are
+timed with random ones. Writes benchmark.json, benchmark.txt, benchmark.png and benchmark.svg to
+--out.
 """
 
 from __future__ import annotations
@@ -49,22 +49,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="turns that each has. Default: 12",
     )
     parser.add_argument(
-        "--int8", action="store_true", help="also quantise networks, some seconds each"
+        "--int8", action="store_true", help="also time INT8 networks; quantising takes seconds each"
     )
     parser.add_argument(
         "--compare",
         default="",
         metavar="NAMES",
-        help="other frameworks, each in its own process: keras-predict, tf-function, timm, paddle",
+        help="other frameworks to time, separated by commas, each in its own process: "
+        "keras-predict, tf-function, timm, paddle",
     )
     parser.add_argument(
         "--python",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="an interpreter that has this framework (paddle=/venv/bin/python); may be repeated",
+        help="the Python interpreter that has this framework, as in paddle=/venv/bin/python; may "
+        "be repeated",
     )
-    parser.add_argument("--out", default="benchmark", metavar="FOLDER", help="Default: benchmark")
+    parser.add_argument(
+        "--out",
+        default="benchmark",
+        metavar="FOLDER",
+        help="where the files go. Default: benchmark",
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 

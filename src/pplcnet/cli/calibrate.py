@@ -1,14 +1,14 @@
-"""Fit a bundle's temperature on labelled photos, so that its probabilities mean something.
+"""Fit a bundle's temperature on labelled photos, so that its probabilities match its accuracy.
 
-Where photos have several labels, also choose the threshold of each label anew.
-
-'train' does this by itself; for bundles from 'convert', or for photos that have changed.
+For multi-label bundles the threshold of each label is chosen again, too. 'train' does this by
+itself; use this verb for bundles from 'convert', or when the photos have changed.
 """
 
 from __future__ import annotations
 
 import argparse
 
+from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, validation_part
 from pplcnet.wording import counted
@@ -29,13 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.deployment.calibrating import calibrate
 
     before = Bundle.open(arguments.bundle).manifest
-    manifest = calibrate(arguments.bundle, validation_part(arguments)).manifest
+    validation = validation_part(arguments)
+    with Console().busy("calibrating"):
+        manifest = calibrate(arguments.bundle, validation).manifest
     facts = manifest.calibration
     show(
         f"temperature {facts['temperature']:.3f}{at_limit(facts['temperature'])}, fitted on "
         f"{counted(facts['images'], 'photo')}; calibration error {facts['error_before']:.3f} "
-        "before, "
-        f"{facts['error_after']:.3f} after"
+        f"before, {facts['error_after']:.3f} after"
     )
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())

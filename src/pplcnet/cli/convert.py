@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pplcnet.bundle import check_place
 from pplcnet.cli.arguments import add_photos_option
-from pplcnet.cli.console import quiet_frameworks
+from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.errors import InputError
 
@@ -51,8 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.deployment.exporting import export
     from pplcnet.weights.conversion import convert
 
-    bundle = convert(arguments.file, arguments.out, network=arguments.model, classes=classes)
-    report_export(export(bundle, images))
+    with Console().busy("converting and comparing with Keras"):
+        bundle = convert(arguments.file, arguments.out, network=arguments.model, classes=classes)
+        exported = export(bundle, images)
+    report_export(exported)
     if arguments.to == "litert":
         from pplcnet.deployment.litert import export_litert
 

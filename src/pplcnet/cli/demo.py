@@ -1,7 +1,7 @@
-"""The main job on handwritten digits, as on a folder of your own photos; needs no download.
+"""Try the whole job on handwritten digits, as on a folder of your own photos, without downloads.
 
-Writes the digits that scikit-learn brings as PNG files, then audits, trains, exports, evaluates on
-held-out pictures, and classifies single files.
+Writes scikit-learn's digits as PNG files, then audits, trains, exports, evaluates on held-out
+images, and classifies single files.
 """
 
 from __future__ import annotations

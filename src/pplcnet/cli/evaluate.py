@@ -1,7 +1,7 @@
-"""Evaluate a bundle on labelled photos, the deployed way.
+"""Evaluate a bundle on labelled photos, with the network and preprocessing that 'predict' uses.
 
-Writes evaluation.md, evaluation.json, mistakes.csv, and per_class.csv, confusion.csv and
-confusion.png (or, for several labels a photo, per_label.csv and labels.png) to --out.
+Writes evaluation.md, evaluation.json, mistakes.csv, per_class.csv, confusion.csv and confusion.png
+to --out; for multi-label bundles per_label.csv and labels.png in place of the last three.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),
-        help="part to use where the photos, or split.csv beside the bundle, have splits; default: "
-        "test, else validation, else all",
+        help="split to evaluate on, by split.csv beside the bundle or the photos' own splits; "
+        "default: test, else validation, else all photos",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where the files go; default: evaluation-PHOTOS beside the bundle, or evaluation for "
-        "the photos that its run held out",
+        help="where the files go; default: 'evaluation' beside the bundle for photos that its run "
+        "held out, 'evaluation-PHOTOS' for others",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_skip_broken(parser)

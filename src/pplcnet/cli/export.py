@@ -1,7 +1,7 @@
-"""Write the fused ONNX network into a bundle, compared with Keras on real photos.
+"""Export a bundle's network to ONNX (or LiteRT) and compare it with Keras on real photos.
 
-The ONNX file takes uint8 RGB pictures (N, height, width, 3) and returns logits; the normalisation
-is inside, labels and preprocessing stand in its metadata.
+The exported network takes uint8 RGB images (N, height, width, 3) and returns logits. Normalisation
+is part of the graph; the labels and the preprocessing are in its metadata.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pplcnet.bundle import Bundle, Manifest, check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
-from pplcnet.cli.console import quiet_frameworks
+from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
 from pplcnet.errors import BundleError, InputError
@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch",
         default="1",
         metavar="1|dynamic",
-        help="pictures a run of the network takes; dynamic is slower. Default: 1",
+        help="images that the network takes at once; dynamic (any number) is slower. Default: 1",
     )
     add_format(parser)
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
-        help="also pack the bundle into one file; one that is exported already is only packed",
+        help="also pack the bundle into one file; a bundle that is exported already is only packed",
     )
 
 
@@ -78,15 +78,16 @@ def run(arguments: argparse.Namespace) -> int:
     check_place(before.path)
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
-    if arguments.to == "litert":
-        from pplcnet.deployment.litert import export_litert
+    with Console().busy("exporting and comparing with Keras"):
+        if arguments.to == "litert":
+            from pplcnet.deployment.litert import export_litert
 
-        exported = export_litert(arguments.bundle, images)
-    else:
-        from pplcnet.deployment.exporting import export
+            exported = export_litert(arguments.bundle, images)
+        else:
+            from pplcnet.deployment.exporting import export
 
-        batch = None if arguments.batch == "dynamic" else 1
-        exported = export(arguments.bundle, images, batch=batch)
+            batch = None if arguments.batch == "dynamic" else 1
+            exported = export(arguments.bundle, images, batch=batch)
     report_export(exported, arguments.to)
     report_dropped(before.manifest, exported.manifest, "made from the network before")
     if arguments.pack:
@@ -126,7 +127,7 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
     )
     latency = variant["latency"]
     show(
-        f"latency     {latency['median_ms']} ms a picture, {counted(latency['threads'], 'thread')}"
+        f"latency     {latency['median_ms']} ms per image, {counted(latency['threads'], 'thread')}"
     )
 
 

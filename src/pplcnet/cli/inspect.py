@@ -1,4 +1,4 @@
-"""What a bundle holds; every file is read and its checksum compared."""
+"""Show what a bundle contains, and compare the checksum of every file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
-    parser.add_argument("--json", action="store_true", help="print the manifest as it is")
+    parser.add_argument("--json", action="store_true", help="print the manifest")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     show(f"{bundle.path}: {manifest.network['name']}, {counted(len(bundle.classes), 'class')}")
     show(f"classes        {', '.join(bundle.classes)}")
     if manifest.cuts is not None:
-        show("task           several labels a photo")
+        show("task           multi-label")
         show(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
     show(
         f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}, centre "
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
                 show(f"               {key}: {_shown(value)}")
     for key, value in made_of.items():
         show(f"{key:<14} {_shown(value)}")
-    show(f"files          {len(manifest.files)}, every checksum is right")
+    show(f"files          {len(manifest.files)}, all checksums match")
     return 0
 
 

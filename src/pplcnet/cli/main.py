@@ -22,22 +22,22 @@ __all__ = ["VERBS", "main", "parser_of"]
 
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
-    "train": "photos in, a trained, exported and evaluated bundle out",
-    "distill": "a small network learns from a larger one's answers",
-    "suspects": "photos whose label is probably wrong",
-    "check": "every fault of labelled photos, near-duplicates and leakage",
-    "evaluate": "how good a bundle is on labelled photos",
-    "report": "everything about a bundle on labelled photos, as one page",
-    "export": "add the fused ONNX network to a bundle, proven equal on real photos",
+    "train": "train, export and evaluate a classifier on your photos",
+    "distill": "train a small network to imitate a larger one",
+    "suspects": "find photos whose label is probably wrong",
+    "check": "check labelled photos for errors, near-duplicates and leakage",
+    "evaluate": "measure a bundle's accuracy on labelled photos",
+    "report": "write everything about a bundle to one HTML page",
+    "export": "export a bundle to ONNX and compare it with Keras",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",
     "tune": "find the fastest way to run a bundle on this machine",
-    "calibrate": "make a bundle's probabilities mean something",
-    "convert": "a weights file of any kind to a bundle",
-    "predict": "labels for photos",
-    "benchmark": "networks and engines on this machine, in turns",
-    "inspect": "what a bundle holds, every checksum compared",
-    "models": "the networks, their size and reported accuracy",
-    "demo": "the main job on handwritten digits, no download",
+    "calibrate": "calibrate a bundle's probabilities",
+    "convert": "convert a weights file to a bundle",
+    "predict": "classify photos",
+    "benchmark": "compare the speed of networks and engines on this machine",
+    "inspect": "show what a bundle contains and verify its checksums",
+    "models": "list the networks with their size and reported accuracy",
+    "demo": "try the whole job on handwritten digits, without downloads",
 }
 # What these print is their result; all others write files, and go on when nobody reads stdout.
 PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
@@ -115,7 +115,8 @@ def _overview() -> str:
     listed = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
     return (
         "usage: pplcnet VERB ...\n\nImage classifiers that are fast on ordinary CPUs.\n\n"
-        f"{listed}\n\n'pplcnet VERB --help' explains a verb; '--version' names this one."
+        f"{listed}\n\n'pplcnet VERB --help' explains a verb; 'pplcnet --version' prints the "
+        "version."
     )
 
 

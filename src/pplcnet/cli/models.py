@@ -1,7 +1,7 @@
-"""The networks of the catalog: parameters and multiply-accumulates at 1000 classes and 224x224.
+"""List the networks with their parameters and multiply-accumulates at 1000 classes and 224x224.
 
-Accuracies are what the authors report for their own ImageNet weights; `weights` are the kinds that
-'--weights' and 'predict NAME:KIND' take.
+Accuracies are those that the authors report for their own ImageNet weights. The column `weights`
+lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ SORTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("--family", metavar="NAME", help=f"only one of {', '.join(FAMILIES)}")
+    parser.add_argument("--family", metavar="NAME", help=f"list only one of {', '.join(FAMILIES)}")
     parser.add_argument(
         "--max-macs",
         type=number(0.001, 1e6),
         metavar="MILLIONS",
-        help="only networks of at most so many million multiply-accumulates",
+        help="list networks of at most this many million multiply-accumulates",
     )
     parser.add_argument(
-        "--sort", choices=SORTS, metavar="KEY", help=f"one of {', '.join(SORTS)}; default: families"
+        "--sort",
+        choices=SORTS,
+        metavar="KEY",
+        help=f"{', '.join(SORTS)}; default: by family",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
@@ -70,7 +73,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Network]:
         and (arguments.max_macs is None or row.macs_224 <= arguments.max_macs * 1e6)
     ]
     if not rows:
-        raise InputError("no network of the catalog is as small as that.")
+        raise InputError("no network matches; relax --family or --max-macs.")
     return sorted(rows, key=SORTS[arguments.sort]) if arguments.sort else rows
 
 

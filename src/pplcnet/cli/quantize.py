@@ -1,8 +1,8 @@
 """Add an INT8 network to an exported bundle, if its accuracy holds.
 
-The validation photos decide, at most 2000 of them, evenly chosen; the ranges come from the photos
-that the bundle was trained on, or from --calibration. What was measured stands in the bundle.
-'pplcnet tune' then says whether INT8 is faster on this machine.
+Accuracy is measured on at most 2000 validation photos, evenly chosen; the quantisation ranges come
+from photos that the bundle was trained on, or from --calibration. The figures are stored in the
+bundle. 'pplcnet tune' then shows whether INT8 is faster on this machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="photos for the ranges, labels not needed; default: those of the training",
+        help="photos for the quantisation ranges, without labels; default: the training photos",
     )
     add_max_drop(parser)
 
@@ -41,13 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
         calibration = list(find_images(arguments.calibration))
         if not calibration:
             raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")
-    bundle = quantize(
-        arguments.bundle,
-        validation,
-        calibration=calibration or None,
-        max_drop=arguments.max_drop,
-        report=Console().say,
-    )
+    console = Console()
+    with console.busy("quantising"):
+        bundle = quantize(
+            arguments.bundle,
+            validation,
+            calibration=calibration or None,
+            max_drop=arguments.max_drop,
+            report=console.say,
+        )
     variant = bundle.variant("int8")
     figures = variant["accuracy"]
     show(f"quantised   {bundle.path / variant['file']} ({variant['method']})")

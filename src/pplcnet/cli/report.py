@@ -1,10 +1,10 @@
-"""Everything about a bundle on labelled photos, as one HTML file that loads nothing.
+"""Write everything about a bundle on labelled photos to one self-contained HTML file.
 
-What it was trained on, figures with their intervals, the confusion matrix with its photos, the most
-confident mistakes with heat maps, calibration, reject thresholds, near-duplicates of training
-photos, and every exported variant. Of several labels a photo: mAP, every label's right and wrong
-answers with their photos, and how much is named at a wanted precision. What was trained on is read
-from split.csv beside the bundle, or from the photos' own splits.
+It shows the training data, figures with confidence intervals, the confusion matrix with its photos,
+the most confident mistakes with heat maps, calibration, reject thresholds, near-duplicates of
+training photos, and every exported variant. For multi-label bundles: mAP, the right and wrong
+answers of each label with their photos, and recall at a given precision. Which photos were trained
+on is read from split.csv beside the bundle, or from the photos' own splits.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     add_photos(parser)
-    parser.add_argument("--out", required=True, metavar="FILE.html", help="where it is written")
+    parser.add_argument("--out", required=True, metavar="FILE.html", help="the file to write")
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),
-        help="part to report on where there are splits; default: test, else validation, else all",
+        help="split to report on; default: test, else validation, else all photos",
     )
     parser.add_argument(
         "--suspects",
         metavar="FILE",
-        help="the suspects.csv that 'pplcnet suspects' wrote, to show in the page. Default: the "
-        "one beside the bundle, if any",
+        help="a suspects.csv from 'pplcnet suspects' to include in the page. Default: the one "
+        "beside the bundle, if any",
     )
     parser.add_argument(
         "--precision",
         action="append",
         type=number(0, 1),
         metavar="P",
-        help="give a reject threshold (or, of several labels a photo, one to name them from) for "
-        "this precision; may be repeated. "
+        help="show the confidence threshold that reaches this precision; may be repeated. "
         "Default: 0.9, 0.95 and 0.99",
     )
     add_skip_broken(parser)

@@ -1,7 +1,7 @@
 """Find the fastest way to run a bundle on this machine, and use it from then on.
 
-Every engine that is installed, in every precision, on every number of threads, in turns; what
-loses accuracy is not chosen. The table is written into the bundle under this processor's name.
+Every installed engine is timed in every precision and on every number of threads; what loses
+accuracy is not chosen. The table is stored in the bundle under this processor's name.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast-resize",
         action="store_true",
-        help="decode and resize photos the fast way from now on, if the answers agree; it is "
-        "switched off without this option",
+        help="also switch on faster decoding and resizing of photos, if the answers agree; without "
+        "this option it is switched off",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
@@ -38,13 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.deployment.tuning import tune
 
     console = Console()
-    tuning = tune(
-        arguments.bundle,
-        validation_part(arguments),
-        max_drop=arguments.max_drop,
-        fast_resize=arguments.fast_resize,
-        report=console.say,
-    )
+    validation = validation_part(arguments)
+    with console.busy("tuning"):
+        tuning = tune(
+            arguments.bundle,
+            validation,
+            max_drop=arguments.max_drop,
+            fast_resize=arguments.fast_resize,
+            report=console.say,
+        )
     if arguments.json:
         show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
         return 0

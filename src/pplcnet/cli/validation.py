@@ -48,7 +48,7 @@ def add_skip_broken(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out photos that cannot be read, and name them",
+        help="leave out photos that cannot be read, and list them",
     )
 
 
@@ -59,8 +59,8 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         type=number(0, 1),
         default=0.005,
         metavar="D",
-        help="how far top-1 on the validation photos may fall below float32's (for several labels "
-        "a photo: mAP, and the part of the labels that is right). Default: 0.005",
+        help="how far top-1 on the validation photos may fall below that of float32 (multi-label: "
+        "mAP, and the share of right labels). Default: 0.005",
     )
 
 
