@@ -42,6 +42,14 @@ def test_split_folders_of_class_folders(tmp_path: Path, validation: str) -> None
     assert [len(dataset.subset(s)) for s in ("train", "validation", "test")] == [10, 4, 6]
 
 
+def test_training_and_testing_are_split_folders(tmp_path: Path) -> None:
+    for split, count in (("Training", 3), ("Testing", 2)):
+        write_photos(tmp_path / split, classes=2, each=count)
+    dataset = Dataset.open(tmp_path)
+    assert dataset.classes == ("class_0", "class_1")
+    assert [len(dataset.subset(s)) for s in ("train", "validation", "test")] == [6, 0, 4]
+
+
 def test_split_folders_beside_other_folders_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "train", classes=2, each=2)
     write_photos(tmp_path / "leftovers", classes=1, each=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ def test_a_row_is_never_guessed(folder: Path, content: str, complaint: str) -> N
     refusal = _refusal(folder, content)
     assert complaint in refusal
     assert len(refusal) < 1000
+
+
+def test_one_changed_byte_never_loses_a_row(folder: Path) -> None:
+    rows = "".join(f'{n}.png,"{"big, dog" if n % 2 else "cat"}",ok\n' for n in range(8))
+    good = f"path,label,note\n{rows}".encode()
+    changes = [b"", b'"', b",", b";", b"\n", b"\r", b"\t", b" ", b"x"]
+    generator, read = random.Random(0), 0
+    for _ in range(400):
+        content = bytearray(good)
+        at = generator.randrange(len(content))
+        content[at : at + generator.randint(0, 1)] = generator.choice(changes)
+        try:
+            dataset = _open(folder, bytes(content))
+        except DatasetError:
+            continue
+        assert len(dataset) == 8
+        read += 1
+    assert read > 40
 
 
 def test_every_broken_line_is_named_in_one_message(folder: Path) -> None:
