@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -119,10 +120,15 @@ class Manifest:
 
     @classmethod
     def _from_values(cls, values: Mapping[str, Any]) -> Manifest:
+        composed = {name: unicodedata.normalize("NFC", name) for name in values["classes"]}
+        if len(set(composed.values())) < len(composed):  # an older bundle may have both forms
+            composed = {name: name for name in composed}
+        thresholds = values.get("thresholds", {})
         return cls(
-            classes=tuple(values["classes"]),
+            # As data sets have them, which Macs and others write in different forms.
+            classes=tuple(composed[name] for name in values["classes"]),
             task=values.get("task", "single"),
-            thresholds=values.get("thresholds", {}),
+            thresholds={composed.get(name, name): cut for name, cut in thresholds.items()},
             calibration=values.get("calibration", {}),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             network=values["network"],

@@ -13,6 +13,8 @@ from pplcnet.class_names import class_name, name_faults
 from pplcnet.dataset import Dataset
 from pplcnet.division import divide, write_division
 from pplcnet.errors import DatasetError
+from pplcnet.manifest import Manifest
+from pplcnet.preprocessing import Preprocessing
 from tests.data.test_tables import _open, _refusal, folder  # noqa: F401 - a fixture
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
@@ -129,3 +131,21 @@ def test_every_class_that_a_folder_may_have_is_read_back_from_split_csv(
     assert {(i.path.resolve(), i.label) for i in again.images} == {
         (i.path.resolve(), i.label) for i in dataset.images
     }
+
+
+def test_a_bundle_of_either_form_fits_the_photos_of_the_other() -> None:
+    def read(*classes: str) -> Manifest:
+        manifest = Manifest(
+            classes=classes,
+            preprocessing=Preprocessing(image_size=(32, 32)),
+            network={"name": "pplcnet_x0_25"},
+            variants={},
+            task="multi",
+            thresholds=dict.fromkeys(classes, 0.25),
+        )
+        return Manifest.from_json(manifest.to_json(), "the bundle")
+
+    manifest = read(DECOMPOSED, "tea")
+    assert manifest.classes == (COMPOSED, "tea")
+    assert manifest.cuts == (0.25, 0.25)
+    assert read(DECOMPOSED, COMPOSED).classes == (DECOMPOSED, COMPOSED)
