@@ -21,6 +21,7 @@ import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 from pplcnet.wording import printable
 
@@ -50,8 +51,12 @@ class PPLCNetError(Exception):
     """Any error that pplcnet raises on purpose.
 
     The message is one line, followed by an indented line for each of `faults`. Names in them come
-    from files that others made, so control characters are escaped.
+    from files that others made, so control characters are escaped. It can be pickled, whatever the
+    constructor takes.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, vars(self))
 
     def __init__(self, summary: str = "", faults: Sequence[str] = ()) -> None:
         self.summary = printable(summary)
@@ -60,6 +65,14 @@ class PPLCNetError(Exception):
         if len(self.faults) > SHOWN_FAULTS:
             shown.append(f"  and {len(self.faults) - SHOWN_FAULTS} more")
         super().__init__("\n".join([self.summary, *shown]))
+
+
+def _restored(
+    kind: type[PPLCNetError], arguments: tuple[Any, ...], state: dict[str, Any]
+) -> PPLCNetError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(state)
+    return error
 
 
 class InputError(PPLCNetError, ValueError):
@@ -131,13 +144,17 @@ class TrainingInterrupted(PPLCNetError):  # noqa: N818 - it is no error
 
 
 def require(module: str, *, purpose: str, extra: str) -> ModuleType:
-    """Import `module`, or raise MissingDependencyError naming the extra that brings it."""
+    """Import `module`, or raise MissingDependencyError naming the extra that brings it.
+
+    `extra` is "" for what comes with pplcnet itself.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
             raise
+        bracket = f"[{extra}]" if extra else ""
         raise MissingDependencyError(
             f"{purpose} needs {module.split('.')[0]}, which is not installed: "
-            f"pip install 'pplcnet[{extra}]' (or, in a clone, pip install '.[{extra}]')."
+            f"pip install 'pplcnet{bracket}' (or, in a clone, pip install '.{bracket}')."
         ) from error

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
+import os
+import pickle
+import queue
 import shutil
+import signal
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +203,189 @@ def test_a_network_of_eight_pictures_a_run_takes_any_number(
         by_eight.predict(paths[0]).logits, expected[0].logits, rtol=1e-4, atol=1e-5
     )
     assert by_eight.run(np.zeros((11, 32, 32, 3), np.uint8)).shape == (11, 3)
+
+
+class _Hostile:
+    """A picture whose every use raises something else."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise RuntimeError("no pixels")
+
+    def __getattr__(self, name: str) -> object:
+        raise ZeroDivisionError(name)
+
+
+class _Unreadable(io.BytesIO):
+    def read(self, *_: object) -> bytes:
+        raise KeyError("gone")
+
+
+@pytest.mark.parametrize(
+    "bad", [None, "a\0b.jpg", 7, ["list"], {}, "\udc80", io.StringIO("text"), _Unreadable(b"x"),
+            _Hostile(), np.zeros((2, 2), complex), np.zeros((0, 4, 3), np.uint8), b""],
+    ids=repr,
+)  # fmt: skip
+def test_one_bad_item_is_one_record_with_an_error(
+    classifier: Classifier, common_photos: Path, bad: object
+) -> None:
+    photo = common_photos / "class_0" / "000.png"
+    before, broken, after = classifier.predict_many([photo, bad, photo])  # type: ignore[list-item]
+    assert before.error is None
+    assert after.error is None
+    assert isinstance(broken.error, ImageError)
+    with pytest.raises(ImageError):
+        classifier.predict(bad)  # type: ignore[arg-type]
+
+
+def test_file_objects_are_pictures_and_named(classifier: Classifier, common_photos: Path) -> None:
+    path = common_photos / "class_0" / "000.png"
+    expected = classifier.predict(path).logits
+    with path.open("rb") as file:
+        by_file, by_buffer = classifier.predict_many([file, io.BytesIO(path.read_bytes())])
+        with pytest.raises(InputError, match="is one picture"):
+            classifier.predict_many(file)  # type: ignore[arg-type]
+    assert by_file.source == str(path)
+    assert by_buffer.source == "the file object"
+    for each in (by_file, by_buffer):
+        np.testing.assert_array_equal(each.logits, expected)
+
+
+def test_a_source_that_waits_for_each_answer_goes_on(
+    classifier: Classifier, common_photos: Path
+) -> None:
+    photo = common_photos / "class_0" / "000.png"
+    answered: queue.Queue[Prediction] = queue.Queue()
+
+    def camera():
+        for _ in range(5):
+            yield photo
+            answered.get(timeout=20)
+
+    for prediction in classifier.predict_many(camera()):
+        answered.put(prediction)
+    assert answered.empty()
+
+
+def test_a_source_that_raises_does_so_after_the_answers_before_it(
+    classifier: Classifier, common_photos: Path
+) -> None:
+    photo = common_photos / "class_0" / "000.png"
+
+    def source():
+        for _ in range(20):
+            yield photo
+        raise LookupError("the camera is unplugged")
+
+    stream = classifier.predict_many(source())
+    assert [next(stream).error for _ in range(20)] == [None] * 20
+    with pytest.raises(LookupError, match="unplugged"):
+        next(stream)
+
+
+def _workers() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("pplcnet-predict-")]
+
+
+def test_closing_a_stream_ends_its_threads(classifier: Classifier, common_photos: Path) -> None:
+    photo = common_photos / "class_0" / "000.png"
+    never = threading.Event()
+
+    def source():
+        yield photo
+        never.wait(20)
+
+    stream = classifier.predict_many(source())
+    next(stream)
+    assert _workers()
+    stream.close()
+    never.set()
+    for thread in threading.enumerate():
+        if thread.name == "pplcnet-predict-source":
+            thread.join(20)
+    assert _workers() == []
+
+
+def test_a_fault_of_the_engine_ends_the_stream(
+    common_bundle: Path, common_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = Classifier(common_bundle)
+
+    class Broken:
+        batch_size = 1
+
+        def run(self, images: np.ndarray) -> np.ndarray:
+            raise BundleError("the engine is broken")
+
+    monkeypatch.setattr(classifier, "_engine", lambda streams: Broken())
+    with pytest.raises(BundleError, match="broken"):
+        list(classifier.predict_many(common_photos))
+    assert _workers() == []
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy,
+                                 lambda each: pickle.loads(pickle.dumps(each))])  # fmt: skip
+def test_copies_answer_the_same(classifier: Classifier, common_photos: Path, way) -> None:
+    photo = common_photos / "class_1" / "001.png"
+    expected = classifier.predict(photo)
+    again = way(classifier)
+    np.testing.assert_array_equal(again.predict(photo).logits, expected.logits)
+    prediction = way(expected)
+    assert prediction.best == expected.best
+    (broken,) = classifier.predict_many([b"broken"])
+    assert str(way(broken).error) == str(broken.error)
+
+
+def test_several_threads_share_a_classifier(common_bundle: Path, common_photos: Path) -> None:
+    classifier = Classifier(common_bundle)
+    photos = sorted(common_photos.rglob("*.png"))
+    expected = [each.logits for each in Classifier(common_bundle).predict_many(photos)]
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(lambda _: list(classifier.predict_many(photos)), range(4)))
+        singles = list(pool.map(classifier.predict, photos))
+    for found in (*streams, singles):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.logits, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_closed_classifier_says_so(common_bundle: Path, common_photos: Path) -> None:
+    with Classifier(common_bundle) as classifier:
+        classifier.predict(common_photos / "class_0" / "000.png")
+    with pytest.raises(InputError, match="is closed"):
+        classifier.predict(common_photos / "class_0" / "000.png")
+    with pytest.raises(InputError, match="is closed"):
+        list(classifier.predict_many(common_photos))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_forked_process_predicts(common_bundle: Path, common_photos: Path, engine: str) -> None:
+    pytest.importorskip(engine)
+    classifier = Classifier(common_bundle, engine=engine)
+    photo = common_photos / "class_0" / "000.png"
+    expected = classifier.predict(photo).best.label
+    stream = classifier.predict_many(itertools.repeat(photo))
+    next(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of a fork beside threads
+        child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        code = 1
+        try:
+            with pytest.raises(InputError, match="belongs to the process"):
+                next(stream)
+            answers = [classifier.predict(photo), *classifier.predict_many([photo] * 20)]
+            code = int({each.best.label for each in answers} != {expected})
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert next(stream).best.label == expected
+    stream.close()
+
+
+@pytest.mark.parametrize("images", [7, None, object()])
+def test_predict_many_refuses_what_holds_no_pictures(
+    classifier: Classifier, images: object
+) -> None:
+    with pytest.raises(InputError, match="takes a folder or several pictures"):
+        classifier.predict_many(images)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -23,6 +24,7 @@ from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.runtime.engine import ENGINES, open_engine, run_padded
+from pplcnet.runtime.failures import speaking_clearly
 from tests.deployment.test_exporting import with_lively_statistics
 
 SIZE = 64
@@ -262,3 +264,53 @@ def test_openvino_works_where_nothing_can_be_kept(
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "file" / "cache"))
     engine = open_engine("openvino", _content("openvino", model), threads=1)
     assert engine.run(_pixels(1)).shape == (1, 7)
+
+
+class _ForeignError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Exception from src/inference/src/cpp/core.cpp:169:\nException from a.cpp:54:\n"
+            "Check '!empty()' failed at executor_factory.hpp:117:\nNo suitable implementations."
+            "This may indicate that the provided memory descriptors are not compatible.\n\n",
+            "OpenVINO has no int8-bfloat16 kernels for this network on this processor .*; choose",
+        ),
+        (
+            "Exception from core.cpp:1:\\nThe layer is odd.\\n",
+            "cannot load this network: The layer",
+        ),
+        ("x" * 5000, "cannot load this network: x{199}…"),
+        ("", "cannot load this network: _ForeignError"),
+        ("\x1b[31mred", "cannot load this network: .x1b"),
+    ],
+)
+def test_what_an_engine_raises_becomes_one_sentence(text: str, said: str) -> None:
+    with (
+        pytest.raises(BundleError, match=said) as caught,
+        speaking_clearly("OpenVINO", "load", "int8-bfloat16"),
+    ):
+        raise _ForeignError(text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_pictures_of_another_size_are_one_clear_error(engine: str) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    opened = open_engine(engine, _content(engine, model), threads=1)
+    with pytest.raises(BundleError, match="cannot run this network") as caught:
+        opened.run(np.zeros((1, 16, 16, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+def test_every_engine_names_an_extra_that_exists() -> None:
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = pyproject["project"]["optional-dependencies"]
+    for name, kind in ENGINES.items():
+        requirements = extras[kind.extra] if kind.extra else pyproject["project"]["dependencies"]
+        package = kind.module.replace("_", "-")
+        assert any(each.startswith(package) for each in requirements), name

@@ -17,7 +17,7 @@ from pplcnet.benchmarking.others.process import OtherProcess
 from pplcnet.benchmarking.subjects import Subject
 from pplcnet.bundle import today
 from pplcnet.deployment.measuring import measure_latencies, measure_rates
-from pplcnet.errors import InputError
+from pplcnet.errors import BundleError, InputError
 from pplcnet.processor import (
     available_cores,
     has_bfloat16,
@@ -102,9 +102,9 @@ def compare(
         named = {subject.name: subject for subject in subjects}
         for subject in subjects:
             image = np.random.default_rng(0).integers(0, 256, (1, *subject.image_size, 3), np.uint8)
-            for way, engine in _ways(subject, threads, 1):
+            for way, engine in _ways(subject, threads, 1, report):
                 single[subject.name, way] = partial(engine.run, image)
-            for way, engine in _ways(subject, 1, threads):
+            for way, engine in _ways(subject, 1, threads, lambda line: None):
                 many[subject.name, way] = partial(engine.run, image)
             for other, process in (others or {}).items():
                 if process.load(subject.name, subject.image_size):
@@ -120,20 +120,27 @@ def compare(
     return Comparison(measurements, limits, _facts(threads, rounds, others or {}))
 
 
-def _ways(subject: Subject, threads: int, streams: int) -> Iterator[tuple[str, Engine]]:
+def _ways(
+    subject: Subject, threads: int, streams: int, report: Callable[[str], None]
+) -> Iterator[tuple[str, Engine]]:
+    """What can run here; a way that an engine refuses is reported and left out."""
     wanted = [("onnxruntime", "float32", "float32"), ("openvino", "float32", "float32")]
     if has_bfloat16(processor_features()):
         wanted.append(("openvino", "bfloat16", "float32"))
     wanted.append(("openvino", "int8", "int8"))
     for engine, precision, content in wanted:
         if engine in installed_engines() and content in subject.contents:
-            opened = open_engine(
-                engine,
-                subject.contents[content],
-                precision=precision,
-                threads=threads,
-                streams=streams,
-            )
+            try:
+                opened = open_engine(
+                    engine,
+                    subject.contents[content],
+                    precision=precision,
+                    threads=threads,
+                    streams=streams,
+                )
+            except BundleError as error:
+                report(f"{subject.name}, {engine} {precision}: {error}")
+                continue
             yield f"{engine} {precision}", opened
 
 

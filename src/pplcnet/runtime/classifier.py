@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from threading import Lock
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +17,22 @@ from PIL import Image
 from pplcnet.bundle import Bundle, Manifest, read_consistently
 from pplcnet.decoding import ImageSource, source_name
 from pplcnet.errors import ImageError, InputError
+from pplcnet.image_files import is_file_object
 from pplcnet.photo_files import PassedOver, find_images
 from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores, processor_name
+from pplcnet.runtime import forking
 from pplcnet.runtime.engine import Engine, open_engine, run_padded
 from pplcnet.runtime.selection import Selection, choose
+from pplcnet.runtime.streaming import answer_in_order
 
 __all__ = ["Classifier"]
 
 # A worker decodes some pictures and then runs them: going to and fro between decoder and network
 # costs a tenth to a fifth of the time, for what each throws out of the processor's caches.
 CHUNK = 8
-# Chunks in work for each worker: enough that no core waits, few enough that a folder of any size
-# needs the same memory.
+# Chunks that are read and not yet answered, for each worker: enough that no core waits, few enough
+# that a folder of any size needs the same memory.
 CHUNKS_PER_WORKER = 2
 NO_LOGITS = np.empty(0, np.float32)
 
@@ -40,8 +42,10 @@ class Classifier:
 
     `choice` says how it runs, `advice` what would make it faster ("" when nothing is known).
 
-    Takes paths, the bytes of image files, PIL images and uint8 arrays ((H, W), (H, W, 3) RGB or
-    (H, W, 4) RGBA). Safe to use from several threads.
+    Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays
+    ((H, W), (H, W, 3) RGB or (H, W, 4) RGBA). Safe to use from several threads and in a forked
+    process; pickle and copy it as you like. The network's memory is freed by `close`, or at the end
+    of a `with` block.
     """
 
     def __init__(
@@ -80,8 +84,49 @@ class Classifier:
         self._prepare = self.manifest.preprocessing_on(processor_name())
         self._threads = threads
         self._latency_threads = threads or tuned_threads or available_cores()
+        self._start()
+
+    def _start(self) -> None:
+        """No engine is open yet: after opening, unpickling, and in a forked child."""
         self._lock = Lock()
         self._engines: dict[int, Engine] = {}
+        forking.watch(self)
+
+    def after_fork(self) -> None:
+        """Open the engines anew: the threads of the parent's are not in this process."""
+        forking.abandon(self._engines)
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the open engines; another process opens its own."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_lock", "_engines")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()
+
+    def close(self) -> None:
+        """Free the network's memory; this classifier cannot be used any more."""
+        with self._lock:
+            self._engines.clear()
+            self._content = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        height, width = self.manifest.preprocessing.image_size
+        network = self.manifest.network.get("name", "network")
+        kinds = "labels" if self.thresholds is not None else "classes"
+        return (
+            f"<Classifier {network} {height}x{width}, {len(self.classes)} {kinds}, {self.choice}"
+            f"{'' if self._content else ', closed'}>"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,8 +140,11 @@ class Classifier:
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture, on all cores; ImageError when it cannot be used."""
-        pixels = self._prepare(image)
-        logits = run_padded(self._engine(streams=1), pixels[np.newaxis])[0]
+        engine = self._engine(streams=1)
+        pixels = self._prepared(image)
+        if isinstance(pixels, ImageError):
+            raise pixels
+        logits = run_padded(engine, pixels[np.newaxis])[0]
         return self._answer(image, logits)
 
     def predict_many(
@@ -105,18 +153,22 @@ class Classifier:
         """Classify any number of pictures, lazily and in order, every core busy.
 
         Memory does not grow with the number of pictures. A picture that cannot be used yields a
-        prediction whose `error` says why; the rest goes on.
+        prediction whose `error` says why; the rest goes on. Each answer is there as soon as its
+        picture is done, whether or not there is a next one: a camera or a queue may wait for it.
 
         Args:
             images: pictures as `predict` takes them, or one folder, whose image files are taken
-                with those of its subfolders.
+                with those of its subfolders. A generator is read in a thread of its own, a few
+                pictures ahead; what it raises is raised here, after the answers before it.
 
         Raises:
             InputError: one picture, or a folder that does not exist; after all answers, folders
                 in it that cannot be read.
         """
-        if isinstance(images, bytes | bytearray | Image.Image) or (
-            isinstance(images, np.ndarray) and images.ndim < 4
+        if (
+            isinstance(images, bytes | bytearray | memoryview | Image.Image)
+            or (isinstance(images, np.ndarray) and images.ndim < 4)
+            or is_file_object(images)
         ):
             raise InputError(
                 f"{_describe(images)}: is one picture; predict takes one, predict_many several "
@@ -130,7 +182,12 @@ class Classifier:
                     "predict takes one."
                 )
             return self._of_folder(folder)
-        return self._stream(images)
+        try:
+            return self._stream(iter(images))
+        except TypeError:
+            raise InputError(
+                f"predict_many takes a folder or several pictures, not {_describe(images)}."
+            ) from None
 
     def _of_folder(self, folder: Path) -> Iterator[Prediction]:
         """Every photo that can be reached is answered before an error names what cannot."""
@@ -138,25 +195,15 @@ class Classifier:
         yield from self._stream(find_images(folder, passed_over))
         passed_over.raise_unreadable(folder)
 
-    def _stream(self, images: Iterable[ImageSource]) -> Iterator[Prediction]:
+    def _stream(self, images: Iterator[ImageSource]) -> Iterator[Prediction]:
         workers = self._threads or available_cores()
-        engine = self._engine(streams=workers)
-        chunks = _chunks(images)
-        pending: deque[Future[list[Prediction]]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-predict") as pool:
-            try:
-                while True:
-                    while len(pending) < workers * CHUNKS_PER_WORKER:
-                        chunk = next(chunks, None)
-                        if chunk is None:
-                            break
-                        pending.append(pool.submit(self._predict_or_report, engine, chunk))
-                    if not pending:
-                        return
-                    yield from pending.popleft().result()
-            finally:
-                for each in pending:
-                    each.cancel()
+        yield from answer_in_order(
+            images,
+            partial(self._predict_or_report, self._engine(streams=workers)),
+            workers=workers,
+            chunk=CHUNK,
+            capacity=workers * CHUNKS_PER_WORKER * CHUNK,
+        )
 
     def _predict_or_report(self, engine: Engine, images: list[ImageSource]) -> list[Prediction]:
         prepared = [self._prepared(image) for image in images]
@@ -182,6 +229,10 @@ class Classifier:
             return self._prepare(image)
         except ImageError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - an object of anyone's may raise anything
+            return ImageError(
+                _describe(image), f"cannot be used ({type(error).__name__}: {error})."
+            )
 
     def _engine(self, streams: int) -> Engine:
         """For one picture at a time on all cores, or for `streams` at once, one thread each.
@@ -190,6 +241,8 @@ class Classifier:
         sharing the cores within one picture: nothing waits for anything.
         """
         with self._lock:
+            if not self._content:
+                raise InputError("this Classifier is closed; open another one.")
             if streams not in self._engines:
                 self._engines[streams] = open_engine(
                     self.choice.engine,
@@ -214,22 +267,16 @@ def _run_each(engine: Engine, pictures: list[NDArray[np.uint8]]) -> Iterator[NDA
         yield from run_padded(engine, np.stack(pictures[at : at + together]))
 
 
-def _chunks(images: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:
-    """The images in growing lists, so that the first answers come soon and few give all work."""
-    source = iter(images)
-    size = 1
-    while chunk := list(islice(source, size)):
-        yield chunk
-        size = min(CHUNK, size + 1)
-
-
-def _describe(image: ImageSource) -> str:
+def _describe(image: Any) -> str:
     if isinstance(image, str | PathLike):
-        return os.fspath(image)
+        return os.fsdecode(image)
     if isinstance(image, bytes | bytearray):
         return f"{len(image)} bytes"
     if isinstance(image, Image.Image):
         return str(getattr(image, "filename", "") or f"PIL image {image.width}x{image.height}")
     if isinstance(image, np.ndarray):
         return f"array {image.shape}"
-    return source_name(image)
+    try:
+        return source_name(image)
+    except Exception:  # noqa: BLE001 - an object of anyone's may raise anything
+        return f"the {type(image).__name__}"

@@ -35,7 +35,7 @@ class EngineKind(NamedTuple):
     module: str
     """The library that has to be there."""
     extra: str
-    """What installs it."""
+    """What installs it; "" for what comes with pplcnet itself."""
     ending: str
     """Of the files that it runs."""
     precisions: tuple[str, ...]
@@ -43,7 +43,7 @@ class EngineKind(NamedTuple):
 
 
 ENGINES: Mapping[str, EngineKind] = {
-    "onnxruntime": EngineKind("onnxruntime", "runtime", ".onnx", ("float32",)),
+    "onnxruntime": EngineKind("onnxruntime", "", ".onnx", ("float32",)),
     "openvino": EngineKind("openvino", "openvino", ".onnx", ("float32", "bfloat16")),
     "litert": EngineKind("ai_edge_litert", "litert", ".tflite", ("float32",)),
 }

@@ -9,10 +9,12 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pplcnet.errors import BundleError
 from pplcnet.processor import available_cores
+from pplcnet.runtime.failures import speaking_clearly
 
 __all__ = ["LiteRtEngine", "open_engine"]
+
+NAME = "LiteRT"
 
 
 def open_engine(
@@ -41,19 +43,19 @@ class LiteRtEngine:
     def _interpreter(self) -> Any:
         interpreter = getattr(self._of_thread, "interpreter", None)
         if interpreter is None:
-            try:
+            with speaking_clearly(NAME, "load"):
                 interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
                 interpreter.allocate_tensors()
-            except (RuntimeError, ValueError) as error:
-                raise BundleError(f"LiteRT cannot load this network: {error}") from error
             self._of_thread.interpreter = interpreter
         return interpreter
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
         interpreter = self._interpreter()
-        (given,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
-        interpreter.set_tensor(given["index"], images)
-        interpreter.invoke()
-        logits: NDArray[np.float32] = interpreter.get_tensor(answered["index"])
+        with speaking_clearly(NAME, "run"):
+            (given,) = interpreter.get_input_details()
+            (answered,) = interpreter.get_output_details()
+            interpreter.set_tensor(given["index"], images)
+            interpreter.invoke()
+            logits: NDArray[np.float32] = interpreter.get_tensor(answered["index"])
         return logits

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet import telemetry
-from pplcnet.errors import BundleError
+from pplcnet.runtime.failures import speaking_clearly
 
 telemetry.switch_off()
 import onnxruntime  # noqa: E402
 
 __all__ = ["OnnxRuntimeEngine", "open_engine"]
+
+NAME = "ONNX Runtime"
 
 
 def open_engine(
@@ -33,14 +35,12 @@ class OnnxRuntimeEngine:
         if threads == 1:
             # With one thread there is nobody to wait for; spinning would only heat the core.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
+        with speaking_clearly(NAME, "load"):
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # ONNX Runtime has no public class for "not a model"
-            raise BundleError(f"ONNX Runtime cannot load this network: {error}") from error
-        (self._input,) = self._session.get_inputs()
-        (self._output,) = self._session.get_outputs()
+            (self._input,) = self._session.get_inputs()
+            (self._output,) = self._session.get_outputs()
 
     @property
     def batch_size(self) -> int | None:
@@ -50,7 +50,8 @@ class OnnxRuntimeEngine:
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
-        logits: NDArray[np.float32] = self._session.run(
-            [self._output.name], {self._input.name: images}
-        )[0]
+        with speaking_clearly(NAME, "run"):
+            logits: NDArray[np.float32] = self._session.run(
+                [self._output.name], {self._input.name: images}
+            )[0]
         return logits

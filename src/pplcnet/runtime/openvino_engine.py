@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from pplcnet import telemetry
 from pplcnet.cache import cache_folder
-from pplcnet.errors import BundleError
+from pplcnet.runtime.failures import speaking_clearly
 
 telemetry.switch_off()
 import openvino  # noqa: E402
 
 __all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
 
+NAME = "OpenVINO"
 # OpenVINO's own names. A quantised network computes in float32 what is not quantised.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}
 
@@ -84,12 +85,10 @@ class OpenVinoEngine:
             settings["INFERENCE_NUM_THREADS"] = threads * streams
         if (cache := _writable_cache()) is not None:
             settings["CACHE_DIR"] = str(cache)
-        try:
+        with speaking_clearly(NAME, "load", precision):
             self._network = core().compile_model(
                 content, device_name="CPU", config=settings, weights=b""
             )
-        except RuntimeError as error:
-            raise BundleError(f"OpenVINO cannot load this network: {error}") from error
         size = self._network.input(0).get_partial_shape()[0]
         self._batch_size = size.get_length() if size.is_static else None
         self._of_thread = threading.local()
@@ -101,14 +100,15 @@ class OpenVinoEngine:
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
-        request = getattr(self._of_thread, "request", None)
-        if request is None:
-            request = self._of_thread.request = self._network.create_infer_request()
-        pixels = np.ascontiguousarray(images)
-        # OpenVINO shares no memory that must not be written to, as Pillow's is.
-        shared = pixels.flags.writeable
-        request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
-        request.infer()
-        # The tensor's memory is used again by the next run.
-        logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
+        with speaking_clearly(NAME, "run"):
+            request = getattr(self._of_thread, "request", None)
+            if request is None:
+                request = self._of_thread.request = self._network.create_infer_request()
+            pixels = np.ascontiguousarray(images)
+            # OpenVINO shares no memory that must not be written to, as Pillow's is.
+            shared = pixels.flags.writeable
+            request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
+            request.infer()
+            # The tensor's memory is used again by the next run.
+            logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
         return logits
