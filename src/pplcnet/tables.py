@@ -128,23 +128,27 @@ def _rows(part: Part) -> Iterable[Row]:
 
 
 def _left_out(part: Part) -> Iterable[str]:
-    """Columns that nothing would be read from, and that hold what was meant to be read."""
-    if (part.label is None and part.labels is None) or part.split_column is not None:
+    """Columns that say which split a photo belongs to, in another way than is read."""
+    if part.split_column is not None:
         return
     for column in part.others:
-        if column not in (part.label, part.labels):
-            name = part.sheet.columns[column]
-            values = {cells[column].lower() for _, cells in part.sheet.lines} - {""}
-            if len(values) > 1 and values <= set(SPLIT_NAMES):
-                yield (
-                    f"column {name!r} holds {', '.join(sorted(values))}: call it {SPLIT_COLUMN!r} "
-                    "if it says which split a photo belongs to, else remove it"
-                )
-            elif name.lower().removeprefix("is_") in SPLIT_NAMES and values <= set(_CELLS):
-                yield (
-                    f"column {name!r} is not read: write the splits to a column {SPLIT_COLUMN!r} "
-                    f"({', '.join(SPLITS)}), or remove it"
-                )
+        name = part.sheet.columns[column]
+        flag = name.lower().removeprefix("is_")
+        if column in (part.label, part.labels):
+            continue
+        if True not in part.kind and (flag not in SPLIT_NAMES or flag == name.lower()):
+            continue  # "train" may be a label, "is_train" is none
+        values = {cells[column].lower() for _, cells in part.sheet.lines} - {""}
+        if len(values) > 1 and values <= set(SPLIT_NAMES):
+            yield (
+                f"column {name!r} holds {', '.join(sorted(values))}: call it {SPLIT_COLUMN!r} "
+                "if it says which split a photo belongs to, else remove it"
+            )
+        elif flag in SPLIT_NAMES and values and values <= set(_CELLS):
+            yield (
+                f"column {name!r} is not read: write the splits to a column {SPLIT_COLUMN!r} "
+                f"({', '.join(SPLITS)}), or remove it"
+            )
 
 
 def _split_faults(rows: Sequence[Row]) -> Iterable[str]:

@@ -156,6 +156,16 @@ def test_a_column_of_split_flags_is_not_passed_over(folder: Path, name: str) -> 
     assert f"column {name!r} is not read: write the splits to a column 'split'" in refusal
 
 
+def test_a_column_a_label_may_be_called_train_but_not_is_train(folder: Path) -> None:
+    rows = "0.png,1,0\n1.png,0,1\n"
+    assert _open(folder, f"path,train,bus\n{rows}").classes == ("bus", "train")
+    assert "column 'is_train' is not read" in _refusal(folder, f"path,is_train,bus\n{rows}")
+
+
+def test_an_empty_column_of_any_name_is_left_alone(folder: Path) -> None:
+    assert _open(folder, "path,label,test\n0.png,a,\n1.png,b,\n").classes == ("a", "b")
+
+
 def test_a_thousand_faults_are_shown_and_all_are_kept(folder: Path) -> None:
     rows = "".join(f"no such {number}.png,a\n" for number in range(1500))
     with pytest.raises(DatasetError) as caught:
