@@ -176,14 +176,18 @@ class Dataset:
     def _from_list_in(cls, folder: Path) -> Dataset | None:
         """By the folder's training list, or None where it has none with a label file."""
         path = list_in(folder)
+        if path is None:
+            return None
         try:
-            return None if path is None else cls.from_list_file(path)
+            dataset = cls.from_list_file(path)
         except DatasetError as error:
             raise DatasetError(
                 f"{folder}: holds a list of photos and a label file, which are read in place of "
                 f"class folders; move the list away to read those. {error.summary}",
                 error.faults,
             ) from error
+        note = f"the photos are those that {path.name} lists, whatever the folders are called."
+        return replace(dataset, notes=(note, *dataset.notes))
 
     @classmethod
     def _from_rows(

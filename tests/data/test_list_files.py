@@ -170,6 +170,9 @@ def test_a_folder_with_a_training_list_is_read_by_it(folder: Path) -> None:
     dataset = Dataset.open(folder)
     assert _names(dataset) == RIGHT
     assert (len(dataset.subset("train")), len(dataset.subset("validation"))) == (4, 2)
+    assert dataset.notes == (
+        "the photos are those that train.txt lists, whatever the folders are called.",
+    )
     assert len(Dataset.open(folder / "images")) == 8
     (folder / "train.txt").write_text("images/rose/0.png\n")
     with pytest.raises(DatasetError, match=r"read in place of class folders[^$]*no label id"):
