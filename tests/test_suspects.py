@@ -13,7 +13,8 @@ from PIL import Image
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
 from pplcnet.preprocessing import Preprocessing
-from pplcnet.suspects import COLUMNS, rank_suspects
+from pplcnet.suspect_list import COLUMNS
+from pplcnet.suspects import rank_suspects
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (210, 50, 40)}
 EACH = 16
@@ -22,19 +23,18 @@ SETTINGS = [
     "--model", "pplcnet_x0_25", "--image-size", "32", "--epochs", "40", "--batch-size", "8",
     "--set", "freeze=trunk", "--set", "head_epochs=0", "--set", "optimizer=adamw",
     "--set", "learning_rate=0.1", "--set", "label_smoothing=0", "--folds", "2",
+    "--set", "validation=0.3",
 ]  # fmt: skip
 
 
 def write_shapes(folder: Path) -> Path:
-    """A table of squares in three colours as JPEG files, the labels of some of them wrong."""
+    """A table of pictures in three colours as JPEG files, the labels of some of them wrong."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     rows = []
     for name, colour in COLOURS.items():
         for number in range(EACH):
-            pixels = generator.normal(128, 20, (48, 48, 3))
-            top, left = generator.integers(0, 16, 2)
-            pixels[top : top + 32, left : left + 32] += np.subtract(colour, 128)
+            pixels = generator.normal(colour, 20, (48, 48, 3))
             file = f"{name}-{number}.jpg"
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / file, quality=95)
             rows.append([file, WRONG.get(file, name)])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import InputError
+from pplcnet.wording import counted
 
 __all__ = [
     "TEMPERATURES",
-    "at_limit",
+    "Calibration",
+    "describe_calibration",
     "expected_calibration_error",
     "fit_sigmoid_temperature",
     "fit_temperature",
+    "judge_temperature",
     "least_calibration_error",
 ]
 
@@ -23,9 +27,61 @@ TEMPERATURES = (0.05, 20.0)
 BINS = 15
 
 
-def at_limit(temperature: float) -> str:
-    """Words to put behind a temperature that is a bound of what is tried; none for others."""
-    return " (the limit of what is tried)" if temperature in TEMPERATURES else ""
+class Calibration(NamedTuple):
+    """The temperature to use, and the calibration error without and with it."""
+
+    temperature: float
+    error_before: float
+    error_after: float
+    refused: float | None = None
+    """What was fitted, where that is not used and `temperature` is 1."""
+    reason: str = ""
+    """Why it is not used."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        refused = {} if self.refused is None else {"refused": self.refused, "reason": self.reason}
+        return {
+            "temperature": self.temperature,
+            "error_before": self.error_before,
+            "error_after": self.error_after,
+            **refused,
+        }
+
+
+def judge_temperature(temperature: float, error: Callable[[float], float]) -> Calibration:
+    """A fitted temperature, to four digits, or 1 where using it would do harm.
+
+    It is not used when it is a bound of what is tried, where the photos say only "as much as
+    possible", nor when the calibration error on the very photos that it was fitted on gets worse.
+
+    Args:
+        error: the calibration error of those photos at a temperature.
+    """
+    temperature, before = round(temperature, 4), round(error(1.0), 4)
+    low, high = TEMPERATURES
+    if temperature <= low * 1.001 or temperature >= high * 0.999:
+        return Calibration(1.0, before, before, temperature, "it is the limit of what is tried")
+    after = round(error(temperature), 4)
+    if after > before:
+        worse = f"the calibration error would rise to {after:.3f}"
+        return Calibration(1.0, before, before, temperature, worse)
+    return Calibration(temperature, before, after)
+
+
+def describe_calibration(facts: Mapping[str, Any]) -> str:
+    """What a manifest's calibration says, in a sentence."""
+    images = counted(facts["images"], "validation photo")
+    if "refused" in facts:
+        return (
+            f"temperature {facts['refused']:.2f}, fitted on {images}, is "
+            f"not used: {facts['reason']}; probabilities stay as they are (calibration error "
+            f"{facts['error_before']:.3f})"
+        )
+    return (
+        f"temperature {facts['temperature']:.2f}, fitted on {images}: "
+        f"calibration error {facts['error_before']:.3f} before, {facts['error_after']:.3f} after"
+    )
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

@@ -6,10 +6,11 @@ PPLCNetError
 │   ├── DatasetError                     all faults of a data set in one message
 │   ├── ImageError                       one image cannot be used, with its name
 │   ├── RecipeError                      all faults of a training recipe in one message
-│   └── TrainingDiverged                 the loss is no number any more
+│   └── TrainingDiverged                 the loss is NaN or infinite
 ├── BundleError (ValueError)             missing file, checksum, format version, no such variant
 ├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
 ├── ConversionError (RuntimeError)       export failed, or its parity lies outside the limit
+├── StorageError (OSError)               a file could not be written: the disk is full, for one
 └── MissingDependencyError (ImportError) names the command that installs what is missing
 
 `TrainingInterrupted` is no error: it says that a training run was stopped and can go on.
@@ -34,6 +35,7 @@ __all__ = [
     "MissingDependencyError",
     "PPLCNetError",
     "RecipeError",
+    "StorageError",
     "TrainingDiverged",
     "TrainingInterrupted",
     "UnknownNameError",
@@ -131,15 +133,23 @@ class MissingDependencyError(PPLCNetError, ImportError):
     """An optional library that is not installed; the message holds the command that installs it."""
 
 
+class StorageError(PPLCNetError, OSError):
+    """A file that could not be written; the message names it, and what is kept."""
+
+
 class TrainingDiverged(InputError):  # noqa: N818 - the field's word
-    """The loss is no number any more: what the recipe asks for cannot be trained."""
+    """The loss became NaN or infinite: the recipe cannot be trained as it is."""
 
 
-class TrainingInterrupted(PPLCNetError):  # noqa: N818 - it is no error
-    """Training was stopped from outside after saving its state; `run` is the folder to resume."""
+class TrainingInterrupted(PPLCNetError):  # noqa: N818 - not an error
+    """Training was stopped from outside after saving its state; `run` is the folder to resume.
 
-    def __init__(self, message: str, run: str) -> None:
+    `signal` is the number of the signal that stopped it: 2 for Ctrl-C, 15 for SIGTERM.
+    """
+
+    def __init__(self, message: str, run: str, signal: int = 2) -> None:
         self.run = run
+        self.signal = signal
         super().__init__(message)
 
 

@@ -1,15 +1,18 @@
-"""Text files that are there whole or not at all."""
+"""Files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import IO, Any
 
-from pplcnet.errors import InputError
+from pplcnet.errors import InputError, StorageError
 from pplcnet.writable import check_writable
 
-__all__ = ["check_file", "write_text"]
+__all__ = ["check_file", "named_failures", "replacing", "write_text"]
 
 
 def check_file(path: str | PathLike[str]) -> None:
@@ -23,12 +26,46 @@ def check_file(path: str | PathLike[str]) -> None:
 
 
 def write_text(path: str | PathLike[str], text: str) -> Path:
-    """Write UTF-8 beside `path`, then move it into place; what stood there stays until then."""
+    """Write UTF-8 text as `replacing` does."""
+    with replacing(path, "w") as file:
+        file.write(text)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file beside `path` to write to, moved there at the end; until then the old one stays.
+
+    Args:
+        mode: "wb", or "w" for UTF-8 text whose line ends are written as they are.
+
+    Raises:
+        StorageError: it cannot be written; what stood at `path` is intact.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with named_failures(path):
+        try:
+            with temporary.open(mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named_failures(path: str | PathLike[str]) -> Iterator[None]:
+    """Within, an OSError becomes a StorageError that names `path`.
+
+    The system names no file where a write fails, as on a full disk.
+    """
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error}).") from error

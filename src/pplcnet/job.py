@@ -5,83 +5,48 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
-from pplcnet.bundle import Bundle, Manifest, update_bundle
-from pplcnet.calibration import at_limit
+from pplcnet.auditing import Audit, Unlabelled
+from pplcnet.bundle import Bundle, update_bundle
+from pplcnet.calibration import describe_calibration
 from pplcnet.dataset import MULTI, Dataset
-from pplcnet.division import Division, divide, write_division
-from pplcnet.errors import DatasetError, InputError, require
-from pplcnet.evaluation import Evaluation
-from pplcnet.multilabel_evaluation import MultiLabelEvaluation
+from pplcnet.division import Division, write_division
+from pplcnet.errors import InputError
+from pplcnet.files import named_failures, write_text
+from pplcnet.gathering import audited, audited_unlabelled, divided, write_skipped
+from pplcnet.job_result import JobResult
 from pplcnet.progress import Watcher
+from pplcnet.replaced_run import refuse_to_delete, set_aside
+from pplcnet.run_division import divided_as_before, division_digest
+from pplcnet.run_files import EVALUATION, RECIPE, SKIPPED, SPLIT, TRAIN, planned_names
 from pplcnet.run_folder import (
-    RECIPE,
+    change_run,
+    check_checkpoint,
+    check_digest,
     check_folder,
     check_place,
     check_same,
     finished_bundle,
-    refuse_to_delete,
+    new_id,
+    opened,
+    require_keras,
     run_facts,
-    set_aside,
     start_folder,
-    stops_resumable,
-    write_skipped,
 )
+from pplcnet.stopped_run import resumable
 from pplcnet.training import searching
 from pplcnet.training.picture_cache import PictureCache
-from pplcnet.training.places import CHECKPOINT
+from pplcnet.training.places import CHECKPOINT, SEARCH, TENSORBOARD
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.wording import counted
-from pplcnet.writable import check_writable
 
-if TYPE_CHECKING:
-    from pplcnet.training.learning_rates import RangeTest
-
-__all__ = ["JobResult", "audited", "find_learning_rate", "require_keras", "run_job"]
-
-
-class JobResult(NamedTuple):
-    """Where things are and how good they are."""
-
-    bundle: Path
-    evaluation_folder: Path
-    evaluation: Evaluation | MultiLabelEvaluation
-    evaluated_on: str
-    """"test", or "validation" where no test images were held out."""
-    manifest: Manifest
-    page: Path | None = None
-    """`report.html`; None where it could not be made, which was said."""
-
-    def summary(self) -> list[str]:
-        """A line each: accuracy, latency, where the bundle and the report are."""
-        evaluation, latency = self.evaluation, self.manifest.variants["onnx"]["latency"]
-        chosen = " (which chose the epoch: a test split would be stricter)"
-        caveat = chosen if self.evaluated_on == "validation" else ""
-        if isinstance(evaluation, MultiLabelEvaluation):
-            from pplcnet.reporting.figures import written
-
-            whole = written(evaluation.mean_average_precision, 4)
-            accuracy = f"{whole} mAP, {written(evaluation.macro_f1, 4)} macro F1"
-        else:
-            accuracy = f"{evaluation.top1:.4f} top-1"
-            if len(evaluation.classes) > 5:
-                accuracy += f", {evaluation.top5:.4f} top-5"
-        return [
-            f"accuracy    {accuracy} on "
-            f"{counted(evaluation.images, f'{self.evaluated_on} image')}{caveat}",
-            f"latency     {latency['median_ms']} ms a picture in the network "
-            f"({latency['engine']}, {counted(latency['threads'], 'thread')})",
-            f"bundle      {self.bundle}",
-            f"report      {self.page or self.evaluation_folder / 'evaluation.md'}",
-        ]
+__all__ = ["run_job"]
 
 
 def run_job(
@@ -112,35 +77,58 @@ def run_job(
 
     Raises:
         DatasetError: all faults of the data in one message.
-        InputError: `out` is in use, or there is nothing to resume, or the run was another.
-        TrainingInterrupted: Ctrl-C, after saving.
+        InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
+            became unreadable while it was trained on, after saving.
+        StorageError: the disk is full; the message says what is kept.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after saving.
     """
     watcher = watcher or Watcher()
     require_keras()
     if search is not None:
         searching.require_optuna()
     out = Path(out)
-    check_folder(out, resume=resume, overwrite=overwrite)
     check_place(out, photos, recipe)
-    goes_on = resume and (out / CHECKPOINT).is_file()
-    weights = None
-    if recipe.weights is not None and not goes_on:
-        weights = weights_path(recipe.model, recipe.weights)
-    if overwrite:
-        named = (photos, recipe.teacher, recipe.unlabelled, weights)
-        refuse_to_delete(out, [Path(each) for each in named if each])
-    checked = audited(photos, skip_broken, watcher)
-    unlabelled = _audited_unlabelled(recipe, checked, skip_broken, watcher)
-    if overwrite:
-        refuse_to_delete(out, [image.path for image in checked.dataset.images])
-    run = run_facts(photos, checked, recipe, unlabelled)
-    if resume:
-        check_same(out, run)
-    with set_aside(out) if overwrite else nullcontext(), stops_resumable(out):
+    with opened(out):
+        before = check_folder(out, TRAIN, resume=resume, overwrite=overwrite)
+        if resume and before is not None:
+            check_checkpoint(out, before)
+        goes_on = resume and (out / CHECKPOINT).is_file()
+        weights = None
+        if recipe.weights is not None and not goes_on:
+            weights = weights_path(recipe.model, recipe.weights)
         if not resume:
-            start_folder(out, recipe, run)
-        parts = _Photos(checked, unlabelled, run)
-        return _run(parts, recipe, out, resume, goes_on, search, watcher, before_training)
+            named = (photos, recipe.teacher, recipe.unlabelled, weights)
+            refuse_to_delete(out, [Path(each) for each in named if each])
+        is_skipping = skip_broken or bool(resume and before and before.get("skip_broken"))
+        checked = audited(photos, is_skipping, watcher)
+        unlabelled = audited_unlabelled(recipe, checked, is_skipping, watcher)
+        if not resume:
+            refuse_to_delete(out, [image.path for image in checked.dataset.images])
+        run = run_facts(photos, checked, recipe, unlabelled)
+        if resume and before is not None:
+            check_same(out, before, run)
+            run = {**before, "photos": run["photos"]}
+        else:
+            asked = {"skip_broken": skip_broken, "search": search}
+            run = {"kind": TRAIN, "id": new_id(), **run, **asked}
+        with nullcontext() if resume else set_aside(out), resumable(out, TRAIN):
+            if not resume:
+                has_skipped = checked.faults or (unlabelled and unlabelled.broken)
+                extra = {SKIPPED: has_skipped, SEARCH: search, TENSORBOARD: recipe.tensorboard}
+                names = [name for name, is_written in extra.items() if is_written]
+                start_folder(out, recipe, run, planned_names(TRAIN, extra=names))
+            dataset = checked.without_faults() if checked.faults else checked.dataset
+            if resume and (out / SPLIT).is_file():
+                division, run = divided_as_before(
+                    dataset, checked, unlabelled, recipe, out, run, skip_broken, watcher
+                )
+            else:
+                if resume and before is not None:
+                    check_digest(out, before, run_facts(photos, checked, recipe, unlabelled))
+                division = divided(dataset, recipe, checked)
+                write_skipped(checked, out / SKIPPED, unlabelled)
+            parts = _Photos(checked, unlabelled, division, run)
+            return _run(parts, recipe, out, resume, goes_on, search, watcher, before_training)
 
 
 class _Photos(NamedTuple):
@@ -148,7 +136,14 @@ class _Photos(NamedTuple):
 
     checked: Audit
     unlabelled: Unlabelled | None
+    division: Division
     run: dict[str, Any]
+
+    def raise_changed(self) -> None:
+        """DatasetError when photos are not what they were when they were audited."""
+        self.checked.raise_changed()
+        if self.unlabelled is not None:
+            self.unlabelled.raise_changed()
 
 
 def _run(
@@ -161,24 +156,26 @@ def _run(
     watcher: Watcher,
     before_training: Callable[[], object],
 ) -> JobResult:
-    """Divide, train, export, calibrate and evaluate, in a folder that is prepared."""
-    checked, unlabelled, run = photos
-    dataset = checked.without_faults() if checked.faults else checked.dataset
-    division = _divided(dataset, recipe, checked)
-    write_skipped(checked, out / "skipped.csv", unlabelled)
-    write_division(division, out / "split.csv")
+    """Train, export, calibrate and evaluate, in a folder that is prepared."""
+    checked, unlabelled, division, run = photos
+    dataset = division.train
+    if "division" not in run and run.get("id") is not None:
+        run = change_run(out, run, division=division_digest(division))
+    with named_failures(out / SPLIT):
+        write_division(division, out / SPLIT, checked.contents)
     watcher.say(
         f"{counted(len(dataset.classes), 'class')}; {counted(len(division.train), 'image')} to "
         "train on, "
         f"{len(division.validation)} for validation, {len(division.test)} for the test"
     )
 
-    finished = finished_bundle(out) if resume else None
+    finished = finished_bundle(out, run) if resume else None
     if finished is not None:
         watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
         before_training()  # for the report's heat maps
-        return _evaluated(finished, division, checked, out / "evaluation", watcher)
+        return _evaluated(finished, division, checked, out / EVALUATION, watcher)
 
+    photos.raise_changed()
     before_training()
     # Keras and the framework behind it take seconds to import: not before the data are known good.
     from pplcnet.deployment.calibrating import calibrate
@@ -188,28 +185,33 @@ def _run(
 
     extra = unlabelled.images if unlabelled else ()
     with PictureCache.of(recipe) as pictures:
-        recipe = _searched(out, recipe, division, extra, search, goes_on, pictures, watcher)
+        recipe = _searched(out, recipe, division, extra, search, goes_on, run, pictures, watcher)
         trained = train(
             recipe,
             division.train,
             division.validation,
             out=out,
             resume=resume,
+            run_id=run.get("id"),
             provenance={
                 "photos": run["photos"],
                 "digest": checked.digest,
+                **({"left_out": run["left_out"]} if "left_out" in run else {}),
                 "test_images": len(division.test),
                 "split_seed": division.seed,
             },
             unlabelled=extra,
             pictures=pictures,
             report=watcher.say,
+            busy=watcher.busy,
         )
+    photos.raise_changed()
     watcher.say(
         f"best epoch {trained.best_epoch}, validation "
         f"{NAMES['map'] if dataset.task == MULTI else 'accuracy'} {trained.validation_top1:.3f}"
     )
-    bundle = export(trained.bundle, [image.path for image in division.validation.images])
+    with watcher.busy("exporting, and comparing with Keras"):
+        bundle = export(trained.bundle, [image.path for image in division.validation.images])
     parity = bundle.variant("onnx")["parity"]
     watcher.say(
         f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
@@ -217,62 +219,14 @@ def _run(
         f"{parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}), "
         f"{describe_agreement(parity)}"
     )
-    bundle = calibrate(bundle, division.validation)
-    calibration = bundle.manifest.calibration
-    temperature = calibration["temperature"]
-    watcher.say(
-        f"temperature {temperature:.2f}{at_limit(temperature)} fitted on the validation images: "
-        f"calibration error {calibration['error_before']:.3f} before, "
-        f"{calibration['error_after']:.3f} after"
-    )
+    with watcher.busy("calibrating"):
+        bundle = calibrate(bundle, division.validation)
+    watcher.say(describe_calibration(bundle.manifest.calibration))
     if bundle.manifest.thresholds:
         watcher.say(
             f"{counted(len(bundle.classes), 'threshold')} chosen there, each with the best F1"
         )
-    return _evaluated(bundle, division, checked, out / "evaluation", watcher)
-
-
-def find_learning_rate(
-    photos: str | PathLike[str],
-    recipe: Recipe,
-    out: str | PathLike[str],
-    *,
-    skip_broken: bool = False,
-    watcher: Watcher | None = None,
-    before_training: Callable[[], object] = lambda: None,
-) -> tuple[RangeTest, Path, Path]:
-    """A learning-rate range test on the training images, its CSV file and its picture in `out`.
-
-    Arguments and errors are those of `run_job`; a run that is in `out` is left alone.
-    """
-    watcher = watcher or Watcher()
-    require_keras()
-    out = Path(out)
-    check_writable(out)
-    check_place(out, photos, recipe)
-    checked = audited(photos, skip_broken, watcher)
-    dataset = checked.without_faults() if checked.faults else checked.dataset
-    division = _divided(dataset, recipe, checked)
-    before_training()
-    from pplcnet.training.learning_rates import draw_range_test, run_range_test, write_range_test
-
-    test = run_range_test(division.train, recipe, report=watcher.say)
-    out.mkdir(parents=True, exist_ok=True)
-    write_skipped(checked, out / "skipped.csv")
-    table, picture = out / "learning_rates.csv", out / "learning_rates.png"
-    write_range_test(test, table)
-    draw_range_test(test, picture)
-    return test, table, picture
-
-
-def _divided(dataset: Dataset, recipe: Recipe, checked: Audit) -> Division:
-    return divide(
-        dataset,
-        validation=recipe.validation,
-        test=recipe.test,
-        seed=recipe.seed,
-        together=checked.copies,
-    )
+    return _evaluated(bundle, division, checked, out / EVALUATION, watcher)
 
 
 def _searched(
@@ -282,6 +236,7 @@ def _searched(
     unlabelled: Sequence[Path],
     seconds: float | None,
     goes_on: bool,
+    run: dict[str, Any],
     pictures: PictureCache,
     watcher: Watcher,
 ) -> Recipe:
@@ -290,7 +245,7 @@ def _searched(
     `run.json` keeps the recipe as it was given, so that the same command resumes the run.
     """
     if seconds is None or goes_on:
-        found = searching.read_best(out, recipe)
+        found = searching.read_best(out, recipe, run.get("id"))
         if seconds is not None and found is None:
             raise InputError(
                 f"{out}: was begun without a search; leave --search out, or begin anew."
@@ -302,70 +257,14 @@ def _searched(
             recipe,
             out,
             seconds=seconds,
+            run_id=run.get("id"),
             unlabelled=unlabelled,
             pictures=pictures,
             report=watcher.say,
         )
     if found is not None:
-        (out / RECIPE).write_text(found.to_toml(), encoding="utf-8")
+        write_text(out / RECIPE, found.to_toml())
     return found or recipe
-
-
-def require_keras() -> None:
-    """Say at once that training cannot work here, not after minutes of audit."""
-    if importlib.util.find_spec("keras") is None:
-        require("keras", purpose="training", extra="train")
-
-
-def audited(photos: str | PathLike[str], skip_broken: bool, watcher: Watcher) -> Audit:
-    """Open every photo; DatasetError for faults, unless the photos are to be left out."""
-    checked = audit(
-        Dataset.open(photos),
-        fingerprints=importlib.util.find_spec("imagehash") is not None,
-        progress=lambda looks, total: watcher.watch(looks, total, "audit"),
-    )
-    if not skip_broken:
-        checked.raise_faults()
-    for note in checked.notes:
-        watcher.say(f"note: {note}")
-    if checked.faults:
-        left_out = len({image.path for fault in checked.faults for image in fault.left_out})
-        watcher.say(
-            f"left out {counted(left_out, 'file')} for {counted(len(checked.faults), 'fault')} "
-            "(skipped.csv)"
-        )
-    return checked
-
-
-def _audited_unlabelled(
-    recipe: Recipe, checked: Audit, skip_broken: bool, watcher: Watcher
-) -> Unlabelled | None:
-    """The photos without classes that a recipe names; None where it names none."""
-    if recipe.unlabelled is None:
-        return None
-    found = audit_unlabelled(
-        Path(recipe.unlabelled),
-        checked,
-        progress=lambda looks, total: watcher.watch(looks, total, "audit without classes"),
-    )
-    if found.broken and not skip_broken:
-        raise DatasetError(
-            f"{recipe.unlabelled}: {len(found.broken)} of its photos cannot be read; mend them, or "
-            "leave them out with --skip-broken:",
-            [str(error) for error in found.broken],
-        )
-    if not found.images:
-        raise DatasetError(
-            f"{recipe.unlabelled}: nothing to learn from: {len(found.broken)} unreadable, "
-            f"{counted(found.copies, 'copy', 'copies')} of labelled photos."
-        )
-    parts = f"{counted(len(found.images), 'photo')} without a class to learn from"
-    if found.copies:
-        parts += f"; {counted(found.copies, 'copy', 'copies')} of labelled ones left out"
-    if found.broken:
-        parts += f"; {len(found.broken)} unreadable ones left out (skipped.csv)"
-    watcher.say(parts)
-    return found
 
 
 def _evaluated(
@@ -384,7 +283,8 @@ def _evaluated(
         progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),
     )
     evaluation = recorded.evaluation
-    write_evaluation(evaluation, folder)
+    with named_failures(folder):
+        write_evaluation(evaluation, folder)
     if not bundle.manifest.tuning:  # else what was evaluated may be another network than "onnx"
         figures = {
             f"{split}_{name}": figure

@@ -1,47 +1,69 @@
-"""The folder of a run: what stands in it, and whether it may be begun, resumed or thrown away."""
+"""The folder of a run: whether it may be begun or resumed, and what belongs to it."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
-import shutil
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pplcnet.auditing import Audit, Unlabelled
 from pplcnet.bundle import Bundle
-from pplcnet.csv_cells import CsvWriter
-from pplcnet.errors import BundleError, InputError, RecipeError, TrainingInterrupted
-from pplcnet.training.places import BUNDLE, CHECKPOINT, HISTORY, SEARCH, SEARCH_TRIALS
+from pplcnet.errors import BundleError, InputError, RecipeError, require
+from pplcnet.files import write_text
+from pplcnet.locking import locked
+from pplcnet.replaced_run import recover
+from pplcnet.run_files import (
+    RECIPE,
+    RUN,
+    TRAIN,
+    holds_something,
+    names_in,
+    read_run,
+    remove_leftovers,
+)
+from pplcnet.training.interruption import signals_stop
+from pplcnet.training.places import BUNDLE, CHECKPOINT
 from pplcnet.training.recipe import Recipe
+from pplcnet.training.saved_facts import read_facts
 from pplcnet.writable import check_writable
 
 __all__ = [
-    "RECIPE",
-    "RUN",
+    "change_run",
+    "check_checkpoint",
+    "check_digest",
     "check_folder",
+    "check_id",
     "check_place",
     "check_same",
     "finished_bundle",
-    "refuse_to_delete",
+    "new_id",
+    "opened",
+    "require_keras",
     "run_facts",
-    "set_aside",
     "start_folder",
-    "stops_resumable",
-    "write_skipped",
 ]
 
-RECIPE = "recipe.toml"
-RUN = "run.json"
-REPLACED = "replaced-run"
-# What a run writes, and so all that --overwrite takes away.
-WRITTEN = (
-    RECIPE, RUN, "split.csv", "skipped.csv", CHECKPOINT, HISTORY, SEARCH, BUNDLE, "evaluation",
-    "report.html", "tensorboard", "fold-*", "suspects.csv", "probabilities.npz", REPLACED,
-)  # fmt: skip
+
+@contextlib.contextmanager
+def opened(out: Path) -> Iterator[None]:
+    """Within, the folder is this process's alone, and SIGTERM and SIGHUP end work as Ctrl-C does.
+
+    Raises:
+        InputError: another process uses the folder, or it cannot be written to.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --out needs a folder.")
+    check_writable(out)
+    with signals_stop(), locked(out):
+        recover(out)
+        remove_leftovers(out, names_in(out))
+        yield
 
 
 def check_place(out: Path, photos: str | PathLike[str], recipe: Recipe) -> None:
@@ -54,106 +76,76 @@ def check_place(out: Path, photos: str | PathLike[str], recipe: Recipe) -> None:
             )
 
 
-def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """InputError: `out` is in use, holds nothing to resume, or cannot be written to."""
-    # A run that failed before its first epoch left nothing that could be lost.
-    holds_run = (out / RUN).is_file() and any(
-        (out / each).exists() for each in (CHECKPOINT, BUNDLE, SEARCH_TRIALS)
-    )
-    if resume and not (out / RUN).is_file():
+def check_folder(
+    out: Path, kind: str, *, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any] | None:
+    """The run.json of the run that is in `out`, if there is one.
+
+    Raises:
+        InputError: another run is in there, or there is nothing to resume.
+    """
+    if overwrite:
+        with contextlib.suppress(InputError):  # damaged, and thrown away
+            return read_run(out)
+        return None
+    run = read_run(out)
+    if resume and run is None:
         raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")
-    if not resume and not overwrite and holds_run:
+    if run is None:
+        return None
+    if run["kind"] != kind and (resume or holds_something(out)):
+        raise InputError(
+            f"{out}: holds a run of pplcnet {run['kind']}; choose another --out, or throw that run "
+            "away with --overwrite."
+        )
+    # A run that failed before its first epoch left nothing that could be lost.
+    if kind == TRAIN and not resume and holds_something(out):
         raise InputError(
             f"{out}: holds a run already; --resume goes on with it, --overwrite throws it away, "
             "another --out leaves it alone."
         )
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out needs a folder.")
-    check_writable(out)
+    return run
 
 
-def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
-    """InputError when throwing away the run in `out` would throw away what the new one reads."""
-    written = [each.resolve() for each in _written(out)]
-    for each in needed:
-        if any(each.resolve().is_relative_to(place) for place in written):
-            raise InputError(
-                f"{out}: --overwrite would delete {each}, which the run needs; take another."
-            )
+def require_keras() -> None:
+    """Say at once that training cannot work here, not after minutes of audit."""
+    if importlib.util.find_spec("keras") is None:
+        require("keras", purpose="training", extra="train")
 
 
-def _written(out: Path) -> list[Path]:
-    return [place for name in WRITTEN for place in out.glob(name)] if out.is_dir() else []
+def new_id() -> str:
+    """A random id that ties what a run writes to its run.json."""
+    return secrets.token_hex(16)
 
 
-@contextlib.contextmanager
-def set_aside(out: Path) -> Iterator[None]:
-    """Within, what an older run wrote to `out` is out of the way; afterwards it is thrown away.
+def change_run(out: Path, run: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Write the run.json again with other facts; returns it."""
+    changed = {**run, **changes}
+    write_text(out / RUN, json.dumps(changed, indent=2) + "\n")
+    return changed
 
-    It comes back when the new run fails before it has anything to lose. Other files stay.
+
+def start_folder(out: Path, recipe: Recipe, run: Mapping[str, Any], writes: Iterable[str]) -> None:
+    """Write what the run is made with.
+
+    Args:
+        run: kind, id, and `run_facts`.
+        writes: names of everything that the run writes into `out`.
+
+    Raises:
+        InputError: one of these names is taken by a file that no run wrote.
     """
-    aside = out / REPLACED
-    _bring_back(out, aside)  # of a process that was killed in here
-    if (out / RUN).is_file():
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        _move(out, aside)
-    try:
-        yield
-    except BaseException as error:
-        is_back = _bring_back(out, aside)
-        if is_back and isinstance(error, TrainingInterrupted):
-            raise KeyboardInterrupt from error  # the new run cannot be resumed
-        raise
-    finally:
-        if _has_something(out):
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _bring_back(out: Path, aside: Path) -> bool:
-    if _has_something(out) or not aside.is_dir():
-        return False
-    for each in _written(out):
-        if each != aside:
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-    _move(aside, out)
-    aside.rmdir()
-    return True
-
-
-def _move(source: Path, target: Path) -> None:
-    for each in _written(source):
-        if each != target:
-            each.rename(target / each.name)
-
-
-def _has_something(out: Path) -> bool:
-    """Whether a run has come so far that it could be resumed, or is finished."""
-    places = (CHECKPOINT, BUNDLE, SEARCH_TRIALS, f"fold-1/{CHECKPOINT}", f"fold-1/{BUNDLE}")
-    return any((out / each).exists() for each in places)
-
-
-@contextlib.contextmanager
-def stops_resumable(out: Path) -> Iterator[None]:
-    """Within, Ctrl-C outside of the epochs is a TrainingInterrupted as one within them is."""
-    try:
-        yield
-    except KeyboardInterrupt as stopped:
-        if not (out / RUN).is_file():
-            raise
-        kept = (
-            "what was trained is saved"
-            if _has_something(out)
-            else "the first epoch was not done yet, so that it begins anew"
-        )
-        raise TrainingInterrupted(f"stopped; {kept}.", run=str(out)) from stopped
-
-
-def start_folder(out: Path, recipe: Recipe, run: dict[str, Any]) -> None:
-    """Write what the run is made with."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
-    (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    writes = list(writes)
+    taken = [name for name in writes if (out / name).exists()]
+    if taken:
+        raise InputError(
+            f"{out}: {' and '.join(taken)} would be overwritten, and no run wrote it; move it "
+            "away, or choose another --out."
+        )
+    # First of all: what lies in a folder without a run.json is not taken for a run's.
+    write_text(out / RUN, json.dumps({**run, "writes": writes}, indent=2) + "\n")
+    write_text(out / RECIPE, recipe.to_toml())
 
 
 def run_facts(
@@ -187,16 +179,15 @@ def _digest_of_network(teacher: str | None) -> str | None:
     return sha256("".join(digests).encode()).hexdigest()
 
 
-def check_same(out: Path, run: dict[str, Any]) -> None:
-    """InputError, RecipeError: the run in `out` was of other photos, or by another recipe."""
-    try:
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))
-        recipe, digest = dict(before["recipe"]), str(before["digest"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{out / RUN}: is damaged ({error!r}); the run cannot be resumed, --overwrite starts "
-            "it anew."
-        ) from error
+def check_same(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """InputError, RecipeError: the run in `out` was by another recipe, or another teacher.
+
+    Args:
+        before: its run.json.
+        run: what it would be now, as `run_facts` gives it.
+    """
+    # A field that is newer than the run was at its default.
+    recipe = {**Recipe().to_dict(), **before["recipe"]}
     changed = [
         f"{name} was {recipe.get(name)!r}, is {value!r}"
         for name, value in run["recipe"].items()
@@ -204,11 +195,6 @@ def check_same(out: Path, run: dict[str, Any]) -> None:
     ]
     if changed:
         raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
-    if digest != run["digest"]:
-        raise InputError(
-            f"{out}: the photos are not those that the run began with (digest "
-            f"{digest[:12]}, now {run['digest'][:12]}); start a new run."
-        )
     if before.get("teacher") != run["teacher"]:
         raise InputError(
             f"{run['recipe']['teacher']}: is not the teacher that the run began with any more; "
@@ -216,38 +202,70 @@ def check_same(out: Path, run: dict[str, Any]) -> None:
         )
 
 
-def write_skipped(checked: Audit, path: Path, unlabelled: Unlabelled | None = None) -> None:
-    """A CSV of what the audit had left out; nothing where it had no fault."""
-    rows = [
-        [PurePosixPath(checked.dataset.name_of(image)), fault.kind, fault.text]
-        for fault in checked.faults
-        for image in fault.left_out
-    ]
-    broken = unlabelled.broken if unlabelled else ()
-    rows += [
-        [PurePosixPath(error.source), "unreadable", f"without a class; {error.reason}"]
-        for error in broken
-    ]
-    if not checked.faults and not broken:
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file, ["path", "kind", "reason"])
-        writer.writerows(rows)
+def check_digest(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """InputError when the photos are not those that the run began with; arguments as above."""
+    if before["digest"] != run["digest"]:
+        raise InputError(
+            f"{out}: the photos are not those that the run began with (digest "
+            f"{before['digest'][:12]}, now {run['digest'][:12]}); put them back as they were, or "
+            "start a new run."
+        )
 
 
-def finished_bundle(out: Path) -> Bundle | None:
+def check_checkpoint(folder: Path, run: Mapping[str, Any]) -> None:
+    """InputError when the checkpoint in `folder` is damaged, or belongs to another run."""
+    path = folder / CHECKPOINT
+    if path.is_file():
+        check_id(path, read_facts(path).get("run"), run)
+
+
+def check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
+    """InputError when `path` carries the id of another run than the one of `run`, its run.json.
+
+    Runs of before there were ids have none, and neither have their files.
+    """
+    if found != run.get("id"):
+        raise InputError(
+            f"{path}: belongs to another run than the {RUN} beside it; put the right one back, or "
+            "start anew with --overwrite."
+        )
+
+
+def finished_bundle(folder: Path, run: Mapping[str, Any], fold: int | None = None) -> Bundle | None:
     """The bundle of a run that has nothing left to train or export; None for any other.
 
     Calibration is the last that a run does to its networks; runs of before there was any have the
     figures of the evaluation.
+
+    Args:
+        run: the run.json that the bundle has to belong to.
+        fold: which one of `pplcnet suspects`, from 0.
+
+    Raises:
+        InputError: a whole bundle, of another run.
     """
     try:
-        bundle = Bundle.open(out / BUNDLE)
+        bundle = Bundle.open(folder / BUNDLE)
         bundle.verify()
     except BundleError:
         return None
+    _check_bundle(bundle, run, fold)
     onnx = bundle.manifest.variants.get("onnx")
     if onnx is None:
         return None
     is_calibrated = bool(bundle.manifest.calibration)
     return bundle if is_calibrated or {"test_top1", "validation_top1"} & set(onnx) else None
+
+
+def _check_bundle(bundle: Bundle, run: Mapping[str, Any], fold: int | None) -> None:
+    made_by = bundle.manifest.provenance
+    data = made_by.get("dataset")
+    of = data if isinstance(data, dict) else {}
+    found = made_by.get("run")
+    if fold is not None and of.get("fold") != fold + 1:
+        found = "another fold"
+    # Without ids the photos' digest says it, but where it also covers photos without classes.
+    has_digest = run.get("id") is None and not run["recipe"].get("unlabelled")
+    if has_digest and of.get("digest") != run["digest"]:
+        found = "other photos"
+    check_id(bundle.path, found, run)

@@ -9,73 +9,56 @@ https://arxiv.org/abs/1911.00068, in cleanlab) then says which labels do not fit
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.auditing import Audit
 from pplcnet.bundle import Bundle
-from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
-from pplcnet.job import audited, require_keras
+from pplcnet.files import replacing
+from pplcnet.gathering import audited, write_skipped
+from pplcnet.guessing import best_guess
 from pplcnet.progress import Watcher
+from pplcnet.replaced_run import refuse_to_delete, set_aside
+from pplcnet.run_files import (
+    SKIPPED,
+    fold_name,
+    holds_something,
+    planned_names,
+)
+from pplcnet.run_files import SUSPECTS as KIND
 from pplcnet.run_folder import (
-    RUN,
+    check_checkpoint,
+    check_digest,
+    check_folder,
     check_place,
     check_same,
     finished_bundle,
-    refuse_to_delete,
+    new_id,
+    opened,
+    require_keras,
     run_facts,
-    set_aside,
     start_folder,
-    stops_resumable,
-    write_skipped,
 )
+from pplcnet.stopped_run import resumable
+from pplcnet.suspect_list import SUSPECTS, Suspect, SuspectList, check_strength, write_suspects
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.recipe import Recipe
 from pplcnet.weights.fetching import weights_path
 from pplcnet.wording import counted
-from pplcnet.writable import check_writable
 
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
 
-SUSPECTS = "suspects.csv"
 PROBABILITIES = "probabilities.npz"
 """labels (N,) and probabilities (N, classes), in the data set's order: what the list is made of."""
-COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
-
-
-class Suspect(NamedTuple):
-    """A photo whose label the others do not support."""
-
-    path: Path
-    name: str
-    """Relative to the data set's folder."""
-    label: str
-    suggested: str
-    """The class that a network which has not seen the photo takes it for."""
-    confidence_in_label: float
-    """Calibrated probability of the label, 0 to 1."""
-    confidence_in_suggested: float
-    """Calibrated probability of the suggestion, 0 to 1."""
-
-
-class SuspectList(NamedTuple):
-    """The most suspicious first."""
-
-    suspects: tuple[Suspect, ...]
-    photos: int
-    """How many were looked at."""
-    path: Path
-    """The list as a CSV file, with absolute paths."""
 
 
 def find_suspects(
@@ -109,9 +92,11 @@ def find_suspects(
 
     Raises:
         DatasetError: all faults of the data in one message.
-        InputError: folds that cannot be made, or `out` is of other photos, folds or recipe.
+        InputError: folds that cannot be made, or `out` is of other photos, folds or recipe; or the
+            networks are so weak that the list would mean nothing.
         MissingDependencyError: cleanlab or Keras is not installed.
-        TrainingInterrupted: Ctrl-C, after saving; the same call goes on.
+        StorageError: the disk is full; the message says what is kept.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after saving; the same call goes on.
     """
     watcher = watcher or Watcher()
     _require_cleanlab()
@@ -122,26 +107,36 @@ def find_suspects(
         )
     if recipe.distils:
         raise InputError("suspects are found by plain training; leave teacher and mutual out.")
-    check_writable(out)
     check_place(out, photos, recipe)
-    if overwrite:
-        refuse_to_delete(out, [Path(photos), *_weights(recipe)])
-    if Dataset.open(photos).task == MULTI:
-        raise InputError(
-            f"{photos}: has several labels a photo; suspects are found among one each."
-        )
-    checked = audited(photos, skip_broken, watcher)
-    dataset = checked.without_faults() if checked.faults else checked.dataset
-    parts = _fold_of_each(dataset, folds, recipe.seed, checked.copies)
-    run = run_facts(photos, checked, recipe)
-    run["recipe"]["folds"] = folds
-    if overwrite:
-        refuse_to_delete(out, [image.path for image in dataset.images])
-    elif (out / RUN).is_file() and any(out.glob("fold-*")):
-        check_same(out, run)
-    with set_aside(out) if overwrite else nullcontext(), stops_resumable(out):
-        start_folder(out, recipe, run)
-        return _found(dataset, checked, parts, recipe, out, folds, run, watcher, before_training)
+    with opened(out):
+        before = check_folder(out, KIND, overwrite=overwrite)
+        goes_on = before is not None and not overwrite and holds_something(out)
+        if not goes_on:
+            refuse_to_delete(out, [Path(photos), *_weights(recipe)])
+        if Dataset.open(photos).task == MULTI:
+            raise InputError(
+                f"{photos}: has several labels a photo; suspects are found among one each."
+            )
+        is_skipping = skip_broken or (goes_on and before is not None and before.get("skip_broken"))
+        checked = audited(photos, bool(is_skipping), watcher)
+        dataset = checked.without_faults() if checked.faults else checked.dataset
+        parts = _fold_of_each(dataset, folds, recipe.seed, checked.copies)
+        run = run_facts(photos, checked, recipe)
+        run["recipe"]["folds"] = folds
+        if goes_on and before is not None:
+            check_same(out, before, run)
+            check_digest(out, before, run)
+            run = {**before, "photos": run["photos"]}
+        else:
+            refuse_to_delete(out, [image.path for image in dataset.images])
+            run = {"kind": KIND, "id": new_id(), **run, "skip_broken": skip_broken}
+        with nullcontext() if goes_on else set_aside(out), resumable(out, KIND):
+            if not goes_on:
+                extra = [SKIPPED] if checked.faults else []
+                start_folder(out, recipe, run, planned_names(KIND, folds=folds, extra=extra))
+            return _found(
+                dataset, checked, parts, recipe, out, folds, run, watcher, before_training
+            )
 
 
 def _found(
@@ -156,8 +151,10 @@ def _found(
     before_training: Callable[[], object],
 ) -> SuspectList:
     """Train what is not there yet, and list what the networks doubt."""
-    write_skipped(checked, out / "skipped.csv")
-    bundles = [finished_bundle(_folder(out, fold)) for fold in range(folds)]
+    write_skipped(checked, out / SKIPPED)
+    for fold in range(folds):
+        check_checkpoint(out / fold_name(fold), run)
+    bundles = [finished_bundle(out / fold_name(fold), run, fold) for fold in range(folds)]
     if None in bundles:
         require_keras()
         _weights(recipe)
@@ -172,12 +169,17 @@ def _found(
             held_out = [dataset.images[at] for at in members]
             probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
     labels = np.asarray([image.label for image in dataset.images])
-    _write_arrays(out / PROBABILITIES, labels, probabilities)
+    is_right = probabilities.argmax(axis=1) == labels
+    accuracies = tuple(float(is_right[parts == fold].mean()) for fold in range(folds))
+    guess = best_guess(dataset.classes, dataset.class_counts())
+    with replacing(out / PROBABILITIES) as file:
+        np.savez_compressed(file, labels=labels, probabilities=probabilities)
+    check_strength(out, accuracies, guess)
     suspects = tuple(
         _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)
     )
-    _write(suspects, out / SUSPECTS)
-    return SuspectList(suspects, len(dataset), out / SUSPECTS)
+    write_suspects(suspects, out / SUSPECTS)
+    return SuspectList(suspects, len(dataset), out / SUSPECTS, accuracies, guess)
 
 
 def rank_suspects(
@@ -242,10 +244,6 @@ def _fold_of_each(
     return parts
 
 
-def _folder(out: Path, fold: int) -> Path:
-    return out / f"fold-{fold + 1}"
-
-
 def _trained(
     dataset: Dataset,
     is_used: NDArray[np.bool_],
@@ -278,7 +276,7 @@ def _trained(
         recipe,
         training,
         validation,
-        out=_folder(out, fold),
+        out=out / fold_name(fold),
         resume=True,
         provenance={
             "photos": run["photos"],
@@ -286,11 +284,14 @@ def _trained(
             "fold": fold + 1,
             "folds": run["recipe"]["folds"],
         },
+        run_id=run.get("id"),
         pictures=pictures,
         report=watcher.say,
+        busy=watcher.busy,
     )
-    bundle = export(trained.bundle, [image.path for image in validation.images])
-    return calibrate(bundle, validation)
+    with watcher.busy(f"exporting and calibrating fold {fold + 1}"):
+        bundle = export(trained.bundle, [image.path for image in validation.images])
+        return calibrate(bundle, validation)
 
 
 def _probabilities(
@@ -315,29 +316,3 @@ def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> S
         float(probabilities[image.label]),
         float(probabilities[suggested]),
     )
-
-
-def _write_arrays(
-    path: Path, labels: NDArray[np.integer], probabilities: NDArray[np.float64]
-) -> None:
-    temporary = path.with_suffix(".writing")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, labels=labels, probabilities=probabilities)
-    os.replace(temporary, path)
-
-
-def _write(suspects: Sequence[Suspect], path: Path) -> None:
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file, COLUMNS)
-        for each in suspects:
-            confidences = (each.confidence_in_label, each.confidence_in_suggested)
-            writer.writerow(
-                [
-                    each.path.resolve(),
-                    each.label,
-                    each.suggested,
-                    *(f"{c:.4f}" for c in confidences),
-                ]
-            )
-    os.replace(temporary, path)

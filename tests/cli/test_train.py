@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -179,10 +180,10 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(
         rest = process.stderr.read()
     assert process.returncode == 130
     advice = next(line for line in rest.splitlines() if line.startswith("go on with: "))
-    assert advice.endswith(f"--out {tmp_path / 'run'} {' '.join(SMALL)} --epochs 15 --resume")
+    assert advice == f"go on with: pplcnet train --resume --out {tmp_path / 'run'}"
     assert "Traceback" not in rest
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert main([*command[3:], "--resume"]) == 0
+    assert main(shlex.split(advice)[4:]) == 0
     resumed = capsys.readouterr()
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
     assert "epoch  15/15" in resumed.err

@@ -15,13 +15,13 @@ from pplcnet.models.creation import create_model
 from pplcnet.models.variables import value_of
 from pplcnet.training.distillation import student_network
 from pplcnet.training.fitting import train
+from pplcnet.training.idle_fields import idle_fields
 from pplcnet.training.learning_rates import run_range_test
 from pplcnet.training.objective import loss_and_metrics
 from pplcnet.training.optimizing import compile_model
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.preparing import prepare
 from pplcnet.training.recipe import Recipe, field_help, parse_setting
-from pplcnet.training.recipe_limits import idle_fields
 from pplcnet.training.search_space import ranges_of
 
 SMALL = Recipe(model="pplcnet_x0_25", image_size=(32, 32), batch_size=9, epochs=1)

@@ -149,7 +149,7 @@ class Parser(argparse.ArgumentParser):
         if parsed.photos and parsed.photos_option:
             self.error(f"{name} and --photos are two ways to give the same; use one")
         parsed.photos = parsed.photos or parsed.photos_option
-        if not parsed.photos:
+        if not parsed.photos and not getattr(parsed, "resume", False):  # which knows them
             self.error(f"the following arguments are required: {name}")
 
 

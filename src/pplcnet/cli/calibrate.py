@@ -11,7 +11,6 @@ import argparse
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, validation_part
-from pplcnet.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
     from pplcnet.bundle import Bundle
-    from pplcnet.calibration import at_limit
+    from pplcnet.calibration import describe_calibration
     from pplcnet.cli.export import report_dropped
     from pplcnet.deployment.calibrating import calibrate
 
@@ -32,12 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     validation = validation_part(arguments)
     with Console().busy("calibrating"):
         manifest = calibrate(arguments.bundle, validation).manifest
-    facts = manifest.calibration
-    show(
-        f"temperature {facts['temperature']:.3f}{at_limit(facts['temperature'])}, fitted on "
-        f"{counted(facts['images'], 'photo')}; calibration error {facts['error_before']:.3f} "
-        f"before, {facts['error_after']:.3f} after"
-    )
+    show(describe_calibration(manifest.calibration))
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
         show(f"thresholds  {chosen}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
+from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     out, console = Path(arguments.out), Console()
     photos = out / "photos"
+    _check_place(photos, out / "run")
     console.say(f"writing {write_digits(photos)} handwritten digits to {photos}")
     recipe = Recipe().changed(SETTINGS)
     result = run_job(
@@ -62,10 +64,22 @@ def run(arguments: argparse.Namespace) -> int:
         path = sorted((photos / digit).iterdir())[0]
         best = classifier.predict(path).best
         show(f"classified  {path}: {best.label} ({best.probability:.3f})")
-    for line in result.summary():
+    for line in (*result.summary(), *result.advice()):
         show(line)
     show(
         "your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: one folder a class; "
         "'pplcnet train --help' for the rest)"
     )
     return 0
+
+
+def _check_place(photos: Path, run: Path) -> None:
+    """InputError where the demo would write among photos, or over a run, that are not its own."""
+    from pplcnet.run_files import holds_something, read_run
+
+    if photos.is_dir() and not {each.name for each in photos.iterdir()} <= set("0123456789"):
+        raise InputError(f"{photos}: holds other photos than the demo's; choose another --out.")
+    recorded = read_run(run)
+    is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())
+    if holds_something(run) and not is_of_demo:
+        raise InputError(f"{run}: holds a run of other photos; choose another --out.")

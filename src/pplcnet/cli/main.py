@@ -41,8 +41,6 @@ VERBS = {
 }
 # What these print is their result; all others write files, and go on when nobody reads stdout.
 PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
-# A stopped run of these goes on without being told to.
-GO_ON_BY_THEMSELVES = ("suspects",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         except TrainingInterrupted as stopped:
             complain(str(stopped))
-            complain(f"go on with: {_resume_command(arguments)}")
-            return 130
+            complain(f"go on with: {_resume_command(arguments[0], stopped.run)}")
+            return 128 + stopped.signal
         except PPLCNetError as error:
             for line in f"error: {error}".split("\n"):
                 complain(line)
@@ -70,9 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             place = f"{error.filename}: " if error.filename is not None else ""
             complain(f"error: {place}{error.strerror or error}.")
             return 2
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            from pplcnet.training.interruption import signal_of
+
             complain("stopped.")
-            return 130
+            return 128 + signal_of(interrupt)
 
 
 def _run(arguments: list[str]) -> int:
@@ -120,9 +120,7 @@ def _overview() -> str:
     )
 
 
-def _resume_command(arguments: Sequence[str]) -> str:
+def _resume_command(verb: str, run: str) -> str:
     import shlex
 
-    kept = [each for each in arguments if each not in ("--resume", "--overwrite")]
-    goes_on = ["--resume"] if kept[0] not in GO_ON_BY_THEMSELVES else []
-    return shlex.join(["pplcnet", *kept, *goes_on])
+    return shlex.join(["pplcnet", "train" if verb == "demo" else verb, "--resume", "--out", run])

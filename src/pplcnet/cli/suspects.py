@@ -4,7 +4,7 @@ The photos are cut into folds; a network is trained on all folds but one and jud
 that one, until every photo has been judged by a network that has not seen it. What the networks
 doubt stands in suspects.csv, the most suspicious first. A person has to look: nothing is changed.
 
-Started again with the same arguments, it goes on where it was stopped.
+Started again with the same arguments, or with --resume, it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.train import add_recipe_arguments, read_recipe
+from pplcnet.errors import RecipeError
 from pplcnet.training.recipe import Recipe
 from pplcnet.wording import counted
 
@@ -21,6 +22,7 @@ __all__ = ["add_arguments", "run"]
 
 RECIPE = "suspects"
 SHOWN = 10
+FOLDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,18 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds",
         type=int,
-        default=5,
         metavar="N",
-        help="parts of the photos, with a network for each; default: 5",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="throw away what is in --out, and start anew"
+        help=f"parts of the photos, with a network for each; default: {FOLDS}",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train what is left to train, and show the first of the list."""
-    recipe = read_recipe(arguments, Recipe.named(RECIPE))
+    recipe = read_recipe(arguments, Recipe.named(RECIPE), kind="suspects")
+    folds = arguments.folds
+    if arguments.run is not None:
+        recorded = arguments.run["recipe"].get("folds")
+        if folds not in (None, recorded):
+            raise RecipeError(
+                f"{arguments.out}: a resumed run keeps its folds: there were {recorded}, not "
+                f"{folds}."
+            )
+        folds = recorded
     from pplcnet.suspects import find_suspects
 
     console = Console()
@@ -49,12 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.photos,
         recipe,
         arguments.out,
-        folds=arguments.folds,
+        folds=FOLDS if folds is None else folds,
         skip_broken=arguments.skip_broken,
         overwrite=arguments.overwrite,
         watcher=console,
         before_training=quiet_frameworks,
     )
+    for line in found.accuracies():
+        show(line)
     show(f"{len(found.suspects)} of {counted(found.photos, 'photo')} may have a wrong label")
     for each in found.suspects[:SHOWN]:
         show(

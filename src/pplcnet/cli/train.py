@@ -23,7 +23,9 @@ from pplcnet.training.recipe import (
     field_help,
     named_recipes,
     parse_setting,
+    recipe_path,
 )
+from pplcnet.training.recipe_values import read_toml
 from pplcnet.wording import counted
 
 __all__ = [
@@ -46,10 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_recipe_arguments(parser)
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out after it was stopped"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
-    parser.add_argument(
         "--search",
         metavar="TIME",
         help="before the training, look for better recipe fields on the validation photos for "
@@ -71,7 +69,7 @@ def add_recipe_arguments(
     `base` is the recipe without --recipe and --weights, and `default` says what it is.
     """
     defaults, texts = (base or Recipe()).to_dict(), field_help()
-    add_photos(parser, "the labelled photos")
+    add_photos(parser, "the labelled photos; --resume knows them")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the run is written")
     for name in OPTIONS:
         parser.add_argument(
@@ -98,6 +96,13 @@ def add_recipe_arguments(
         action="store_true",
         help="leave out what the audit faults, and list it in skipped.csv",
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out after it was stopped, with the photos and the recipe "
+        "that it began with",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
     width = max(map(len, texts)) + 2
     fields = "\n".join(
         f"  {name:<{width}}{one_line(text)} [{shown(defaults[name])}]"
@@ -113,8 +118,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
     """As `run`, by a recipe that was read already."""
-    if arguments.resume and arguments.overwrite:
-        raise InputError("--resume and --overwrite exclude each other.")
     search = None if arguments.search is None else _search_seconds(arguments.search)
     console = Console()
 
@@ -122,6 +125,7 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         return _find_learning_rate(arguments, recipe, console)
     from pplcnet.job import run_job
 
+    recorded = arguments.run or {}
     result = run_job(
         arguments.photos,
         recipe,
@@ -129,13 +133,15 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         skip_broken=arguments.skip_broken,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        search=search,
+        search=recorded.get("search") if search is None else search,
         watcher=console,
         before_training=quiet_frameworks,
     )
     for line in result.summary():
         show(line)
-    show(f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER")
+    advice = result.advice()
+    for line in advice or [f"try it      pplcnet predict {result.bundle} PHOTO_OR_FOLDER"]:
+        show(line)
     return 0
 
 
@@ -154,7 +160,7 @@ def _find_learning_rate(
     others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
     if others:
         raise InputError(f"--find-learning-rate trains nothing; leave {' and '.join(others)} out.")
-    from pplcnet.job import find_learning_rate
+    from pplcnet.rate_finding import find_learning_rate
 
     test, table, picture = find_learning_rate(
         arguments.photos,
@@ -185,25 +191,53 @@ def _find_learning_rate(
 
 
 def read_recipe(
-    arguments: argparse.Namespace, base: Recipe | None = None, options: Sequence[str] = OPTIONS
+    arguments: argparse.Namespace,
+    base: Recipe | None = None,
+    options: Sequence[str] = OPTIONS,
+    kind: str = "train",
 ) -> Recipe:
-    """The recipe of the file, then of the options, then of --set.
+    """The recipe of the file, then of the options, then of --set; with --resume, the run's own.
 
-    `base` is the recipe without --recipe and weights; None for the fields' own defaults.
+    Args:
+        arguments: get `run`, the run.json with --resume, else None; `photos` is filled in from it.
+        base: the recipe without --recipe and weights; None for the fields' own defaults.
+        kind: of the run that --resume goes on with.
+
+    Raises:
+        RecipeError: also with --resume, for fields that are given and are other than the run's.
     """
     given = [
         (name, text) for name in options if (text := getattr(arguments, name, None)) is not None
     ]
     settings = [f"{name}={text}" for name, text in given] + arguments.settings
     changes = dict(parse_setting(setting) for setting in settings)
-    return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
+    arguments.run = None
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite exclude each other.")
+    if not arguments.resume:
+        return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
+    from pplcnet.cli.resuming import check_given, recorded_recipe, recorded_run
+
+    arguments.run = recorded_run(arguments.out, kind)
+    recipe = recorded_recipe(arguments.out, arguments.run)
+    check_given(arguments.out, recipe, {**_file_values(arguments.recipe), **changes})
+    arguments.photos = arguments.photos or arguments.run["photos"]
+    return recipe
+
+
+def _file_values(chosen: str | None) -> dict[str, object]:
+    return {} if chosen is None else read_toml(_recipe_file(chosen))
 
 
 def _base(chosen: str | None, changes: dict[str, object], base: Recipe) -> Recipe:
     if chosen is None:
         return Recipe.named(FINETUNE) if "weights" in changes else base
+    return Recipe.from_toml(_recipe_file(chosen))
+
+
+def _recipe_file(chosen: str) -> Path:
     is_name = Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
-    return Recipe.named(chosen) if is_name else Recipe.from_toml(chosen)
+    return recipe_path(chosen) if is_name else Path(chosen)
 
 
 def one_line(text: str) -> str:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle import Bundle, today, update_bundle
 from pplcnet.calibration import (
+    Calibration,
     expected_calibration_error,
     fit_sigmoid_temperature,
     fit_temperature,
+    judge_temperature,
 )
 from pplcnet.dataset import MULTI, Dataset
 from pplcnet.deployment.measuring import prepare, run_all
@@ -33,6 +35,8 @@ CHUNK = 512
 
 def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bundle:
     """Fit the temperature on validation photos and write it into the bundle; no answer changes.
+
+    A temperature that would do harm is not used: see `pplcnet.calibration.judge_temperature`.
 
     For several labels a photo, the temperature is that of binary cross-entropy over all known
     labels, and each label's threshold is chosen anew, as the one of the best F1. Where that
@@ -64,13 +68,12 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     if validation.task == MULTI:
         return _with_thresholds(bundle, logits, marks_of(validation))
     labels = np.asarray([image.label for image in validation.images])
-    temperature = fit_temperature(logits, labels)
     is_right = logits.argmax(axis=1) == labels
-    errors = [
-        expected_calibration_error(softmax(logits / each).max(axis=1), is_right)
-        for each in (1.0, temperature)
-    ]
-    return update_bundle(bundle, calibration=_facts(temperature, len(labels), errors))
+    found = judge_temperature(
+        fit_temperature(logits, labels),
+        lambda each: expected_calibration_error(softmax(logits / each).max(axis=1), is_right),
+    )
+    return update_bundle(bundle, calibration=_facts(found, len(labels)))
 
 
 def _with_thresholds(
@@ -78,17 +81,16 @@ def _with_thresholds(
 ) -> Bundle:
     known = marks != UNKNOWN
     is_shown = marks[known] == PRESENT
-    temperature = round(fit_sigmoid_temperature(logits[known], is_shown), 4)
-    errors = [
-        expected_calibration_error(sigmoid(logits[known] / each), is_shown)
-        for each in (1.0, temperature)
-    ]
+    found = judge_temperature(
+        fit_sigmoid_temperature(logits[known], is_shown),
+        lambda each: expected_calibration_error(sigmoid(logits[known] / each), is_shown),
+    )
     # As Prediction computes it: a threshold lies between probabilities that differ in few digits.
-    chosen = choose_thresholds(sigmoid(logits / np.float32(temperature)), marks)
-    calibration = _facts(temperature, len(marks), errors)
+    chosen = choose_thresholds(sigmoid(logits / np.float32(found.temperature)), marks)
+    calibration = _facts(found, len(marks))
     thresholds = dict(zip(bundle.classes, chosen, strict=True))
     before = bundle.manifest
-    if thresholds == before.thresholds and temperature == before.temperature:
+    if thresholds == before.thresholds and found.temperature == before.temperature:
         return update_bundle(bundle, calibration=calibration)
     # INT8 and the tuned ways were kept because their answers agree at the thresholds before.
     judged = [name for name, each in before.variants.items() if each.get("precision") == "int8"]
@@ -101,11 +103,5 @@ def _with_thresholds(
     )
 
 
-def _facts(temperature: float, images: int, errors: list[float]) -> dict[str, Any]:
-    return {
-        "temperature": round(temperature, 4),
-        "images": images,
-        "error_before": round(errors[0], 4),
-        "error_after": round(errors[1], 4),
-        "fitted": today(),
-    }
+def _facts(found: Calibration, images: int) -> dict[str, Any]:
+    return {**found.facts(), "images": images, "fitted": today()}

@@ -7,8 +7,7 @@ weights so far, and the history.
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,9 @@ import keras
 import numpy as np
 
 from pplcnet.errors import InputError
+from pplcnet.files import replacing
 from pplcnet.models.variables import value_of
+from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
 from pplcnet.weights import native
 
 __all__ = ["Progress", "SavedState", "read", "save"]
@@ -42,12 +43,15 @@ class Progress:
     """One row for each finished epoch."""
     options: dict[str, Any] = field(default_factory=dict)
     """What `create_model` built the network with."""
+    run: str | None = None
+    """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
 
 
 def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress) -> None:
     """Write the state beside `path` and move it there, so that a crash leaves the old one.
 
-    `model` is what is trained: the whole network, or its head.
+    `model` is what is trained: the whole network, or its head. StorageError when it cannot be
+    written; the state before is intact.
     """
     arrays = {
         f"state/{name}": value_of(variable)
@@ -55,6 +59,7 @@ def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress)
     }
     arrays |= {f"best/{name}": value for name, value in progress.best_values.items()}
     facts = {
+        "run": progress.run,
         "epoch": progress.epoch,
         "step": progress.step,
         "loss_sum": progress.loss_sum,
@@ -65,16 +70,9 @@ def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress)
         "history": progress.history,
         "options": progress.options,
     }
-    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    temporary = path.with_suffix(".writing")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    arrays[FACTS] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 class SavedState(NamedTuple):
@@ -89,6 +87,11 @@ class SavedState(NamedTuple):
         """What its network was built with."""
         return dict(self.facts.get("options", {}))
 
+    def check_run(self, run_id: str | None) -> None:
+        """InputError when the state belongs to another run than `run_id`; None takes any."""
+        if run_id is not None and self.facts.get("run") != run_id:
+            raise InputError(f"{self.path}: belongs to another run; put the right one back.")
+
     def restore(self, model: keras.Model, whole: keras.Model) -> Progress:
         """Put the state into a compiled model and say how far it had come."""
         try:
@@ -99,26 +102,30 @@ class SavedState(NamedTuple):
                 for name, value in self.arrays.items()
                 if name.startswith("best/")
             }
-            return Progress(best_values=best, **self.facts)
+            _check_best(best, whole, self.facts["best_epoch"])
         except (KeyError, TypeError, ValueError) as error:
-            raise _foreign(self.path, error) from error
+            raise InputError(
+                f"{self.path}: this state belongs to another recipe or version ({error})."
+            ) from error
+        known = {each.name for each in fields(Progress)}
+        return Progress(
+            best_values=best, **{name: each for name, each in self.facts.items() if name in known}
+        )
 
 
 def read(path: Path) -> SavedState:
-    """Read a saved state; InputError when it is not one."""
-    arrays = native.read_npz(path)
-    return SavedState(path, _facts(path, arrays), arrays)
+    """Read a saved state; InputError when it is damaged."""
+    arrays = read_arrays(path)
+    return SavedState(path, check_facts(path, arrays), arrays)
 
 
-def _facts(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    try:
-        return dict(json.loads(arrays["facts"].tobytes()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _foreign(path, error) from error
-
-
-def _foreign(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: this state belongs to another recipe or version ({error}).")
+def _check_best(best: dict[str, np.ndarray], whole: keras.Model, best_epoch: int) -> None:
+    """ValueError, before hours of training, when the best weights so far are not this network's."""
+    if best_epoch < 0:
+        return
+    wanted = {name: value.shape for name, value in native.get_values(whole).items()}
+    if {name: value.shape for name, value in best.items()} != wanted:
+        raise ValueError("its best weights are of another network")
 
 
 def _state_variables(model: keras.Model, whole: keras.Model) -> dict[str, keras.Variable]:

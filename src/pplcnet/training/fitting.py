@@ -19,6 +19,7 @@ from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import BUNDLE
 from pplcnet.training.recipe import FINETUNE, Recipe
+from pplcnet.training.watching import Busy, no_sign
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import weights_path
 
@@ -48,7 +49,9 @@ def train(
     provenance: Mapping[str, Any] | None = None,
     unlabelled: Sequence[Path] = (),
     pictures: PictureCache | None = None,
+    run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    busy: Busy = no_sign,
     **settings: Any,
 ) -> TrainingResult:
     """Train a network and write `OUT/model.bundle`.
@@ -65,13 +68,17 @@ def train(
         unlabelled: photos without classes, which only a teacher says something of; without any,
             those of the recipe's folder.
         pictures: decoded ones, shared with other trainings on the same files.
+        run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
         report: called with one line of text after every epoch.
+        busy: called with what is being done where that takes long; gives a context manager.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
     Raises:
         RecipeError, UnknownNameError: a field that does not exist, or a value it cannot have.
         InputError: the two sets do not have the same classes.
-        TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
+        ImageError: a photo cannot be read any more; the state was saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
+            saved.
     """
     if not isinstance(model, Recipe):
         base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
@@ -89,7 +96,9 @@ def train(
         resume=resume,
         unlabelled=unlabelled or _photos_in(recipe.unlabelled),
         pictures=pictures,
+        run_id=run_id,
         report=report,
+        busy=busy,
     )
     accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
     manifest = Manifest(
@@ -106,6 +115,7 @@ def train(
         },
         provenance={
             "created": today(),
+            **({} if run_id is None else {"run": run_id}),
             "dataset": {
                 "photos": str(train_set.root.resolve()),
                 "train_images": len(train_set),

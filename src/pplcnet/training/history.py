@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from pplcnet.csv_cells import CsvWriter
 from pplcnet.errors import require
+from pplcnet.files import named_failures, replacing
+from pplcnet.training.places import TENSORBOARD
 from pplcnet.training.recipe import Recipe
 
 __all__ = ["event_writer", "line_of", "write_history"]
@@ -29,26 +32,40 @@ def write_history(path: Path, history: list[dict[str, Any]]) -> None:
     if not history:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="") as file:
+    with replacing(path, "w") as file:
         writer = CsvWriter(file, list(history[0]))
         writer.writerows([row[name] for name in history[0]] for row in history)
-    os.replace(temporary, path)
 
 
 @contextmanager
 def event_writer(folder: Path, recipe: Recipe) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Takes the rows, for TensorBoard where the recipe wants it."""
+    """Takes the rows, for TensorBoard where the recipe wants it; StorageError on a full disk."""
     if not recipe.tensorboard:
         yield lambda row: None
         return
-    tensorboard = require("tensorboardX", purpose="tensorboard = true", extra="tensorboard")
-    with tensorboard.SummaryWriter(str(folder / "tensorboard")) as writer:
+    require("tensorboardX", purpose="tensorboard = true", extra="tensorboard")
+    # Not SummaryWriter: it writes in a thread of its own, where a full disk goes unnoticed.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar
 
-        def write(row: dict[str, Any]) -> None:
+    events = folder / TENSORBOARD
+    with named_failures(events):
+        events.mkdir(exist_ok=True)
+        writer = EventsWriter(str(events / "events"))
+
+    def write(row: dict[str, Any]) -> None:
+        with named_failures(events):
             for name, value in row.items():
                 if name != "epoch":
-                    writer.add_scalar(name, value, row["epoch"])
+                    summary = scalar(name, value)
+                    now = time.time()
+                    writer.write_event(Event(wall_time=now, step=row["epoch"], summary=summary))
             writer.flush()
 
+    try:
         yield write
+    finally:
+        # A failed write has been reported already; what closing would write is the same bytes.
+        with contextlib.suppress(OSError):
+            writer.close()

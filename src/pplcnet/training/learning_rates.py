@@ -7,7 +7,6 @@ Leslie N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 150
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from pplcnet.csv_cells import CsvWriter
 from pplcnet.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
+from pplcnet.files import replacing
 from pplcnet.models.creation import create_model
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.head import FeatureBatches, split_at_pool, train_head
@@ -141,22 +141,20 @@ def run_range_test(
             break
     if len(losses) < 2:
         raise InputError(
-            f"the loss is no number at a learning rate of {LOWEST} (step {len(losses) + 1}): look "
-            "at the photos and the weights."
+            f"the loss is NaN or infinite at a learning rate of {LOWEST} already (step "
+            f"{len(losses) + 1}): check the photos and the weights."
         )
     return RangeTest(rates[: len(losses)], np.asarray(losses), np.asarray(smoothed))
 
 
 def write_range_test(test: RangeTest, path: Path) -> None:
     """A CSV file with a row a step: learning_rate (for a batch of 256), loss, smoothed_loss."""
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, "w") as file:
         writer = CsvWriter(file, ["learning_rate", "loss", "smoothed_loss"])
         writer.writerows(
             [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
             for rate, loss, mean in zip(*test, strict=True)
         )
-    os.replace(temporary, path)
 
 
 def draw_range_test(test: RangeTest, path: Path) -> None:
@@ -183,9 +181,8 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
     axes.set_ylabel("training loss")
     axes.legend(fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_suffix(".writing")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _prepared(

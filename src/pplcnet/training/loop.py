@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pplcnet.dataset import MULTI, Dataset
-from pplcnet.errors import TrainingDiverged, TrainingInterrupted
+from pplcnet.errors import ImageError, TrainingDiverged, TrainingInterrupted
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training import checkpoint
 from pplcnet.training.averaging import averaged_weights, recalibrate
@@ -25,13 +25,14 @@ from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
 from pplcnet.training.head import FeatureBatches
 from pplcnet.training.history import event_writer, line_of, write_history
+from pplcnet.training.idle_fields import idle_fields
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.labels import score_labels
 from pplcnet.training.picture_cache import PictureCache
 from pplcnet.training.places import CHECKPOINT, HISTORY
 from pplcnet.training.preparing import Prepared, prepare, preprocessing_of
 from pplcnet.training.recipe import Recipe
-from pplcnet.training.recipe_limits import idle_fields
+from pplcnet.training.watching import Busy, no_sign
 from pplcnet.weights import native
 from pplcnet.wording import counted
 
@@ -59,7 +60,9 @@ def fit(
     resume: bool = False,
     unlabelled: Sequence[Path] = (),
     pictures: PictureCache | None = None,
+    run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    busy: Busy = no_sign,
 ) -> FittedModel:
     """Train by a recipe; the state after every epoch stands in `folder`.
 
@@ -69,17 +72,27 @@ def fit(
             recipe the result equals that of a run that was never stopped.
         unlabelled: photos without classes that the recipe's teacher says something of.
         pictures: decoded ones, shared with other trainings on the same files.
+        run_id: of the run that the state belongs to, if it belongs to one.
         report: called with one line of text after every epoch.
+        busy: called with what is being done where that takes long; gives a context manager.
 
     Raises:
-        TrainingInterrupted: Ctrl-C; the running step was finished and the state saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
+            saved.
+        ImageError: a photo cannot be read any more; the state was saved.
+        InputError: the state in `folder` is damaged, or of another run.
+        StorageError: the disk is full.
+        TrainingDiverged: the loss became NaN or infinite.
     """
     # The recipe's precision is for its own network, not for what this process builds later.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
         with nullcontext(pictures) if pictures else PictureCache.of(recipe) as kept:
-            return _fit(train_set, validation_set, recipe, folder, resume, unlabelled, kept, report)
+            return _fit(
+                train_set, validation_set, recipe, folder, resume, unlabelled, kept, run_id, report,
+                busy,
+            )  # fmt: skip
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -92,35 +105,40 @@ def _fit(
     resume: bool,
     unlabelled: Sequence[Path],
     pictures: PictureCache,
+    run_id: str | None,
     report: Callable[[str], None],
+    busy: Busy,
 ) -> FittedModel:
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
+    if saved is not None:
+        saved.check_run(run_id)
     for line in idle_fields(recipe, is_multi=train_set.task == MULTI):
         report(f"note: {line}")
-    run = prepare(train_set, validation_set, recipe, saved, unlabelled, pictures, report)
+    with busy("preparing the network"):
+        run = prepare(train_set, validation_set, recipe, saved, unlabelled, pictures, report)
     progress = run.progress
+    progress.run = run_id or progress.run
+    # Photos may have been left out since.
+    progress.step = min(progress.step, run.batches.steps_per_epoch)
     write_history(folder / HISTORY, progress.history)
+    step = _first_step_shown(run.step, busy)
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
-            rate = _run_epoch(run.step, run.batches, progress, recipe, interrupted)
-            if progress.step:
-                checkpoint.save(state, run.model, run.whole, progress)
-                raise TrainingInterrupted(
-                    f"stopped in epoch {progress.epoch + 1} of {recipe.epochs}, after step "
-                    f"{progress.step} of {run.batches.steps_per_epoch}; the state is saved.",
-                    run=str(folder),
+            row = _one_epoch(run, step, recipe, state, interrupted)
+            if row is None:
+                raise _stopped(
+                    f"in epoch {progress.epoch + 1} of {recipe.epochs}, after step "
+                    f"{progress.step} of {run.batches.steps_per_epoch}",
+                    folder,
+                    interrupted(),
                 )
-            row = _finish_epoch(run, recipe, rate)
-            checkpoint.save(state, run.model, run.whole, progress)
             write_history(folder / HISTORY, progress.history)
             write_events(row)
             report(line_of(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
-            if interrupted() and progress.epoch < recipe.epochs:
-                raise TrainingInterrupted(
-                    f"stopped after epoch {progress.epoch} of {recipe.epochs}; the state is saved.",
-                    run=str(folder),
-                )
+            if interrupted():
+                place = f"after epoch {progress.epoch} of {recipe.epochs}"
+                raise _stopped(place, folder, interrupted())
     if progress.epoch < recipe.epochs:
         report(f"stopped early: no better for {counted(recipe.early_stopping, 'epoch')}")
     if progress.best_epoch < 0:
@@ -132,6 +150,27 @@ def _fit(
     return FittedModel(run.whole, progress.options, progress.best_epoch + 1, progress.history)
 
 
+def _stopped(place: str, folder: Path, signal: int) -> TrainingInterrupted:
+    return TrainingInterrupted(f"stopped {place}; the state is saved.", str(folder), signal)
+
+
+def _one_epoch(
+    run: Prepared, step: Step, recipe: Recipe, state: Path, interrupted: Callable[[], int]
+) -> dict[str, Any] | None:
+    """An epoch, its validation, and the state saved; None for one that was interrupted."""
+    progress, row = run.progress, None
+    try:
+        rate = _run_epoch(step, run.batches, progress, recipe, interrupted)
+        if not progress.step:
+            row = _finish_epoch(run, recipe, rate)
+    except ImageError:
+        if progress.epoch or progress.step:
+            checkpoint.save(state, run.model, run.whole, progress)
+        raise
+    checkpoint.save(state, run.model, run.whole, progress)
+    return row
+
+
 def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     """Validate, keep the best weights, and add a row to the history."""
     progress, steps = run.progress, run.batches.steps_per_epoch
@@ -139,7 +178,11 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     if not math.isfinite(train_loss):
         raise _diverged(progress.epoch + 1, recipe)
     with averaged_weights(run.model, recipe):
-        loss, accuracy = _validate(run.answering, run.preprocessing, run.validation, run.labels)
+        try:
+            loss, accuracy = _validate(run.answering, run.preprocessing, run.validation, run.labels)
+        except ImageError:
+            progress.step = steps  # what is left of the epoch is its validation
+            raise
         _keep_best(progress, run.whole, loss, accuracy)
     row = {
         "epoch": progress.epoch + 1,
@@ -157,10 +200,24 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
 
 def _diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
     return TrainingDiverged(
-        f"the loss is no number any more after epoch {epoch}: the learning rate (at most "
-        f"{recipe.peak_learning_rate:.3g} a step) is too high for this recipe; lower learning_rate "
-        "or set gradient_clip, and begin anew."
+        f"the loss became NaN or infinite in epoch {epoch}: the learning rate (up to "
+        f"{recipe.peak_learning_rate:.3g} a step) is probably too high; train again with a lower "
+        "learning_rate (--find-learning-rate suggests one), or with gradient_clip=1."
     )
+
+
+def _first_step_shown(step: Step, busy: Busy) -> Step:
+    """The same step, with a sign of life at the first, which compiles for many seconds."""
+    is_first = True
+
+    def shown(images: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, Any]:
+        nonlocal is_first
+        with busy("compiling the first step") if is_first else nullcontext():
+            logs = step(images, targets)
+        is_first = False
+        return logs
+
+    return shown
 
 
 def _has_stalled(progress: checkpoint.Progress, recipe: Recipe) -> bool:
@@ -204,9 +261,12 @@ def _run_epoch(
     batches: TrainingBatches | FeatureBatches,
     progress: checkpoint.Progress,
     recipe: Recipe,
-    interrupted: Callable[[], bool],
+    interrupted: Callable[[], int],
 ) -> float:
-    """Run one epoch and return images/s; an interruption leaves `progress.step` above 0."""
+    """Run one epoch and return images/s.
+
+    An interruption leaves `progress.step` above 0, and so does a photo that cannot be read.
+    """
     first_step = progress.step
     if first_step == 0:
         progress.loss_sum = progress.accuracy_sum = 0.0
@@ -222,16 +282,20 @@ def _run_epoch(
         file=sys.stderr,
     ) as bar:
         step = first_step
-        for images, targets in batches.epoch(progress.epoch, first_step):
-            logs = train_step(images, targets)
-            progress.loss_sum += float(logs["loss"])
-            progress.accuracy_sum += float(logs["accuracy"])
-            step += 1
-            bar.update(len(targets))
-            bar.set_postfix(loss=f"{progress.loss_sum / step:.3f}", refresh=False)
-            if interrupted() and step < batches.steps_per_epoch:
-                progress.step = step
-                break
+        try:
+            for images, targets in batches.epoch(progress.epoch, first_step):
+                logs = train_step(images, targets)
+                progress.loss_sum += float(logs["loss"])
+                progress.accuracy_sum += float(logs["accuracy"])
+                step += 1
+                bar.update(len(targets))
+                bar.set_postfix(loss=f"{progress.loss_sum / step:.3f}", refresh=False)
+                if interrupted() and step < batches.steps_per_epoch:
+                    progress.step = step
+                    break
+        except ImageError:
+            progress.step = step
+            raise
     done = (step - first_step) * batches.batch_size
     return done / max(time.perf_counter() - started, 1e-9)
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BUNDLE", "CHECKPOINT", "HISTORY", "SEARCH", "SEARCH_BEST", "SEARCH_TRIALS"]
+__all__ = [
+    "BUNDLE",
+    "CHECKPOINT",
+    "HISTORY",
+    "SEARCH",
+    "SEARCH_BEST",
+    "SEARCH_TRIALS",
+    "TENSORBOARD",
+]
 
 BUNDLE = "model.bundle"
 CHECKPOINT = "checkpoint.npz"
@@ -10,3 +18,4 @@ HISTORY = "history.csv"
 SEARCH = "search"
 SEARCH_BEST = "search/best.toml"
 SEARCH_TRIALS = "search/trials.log"
+TENSORBOARD = "tensorboard"

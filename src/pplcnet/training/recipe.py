@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,9 +16,17 @@ from typing import Any, Literal
 from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.models import catalog
 from pplcnet.training.recipe_limits import limits
-from pplcnet.training.recipe_values import is_text, shaped, toml_value, type_problem
+from pplcnet.training.recipe_values import (
+    is_text,
+    parse_toml,
+    read_toml,
+    shaped,
+    shown_value,
+    toml_value,
+    type_problem,
+)
 
-__all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting"]
+__all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting", "recipe_path"]
 
 FINETUNE = "finetune"
 """The named recipe that training with weights starts from."""
@@ -170,7 +177,7 @@ class Recipe:
 
     def _faults(self) -> typing.Iterator[str]:
         wrong_types = [
-            f"{name} is {getattr(self, name)!r}; {problem}."
+            f"{name} is {shown_value(getattr(self, name))}; {problem}."
             for name, hint in _types().items()
             if (problem := type_problem(getattr(self, name), hint))
         ]
@@ -179,7 +186,7 @@ class Recipe:
             return
         for name, is_allowed, allowed in limits(self):
             if not is_allowed:
-                yield f"{name} is {getattr(self, name)!r}; allowed is: {allowed}."
+                yield f"{name} is {shown_value(getattr(self, name))}; allowed is: {allowed}."
 
     @property
     def distils(self) -> bool:
@@ -235,20 +242,12 @@ class Recipe:
     @classmethod
     def named(cls, name: str) -> Recipe:
         """A recipe that comes with pplcnet; UnknownNameError lists them."""
-        if name not in named_recipes():
-            raise UnknownNameError("recipe", name, named_recipes())
-        return cls.from_toml(_NAMED / f"{name}.toml")
+        return cls.from_toml(recipe_path(name))
 
     @classmethod
     def from_toml(cls, path: str | PathLike[str]) -> Recipe:
         """Read a recipe from a TOML file of `field = value` lines; absent fields keep defaults."""
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not readable as TOML ({error}).") from error
-        return cls().changed(values)
+        return cls().changed(read_toml(path))
 
     def to_toml(self) -> str:
         """The recipe as TOML, each field under its explanation; None is left out."""
@@ -257,6 +256,13 @@ class Recipe:
             lines += [f"# {line}" for line in field_help()[name].splitlines()]
             lines += [f"# {name} =" if value is None else f"{name} = {toml_value(value)}", ""]
         return "\n".join(lines)
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe that comes with pplcnet; UnknownNameError lists them."""
+    if name not in named_recipes():
+        raise UnknownNameError("recipe", name, named_recipes())
+    return _NAMED / f"{name}.toml"
 
 
 def named_recipes() -> list[str]:
@@ -305,11 +311,12 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     if is_text(_types()[name]):
         return name, text[1:-1] if text[:1] == text[-1:] in ('"', "'") and len(text) > 1 else text
     height, cross, width = text.partition("x")
-    if cross and height.isdecimal() and width.isdecimal():
+    if cross and all(side.isdecimal() and len(side) < 10 for side in (height, width)):
         return name, (int(height), int(width))
     if "," in text and not text.startswith("["):
         text = f"[{text}]"
     try:
-        return name, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        values = parse_toml(f"value = {text}")
+    except ValueError:
         return name, text
+    return name, values["value"] if len(values) == 1 else text

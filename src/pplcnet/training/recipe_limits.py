@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pplcnet.training.recipe import Recipe
 
-__all__ = ["Limit", "idle_fields", "limits"]
+__all__ = ["Limit", "limits"]
+
+MOST_EPOCHS = 1_000_000
 
 
 class Limit(NamedTuple):
@@ -28,7 +30,7 @@ def _of_plain_training(recipe: Recipe) -> list[tuple[str, bool, str]]:
     (low_scale, high_scale), (low_ratio, high_ratio) = recipe.crop_scale, recipe.crop_ratio
     return [
         ("image_size", all(1 <= side <= 4096 for side in recipe.image_size), "1 to 4096 pixels"),
-        ("head_epochs", recipe.head_epochs >= 0, "0 or above"),
+        ("head_epochs", 0 <= recipe.head_epochs <= MOST_EPOCHS, f"0 to {MOST_EPOCHS:,}"),
         ("layer_decay", 0 < recipe.layer_decay <= 1, "above 0, up to 1"),
         (
             "freeze",
@@ -36,19 +38,19 @@ def _of_plain_training(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "a stage only together with weights",
         ),
         ("dropout", 0 <= recipe.dropout < 1, "0 up to, not including, 1"),
-        ("epochs", recipe.epochs >= 1, "at least 1"),
-        ("batch_size", recipe.batch_size >= 1, "at least 1"),
+        ("epochs", 1 <= recipe.epochs <= MOST_EPOCHS, f"1 to {MOST_EPOCHS:,}"),
+        ("batch_size", 1 <= recipe.batch_size <= 65_536, "1 to 65536"),
         (
             "learning_rate",
             recipe.learning_rate is None or 0 < recipe.learning_rate < 1e6,
-            "above 0",
+            "above 0, below a million",
         ),
         ("warmup_epochs", 0 <= recipe.warmup_epochs <= recipe.epochs, "0 to the number of epochs"),
-        ("weight_decay", recipe.decay >= 0, "0 or above"),
+        ("weight_decay", 0 <= recipe.decay <= 1e6, "0 to a million"),
         ("label_smoothing", 0 <= recipe.label_smoothing < 1, "0 up to, not including, 1"),
-        ("gradient_clip", recipe.gradient_clip >= 0, "0 (off) or above"),
-        ("crop_scale", 0 < low_scale <= high_scale <= 1, "two rising numbers, above 0 to 1"),
-        ("crop_ratio", 0 < low_ratio <= high_ratio, "two rising numbers above 0"),
+        ("gradient_clip", 0 <= recipe.gradient_clip <= 1e6, "0 (off) to a million"),
+        ("crop_scale", 1e-4 <= low_scale <= high_scale <= 1, "two rising numbers, 0.0001 to 1"),
+        ("crop_ratio", 0.01 <= low_ratio <= high_ratio <= 100, "two rising numbers, 0.01 to 100"),
         ("validation", 0 < recipe.validation < 1, "between 0 and 1"),
         (
             "test",
@@ -56,10 +58,10 @@ def _of_plain_training(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "0 up to 1 - validation",
         ),
         ("seed", 0 <= recipe.seed < 2**32, "0 up to 4294967295"),
-        ("crop_fraction", 0 < recipe.crop_fraction <= 1, "above 0, up to 1"),
-        ("cache_gigabytes", recipe.cache_gigabytes >= 0, "0 or above"),
-        ("disk_cache_gigabytes", recipe.disk_cache_gigabytes >= 0, "0 (off) or above"),
-        ("workers", recipe.workers >= 1, "at least 1"),
+        ("crop_fraction", 0.01 <= recipe.crop_fraction <= 1, "0.01 to 1"),
+        ("cache_gigabytes", 0 <= recipe.cache_gigabytes <= 1e6, "0 to a million"),
+        ("disk_cache_gigabytes", 0 <= recipe.disk_cache_gigabytes <= 1e6, "0 (off) to a million"),
+        ("workers", 1 <= recipe.workers <= 1024, "1 to 1024"),
     ]
 
 
@@ -87,7 +89,7 @@ def _of_what_goes_beyond(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "devices",
             recipe.devices == 1
             or (
-                recipe.devices > 1
+                1 < recipe.devices <= 1024
                 and recipe.batch_size % recipe.devices == 0
                 and recipe.gradient_accumulation == 1
                 and recipe.freeze != "trunk"
@@ -95,20 +97,24 @@ def _of_what_goes_beyond(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "1, or a number that divides batch_size, without gradient_accumulation and "
             "freeze=trunk",
         ),
-        ("early_stopping", recipe.early_stopping >= 0, "0 (off) or above"),
-        ("recalibrate_batchnorm", recipe.recalibrate_batchnorm >= 0, "0 (off) or above"),
+        ("early_stopping", 0 <= recipe.early_stopping <= MOST_EPOCHS, "0 (off) or above"),
+        ("recalibrate_batchnorm", 0 <= recipe.recalibrate_batchnorm <= 1e9, "0 (off) or above"),
         ("focal_gamma", 0 <= recipe.focal_gamma <= 10, "0 to 10"),
-        ("gradient_accumulation", recipe.gradient_accumulation >= 1, "at least 1"),
+        ("gradient_accumulation", 1 <= recipe.gradient_accumulation <= 65_536, "1 to 65536"),
         ("ema", 0 <= recipe.ema < 1, "0 (off) up to, not including, 1"),
         ("drop_path", 0 <= recipe.drop_path < 1, "0 up to, not including, 1"),
         ("augment_operations", 1 <= recipe.augment_operations <= 14, "1 to 14"),
         ("augment_magnitude", 0 <= recipe.augment_magnitude <= 30, "0 to 30"),
         ("random_erasing", 0 <= recipe.random_erasing <= 1, "0 to 1"),
-        ("mixup", 0 <= recipe.mixup <= 100, "0 (off) to 100"),
-        ("cutmix", 0 <= recipe.cutmix <= 100, "0 (off) to 100"),
+        ("mixup", recipe.mixup == 0 or 0.001 <= recipe.mixup <= 100, "0 (off), or 0.001 to 100"),
+        ("cutmix", recipe.cutmix == 0 or 0.001 <= recipe.cutmix <= 100, "0 (off), or 0.001 to 100"),
         ("progressive_resizing", 0.25 <= recipe.progressive_resizing <= 1, "0.25 to 1 (off)"),
         ("distillation_weight", 0 <= recipe.distillation_weight <= 1, "0 to 1"),
-        ("distillation_temperature", recipe.distillation_temperature > 0, "above 0"),
+        (
+            "distillation_temperature",
+            0.01 <= recipe.distillation_temperature <= 1000,
+            "0.01 to 1000",
+        ),
         (
             "distillation_layers",
             recipe.distillation_layers.count(":") == (1 if recipe.distillation_layers else 0),
@@ -126,28 +132,3 @@ def _of_what_goes_beyond(recipe: Recipe) -> list[tuple[str, bool, str]]:
             "the features are computed too early",
         ),
     ]
-
-
-def idle_fields(recipe: Recipe, *, is_multi: bool) -> list[str]:
-    """A sentence for each group of fields that were set and change nothing in this run."""
-    defaults = type(recipe)()
-
-    def changed(*names: str) -> str:
-        return ", ".join(name for name in names if getattr(recipe, name) != getattr(defaults, name))
-
-    groups: list[tuple[str, str]] = []
-    if recipe.freeze == "trunk":
-        names = changed(
-            "augment", "random_erasing", "progressive_resizing", "drop_path",
-            "recalibrate_batchnorm",
-        )  # fmt: skip
-        groups.append((names, "features are computed once, with freeze=trunk"))
-    if is_multi:
-        groups.append((changed("loss", "class_weights"), "photos have several labels"))
-    if recipe.distils and recipe.distillation == "ssld":
-        names = changed("loss", "class_weights", "distillation_weight", "distillation_temperature")
-        groups.append((names, "distillation=ssld looks at no labels"))
-    if not recipe.distils:
-        names = changed("distillation", "distillation_weight", "distillation_temperature")
-        groups.append((names, "there is no teacher"))
-    return [f"no effect of {names}: {reason}" for names, reason in groups if names]

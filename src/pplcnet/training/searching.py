@@ -12,22 +12,17 @@ import math
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.dataset import MULTI
-from pplcnet.errors import (
-    InputError,
-    RecipeError,
-    TrainingDiverged,
-    TrainingInterrupted,
-    require,
-)
+from pplcnet.errors import InputError, TrainingDiverged, TrainingInterrupted, require
+from pplcnet.files import write_text
 from pplcnet.training.places import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 from pplcnet.training.recipe import Recipe
+from pplcnet.training.recipe_values import read_toml
 from pplcnet.training.search_space import FIELDS, ranges_of, stored_fields
 from pplcnet.wording import counted
 
@@ -89,6 +84,7 @@ def search(
     *,
     seconds: float,
     most_trials: int | None = None,
+    run_id: str | None = None,
     unlabelled: Sequence[Path] = (),
     pictures: PictureCache | None = None,
     report: Callable[[str], None] = lambda line: None,
@@ -106,17 +102,18 @@ def search(
         seconds: time for all finished trials together. A trial begins when one of average length
             still fits; the first does in any case.
         most_trials: finished trials after which the search ends even so.
+        run_id: id of the run that the search belongs to.
         unlabelled: photos without classes, where the recipe has a teacher.
         pictures: decoded ones, which the trials share.
         report: called with one line of text after every trial.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        InputError: the journal of an earlier search is damaged.
+        InputError: the journal of an earlier search is damaged, or of another run.
         TrainingInterrupted: Ctrl-C; the finished trials are kept.
     """
     measure = "mAP" if train_set.task == MULTI else "accuracy"
-    study = _opened(out / SEARCH_TRIALS)
+    study = _opened(out / SEARCH_TRIALS, run_id)
     ranges = ranges_of(recipe)
     _enqueue(study, {name: FIELDS[name].value(recipe) for name in ranges})
     try:
@@ -136,19 +133,20 @@ def search(
             f"stopped in trial {number} of the search, which begins again when it goes on; "
             f"{number - 1} finished trial(s) are kept.",
             run=str(out),
+            signal=stopped.signal,
         ) from stopped
     except Exception:
         if not _finished(study):  # nothing that could be lost, so that the run can be begun anew
             shutil.rmtree(out / SEARCH)
         raise
-    return _chosen(study, recipe, out, measure, report)
+    return _chosen(study, recipe, out, measure, run_id, report)
 
 
-def read_best(out: Path, recipe: Recipe) -> Recipe | None:
+def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | None:
     """The recipe with what a finished search in `out` found; None where there was no search.
 
     Raises:
-        InputError: the search is not finished.
+        InputError: the search is not finished, or belongs to another run.
         RecipeError: `best.toml` cannot be read.
     """
     path = out / SEARCH_BEST
@@ -159,16 +157,16 @@ def read_best(out: Path, recipe: Recipe) -> Recipe | None:
                 "(1s takes the best of the trials that there are)."
             )
         return None
-    try:
-        return recipe.changed(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as TOML ({error}).") from error
+    values = read_toml(path)
+    if values.pop("run", None) != run_id:
+        raise InputError(f"{path}: belongs to another run; put the right one back.")
+    return recipe.changed(values)
 
 
 # ---------------------------------------------------------------------- the journal
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, run_id: str | None) -> Any:
     optuna = require_optuna()
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -177,17 +175,23 @@ def _opened(path: Path) -> Any:
     path.parent.mkdir(exist_ok=True)
     _cut_unfinished_line(path)
     try:
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
             study_name="search",
             direction="maximize",
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: is damaged ({error!r}); the search cannot go on, --overwrite starts anew."
+            f"{path}: is damaged ({error!r:.200}); the search cannot go on, --overwrite starts "
+            "anew."
         ) from error
+    if not study.get_trials(deepcopy=False) and not study.user_attrs:
+        study.set_user_attr("run", run_id)
+    if study.user_attrs.get("run") != run_id:
+        raise InputError(f"{path}: belongs to another run; put the right one back.")
+    return study
 
 
 def _cut_unfinished_line(path: Path) -> None:
@@ -344,7 +348,12 @@ def _line(number: int, trial: Any, recipe: Recipe, measure: str) -> str:
 
 
 def _chosen(
-    study: Any, recipe: Recipe, out: Path, measure: str, report: Callable[[str], None]
+    study: Any,
+    recipe: Recipe,
+    out: Path,
+    measure: str,
+    run_id: str | None,
+    report: Callable[[str], None],
 ) -> Recipe:
     from optuna.trial import TrialState
 
@@ -355,7 +364,7 @@ def _chosen(
             f"none of {counted(len(finished), 'trial')} came to its last epoch: the recipe stays "
             "as it is"
         )
-        _write(out / SEARCH_BEST, "# No trial came to its last epoch: nothing is changed.\n")
+        write_text(out / SEARCH_BEST, "# No trial came to its last epoch.\n" + _run_line(run_id))
         return recipe
     best = max(complete, key=lambda each: each.value)
     own = complete[0] if complete[0] is finished[0] else None  # the recipe as it was given
@@ -373,11 +382,9 @@ def _chosen(
     chosen = recipe.changed(stored_fields(best.params, recipe))
     values = chosen.to_dict()
     lines = [f"# {summary}", *(f"{name} = {json.dumps(values[name])}" for name in best.params), ""]
-    _write(out / SEARCH_BEST, "\n".join(lines))
+    write_text(out / SEARCH_BEST, _run_line(run_id) + "\n".join(lines))
     return chosen
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _run_line(run_id: str | None) -> str:
+    return "" if run_id is None else f"run = {json.dumps(run_id)}\n"

@@ -1,0 +1,47 @@
+"""--resume: photos and recipe come from the run; what is given beside it must not contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pplcnet.errors import InputError, PPLCNetError, RecipeError
+from pplcnet.training.recipe import Recipe
+from pplcnet.training.recipe_values import shown_value
+
+__all__ = ["check_given", "recorded_recipe", "recorded_run"]
+
+
+def recorded_run(out: str, kind: str) -> dict[str, Any]:
+    """The run.json of the run in `out`; InputError where there is none of this kind."""
+    from pplcnet.run_folder import check_folder, opened
+
+    with opened(Path(out)):
+        run = check_folder(Path(out), kind, resume=True)
+    if run is None:  # check_folder has raised
+        raise InputError(f"{out}: no run to resume there.")
+    return run
+
+
+def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:
+    """The recipe that a run began with; InputError when its run.json holds none."""
+    values = {name: value for name, value in run["recipe"].items() if name != "folds"}
+    try:
+        return Recipe().changed(values)
+    except PPLCNetError as error:
+        raise InputError(
+            f"{Path(out) / 'run.json'}: holds no recipe of this version; {error}"
+        ) from error
+
+
+def check_given(out: str, recipe: Recipe, given: Mapping[str, object]) -> None:
+    """RecipeError that names the given fields which are other than the run's."""
+    wanted = recipe.changed(given)
+    changed = [
+        f"{name} was {shown_value(getattr(recipe, name))}, is {shown_value(getattr(wanted, name))}"
+        for name in given
+        if getattr(wanted, name) != getattr(recipe, name)
+    ]
+    if changed:
+        raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
