@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pplcnet.registration import register_with_keras
+
 if TYPE_CHECKING:
     from pplcnet.auditing import audit
     from pplcnet.bundle import Bundle
@@ -83,6 +85,8 @@ __all__ = [
     "train",
     "tune",
 ]
+
+register_with_keras()
 
 
 def __getattr__(name: str) -> Any:

@@ -143,7 +143,8 @@ MAY_IMPORT = {
     "suspect_list": VOCABULARY,
     "suspects": {"suspect_list"} | RUNS | {"training", "weights"},
     "cli": VOCABULARY | {"models", "training", "runtime", "weights"},
-    "__init__": set(),
+    "__init__": {"registration"},
+    "registration": set(),
     "__main__": {"cli"},
 }
 # Third-party libraries that a part may import at the top of its modules.

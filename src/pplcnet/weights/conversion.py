@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from pplcnet.bundle import Bundle, Manifest, today, write_bundle
-from pplcnet.errors import InputError, UnknownNameError, WeightsError, require
+from pplcnet.errors import InputError, WeightsError
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
+from pplcnet.weights.inference_settings import read_inference_settings
+from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
 from pplcnet.weights.options import network_options
 from pplcnet.wording import counted
 
-__all__ = ["convert", "imagenet_classes", "read_inference_settings"]
+__all__ = ["convert", "default_preprocessing", "imagenet_classes", "read_inference_settings"]
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -58,21 +60,28 @@ def convert(
         raise InputError(f"{path}: does not say which network it is; name it with --model.")
     if weights.network is not None and name != weights.network:
         raise InputError(f"{path}: is {weights.network}, not {name}.")
-    beside_classes, beside_preprocessing = read_inference_settings(weights.beside)
+    saved = weights.saved
+    if saved is not None and saved.unknown:
+        raise WeightsError(
+            f"{path}: has the layer {saved.unknown} around {name}; a bundle holds a network of "
+            "the catalog. Save the network itself: model.get_layer(...).save(...)."
+        )
+    beside = read_inference_settings(weights.beside)
     options = _options_for(name, weights, path)
-    names = tuple(classes or beside_classes or _default_classes(options["num_classes"], path))
+    names = tuple(classes or beside.classes or _default_classes(options["num_classes"], path))
     if len(names) != options["num_classes"] or len(set(names)) != len(names):
         raise InputError(
             f"{path}: has {counted(options['num_classes'], 'class')}; {len(set(names))} different "
-            "names are "
-            "given."
+            "names are given."
         )
-    chosen = preprocessing or beside_preprocessing or _preprocessing_of(weights, options)
+    chosen = preprocessing or beside.preprocessing or default_preprocessing(weights, options)
     options["image_size"] = chosen.image_size
     try:
         model = create_model(name, **options)
     except TypeError as error:  # a bundle's manifest can name any option
         raise WeightsError(f"{path}: its network cannot be rebuilt ({error}).") from error
+    if saved is not None:
+        check_layers(model, saved.layers, str(path))
     fill(model, weights, source=str(path))
     for told in ("num_classes", "image_size"):  # the manifest says these elsewhere
         options.pop(told)
@@ -80,6 +89,8 @@ def convert(
     manifest = Manifest(
         classes=names,
         preprocessing=chosen,
+        task=beside.task if saved is None else saved.task,
+        thresholds=dict.fromkeys(names, beside.threshold) if beside.threshold is not None else {},
         network={"name": name, "options": options},
         variants={"keras": {"file": KERAS_FILE}},
         provenance={
@@ -98,79 +109,30 @@ def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
     return options
 
 
-def _preprocessing_of(weights: WeightsFile, options: Mapping[str, Any]) -> Preprocessing:
+def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> Preprocessing:
+    """What belongs to a file that does not say it; of a `.keras` file its own scaling."""
     interpolations = {"original": "opencv-bilinear", "timm": "pillow-bicubic"}
-    size = options.get("image_size", (224, 224))
-    return Preprocessing.from_dict(
-        {
-            "image_size": tuple(size),
-            "interpolation": interpolations.get(weights.kind, "pillow-bilinear"),
-        }
-    )
+    values: dict[str, Any] = {
+        "image_size": tuple(options.get("image_size", (224, 224))),
+        "interpolation": interpolations.get(weights.kind, "pillow-bilinear"),
+    }
+    if weights.saved is not None and weights.saved.scaling is not None:
+        scale, offset = weights.saved.scaling  # of pixels from 0 to 255
+        if not scale > 0:
+            raise WeightsError(f"the model scales pixels by {scale:g}; it must be more than 0.")
+        deviation = 1 / (255 * scale)
+        values |= {"mean": (-offset * deviation,) * 3, "std": (deviation,) * 3}
+    return Preprocessing.from_dict(values)
 
 
 def _default_classes(count: int, path: Path) -> tuple[str, ...]:
     if count != len(imagenet_classes()):
         raise InputError(
-            f"{path}: has {counted(count, 'class')} without names; give a file with a name a line "
-            "to "
-            "--classes."
+            f"{path}: has {counted(count, 'class')} without names; give them to --classes in the order of "
+            "the outputs, as a,b,c or as a file with a name a line."
         )
     return imagenet_classes()
 
 
 def _digest(path: Path) -> str | None:
     return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def read_inference_settings(
-    folder: Path | None,
-) -> tuple[tuple[str, ...] | None, Preprocessing | None]:
-    """Classes and preprocessing from the `inference.yml` that PaddleX puts beside a model."""
-    path = folder / "inference.yml" if folder is not None else None
-    if path is None or not path.is_file():
-        return None, None
-    yaml = require("yaml", purpose="reading inference.yml", extra="train")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        operations: dict[str, Any] = {}
-        for step in settings["PreProcess"]["transform_ops"]:
-            operations |= step
-        post = next(iter(settings["PostProcess"].values()))
-        classes = tuple(str(each) for each in post["label_list"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path}: not in PaddleX' form ({error!r}).") from error
-    return classes, _preprocessing_from(operations, path)
-
-
-_WITHOUT_EFFECT = {"DecodeImage", "ToCHWImage", "KeepKeys"}
-
-
-def _preprocessing_from(operations: Mapping[str, Any], path: Path) -> Preprocessing:
-    """Resize to a size, or short side and centre crop; then mean and standard deviation."""
-    known = {"ResizeImage", "CropImage", "NormalizeImage", *_WITHOUT_EFFECT}
-    for name in operations:
-        if name not in known:
-            raise UnknownNameError(f"preprocessing step in {path}", name, known)
-    try:
-        resize, crop = operations["ResizeImage"], operations.get("CropImage")
-        normalize = operations["NormalizeImage"]
-        if abs(float(normalize.get("scale", 1 / 255)) * 255 - 1) > 1e-6:
-            raise WeightsError(f"{path}: scales pixels by {normalize['scale']}, not by 1/255.")
-        values: dict[str, Any] = {
-            "interpolation": "opencv-bilinear",
-            "mean": tuple(map(float, normalize["mean"])),
-            "std": tuple(map(float, normalize["std"])),
-        }
-        if crop is None:
-            size = resize["size"]
-            width, height = (size, size) if isinstance(size, int) else size
-            values |= {"image_size": (int(height), int(width)), "resize": "stretch"}
-        else:
-            size = crop["size"]
-            width, height = (size, size) if isinstance(size, int) else size
-            fraction = min(int(height), int(width)) / int(resize["resize_short"])
-            values |= {"image_size": (int(height), int(width)), "crop_fraction": fraction}
-        return Preprocessing.from_dict(values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: its preprocessing cannot be used ({error!r}).") from error

@@ -13,13 +13,15 @@ import numpy as np
 from pplcnet.bundle import MANIFEST, Bundle
 from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
+from pplcnet.weights.keras_configs import SavedModel, saved_model
+from pplcnet.weights.keras_files import is_keras_file, read_keras_file
 from pplcnet.weights.paddle_inference import read_inference_model
 from pplcnet.weights.safetensors_files import read_safetensors
 
 __all__ = ["WeightsFile", "read_weights"]
 
 PROGRAMS = ("inference.json", "inference.pdmodel")
-KINDS = ".pdparams, .npz, .safetensors, .keras, a bundle, or a Paddle inference model"
+KINDS = ".pdparams, .npz, .safetensors, .keras, .weights.h5, a bundle, or a Paddle inference model"
 
 
 class WeightsFile(NamedTuple):
@@ -34,6 +36,8 @@ class WeightsFile(NamedTuple):
     """What `create_model` needs besides, where the file says it."""
     beside: Path | None = None
     """Folder of an inference model, where `inference.yml` may lie."""
+    saved: SavedModel | None = None
+    """The network of a `.keras` file, as its configuration describes it."""
 
 
 def read_weights(path: str | PathLike[str]) -> WeightsFile:
@@ -57,7 +61,19 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         return _by_names(native.read_npz(path))
     if path.suffix == ".safetensors":
         return _by_names(read_safetensors(path))
+    if is_keras_file(path):
+        return _read_keras(path)
     raise WeightsError(f"{path}: weights are read from {KINDS}.")
+
+
+def _read_keras(path: Path) -> WeightsFile:
+    file = read_keras_file(path)
+    try:
+        saved = saved_model(file.config)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: not accepted as a Keras file: {error}") from error
+    network = saved.network if saved is not None else None
+    return WeightsFile("native", file.tensors, network, saved=saved)
 
 
 def _by_names(tensors: dict[str, np.ndarray]) -> WeightsFile:

@@ -25,8 +25,7 @@ class Held(NamedTuple):
     """A weights file, read once."""
 
     path: Path
-    weights: WeightsFile | None
-    """None for a `.keras` file, which Keras reads itself."""
+    weights: WeightsFile
     options: dict[str, Any]
     """What `create_model` needs to build its network, as far as the file says."""
 
@@ -37,8 +36,6 @@ def read_for(name: str, path: Path) -> Held:
     Raises:
         WeightsError: the file cannot be read, or is of another network.
     """
-    if path.suffix == ".keras":
-        return Held(path, None, {})
     weights = read_weights(path)
     _check_network(name, weights, str(path))
     options = network_options(name, weights)
@@ -61,11 +58,7 @@ def load_into(
     Raises:
         WeightsError: the file cannot be read or does not fit; the model is left as it was.
     """
-    path = Path(path)
-    if path.suffix == ".keras":
-        _load_keras_file(model, path)
-    else:
-        fill(model, weights or read_weights(path), source=str(path))
+    fill(model, weights or read_weights(path), source=str(path))
 
 
 def load_pretrained(
@@ -82,12 +75,7 @@ def load_pretrained(
     Raises:
         WeightsError: the file cannot be read, or its trunk does not fit; the model is as it was.
     """
-    path = Path(path)
-    if path.suffix == ".keras":
-        _load_keras_file(model, path)
-        fresh = []
-    else:
-        fresh = fill(model, weights or read_weights(path), source=str(path), fresh_head=True)
+    fresh = fill(model, weights or read_weights(path), source=str(path), fresh_head=True)
     if not fresh:
         return [f"every layer starts from {path}"]
     return [f"starts from {path}; fresh, because the file has nothing fitting: {', '.join(fresh)}"]
@@ -98,7 +86,8 @@ def fill(
 ) -> list[str]:
     """Set the model's variables from what was read; the layers that kept their values."""
     _check_network(model.name, weights, source)
-    check_strides(model, weights.options, source)
+    if weights.network is not None:  # bare tensors say nothing of strides
+        check_strides(model, network_options(weights.network, weights), source)
     if weights.kind == "native":
         native.check_numbers(weights.tensors, source)
         if fresh_head:
@@ -114,16 +103,3 @@ def fill(
 def _check_network(name: str, weights: WeightsFile, source: str) -> None:
     if weights.network is not None and weights.network != name:
         raise WeightsError(f"{source}: is of {weights.network}, not of {name}.")
-
-
-def _load_keras_file(model: keras.Model, path: Path) -> None:
-    """Only the arrays of a `.keras` file: its configuration, which can hold code, is not read."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file.")
-    before = native.get_values(model)
-    try:
-        model.load_weights(path)
-    except Exception as error:  # Keras raises nearly anything for a file that does not fit
-        native.set_values(model, before, source="the values before")
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-        raise WeightsError(f"{path}: does not fit {model.name} ({reason}).") from error

@@ -12,6 +12,7 @@ from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
 from pplcnet.models.creation import normalized_strides
 from pplcnet.weights.files import WeightsFile
+from pplcnet.weights.keras_configs import STRIDED, saved_options
 
 __all__ = ["check_strides", "network_options"]
 
@@ -20,8 +21,6 @@ _CLASSIFIERS = tuple(
     for layer in ("fc", "out", "_fc", "fc_1")
     for part in ("weight", "kernel")
 )  # fmt: skip
-# The layers whose strides PP-LCNet's `strides` are, in that order.
-_STRIDED = ("conv1_conv", *(f"blocks{stage}_0_dw_conv_conv" for stage in (3, 4, 5, 6)))
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
@@ -33,12 +32,13 @@ def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
     """
     if weights.options is not None:
         return dict(weights.options)
-    options: dict[str, Any] = {}
+    saved = weights.saved
+    options = saved_options(name, saved.layers) if saved is not None else {}
     tensors = weights.tensors
     classifier = next((tensors[key] for key in _CLASSIFIERS if key in tensors), None)
     if classifier is not None and classifier.ndim == 2:
         options["num_classes"] = int(classifier.shape[1])
-    if catalog.find(name).family == "pplcnet":
+    if saved is None and catalog.find(name).family == "pplcnet":
         has_last = any(key.startswith("last_conv.") for key in tensors)
         if classifier is not None:
             options["last_conv"] = has_last
@@ -55,7 +55,7 @@ def check_strides(model: keras.Model, options: Mapping[str, Any] | None, source:
     if given is None:
         return
     wanted = normalized_strides(given)
-    has = tuple(tuple(int(side) for side in model.get_layer(name).strides) for name in _STRIDED)
+    has = tuple(tuple(int(side) for side in model.get_layer(name).strides) for name in STRIDED)
     if has != wanted:
         raise WeightsError(
             f"{source} does not fit {model.name}: its strides are {_shown(wanted)}, the model has "

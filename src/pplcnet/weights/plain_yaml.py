@@ -1,0 +1,97 @@
+"""YAML as text, lists and mappings: no types are guessed, nothing is built, and size is bounded.
+
+`no`, `010`, `1_000`, dates and `~` stay the text that they are. Aliases give the same value again
+without copying it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pplcnet.errors import WeightsError, require
+
+__all__ = ["Text", "parse_yaml"]
+
+SIZE_LIMIT = 1 << 20
+MAX_DEPTH = 16
+
+
+class Text(str):
+    """A scalar as it stands; `is_plain` when it was written without quotes."""
+
+    __slots__ = ("is_plain",)
+    is_plain: bool
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it means that nothing is given."""
+        return self.is_plain and self in ("", "~", "null", "Null", "NULL")
+
+
+def parse_yaml(text: str) -> Any:
+    """The one document of a text; WeightsError when it is not plain YAML of a modest size."""
+    if len(text) > SIZE_LIMIT:
+        raise WeightsError(f"it has more than {SIZE_LIMIT:,} characters.")
+    yaml = require("yaml", purpose="reading inference.yml", extra="train")
+    try:
+        return _Builder(yaml).build(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise WeightsError(
+            f"it is not YAML ({str(error)[:200] or type(error).__name__})."
+        ) from error
+
+
+class _Builder:
+    def __init__(self, yaml: Any) -> None:
+        self.yaml = yaml
+        self.anchors: dict[str, Any] = {}
+        self.open: list[tuple[Any, list[Any], str | None]] = []
+        self.documents: list[Any] = []
+
+    def build(self, text: str) -> Any:
+        yaml = self.yaml
+        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+        for event in yaml.parse(text, Loader=loader):
+            if isinstance(event, yaml.ScalarEvent):
+                self._check_tag(event)
+                value = Text(event.value)
+                value.is_plain = not event.style
+                self._add(value, event.anchor)
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in self.anchors:
+                    raise WeightsError(
+                        f"it refers to {event.anchor[:40]!r}, which is not there yet."
+                    )
+                self._add(self.anchors[event.anchor], None)
+            elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+                self._check_tag(event)
+                if len(self.open) >= MAX_DEPTH:
+                    raise WeightsError(f"it nests values more than {MAX_DEPTH} deep.")
+                self.open.append((type(event), [], event.anchor))
+            elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
+                kind, values, anchor = self.open.pop()
+                is_mapping = kind is yaml.MappingStartEvent
+                self._add(_mapping(values) if is_mapping else values, anchor)
+        if len(self.documents) != 1:
+            raise WeightsError(f"it holds {len(self.documents)} documents, not one.")
+        return self.documents[0]
+
+    def _check_tag(self, event: Any) -> None:
+        if event.tag not in (None, "!"):
+            raise WeightsError(f"it asks for a value of the type {event.tag[:60]}.")
+
+    def _add(self, value: Any, anchor: str | None) -> None:
+        if anchor is not None:
+            self.anchors[anchor] = value
+        (self.open[-1][1] if self.open else self.documents).append(value)
+
+
+def _mapping(values: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        if not isinstance(key, str):
+            raise WeightsError("it has a list or a mapping as a key.")
+        if key in found:
+            raise WeightsError(f"it has the key {key[:60]!r} twice.")
+        found[key] = value
+    return found
