@@ -15,7 +15,7 @@ from typing import Any
 
 from pplcnet.errors import require
 from pplcnet.reporting.figures import FEW_ANSWERS, in_full, written
-from pplcnet.wording import counted
+from pplcnet.wording import counted, printable
 
 __all__ = ["render"]
 
@@ -33,6 +33,7 @@ def render(template: str, **values: Any) -> str:
         loader=jinja2.PackageLoader("pplcnet.reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -51,6 +52,11 @@ def render(template: str, **values: Any) -> str:
         style=markup(style), script=markup(script), script_digest=digest, **values
     )
     return page
+
+
+def _visible(value: Any) -> Any:
+    """Text without invisible formatting, which could show a name backwards; lines stay lines."""
+    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _template_text(name: str) -> str:
