@@ -22,10 +22,11 @@ from PIL import Image, UnidentifiedImageError
 
 from pplcnet.errors import ImageError
 from pplcnet.image_colour import has_deep_colour_key, to_rgb
-from pplcnet.image_files import is_file_object, read_image_file, source_name
+from pplcnet.image_files import content_behind, read_image_file, source_name
 from pplcnet.image_kinds import describe, image_format
 from pplcnet.image_limits import (
     MAX_PIXELS,
+    NO_COST,
     check_memory,
     check_pixels,
     is_exif_small,
@@ -71,8 +72,10 @@ IMAGE_ENDINGS = frozenset(
 )
 # Larger ones stay in Pillow's memory: an array beside it would be a second copy.
 MAX_ARRAY_PIXELS = 40_000_000
-# Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded.
+# Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded. It
+# also warns of damaged EXIF, which says nothing about the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
@@ -135,20 +138,7 @@ def decode_picture(
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_image(source)
-    name = source_name(source)
-    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
-        _check_file_object(source, name)
-    return _from_bytes(read_image_file(source), name, shrink, rough)
-
-
-def _check_file_object(source: object, name: str) -> None:
-    if not is_file_object(source):
-        hint = " (OpenCV's imread gives None for a file that it cannot read)" * (source is None)
-        raise ImageError(
-            name,
-            f"not a picture{hint}; give a path, bytes, a binary file object, a PIL image or a "
-            "uint8 array.",
-        )
+    return _from_bytes(read_image_file(source), source_name(source), shrink, rough)
 
 
 def stated_pixels(content: bytes) -> int:
@@ -230,7 +220,10 @@ def _open(content: bytes, kind: str, name: str) -> Image.Image:
 def _from_image(image: Image.Image) -> Image.Image:
     name = source_name(image)
     check_pixels(image.size, name)
-    check_memory(image.size, image.mode, name)
+    content = content_behind(image)
+    kind = image_format(content)
+    cost = check_structure(content, kind, name) if kind else NO_COST
+    check_memory(image.size, image.mode, name, cost=cost)
     converted = to_rgb(image, name, is_ours=False)
     orientation = _orientation(image)
     return _upright(converted, orientation) if orientation != 1 else converted

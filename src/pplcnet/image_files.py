@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from pplcnet.errors import ImageError, printable
 
-__all__ = ["MAX_FILE_BYTES", "ImageFile", "is_file_object", "read_image_file", "source_name"]
+__all__ = ["MAX_FILE_BYTES", "ImageFile", "content_behind", "read_image_file", "source_name"]
 
 ImageFile = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -25,7 +25,7 @@ KINDS = (
 )
 
 
-def is_file_object(source: object) -> bool:
+def _is_file_object(source: object) -> bool:
     """Whether `source` can be read like a file."""
     return callable(getattr(source, "read", None))
 
@@ -41,7 +41,7 @@ def source_name(source: Any) -> str:
     if hasattr(source, "getim"):
         name = getattr(source, "filename", None)
         return _printable(name) if name and isinstance(name, str) else "the PIL image"
-    if is_file_object(source):
+    if _is_file_object(source):
         name = getattr(source, "name", None)
         return _printable(name) if name and isinstance(name, str) else "the file object"
     if hasattr(source, "dtype") and hasattr(source, "shape"):
@@ -63,7 +63,8 @@ def read_image_file(source: ImageFile) -> bytes:
     A file object is read from its start where it can seek, from where it stands elsewhere.
 
     Raises:
-        ImageError: it cannot be read, is no regular file, is empty or too large.
+        ImageError: it cannot be read, is no regular file, is empty or too large, or is none of
+            these sources.
     """
     name = source_name(source)
     if isinstance(source, bytes):
@@ -73,11 +74,36 @@ def read_image_file(source: ImageFile) -> bytes:
         content = bytes(source)
     elif isinstance(source, str | os.PathLike):
         content = _read_path(source, name)
-    else:
+    elif _is_file_object(source):
         content = _read_file_object(source, name)
+    else:
+        hint = " (OpenCV's imread gives None for a file that it cannot read)" * (source is None)
+        raise ImageError(
+            name,
+            f"not a picture{hint}; give a path, bytes, a binary file object, a PIL image or a "
+            "uint8 array.",
+        )
     _check_size(len(content), name)
     if not content:
         raise ImageError(name, "the file is empty (zero bytes).")
+    return content
+
+
+def content_behind(image: Any) -> bytes:
+    """The file of a PIL image whose pixels are not loaded yet; empty where there is none.
+
+    The image is left as it was, so that it can be loaded afterwards.
+    """
+    file = getattr(image, "fp", None)
+    if file is None or not getattr(image, "tile", None):
+        return b""
+    try:
+        place = file.tell()
+        file.seek(0)
+        content: bytes = file.read(MAX_FILE_BYTES)
+        file.seek(place)
+    except (OSError, ValueError):  # closed: loading the image says so
+        return b""
     return content
 
 

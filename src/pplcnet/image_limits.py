@@ -10,6 +10,7 @@ from pplcnet.tiff_header import read_tiff_header
 __all__ = [
     "MAX_MEMORY_BYTES",
     "MAX_PIXELS",
+    "NO_COST",
     "Cost",
     "check_memory",
     "check_pixels",

@@ -39,6 +39,8 @@ _RESAMPLING = {
 POLICIES = ("exact", "fast")
 # OpenCV resizes the whole picture: 48 MB at this size, gigabytes for a picture of a line of pixels.
 MAX_SCALED_PIXELS = 16_000_000
+# No photo is longer: a JPEG has 65,535 pixels at most.
+MAX_FILTERED_SIDE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Preprocessing:
         """An upright RGB picture as (height, width, 3) uint8."""
         if self.policy == "fast" or self.interpolation == "opencv-bilinear":
             return self._fit_four_nearest(picture)
-        image = as_image(picture)
+        image = _without_endless_sides(as_image(picture))
         height, width = self.image_size
         resampling = _RESAMPLING[self.interpolation]
         return np.asarray(image.resize((width, height), resampling, box=self._box(image.size)))
@@ -197,6 +199,12 @@ class Preprocessing:
             return cls(**plain)
         except (TypeError, ValueError) as error:
             raise InputError(f"preprocessing {dict(values)!r} is not usable: {error}") from error
+
+
+def _without_endless_sides(image: Image.Image) -> Image.Image:
+    """Pillow keeps a weight for every pixel along a side: gigabytes for a line of pixels."""
+    factors = [-(-side // MAX_FILTERED_SIDE) for side in image.size]
+    return image if factors == [1, 1] else image.reduce((factors[0], factors[1]))
 
 
 def _numbers(values: Sequence[Any]) -> tuple[Any, ...]:

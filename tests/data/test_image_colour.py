@@ -207,6 +207,34 @@ def test_a_grey_profile_is_applied() -> None:
     assert decode(deep).getpixel((0, 0)) == (128, 128, 128)
 
 
+def _cmyk_profile() -> bytes:
+    """Of a printer whose inks only darken: a table of two points along each axis, in Lab."""
+    ramp = bytes(range(256))
+    corners = bytes(
+        byte for inks in np.ndindex(2, 2, 2, 2) for byte in (255 * (4 - sum(inks)) // 4, 128, 128)
+    )
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0])
+    table += struct.pack(">9i", *(65536 * (at % 4 == 0) for at in range(9)))
+    table += ramp * 4 + corners + ramp * 3
+    table += bytes(-len(table) % 4)
+    head = bytearray(icc_profile()[:128])
+    head[12:24] = b"prtrCMYKLab "
+    place = 128 + 4 + 12
+    content = bytes(head) + struct.pack(">I4sII", 1, b"A2B0", place, len(table)) + table
+    return struct.pack(">I", len(content)) + content[4:]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_cmyk_profile_is_applied(kind: str) -> None:
+    image = Image.new("CMYK", (8, 8), (255, 0, 255, 0))
+    profile = _cmyk_profile()
+    plain = decode(encoded(image, kind)).getpixel((0, 0))
+    seen = decode(encoded(image, kind, icc_profile=profile)).getpixel((0, 0))
+    expected = _through_lcms(image, profile)[0, 0]
+    assert np.abs(np.subtract(seen, expected)).max() <= 3
+    assert np.abs(np.subtract(seen, plain)).max() > 30
+
+
 def test_lab_pictures_are_converted() -> None:
     content = encoded(Image.new("LAB", (2, 2), (255, 128, 128)), "TIFF")
     assert min(decode(content).getpixel((0, 0))) >= 253

@@ -35,6 +35,12 @@ def test_a_jpeg_of_hundreds_of_scans_is_refused(between: bytes) -> None:
         decode(_more_scans(progressive, 400, between))
 
 
+def test_a_lent_image_that_is_not_loaded_is_looked_at_too() -> None:
+    progressive = encoded(Image.new("RGB", (2000, 1000)), "JPEG", progressive=True)
+    with pytest.raises(ImageError, match="in 410 scans, which takes too long"):
+        decode(Image.open(io.BytesIO(_more_scans(progressive, 400))))
+
+
 def test_a_small_jpeg_may_have_many_scans() -> None:
     content = encoded(PHOTO, "JPEG", progressive=True)
     assert decode(_more_scans(content, 60)).size == (40, 30)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pplcnet import preprocessing
 from pplcnet.errors import InputError
 from pplcnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.conftest import draw_picture
@@ -110,3 +111,22 @@ def test_a_picture_of_a_line_of_pixels_needs_little_memory(
         tracemalloc.stop()
     assert peak < 64 << 20
     assert (pixels == (10, 200, 30)).all()
+
+
+def test_a_line_of_pixels_is_shortened_before_it_is_filtered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = draw_picture(1, 3, (8192, 2))
+    stretch = Preprocessing(image_size=(8, 8), resize="stretch")
+    expected = stretch(line).astype(int)
+    monkeypatch.setattr(preprocessing, "MAX_FILTERED_SIDE", 1000)
+    filtered: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def watched(image: Image.Image, *given: object, **options: object) -> Image.Image:
+        filtered.append(image.size)
+        return resize(image, *given, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    assert np.abs(stretch(line) - expected).max() <= 2
+    assert filtered == [(911, 2)]
