@@ -8,7 +8,14 @@ from typing import IO, Any
 
 from pplcnet.errors import ImageError, printable
 
-__all__ = ["MAX_FILE_BYTES", "ImageFile", "content_behind", "read_image_file", "source_name"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "ImageFile",
+    "content_behind",
+    "is_file_object",
+    "read_image_file",
+    "source_name",
+]
 
 ImageFile = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -25,7 +32,7 @@ KINDS = (
 )
 
 
-def _is_file_object(source: object) -> bool:
+def is_file_object(source: object) -> bool:
     """Whether `source` can be read like a file."""
     return callable(getattr(source, "read", None))
 
@@ -41,7 +48,7 @@ def source_name(source: Any) -> str:
     if hasattr(source, "getim"):
         name = getattr(source, "filename", None)
         return _printable(name) if name and isinstance(name, str) else "the PIL image"
-    if _is_file_object(source):
+    if is_file_object(source):
         name = getattr(source, "name", None)
         return _printable(name) if name and isinstance(name, str) else "the file object"
     if hasattr(source, "dtype") and hasattr(source, "shape"):
@@ -74,7 +81,7 @@ def read_image_file(source: ImageFile) -> bytes:
         content = bytes(source)
     elif isinstance(source, str | os.PathLike):
         content = _read_path(source, name)
-    elif _is_file_object(source):
+    elif is_file_object(source):
         content = _read_file_object(source, name)
     else:
         hint = " (OpenCV's imread gives None for a file that it cannot read)" * (source is None)
