@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from pplcnet.bundle_members import read_member
 from pplcnet.errors import BundleError
 from pplcnet.manifest import MANIFEST, MANIFEST_LIMIT, Manifest
+from pplcnet.notebook import facts_table
 
 __all__ = ["STAGED", "Bundle", "BundleChangedError", "read_consistently", "staged_name"]
 
@@ -72,6 +73,12 @@ class Bundle:
         check_place(path)
         with locked(path):
             yield cls.open(path)
+
+    def __repr__(self) -> str:
+        return f"<Bundle {str(self.path)!r}: {self.manifest!r}>"
+
+    def _repr_html_(self) -> str:
+        return facts_table(str(self.path), self.manifest.facts())
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from pplcnet.errors import DatasetError, InputError, printable
 from pplcnet.list_files import list_in, read_list
 from pplcnet.list_text import SPLIT_NAMES, SPLITS, lists_beside
 from pplcnet.listed_photos import find_listed
+from pplcnet.notebook import facts_table, shortened
 from pplcnet.photo_files import PassedOver, find_images, same_file_key, subfolders
 from pplcnet.stratification import hold_out, hold_out_of_classes
 from pplcnet.table_columns import RESERVED
@@ -71,6 +72,15 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        kind = counted(len(self.classes), "class" if self.task == SINGLE else "label")
+        images = counted(len(self.images), "image")
+        return f"<Dataset {str(self.root)!r}: {images}, {kind} ({shortened(self.classes)})>"
+
+    def _repr_html_(self) -> str:
+        counts = self.class_counts()
+        return facts_table(repr(self)[1:-1], [*zip(self.classes, counts, strict=True)][:10])
 
     # ------------------------------------------------------------------ reading
 

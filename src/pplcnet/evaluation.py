@@ -14,7 +14,9 @@ from pplcnet.dataset import MULTI, Dataset
 from pplcnet.errors import DatasetError, InputError
 from pplcnet.multilabel import marks_of, ratios_of
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
+from pplcnet.notebook import facts_table
 from pplcnet.prediction import Prediction
+from pplcnet.wording import counted
 
 __all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
 
@@ -67,6 +69,19 @@ class Evaluation:
     """Expected calibration error: how far probabilities and accuracy are apart, 0 to 1."""
     least_calibration_error: float
     """What perfect probabilities would show on so many images."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Evaluation {self.top1:.4f} top-1 on {counted(self.images, 'image')}, "
+            f"{counted(len(self.classes), 'class')}, {counted(len(self.mistakes), 'mistake')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, value if isinstance(value, int) else f"{value:.4f}")
+            for name, value in self.figures().items()
+        ]
+        return facts_table(f"{counted(len(self.classes), 'class')}", rows)
 
     @property
     def images(self) -> int:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from pplcnet.errors import BundleError
+from pplcnet.errors import BundleError, printable
 from pplcnet.manifest_checks import check_values
+from pplcnet.notebook import shortened
 from pplcnet.preprocessing import Preprocessing
+from pplcnet.wording import counted
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "MANIFEST_LIMIT", "Manifest", "today"]
 
@@ -44,6 +46,21 @@ class Manifest:
     """"single": a photo has one class (softmax); "multi": any number of them (a sigmoid each)."""
     thresholds: dict[str, float] = field(default_factory=dict)
     """Of the task "multi": from which probability on a class is on the photo; 0.5 if absent."""
+
+    def __repr__(self) -> str:
+        return f"<Manifest {', '.join(str(value) for _, value in self.facts())}>"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What matters most, as (name, value)."""
+        height, width = self.preprocessing.image_size
+        kind = "class" if self.task == "single" else "label"
+        named = counted(len(self.classes), kind)
+        return [
+            ("network", printable(str(self.network.get("name", "unknown network")))),
+            ("image size", f"{height}x{width}"),
+            ("classes" if kind == "class" else "labels", f"{named} ({shortened(self.classes)})"),
+            ("variants", f"variants {', '.join(map(printable, self.variants)) or 'none'}"),
+        ]
 
     @property
     def temperature(self) -> float:

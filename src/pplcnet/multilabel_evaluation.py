@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from pplcnet.calibration import expected_calibration_error, least_calibration_error
 from pplcnet.multilabel import average_precisions, counts_at, mean_average_precision, ratios_of
+from pplcnet.notebook import facts_table
 from pplcnet.tables import PRESENT, UNKNOWN
+from pplcnet.wording import counted
 
 __all__ = ["LabelFigures", "LabelMistake", "MultiLabelEvaluation"]
 
@@ -56,6 +58,20 @@ class MultiLabelEvaluation:
     """(N, labels)"""
     marks: NDArray[np.int8]
     """(N, labels): 1 shown, 0 not shown, -1 unknown."""
+
+    def __repr__(self) -> str:
+        value = self.mean_average_precision
+        return (
+            f"<MultiLabelEvaluation {'no' if value is None else f'{value:.4f}'} mAP on "
+            f"{counted(self.images, 'image')}, {counted(len(self.classes), 'label')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, "-" if value is None else value if isinstance(value, int) else f"{value:.4f}")
+            for name, value in self.figures().items()
+        ]
+        return facts_table(f"{counted(len(self.classes), 'label')}", rows)
 
     @property
     def images(self) -> int:

@@ -9,9 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.errors import ImageError
+from pplcnet.errors import ImageError, printable
+from pplcnet.notebook import bars, facts_table, shortened
 
 __all__ = ["ClassScore", "Prediction", "sigmoid", "softmax"]
+
+# Scores in a prediction's repr and in notebooks.
+SHOWN = 5
 
 
 class ClassScore(NamedTuple):
@@ -57,6 +61,22 @@ class Prediction:
     """What the logits are divided by, so that a probability means something."""
     thresholds: Sequence[float] | None = None
     """From which probability on each class is on the picture; None where one class is."""
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<Prediction {self.source!r}: error: {printable(self.error.reason)}>"
+        scores = self.labels if self.thresholds is not None else self.top(SHOWN)
+        shown = ", ".join(f"{each.label!r} {each.probability:.3f}" for each in scores[:SHOWN])
+        more = f", {len(scores) - SHOWN} more" if len(scores) > SHOWN else ""
+        return f"<Prediction {self.source!r}: {shown or 'no labels'}{more}>"
+
+    def _repr_html_(self) -> str:
+        if self.error is not None:
+            return facts_table(self.source, [("error", self.error.reason)])
+        rows = [(each.label, each.probability) for each in self.top(SHOWN)]
+        labels = shortened([each.label for each in self.labels]) or "none"
+        note = "" if self.thresholds is None else f"labels above their threshold: {labels}"
+        return bars(self.source, rows, note)
 
     @property
     def logits(self) -> NDArray[np.float32]:

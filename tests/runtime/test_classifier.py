@@ -282,7 +282,11 @@ def test_a_source_that_raises_does_so_after_the_answers_before_it(
         next(stream)
 
 
-def _workers() -> list[str]:
+def _threads() -> list[str]:
+    """The threads of streams, once those that read sources have had the time to end."""
+    for thread in threading.enumerate():
+        if thread.name == "pplcnet-predict-source":
+            thread.join(20)
     return [each.name for each in threading.enumerate() if each.name.startswith("pplcnet-predict-")]
 
 
@@ -296,13 +300,9 @@ def test_closing_a_stream_ends_its_threads(classifier: Classifier, common_photos
 
     stream = classifier.predict_many(source())
     next(stream)
-    assert _workers()
     stream.close()
     never.set()
-    for thread in threading.enumerate():
-        if thread.name == "pplcnet-predict-source":
-            thread.join(20)
-    assert _workers() == []
+    assert _threads() == []
 
 
 def test_a_fault_of_the_engine_ends_the_stream(
@@ -319,7 +319,7 @@ def test_a_fault_of_the_engine_ends_the_stream(
     monkeypatch.setattr(classifier, "_engine", lambda streams: Broken())
     with pytest.raises(BundleError, match="broken"):
         list(classifier.predict_many(common_photos))
-    assert _workers() == []
+    assert _threads() == []
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy,

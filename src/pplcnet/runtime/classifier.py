@@ -18,6 +18,7 @@ from pplcnet.bundle import Bundle, Manifest, read_consistently
 from pplcnet.decoding import ImageSource, source_name
 from pplcnet.errors import ImageError, InputError
 from pplcnet.image_files import is_file_object
+from pplcnet.notebook import facts_table
 from pplcnet.photo_files import PassedOver, find_images
 from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores, processor_name
@@ -127,6 +128,9 @@ class Classifier:
             f"<Classifier {network} {height}x{width}, {len(self.classes)} {kinds}, {self.choice}"
             f"{'' if self._content else ', closed'}>"
         )
+
+    def _repr_html_(self) -> str:
+        return facts_table(repr(self)[1:-1], self.manifest.facts())
 
     @property
     def classes(self) -> tuple[str, ...]:
