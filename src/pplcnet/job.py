@@ -204,6 +204,7 @@ def _run(
             pictures=pictures,
             report=watcher.say,
             busy=watcher.busy,
+            before_saving=photos.raise_changed,
         )
     photos.raise_changed()
     watcher.say(
@@ -222,6 +223,7 @@ def _run(
     with watcher.busy("calibrating"):
         bundle = calibrate(bundle, division.validation)
     watcher.say(describe_calibration(bundle.manifest.calibration))
+    photos.raise_changed()
     if bundle.manifest.thresholds:
         watcher.say(
             f"{counted(len(bundle.classes), 'threshold')} chosen there, each with the best F1"

@@ -163,7 +163,7 @@ def _found(
     with PictureCache.of(recipe) as pictures:
         for fold, finished in enumerate(bundles):
             bundle = finished or _trained(
-                dataset, parts != fold, recipe, out, fold, run, checked.copies, pictures, watcher
+                dataset, parts != fold, recipe, out, fold, run, checked, pictures, watcher
             )
             members = np.flatnonzero(parts == fold)
             held_out = [dataset.images[at] for at in members]
@@ -251,7 +251,7 @@ def _trained(
     out: Path,
     fold: int,
     run: dict[str, Any],
-    copies: Sequence[Sequence[Path]],
+    checked: Audit,
     pictures: PictureCache,
     watcher: Watcher,
 ) -> Bundle:
@@ -262,7 +262,7 @@ def _trained(
     from pplcnet.training.fitting import train
 
     used = dataset.keep(image for image, each in zip(dataset.images, is_used, strict=True) if each)
-    training, validation = used.split(recipe.validation, recipe.seed, together=copies)
+    training, validation = used.split(recipe.validation, recipe.seed, together=checked.copies)
     if not len(validation):
         raise DatasetError(
             f"{dataset.root}: too few photos to hold any out to choose the best epoch."
@@ -288,6 +288,7 @@ def _trained(
         pictures=pictures,
         report=watcher.say,
         busy=watcher.busy,
+        before_saving=checked.raise_changed,
     )
     with watcher.busy(f"exporting and calibrating fold {fold + 1}"):
         bundle = export(trained.bundle, [image.path for image in validation.images])

@@ -15,9 +15,10 @@ import keras
 import numpy as np
 import pytest
 
+from pplcnet.auditing import audit
 from pplcnet.bundle import Bundle
 from pplcnet.dataset import Dataset
-from pplcnet.errors import InputError, TrainingInterrupted
+from pplcnet.errors import DatasetError, InputError, TrainingInterrupted
 from pplcnet.models.creation import create_model
 from pplcnet.training.fitting import train
 from pplcnet.training.interruption import interrupts_deferred
@@ -159,6 +160,30 @@ def test_a_cut_off_checkpoint_is_never_left(
     with pytest.raises(OSError, match="No space left"):
         train(Recipe().changed(SETTINGS), *parts, out=tmp_path)
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_photo_that_changes_during_the_training_ends_it_with_the_state_before(
+    whole, common_photos: Path, tmp_path: Path
+) -> None:
+    photos = Path(shutil.copytree(common_photos, tmp_path / "photos"))
+    checked = audit(Dataset.open(photos))
+    changed = photos / "class_1" / "003.png"
+    content, out = changed.read_bytes(), tmp_path / "out"
+
+    def after_an_epoch(line: str) -> None:
+        if line.startswith("epoch   1"):
+            changed.write_bytes((photos / "class_2" / "000.png").read_bytes())
+
+    def run(**options):
+        recipe, sets = Recipe().changed(SETTINGS), checked.dataset.split(0.25, seed=0)
+        return train(recipe, *sets, out=out, before_saving=checked.raise_changed, **options)
+
+    with pytest.raises(DatasetError, match=r"1 photo changed or went away.*class_1/003.png"):
+        run(report=after_an_epoch)
+    assert not (out / "model.bundle").exists()
+    changed.write_bytes(content)
+    assert len(run(resume=True).history) == 4
+    _assert_same(out / "model.bundle", whole.bundle)
 
 
 def test_a_state_of_another_recipe_is_refused(whole, parts, tmp_path: Path) -> None:

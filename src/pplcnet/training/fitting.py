@@ -52,6 +52,7 @@ def train(
     run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
+    before_saving: Callable[[], object] = lambda: None,
     **settings: Any,
 ) -> TrainingResult:
     """Train a network and write `OUT/model.bundle`.
@@ -71,6 +72,8 @@ def train(
         run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; gives a context manager.
+        before_saving: called before the state after an epoch is saved; what it raises ends the
+            training with the state before.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
     Raises:
@@ -99,6 +102,7 @@ def train(
         run_id=run_id,
         report=report,
         busy=busy,
+        before_saving=before_saving,
     )
     accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
     manifest = Manifest(

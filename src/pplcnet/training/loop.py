@@ -63,6 +63,7 @@ def fit(
     run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
+    before_saving: Callable[[], object] = lambda: None,
 ) -> FittedModel:
     """Train by a recipe; the state after every epoch stands in `folder`.
 
@@ -75,6 +76,8 @@ def fit(
         run_id: of the run that the state belongs to, if it belongs to one.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; gives a context manager.
+        before_saving: called before the state after an epoch is saved; what it raises ends the
+            training with the state before.
 
     Raises:
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
@@ -91,7 +94,7 @@ def fit(
         with nullcontext(pictures) if pictures else PictureCache.of(recipe) as kept:
             return _fit(
                 train_set, validation_set, recipe, folder, resume, unlabelled, kept, run_id, report,
-                busy,
+                busy, before_saving,
             )  # fmt: skip
     finally:
         keras.config.set_dtype_policy(policy)
@@ -108,6 +111,7 @@ def _fit(
     run_id: str | None,
     report: Callable[[str], None],
     busy: Busy,
+    before_saving: Callable[[], object],
 ) -> FittedModel:
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
@@ -125,7 +129,7 @@ def _fit(
     step = _first_step_shown(run.step, busy)
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
-            row = _one_epoch(run, step, recipe, state, interrupted)
+            row = _one_epoch(run, step, recipe, state, interrupted, before_saving)
             if row is None:
                 raise _stopped(
                     f"in epoch {progress.epoch + 1} of {recipe.epochs}, after step "
@@ -155,7 +159,12 @@ def _stopped(place: str, folder: Path, signal: int) -> TrainingInterrupted:
 
 
 def _one_epoch(
-    run: Prepared, step: Step, recipe: Recipe, state: Path, interrupted: Callable[[], int]
+    run: Prepared,
+    step: Step,
+    recipe: Recipe,
+    state: Path,
+    interrupted: Callable[[], int],
+    before_saving: Callable[[], object],
 ) -> dict[str, Any] | None:
     """An epoch, its validation, and the state saved; None for one that was interrupted."""
     progress, row = run.progress, None
@@ -167,6 +176,7 @@ def _one_epoch(
         if progress.epoch or progress.step:
             checkpoint.save(state, run.model, run.whole, progress)
         raise
+    before_saving()
     checkpoint.save(state, run.model, run.whole, progress)
     return row
 
