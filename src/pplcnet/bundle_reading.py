@@ -141,7 +141,7 @@ class Bundle:
 
     def pack(self, target: str | PathLike[str]) -> Path:
         """Write the same bundle as one .zip file, which every command takes as well."""
-        from pplcnet.bundle_writing import pack
+        from pplcnet.bundle_packing import pack
 
         return pack(self, target)
 

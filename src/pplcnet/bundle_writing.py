@@ -10,12 +10,10 @@ is completed, or removed, by the next.
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -24,15 +22,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pplcnet.bundle_members import FREE_BYTES, read_member
-from pplcnet.bundle_reading import STAGED, Bundle, read_consistently, staged_name
+from pplcnet.bundle_members import read_member
+from pplcnet.bundle_reading import STAGED, Bundle, staged_name
 from pplcnet.errors import BundleError
+from pplcnet.files import sync_folder, write_durably
 from pplcnet.locking import LOCK_FILE, locked
 from pplcnet.manifest import MANIFEST, MANIFEST_LIMIT, Manifest
 from pplcnet.manifest_checks import FILE_LIMIT, is_plain
 from pplcnet.writable import check_writable
 
-__all__ = ["check_place", "pack", "update_bundle", "write_bundle"]
+__all__ = ["WAIT", "check_place", "update_bundle", "write_bundle"]
 
 # Seconds: a bundle of some megabytes is written in a fraction of one.
 WAIT = 30.0
@@ -176,9 +175,9 @@ def _switch(
         _stage(folder, before, listed, files)
         gone = {name: each["sha256"] for name, each in before.items() if name not in complete.files}
         if gone:
-            _write_durably(folder / REMOVING, json.dumps(gone).encode())
-        _write_durably(folder / NEW_MANIFEST, text.encode())
-        _sync(folder)
+            write_durably(folder / REMOVING, json.dumps(gone).encode())
+        write_durably(folder / NEW_MANIFEST, text.encode())
+        sync_folder(folder)
         os.replace(folder / NEW_MANIFEST, folder / MANIFEST)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -187,7 +186,7 @@ def _switch(
             f"{path}: cannot be saved ({error.strerror or error}); what was there before is intact."
         ) from error
     try:
-        _sync(folder)
+        sync_folder(folder)
         _tidy(folder)
     except OSError as error:
         raise BundleError(
@@ -213,7 +212,7 @@ def _stage(
                 # A file of the folder's owner: it is kept under another name.
                 spares = (target.with_name(f"{name}.unlisted-{at}") for at in count(1))
                 os.rename(target, next(each for each in spares if not os.path.lexists(each)))
-        _write_durably(folder / staged_name(name, digest), content)
+        write_durably(folder / staged_name(name, digest), content)
 
 
 def _tidy(folder: Path) -> Mapping[str, dict[str, Any]]:
@@ -263,68 +262,9 @@ def _remove_old_leftovers(folder: Path) -> None:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def pack(bundle: Bundle, target: str | PathLike[str]) -> Path:
-    """Write a bundle as one .zip file; what stood at `target` stays until it is complete.
-
-    Raises:
-        BundleError: a file of the bundle is damaged, or the .zip cannot be written.
-        InputError: another process is writing the same .zip, or its folder cannot be written to.
-    """
-    target = Path(target)
-    manifest, contents = read_consistently(
-        bundle.path,
-        lambda each: (each.manifest, {name: each.read(name) for name in each.manifest.files}),
-    )
-    temporary = target.with_name(f".{target.name}.writing")
-    with locked(target, wait=WAIT, is_file=True):
-        try:
-            with temporary.open("wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.writestr(MANIFEST, manifest.to_json())
-                    for name, content in contents.items():
-                        archive.writestr(name, content, _compression(content))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-            _sync(target.resolve().parent)
-        except OSError as error:
-            raise BundleError(
-                f"{target}: cannot be written ({error.strerror or error})."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-    return target
-
-
-def _compression(content: bytes) -> int:
-    """Large files are stored as they are: a reader doubts those that shrink too well."""
-    return zipfile.ZIP_STORED if len(content) > FREE_BYTES else zipfile.ZIP_DEFLATED
-
-
 def _digest(path: Path) -> str:
     """sha256 of a regular file; "" where there is none."""
     try:
         return sha256(read_member(path.parent, path.name, FILE_LIMIT)).hexdigest()
     except BundleError:
         return ""
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the system can be asked to."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not for folders on this file system
-            raise
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from os import PathLike
@@ -12,7 +13,14 @@ from typing import IO, Any
 from pplcnet.errors import InputError, StorageError
 from pplcnet.writable import check_writable
 
-__all__ = ["check_file", "named_failures", "replacing", "write_text"]
+__all__ = [
+    "check_file",
+    "named_failures",
+    "replacing",
+    "sync_folder",
+    "write_durably",
+    "write_text",
+]
 
 
 def check_file(path: str | PathLike[str]) -> None:
@@ -69,3 +77,25 @@ def named_failures(path: str | PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file and have the system put it on the disk before going on."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut, where the system can be asked to."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not for folders on this file system
+            raise
+    finally:
+        os.close(descriptor)

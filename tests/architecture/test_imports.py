@@ -22,7 +22,7 @@ VOCABULARY = {
     "class_names", "csv_text", "label_cells", "list_files", "list_text", "listed_photos",
     "table_columns",
     "manifest", "manifest_checks", "bundle_members", "bundle_reading", "bundle_writing",
-    "guessing",
+    "guessing", "protobuf", "bundle_packing",
 }  # fmt: skip
 RUNS = VOCABULARY | {
     "gathering", "replaced_run", "run_division", "run_files", "run_folder", "stopped_run",
@@ -96,7 +96,17 @@ MAY_IMPORT = {
     "bundle": {"bundle_reading", "bundle_writing", "manifest"},
     "bundle_members": {"errors"},
     "bundle_reading": {"bundle_members", "errors", "manifest", "notebook"},
+    "bundle_packing": {
+        "bundle_members",
+        "bundle_reading",
+        "bundle_writing",
+        "errors",
+        "files",
+        "locking",
+        "manifest",
+    },
     "bundle_writing": {
+        "files",
         "bundle_members",
         "bundle_reading",
         "errors",
@@ -107,6 +117,7 @@ MAY_IMPORT = {
     },
     "manifest": {"errors", "manifest_checks", "preprocessing", "notebook", "wording"},
     "manifest_checks": set(),
+    "protobuf": {"errors"},
     "files": {"errors", "writable"},
     "locking": {"errors"},
     "similarity": {"errors"},

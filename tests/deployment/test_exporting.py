@@ -21,6 +21,7 @@ from pplcnet.models.catalog import CATALOG
 from pplcnet.models.creation import create_model
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.preprocessing import Preprocessing
+from pplcnet.runtime.network_checks import Sizes, check_network
 from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
 
 
@@ -43,7 +44,9 @@ def _difference(model: keras.Model, batch: int | None, images: int) -> float:
     proto = to_onnx(model, preprocessing, classes, batch=batch)
     pixels = np.random.default_rng(1).integers(0, 256, (images, *size, 3), np.uint8)
     expected = model(preprocessing.normalize(pixels), training=False).numpy()
-    found = OnnxRuntimeEngine(proto.SerializeToString()).run(pixels)
+    content = proto.SerializeToString()
+    check_network(content, ".onnx", Sizes(size, len(classes)))
+    found = OnnxRuntimeEngine(content).run(pixels)
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 

@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_bundle(bundle: Bundle, monkeypatch: pytest.M
     def no_space(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(bundle_writing, "_write_durably", no_space)
+    monkeypatch.setattr(bundle_writing, "write_durably", no_space)
     with pytest.raises(BundleError, match=r"No space left on device.*intact"):
         write_bundle(bundle.path, _manifest(), {"one.bin": b"second"})
     assert Bundle.open(bundle.path).read("one.bin") == b"first"
@@ -122,7 +122,7 @@ def test_a_really_full_disk_is_noticed_while_writing() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("/dev/full does not exist here")
     with pytest.raises(OSError, match="No space left"):
-        bundle_writing._write_durably(Path("/dev/full"), b"content")
+        bundle_writing.write_durably(Path("/dev/full"), b"content")
 
 
 def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_bundle_in_use_is_not_packed_over(bundle: Bundle, tmp_path: Path) -> N
         failed = subprocess.run(
             [
                 sys.executable, "-c",
-                "import sys\nfrom pplcnet import bundle_writing as w\n"
+                "import sys\nfrom pplcnet import bundle_packing as w\n"
                 "from pplcnet.bundle import Bundle\nw.WAIT = 0.1\n"
                 "Bundle.open(sys.argv[1]).pack(sys.argv[2])",
                 str(bundle.path), str(tmp_path / "x.zip"),

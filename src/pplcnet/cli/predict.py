@@ -87,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
     )
     parser.add_argument(
+        "--trust-network",
+        action="store_true",
+        help="also run a network that pplcnet did not export; a hostile one can crash the engine, "
+        "read other files or never end",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit with code 1 if any photo could not be read"
     )
 
@@ -112,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             engine=arguments.engine,
             precision=arguments.precision,
+            trust_network=arguments.trust_network,
         )
         predictions = iter(_predictions(classifier, given, stdin, passed_over))
         first = list(islice(predictions, 1))  # which compiles the network

@@ -25,6 +25,7 @@ from pplcnet.deployment.photos import match_validation
 from pplcnet.multilabel import choose_thresholds, marks_of
 from pplcnet.prediction import sigmoid, softmax
 from pplcnet.runtime.engine import open_engine
+from pplcnet.runtime.network_checks import Sizes
 from pplcnet.runtime.selection import DEFAULT
 from pplcnet.tables import PRESENT, UNKNOWN
 
@@ -57,7 +58,7 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
 def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     validation = match_validation(bundle, validation)
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
-    engine = open_engine(DEFAULT.engine, content)
+    engine = open_engine(DEFAULT.engine, content, sizes=Sizes.of(bundle.manifest))
     paths = [image.path for image in validation.images]
     logits = np.concatenate(
         [

@@ -27,6 +27,7 @@ from pplcnet.deployment.photos import (
 )
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.runtime.engine import open_engine
+from pplcnet.runtime.network_checks import Sizes
 from pplcnet.wording import counted
 
 __all__ = [
@@ -97,7 +98,8 @@ def _quantized(
     images = prepare(bundle.manifest.preprocessing, [image.path for image in deciding])
     judge = Judge.of(bundle, deciding)
 
-    reference = run_all(open_engine("onnxruntime", content, threads=1), images)
+    sizes = Sizes.of(bundle.manifest)
+    reference = run_all(open_engine("onnxruntime", content, threads=1, sizes=sizes), images)
     model = onnx.load_from_string(content)
     scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
     quantized, options = _post_training(nncf, model, ranges, scope, len(chosen))
@@ -191,7 +193,7 @@ def _post_training(
                 preset=nncf.QuantizationPreset.MIXED,
                 advanced_parameters=options,
             )
-            return quantized.SerializeToString(), options
+            return _serialized(quantized), options
     raise ConversionError(
         "no ranges can be found: the calibration photos hardly differ from one another, or the "
         "network is not trained."
@@ -263,7 +265,8 @@ def _with_accuracy_control(
     options: Any,
 ) -> bytes:
     def validate(candidate: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:
-        engine = open_engine("openvino", candidate.SerializeToString(), precision="int8", threads=1)
+        content = candidate.SerializeToString()
+        engine = open_engine("openvino", content, precision="int8", threads=1)
         chosen = list(items)
         logits = run_all(engine, images[chosen])
         some = judge.of_some(chosen)
@@ -283,5 +286,11 @@ def _with_accuracy_control(
             preset=nncf.QuantizationPreset.MIXED,
             advanced_quantization_parameters=options,
         )
-    content: bytes = controlled.SerializeToString()
+    return _serialized(controlled)
+
+
+def _serialized(model: onnx.ModelProto) -> bytes:
+    """The file, without the shapes of inner tensors that NNCF leaves: reading them takes longer."""
+    del model.graph.value_info[:]
+    content: bytes = model.SerializeToString()
     return content

@@ -24,6 +24,7 @@ from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores, processor_name
 from pplcnet.runtime import forking
 from pplcnet.runtime.engine import Engine, open_engine, run_padded
+from pplcnet.runtime.network_checks import Sizes
 from pplcnet.runtime.selection import Selection, choose
 from pplcnet.runtime.streaming import answer_in_order
 
@@ -56,6 +57,7 @@ class Classifier:
         threads: int | None = None,
         engine: str | None = None,
         precision: str | None = None,
+        trust_network: bool = False,
     ) -> None:
         """Open a bundle folder or .zip in the way that tuning found best on this processor.
 
@@ -66,6 +68,8 @@ class Classifier:
             threads: cores to use, for one picture or over many; None for all.
             engine: "onnxruntime", "openvino" or "litert" in place of what tuning chose.
             precision: "float32", "bfloat16", "int8" or "int8-bfloat16" in place of that.
+            trust_network: run a network that pplcnet did not export. An engine that is given a
+                hostile one can crash, read other files or never return.
 
         Raises:
             BundleError: no bundle, damaged, or without an exported network.
@@ -84,6 +88,7 @@ class Classifier:
         self.choice, tuned_threads, self.advice = selection
         self._prepare = self.manifest.preprocessing_on(processor_name())
         self._threads = threads
+        self._is_trusted = trust_network
         self._latency_threads = threads or tuned_threads or available_cores()
         self._start()
 
@@ -254,6 +259,8 @@ class Classifier:
                     precision=self.choice.precision,
                     threads=self._latency_threads if streams == 1 else 1,
                     streams=streams,
+                    sizes=Sizes.of(self.manifest),
+                    trusted=self._is_trusted,
                 )
             return self._engines[streams]
 

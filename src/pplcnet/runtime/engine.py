@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pplcnet import telemetry
 from pplcnet.errors import UnknownNameError, require
+from pplcnet.runtime.network_checks import Sizes, check_network
 
 __all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine", "run_padded"]
 
@@ -75,8 +76,10 @@ def open_engine(
     precision: str = "float32",
     threads: int | None = None,
     streams: int = 1,
+    sizes: Sizes | None = None,
+    trusted: bool = False,
 ) -> Engine:
-    """Load a network.
+    """Check a network, then load it.
 
     Args:
         name: a key of `ENGINES`.
@@ -84,15 +87,19 @@ def open_engine(
         precision: what to compute in: "float32", "bfloat16", or "int8" for a quantised file.
         threads: inside one run; None for one a core.
         streams: runs that will be made at once, from as many threads of the caller.
+        sizes: what the network has to take and answer with, where a manifest says so.
+        trusted: give the engine any network, checked by nobody but the engine.
 
     Raises:
         UnknownNameError: no such engine.
         MissingDependencyError: its library is not installed.
-        BundleError: it cannot load the network.
+        BundleError: the engine cannot load the network, or this project cannot have exported it.
     """
     kind = ENGINES.get(name)
     if kind is None:
         raise UnknownNameError("engine", name, ENGINES)
+    if not trusted:
+        check_network(content, kind.ending, sizes)
     telemetry.switch_off()
     require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
     module = importlib.import_module(f"pplcnet.runtime.{name}_engine")

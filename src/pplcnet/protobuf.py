@@ -1,0 +1,97 @@
+"""Just enough of the protobuf wire format to read weights and networks without their libraries.
+
+Varints, 32- and 64-bit numbers and length-delimited fields are read, every length checked against
+the bytes left; groups, which no format here uses, are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from pplcnet.errors import PPLCNetError
+
+__all__ = [
+    "BYTES",
+    "FIXED32",
+    "FIXED64",
+    "VARINT",
+    "Buffer",
+    "ProtobufError",
+    "fields",
+    "signed",
+    "varints",
+]
+
+Buffer: TypeAlias = bytes | memoryview
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
+
+
+class ProtobufError(PPLCNetError, ValueError):
+    """A message that is cut off, or not in the wire format."""
+
+
+def fields(content: Buffer) -> Iterator[tuple[int, int, int | Buffer]]:
+    """(field number, wire type, value) of a message; varints as unsigned int, the rest as bytes.
+
+    Parts of a memoryview are memoryviews, so that large ones are not copied.
+    """
+    at, end = 0, len(content)
+    while at < end:
+        # Nearly every number has one byte, which is read here without a call.
+        key = content[at]
+        at += 1
+        if key >= 0x80:
+            key, at = _varint(content, at - 1, end)
+        number, kind = key >> 3, key & 7
+        if number == 0:
+            raise ProtobufError("a protobuf field without a number.")
+        if kind == VARINT:
+            value, at = _varint(content, at, end)
+            yield number, kind, value
+            continue
+        if kind == BYTES:
+            if at < end and content[at] < 0x80:
+                size = content[at]
+                at += 1
+            else:
+                size, at = _varint(content, at, end)
+        elif kind in _FIXED_SIZES:
+            size = _FIXED_SIZES[kind]
+        else:
+            raise ProtobufError(f"a protobuf field of the unknown kind {kind}.")
+        if size > end - at:
+            raise ProtobufError("a protobuf message that is cut off.")
+        yield number, kind, content[at : at + size]
+        at += size
+
+
+def varints(content: Buffer) -> list[int]:
+    """The numbers of a packed repeated field."""
+    values, at, end = [], 0, len(content)
+    while at < end:
+        value, at = _varint(content, at, end)
+        values.append(value)
+    return values
+
+
+def signed(value: int) -> int:
+    """A varint as the signed 64-bit number that it stands for."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _varint(view: Buffer, at: int, end: int) -> tuple[int, int]:
+    if at < end and view[at] < 0x80:  # nearly all of them
+        return view[at], at + 1
+    value = shift = 0
+    while at < end and shift <= 63:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >= 1 << 64:
+                break
+            return value, at
+        shift += 7
+    raise ProtobufError("a protobuf number that is cut off.")

@@ -1,0 +1,52 @@
+"""The one door to every engine: only what this project's exporters write goes through."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pplcnet.bundle import Manifest
+from pplcnet.errors import BundleError
+from pplcnet.protobuf import ProtobufError
+from pplcnet.runtime.onnx_checks import check_onnx
+from pplcnet.runtime.tflite_checks import TfliteError, check_tflite
+
+__all__ = ["Sizes", "check_network"]
+
+
+class Sizes(NamedTuple):
+    """What a manifest says of its network."""
+
+    image_size: tuple[int, int]
+    """(height, width) in pixels."""
+    outputs: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Sizes:
+        """What this manifest says."""
+        return cls(manifest.preprocessing.image_size, len(manifest.classes))
+
+
+def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> None:
+    """Refuse a network that an engine should not see.
+
+    Args:
+        content: the network's file.
+        ending: ".onnx" or ".tflite".
+        sizes: what the network has to take and answer with; None for any.
+
+    Raises:
+        BundleError: the file is damaged, of another kind than the exporters write, or of other
+            sizes.
+    """
+    image_size, outputs = sizes or (None, None)
+    try:
+        if ending == ".tflite":
+            check_tflite(content, image_size, outputs)
+        else:
+            check_onnx(content, image_size, outputs)
+    except (ProtobufError, TfliteError) as error:
+        raise BundleError(
+            f"cannot load this network: {str(error).rstrip('.')}. Engines trust what they load, so "
+            "that only networks that pplcnet exported are given to them. If you know where this "
+            "one comes from, load it with trust_network=True (--trust-network)."
+        ) from error

@@ -1,0 +1,45 @@
+"""ONNX files, mutated: refused, or run by every engine that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pplcnet.runtime.engine import open_engine
+from pplcnet.runtime.network_checks import check_network
+from pplcnet.runtime.onnx_reading import read_onnx
+from tests.fuzzing.harness import fuzz
+
+_ENGINES = [each for each in ("onnxruntime", "openvino") if importlib.util.find_spec(each)]
+_seen: set[str] = set()
+"""Graphs that have been run: weights alone change nothing that an engine could stumble over."""
+
+
+def read(path: Path) -> None:
+    content = path.read_bytes()
+    check_network(content, ".onnx")
+    network = read_onnx(content)
+    if repr(network) in _seen:
+        return
+    _seen.add(repr(network))
+    batch, height, width, _ = network.inputs["images"][1]
+    images = np.zeros((batch or 1, height, width, 3), np.uint8)
+    for engine in _ENGINES:
+        assert len(open_engine(engine, content, threads=1).run(images)) == len(images)
+
+
+@pytest.mark.slow
+def test_mutated_networks_are_refused_or_run(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from pplcnet.runtime.onnx_shapes import OPERATORS
+    from tests.runtime.networks import small_network
+
+    seeds = {"fixed": small_network().SerializeToString()}
+    seeds["any"] = small_network("N").SerializeToString()
+    described = onnx.shape_inference.infer_shapes(small_network(2))
+    seeds["described"] = described.SerializeToString()
+    operators = [*OPERATORS, "Loop", "Pad", "If", "Tile", "Expand", "ConstantOfShape"]
+    fuzz(read, seeds, tmp_path, suffix=".onnx", tokens=[each.encode() for each in operators])

@@ -1,0 +1,54 @@
+"""A small network as the exporter and the quantiser write it, made without Keras."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from pplcnet.deployment.onnx_graph import OnnxGraph
+
+
+def small_network(batch: int | str = 1) -> onnx.ModelProto:
+    """Convolution, gate, shuffle, quantised values and classifier, as exported."""
+    rng = np.random.default_rng(0)
+    graph = OnnxGraph()
+
+    def constant(name: str, *shape: int) -> str:
+        return graph.constant(name, rng.normal(size=shape).astype(np.float32))
+
+    name = graph.node("Transpose", ["images"], "images_nchw", perm=[0, 3, 1, 2])
+    name = graph.node("Cast", [name], "images_float", to=TensorProto.FLOAT)
+    name = graph.node("Sub", [name, constant("mean", 1, 3, 1, 1)], "images_centred")
+    window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    weights = [constant("stem.weight", 4, 3, 3, 3), constant("stem.bias", 4)]
+    name = graph.node("Conv", [name, *weights], "stem", group=1, **window)
+    name = graph.node("HardSwish", [name], "stem.swish")
+    gate = graph.node("GlobalAveragePool", [name], "pool")
+    gate = graph.node("Sigmoid", [gate], "gate")
+    name = graph.node("Mul", [name, gate], "scaled")
+    sizes = graph.constant("halves", np.array([0, 2, 2, 4, 4], np.int64))
+    name = graph.node("Reshape", [name, sizes], "apart")
+    name = graph.node("Transpose", [name], "turned", perm=[0, 2, 1, 3, 4])
+    sizes = graph.constant("joined", np.array([0, 4, 4, 4], np.int64))
+    name = graph.node("Reshape", [name, sizes], "shuffled")
+    scales = [
+        graph.constant("scale", np.array(0.1, np.float32).reshape(())),
+        graph.constant("zero", np.zeros((), np.uint8)),
+    ]
+    for each in scales:
+        graph._constants[each].ClearField("dims")
+    name = graph.node("QuantizeLinear", [name, *scales], "quantized")
+    name = graph.node("DequantizeLinear", [name, *scales], "values")
+    name = graph.node("MaxPool", [name], "most", **window)
+    name = graph.node("GlobalAveragePool", [name], "average")
+    name = graph.node("Flatten", [name], "flat", axis=1)
+    last = [constant("fc.weight", 4, 2), constant("fc.bias", 2)]
+    name = graph.node("Gemm", [name, *last], "fc")
+    return graph.to_model(
+        name="small",
+        input_shape=[batch, 8, 8, 3],
+        output_shape=[batch, 2],
+        output=name,
+        metadata={"classes": '["a", "b"]'},
+    )
