@@ -1,4 +1,4 @@
-"""A weights file to a bundle: official, timm's, transformers', Paddle inference models, ours.
+"""A weights file to a bundle: saved Keras models, official, timm's, transformers', Paddle's, ours.
 
 Classes and preprocessing come from the inference.yml beside an inference model, or are given.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pplcnet.bundle import check_place
+from pplcnet.bundle import Bundle, check_place
 from pplcnet.cli.arguments import add_photos_option
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.errors import InputError
+from pplcnet.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -22,37 +23,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help=".pdparams, .npz, .safetensors, a bundle, or an inference model (its folder, "
-        "inference.json or .pdmodel)",
+        help=".keras, .weights.h5, .pdparams, .npz, .safetensors, or an inference model (its "
+        "folder, inference.json or .pdmodel)",
     )
     parser.add_argument("--model", metavar="NAME", help="the network, where the file is silent")
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
-    parser.add_argument("--classes", metavar="FILE", help="class names, one a line")
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="class names in the order of the outputs: a,b,c or a file with a name a line",
+    )
     add_photos_option(
         parser,
-        "a photo or a folder of photos to compare the exported network with Keras on",
+        "a photo or a folder of photos to compare the exported network with Keras on; without "
+        "them nothing is exported",
         older="images",
+        required=False,
     )
     add_format(parser)
+    group = parser.add_argument_group("preprocessing, where the file does not say it")
+    group.add_argument("--resize", choices=("cover", "stretch"), help="default: the file's kind's")
+    group.add_argument(
+        "--crop-fraction", type=float, metavar="F", help="of cover: what the centre cut keeps"
+    )
+    group.add_argument(
+        "--interpolation", choices=("pillow-bilinear", "pillow-bicubic", "opencv-bilinear")
+    )
+    group.add_argument(
+        "--mean", type=float, nargs=3, metavar="M", help="of R, G and B, pixels from 0 to 1"
+    )
+    group.add_argument(
+        "--std", type=float, nargs=3, metavar="S", help="of R, G and B, pixels from 0 to 1"
+    )
+
+
+PREPROCESSING = ("resize", "crop_fraction", "interpolation", "mean", "std")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert, export, print the parity figures."""
+    """Convert; with photos, export and print the parity figures."""
     if arguments.model is not None:
         from pplcnet.models.catalog import find
 
         find(arguments.model)
-    if not Path(arguments.file).exists():
-        raise InputError(f"{arguments.file}: no such file or folder.")
+    file = Path(arguments.file)
+    if not file.exists():
+        raise InputError(f"{file}: no such file or folder.")
+    if arguments.to == "litert" and not arguments.images:
+        raise InputError("--to litert needs photos to compare the network on: --photos PHOTOS.")
     check_place(Path(arguments.out))
     classes = _read_classes(arguments.classes) if arguments.classes else None
-    images = find_given_images(arguments.images)
+    images = find_given_images(arguments.images) if arguments.images else []
+    given = {name: getattr(arguments, name) for name in PREPROCESSING}
+    changes = {name: value for name, value in given.items() if value is not None}
     quiet_frameworks("converting weights")
-    from pplcnet.deployment.exporting import export
     from pplcnet.weights.conversion import convert
 
-    with Console().busy("converting and comparing with Keras"):
-        bundle = convert(arguments.file, arguments.out, network=arguments.model, classes=classes)
+    with Console().busy("converting"):
+        bundle = convert(
+            file, arguments.out, network=arguments.model, classes=classes, preprocessing=changes
+        )
+    _describe(bundle, is_assumed=file.suffix in (".keras", ".h5"))
+    if not images:
+        print(f"next        pplcnet export {bundle.path} --photos PHOTOS")
+        return 0
+    from pplcnet.deployment.exporting import export
+
+    with Console().busy("exporting and comparing with Keras"):
         exported = export(bundle, images)
     report_export(exported)
     if arguments.to == "litert":
@@ -62,9 +99,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read_classes(path: str) -> list[str]:
+def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
+    """What was written, and how photos will be prepared for it."""
+    made, pre = bundle.manifest, bundle.manifest.preprocessing
+    height, width = pre.image_size
+    resize = f"cover {pre.crop_fraction:g}" if pre.resize == "cover" else "stretch"
+    mean, std = (", ".join(f"{each:.4g}" for each in values) for values in (pre.mean, pre.std))
+    print(
+        f"bundle      {bundle.path}: {made.network['name']}, {counted(len(made.classes), 'class')}"
+    )
+    print(f"photos      {height}x{width}, {resize}, {pre.interpolation}, mean {mean}, std {std}")
+    if is_assumed:
+        print(
+            "            assumed, as the file does not say how its photos were prepared: change it "
+            "with --resize, --crop-fraction, --interpolation, --mean, --std"
+        )
+
+
+def _read_classes(given: str) -> list[str]:
+    """Names separated by commas, or the lines of a file."""
+    path = Path(given)
+    if not path.exists() and "," in given:
+        return [name.strip() for name in given.split(",")]
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--classes {given}: is neither a file with a name a line ({error}) nor names "
+            "separated by commas."
+        ) from error
     return [line.strip() for line in lines if line.strip()]

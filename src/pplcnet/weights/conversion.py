@@ -14,7 +14,7 @@ from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
-from pplcnet.weights.inference_settings import read_inference_settings
+from pplcnet.weights.inference_settings import InferenceSettings, read_inference_settings
 from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
 from pplcnet.weights.options import network_options
@@ -35,7 +35,7 @@ def convert(
     *,
     network: str | None = None,
     classes: Sequence[str] | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle with the Keras variant of a weights file; `pplcnet.export` adds the deployed.
@@ -45,7 +45,10 @@ def convert(
         network: name in the catalog; not needed where the file says it.
         classes: names; default those beside an inference model, and ImageNet's where there are
             1000.
-        preprocessing: default what belongs to the file.
+        preprocessing: default what belongs to the file; a mapping changes some fields of that. A
+            `.keras` file is taken to have been trained on photos as Keras' own
+            `image_dataset_from_directory` loads them, scaled by the model or by ImageNet's mean
+            and standard deviation.
 
     Raises:
         WeightsError: unreadable, or it does not fit the network.
@@ -53,19 +56,7 @@ def convert(
     """
     path = Path(path)
     weights = read_weights(path)
-    if weights.kind == "folded":
-        raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")
-    name = network or weights.network
-    if name is None:
-        raise InputError(f"{path}: does not say which network it is; name it with --model.")
-    if weights.network is not None and name != weights.network:
-        raise InputError(f"{path}: is {weights.network}, not {name}.")
-    saved = weights.saved
-    if saved is not None and saved.unknown:
-        raise WeightsError(
-            f"{path}: has the layer {saved.unknown} around {name}; a bundle holds a network of "
-            "the catalog. Save the network itself: model.get_layer(...).save(...)."
-        )
+    name, saved = _network_of(weights, network, path), weights.saved
     beside = read_inference_settings(weights.beside)
     options = _options_for(name, weights, path)
     names = tuple(classes or beside.classes or _default_classes(options["num_classes"], path))
@@ -74,7 +65,7 @@ def convert(
             f"{path}: has {counted(options['num_classes'], 'class')}; {len(set(names))} different "
             "names are given."
         )
-    chosen = preprocessing or beside.preprocessing or default_preprocessing(weights, options)
+    chosen = _preprocessing_for(preprocessing, beside, weights, options, path)
     options["image_size"] = chosen.image_size
     try:
         model = create_model(name, **options)
@@ -102,6 +93,26 @@ def convert(
     return write_bundle(out, manifest, {KERAS_FILE: pack_weights(model)})
 
 
+def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
+    """The catalog's name; errors for what cannot become a bundle of it."""
+    if weights.kind == "native" and weights.options is not None:
+        raise InputError(f"{path}: is a bundle already; 'pplcnet export' works on it.")
+    if weights.kind == "folded":
+        raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")
+    name = given or weights.network
+    if name is None:
+        raise InputError(f"{path}: does not say which network it is; name it with --model.")
+    if weights.network is not None and name != weights.network:
+        raise InputError(f"{path}: is {weights.network}, not {name}.")
+    saved = weights.saved
+    if saved is not None and saved.unknown:
+        raise WeightsError(
+            f"{path}: has the layer {saved.unknown} around {name}; a bundle holds a network of "
+            "the catalog. Save the network itself: model.get_layer(...).save(...)."
+        )
+    return name
+
+
 def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
     options = network_options(name, weights)
     if "num_classes" not in options:
@@ -116,6 +127,8 @@ def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> P
         "image_size": tuple(options.get("image_size", (224, 224))),
         "interpolation": interpolations.get(weights.kind, "pillow-bilinear"),
     }
+    if weights.saved is not None:
+        values |= {"resize": "stretch", "interpolation": "opencv-bilinear"}
     if weights.saved is not None and weights.saved.scaling is not None:
         scale, offset = weights.saved.scaling  # of pixels from 0 to 255
         if not scale > 0:
@@ -123,6 +136,22 @@ def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> P
         deviation = 1 / (255 * scale)
         values |= {"mean": (-offset * deviation,) * 3, "std": (deviation,) * 3}
     return Preprocessing.from_dict(values)
+
+
+def _preprocessing_for(
+    given: Preprocessing | Mapping[str, Any] | None,
+    beside: InferenceSettings,
+    weights: WeightsFile,
+    options: Mapping[str, Any],
+    path: Path,
+) -> Preprocessing:
+    if isinstance(given, Preprocessing):
+        return given
+    chosen = beside.preprocessing or default_preprocessing(weights, options)
+    scales_itself = weights.saved is not None and weights.saved.scaling is not None
+    if scales_itself and {"mean", "std"} & set(given or {}):
+        raise InputError(f"{path}: scales its input itself; leave mean and std out.")
+    return Preprocessing.from_dict(chosen.to_dict() | dict(given or {}))
 
 
 def _default_classes(count: int, path: Path) -> tuple[str, ...]:
