@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
+import shutil
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -144,31 +147,16 @@ def test_mutated_inference_yml_is_read_or_refused(tmp_path: Path) -> None:
     fuzz(read_settings, {"seed": text.encode()}, tmp_path, suffix="", tokens=tokens)
 
 
-PROGRAM = {
-    "program": {
-        "regions": [
-            {
-                "blocks": [
-                    {
-                        "ops": [
-                            {
-                                "#": "p",
-                                "A": [0, 0, 0, "w"],
-                                "O": {"%": 1, "TT": {"D": [0, [2, 3]]}},
-                            },
-                            {
-                                "#": "1.matmul",
-                                "A": [{"N": "t", "AT": {"D": [{"D": 1}]}}],
-                                "I": [{"%": 1}],
-                                "O": [{"%": 2}],
-                            },
-                        ]
-                    }
-                ]
-            }
-        ]
-    }
-}
+OPERATORS = [
+    {"#": "p", "A": [0, 0, 0, "w"], "O": {"%": 1, "TT": {"D": [0, [2, 3]]}}},
+    {
+        "#": "1.matmul",
+        "A": [{"N": "t", "AT": {"D": [{"D": 1}]}}],
+        "I": [{"%": 1}],
+        "O": [{"%": 2}],
+    },
+]
+PROGRAM = {"program": {"regions": [{"blocks": [{"ops": OPERATORS}]}]}}
 
 
 @pytest.mark.slow
