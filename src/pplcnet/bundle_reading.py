@@ -44,8 +44,12 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Self:
-        """Open a bundle folder or .zip; BundleError says what is wrong with it."""
-        path = Path(path)
+        """Open a bundle folder or .zip, or the bundle in a run's folder.
+
+        Raises:
+            BundleError: what is wrong with it.
+        """
+        path = _bundle_in(Path(path))
         if not path.exists():
             raise BundleError(f"{path}: no such bundle.")
         text = read_member(path, MANIFEST, MANIFEST_LIMIT)
@@ -68,7 +72,7 @@ class Bundle:
         from pplcnet.bundle_writing import check_place
         from pplcnet.locking import locked
 
-        path = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+        path = bundle.path if isinstance(bundle, Bundle) else _bundle_in(Path(bundle))
         cls.open(path)  # what is no bundle is said first
         check_place(path)
         with locked(path):
@@ -144,6 +148,12 @@ class Bundle:
         from pplcnet.bundle_packing import pack
 
         return pack(self, target)
+
+
+def _bundle_in(path: Path) -> Path:
+    """The bundle in a run's folder, else the path itself."""
+    inside = path / "model.bundle"
+    return inside if (inside / MANIFEST).is_file() and not (path / MANIFEST).is_file() else path
 
 
 def read_consistently(path: str | PathLike[str], use: Callable[[Bundle], T]) -> T:

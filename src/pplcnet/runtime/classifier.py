@@ -24,6 +24,7 @@ from pplcnet.prediction import Prediction
 from pplcnet.processor import available_cores, processor_name
 from pplcnet.runtime import forking
 from pplcnet.runtime.engine import Engine, open_engine, run_padded
+from pplcnet.runtime.lone_network import open_network
 from pplcnet.runtime.network_checks import Sizes
 from pplcnet.runtime.selection import Selection, choose
 from pplcnet.runtime.streaming import answer_in_order
@@ -59,12 +60,14 @@ class Classifier:
         precision: str | None = None,
         trust_network: bool = False,
     ) -> None:
-        """Open a bundle folder or .zip in the way that tuning found best on this processor.
+        """Open a bundle folder or .zip, the folder of a run, or an exported .onnx file alone.
 
-        Without tuning that is float32 in ONNX Runtime.
+        It runs in the way that tuning found best on this processor; without tuning that is float32
+        in ONNX Runtime.
 
         Args:
-            bundle: what `pplcnet train` or `pplcnet export` made.
+            bundle: what `pplcnet train` or `pplcnet export` made. An .onnx file alone has no
+                temperature and no thresholds: probabilities are uncalibrated, labels begin at 0.5.
             threads: cores to use, for one picture or over many; None for all.
             engine: "onnxruntime", "openvino" or "litert" in place of what tuning chose.
             precision: "float32", "bfloat16", "int8" or "int8-bfloat16" in place of that.
@@ -84,7 +87,12 @@ class Classifier:
             content = opened.read(str(opened.variant(selection.choice.variant)["file"]))
             return opened.manifest, selection, content
 
-        self.manifest, selection, self._content = read_consistently(bundle, select)
+        if Path(bundle).suffix.lower() == ".onnx" and not Path(bundle).is_dir():
+            network = open_network(Path(bundle))
+            precision = precision or network.precision
+            self.manifest, selection, self._content = select(network)
+        else:
+            self.manifest, selection, self._content = read_consistently(bundle, select)
         self.choice, tuned_threads, self.advice = selection
         self._prepare = self.manifest.preprocessing_on(processor_name())
         self._threads = threads

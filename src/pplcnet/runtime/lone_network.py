@@ -1,0 +1,92 @@
+"""An exported `.onnx` file without its bundle: its metadata holds labels and preprocessing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from pplcnet.bundle import FORMAT_VERSION, Bundle, Manifest
+from pplcnet.bundle_members import read_member
+from pplcnet.errors import BundleError
+from pplcnet.manifest_checks import FILE_LIMIT
+from pplcnet.protobuf import BYTES, ProtobufError, fields
+
+__all__ = ["LoneNetwork", "open_network"]
+
+# ModelProto.metadata_props, and the key and value of each of its entries.
+METADATA, KEY, VALUE = 14, 1, 2
+# Classes have names of up to 100 characters; nobody has a million of them.
+METADATA_LIMIT = 64 << 20
+
+
+class LoneNetwork(Bundle):
+    """A network's file, to be run like the bundle that it came from."""
+
+    def __init__(self, path: Path, manifest: Manifest, content: bytes) -> None:
+        super().__init__(path, manifest)
+        self._content = content
+
+    @property
+    def precision(self) -> str | None:
+        """ "int8" for a quantised network; None for what `choose` takes by itself."""
+        return "int8" if self.variant("onnx")["precision"] == "int8" else None
+
+    def read(self, name: str) -> bytes:
+        """The network's file, the only one that there is."""
+        return self._content
+
+
+def open_network(path: Path) -> LoneNetwork:
+    """Read an `.onnx` file that `pplcnet export` or `quantize` made; nothing in it is run.
+
+    Raises:
+        BundleError: it cannot be read, or its metadata is missing or wrong.
+    """
+    if not path.exists():
+        raise BundleError(f"{path}: no such file.")
+    content = read_member(path.parent, path.name, FILE_LIMIT)
+    try:
+        metadata = _metadata(content)
+        preprocessing = json.loads(metadata["preprocessing"])
+        classes = json.loads(metadata["classes"])
+        height, width = preprocessing["image_size"]
+    except KeyError as error:
+        raise BundleError(
+            f"{path}: has no {error} in its metadata, so that it is no network that pplcnet "
+            "exported; give a bundle, or the model.onnx of one."
+        ) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: cannot be read as an ONNX file ({error}).") from error
+    precision = "int8" if b"DequantizeLinear" in content else "float32"
+    values = {
+        "format": "pplcnet bundle",
+        "format_version": FORMAT_VERSION,
+        "classes": classes,
+        "task": "multi" if metadata.get("output", "").endswith("sigmoid") else "single",
+        "input": {"shape": ["N", height, width, 3], "dtype": "uint8", "meaning": "RGB"},
+        "output": {"shape": ["N", len(classes)], "meaning": "logits"},
+        "preprocessing": preprocessing,
+        "network": {"name": path.stem},
+        "variants": {"onnx": {"file": "model.onnx", "precision": precision}},
+        "provenance": {},
+        "files": {"model.onnx": {"sha256": sha256(content).hexdigest(), "bytes": len(content)}},
+    }
+    return LoneNetwork(path, Manifest.from_json(json.dumps(values), str(path)), content)
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for number, kind, value in fields(memoryview(content)):
+        if number != METADATA or kind != BYTES or isinstance(value, int):
+            continue
+        if len(value) > METADATA_LIMIT:
+            raise ProtobufError(f"metadata of {len(value):,} bytes")
+        entry = {
+            at: bytes(part).decode("utf-8")
+            for at, _, part in fields(value)
+            if at in (KEY, VALUE) and not isinstance(part, int)
+        }
+        found[entry.get(KEY, "")] = entry.get(VALUE, "")
+    return found
