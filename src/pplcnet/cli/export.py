@@ -143,7 +143,7 @@ def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
         gone.append("the tuning")
     if gone:
         again = [f"'{commands[each]}'" for each in gone if each in commands]
-        advice = f"; {' and '.join(again)} {'makes' if len(again) == 1 else 'make'} them again"
+        advice = f"; {' and '.join(again)} {'makes it' if len(again) == 1 else 'make them'} again"
         show(f"dropped     {' and '.join(gone)}, {reason}{advice if again else ''}")
 
 
