@@ -23,6 +23,8 @@ VOCABULARY = {
     "table_columns",
     "manifest", "manifest_checks", "bundle_members", "bundle_reading", "bundle_writing",
     "guessing", "protobuf", "bundle_packing",
+    "image_files", "image_kinds", "image_limits", "image_structure", "image_profiles",
+    "image_colour", "tiff_header",
 }  # fmt: skip
 RUNS = VOCABULARY | {
     "gathering", "replaced_run", "run_division", "run_files", "run_folder", "stopped_run",
