@@ -23,7 +23,7 @@ VOCABULARY = {
     "table_columns",
     "manifest", "manifest_checks", "bundle_members", "bundle_reading", "bundle_writing",
     "guessing", "protobuf", "bundle_packing",
-    "image_files", "image_kinds", "image_limits", "image_structure", "image_profiles",
+    "image_kinds", "image_limits", "image_structure", "image_profiles",
     "image_colour", "tiff_header",
 }  # fmt: skip
 RUNS = VOCABULARY | {
