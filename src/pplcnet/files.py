@@ -28,6 +28,9 @@ def check_file(path: str | PathLike[str]) -> None:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file.")
+    if path.exists() and not path.is_file():
+        # Moving the finished file there would replace the device itself.
+        raise InputError(f"{path}: is a pipe or a device; give the name of a file.")
     if not path.resolve().parent.exists():
         raise InputError(f"{path}: its folder does not exist; make it, or choose another.")
     check_writable(path.resolve().parent)

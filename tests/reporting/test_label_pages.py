@@ -133,9 +133,9 @@ def test_what_is_empty_is_left_out_where_nothing_is_known(label_run: Path, tmp_p
 
 def test_many_photos_have_an_interval(label_run: Path, tmp_path: Path) -> None:
     with (tmp_path / "photos.csv").open("w", newline="") as file:
-        rows = [[f"{number}.png", number % 2, -1, -1] for number in range(52)]
-        for name, *_ in rows:
-            draw_scene(900 + int(name[:-4])).save(tmp_path / name)
+        rows = [[f"new-{number}.png", number % 2, -1, -1] for number in range(52)]
+        for number, (name, *_) in enumerate(rows):
+            draw_scene(900 + number).save(tmp_path / name)
         csv.writer(file).writerows([["path", *EVIL], *rows])
     text = _report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")
     assert re.search(r"95 % interval 0\.\d{3} to 0\.\d{3} \(bootstrap over photos\)", text)

@@ -194,7 +194,10 @@ def _report(bundle: Path, photos: Path, out: Path) -> None:
         (["--out", "."], "is a folder; give the name of a file"),
         (["--out", "page.html", "--split", "validation"], "has no validation photos"),
         (["--out", "page.html", "--suspects", "no.csv"], "no.csv: no such file"),
-        (["--out", "page.html", "--precision", "90"], "a wanted precision is 90.0"),
+        (
+            ["--out", "page.html", "--precision", "90"],
+            "--precision: is '90'; it must be a number from 0 to 1",
+        ),
     ],
 )
 def test_wrong_input_ends_with_2(

@@ -138,6 +138,8 @@ class Parser(argparse.ArgumentParser):
                     raise InputError(
                         f"{out}: is an input of this command; choose another place for the output."
                     )
+            if _exists(out) and not (os.path.isdir(out) or os.path.isfile(out)):
+                raise InputError(f"{out}: is a pipe or a device; give a file or folder.")
             ending = os.path.splitext(str(form))[1]
             if ending and os.path.isfile(out) and not out.lower().endswith(ending):
                 raise InputError(

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            place = f"{error.filename}: " if error.filename is not None else ""
+            place = f"{str(error.filename)[:200]}: " if error.filename is not None else ""
             complain(f"error: {place}{error.strerror or error}.")
             return 2
         except KeyboardInterrupt as interrupt:
