@@ -57,7 +57,7 @@ def test_mutated_safetensors_are_read_or_refused(tmp_path: Path) -> None:
     fuzz(read_any, {"seed": save(STATE)}, tmp_path, suffix=".safetensors")
 
 
-def _write_h5(path: Path, **options: str) -> None:
+def _write_h5(path: Path, dtype: str) -> None:
     """As Keras lays out the arrays of three layers."""
     import h5py
 
@@ -66,13 +66,14 @@ def _write_h5(path: Path, **options: str) -> None:
             held = file.create_group(f"layers/{kind}/vars")
             held.attrs["name"] = name
             for index, value in enumerate((np.arange(6.0, dtype="f4"), np.zeros(2, "f4"))):
-                held.create_dataset(str(index), data=value, **options)
+                data = held.create_dataset(str(index), data=value.astype(dtype))
+                data.attrs["dtype"] = "bfloat16" if dtype == "u2" else "float32"
 
 
 def _keras_seeds(folder: Path) -> dict[str, bytes]:
     seeds = {}
-    for name, options in (("plain", {}), ("packed", {"compression": "gzip"})):
-        _write_h5(folder / f"{name}.h5", **options)
+    for name, dtype in (("float", "f4"), ("bfloat", "u2")):
+        _write_h5(folder / f"{name}.h5", dtype)
         seeds[name] = (folder / f"{name}.h5").read_bytes()
     return seeds
 
@@ -96,7 +97,9 @@ CONFIG = {
 @pytest.mark.slow
 def test_mutated_weights_h5_are_read_or_refused(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
-    fuzz(read_any, _keras_seeds(tmp_path), tmp_path / "f", suffix=".weights.h5")
+    tokens = [b"TREE", b"SNOD", b"HEAP", b"GCOL"]
+    seeds = _keras_seeds(tmp_path)
+    fuzz(read_any, seeds, tmp_path / "f", suffix=".weights.h5", tokens=tokens)
 
 
 @pytest.mark.slow

@@ -291,3 +291,22 @@ def test_a_whole_preprocessing_can_be_given(saved: Path, tmp_path: Path) -> None
     pre = Preprocessing(image_size=(48, 48))
     bundle = convert(saved, tmp_path / "m.bundle", classes=CLASSES, preprocessing=pre)
     assert bundle.manifest.preprocessing == pre
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "u1", "bfloat16"])
+def test_every_plain_type_is_read(tmp_path: Path, dtype: str) -> None:
+    numbers = np.array([[1, 2, 3], [4, 5, 64]])
+
+    def fill(group: h5py.Group) -> None:
+        if dtype == "bfloat16":
+            data = (numbers.astype("f4").view("u4") >> 16).astype("u2")
+            group.create_dataset("0", data=data).attrs["dtype"] = dtype
+        else:
+            group.create_dataset("0", data=numbers.astype(dtype))
+        for at in range(1, 40):  # more than a node of the group's tree holds
+            group.create_dataset(str(at), data=np.zeros(0, "f4"))
+
+    (tmp_path / "m.weights.h5").write_bytes(_h5(fill))
+    found = read_weights(tmp_path / "m.weights.h5").tensors
+    np.testing.assert_array_equal(found["fc.kernel"], numbers)
+    assert len(found) == 40

@@ -1,4 +1,4 @@
-"""Read `.keras` and `.weights.h5`: the arrays with h5py, the configuration as plain JSON.
+"""Read `.keras` and `.weights.h5`: the arrays (`hdf5.py`), and the configuration as plain JSON.
 
 Keras itself is not asked to load anything: nothing that the configuration names is imported or
 built. Keras saves a layer's arrays in groups that are named after the layer's class and carry its
@@ -7,7 +7,6 @@ name, so that `layers/conv2d_3/vars/0` is the kernel of the layer in that group'
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pplcnet.errors import WeightsError, require
+from pplcnet.errors import WeightsError
+from pplcnet.weights.hdf5 import Array, Group, open_hdf5
 from pplcnet.weights.limits import check_unpacked, open_archive, read_file, read_member
 
 __all__ = ["KerasFile", "is_keras_file", "read_keras_file"]
 
 CONFIG, ARRAYS = "config.json", "model.weights.h5"
-MAX_DEPTH, MAX_LAYERS = 8, 5000
+MAX_DEPTH, MAX_ARRAYS = 8, 20_000
 # The order in which Keras' layers save their variables.
 _VARIABLES = {
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
@@ -29,9 +29,6 @@ _VARIABLES = {
     "depthwise_conv2d": ("kernel", "bias"),
     "dense": ("kernel", "bias"),
 }
-# Of HDF5's filters those that its library always has: deflate, shuffle, checksum. Others are
-# plugins, which are code.
-_FILTERS = {1, 2, 3}
 
 
 class KerasFile(NamedTuple):
@@ -81,78 +78,50 @@ def _json(content: bytes) -> Any:
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
-    h5py = require("h5py", purpose="reading Keras files", extra="train")
-    with h5py.File(io.BytesIO(content), "r") as file:
-        if "layer_names" in file.attrs or "model_weights" in file:
-            raise WeightsError(
-                "it is in the older .h5 format; load it with Keras and save it as .keras."
-            )
-        found: dict[str, Any] = {}
-        _collect(h5py, file, found, depth=0)
-        if not found:
-            raise WeightsError("it has no layers with names; save it with Keras 3.15 or later.")
-        check_unpacked(sum(_bytes(each) for each in found.values()), len(content))
-        return {name: _array(each) for name, each in found.items()}
+    root = open_hdf5(content)
+    if "model_weights" in root.names():
+        raise WeightsError(
+            "it is in the older .h5 format; load it with Keras and save it as .keras."
+        )
+    found: dict[str, Array] = {}
+    _collect(root, found, depth=0)
+    if not found:
+        raise WeightsError("it has no layers with names; save it with Keras 3.15 or later.")
+    tensors = {name: _numbers(array) for name, array in found.items()}
+    # One piece of the file can be many arrays.
+    check_unpacked(sum(each.nbytes for each in tensors.values()), len(content))
+    return tensors
 
 
-def _collect(h5py: Any, group: Any, found: dict[str, Any], depth: int) -> None:
-    """The data sets of the group's layers, and of models among its layers."""
-    layers = _member(h5py, group, "layers")
-    if layers is None or depth > MAX_DEPTH:
+def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
+    """The arrays of the group's layers, and of models among its layers."""
+    address = group.names().get("layers")
+    if address is None:
         return
-    for number, key in enumerate(layers):
-        if number >= MAX_LAYERS or len(found) > MAX_LAYERS:
-            raise WeightsError("it has more layers than a network has.")
-        layer = _member(h5py, layers, key)
-        if layer is None:
-            continue
-        _collect(h5py, layer, found, depth + 1)
-        held = _member(h5py, layer, "vars")
-        name = held.attrs.get("name") if held is not None else None
-        if not isinstance(name, str):
+    if depth > MAX_DEPTH:
+        raise WeightsError("it nests models deeper than anybody does.")
+    for key, place in group.group(address).names().items():
+        layer = group.group(place)
+        _collect(layer, found, depth + 1)
+        held = layer.names().get("vars")
+        variables = group.group(held) if held is not None else None
+        name = variables.attributes.get("name") if variables is not None else None
+        if variables is None or name is None:
             continue
         kinds = _VARIABLES.get(re.sub(r"_\d+$", "", key), ())
-        for at in held:
-            data = _member(h5py, held, at)
-            index = int(at) if at.isascii() and at.isdigit() and len(at) < 4 else len(kinds)
-            full = f"{name}.{kinds[index] if index < len(kinds) else at}"
-            if full in found:
-                raise WeightsError(f"it has two layers of the name {name!r}.")
-            _check_data(h5py, data, full)
-            found[full] = data
+        for number, at in variables.names().items():
+            is_index = number.isascii() and number.isdigit() and len(number) < 4
+            index = int(number) if is_index else len(kinds)
+            full = f"{name}.{kinds[index] if index < len(kinds) else number}"
+            if full in found or len(found) > MAX_ARRAYS:
+                raise WeightsError(f"it has too many arrays, or two of the name {full[:80]!r}.")
+            found[full] = variables.array(at)
 
 
-def _member(h5py: Any, group: Any, key: str) -> Any:
-    """What lies in the group itself; links lead to other places and other files."""
-    if not isinstance(group, h5py.Group):
-        raise WeightsError("it is not laid out as Keras does it.")
-    link = group.get(key, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise WeightsError(f"{key!r} is a link to another place.")
-    return group[key]
-
-
-def _check_data(h5py: Any, data: Any, name: str) -> None:
-    if not isinstance(data, h5py.Dataset):
-        raise WeightsError(f"{name!r} is not an array.")
-    if data.is_virtual or data.external:
-        raise WeightsError(f"the numbers of {name!r} lie in another file.")
-    if data.dtype.kind not in "fiub" or data.dtype.itemsize > 8 or data.shape is None:
-        raise WeightsError(f"{name!r} holds {data.dtype}, not plain numbers.")
-    how = data.id.get_create_plist()
-    if any(how.get_filter(at)[0] not in _FILTERS for at in range(how.get_nfilters())):
-        raise WeightsError(f"{name!r} is packed in another way than by deflate.")
-    check_unpacked(_bytes(data), data.id.get_storage_size())
-
-
-def _bytes(data: Any) -> int:
-    return int(np.prod(data.shape, dtype=object)) * int(data.dtype.itemsize)
-
-
-def _array(data: Any) -> np.ndarray:
-    numbers = np.asarray(data[()])
-    if data.attrs.get("dtype") == "bfloat16" and numbers.dtype.itemsize == 2:  # Keras' own marking
+def _numbers(array: Array) -> np.ndarray:
+    numbers = array.read()
+    if (
+        array.attributes.get("dtype") == "bfloat16" and numbers.dtype.itemsize == 2
+    ):  # Keras' marking
         return (numbers.view("<u2").astype("<u4") << 16).view("<f4")
     return numbers
