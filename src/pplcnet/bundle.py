@@ -7,9 +7,14 @@ when it is opened, and every byte is checked against the manifest before it is u
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pplcnet.bundle_reading import Bundle, BundleChangedError, read_consistently
-from pplcnet.bundle_writing import check_place, update_bundle, write_bundle
 from pplcnet.manifest import FORMAT_VERSION, MANIFEST, Manifest, today
+
+if TYPE_CHECKING:
+    from pplcnet.bundle_writing import check_place, update_bundle, write_bundle
 
 __all__ = [
     "FORMAT_VERSION",
@@ -23,3 +28,10 @@ __all__ = [
     "update_bundle",
     "write_bundle",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What writes is loaded on first use: most processes only read."""
+    if name in ("check_place", "update_bundle", "write_bundle"):
+        return getattr(importlib.import_module("pplcnet.bundle_writing"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -95,7 +95,7 @@ MAY_IMPORT = {
     },
     "multilabel": {"dataset", "tables"},
     "multilabel_evaluation": {"calibration", "multilabel", "tables", "notebook", "wording"},
-    "bundle": {"bundle_reading", "bundle_writing", "manifest"},
+    "bundle": {"bundle_reading", "manifest"},
     "bundle_members": {"errors"},
     "bundle_reading": {"bundle_members", "errors", "manifest", "notebook"},
     "bundle_packing": {

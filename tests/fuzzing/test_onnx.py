@@ -22,9 +22,10 @@ def read(path: Path) -> None:
     content = path.read_bytes()
     check_network(content, ".onnx")
     network = read_onnx(content)
-    if repr(network) in _seen:
+    graph = repr((vars(network) | {"nodes": [vars(node) for node in network.nodes]}).items())
+    if graph in _seen:
         return
-    _seen.add(repr(network))
+    _seen.add(graph)
     batch, height, width, _ = network.inputs["images"][1]
     images = np.zeros((batch or 1, height, width, 3), np.uint8)
     for engine in _ENGINES:

@@ -8,7 +8,6 @@ from pplcnet.bundle import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.protobuf import ProtobufError
 from pplcnet.runtime.onnx_checks import check_onnx
-from pplcnet.runtime.tflite_checks import TfliteError, check_tflite
 
 __all__ = ["Sizes", "check_network"]
 
@@ -41,10 +40,12 @@ def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> No
     image_size, outputs = sizes or (None, None)
     try:
         if ending == ".tflite":
+            from pplcnet.runtime.tflite_checks import check_tflite  # few processes need it
+
             check_tflite(content, image_size, outputs)
         else:
             check_onnx(content, image_size, outputs)
-    except (ProtobufError, TfliteError) as error:
+    except (BundleError, ProtobufError) as error:
         raise BundleError(
             f"cannot load this network: {str(error).rstrip('.')}. Engines trust what they load, so "
             "that only networks that pplcnet exported are given to them. If you know where this "

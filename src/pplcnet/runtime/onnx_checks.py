@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from pplcnet.protobuf import ProtobufError
-from pplcnet.runtime.onnx_reading import FLOAT, UINT8, Network, Node, read_onnx
-from pplcnet.runtime.onnx_shapes import MAX_RANK, OPERATORS, Tensor, constant_tensor
+from pplcnet.runtime.onnx_reading import FLOAT, UINT8, Network, Node, Tensor, read_onnx
+from pplcnet.runtime.onnx_shapes import MAX_RANK, OPERATORS
 
 __all__ = ["check_onnx"]
 
@@ -43,9 +43,7 @@ def check_onnx(
         )
     if outputs is not None and result != outputs:
         raise ProtobufError(f"it has {result} outputs for {outputs} classes")
-    known: dict[str, Tensor] = {
-        name: constant_tensor(each) for name, each in network.constants.items()
-    }
+    known = dict(network.constants)
     if "images" in known:
         raise ProtobufError("a constant in place of the input")
     known["images"] = Tensor(UINT8, shape)
@@ -87,20 +85,20 @@ def _apply(node: Node, known: dict[str, Tensor]) -> tuple[list[Tensor], int]:
     operator = OPERATORS.get(node.operator)
     if operator is None:
         raise ProtobufError(f"the operator {node.operator!r}, which the exporter never writes")
-    if len(node.inputs) not in operator.inputs or len(node.outputs) != operator.outputs:
+    inputs_taken, outputs_made, attributes, rule = operator
+    if len(node.inputs) not in inputs_taken or len(node.outputs) != outputs_made:
         raise ProtobufError(
             f"the operator {node.operator} with {len(node.inputs)} inputs and "
             f"{len(node.outputs)} outputs"
         )
     for name, value in node.attributes.items():
-        if not isinstance(value, operator.attributes.get(name, ())):
+        if not isinstance(value, attributes.get(name, ())):
             raise ProtobufError(f"the operator {node.operator} with the attribute {name!r}")
     inputs = [known.get(name) for name in node.inputs]
     if None in inputs:
         missing = node.inputs[inputs.index(None)]
         raise ProtobufError(f"the operator {node.operator} uses {missing!r} before it is made")
-    result = operator.rule(node, [each for each in inputs if each is not None])
-    return result.outputs, result.work
+    return rule(node, [each for each in inputs if each is not None])
 
 
 def _check_tensor(name: str, tensor: Tensor, batch: int, pixels: int) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sized
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from pplcnet.protobuf import (
     varints,
 )
 
-__all__ = ["Constant", "Network", "Node", "read_onnx"]
+__all__ = ["Network", "Node", "Tensor", "read_onnx"]
 
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7
 _BYTES_EACH = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
@@ -44,39 +43,41 @@ MAX_UNPACKED = 1 << 20
 """Bytes of integers that are stored one by one."""
 MAX_LIST = 64
 """Numbers of an attribute, and dimensions of a tensor."""
+Described: TypeAlias = tuple[int, tuple[int | None, ...]]
+"""Type and shape; None for a size that is not fixed."""
 
 
-@dataclass(slots=True)
-class Constant:
-    """An initializer."""
+class Tensor(NamedTuple):
+    """What is known of a tensor before anything runs."""
 
     dtype: int
     shape: tuple[int, ...]
-    integers: tuple[int, ...] | None
-    """The values, where they are few and of type int64: a shape."""
+    is_constant: bool = False
+    """An initializer, or made of one by an operator that keeps its values."""
+    integers: tuple[int, ...] | None = None
+    """The values of a constant, where they are few and of type int64: a shape."""
 
 
-@dataclass(slots=True)
 class Node:
     """An operator with its attributes."""
 
-    operator: str = ""
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    attributes: dict[str, float | tuple[int, ...] | int] = field(default_factory=dict)
+    def __init__(self, operator: str, inputs: list[str], outputs: list[str]) -> None:
+        self.operator = operator
+        self.inputs = inputs
+        self.outputs = outputs
+        self.attributes: dict[str, float | int | tuple[int, ...]] = {}
 
 
-@dataclass(slots=True)
 class Network:
     """A graph."""
 
-    nodes: list[Node] = field(default_factory=list)
-    constants: dict[str, Constant] = field(default_factory=dict)
-    inputs: dict[str, tuple[int, tuple[int | None, ...]]] = field(default_factory=dict)
-    """Name to type and shape; None for a size that is not fixed."""
-    outputs: dict[str, tuple[int, tuple[int | None, ...]]] = field(default_factory=dict)
-    inner: dict[str, tuple[int, tuple[int | None, ...]]] = field(default_factory=dict)
-    """What the file says of tensors inside."""
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, Tensor] = {}
+        self.inputs: dict[str, Described] = {}
+        self.outputs: dict[str, Described] = {}
+        self.inner: dict[str, Described] = {}
+        """What the file says of tensors inside."""
 
 
 def read_onnx(content: bytes) -> Network:
@@ -163,7 +164,7 @@ def _attribute(content: bytes) -> tuple[str, float | int | tuple[int, ...]]:
     raise ProtobufError(f"the attribute {name!r}, of a kind that the exporter never writes")
 
 
-def _constant(content: Buffer) -> tuple[str, Constant]:
+def _constant(content: Buffer) -> tuple[str, Tensor]:
     parts = _message(content, "constant", {2: VARINT, 8: BYTES, 9: BYTES},
                      repeated={1: None, 4: None, 5: None, 7: None})  # fmt: skip
     name, dtype = _text(parts.get(8, b"")), parts.get(2)
@@ -192,10 +193,10 @@ def _constant(content: Buffer) -> tuple[str, Constant]:
             integers = tuple(struct.unpack(f"<{count}q", parts[9]))
         else:
             integers = _integers(parts.get(7, []), f"the constant {name!r}")
-    return name, Constant(dtype, shape, integers)
+    return name, Tensor(dtype, shape, is_constant=True, integers=integers)
 
 
-def _value(view: Buffer) -> tuple[str, tuple[int, tuple[int | None, ...]]]:
+def _value(view: Buffer) -> tuple[str, Described]:
     """Name, type and shape of a tensor that is described."""
     content = bytes(view[: MAX_OPERATOR + 1])
     if len(content) > MAX_OPERATOR:
@@ -205,7 +206,7 @@ def _value(view: Buffer) -> tuple[str, tuple[int, tuple[int | None, ...]]]:
 
 
 @lru_cache(512)
-def _type(content: bytes) -> tuple[int, tuple[int | None, ...]]:
+def _type(content: bytes) -> Described:
     kind = _message(content, "type", {1: BYTES})
     tensor = _message(kind.get(1, b""), "type", {1: VARINT, 2: BYTES})
     shape = _message(tensor.get(2, b""), "shape", {}, repeated={1: BYTES}).get(1, [])

@@ -8,46 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TypeAlias
 
 from pplcnet.protobuf import ProtobufError
-from pplcnet.runtime.onnx_reading import FLOAT, INT8, INT64, UINT8, Constant, Node
+from pplcnet.runtime.onnx_reading import FLOAT, INT8, INT64, UINT8, Node, Tensor
 
-__all__ = ["OPERATORS", "Operator", "Tensor"]
+__all__ = ["MAX_RANK", "OPERATORS", "Operator"]
 
 MAX_RANK = 5
 MAX_KERNEL = 32
 
 
-class Tensor(NamedTuple):
-    """What is known of a tensor before anything runs."""
-
-    dtype: int
-    shape: tuple[int, ...]
-    is_constant: bool = False
-    """An initializer, or made of one by an operator that keeps its values."""
-    integers: tuple[int, ...] | None = None
-
-
-class Result(NamedTuple):
-    """What an operator makes."""
-
-    outputs: list[Tensor]
-    work: int = 0
-    """Multiplications of one run."""
-
-
-class Operator(NamedTuple):
-    """What an operator may look like."""
-
-    inputs: range
-    outputs: int
-    attributes: Mapping[str, type]
-    rule: Callable[[Node, list[Tensor]], Result]
+Result: TypeAlias = tuple[list[Tensor], int]
+"""What an operator makes, and how many multiplications one run of it takes."""
+Rule: TypeAlias = Callable[[Node, list[Tensor]], Result]
+Operator: TypeAlias = tuple[range, int, Mapping[str, type], Rule]
+"""How many inputs and outputs an operator has, which attributes, and its rule."""
 
 
 def _refuse(node: Node, why: str) -> ProtobufError:
     return ProtobufError(f"the operator {node.operator} ({(node.outputs or ['?'])[0]!r}) {why}")
+
+
+def _result(outputs: list[Tensor], work: int = 0) -> Result:
+    return outputs, work
 
 
 def _floats(node: Node, tensors: list[Tensor]) -> None:
@@ -57,7 +41,7 @@ def _floats(node: Node, tensors: list[Tensor]) -> None:
 
 def _same(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
-    return Result([Tensor(FLOAT, inputs[0].shape)])
+    return _result([Tensor(FLOAT, inputs[0].shape)])
 
 
 def _clip(node: Node, inputs: list[Tensor]) -> Result:
@@ -74,20 +58,20 @@ def _broadcast(node: Node, inputs: list[Tensor]) -> Result:
     padded = (1,) * (len(first) - len(second)) + second
     if any(a != b and 1 not in (a, b) for a, b in zip(first, padded, strict=True)):
         raise _refuse(node, f"joins the shapes {first} and {second}")
-    return Result([Tensor(FLOAT, tuple(map(max, first, padded)))])
+    return _result([Tensor(FLOAT, tuple(map(max, first, padded)))])
 
 
 def _cast(node: Node, inputs: list[Tensor]) -> Result:
     if node.attributes.get("to") != FLOAT or inputs[0].dtype != UINT8:
         raise _refuse(node, "does not make float32 of uint8")
-    return Result([Tensor(FLOAT, inputs[0].shape)])
+    return _result([Tensor(FLOAT, inputs[0].shape)])
 
 
 def _transpose(node: Node, inputs: list[Tensor]) -> Result:
     order, shape = _list(node, "perm"), inputs[0].shape
     if sorted(order) != list(range(len(shape))):
         raise _refuse(node, f"turns {shape} by {order}")
-    return Result([Tensor(inputs[0].dtype, tuple(shape[each] for each in order))])
+    return _result([Tensor(inputs[0].dtype, tuple(shape[each] for each in order))])
 
 
 def _convolution(node: Node, inputs: list[Tensor]) -> Result:
@@ -105,7 +89,7 @@ def _convolution(node: Node, inputs: list[Tensor]) -> Result:
     if _list(node, "kernel_shape") != tuple(kernel_size):
         raise _refuse(node, "says another size of its kernel than its weights have")
     out = (batch, filters, *_windows(node, size, kernel_size))
-    return Result([Tensor(FLOAT, out)], math.prod(out) * depth * math.prod(kernel_size))
+    return _result([Tensor(FLOAT, out)], math.prod(out) * depth * math.prod(kernel_size))
 
 
 def _max_pool(node: Node, inputs: list[Tensor]) -> Result:
@@ -115,7 +99,7 @@ def _max_pool(node: Node, inputs: list[Tensor]) -> Result:
     batch, channels, *size = inputs[0].shape
     kernel = list(_list(node, "kernel_shape"))
     out = (batch, channels, *_windows(node, size, kernel))
-    return Result([Tensor(FLOAT, out)], math.prod(out) * math.prod(kernel))
+    return _result([Tensor(FLOAT, out)], math.prod(out) * math.prod(kernel))
 
 
 def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
@@ -140,7 +124,7 @@ def _average(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
     if len(inputs[0].shape) != 4:
         raise _refuse(node, "is not that of a picture")
-    return Result([Tensor(FLOAT, (*inputs[0].shape[:2], 1, 1))])
+    return _result([Tensor(FLOAT, (*inputs[0].shape[:2], 1, 1))])
 
 
 def _concat(node: Node, inputs: list[Tensor]) -> Result:
@@ -151,7 +135,7 @@ def _concat(node: Node, inputs: list[Tensor]) -> Result:
     if any((*each.shape[:1], *each.shape[2:]) != (*first[:1], *first[2:]) for each in inputs):
         raise _refuse(node, "joins tensors of different sizes")
     channels = sum(each.shape[1] for each in inputs)
-    return Result([Tensor(FLOAT, (first[0], channels, *first[2:]))])
+    return _result([Tensor(FLOAT, (first[0], channels, *first[2:]))])
 
 
 def _split(node: Node, inputs: list[Tensor]) -> Result:
@@ -160,7 +144,7 @@ def _split(node: Node, inputs: list[Tensor]) -> Result:
     if _integer(node, "axis", 0) != 1 or len(shape) < 2 or shape[1] % 2:
         raise _refuse(node, "does not halve the channels")
     half = Tensor(FLOAT, (shape[0], shape[1] // 2, *shape[2:]))
-    return Result([half, half])
+    return _result([half, half])
 
 
 def _reshape(node: Node, inputs: list[Tensor]) -> Result:
@@ -174,7 +158,7 @@ def _reshape(node: Node, inputs: list[Tensor]) -> Result:
     result = tuple(each or shape[at] for at, each in enumerate(wanted))
     if math.prod(result) != math.prod(shape):
         raise _refuse(node, f"makes {result} of {shape}")
-    return Result([Tensor(FLOAT, result)])
+    return _result([Tensor(FLOAT, result)])
 
 
 def _flatten(node: Node, inputs: list[Tensor]) -> Result:
@@ -182,7 +166,7 @@ def _flatten(node: Node, inputs: list[Tensor]) -> Result:
     shape = inputs[0].shape
     if _integer(node, "axis", 1) != 1 or len(shape) < 2:
         raise _refuse(node, "does not flatten what follows the batch")
-    return Result([Tensor(FLOAT, (shape[0], math.prod(shape[1:])))])
+    return _result([Tensor(FLOAT, (shape[0], math.prod(shape[1:])))])
 
 
 def _gemm(node: Node, inputs: list[Tensor]) -> Result:
@@ -193,13 +177,13 @@ def _gemm(node: Node, inputs: list[Tensor]) -> Result:
     if not all(each.is_constant for each in inputs[1:]) or shapes[2] != shapes[1][1:]:
         raise _refuse(node, "has weights or a bias that do not fit")
     out = (shapes[0][0], shapes[1][1])
-    return Result([Tensor(FLOAT, out)], math.prod(out) * shapes[0][1])
+    return _result([Tensor(FLOAT, out)], math.prod(out) * shapes[0][1])
 
 
 def _quantize(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs[:2])
     _check_scales(node, inputs)
-    return Result([Tensor(inputs[2].dtype, inputs[0].shape)])
+    return _result([Tensor(inputs[2].dtype, inputs[0].shape)])
 
 
 def _dequantize(node: Node, inputs: list[Tensor]) -> Result:
@@ -207,7 +191,7 @@ def _dequantize(node: Node, inputs: list[Tensor]) -> Result:
     _check_scales(node, inputs)
     if inputs[0].dtype != inputs[2].dtype:
         raise _refuse(node, "has a zero point of another type")
-    return Result([Tensor(FLOAT, inputs[0].shape, is_constant=inputs[0].is_constant)])
+    return _result([Tensor(FLOAT, inputs[0].shape, is_constant=inputs[0].is_constant)])
 
 
 def _check_scales(node: Node, inputs: list[Tensor]) -> None:
@@ -239,31 +223,26 @@ _ONE, _TWO, _THREE = range(1, 2), range(2, 3), range(3, 4)
 _WINDOW = {"kernel_shape": tuple, "strides": tuple, "pads": tuple, "dilations": tuple}
 
 OPERATORS: Mapping[str, Operator] = {
-    "Add": Operator(_TWO, 1, {}, _broadcast),
-    "Cast": Operator(_ONE, 1, {"to": int}, _cast),
-    "Clip": Operator(_THREE, 1, {}, _clip),
-    "Concat": Operator(range(2, 17), 1, {"axis": int}, _concat),
-    "Conv": Operator(range(2, 4), 1, {**_WINDOW, "group": int}, _convolution),
-    "DequantizeLinear": Operator(_THREE, 1, {"axis": int}, _dequantize),
-    "Flatten": Operator(_ONE, 1, {"axis": int}, _flatten),
-    "Gemm": Operator(_THREE, 1, {}, _gemm),
-    "GlobalAveragePool": Operator(_ONE, 1, {}, _average),
+    "Add": (_TWO, 1, {}, _broadcast),
+    "Cast": (_ONE, 1, {"to": int}, _cast),
+    "Clip": (_THREE, 1, {}, _clip),
+    "Concat": (range(2, 17), 1, {"axis": int}, _concat),
+    "Conv": (range(2, 4), 1, {**_WINDOW, "group": int}, _convolution),
+    "DequantizeLinear": (_THREE, 1, {"axis": int}, _dequantize),
+    "Flatten": (_ONE, 1, {"axis": int}, _flatten),
+    "Gemm": (_THREE, 1, {}, _gemm),
+    "GlobalAveragePool": (_ONE, 1, {}, _average),
     # Of bundles that were exported before gates became Clip.
-    "HardSigmoid": Operator(_ONE, 1, {"alpha": float, "beta": float}, _same),
-    "HardSwish": Operator(_ONE, 1, {}, _same),
-    "Identity": Operator(_ONE, 1, {}, _same),
-    "MaxPool": Operator(_ONE, 1, _WINDOW, _max_pool),
-    "Mul": Operator(_TWO, 1, {}, _broadcast),
-    "QuantizeLinear": Operator(_THREE, 1, {"axis": int}, _quantize),
-    "Relu": Operator(_ONE, 1, {}, _same),
-    "Reshape": Operator(_TWO, 1, {}, _reshape),
-    "Sigmoid": Operator(_ONE, 1, {}, _same),
-    "Split": Operator(_ONE, 2, {"axis": int}, _split),
-    "Sub": Operator(_TWO, 1, {}, _broadcast),
-    "Transpose": Operator(_ONE, 1, {"perm": tuple}, _transpose),
+    "HardSigmoid": (_ONE, 1, {"alpha": float, "beta": float}, _same),
+    "HardSwish": (_ONE, 1, {}, _same),
+    "Identity": (_ONE, 1, {}, _same),
+    "MaxPool": (_ONE, 1, _WINDOW, _max_pool),
+    "Mul": (_TWO, 1, {}, _broadcast),
+    "QuantizeLinear": (_THREE, 1, {"axis": int}, _quantize),
+    "Relu": (_ONE, 1, {}, _same),
+    "Reshape": (_TWO, 1, {}, _reshape),
+    "Sigmoid": (_ONE, 1, {}, _same),
+    "Split": (_ONE, 2, {"axis": int}, _split),
+    "Sub": (_TWO, 1, {}, _broadcast),
+    "Transpose": (_ONE, 1, {"perm": tuple}, _transpose),
 }
-
-
-def constant_tensor(constant: Constant) -> Tensor:
-    """An initializer as a tensor."""
-    return Tensor(constant.dtype, constant.shape, True, constant.integers)

@@ -10,7 +10,9 @@ import math
 import struct
 from collections.abc import Iterator
 
-__all__ = ["TfliteError", "check_tflite"]
+from pplcnet.errors import BundleError
+
+__all__ = ["check_tflite"]
 
 # What TensorFlow's converter makes of the catalog: numbers of tflite's schema. No control flow, no
 # variables, no custom operators, and none whose output can be larger than its inputs say.
@@ -26,39 +28,35 @@ MAX_NUMBERS = 1 << 30
 """Of one tensor."""
 
 
-class TfliteError(ValueError):
-    """What is wrong with a file."""
-
-
 def check_tflite(content: bytes, image_size: tuple[int, int] | None, outputs: int | None) -> None:
-    """TfliteError, with the reason, for a network of another kind, or of other sizes."""
+    """BundleError, with the reason, for a network of another kind, or of other sizes."""
     try:
         _check(_Table.root(content), image_size, outputs)
     except struct.error as error:
-        raise TfliteError("it is cut off") from error
+        raise BundleError("it is cut off") from error
 
 
 def _check(model: _Table, image_size: tuple[int, int] | None, outputs: int | None) -> None:
     if model.integer(0, "<I") != 3:
-        raise TfliteError("it is of another version of the format")
+        raise BundleError("it is of another version of the format")
     codes = [_code(each) for each in model.tables(1)]
     buffers = [_buffer_size(each) for each in model.tables(4)]
     graphs = list(model.tables(2))
     if len(graphs) != 1:
-        raise TfliteError(f"it has {len(graphs)} graphs")
+        raise BundleError(f"it has {len(graphs)} graphs")
     graph = graphs[0]
     tensors = [_tensor(each, len(buffers)) for each in graph.tables(0)]
     for operator in graph.tables(3):
         if not 0 <= operator.integer(0, "<I") < len(codes):
-            raise TfliteError("an operator without a code")
+            raise BundleError("an operator without a code")
         for index in (*operator.integers(1), *operator.integers(2)):
             if not -1 <= index < len(tensors):
-                raise TfliteError("an operator on a tensor that is not there")
+                raise BundleError("an operator on a tensor that is not there")
     given, answered = graph.integers(1), graph.integers(2)
     if len(given) != 1 or len(answered) != 1:
-        raise TfliteError("it has other than one input and one output")
+        raise BundleError("it has other than one input and one output")
     if not (0 <= given[0] < len(tensors) and 0 <= answered[0] < len(tensors)):
-        raise TfliteError("its input or output is not there")
+        raise BundleError("its input or output is not there")
     _check_contract(tensors[given[0]], tensors[answered[0]], image_size, outputs)
 
 
@@ -69,32 +67,32 @@ def _check_contract(
     outputs: int | None,
 ) -> None:
     if len(given) != 4 or given[3] != 3 or len(answered) != 2 or given[0] != answered[0]:
-        raise TfliteError(f"it takes {given} and answers with {answered}")
+        raise BundleError(f"it takes {given} and answers with {answered}")
     if image_size is not None and given[1:3] != image_size:
-        raise TfliteError(f"it takes pictures of {given[1]}x{given[2]}, against its manifest")
+        raise BundleError(f"it takes pictures of {given[1]}x{given[2]}, against its manifest")
     if outputs is not None and answered[1] != outputs:
-        raise TfliteError(f"it has {answered[1]} outputs for {outputs} classes")
+        raise BundleError(f"it has {answered[1]} outputs for {outputs} classes")
 
 
 def _code(table: _Table) -> int:
     code = max(table.integer(0, "<b"), table.integer(3, "<i"))
     if table.has(1) or code not in OPERATORS:
-        raise TfliteError(f"the operator {code}, which the exporter never writes")
+        raise BundleError(f"the operator {code}, which the exporter never writes")
     return code
 
 
 def _buffer_size(table: _Table) -> int:
     if table.has(1) or table.has(2):
-        raise TfliteError("weights outside of the file's tables")
+        raise BundleError("weights outside of the file's tables")
     return table.length(0)
 
 
 def _tensor(table: _Table, buffers: int) -> tuple[int, ...]:
     shape = tuple(table.integers(0))
     if len(shape) > 6 or any(each < 0 for each in shape) or math.prod(shape) > MAX_NUMBERS:
-        raise TfliteError(f"a tensor of shape {shape}")
+        raise BundleError(f"a tensor of shape {shape}")
     if not 0 <= table.integer(2, "<I") < buffers or table.has(6):
-        raise TfliteError("a tensor without its values")
+        raise BundleError("a tensor without its values")
     return shape
 
 
@@ -111,12 +109,12 @@ class _Table:
     @classmethod
     def root(cls, content: bytes) -> _Table:
         if content[4:8] != b"TFL3":
-            raise TfliteError("it does not begin as a .tflite file does")
+            raise BundleError("it does not begin as a .tflite file does")
         return cls(content, struct.unpack_from("<I", content, 0)[0])
 
     def _number(self, kind: str, at: int) -> int:
         if at < 0:
-            raise TfliteError("it points outside of itself")
+            raise BundleError("it points outside of itself")
         return int(struct.unpack_from(kind, self._content, at)[0])
 
     def _field(self, number: int) -> int | None:
@@ -142,7 +140,7 @@ class _Table:
         start = at + self._number("<I", at)
         count = self._number("<I", start)
         if start + 4 + count * item_bytes > len(self._content):
-            raise TfliteError("a list that is cut off")
+            raise BundleError("a list that is cut off")
         return start + 4, count
 
     def length(self, number: int) -> int:
@@ -151,12 +149,12 @@ class _Table:
     def integers(self, number: int) -> list[int]:
         start, count = self._vector(number, 4)
         if count > MAX_TABLES:
-            raise TfliteError(f"a list of {count} numbers")
+            raise BundleError(f"a list of {count} numbers")
         return [self._number("<i", start + 4 * at) for at in range(count)]
 
     def tables(self, number: int) -> Iterator[_Table]:
         start, count = self._vector(number, 4)
         if count > MAX_TABLES:
-            raise TfliteError(f"a list of {count} tables")
+            raise BundleError(f"a list of {count} tables")
         for at in range(start, start + 4 * count, 4):
             yield _Table(self._content, at + self._number("<I", at))
