@@ -45,7 +45,7 @@ def test_calibration_is_by_the_runs_validation_photos(capsys, run: Path, photos:
     bundle = run / "model.bundle"
     assert main(["calibrate", str(bundle), "--validation", str(photos)]) == 0
     out, err = capsys.readouterr()
-    assert "fitted on 9 photos" in out
+    assert "fitted on 9 validation photos" in out
     assert "trained on" not in err
 
 
@@ -56,15 +56,16 @@ def test_calibration_by_trained_photos_is_said(capsys, run: Path, photos: Path) 
     )
     assert main(["calibrate", str(run / "model.bundle"), "--validation", str(photos)]) == 0
     out, err = capsys.readouterr()
-    assert "fitted on 36 photos" in out
+    assert "fitted on 36 validation photos" in out
     assert "36 of these 36 photos were trained on" in err
 
 
 def test_a_temperature_at_its_limit_is_said(capsys, run: Path, photos: Path) -> None:
     assert main(["calibrate", str(run / "model.bundle"), "--validation", str(photos)]) == 0
     # Random weights: logits that are nearly even, and right by chance.
-    assert Bundle.open(run / "model.bundle").manifest.calibration["temperature"] in TEMPERATURES
-    assert "(the limit of what is tried), fitted on 9 photos" in capsys.readouterr().out
+    calibration = Bundle.open(run / "model.bundle").manifest.calibration
+    assert calibration["refused"] in TEMPERATURES
+    assert "is not used: it is the limit of what is tried" in capsys.readouterr().out
 
 
 def test_what_the_run_left_out_is_left_out_again(capsys, run: Path, photos: Path) -> None:
@@ -86,7 +87,7 @@ def test_broken_photos_are_left_out_by_name(capsys, run: Path, photos: Path) -> 
     for arguments, said in (
         (["evaluate", *given, skip], "images 36"),
         (["report", *given, skip, "--out", str(run / "page.html")], "written to"),
-        (["calibrate", given[0], "--validation", given[1], skip], "fitted on 36 photos"),
+        (["calibrate", given[0], "--validation", given[1], skip], "fitted on 36 validation photos"),
     ):
         assert main(arguments) == 0
         out, err = capsys.readouterr()
@@ -225,7 +226,7 @@ def test_photos_of_the_run_are_known_by_content_wherever_they_are(
     assert "36 photos of the bundle's run were recognised by content under another path" in err
     assert "were trained on" not in err
     assert main(["calibrate", given[0], "--validation", given[1]]) == 0
-    assert "fitted on 9 photos" in capsys.readouterr().out
+    assert "fitted on 9 validation photos" in capsys.readouterr().out
     found = judging_photos(Namespace(bundle=given[0], validation=given[1], skip_broken=False))
     assert len(found.validation) == 9
     assert len(found.training) == 18

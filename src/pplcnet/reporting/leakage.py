@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.dataset import Dataset, LabelledImage
-from pplcnet.decoding import decode
+from pplcnet.decoding import decode, stated_pixels
 from pplcnet.errors import ImageError
-from pplcnet.processor import available_cores
+from pplcnet.parallel import Room, in_order
+from pplcnet.photo_files import read_photo
 from pplcnet.progress import Watcher
 from pplcnet.reporting.answers import Scored
 from pplcnet.reporting.pictures import thumbnails
@@ -139,12 +139,15 @@ def _is_disputed(
 def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:
     """Fingerprints of the photos that can be read."""
 
+    room = Room()
+
     def look(path: Path) -> NDArray[np.uint64] | None:
         try:
-            return fingerprint(decode(path, at_least=HASHED_SIDE))
-        except ImageError:
+            content = read_photo(path).content
+            with room.for_pixels(stated_pixels(content)):
+                return fingerprint(decode(content, at_least=HASHED_SIDE))
+        except (ImageError, OSError):
             return None
 
-    with ThreadPoolExecutor(available_cores()) as pool:
-        prints: Iterable[Any] = watcher.watch(pool.map(look, paths), len(paths), "look for copies")
-        return {path: mark for path, mark in zip(paths, prints, strict=True) if mark is not None}
+    prints = watcher.watch(in_order(look, paths), len(paths), "look for copies")
+    return {path: mark for path, mark in zip(paths, prints, strict=True) if mark is not None}
