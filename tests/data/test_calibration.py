@@ -12,8 +12,10 @@ import pytest
 from pplcnet.bundle import Bundle
 from pplcnet.calibration import (
     TEMPERATURES,
+    describe_calibration,
     expected_calibration_error,
     fit_temperature,
+    judge_temperature,
     least_calibration_error,
 )
 from pplcnet.cli.main import main
@@ -113,3 +115,25 @@ def test_wrong_photos_and_a_damaged_temperature_are_named(
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="temperature is 0; allowed is"):
         Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("limit", TEMPERATURES)
+def test_a_temperature_at_its_limit_is_not_used(limit: float) -> None:
+    found = judge_temperature(limit, lambda temperature: 0.1 / temperature)
+    assert (found.temperature, found.refused) == (1.0, limit)
+    assert found.error_before == found.error_after == 0.1
+    assert "is not used: it is the limit" in describe_calibration({**found.facts(), "images": 9})
+
+
+def test_a_temperature_that_makes_calibration_worse_is_not_used() -> None:
+    found = judge_temperature(1.5, lambda temperature: 0.1 * temperature)
+    assert (found.temperature, found.refused) == (1.0, 1.5)
+    said = describe_calibration({**found.facts(), "images": 9})
+    assert "is not used: the calibration error would rise to 0.150" in said
+
+
+def test_a_temperature_that_helps_is_used() -> None:
+    found = judge_temperature(1.23456, lambda temperature: 0.2 / temperature)
+    assert (found.temperature, found.refused) == (1.2346, None)
+    assert found.error_after < found.error_before
+    assert "0.200 before, 0.162 after" in describe_calibration({**found.facts(), "images": 1})

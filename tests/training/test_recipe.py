@@ -12,6 +12,7 @@ import pytest
 import pplcnet.training
 from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.training.idle_fields import NEEDS, idle_fields
 from pplcnet.training.recipe import Recipe, field_help, named_recipes, parse_setting
 
 RECIPES = Path(pplcnet.training.__file__).with_name("recipes")
@@ -152,3 +153,95 @@ def test_training_with_weights_starts_from_the_recipe_for_that(tmp_path: Path) -
         recipe("--recipe", "tinny")
     with pytest.raises(RecipeError, match="cannot be read"):
         recipe("--recipe", "absent.toml")
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, HUGE) for name in ("epochs", "seed", "batch_size", "learning_rate", "mixup")),
+        ("image_size", HUGE), ("crop_ratio", [0.5, HUGE]), ("crop_scale", [HUGE, HUGE]),
+        ("learning_rate", -HUGE), ("epochs", 16**5000), ("epochs", 10_000_000),
+        ("weight_decay", 1e308), ("crop_ratio", [1e-300, 1.0]), ("workers", 10**6),
+        ("optimizer", ["sgd"]), ("optimizer", {"sgd": 1}), ("model", [[[[1]]]]),
+        ("weights", "a\0b"), ("weights", "x" * 100_000), ("teacher", "y" * 100_000),
+    ],
+    ids=lambda each: str(type(each).__name__),
+)  # fmt: skip
+def test_values_of_absurd_size_are_refused_in_a_few_words(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=field) as caught:
+        Recipe().changed({field: value})
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs = " + "9" * 400, "epochs = " + "9" * 5000, "epochs = 0x" + "f" * 5000,
+        "crop_scale = " + "[" * 100_000, "a = " + "{b = " * 50_000, "a." * 50_000 + "b = 1",
+        "[" * 100_000, "epochs = 1979-05-27", "x" * (2 << 20), "\x00", "epochs = [[[[[1]]]]]",
+    ],
+    ids=[
+        "400 digits", "5000 digits", "hexadecimal", "deep arrays", "deep tables", "dotted keys",
+        "brackets", "a date", "megabytes", "a null byte", "arrays",
+    ],
+)  # fmt: skip
+def test_toml_of_any_kind_is_a_recipe_or_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises((RecipeError, UnknownNameError)) as caught:
+        Recipe.from_toml(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("place", ["", "a\0b", "x" * 300])
+def test_a_recipe_that_is_no_file_is_named(tmp_path: Path, place: str) -> None:
+    with pytest.raises(RecipeError, match=r"is not a file|cannot be read"):
+        Recipe.from_toml(f"{tmp_path}/{place}")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["epochs=" + "9" * 5000, "crop_scale=" + "[" * 100_000, "image_size=" + "9" * 5000 + "x3"],
+    ids=["digits", "brackets", "size"],
+)
+def test_settings_of_absurd_size_are_refused(setting: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe().changed(dict([parse_setting(setting)]))
+    assert len(str(caught.value)) < 600
+
+
+def test_text_survives_its_file_whatever_is_in_it(tmp_path: Path) -> None:
+    recipe = Recipe(weights='a\nb\t\x01\x7f"\\\u2028é.npz')
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
+
+
+def test_every_field_says_when_it_changes_nothing() -> None:
+    assert set(NEEDS) == {field.name for field in fields(Recipe)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_multi", "named"),
+    [
+        ({"multilabel_loss": "asymmetric"}, False, "multilabel_loss"),
+        ({"focal_gamma": 3.0}, False, "focal_gamma"),
+        ({"focal_gamma": 3.0, "loss": "focal"}, True, "loss, focal_gamma"),
+        ({"augment_magnitude": 9}, False, "augment_magnitude"),
+        ({"augment_operations": 3, "augment": "trivialaugment"}, False, "augment_operations"),
+        ({"multilabel_loss": "asymmetric", "label_smoothing": 0.1}, True, "label_smoothing"),
+        ({"distillation": "mutual", "distillation_temperature": 2.0}, False,
+         "distillation_temperature"),
+        ({"resize": "stretch", "crop_fraction": 0.9}, False, "crop_fraction"),
+        ({"weights": "x", "freeze": "trunk", "layer_decay": 0.5}, False, "layer_decay"),
+        ({"weights": "x", "freeze": "trunk", "crop_scale": (0.2, 1.0)}, False, "crop_scale"),
+        ({"focal_gamma": 3.0, "loss": "focal"}, False, None),
+        ({"augment_magnitude": 9, "augment": "randaugment"}, False, None),
+        ({"multilabel_loss": "asymmetric"}, True, None),
+    ],
+)  # fmt: skip
+def test_fields_without_effect_are_named(changes, is_multi: bool, named: str | None) -> None:
+    said = idle_fields(Recipe().changed(changes), is_multi=is_multi)
+    assert [line.split(":")[0] for line in said] == ([f"no effect of {named}"] if named else [])

@@ -24,7 +24,9 @@ __all__ = [
     "type_problem",
 ]
 
-SIZE_LIMIT = 1 << 20
+SIZE_LIMIT = 1 << 16
+DOTS_LIMIT = 64
+"""In a line: Python's reader of TOML takes quadratic time for keys such as a.b.c."""
 LARGEST = 2**53
 """Above it whole numbers are no floating-point numbers any more, and no field needs them."""
 TEXT_LIMIT = 4096
@@ -51,7 +53,11 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text; ValueError when it is not one, or nested too deeply."""
+    """The values of a TOML text; ValueError when it is not one, too large, or nested too deeply."""
+    if len(text) > SIZE_LIMIT:
+        raise ValueError(f"it has more than {SIZE_LIMIT:,} characters")
+    if any(line.count(".") > DOTS_LIMIT for line in text.split("\n")):
+        raise ValueError(f"a line has more than {DOTS_LIMIT} dots")
     try:
         return tomllib.loads(text)
     except RecursionError as error:
