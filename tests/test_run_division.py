@@ -123,8 +123,12 @@ def test_a_class_without_photos_is_not_gone_on_without(out: Path, photos: Path) 
     for each in (photos / "class_1").glob("more-*"):
         each.unlink()
     draw_picture(0, 0).save(photos / "class_0" / "000.png")
-    with pytest.raises((InputError, DatasetError), match="class_0"):
-        _again(out, photos, leave_out=True)
+    checked, run = audit(Dataset.open(photos)), read_run(out)
+    assert run is not None
+    with pytest.raises(DatasetError, match="too few photos are left of class_0"):
+        divided_as_before(
+            checked.without_faults(), checked, None, Recipe(), out, run, True, Watcher()
+        )
 
 
 def test_a_split_file_of_another_division_is_refused(out: Path, photos: Path) -> None:

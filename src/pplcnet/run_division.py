@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pplcnet.auditing import Audit, Unlabelled
-from pplcnet.dataset import SPLITS, Dataset, LabelledImage
+from pplcnet.csv_cells import original
+from pplcnet.dataset import MULTI, SPLITS, Dataset, LabelledImage
 from pplcnet.division import Division
 from pplcnet.errors import DatasetError, InputError
 from pplcnet.gathering import write_skipped
@@ -29,6 +30,7 @@ from pplcnet.wording import counted
 __all__ = ["Redivision", "divided_as_before", "division_digest", "redivide"]
 
 FILE_LIMIT = 1 << 30
+_OTHER_COLUMNS = ("path", "split", CHECKSUM_COLUMN)
 SHOWN = 5
 
 
@@ -77,7 +79,13 @@ def redivide(
         InputError: the file is missing or damaged.
         DatasetError: nothing is left of a part, or of a class.
     """
-    rows = _read(path)
+    rows, classes = _read(path)
+    missing = [name for name in classes if name not in dataset.classes]
+    if missing:
+        raise DatasetError(
+            f"{dataset.root}: too few photos are left of {_names(missing)}, which the run began "
+            "with; put them back."
+        )
     images = {os.path.realpath(image.path): image for image in dataset.images}
     by_content: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in dataset.images:
@@ -124,10 +132,11 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
         )
     division = found.division
     parts = (division.train, division.validation)
+    counts = division.train.class_counts()
     empty = [
         name
-        for label, name in enumerate(division.train.classes)
-        if division.train.task != "multi" and not division.train.class_counts()[label]
+        for name, count in zip(division.train.classes, counts, strict=True)
+        if division.train.task != MULTI and not count
     ]
     if empty or not all(map(len, parts)):
         raise DatasetError(
@@ -195,13 +204,20 @@ def _names(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
-def _read(path: Path) -> list[_Row]:
+def _read(path: Path) -> tuple[list[_Row], list[str]]:
+    """The rows, and the names of the classes."""
     try:
         if path.stat().st_size > FILE_LIMIT:
             raise ValueError(f"it has more than {FILE_LIMIT:,} bytes")
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
-            rows = [_row(each) for each in reader]
+            values = list(reader)
+            rows = [_row(each) for each in values]
+            header = reader.fieldnames or ()
+            if "label" in header:
+                classes = list(dict.fromkeys(original(each["label"] or "") for each in values))
+            else:
+                classes = [original(name) for name in header if name not in _OTHER_COLUMNS]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (csv.Error, ValueError) as error:
@@ -211,7 +227,7 @@ def _read(path: Path) -> list[_Row]:
         ) from error
     if not rows:
         raise InputError(f"{path}: is damaged (it lists no photos); start anew with --overwrite.")
-    return rows
+    return rows, classes
 
 
 def _row(values: Mapping[str | Any, str | Any]) -> _Row:
