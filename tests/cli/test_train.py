@@ -221,3 +221,65 @@ def test_a_run_that_failed_at_its_weights_can_be_started_again(
     assert main([*command, *wrong_stage]) == 2
     assert "unknown stage to freeze 'blocks9'" in capsys.readouterr().err
     assert main(command) == 0
+
+
+def test_a_resumed_run_knows_its_photos_and_recipe(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "run"))
+    assert main(["train", "--resume", "--out", str(out), "--set", "dropout=0.5"]) == 2
+    assert "dropout was 0.0, is 0.5" in capsys.readouterr().err
+    assert main(["train", "--resume", "--out", str(out), "--epochs", "2"]) == 0
+    assert "already finished" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_without_a_photo_that_is_gone_when_told_to(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "run"))
+    moved = Path(shutil.copytree(run.parent / "photos", tmp_path / "photos"))
+    split = Dataset.open(out / "split.csv")
+    gone = moved / split.subset("test").images[0].path.relative_to(run.parent / "photos")
+    gone.unlink()
+    command = ["train", str(moved), "--resume", "--out", str(out)]
+    assert main(command) == 2
+    assert "gone or unreadable" in capsys.readouterr().err
+    assert main([*command, "--skip-broken"]) == 0
+    said = capsys.readouterr()
+    assert "goes on without 1 photo of the run" in said.err
+    assert "on 8 test images" in said.out
+    assert gone.name in (out / "skipped.csv").read_text()
+    assert main(command) == 0
+
+
+def test_suspects_do_not_go_into_a_training_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "run.json").read_bytes()
+    command = ["suspects", str(run.parent / "photos"), "--out", str(run), "--skip-broken"]
+    for each in (command, [*command, "--resume"]):
+        assert main(each) == 2
+        assert "holds a run of pplcnet train" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("verb", ["train", "suspects"])
+def test_a_stopped_container_or_a_closed_terminal_saves(
+    tmp_path: Path, verb: str, number: int
+) -> None:
+    photos, out = write_photos(tmp_path / "photos", classes=3, each=20), tmp_path / "run"
+    command = [sys.executable, "-m", "pplcnet", verb, str(photos), "--out", str(out), *SMALL,
+               "--epochs", "500", "--set", "freeze="]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("epoch   2/500"):
+                os.kill(process.pid, number)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert f"go on with: pplcnet {verb} --resume --out {out}" in rest
+    assert "the state is saved" in rest
+    assert list(out.rglob("checkpoint.npz"))
+    assert not (out / ".pplcnet.lock").exists()

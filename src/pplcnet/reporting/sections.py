@@ -43,6 +43,8 @@ EXAMPLE_CLASSES = 40
 SUSPECTS = 30
 PHOTO_AXES = "probability of the answer", "part that is right"
 LABEL_AXES = "probability of the label", "part that is shown"
+LARGEST_DRAWN = 1e30
+"""More overflows in the arithmetic of axes, and no loss is that large."""
 HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
 
 
@@ -155,10 +157,12 @@ def curve_charts(folder: Path, *, is_multi: bool = False) -> list[Any]:
 
 
 def _float(text: str | None) -> float:
+    """A number that can be drawn; NaN for any other text."""
     try:
-        return float(text or "nan")
+        value = float(text or "nan")
     except ValueError:
         return float("nan")
+    return value if abs(value) < LARGEST_DRAWN else float("nan")
 
 
 def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
