@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pplcnet.benchmarking import comparing
 from pplcnet.benchmarking.comparing import Comparison, Measurement, compare
 from pplcnet.benchmarking.limits import Limits
 from pplcnet.benchmarking.others.process import OtherProcess
@@ -21,6 +22,7 @@ from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG
 from pplcnet.processor import available_cores
+from pplcnet.runtime.engine import installed_engines, open_engine
 
 
 @pytest.mark.parametrize(
@@ -163,3 +165,22 @@ def test_a_framework_that_is_not_installed_is_named(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(InputError, match=r"paddle \(.*python\) ended while it was started"):
         OtherProcess("paddle", threads=1, python=str(broken))
+
+
+def test_a_way_that_an_engine_refuses_is_reported_and_left_out(
+    common_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(engine: str, content: bytes, *, precision: str, **options):
+        if precision != "float32":
+            raise BundleError(f"OpenVINO has no {precision} kernels")
+        return open_engine(engine, content, precision=precision, **options)
+
+    subject = load_subject(str(common_bundle), (32, 32))
+    subject = subject._replace(contents={**subject.contents, "int8": subject.contents["float32"]})
+    monkeypatch.setattr(comparing, "open_engine", refusing)
+    said: list[str] = []
+    ways = [way for way, _ in comparing._ways(subject, 1, 1, said.append)]
+    assert "onnxruntime float32" in ways
+    if "openvino" in installed_engines():
+        assert "openvino int8" not in ways
+        assert any("openvino int8: OpenVINO has no int8 kernels" in line for line in said)
