@@ -163,3 +163,14 @@ def test_a_narrow_encoding_loses_no_row(
             if options == "--json":
                 names = [json.loads(line)["path"] for line in out.decode(encoding).splitlines()]
                 assert names[1] == str(tmp_path / "b 日本語.png")
+
+
+def test_an_exported_network_alone_is_enough(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    network = Path(shutil.copy(common_bundle / "model.onnx", tmp_path / "alone.onnx"))
+    photo = common_photos / "class_1" / "000.png"
+    alone = json.loads(_predict(capsys, network, photo, "--json")[0])
+    whole = json.loads(_predict(capsys, common_bundle, photo, "--json")[0])
+    assert alone["path"] == whole["path"]
+    assert alone["predictions"][0]["label"] == whole["predictions"][0]["label"]
