@@ -212,7 +212,7 @@ def test_places_that_hold_no_weights(tmp_path: Path) -> None:
         ("absent", "no such weights file"),
         ("w.onnx", "weights are read from"),
         ("folder", "a folder without"),
-        ("lonely.json", "not a readable Paddle inference model"),
+        ("lonely.json", "an inference model is two files"),
     ):
         with pytest.raises(WeightsError, match=complaint):
             read_weights(tmp_path / name)

@@ -138,6 +138,18 @@ def test_layers_around_the_network_go_into_the_bundle(model: keras.Model, tmp_pa
         )  # fmt: skip
 
 
+def test_softmax_on_the_logits_is_left_out(model: keras.Model, tmp_path: Path) -> None:
+    probabilities = keras.layers.Softmax()(model.output)
+    keras.Model(model.input, probabilities, name="mine").save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match="name it with --model"):
+        convert(tmp_path / "m.keras", tmp_path / "m.bundle", classes=CLASSES)
+    bundle = convert(
+        tmp_path / "m.keras", tmp_path / "m.bundle", classes=CLASSES, network="pplcnet_x0_25"
+    )
+    for name, value in native.get_values(restore_model(bundle)).items():
+        np.testing.assert_array_equal(value, native.get_values(model)[name])
+
+
 def _add_dense(model: keras.Model) -> keras.Model:
     inputs = keras.Input((32, 32, 3))
     return keras.Model(inputs, keras.layers.Dense(3, name="mine")(model(inputs)))

@@ -23,6 +23,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.training.recipe import Recipe
+from pplcnet.weights.keras_files import read_keras_file
 
 __all__ = ["DistillationLoss", "Teacher", "open_teacher", "student_network"]
 
@@ -168,6 +169,7 @@ def _exported_teacher(bundle: Bundle, order: list[int], workers: int) -> Teacher
 
 def _load_keras(path: Path) -> keras.Model:
     try:
+        read_keras_file(path)  # refuses what takes memory or hangs in the HDF5 library
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything for a file that it cannot read
         raise InputError(f"{path}: not a .keras file that can be loaded ({error}).") from error

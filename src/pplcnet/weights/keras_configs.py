@@ -52,7 +52,18 @@ def saved_model(config: Any) -> SavedModel | None:
     network = (named or networks)[0]
     layers = _layers(network)
     saved = SavedModel(_network_name(network), layers)
-    return saved if network is config else _with_surroundings(saved, config, network)
+    if network is not config:
+        return _with_surroundings(saved, config, network)
+    task = _ANSWERS.get(_activation(layers[-1]))
+    is_behind_logits = layers[-2].get("class_name") == "Dense"
+    if task is None or not is_behind_logits:
+        return saved
+    return saved._replace(task=task, layers=layers[:-1])
+
+
+def _activation(layer: Mapping[str, Any]) -> str:
+    kind = str(layer.get("class_name"))
+    return str(_of(layer).get("activation")) if kind == "Activation" else kind.lower()
 
 
 def _models(config: Any, depth: int) -> Iterator[dict[str, Any]]:
@@ -123,7 +134,7 @@ def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]
     is_before, source = True, None
     for layer in _layers(whole):
         kind, of = str(layer.get("class_name")), _of(layer)
-        activation = str(of.get("activation") if kind == "Activation" else kind.lower())
+        activation = _activation(layer)
         taken = [each[0] for each in _sources(layer)]
         if whole["class_name"] != "Sequential" and taken != ([source] if source else []):
             return saved._replace(unknown=f"{kind} {of.get('name')!r}, not in a row with the rest,")

@@ -19,12 +19,15 @@ import numpy as np
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog, pplcnet
 from pplcnet.models.blocks import scaled_channels
+from pplcnet.weights.limits import read_file
 from pplcnet.weights.paddle_program import Operator, Program, dimensions, parse_json, parse_pdmodel
+from pplcnet.weights.pickles import shown
 from pplcnet.weights.protobuf import fields
 
 __all__ = ["InferenceModel", "read_inference_model"]
 
-PROGRAM_LIMIT = 64 << 20
+# JSON takes some 20 times as much memory; a PP-LCNet's program has 0.3 MB.
+PROGRAM_LIMIT = 8 << 20
 FLOAT32 = 5
 
 
@@ -52,18 +55,17 @@ def read_inference_model(path: str | PathLike[str]) -> InferenceModel:
     """
     path = Path(path)
     parameters = path.with_suffix(".pdiparams")
+    for each in (path, parameters):
+        if not each.exists():
+            raise WeightsError(
+                f"{each}: cannot be read (no such file); an inference model is two files, the "
+                "program and the .pdiparams beside it."
+            )
     try:
-        if path.stat().st_size > PROGRAM_LIMIT:
-            raise WeightsError(f"a program of more than {PROGRAM_LIMIT:,} bytes.")
-        content = path.read_bytes()
+        content = read_file(path, PROGRAM_LIMIT)
         program = parse_json(content) if path.suffix == ".json" else parse_pdmodel(content)
-        arrays = _read_parameters(parameters.read_bytes(), program.parameters)
+        arrays = _read_parameters(read_file(parameters), program.parameters)
         return _recognised(program, arrays)
-    except OSError as error:
-        raise WeightsError(
-            f"{error.filename}: cannot be read ({error.strerror}); an inference model is two "
-            "files, the program and the .pdiparams beside it."
-        ) from error
     except WeightsError as error:
         raise WeightsError(f"{path}: not accepted as an inference model: {error}") from error
     except Exception as error:  # a damaged program can have any form
@@ -81,19 +83,19 @@ def _read_parameters(
         version, levels, tensor_version, size = struct.unpack_from("<IQIi", content, at)
         at += struct.calcsize("<IQIi")
         if version or levels or tensor_version or not 0 < size <= 1024:
-            raise WeightsError(f"its parameters are not in the expected form at {name!r}.")
+            raise WeightsError(f"its parameters are not in the expected form at {shown(name)}.")
         described = content[at : at + size]
         at += size
         kind = next((value for number, value in fields(described) if number == 1), None)
         shape = tuple(dimensions(described))
         if kind != FLOAT32 or shape != shapes[name]:
             raise WeightsError(
-                f"the parameter {name!r} is stored as {shape} of type {kind!r}; the program says "
-                f"{shapes[name]}, float32."
+                f"the parameter {shown(name)} is stored as {shape} of type {shown(kind)}; the "
+                f"program says {str(shapes[name])[:80]}, float32."
             )
         length = 4 * math.prod(shape)
         if length > len(content) - at:
-            raise WeightsError(f"its parameters are cut off at {name!r}.")
+            raise WeightsError(f"its parameters are cut off at {shown(name)}.")
         arrays[name] = np.frombuffer(content, "<f4", math.prod(shape), at).reshape(shape)
         at += length
     if at != len(content):
