@@ -211,7 +211,9 @@ def test_calibrating(tmp_path: Path, no_networks: None) -> None:
 def test_converting_over_an_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pplcnet.weights import conversion
 
-    weights = SimpleNamespace(kind="native", network="pplcnet_x0_25", beside=None)
+    weights = SimpleNamespace(
+        kind="native", network="pplcnet_x0_25", options=None, saved=None, beside=None
+    )
     monkeypatch.setattr(conversion, "read_weights", lambda _: weights)
     options = {"num_classes": 2, "image_size": (8, 8)}
     monkeypatch.setattr(conversion, "_options_for", lambda *_: dict(options))
