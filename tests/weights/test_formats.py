@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from pplcnet.bundle import Bundle
+from pplcnet.cli.main import main
 from pplcnet.errors import WeightsError
 from pplcnet.models import pplcnet as family
 from pplcnet.models.creation import create_model
@@ -218,6 +219,24 @@ def test_places_that_hold_no_weights(tmp_path: Path) -> None:
             read_weights(tmp_path / name)
     with pytest.raises(WeightsError, match="not accepted as a Keras file"):
         load_into(create_model("pplcnet_x0_25", num_classes=3), tmp_path / "broken.keras")
+
+
+@pytest.mark.parametrize("verb", ["convert", "inspect"])
+@pytest.mark.parametrize(
+    "content", [b"", b"text\n", b"PK\x03\x04" + bytes(99), b"\x89HDF\r\n\x1a\n"]
+)
+def test_whatever_a_file_holds_the_command_line_answers_in_a_sentence(
+    tmp_path: Path, verb: str, content: bytes, capsys
+) -> None:
+    endings = (".keras", ".weights.h5", ".pdparams", ".npz", ".safetensors", ".json", ".pdmodel",
+               ".pdiparams", ".zip", ".onnx", "")  # fmt: skip
+    for ending in endings:
+        (tmp_path / f"w{ending}").write_bytes(content)
+        options = ["--out", str(tmp_path / "out")] if verb == "convert" else []
+        assert main([verb, str(tmp_path / f"w{ending}"), *options]) == 2, ending
+        (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
+        assert line.startswith("error: ")
+        assert line.endswith((".", ")"))
 
 
 def test_an_inference_model_needs_both_files(shared: Path, tmp_path: Path) -> None:
