@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 
@@ -82,3 +83,11 @@ def test_the_library_alone_says_nothing(capfd) -> None:
     with Watcher().busy("loading Keras"):
         pass
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with console._copy_of(writer) as shown:
+        shown.write("loading Keras")
+    os.close(writer)

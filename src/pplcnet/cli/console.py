@@ -103,9 +103,7 @@ def quiet_frameworks(purpose: str = "training") -> None:
     terminal = os.dup(2)
     with (
         tempfile.TemporaryFile() as notes,
-        open(
-            os.dup(terminal), "w", encoding=sys.stderr.encoding, errors="backslashreplace"
-        ) as shown,
+        _copy_of(terminal) as shown,
     ):
         os.dup2(notes.fileno(), 2)
         try:
@@ -117,8 +115,21 @@ def quiet_frameworks(purpose: str = "training") -> None:
             raise
         except BaseException:
             notes.seek(0)
-            os.write(terminal, notes.read())
+            with contextlib.suppress(OSError):
+                os.write(terminal, notes.read())
             raise
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+@contextlib.contextmanager
+def _copy_of(descriptor: int) -> Iterator[TextIO]:
+    """Another file on the same descriptor; that nobody reads it any more is not an error."""
+    encoding = sys.stderr.encoding
+    file = open(os.dup(descriptor), "w", encoding=encoding, errors="backslashreplace")  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
