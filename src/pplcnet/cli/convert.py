@@ -12,6 +12,7 @@ from pplcnet.bundle import Bundle, check_place
 from pplcnet.cli.arguments import add_photos_option
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.export import add_format, find_given_images, report_export
+from pplcnet.cli.output import show
 from pplcnet.errors import InputError
 from pplcnet.wording import counted
 
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _describe(bundle, is_assumed=file.suffix in (".keras", ".h5"))
     if not images:
-        print(f"next        pplcnet export {bundle.path} --photos PHOTOS")
+        show(f"next        pplcnet export {bundle.path} --photos PHOTOS")
         return 0
     from pplcnet.deployment.exporting import export
 
@@ -105,12 +106,12 @@ def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
     height, width = pre.image_size
     resize = f"cover {pre.crop_fraction:g}" if pre.resize == "cover" else "stretch"
     mean, std = (", ".join(f"{each:.4g}" for each in values) for values in (pre.mean, pre.std))
-    print(
+    show(
         f"bundle      {bundle.path}: {made.network['name']}, {counted(len(made.classes), 'class')}"
     )
-    print(f"photos      {height}x{width}, {resize}, {pre.interpolation}, mean {mean}, std {std}")
+    show(f"photos      {height}x{width}, {resize}, {pre.interpolation}, mean {mean}, std {std}")
     if is_assumed:
-        print(
+        show(
             "            assumed, as the file does not say how its photos were prepared: change it "
             "with --resize, --crop-fraction, --interpolation, --mean, --std"
         )
