@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from pplcnet.errors import printable
 
@@ -49,4 +48,6 @@ def _cut(name: object) -> str:
 
 
 def _text(value: object) -> str:
+    from html import escape  # slow to import, and only notebooks need it
+
     return escape(printable(str(value)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -68,6 +67,8 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     Invisible characters and lone surrogates are written as \u escapes. NaN and infinities, which
     JSON does not have, become null.
     """
+    import json
+
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
@@ -77,6 +78,8 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def _json_escape(found: re.Match[str]) -> str:
+    import json
+
     character = found.group()
     return character if _is_shown(character) else json.dumps(character)[1:-1]
 

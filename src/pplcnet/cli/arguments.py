@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pplcnet.cli.output import complain
@@ -181,6 +180,8 @@ def _exists(place: str) -> bool:
 
 def _bundle_in(given: str) -> str:
     """The bundle in a run's folder; anything else as it was given."""
+    from pathlib import Path
+
     folder = Path(given)
     try:
         if (folder / BUNDLE).is_dir():

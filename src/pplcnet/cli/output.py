@@ -10,10 +10,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pplcnet.csv_cells import CsvWriter
 from pplcnet.wording import json_text, printable
+
+if TYPE_CHECKING:
+    from pplcnet.csv_cells import CsvWriter
 
 __all__ = ["complain", "csv_output", "show", "show_json", "show_page"]
 
@@ -48,6 +50,8 @@ def _in_ascii(text: str) -> str:
 
 def csv_output(header: Sequence[str]) -> CsvWriter:
     """A writer of CSV to stdout: in UTF-8, as our CSV files are, unless PYTHONIOENCODING is set."""
+    from pplcnet.csv_cells import CsvWriter
+
     if sys.stdout.isatty():
         return CsvWriter(_Terminal(), header, line_end="")
     if isinstance(sys.stdout, io.TextIOWrapper) and "PYTHONIOENCODING" not in os.environ:
