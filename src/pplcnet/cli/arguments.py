@@ -180,13 +180,11 @@ def _exists(place: str) -> bool:
 
 def _bundle_in(given: str) -> str:
     """The bundle in a run's folder; anything else as it was given."""
-    from pathlib import Path
-
-    folder = Path(given)
+    inside = os.path.join(given, BUNDLE)
     try:
-        if (folder / BUNDLE).is_dir():
-            return str(folder / BUNDLE)
-        is_run = (folder / "run.json").is_file()
+        if os.path.isdir(inside):
+            return inside
+        is_run = os.path.isfile(os.path.join(given, "run.json"))
     except (OSError, ValueError):  # no name of a file at all, which the verb says better
         return given
     if is_run:
