@@ -223,7 +223,7 @@ class _Unreadable(io.BytesIO):
 @pytest.mark.parametrize(
     "bad", [None, "a\0b.jpg", 7, ["list"], {}, "\udc80", io.StringIO("text"), _Unreadable(b"x"),
             _Hostile(), np.zeros((2, 2), complex), np.zeros((0, 4, 3), np.uint8), b""],
-    ids=repr,
+    ids=lambda item: type(item).__name__,
 )  # fmt: skip
 def test_one_bad_item_is_one_record_with_an_error(
     classifier: Classifier, common_photos: Path, bad: object

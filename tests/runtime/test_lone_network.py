@@ -54,6 +54,7 @@ def test_an_onnx_file_alone_answers_as_its_bundle(
     assert network.thresholds is None
     np.testing.assert_array_equal(network.predict(photo).logits, whole.predict(photo).logits)
     assert "Flowers" in repr(network)
+    assert "not calibrated" in network.advice
 
 
 def test_a_network_of_several_labels_keeps_its_task(
@@ -62,6 +63,7 @@ def test_a_network_of_several_labels_keeps_its_task(
     output = "logits: float32 (N, classes), before sigmoid"
     network = Classifier(_changed(common_bundle, tmp_path / "x.onnx", output=output))
     assert network.thresholds == (0.5, 0.5, 0.5)
+    assert "every threshold is 0.5" in network.advice
     assert network.predict(photo).probabilities.sum() != pytest.approx(1)
 
 

@@ -43,7 +43,7 @@ NO_LOGITS = np.empty(0, np.float32)
 class Classifier:
     """Answers which class a picture shows, or which of several labels.
 
-    `choice` says how it runs, `advice` what would make it faster ("" when nothing is known).
+    `choice` says how it runs, `advice` what would make it better ("" when nothing is known).
 
     Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays
     ((H, W), (H, W, 3) RGB or (H, W, 4) RGBA). Safe to use from several threads and in a forked
@@ -91,6 +91,7 @@ class Classifier:
             network = open_network(Path(bundle))
             precision = precision or network.precision
             self.manifest, selection, self._content = select(network)
+            selection = selection._replace(advice=network.caveat)
         else:
             self.manifest, selection, self._content = read_consistently(bundle, select)
         self.choice, tuned_threads, self.advice = selection

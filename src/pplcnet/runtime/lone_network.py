@@ -33,6 +33,16 @@ class LoneNetwork(Bundle):
         """ "int8" for a quantised network; None for what `choose` takes by itself."""
         return "int8" if self.variant("onnx")["precision"] == "int8" else None
 
+    @property
+    def caveat(self) -> str:
+        """What answers lack without the bundle, whose calibration is not in the network's file."""
+        if self.manifest.task == "multi":
+            return (
+                f"{self.path}: without its bundle, every threshold is 0.5 and probabilities are "
+                "not calibrated."
+            )
+        return f"{self.path}: without its bundle, probabilities are not calibrated."
+
     def read(self, name: str) -> bytes:
         """The network's file, the only one that there is."""
         return self._content
