@@ -137,6 +137,20 @@ def test_a_forked_child_holds_nothing(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_a_forked_child_that_leaves_the_block_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
+    child = 0
+    try:
+        with locked(tmp_path):
+            child = os.fork()
+            if not child:
+                raise SystemExit  # as sys.exit does anywhere in a forked child
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert (tmp_path / LOCK_FILE).exists()
+    finally:
+        if not child:
+            os._exit(0)
+
+
 def test_a_new_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
     with locked(tmp_path / "runs" / "first"):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -50,7 +51,8 @@ class Bundle:
             BundleError: what is wrong with it.
         """
         path = _bundle_in(Path(path))
-        if not path.exists():
+        # Not Path.exists, which raises for names that are too long.
+        if not os.path.exists(path):
             raise BundleError(f"{path}: no such bundle.")
         text = read_member(path, MANIFEST, MANIFEST_LIMIT)
         try:
@@ -153,7 +155,8 @@ class Bundle:
 def _bundle_in(path: Path) -> Path:
     """The bundle in a run's folder, else the path itself."""
     inside = path / "model.bundle"
-    return inside if (inside / MANIFEST).is_file() and not (path / MANIFEST).is_file() else path
+    is_inside = os.path.isfile(inside / MANIFEST) and not os.path.isfile(path / MANIFEST)
+    return inside if is_inside else path
 
 
 def read_consistently(path: str | PathLike[str], use: Callable[[Bundle], T]) -> T:

@@ -131,6 +131,8 @@ def _try_lock(shown: str, path: Path) -> Any:
 
 def _leave(path: Path, held: _Held) -> None:
     with _guard:
+        if _held.get(path) is not held:
+            return  # a forked child on its way out: the lock is its parent's
         held.depth -= 1
         if held.depth:
             return

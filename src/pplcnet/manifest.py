@@ -125,8 +125,9 @@ class Manifest:
             # an unknown key, which `check_values` refuses.
             if CHECKSUM in values and values.pop(CHECKSUM) != _checksum(values):
                 raise BundleError(
-                    f"{source}: {MANIFEST} is not what was saved (its checksum differs); the "
-                    "bundle is damaged, take another copy."
+                    f"{source}: {MANIFEST} is not what was saved (its checksum differs): it is "
+                    "damaged, or was edited. Take another copy; if you edited it and mean it, "
+                    f"delete its entry {CHECKSUM!r}."
                 )
             check_values(values)
             return cls._from_values(values)

@@ -79,15 +79,15 @@ class Classifier:
             InputError: `threads` below 1, or the bundle has not what was asked for.
             MissingDependencyError: the engine that was asked for is not installed.
         """
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; it must be at least 1.")
+        if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
+            raise InputError(f"threads is {threads!r}; it must be a whole number of at least 1.")
 
         def select(opened: Bundle) -> tuple[Manifest, Selection, bytes]:
             selection = choose(opened, engine=engine, precision=precision)
             content = opened.read(str(opened.variant(selection.choice.variant)["file"]))
             return opened.manifest, selection, content
 
-        if Path(bundle).suffix.lower() == ".onnx" and not Path(bundle).is_dir():
+        if Path(bundle).suffix.lower() == ".onnx" and not os.path.isdir(bundle):
             network = open_network(Path(bundle))
             precision = precision or network.precision
             self.manifest, selection, self._content = select(network)

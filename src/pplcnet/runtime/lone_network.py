@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -54,7 +55,7 @@ def open_network(path: Path) -> LoneNetwork:
     Raises:
         BundleError: it cannot be read, or its metadata is missing or wrong.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise BundleError(f"{path}: no such file.")
     content = read_member(path.parent, path.name, FILE_LIMIT)
     try:
