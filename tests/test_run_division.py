@@ -10,7 +10,7 @@ import pytest
 from pplcnet.auditing import Audit, audit
 from pplcnet.dataset import Dataset
 from pplcnet.division import divide, write_division
-from pplcnet.errors import DatasetError, InputError
+from pplcnet.errors import InputError
 from pplcnet.progress import Watcher
 from pplcnet.run_division import divided_as_before, division_digest, redivide
 from pplcnet.run_files import RUN, SPLIT, TRAIN, planned_names, read_run
@@ -125,7 +125,7 @@ def test_a_class_without_photos_is_not_gone_on_without(out: Path, photos: Path) 
     draw_picture(0, 0).save(photos / "class_0" / "000.png")
     checked, run = audit(Dataset.open(photos)), read_run(out)
     assert run is not None
-    with pytest.raises(DatasetError, match="too few photos are left of class_0"):
+    with pytest.raises(InputError, match="no readable photos of class_0"):
         divided_as_before(
             checked.without_faults(), checked, None, Recipe(), out, run, True, Watcher()
         )

@@ -54,6 +54,7 @@ class Bundle:
         # Not Path.exists, which raises for names that are too long.
         if not os.path.exists(path):
             raise BundleError(f"{path}: no such bundle.")
+        _check_kind(path)
         text = read_member(path, MANIFEST, MANIFEST_LIMIT)
         try:
             return cls(path, Manifest.from_json(text.decode("utf-8"), str(path)))
@@ -157,6 +158,19 @@ def _bundle_in(path: Path) -> Path:
     inside = path / "model.bundle"
     is_inside = os.path.isfile(inside / MANIFEST) and not os.path.isfile(path / MANIFEST)
     return inside if is_inside else path
+
+
+def _check_kind(path: Path) -> None:
+    """BundleError for what is easily taken for a bundle."""
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        raise BundleError(
+            f"{path}: is a network without its bundle, which only predict and Classifier take; "
+            "give the bundle."
+        )
+    if (path / "run.json").is_file() and not (path / MANIFEST).is_file():
+        raise BundleError(
+            f"{path}: holds a run that has no finished network; --resume goes on with it."
+        )
 
 
 def read_consistently(path: str | PathLike[str], use: Callable[[Bundle], T]) -> T:

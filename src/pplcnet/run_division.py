@@ -18,7 +18,7 @@ from pplcnet.auditing import Audit, Unlabelled
 from pplcnet.csv_cells import original
 from pplcnet.dataset import MULTI, SPLITS, Dataset, LabelledImage
 from pplcnet.division import Division
-from pplcnet.errors import DatasetError, InputError
+from pplcnet.errors import InputError
 from pplcnet.gathering import write_skipped
 from pplcnet.progress import Watcher
 from pplcnet.run_files import SKIPPED, SPLIT
@@ -76,15 +76,14 @@ def redivide(
         seed: what the division was drawn with; None where the data's own splits were used.
 
     Raises:
-        InputError: the file is missing or damaged.
-        DatasetError: nothing is left of a part, or of a class.
+        InputError: the file is missing or damaged, or a class has no photos any more.
     """
     rows, classes = _read(path)
     missing = [name for name in classes if name not in dataset.classes]
     if missing:
-        raise DatasetError(
-            f"{dataset.root}: too few photos are left of {_names(missing)}, which the run began "
-            "with; put them back."
+        raise InputError(
+            f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was begun "
+            "with; give the run's own photos, or start a new run with another --out."
         )
     images = {os.path.realpath(image.path): image for image in dataset.images}
     by_content: dict[str, list[LabelledImage]] = defaultdict(list)
@@ -139,7 +138,7 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
         if division.train.task != MULTI and not count
     ]
     if empty or not all(map(len, parts)):
-        raise DatasetError(
+        raise InputError(
             f"{out}: without the photos that are gone ({_names(found.gone)}) there is nothing to "
             f"train {' and '.join(map(repr, empty)) or 'or to validate'} with; put them back."
         )
@@ -163,8 +162,7 @@ def divided_as_before(
 
     Raises:
         InputError: the photos or split.csv are not those that the run began with; or split.csv is
-            damaged.
-        DatasetError: too few photos are left.
+            damaged; or too few photos are left.
     """
     is_drawn = not (dataset.has_splits and len(dataset.subset("validation")))
     seed = recipe.seed if is_drawn else None

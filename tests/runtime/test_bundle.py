@@ -95,6 +95,9 @@ def test_a_wrong_manifest_is_refused(bundle: Bundle, change: dict, complaint: st
 def test_places_that_are_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no zip")
+    (tmp_path / "model.onnx").write_bytes(b"network")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a", "b")
     for name, complaint in (
@@ -102,6 +105,9 @@ def test_places_that_are_no_bundle(tmp_path: Path) -> None:
         ("empty", r"manifest\.json is missing"),
         ("text.zip", "neither a bundle folder nor a whole"),
         ("other.zip", r"manifest\.json is missing"),
+        ("a" * 5000, "no such bundle"),
+        ("model.onnx", "is a network without its bundle"),
+        ("run", "holds a run that has no finished network"),
     ):
         with pytest.raises(BundleError, match=complaint):
             Bundle.open(tmp_path / name)

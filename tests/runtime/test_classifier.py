@@ -14,6 +14,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,9 +136,11 @@ def test_a_packed_bundle_answers_the_same(
     )
 
 
-def test_threads_below_one_are_refused(common_bundle: Path) -> None:
-    with pytest.raises(InputError, match="threads is 0"):
-        Classifier(common_bundle, threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_threads_are_whole_numbers_from_one_on(common_bundle: Path, threads: Any) -> None:
+    with pytest.raises(InputError, match=f"threads is {threads!r}"):
+        Classifier(common_bundle, threads=threads)
+    assert Classifier(common_bundle, threads=np.int64(1)).classes
 
 
 def test_a_network_that_is_none_is_a_bundle_error(tmp_path: Path) -> None:

@@ -63,6 +63,15 @@ def test_a_manifest_without_a_checksum_is_read_as_before() -> None:
     assert Manifest.from_json(json.dumps(values), "x") == _manifest(provenance={})
 
 
+def test_a_manifest_edited_by_hand_says_how_to_keep_the_change() -> None:
+    values = json.loads(_manifest(provenance={}).to_json())
+    values["network"]["name"] = "another"
+    with pytest.raises(BundleError, match=r"was edited.*delete its entry 'checksum'"):
+        Manifest.from_json(json.dumps(values), "x")
+    del values["checksum"]
+    assert Manifest.from_json(json.dumps(values), "x").network["name"] == "another"
+
+
 def test_another_layout_of_the_same_text_has_the_same_checksum() -> None:
     values = json.loads(_manifest(provenance={}).to_json())
     text = json.dumps(values, sort_keys=True, indent=None)

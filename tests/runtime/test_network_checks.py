@@ -260,3 +260,30 @@ def _tflite(**changes: bytes) -> bytes:
 def test_a_tflite_file_that_is_none_is_refused(content: bytes) -> None:
     with pytest.raises(BundleError, match="cannot load this network"):
         check_network(content, ".tflite")
+
+
+def test_tensors_that_are_kept_until_the_end_count_together() -> None:
+    model = small_network()
+    graph = model.graph
+    last = next(at for at, node in enumerate(graph.node) if node.name == "most")
+    source, joined = graph.node[last].input[0], graph.node[last].input[0]
+    copies = [helper.make_node("Relu", [source], [f"copy.{at}"]) for at in range(1500)]
+    sums = []
+    for at in range(len(copies)):
+        sums.append(helper.make_node("Add", [joined, f"copy.{at}"], [f"sum.{at}"]))
+        joined = f"sum.{at}"
+    graph.node[last].input[0] = joined
+    rest = list(graph.node)
+
+    def ordered(*middle: list[onnx.NodeProto]) -> None:
+        del graph.node[:]
+        graph.node.extend([*rest[:last], *(each for part in middle for each in part), *rest[last:]])
+
+    ordered([each for pair in zip(copies, sums, strict=True) for each in pair])
+    _check(model)  # one copy at a time
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pplcnet.runtime.onnx_checks.FREE_LIVE", 1 << 14)
+        _check(model)
+        ordered(copies, sums)
+        with pytest.raises(BundleError, match="at the same time"):
+            _check(model)

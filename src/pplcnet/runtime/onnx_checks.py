@@ -16,10 +16,15 @@ __all__ = ["check_onnx"]
 
 MAX_BATCH = 4096
 MAX_SIDE = 4096
-# Of one image. The widest layer of the catalog has 13 numbers for each of a picture's pixels; small
-# pictures have as many channels in the last layers.
-NUMBERS_PER_PIXEL = 192
+# The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of a picture's pixels;
+# the free ones are for small pictures, which have as many channels in the last layers.
+NUMBERS_PER_PIXEL = 96
 FREE_NUMBERS = 1 << 20
+# Of all tensors that are needed at the same time.
+LIVE_PER_PIXEL = 320
+FREE_LIVE = 1 << 22
+MOST_LIVE = 1 << 28
+"""1 GiB of float32; enough for every network of the catalog at 1300x1300 pixels."""
 # The largest network of the catalog multiplies 0.1 million times for each pixel.
 WORK_PER_PIXEL = 1 << 19
 FREE_WORK = 1 << 31
@@ -48,8 +53,10 @@ def check_onnx(
         raise ProtobufError("a constant in place of the input")
     known["images"] = Tensor(UINT8, shape)
     pixels = shape[0] * shape[1] * shape[2]
-    work = 0
-    for node in network.nodes:
+    last_use = {name: at for at, node in enumerate(network.nodes) for name in node.inputs}
+    most_live = min(LIVE_PER_PIXEL * pixels + FREE_LIVE * shape[0], MOST_LIVE)
+    work, live = 0, 3 * pixels
+    for at, node in enumerate(network.nodes):
         made, cost = _apply(node, known)
         work += cost
         for name, tensor in zip(node.outputs, made, strict=True):
@@ -57,6 +64,11 @@ def check_onnx(
                 raise ProtobufError(f"the tensor {name!r} is made twice")
             _check_tensor(name, tensor, shape[0], pixels)
             known[name] = tensor
+            live += _numbers(tensor)
+        if live > most_live:
+            raise ProtobufError(f"it needs {live:,} numbers at the same time for {pixels:,} pixels")
+        live -= sum(_numbers(known[name]) for name in {*node.inputs} if last_use[name] == at)
+        live -= sum(_numbers(known[name]) for name in node.outputs if name not in last_use)
     if work > WORK_PER_PIXEL * pixels + FREE_WORK * shape[0]:
         raise ProtobufError(f"it multiplies {work:,} times for {pixels:,} pixels")
     if known.get("logits", known["images"])[:2] != (FLOAT, (shape[0], result)):
@@ -109,6 +121,10 @@ def _check_tensor(name: str, tensor: Tensor, batch: int, pixels: int) -> None:
         return  # no larger than what it is made of
     if numbers > max(NUMBERS_PER_PIXEL * pixels, FREE_NUMBERS * batch):
         raise ProtobufError(f"the tensor {name!r} of shape {tensor.shape} for {pixels:,} pixels")
+
+
+def _numbers(tensor: Tensor) -> int:
+    return 0 if tensor.is_constant else math.prod(tensor.shape)
 
 
 def _check_descriptions(network: Network, known: dict[str, Tensor]) -> None:
