@@ -50,7 +50,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out new --weights absent.npz", "no such weights file"),
         ("train photos --out new --resume", "no run to resume"),
         ("train photos --out new --resume --overwrite", "exclude each other"),
-        ("train photos --out used", "holds a run already"),
+        ("train photos --out used", "used/run.json: is damaged ('recipe' is missing)"),
         ("quantize good.bundle --validation nowhere", "nowhere: no such folder or file"),
         (
             "quantize good.bundle --validation photos --max-drop 7",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tomllib
@@ -188,13 +189,14 @@ def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     best = tomllib.loads((out / "search" / "best.toml").read_text())
     # As if the search had found something else, and the training had been killed.
     other = {**best, "learning_rate": 0.25}
-    text = "\n".join(f"{name} = {value}" for name, value in other.items())
+    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in other.items())
     (out / "search" / "best.toml").write_text(text)
     shutil.rmtree(out / "model.bundle")
     (out / "checkpoint.npz").unlink()
     assert main(command) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
+    assert other.pop("run") == json.loads((out / "run.json").read_text())["id"]
     assert Recipe.from_toml(out / "recipe.toml") == Recipe().changed(SMALL | other)
     bundle = Bundle.open(out / "model.bundle")
     assert bundle.manifest.provenance["recipe"]["learning_rate"] == 0.25

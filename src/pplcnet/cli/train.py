@@ -151,15 +151,18 @@ def _search_seconds(text: str) -> float:
     return parse_budget(text)
 
 
+def _refuse_other_options(arguments: argparse.Namespace) -> None:
+    others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
+    if others:
+        raise InputError(f"--find-learning-rate trains nothing; leave {' and '.join(others)} out.")
+
+
 def _find_learning_rate(
     arguments: argparse.Namespace,
     recipe: Recipe,
     console: Console,
 ) -> int:
     """The range test in place of the training, and what to do with its suggestions."""
-    others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
-    if others:
-        raise InputError(f"--find-learning-rate trains nothing; leave {' and '.join(others)} out.")
     from pplcnet.rate_finding import find_learning_rate
 
     test, table, picture = find_learning_rate(
@@ -206,6 +209,8 @@ def read_recipe(
     Raises:
         RecipeError: also with --resume, for fields that are given and are other than the run's.
     """
+    if getattr(arguments, "find_learning_rate", False):
+        _refuse_other_options(arguments)
     given = [
         (name, text) for name in options if (text := getattr(arguments, name, None)) is not None
     ]
