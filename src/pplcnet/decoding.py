@@ -32,7 +32,7 @@ from pplcnet.image_limits import (
     is_exif_small,
 )
 from pplcnet.image_profiles import transform_to_srgb
-from pplcnet.image_structure import check_structure, without_png_profile
+from pplcnet.image_structure import check_structure, png_without_extras
 from pplcnet.tiff_header import describe_tiff
 
 __all__ = [
@@ -181,6 +181,8 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     limits(is_changed=is_changed)
     # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
     orientation = 1 if kind == "PNG" else _orientation(image)
+    # It turns a TIFF upright itself, while it loads.
+    is_told_late = kind in ("PNG", "TIFF")
     limits(is_changed=is_changed or orientation != 1)
     if image.format == "JPEG" and image.mode == "RGB" and orientation == 1:
         fast = _fast_jpeg(image, content, divisor, rough)
@@ -192,7 +194,7 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     decoded = image
     # One name throughout, so that what was converted is freed before it is turned.
     image = to_rgb(image, name, is_ours=True)
-    if kind == "PNG":
+    if is_told_late:
         orientation = _orientation(decoded)
     del decoded
     if orientation != 1:
@@ -203,12 +205,14 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
 
 
 def _open(content: bytes, kind: str, name: str) -> Image.Image:
+    if kind == "PNG":
+        content = png_without_extras(content)
     try:
         return Image.open(io.BytesIO(content), formats=(kind,))
     except Image.DecompressionBombError:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders of damaged headers raise nearly anything
-        if kind == "PNG" and len(sound := without_png_profile(content)) < len(content):
+        if kind == "PNG" and len(sound := png_without_extras(content, bare=True)) < len(content):
             return _open(sound, kind, name)
         reason = f"truncated or damaged ({error})."
         if isinstance(error, UnidentifiedImageError):

@@ -12,7 +12,7 @@ from pplcnet.errors import ImageError
 from pplcnet.image_limits import Cost, check_memory, check_pixels
 from pplcnet.tiff_header import TiffHeader, read_tiff_header
 
-__all__ = ["check_structure", "without_png_profile"]
+__all__ = ["check_structure", "png_without_extras"]
 
 # Any progressive JPEG has about ten scans. Every scan goes over all pixels, also an empty one.
 USUAL_SCANS = 16
@@ -22,6 +22,12 @@ MAX_SEGMENTS = 5_000
 MAX_STRAY_BYTES = 100_000
 MAX_CHUNKS = 5_000
 BYTES_PER_CHUNK = 512
+# Chunks that may be left out of a PNG, and are not: they change what is seen.
+BARE_CHUNKS = frozenset([b"tRNS"])
+USED_CHUNKS = BARE_CHUNKS | {b"iCCP", b"eXIf", b"XMP"}
+# Of the first letter of a chunk's name: it may be left out.
+ANCILLARY = 0x20
+UNPACKED_XMP = b"XML:com.adobe.xmp\0\0"
 MAX_BLOCKS = 20_000
 # Pillow unpacks a run-length encoded BMP in Python.
 MAX_RUN_LENGTH_PIXELS = 8_000_000
@@ -127,25 +133,45 @@ def _count_scans(content: bytes) -> int:
 
 
 def _png(content: bytes, name: str) -> Cost:
-    at, chunks = 8, 0
+    at, chunks, has_extras = 8, 0, False
     allowed = MAX_CHUNKS + len(content) // BYTES_PER_CHUNK
     while at + 8 <= len(content):
         chunks += 1
         if chunks > allowed:
             raise ImageError(name, "a PNG in too many chunks to be an ordinary image.")
+        kind = content[at + 4 : at + 8]
+        has_extras |= bool(kind[0] & ANCILLARY) and kind not in USED_CHUNKS
         at += 12 + int.from_bytes(content[at : at + 4], "big")
-    return Cost(fixed=len(content))
+    # The decoder gets a copy without the extras.
+    return Cost(fixed=len(content) * (1 + has_extras))
 
 
-def without_png_profile(content: bytes) -> bytes:
-    """A PNG without its ICC profile, for one that Pillow refuses because of a damaged profile."""
-    kept, at = [content[:8]], 8
+def png_without_extras(content: bytes, *, bare: bool = False) -> bytes:
+    """A PNG without the chunks that change no pixel: texts, times, later frames, private ones.
+
+    A decoder reads and unpacks them all, and refuses the picture when one is damaged or large.
+
+    Args:
+        bare: leave out the colour profile and the orientation too, which may be damaged.
+
+    Returns:
+        `content` itself where nothing is left out.
+    """
+    kept, start, at = [], 0, 8
+    used = BARE_CHUNKS if bare else USED_CHUNKS
+    seen: set[bytes] = set()
     while at + 8 <= len(content):
+        name = content[at + 4 : at + 8]
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if content[at + 4 : at + 8] != b"iCCP":
-            kept.append(content[at:end])
+        is_ancillary = bool(name[0] & ANCILLARY)
+        if name == b"iTXt" and content[at + 8 : at + 27] == UNPACKED_XMP:
+            name = b"XMP"  # may hold the orientation
+        if is_ancillary and (name in seen or name not in used):
+            kept.append(content[start:at])
+            start = end
+        seen.add(name)
         at = end
-    return b"".join(kept)
+    return b"".join([*kept, content[start:]]) if kept else content
 
 
 def _webp(content: bytes, name: str) -> Cost:

@@ -19,6 +19,7 @@ __all__ = [
     "SPLIT_COLUMN",
     "Part",
     "find_columns",
+    "is_to_be_answered",
     "is_unlabelled",
 ]
 
@@ -64,6 +65,17 @@ def is_unlabelled(sheet: Sheet) -> bool:
         for name in sheet.columns
         if name
     )
+
+
+def is_to_be_answered(sheet: Sheet, training: Sheet) -> bool:
+    """Whether a test table lists photos whose labels nobody gives, as competitions have it.
+
+    Such a table lacks the label column that the training table has, and may give the photos by a
+    number, or facts about them besides.
+    """
+    named = {name.lower() for name in training.columns} & {*LABEL_COLUMNS, LABELS_COLUMN}
+    given = {name.lower() for name in sheet.columns}
+    return bool(named) and not given & {*LABEL_COLUMNS, LABELS_COLUMN}
 
 
 def find_columns(sheet: Sheet, split: str) -> Part:

@@ -23,6 +23,7 @@ from pplcnet.table_columns import (
     SPLIT_COLUMN,
     Part,
     find_columns,
+    is_to_be_answered,
     is_unlabelled,
 )
 
@@ -84,25 +85,20 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
     Raises:
         DatasetError: it cannot be read, or lacks these columns, or has one of them twice.
     """
-    sheets = [
-        (read_sheet(file, PATH_COLUMNS, name=shown_beside(file, path)), split)
-        for file, split in beside
-    ]
-    others = [
-        find_columns(sheet, split)
-        for sheet, split in sheets
-        if (sheet.lines or sheet.faults) and not is_unlabelled(sheet)
-    ]
-    own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if others else "")
-    parts = [find_columns(own, "train" if others else ""), *others]
-    notes = [
-        f"{shown_beside(sheet.path, path)} "
-        + ("has no labels and is not used." if sheet.lines or sheet.faults else "lists no photos.")
-        for sheet, _ in sheets
-        if is_unlabelled(sheet) or not (sheet.lines or sheet.faults)
-    ]
+    own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if beside else "")
+    labelled, notes = list[Part](), list[str]()
+    for file, split in beside:
+        shown = shown_beside(file, path)
+        sheet = read_sheet(file, PATH_COLUMNS, name=shown)
+        if not (sheet.lines or sheet.faults):
+            notes.append(f"{shown} lists no photos.")
+        elif is_unlabelled(sheet) or (split == "test" and is_to_be_answered(sheet, own)):
+            notes.append(f"{shown} has no labels and is not used.")
+        else:
+            labelled.append(find_columns(sheet, split))
+    parts = [find_columns(own, "train" if labelled else ""), *labelled]
     notes += notes_on_unread(path, [file for file, _ in beside])
-    for part in others:
+    for part in labelled:
         if part.kind != parts[0].kind:
             raise DatasetError(
                 f"{path}: has {parts[0].form}, and {shown_beside(part.sheet.path, path)} "

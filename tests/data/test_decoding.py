@@ -116,14 +116,17 @@ TRANSPOSED = {
 }
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", TRANSPOSED)
-def test_exif_orientation_is_undone(orientation: int) -> None:
+def test_exif_orientation_is_undone_once(orientation: int, kind: str) -> None:
     stored = _two_halves()
     if TRANSPOSED[orientation] is not None:
         stored = stored.transpose(TRANSPOSED[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    _assert_two_halves(decode(_encoded(stored, "JPEG", quality=95, exif=exif)))
+    content = _encoded(stored, kind, quality=95, exif=exif)
+    _assert_two_halves(decode(content))
+    _assert_two_halves(decode(Image.open(io.BytesIO(content))))
 
 
 def test_arrays_and_pil_images() -> None:

@@ -293,12 +293,28 @@ def test_tables_of_the_other_splits_are_read_with_the_training_table(folder: Pat
     assert not alone.has_splits
 
 
-def test_a_test_table_without_labels_makes_no_split(folder: Path) -> None:
-    (folder / "test.csv").write_text("path\n5.png\n")
+@pytest.mark.parametrize(
+    "test",
+    [
+        "path\n5.png\n",
+        "id\n1\n2\n",
+        "filename,width,height\nunseen/1.png,4,5\n",
+        "Id,Camera\n7,x\n",
+    ],
+)
+def test_a_test_table_without_labels_makes_no_split(folder: Path, test: str) -> None:
+    (folder / "test.csv").write_text(test)
     dataset = _open(folder, "path,label\n" + ROWS.format(","), "train.csv")
     assert len(dataset) == 4
     assert not dataset.has_splits
     assert dataset.notes == ("test.csv has no labels and is not used.",)
+
+
+def test_a_validation_table_without_the_label_column_is_refused(folder: Path) -> None:
+    (folder / "val.csv").write_text("path,breed\n5.png,a\n")
+    assert "val.csv (validation) has a column for each label" in _refusal(
+        folder, "path,label\n" + ROWS.format(","), "train.csv"
+    )
 
 
 def test_tables_of_several_labels_are_put_together_by_name(folder: Path) -> None:

@@ -56,6 +56,24 @@ def test_names_are_read_as_they_stand(tmp_path: Path, given: str, wanted) -> Non
     assert _read(tmp_path, labels=f"label_list: [{given}]").classes == wanted
 
 
+def test_a_name_that_is_there_twice_gets_its_number(tmp_path: Path) -> None:
+    settings = _read(tmp_path, labels="label_list: [heron, crane, bell, crane]")
+    assert settings.classes == ("heron", "crane (1)", "bell", "crane (3)")
+
+
+def test_a_key_without_a_value_is_not_given(tmp_path: Path) -> None:
+    settings = _read(
+        tmp_path,
+        resize=f"{RESIZE}, interpolation: null, backend: ~",
+        normalize=f"{NORMALIZE}, scale: null, order: ",
+        post="MultiLabelThreshOutput",
+        labels=f"threshold: null, {LABELS}",
+    )
+    assert settings.threshold == 0.5
+    assert settings.preprocessing is not None
+    assert settings.preprocessing.interpolation == "opencv-bilinear"
+
+
 def test_what_is_known_is_used(tmp_path: Path) -> None:
     settings = _read(
         tmp_path,

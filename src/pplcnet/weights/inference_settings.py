@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,7 +96,11 @@ class _Reader:
             if key not in known:
                 where = f"key of {name}" if name else "section"
                 raise UnknownNameError(f"{where} in {self.path}", str(key)[:60], known)
-        return {key: value for key, value in values.items() if key in used}
+        return {
+            key: value
+            for key, value in values.items()
+            if key in used and not (isinstance(value, Text) and value.is_null)
+        }
 
     def _steps(self, steps: Any) -> dict[str, Any]:
         if not isinstance(steps, list) or len(steps) > len(_STEPS):
@@ -189,7 +194,7 @@ class _Reader:
         names = tuple(str(each) for each in given)
         if not names or not all(name.strip() for name in names):
             raise WeightsError("label_list is empty, or has an empty name.")
-        return names
+        return _told_apart(names)
 
     def _labels_of_file(self, name: str) -> list[str]:
         """The lines of a file beside this one, which may not lead anywhere else."""
@@ -201,10 +206,18 @@ class _Reader:
         return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
 
 
+def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that are there twice get their number behind: Paddle's own ImageNet has two cranes."""
+    counts = Counter(names)
+    return tuple(
+        f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)
+    )
+
+
 def _require(values: Mapping[str, Any], key: str, allowed: str | tuple[str, ...], why: str) -> None:
     """WeightsError when a key is given and means something that a bundle cannot do."""
     given = values.get(key)
-    if given is None or (isinstance(given, Text) and given.is_null):
+    if given is None:
         return
     allowed = (allowed,) if isinstance(allowed, str) else allowed
     if not isinstance(given, Text) or given.lower() not in allowed:
