@@ -71,6 +71,12 @@ def _read_zip(path: Path, name: str, limit: int) -> bytes:
         with zipfile.ZipFile(file) as archive:
             found = [each for each in archive.infolist() if each.filename == name]
             if not found:
+                inside = any(each.filename.endswith(f"/{name}") for each in archive.infolist())
+                if inside:
+                    raise BundleError(
+                        f"{path}: {name} lies in a folder inside the .zip; unpack it, and let "
+                        "'pplcnet export BUNDLE --pack FILE.zip' pack the bundle."
+                    )
                 raise KeyError(name)
             info = found[0]
             if len(found) > 1:

@@ -57,7 +57,7 @@ class Bundle:
         _check_kind(path)
         text = read_member(path, MANIFEST, MANIFEST_LIMIT)
         try:
-            return cls(path, Manifest.from_json(text.decode("utf-8"), str(path)))
+            return cls(path, Manifest.from_json(text.decode("utf-8-sig"), str(path)))
         except UnicodeDecodeError as error:
             raise BundleError(f"{path}: {MANIFEST} is not UTF-8 text.") from error
 

@@ -120,12 +120,14 @@ def _try_lock(shown: str, path: Path) -> Any:
     lock = filelock.FileLock(path, timeout=0)
     try:
         lock.acquire()
-        path.write_text(str(os.getpid()))
     except filelock.Timeout:
         return None
     except OSError as error:
-        lock.release()
         raise _unusable(shown, error) from error
+    # On a full disk the holder is not named. What it then fails to write is said there, with what
+    # is kept.
+    with contextlib.suppress(OSError):
+        path.write_text(str(os.getpid()))
     return lock
 
 

@@ -95,6 +95,8 @@ def test_a_wrong_manifest_is_refused(bundle: Bundle, change: dict, complaint: st
 def test_places_that_are_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:
+        archive.writestr("x.bundle/manifest.json", "{}")
     (tmp_path / "model.onnx").write_bytes(b"network")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
@@ -105,12 +107,19 @@ def test_places_that_are_no_bundle(tmp_path: Path) -> None:
         ("empty", r"manifest\.json is missing"),
         ("text.zip", "neither a bundle folder nor a whole"),
         ("other.zip", r"manifest\.json is missing"),
+        ("folder.zip", "lies in a folder inside"),
         ("a" * 5000, "no such bundle"),
         ("model.onnx", "is a network without its bundle"),
         ("run", "holds a run that has no finished network"),
     ):
         with pytest.raises(BundleError, match=complaint):
             Bundle.open(tmp_path / name)
+
+
+def test_a_manifest_saved_by_an_editor_with_a_byte_order_mark_is_read(bundle: Bundle) -> None:
+    path = bundle.path / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig", newline="\r\n")
+    assert Bundle.open(bundle.path).manifest == bundle.manifest
 
 
 def test_a_full_disk_leaves_the_old_bundle(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
