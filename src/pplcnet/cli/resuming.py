@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from pplcnet.errors import InputError, PPLCNetError, RecipeError
 from pplcnet.training.recipe import Recipe
 from pplcnet.training.recipe_values import shown_value
 
-__all__ = ["check_given", "recorded_recipe", "recorded_run"]
+__all__ = ["check_given", "recorded_photos", "recorded_recipe", "recorded_run"]
 
 
 def recorded_run(out: str, kind: str) -> dict[str, Any]:
@@ -22,6 +23,17 @@ def recorded_run(out: str, kind: str) -> dict[str, Any]:
     if run is None:  # check_folder has raised
         raise InputError(f"{out}: no run to resume there.")
     return run
+
+
+def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
+    """Where the run's photos were when it was last worked on; InputError when they have moved."""
+    photos = str(run["photos"])
+    if not os.path.exists(photos):
+        raise InputError(
+            f"{out}: its photos are not at {photos} any more; if they were moved, say where they "
+            "are: PHOTOS before --resume."
+        )
+    return photos
 
 
 def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:

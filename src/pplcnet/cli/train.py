@@ -221,12 +221,12 @@ def read_recipe(
         raise InputError("--resume and --overwrite exclude each other.")
     if not arguments.resume:
         return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
-    from pplcnet.cli.resuming import check_given, recorded_recipe, recorded_run
+    from pplcnet.cli.resuming import check_given, recorded_photos, recorded_recipe, recorded_run
 
     arguments.run = recorded_run(arguments.out, kind)
     recipe = recorded_recipe(arguments.out, arguments.run)
     check_given(arguments.out, recipe, {**_file_values(arguments.recipe), **changes})
-    arguments.photos = arguments.photos or arguments.run["photos"]
+    arguments.photos = arguments.photos or recorded_photos(arguments.out, arguments.run)
     return recipe
 
 

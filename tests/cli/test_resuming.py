@@ -1,0 +1,25 @@
+"""--resume on a run whose surroundings have changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pplcnet.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [("train", "train"), ("distill", "train"), ("suspects", "suspects")]
+)
+def test_photos_that_were_moved_are_asked_for(
+    verb: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "photos"
+    facts = {"kind": kind, "photos": str(gone), "digest": "0", "recipe": {}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert main([verb, "--resume", "--out", str(tmp_path / "run")]) == 2
+    assert f"its photos are not at {gone} any more" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.joinpath("run").iterdir()] == ["run.json"]
