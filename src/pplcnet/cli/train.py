@@ -17,6 +17,7 @@ from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
+from pplcnet.training.places import SEARCH_BEST
 from pplcnet.training.recipe import (
     FINETUNE,
     Recipe,
@@ -125,7 +126,9 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         return _find_learning_rate(arguments, recipe, console)
     from pplcnet.job import run_job
 
-    recorded = arguments.run or {}
+    # A search that was stopped goes on for the time that it was given; a finished one is done.
+    if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
+        search = arguments.run.get("search")
     result = run_job(
         arguments.photos,
         recipe,
@@ -133,7 +136,7 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         skip_broken=arguments.skip_broken,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        search=recorded.get("search") if search is None else search,
+        search=search,
         watcher=console,
         before_training=quiet_frameworks,
     )
