@@ -292,7 +292,8 @@ def test_a_bundle_of_the_run_is_taken(
     "text",
     [
         "", "[]", "{}", "[" * 100_000, '{"recipe": 3, "digest": "d", "photos": "p"}',
-        run_json(digest=3), run_json(id=[1]), run_json(photos=None), "\x00", "9" * 5000,
+        run_json(digest=3), run_json(id=[1]), run_json(search="1s"), run_json(left_out=3),
+        run_json(recipe={"folds": "5"}), run_json(photos=None), "\x00", "9" * 5000,
         json.dumps("x" * (9 << 20)),
     ],
 )  # fmt: skip

@@ -106,14 +106,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
         if path.stat().st_size > RUN_LIMIT:
             raise ValueError(f"it has more than {RUN_LIMIT:,} bytes")
         run = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(run, dict) or not isinstance(run["recipe"], dict):
-            raise TypeError("it has no recipe")
-        if not isinstance(run["digest"], str) or not isinstance(run["photos"], str):
-            raise TypeError("digest and photos must be text")
-        if not isinstance(run.get("id"), str | None) or not isinstance(
-            run.get("teacher"), str | None
-        ):
-            raise TypeError("id and teacher must be text")
+        _check_facts(run)
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
         raise InputError(
@@ -122,7 +115,24 @@ def read_run(out: Path) -> dict[str, Any] | None:
         ) from error
     if run.get("kind") not in (TRAIN, SUSPECTS):
         run["kind"] = SUSPECTS if "folds" in run["recipe"] else TRAIN
-    return run
+    return dict(run)
+
+
+def _check_facts(run: Any) -> None:
+    """KeyError, TypeError: what a run.json lacks, or holds in another type."""
+    if not isinstance(run, dict) or not isinstance(run["recipe"], dict):
+        raise TypeError("it has no recipe")
+    if not isinstance(run["digest"], str) or not isinstance(run["photos"], str):
+        raise TypeError("digest and photos must be text")
+    if not isinstance(run.get("id"), str | None) or not isinstance(run.get("teacher"), str | None):
+        raise TypeError("id and teacher must be text")
+    if not isinstance(run.get("search"), int | float | None):
+        raise TypeError("search must be a number")
+    if not isinstance(run["recipe"].get("folds", 0), int):
+        raise TypeError("folds must be a whole number")
+    left_out = run.get("left_out", [])
+    if not isinstance(left_out, list) or not all(isinstance(each, str) for each in left_out):
+        raise TypeError("left_out must be names")
 
 
 def names_in(out: Path) -> list[str]:
