@@ -90,8 +90,13 @@ def test_a_state_dict_needs_its_network_and_its_classes(shared: Path, tmp_path: 
         convert(file, tmp_path / "x.bundle")
     with pytest.raises(InputError, match="17 classes without names"):
         convert(file, tmp_path / "x.bundle", network="pplcnet_x0_25")
-    with pytest.raises(InputError, match="has 17 classes; 2 different names are given"):
-        convert(file, tmp_path / "x.bundle", network="pplcnet_x0_25", classes=["a", "b"])
+    for names, complaint in (
+        (["a", "b"], "has 17 classes, but 2 names are given"),
+        (["a"] * 17, "the class name 'a' is given twice"),
+        ([*"abcdefghijklmnop", " "], "a class name is empty"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            convert(file, tmp_path / "x.bundle", network="pplcnet_x0_25", classes=names)
     with pytest.raises(WeightsError, match="wrong shape"):
         convert(
             file, tmp_path / "x.bundle", network="pplcnet_x1_0", classes=list("abcdefghijklmnopq")

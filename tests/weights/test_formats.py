@@ -373,3 +373,23 @@ def test_weights_of_other_strides_are_refused(shared: Path) -> None:
 def test_weights_of_another_network_are_named(shared: Path) -> None:
     with pytest.raises(WeightsError, match="is of pplcnet_x0_25, not of pplcnet_x0_35"):
         create_model("pplcnet_x0_35", num_classes=17, weights=shared / INFERENCE)
+
+
+def _safetensors(kind: str, data: bytes) -> bytes:
+    header = f'{{"fc.weight":{{"dtype":"{kind}","shape":[2,3],"data_offsets":[0,{len(data)}]}}}}'
+    return len(header).to_bytes(8, "little") + header.encode() + data
+
+
+def test_safetensors_in_half_precision_are_read(tmp_path: Path) -> None:
+    numbers = np.array([[1, -2, 3], [0.5, 5, 64]], "<f4")
+    upper_halves = (numbers.view("<u4") >> 16).astype("<u2").tobytes()
+    for kind, data in (("BF16", upper_halves), ("F16", numbers.astype("<f2").tobytes())):
+        (tmp_path / "w.safetensors").write_bytes(_safetensors(kind, data))
+        found = read_weights(tmp_path / "w.safetensors").tensors
+        np.testing.assert_array_equal(found["fc.weight"], numbers)
+
+
+def test_safetensors_in_8_bit_floats_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(_safetensors("F8_E4M3", bytes(6)))
+    with pytest.raises(WeightsError, match=r"'fc\.weight' is of the type 'F8_E4M3'"):
+        read_weights(tmp_path / "w.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from os import PathLike
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pplcnet.bundle import Bundle, Manifest, today, write_bundle
-from pplcnet.errors import InputError, WeightsError
+from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
@@ -60,11 +61,7 @@ def convert(
     beside = read_inference_settings(weights.beside)
     options = _options_for(name, weights, path)
     names = tuple(classes or beside.classes or _default_classes(options["num_classes"], path))
-    if len(names) != options["num_classes"] or len(set(names)) != len(names):
-        raise InputError(
-            f"{path}: has {counted(options['num_classes'], 'class')}; {len(set(names))} different "
-            "names are given."
-        )
+    _check_names(names, options["num_classes"], path)
     chosen = _preprocessing_for(preprocessing, beside, weights, options, path)
     options["image_size"] = chosen.image_size
     try:
@@ -93,6 +90,17 @@ def convert(
     return write_bundle(out, manifest, {KERAS_FILE: pack_weights(model)})
 
 
+def _check_names(names: Sequence[str], needed: int, path: Path) -> None:
+    if len(names) != needed:
+        given = f"{counted(len(names), 'name')} {'is' if len(names) == 1 else 'are'} given"
+        raise InputError(f"{path}: has {counted(needed, 'class')}, but {given}.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: the class name {printable(twice[0])!r} is given twice.")
+    if not all(name.strip() for name in names):
+        raise InputError(f"{path}: a class name is empty; give one for each of {needed} classes.")
+
+
 def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     """The catalog's name; errors for what cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
@@ -116,7 +124,10 @@ def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
 def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
     options = network_options(name, weights)
     if "num_classes" not in options:
-        raise WeightsError(f"{path}: has no classifier.")
+        raise WeightsError(
+            f"{path}: has no classifier like that of {name}: it is a backbone alone, or another "
+            "network."
+        )
     return options
 
 

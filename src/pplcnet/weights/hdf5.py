@@ -143,6 +143,9 @@ class Array(_Object):
     def _dtype(self) -> np.dtype[Any]:
         at, _ = self.messages[_DATATYPE]
         kind, bits, _, _, size = self.file.numbers("<BBBBI", at)
+        # Keras writes bfloat16, which HDF5 does not know, as opaque pairs of bytes and says so.
+        if kind & 15 == 5 and size == 2 and self.attributes.get("dtype") == "bfloat16":
+            return np.dtype("<u2")
         if bits & 1 or size not in (1, 2, 4, 8) or kind & 15 > 1 or (kind & 15 == 1 and size == 1):
             raise WeightsError("an array of something else than plain numbers.")
         letter = "f" if kind & 15 == 1 else ("i" if bits & 8 else "u")
