@@ -392,3 +392,22 @@ def test_predict_many_refuses_what_holds_no_pictures(
 ) -> None:
     with pytest.raises(InputError, match="takes a folder or several pictures"):
         classifier.predict_many(images)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_no_number_is_an_error(
+    common_bundle: Path, common_photos: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    class Broken:
+        batch_size = None
+
+        def run(self, images: np.ndarray) -> np.ndarray:
+            return np.full((len(images), 3), value, np.float32)
+
+    opened = Classifier(common_bundle)
+    monkeypatch.setattr(opened, "_engine", lambda streams: Broken())
+    photo = common_photos / "class_2" / "001.png"
+    with pytest.raises(BundleError, match="is no number"):
+        opened.predict(photo)
+    with pytest.raises(BundleError, match="is no number"):
+        list(opened.predict_many([photo]))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pplcnet.bundle import Bundle, Manifest, read_consistently
 from pplcnet.decoding import ImageSource, source_name
-from pplcnet.errors import ImageError, InputError
+from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.image_files import is_file_object
 from pplcnet.notebook import facts_table
 from pplcnet.photo_files import PassedOver, find_images
@@ -157,7 +157,12 @@ class Classifier:
         return self.manifest.cuts
 
     def predict(self, image: ImageSource) -> Prediction:
-        """Classify one picture, on all cores; ImageError when it cannot be used."""
+        """Classify one picture, on all cores.
+
+        Raises:
+            ImageError: the picture cannot be used.
+            BundleError: the network cannot be run, or answers with NaN.
+        """
         engine = self._engine(streams=1)
         pixels = self._prepared(image)
         if isinstance(pixels, ImageError):
@@ -234,6 +239,11 @@ class Classifier:
         ]
 
     def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> Prediction:
+        if not np.isfinite(logits).all():
+            raise BundleError(
+                f"the network's answer to {_describe(image)} is no number (NaN or infinite) in "
+                f"{self.choice}; its weights are damaged."
+            )
         return Prediction(
             _describe(image),
             logits,
