@@ -315,11 +315,13 @@ PACKED = gzip.compress(CONTENT[:1000])
         (_answers(pickle.dumps({"a": np.zeros(NUMBERS)})), "no classifier"),
         (_answers(b"", 302, Location="/again"), "redirects in a circle"),
         (_answers(b"", 302, Location="file:///etc/passwd"), "the server answered 302|not allowed"),
+        (_answers(b"", 302, Location="ftp://example.org/a"), "redirects to ftp://example.org/a"),
     ],
     ids=[
         "cut off without a length", "nothing", "length 0", "negative length", "length in words",
         "too long a length", "cut off with its length", "unrequested part", "part without a range",
         "gzip", "another network", "no network", "redirect loop", "redirect to a file",
+        "redirect to ftp",
     ],
 )  # fmt: skip
 def test_an_answer_that_is_not_the_whole_file_is_never_trusted(

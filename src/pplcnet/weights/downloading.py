@@ -46,13 +46,15 @@ class Answer(NamedTuple):
 
 
 class _SameSafety(urllib.request.HTTPRedirectHandler):
-    """Follows redirects (ten at most), but never from https to http."""
+    """Follows redirects (ten at most), but never from https to http, nor to anything else."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
     ) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise DownloadError(f"the server redirects from https to {newurl}", final=True)
+        if not newurl.startswith(("http:", "https:")):
+            raise DownloadError(f"the server redirects to {newurl}", final=True)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
