@@ -177,3 +177,14 @@ def test_a_full_disk_does_not_refuse_the_lock(
     with locked(tmp_path):
         assert (tmp_path / LOCK_FILE).exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_lies_where_the_lock_file_goes_is_named(tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        (tmp_path / LOCK_FILE).mkdir()
+    else:
+        (tmp_path / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="in the way of the lock file"), locked(tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

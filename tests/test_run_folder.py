@@ -188,7 +188,7 @@ def test_a_run_that_is_damaged_is_overwritten_all_the_same(out: Path) -> None:
 @pytest.mark.parametrize("name", ["recipe.toml", "evaluation", "report.html", "split.csv"])
 def test_a_new_run_does_not_write_over_a_file_that_no_run_wrote(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=f"{name} would be overwritten"):
+    with pytest.raises(InputError, match=f"would overwrite {name}"):
         start_folder(tmp_path, Recipe(), {"kind": TRAIN}, planned_names(TRAIN))
     assert _files(tmp_path) == {name: "mine"}
 

@@ -140,8 +140,8 @@ def start_folder(out: Path, recipe: Recipe, run: Mapping[str, Any], writes: Iter
     taken = [name for name in writes if (out / name).exists()]
     if taken:
         raise InputError(
-            f"{out}: {' and '.join(taken)} would be overwritten, and no run wrote it; move it "
-            "away, or choose another --out."
+            f"{out}: would overwrite {', '.join(taken)}, which no run is known to have written (no "
+            f"{RUN}); move what is there away, or choose another --out."
         )
     # First of all: what lies in a folder without a run.json is not taken for a run's.
     write_text(out / RUN, json.dumps({**run, "writes": writes}, indent=2) + "\n")

@@ -285,6 +285,13 @@ def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
     assert "split.csv is not beside the bundle" in capsys.readouterr().err
 
 
+def test_a_damaged_split_csv_is_not_called_missing(capsys, run: Path, photos: Path) -> None:
+    elsewhere = _move(photos, "moved")
+    (run / "split.csv").write_text("x")
+    assert main(["evaluate", str(run / "model.bundle"), str(elsewhere)]) == 0
+    assert "split.csv beside the bundle is damaged" in capsys.readouterr().err
+
+
 def test_a_split_csv_of_another_run_is_not_believed(capsys, run: Path, photos: Path) -> None:
     opened = Bundle.open(run / "model.bundle")
     provenance = {**opened.manifest.provenance, "run": "one"}

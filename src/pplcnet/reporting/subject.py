@@ -122,7 +122,9 @@ def find_subject(
     is_own_folder = _is_same(_trained_on(bundle), photos)
     notes = list(found.notes)
     if not is_recorded and _trained_on(bundle) and not is_own_folder:
-        lack = "beside the bundle is of another run" if is_foreign else "is not beside the bundle"
+        lack = "is not beside the bundle"
+        if file.is_file():
+            lack = f"beside the bundle {'is of another run' if is_foreign else 'is damaged'}"
         notes.append(
             f"split.csv {lack}, so it is not known whether any of these photos were trained on: "
             "figures may be flattered."
