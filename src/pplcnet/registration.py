@@ -27,7 +27,7 @@ LAYERS = "pplcnet.models.layers"
 
 def register_with_keras() -> None:
     """Import the layers, which registers them, now or when Keras is imported."""
-    if "keras" in sys.modules:
+    if sys.modules.get("keras") is not None:  # None is how an import is forbidden
         importlib.import_module(LAYERS)
     elif not any(isinstance(each, _KerasFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, _KerasFinder())

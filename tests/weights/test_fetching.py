@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import os
 import pickle
 import socket
@@ -395,10 +396,12 @@ def test_a_body_without_end_stops_at_the_limit(
 
 def test_https_is_not_left_for_http() -> None:
     request = urllib.request.Request("https://example.org/w.pdparams")
+    answer = io.BytesIO()
     with pytest.raises(downloading.DownloadError, match="redirects from https to http:"):
         downloading._SameSafety().redirect_request(
-            request, None, 302, "Found", {}, "http://example.org/w.pdparams"
+            request, answer, 302, "Found", {}, "http://example.org/w.pdparams"
         )
+    assert answer.closed
 
 
 @pytest.mark.parametrize("address", ["file:///etc", "ftp://example.org", "data:,x"])

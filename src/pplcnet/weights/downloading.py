@@ -51,10 +51,14 @@ class _SameSafety(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
     ) -> Any:
+        problem = ""
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise DownloadError(f"the server redirects from https to {newurl}", final=True)
-        if not newurl.startswith(("http:", "https:")):
-            raise DownloadError(f"the server redirects to {newurl}", final=True)
+            problem = f"the server redirects from https to {newurl}"
+        elif not newurl.startswith(("http:", "https:")):
+            problem = f"the server redirects to {newurl}"
+        if problem:
+            fp.close()
+            raise DownloadError(problem, final=True)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
