@@ -28,6 +28,9 @@ MAX_EXIF_NUMBERS = 100_000
 # Bytes that Pillow stores a pixel in; four in every mode that is not listed.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 RGB_BYTES = 4
+# Pillow keeps a pointer to every row, and pads it; no photo has so many rows that it matters.
+ROW_BYTES = 12
+FREE_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def check_memory(
     pixels = size[0] * size[1]
     handed_out = STORED.get(mode, 4) + (RGB_BYTES if is_changed else 0)
     needed = round(cost.fixed + pixels * (cost.per_pixel + handed_out / divisor**2))
+    needed += max(size[1] - FREE_ROWS, 0) * ROW_BYTES * (2 if is_changed else 1)
     if needed > MAX_MEMORY_BYTES:
         raise ImageError(
             name,

@@ -97,6 +97,16 @@ def test_memory_counts_the_file_the_pixels_and_the_decoder(
     assert needed == len(content) + PIXELS * bytes_per_pixel
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 80_000_000), (2, 40_000_000)])
+def test_rows_without_number_take_memory_too(width: int, height: int) -> None:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    content = bytearray(png((width, 1), 8, 0, [bytes(width)]))
+    content[16:29] = header
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    with pytest.raises(ImageError, match=f"{width}x{height} pixels of a kind that takes .* GB"):
+        decode(bytes(content))
+
+
 def test_turning_an_image_upright_takes_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
