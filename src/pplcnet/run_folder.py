@@ -17,7 +17,7 @@ from pplcnet.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.files import write_text
 from pplcnet.locking import locked
-from pplcnet.replaced_run import recover
+from pplcnet.replaced_run import recover, set_aside
 from pplcnet.run_files import (
     RECIPE,
     RUN,
@@ -46,6 +46,7 @@ __all__ = [
     "opened",
     "require_keras",
     "run_facts",
+    "set_aside",
     "start_folder",
 ]
 
