@@ -321,7 +321,7 @@ def test_a_full_disk_says_what_is_kept_and_how_to_go_on(out: Path) -> None:
     text = str(caught.value)
     assert text.startswith(f"{out / 'split.csv'}: cannot be written")
     assert "step 3 of epoch 1" in text
-    assert text.endswith(f"go on with: pplcnet train --resume --out {out}")
+    assert text.endswith(f"continue with: pplcnet train --resume --out {out}")
 
 
 @pytest.mark.parametrize("field", ["photos", "unlabelled"])

@@ -145,8 +145,8 @@ def test_a_stopped_run_goes_on_to_the_same_list(run: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["--epochs", "6"], "epochs was 40, is 6"),
-        (["--folds", "3"], "folds was 2, is 3"),
+        (["--epochs", "6"], "you gave epochs=6, the run has 40"),
+        (["--folds", "3"], "you gave folds=3, the run has 2"),
     ],
 )
 def test_a_run_keeps_its_recipe_and_its_folds(

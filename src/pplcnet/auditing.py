@@ -37,7 +37,7 @@ KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
 
 
 class Fault(NamedTuple):
-    """Something that makes a data set unfit, and the images that are left out to mend it."""
+    """Something that makes a data set unfit, and the images that are left out to fix it."""
 
     kind: str
     """"unreadable", "two labels", "two splits", "empty class" or "one image"."""
@@ -77,7 +77,7 @@ class Audit:
         if self.faults:
             raise DatasetError(
                 f"{self.dataset.root}: {counted(len(self.faults), 'fault')} in "
-                f"{counted(len(self.dataset), 'image')}; mend them, or leave those files out with "
+                f"{counted(len(self.dataset), 'image')}; fix them, or leave those files out with "
                 "--skip-broken:",
                 [fault.text for fault in self.faults],
             )

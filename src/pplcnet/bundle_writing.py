@@ -144,7 +144,7 @@ def check_place(path: Path) -> None:
             f"{path}: a packed bundle is not changed in place; unpack it into a folder first."
         )
     if path.exists() and not (path / MANIFEST).is_file() and not _is_blank(path):
-        raise BundleError(f"{path}: is in the way and is no bundle; choose another place.")
+        raise BundleError(f"{path}: exists and is not a bundle; choose another place.")
     check_writable(path if path.exists() else path.resolve().parent)
 
 

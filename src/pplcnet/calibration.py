@@ -52,7 +52,7 @@ class Calibration(NamedTuple):
 def judge_temperature(temperature: float, error: Callable[[float], float]) -> Calibration:
     """A fitted temperature, to four digits, or 1 where using it would do harm.
 
-    It is not used when it is a bound of what is tried, where the photos say only "as much as
+    It is not used when it is an end of the search range, where the photos say only "as much as
     possible", nor when the calibration error on the very photos that it was fitted on gets worse.
 
     Args:
@@ -61,7 +61,9 @@ def judge_temperature(temperature: float, error: Callable[[float], float]) -> Ca
     temperature, before = round(temperature, 4), round(error(1.0), 4)
     low, high = TEMPERATURES
     if temperature <= low * 1.001 or temperature >= high * 0.999:
-        return Calibration(1.0, before, before, temperature, "it is the limit of what is tried")
+        return Calibration(
+            1.0, before, before, temperature, "the fit hit the end of its search range"
+        )
     after = round(error(temperature), 4)
     if after > before:
         worse = f"the calibration error would rise to {after:.3f}"
@@ -74,9 +76,8 @@ def describe_calibration(facts: Mapping[str, Any]) -> str:
     images = counted(facts["images"], "validation photo")
     if "refused" in facts:
         return (
-            f"temperature {facts['refused']:.2f}, fitted on {images}, is "
-            f"not used: {facts['reason']}; probabilities stay as they are (calibration error "
-            f"{facts['error_before']:.3f})"
+            f"temperature {facts['refused']:.2f}, fitted on {images}, not used: {facts['reason']}; "
+            f"probabilities are left unchanged (calibration error {facts['error_before']:.3f})"
         )
     return (
         f"temperature {facts['temperature']:.2f}, fitted on {images}: "
@@ -167,7 +168,7 @@ def expected_calibration_error(
 
 
 def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200) -> float:
-    """The calibration error that perfect probabilities would show, in the mean over `draws`.
+    """The calibration error that a perfectly calibrated model would show, in the mean over `draws`.
 
     Few images scatter: an answer of probability 0.8 is right or wrong, never 0.8 right. What an
     evaluation shows above this is miscalibration.

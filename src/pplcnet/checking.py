@@ -21,7 +21,7 @@ TWO_LABELS, TWO_SPLITS = "near-duplicates, two labels", "near-duplicates, two sp
 
 
 class Problem(NamedTuple):
-    """Something to mend."""
+    """Something to fix."""
 
     kind: str
     text: str
@@ -69,7 +69,7 @@ class Check:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Worth knowing, and nothing to mend."""
+        """Worth knowing, but nothing to fix."""
         notes = list(self.audit.notes)
         harmless = [group for group in self.groups or () if not list(self._of(group))]
         if harmless:

@@ -68,7 +68,7 @@ class Dataset:
     task: str = SINGLE
     """SINGLE, or MULTI for any number of labels a photo."""
     notes: tuple[str, ...] = ()
-    """What was noticed while it was read, a sentence each: files not taken, repeated entries."""
+    """What was noticed while it was read, a sentence each: ignored files, repeated entries."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -134,7 +134,7 @@ class Dataset:
             tables = sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
             hint = f" If {tables[0]} holds the labels, give that file." if tables else ""
             raise DatasetError(
-                f"{root}: {found}. Expected is one folder a class (PHOTOS/cat/1.jpg), or "
+                f"{root}: {found}. Expected: one folder per class (PHOTOS/cat/1.jpg), or "
                 f"train/validation/test folders of class folders.{hint}"
             )
         faults = name_faults(classes)

@@ -68,7 +68,7 @@ class Evaluation:
     calibration_error: float
     """Expected calibration error: how far probabilities and accuracy are apart, 0 to 1."""
     least_calibration_error: float
-    """What perfect probabilities would show on so many images."""
+    """A perfectly calibrated model's error with this many images."""
 
     def __repr__(self) -> str:
         return (
@@ -174,7 +174,7 @@ def _raise_unreadable(dataset: Dataset, unreadable: list[str]) -> None:
     if unreadable:
         count = len(unreadable)
         raise DatasetError(
-            f"{dataset.root}: {count} image{'s' * (count > 1)} cannot be evaluated; mend them, or "
+            f"{dataset.root}: {count} image{'s' * (count > 1)} cannot be evaluated; fix them, or "
             "leave them out with --skip-broken:",
             unreadable,
         )

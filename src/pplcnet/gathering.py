@@ -56,7 +56,7 @@ def audited_unlabelled(
     )
     if found.broken and not skip_broken:
         raise DatasetError(
-            f"{recipe.unlabelled}: {len(found.broken)} of its photos cannot be read; mend them, or "
+            f"{recipe.unlabelled}: {len(found.broken)} of its photos cannot be read; fix them, or "
             "leave them out with --skip-broken:",
             [str(error) for error in found.broken],
         )

@@ -171,7 +171,9 @@ def _run(
 
     finished = finished_bundle(out, run) if resume else None
     if finished is not None:
-        watcher.say(f"already finished; {finished.path} keeps its networks and is evaluated again")
+        watcher.say(
+            f"Already finished. The networks in {finished.path} are unchanged; evaluating again."
+        )
         before_training()  # for the report's heat maps
         return _evaluated(finished, division, checked, out / EVALUATION, watcher)
 

@@ -127,7 +127,7 @@ class MultiLabelEvaluation:
 
     @cached_property
     def least_calibration_error(self) -> float | None:
-        """What perfect probabilities would show on so many known labels; None without any."""
+        """A perfectly calibrated model's error with this many known labels; None without any."""
         known = self.marks != UNKNOWN
         return least_calibration_error(self.probabilities[known]) if known.any() else None
 

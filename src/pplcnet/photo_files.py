@@ -66,7 +66,7 @@ class FileState(NamedTuple):
 
 @dataclass
 class PassedOver:
-    """What a search for photos met and did not take, counted by kind."""
+    """What a search for photos ignored, counted by kind."""
 
     files: Counter[str] = field(default_factory=Counter)
     """Files by kind: an ending such as ".heic", or words such as "hidden"."""
@@ -80,16 +80,16 @@ class PassedOver:
         notes = []
         if self.files:
             number = self.files.total()
-            are = "is" if number == 1 else "are"
-            text = f"{counted(number, 'file')} {are} not taken ({_counts(self.files)})"
+            were = "was" if number == 1 else "were"
+            text = f"{counted(number, 'file')} {were} ignored ({_counts(self.files)})"
             if any(kind.startswith(".") or kind in (NO_ENDING, OTHER) for kind in self.files):
                 text += f"; photos end in {', '.join(sorted(IMAGE_ENDINGS))}"
             notes.append(f"{text}.")
         if self.folders:
             number = self.folders.total()
-            are = "is" if number == 1 else "are"
+            were = "was" if number == 1 else "were"
             notes.append(
-                f"{counted(number, 'folder')} {are} not searched ({_counts(self.folders)})."
+                f"{counted(number, 'folder')} {were} not searched ({_counts(self.folders)})."
             )
         return notes
 

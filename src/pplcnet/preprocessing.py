@@ -53,7 +53,7 @@ class Preprocessing:
     """"cover": scale until the picture covers the input divided by `crop_fraction`, keep the
     aspect, cut the centre out. "stretch": scale both sides to the input, aspect be damned."""
     crop_fraction: float = 0.875
-    """For "cover": the part of the scaled short side that the centre cut keeps (0 to 1]."""
+    """For "cover": the part of the scaled short side that the centre crop keeps (0 to 1]."""
     interpolation: Interpolation = "pillow-bilinear"
     """The library whose filter the weights were measured with. Pillow's antialias, OpenCV's does
     not; it is computed by OpenCV where that is installed, elsewhere by Pillow, equal within one

@@ -122,7 +122,7 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
     can_leave_out = found.gone and not found.new and not found.changed and found.is_known
     if not (can_leave_out and leave_out):
         advice = (
-            "put them back as they were, or go on without them with --resume --skip-broken"
+            "put them back as they were, or continue without them with --resume --skip-broken"
             if can_leave_out
             else "put them back as they were, or start a new run"
         )

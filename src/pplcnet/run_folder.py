@@ -190,12 +190,12 @@ def check_same(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> 
     # A field that is newer than the run was at its default.
     recipe = {**Recipe().to_dict(), **before["recipe"]}
     changed = [
-        f"{name} was {recipe.get(name)!r}, is {value!r}"
+        f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
         for name, value in run["recipe"].items()
         if recipe.get(name) != value
     ]
     if changed:
-        raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
+        raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)
     if before.get("teacher") != run["teacher"]:
         raise InputError(
             f"{run['recipe']['teacher']}: is not the teacher that the run began with any more; "

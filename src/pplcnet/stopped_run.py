@@ -1,4 +1,4 @@
-"""A run that is stopped, by a signal or a full disk, says what is kept and how to go on."""
+"""A run that is stopped, by a signal or a full disk, says what is kept and how to continue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 
 @contextlib.contextmanager
 def resumable(out: Path, kind: str) -> Iterator[None]:
-    """Within, what stops a run says what is kept and how to go on.
+    """Within, what stops a run says what is kept and how to continue.
 
     That is a signal, a full disk, or a photo that cannot be read any more.
     """
@@ -40,7 +40,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         if not (out / RUN).is_file():
             raise
         raise TrainingInterrupted(
-            f"stopped; {_kept(out)}.", run=str(out), signal=signal_of(stopped)
+            f"Stopped. {_sentence(_kept(out))}", run=str(out), signal=signal_of(stopped)
         ) from stopped
     except (ImageError, DatasetError) as error:
         if not ((out / RUN).is_file() and holds_something(out)):
@@ -48,15 +48,15 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         goes_on = _resume_command(out, kind)
         without = f", or without it with: {goes_on} --skip-broken" if kind == TRAIN else ""
         raise InputError(
-            f"{str(error).removesuffix('.')}; {_kept(out)}. Put the photo back as it was and go on "
-            f"with: {goes_on}{without}"
+            f"{str(error).removesuffix('.')}; {_kept(out)}. Put the photo back as it was and "
+            f"continue with: {goes_on}{without}"
         ) from error
     except (StorageError, BundleError, OSError) as error:
         reason = _storage_problem(error)
         if reason is None:
             raise
         goes_on = (
-            f"go on with: {_resume_command(out, kind)}"
+            f"continue with: {_resume_command(out, kind)}"
             if (out / RUN).is_file() and holds_something(out)
             else "start again"
         )
@@ -85,7 +85,7 @@ def _kept(out: Path) -> str:
     if (out / CHECKPOINT).is_file():
         with contextlib.suppress(InputError):
             facts = read_facts(out / CHECKPOINT)
-            return f"saved is everything up to {_place(facts['epoch'], facts['step'])}"
+            return f"everything up to {_place(facts['epoch'], facts['step'])} is saved"
     if (out / BUNDLE).exists():
         return "the trained network is saved"
     if (out / SEARCH_TRIALS).is_file():
@@ -93,6 +93,10 @@ def _kept(out: Path) -> str:
     if (out / fold_name(0)).is_dir() and holds_something(out):
         return "the folds trained so far are saved"
     return "nothing was trained yet"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _place(epoch: int, step: int) -> str:

@@ -65,7 +65,7 @@ def test_a_temperature_at_its_limit_is_said(capsys, run: Path, photos: Path) -> 
     # Random weights: logits that are nearly even, and right by chance.
     calibration = Bundle.open(run / "model.bundle").manifest.calibration
     assert calibration["refused"] in TEMPERATURES
-    assert "is not used: it is the limit of what is tried" in capsys.readouterr().out
+    assert "not used: the fit hit the end of its search range" in capsys.readouterr().out
 
 
 def test_what_the_run_left_out_is_left_out_again(capsys, run: Path, photos: Path) -> None:
@@ -334,7 +334,7 @@ def test_predict_answers_what_it_can_reach_and_names_the_rest(
     assert main(["predict", str(common_bundle), str(photos)]) == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 24
-    assert "2 files are not taken (1 .heic, 1 of a special type (pipe, socket or device))" in err
+    assert "2 files were ignored (1 .heic, 1 of a special type (pipe, socket or device))" in err
     assert "class_1 (Permission denied)" in err
     answers = Classifier(common_bundle).predict_many(photos)
     assert sum(1 for _, _ in zip(range(24), answers, strict=False)) == 24

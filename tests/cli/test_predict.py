@@ -76,7 +76,7 @@ def test_a_run_without_a_bundle_is_told_from_a_wrong_folder(capsys, tmp_path: Pa
     (tmp_path / "run.json").write_text("{}")
     for verb in (["predict", str(tmp_path), "a.jpg"], ["inspect", str(tmp_path)]):
         assert main(verb) == 2
-        assert "the run has no bundle yet" in capsys.readouterr().err
+        assert f"finish it with: pplcnet train --resume --out {tmp_path}" in capsys.readouterr().err
 
 
 def test_photos_may_come_before_or_after_options(

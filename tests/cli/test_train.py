@@ -60,7 +60,7 @@ def test_the_report_is_of_the_run(run: Path) -> None:
         "On 9 test photos",
         "Chosen on 9 validation photos, measured on the 9 reported ones",
         "of one of the 42 training photos",
-        "Coloured is what speaks for a class (Grad-CAM)",
+        "The coloured areas are the evidence for a class (Grad-CAM)",
         "Loss by epoch",
     ):
         assert part in " ".join(page.split())
@@ -101,7 +101,10 @@ def test_export_finds_the_sound_photos_by_itself(
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(["--epochs", "3"], "epochs was 2, is 3"), (["--seed", "1"], "seed was 0, is 1")],
+    [
+        (["--epochs", "3"], "you gave epochs=3, the run has 2"),
+        (["--seed", "1"], "you gave seed=1, the run has 0"),
+    ],
 )
 def test_a_resumed_run_keeps_its_recipe(
     run: Path, capsys: pytest.CaptureFixture[str], change: list[str], complaint: str
@@ -138,7 +141,7 @@ def test_resuming_a_finished_run_says_so_and_keeps_what_was_made_of_it(
     photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
     assert main(["train", photos, "--out", str(out), *settings, "--resume"]) == 0
     said = capsys.readouterr()
-    assert "already finished" in said.err
+    assert "Already finished" in said.err
     assert "epoch" not in said.err
     assert "accuracy" in said.out
     assert Bundle.open(out / "model.bundle").manifest == before
@@ -151,7 +154,7 @@ def test_resuming_a_finished_run_whose_bundle_is_damaged_makes_it_again(
     (out / "model.bundle" / "model.onnx").write_bytes(b"damaged")
     photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
     assert main(["train", photos, "--out", str(out), *settings, "--resume"]) == 0
-    assert "already finished" not in capsys.readouterr().err
+    assert "Already finished" not in capsys.readouterr().err
     Bundle.open(out / "model.bundle").verify()
 
 
@@ -179,8 +182,8 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(
                 break
         rest = process.stderr.read()
     assert process.returncode == 130
-    advice = next(line for line in rest.splitlines() if line.startswith("go on with: "))
-    assert advice == f"go on with: pplcnet train --resume --out {tmp_path / 'run'}"
+    advice = next(line for line in rest.splitlines() if line.startswith("Continue with: "))
+    assert advice == f"Continue with: pplcnet train --resume --out {tmp_path / 'run'}"
     assert "Traceback" not in rest
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert main(shlex.split(advice)[4:]) == 0
@@ -228,9 +231,9 @@ def test_a_resumed_run_knows_its_photos_and_recipe(
 ) -> None:
     out = Path(shutil.copytree(run, tmp_path / "run"))
     assert main(["train", "--resume", "--out", str(out), "--set", "dropout=0.5"]) == 2
-    assert "dropout was 0.0, is 0.5" in capsys.readouterr().err
+    assert "you gave dropout=0.5, the run has 0.0" in capsys.readouterr().err
     assert main(["train", "--resume", "--out", str(out), "--epochs", "2"]) == 0
-    assert "already finished" in capsys.readouterr().err
+    assert "Already finished" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_without_a_photo_that_is_gone_when_told_to(
@@ -279,7 +282,7 @@ def test_a_stopped_container_or_a_closed_terminal_saves(
                 break
         rest = process.stderr.read()
     assert process.returncode == 128 + number
-    assert f"go on with: pplcnet {verb} --resume --out {out}" in rest
-    assert "the state is saved" in rest
+    assert f"Continue with: pplcnet {verb} --resume --out {out}" in rest
+    assert "The state is saved" in rest
     assert list(out.rglob("checkpoint.npz"))
     assert not (out / ".pplcnet.lock").exists()

@@ -122,7 +122,7 @@ def test_a_temperature_at_its_limit_is_not_used(limit: float) -> None:
     found = judge_temperature(limit, lambda temperature: 0.1 / temperature)
     assert (found.temperature, found.refused) == (1.0, limit)
     assert found.error_before == found.error_after == 0.1
-    assert "is not used: it is the limit" in describe_calibration({**found.facts(), "images": 9})
+    assert "not used: the fit hit the end" in describe_calibration({**found.facts(), "images": 9})
 
 
 def test_a_temperature_that_makes_calibration_worse_is_not_used() -> None:

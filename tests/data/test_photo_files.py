@@ -34,7 +34,7 @@ def test_files_that_are_no_photos_are_counted_by_kind(photos: Path) -> None:
     _touch(photos / "class_2" / ".DS_Store", photos / "class_2" / "x.\x1b[31m")
     (note,) = audit(Dataset.open(photos)).notes
     assert note.startswith(
-        "35 files are not taken (30 .heic, 2 without an ending, 1 .db, 1 hidden, "
+        "35 files were ignored (30 .heic, 2 without an ending, 1 .db, 1 hidden, "
         "1 with other endings); photos end in .bmp, .gif,"
     )
 
@@ -42,8 +42,8 @@ def test_files_that_are_no_photos_are_counted_by_kind(photos: Path) -> None:
 def test_photos_beside_the_class_folders_are_counted_and_lists_are_not(photos: Path) -> None:
     _touch(photos / "loose.jpg", photos / "raw.heic", photos / "labels.txt", photos / ".git" / "a")
     assert Dataset.open(photos).notes == (
-        "2 files are not taken (2 beside the class folders).",
-        "1 folder is not searched (1 hidden).",
+        "2 files were ignored (2 beside the class folders).",
+        "1 folder was not searched (1 hidden).",
     )
 
 
@@ -54,16 +54,14 @@ def test_folders_of_systems_and_programs_are_not_searched(photos: Path) -> None:
     dataset = Dataset.open(photos)
     assert dataset.class_counts() == (12, 12, 12)
     assert dataset.notes == (
-        "5 folders are not searched (1 .ipynb_checkpoints, 1 @eaDir, 1 __MACOSX, 1 hidden, "
+        "5 folders were not searched (1 .ipynb_checkpoints, 1 @eaDir, 1 __MACOSX, 1 hidden, "
         "1 lost+found).",
     )
 
 
 def test_a_data_set_of_other_files_alone_says_which(tmp_path: Path) -> None:
     _touch(*(tmp_path / label / f"{n}.avif" for label in "ab" for n in range(2)))
-    with pytest.raises(
-        DatasetError, match=r"no images[^\n]*\n  4 files are not taken \(4 \.avif\)"
-    ):
+    with pytest.raises(DatasetError, match=r"no images[^\n]*\n  4 files were ignored \(4 \.avif\)"):
         Dataset.open(tmp_path)
 
 
@@ -117,7 +115,7 @@ def test_a_folder_without_photos_says_what_it_holds(capsys, tmp_path: Path) -> N
     assert main(["predict", str(tmp_path / "bundle"), str(tmp_path / "photos")]) == 2
     error = capsys.readouterr().err
     assert "no images in this folder or below" in error
-    assert "1 file is not taken (1 .heic)" in error
+    assert "1 file was ignored (1 .heic)" in error
 
 
 def _forbid(monkeypatch: pytest.MonkeyPatch, *forbidden: Path) -> None:

@@ -224,11 +224,11 @@ def _row(precision: str, ms: float, rate: float, verdict: str = "") -> Row:
     return Row(choice, 0.9, 1.0, 0.0, Latency(ms, ms), 1, rate, verdict)
 
 
-def test_a_lower_precision_that_is_not_faster_is_useless() -> None:
+def test_a_lower_precision_that_is_not_faster_is_not_used() -> None:
     float32, int8 = _row("float32", 1.0, 1000), _row("int8", 0.99, 1005)
     ranked = _ranked([int8, float32])
     assert [row.choice.precision for row in ranked] == ["float32", "int8"]
-    assert ranked[1].verdict.startswith("useless")
+    assert ranked[1].verdict.startswith("not used")
     faster = _row("int8", 0.6, 1800)
     assert _ranked([float32, faster])[0] == faster
     wrong = _row("bfloat16", 0.1, 9000, "loses 0.1 of top-1")

@@ -84,10 +84,10 @@ def test_only_what_is_gone_is_advised(capsys: pytest.CaptureFixture[str]) -> Non
             variants={name: {"file": name} for name in variants},
         )
 
-    report_dropped(manifest("onnx", "litert"), manifest("onnx"), "made from the network before")
+    report_dropped(manifest("onnx", "litert"), manifest("onnx"), "made from the previous network")
     assert capsys.readouterr().out == (
-        "dropped     litert, made from the network before; 'pplcnet export --to tflite' makes it "
+        "dropped     litert, made from the previous network; 'pplcnet export --to tflite' makes it "
         "again\n"
     )
-    report_dropped(manifest("onnx"), manifest("onnx"), "made from the network before")
+    report_dropped(manifest("onnx"), manifest("onnx"), "made from the previous network")
     assert capsys.readouterr().out == ""

@@ -155,7 +155,8 @@ def test_the_files_say_what_perfect_probabilities_would_show(tmp_path: Path) -> 
     known = evaluation.probabilities[marks != -1]
     assert least == least_calibration_error(known) > 0
     assert (
-        f"perfect probabilities would show {least:.3f}" in (tmp_path / "evaluation.md").read_text()
+        f"a perfectly calibrated model would show {least:.3f}"
+        in (tmp_path / "evaluation.md").read_text()
     )
 
 

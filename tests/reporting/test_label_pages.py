@@ -44,7 +44,7 @@ def test_it_holds_every_section(label_run: Path) -> None:
         "Chosen on 5 validation photos, measured on the 8 reported ones",
         "1 of 8 photos are near-duplicates (perceptual hash) of one of the 8 training photos",
         "labels differ",
-        "Coloured is what speaks for that label (Grad-CAM)",
+        "The coloured areas are the evidence for that label (Grad-CAM)",
         "no temperature was fitted",
     ):
         assert part in page.text

@@ -72,7 +72,7 @@ def test_the_report_holds_every_section(run: Path) -> None:
         "Chosen on 9 validation photos, measured on the 13 reported ones",
         "1 of 13 photos are near-duplicates (perceptual hash) of one of the 15 training photos",
         "before temperature scaling",
-        "Coloured is what speaks for a class (Grad-CAM)",
+        "The coloured areas are the evidence for a class (Grad-CAM)",
         "2 photos of suspects.csv",
     ):
         assert part in page.text
@@ -196,7 +196,7 @@ def _report(bundle: Path, photos: Path, out: Path) -> None:
         (["--out", "page.html", "--suspects", "no.csv"], "no.csv: no such file"),
         (
             ["--out", "page.html", "--precision", "90"],
-            "--precision: is '90'; it must be a number from 0 to 1",
+            "--precision: '90' is not allowed; it must be a number from 0 to 1",
         ),
     ],
 )

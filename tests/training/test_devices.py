@@ -106,5 +106,5 @@ def test_more_devices_than_there_are_say_how_many_there_are() -> None:
     "fields", [{"batch_size": 15}, {"gradient_accumulation": 2}, {"devices": 0}]
 )
 def test_devices_that_do_not_go_with_the_recipe_are_refused(fields: dict) -> None:
-    with pytest.raises(RecipeError, match=r"devices is \d; allowed is: 1, or a number that"):
+    with pytest.raises(RecipeError, match=r"devices is \d; it must be 1, or divide batch_size"):
         Recipe(**{"devices": 2} | fields)

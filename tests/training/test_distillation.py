@@ -231,10 +231,10 @@ def test_the_command_distils_with_unlabelled_photos(
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ([], "nobody teaches"),
+        ([], "no teacher"),
         (["--teacher", "nowhere"], "nowhere: no such teacher"),
         (["--teacher", "TEACHER", "--unlabelled", "nowhere"], "nowhere: no such folder"),
-        (["--unlabelled", "x", "--distillation", "mutual"], "allowed is: one with unlabelled"),
+        (["--unlabelled", "x", "--distillation", "mutual"], "it is needed with unlabelled"),
     ],
     ids=["nobody", "no file", "no folder", "mutual without labels"],
 )

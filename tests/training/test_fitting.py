@@ -101,7 +101,7 @@ def test_ctrl_c_saves_and_resuming_ends_with_the_same_weights(
         return logs
 
     monkeypatch.setattr(keras.Model, "train_on_batch", counted)
-    with pytest.raises(TrainingInterrupted, match="the state is saved") as stopped:
+    with pytest.raises(TrainingInterrupted, match="The state is saved") as stopped:
         train(recipe, *parts, out=tmp_path)
     assert stopped.value.run == str(tmp_path)
     assert done == stop_after

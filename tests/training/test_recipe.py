@@ -71,7 +71,7 @@ def test_all_faults_come_in_one_message() -> None:
     }
     with pytest.raises(RecipeError) as caught:
         Recipe().changed(wrong)
-    assert "5 fault(s)" in str(caught.value)
+    assert "5 faults:" in str(caught.value)
     for name in wrong:
         assert f"{name} is" in str(caught.value)
 

@@ -132,9 +132,9 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "fit", interrupted_in_the_second)
-        with pytest.raises(TrainingInterrupted, match=r"stopped in trial 2.*; 1 finished trial"):
+        with pytest.raises(TrainingInterrupted, match=r"Stopped in trial 2.*; 1 finished trial"):
             _search(parts, tmp_path / "run", trials=3)
-    with pytest.raises(InputError, match="the search is not finished; go on with --search"):
+    with pytest.raises(InputError, match="the search is not finished; continue with --search"):
         searching.read_best(tmp_path / "run", Recipe().changed(SMALL))
     journal = tmp_path / "run" / "search" / "trials.log"
     with journal.open("a") as file:
@@ -202,4 +202,4 @@ def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     assert bundle.manifest.provenance["recipe"]["learning_rate"] == 0.25
     capsys.readouterr()
     assert main([*command, "--resume", "--search", "1s"]) == 0
-    assert "already finished" in capsys.readouterr().err
+    assert "Already finished" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -64,7 +65,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         # int() alone takes other digits and underscores, and thousands of them.
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(
-                f"is {text[:40]!r}; it must be a whole number from {low} to {high}"
+                f"{text[:40]!r} is not allowed; it must be a whole number from {low} to {high}"
             )
         return int(text)
 
@@ -78,7 +79,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
         form = r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?"
         if not re.fullmatch(form, text, re.IGNORECASE) or not low <= float(text) <= high:
             raise argparse.ArgumentTypeError(
-                f"is {text[:40]!r}; it must be a number from {low:g} to {high:g}"
+                f"{text[:40]!r} is not allowed; it must be a number from {low:g} to {high:g}"
             )
         return float(text)
 
@@ -148,7 +149,7 @@ class Parser(argparse.ArgumentParser):
     def _settle_photos(self, parsed: argparse.Namespace) -> None:
         name = next(each.metavar for each in self._actions if each.dest == "photos")
         if parsed.photos and parsed.photos_option:
-            self.error(f"{name} and --photos are two ways to give the same; use one")
+            self.error(f"{name} and --photos mean the same thing; use one")
         parsed.photos = parsed.photos or parsed.photos_option
         if not parsed.photos and not getattr(parsed, "resume", False):  # which knows them
             self.error(f"the following arguments are required: {name}")
@@ -189,6 +190,7 @@ def _bundle_in(given: str) -> str:
         return given
     if is_run:
         raise InputError(
-            f"{given}: the run has no bundle yet; finish it with 'pplcnet train ... --resume'."
+            f"{given}: the run has no bundle yet; finish it with: pplcnet train --resume "
+            f"--out {shlex.quote(given)}"
         )
     return given

@@ -1,4 +1,4 @@
-"""A weights file to a bundle: saved Keras models, official, timm's, transformers', Paddle's, ours.
+"""Convert a weights file to a bundle: saved Keras models, timm's, transformers', Paddle's, ours.
 
 Classes and preprocessing come from the inference.yml beside an inference model, or are given.
 """
@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".keras, .weights.h5, .pdparams, .npz, .safetensors, or an inference model (its "
         "folder, inference.json or .pdmodel)",
     )
-    parser.add_argument("--model", metavar="NAME", help="the network, where the file is silent")
+    parser.add_argument("--model", metavar="NAME", help="the network, if the file does not name it")
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
     parser.add_argument(
         "--classes",
         metavar="NAMES",
-        help="class names in the order of the outputs: a,b,c or a file with a name a line",
+        help="class names in the order of the outputs: a,b,c or a file with one name per line",
     )
     add_photos_option(
         parser,
@@ -42,10 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=False,
     )
     add_format(parser)
-    group = parser.add_argument_group("preprocessing, where the file does not say it")
-    group.add_argument("--resize", choices=("cover", "stretch"), help="default: the file's kind's")
+    group = parser.add_argument_group("preprocessing, if the file does not say")
     group.add_argument(
-        "--crop-fraction", type=float, metavar="F", help="of cover: what the centre cut keeps"
+        "--resize", choices=("cover", "stretch"), help="default: as is usual for this file format"
+    )
+    group.add_argument(
+        "--crop-fraction",
+        type=float,
+        metavar="F",
+        help="share of the short side that the centre crop keeps, with --resize cover",
     )
     group.add_argument(
         "--interpolation", choices=("pillow-bilinear", "pillow-bicubic", "opencv-bilinear")
@@ -126,7 +131,7 @@ def _read_classes(given: str) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--classes {given}: is neither a file with a name a line ({error}) nor names "
+            f"--classes {given}: is neither a file with one name per line ({error}) nor names "
             "separated by commas."
         ) from error
     return [line.strip() for line in lines if line.strip()]

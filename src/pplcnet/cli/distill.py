@@ -35,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check who teaches, then run the main job."""
+    """Check the teacher, then run the main job."""
     recipe = train.read_recipe(arguments, options=(*train.OPTIONS, *OPTIONS))
     if not recipe.distils:
         raise InputError(
-            "nobody teaches: give --teacher BUNDLE (or a .keras file), or --distillation mutual "
-            "for two students that teach one another."
+            "no teacher: give --teacher BUNDLE (or a .keras file), or --distillation mutual "
+            "for two students that teach each other."
         )
     if recipe.teacher is not None and not Path(recipe.teacher).exists():
         raise InputError(f"{recipe.teacher}: no such teacher; give a bundle or a .keras file.")

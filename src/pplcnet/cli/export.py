@@ -58,11 +58,17 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         "--to",
         default="onnx",
         metavar="FORMAT",
-        type=lambda text: "litert" if text == "tflite" else text,
-        choices=("onnx", "litert"),
+        type=_format,
         help="onnx, which 'predict' runs; or tflite (the same as litert), which adds a .tflite "
         "file. Default: onnx",
     )
+
+
+def _format(text: str) -> str:
+    """The name of a variant; "tflite" is what its file is called."""
+    if text not in ("onnx", "tflite", "litert"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be onnx or tflite")
+    return "litert" if text == "tflite" else text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             batch = None if arguments.batch == "dynamic" else 1
             exported = export(arguments.bundle, images, batch=batch)
     report_export(exported, arguments.to)
-    report_dropped(before.manifest, exported.manifest, "made from the network before")
+    report_dropped(before.manifest, exported.manifest, "made from the previous network")
     if arguments.pack:
         show(f"packed      {exported.pack(arguments.pack)}")
     return 0

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         except TrainingInterrupted as stopped:
             complain(str(stopped))
-            complain(f"go on with: {_resume_command(arguments[0], stopped.run)}")
+            complain(f"Continue with: {_resume_command(arguments[0], stopped.run)}")
             return 128 + stopped.signal
         except PPLCNetError as error:
             for line in f"error: {error}".split("\n"):
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as interrupt:
             from pplcnet.training.interruption import signal_of
 
-            complain("stopped.")
+            complain("Stopped.")
             return 128 + signal_of(interrupt)
 
 

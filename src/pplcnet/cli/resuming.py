@@ -51,9 +51,10 @@ def check_given(out: str, recipe: Recipe, given: Mapping[str, object]) -> None:
     """RecipeError that names the given fields which are other than the run's."""
     wanted = recipe.changed(given)
     changed = [
-        f"{name} was {shown_value(getattr(recipe, name))}, is {shown_value(getattr(wanted, name))}"
+        f"you gave {name}={shown_value(getattr(wanted, name))}, the run has "
+        f"{shown_value(getattr(recipe, name))}"
         for name in given
         if getattr(wanted, name) != getattr(recipe, name)
     ]
     if changed:
-        raise RecipeError(f"{out}: a resumed run keeps its recipe, but:", changed)
+        raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)

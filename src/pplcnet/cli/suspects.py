@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         recorded = arguments.run["recipe"].get("folds")
         if folds not in (None, recorded):
             raise RecipeError(
-                f"{arguments.out}: a resumed run keeps its folds: there were {recorded}, not "
-                f"{folds}."
+                f"{arguments.out}: a resumed run keeps its folds; you gave "
+                f"folds={folds}, the run has {recorded}."
             )
         folds = recorded
     from pplcnet.suspects import find_suspects

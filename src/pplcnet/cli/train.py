@@ -100,7 +100,7 @@ def add_recipe_arguments(
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --out after it was stopped, with the photos and the recipe "
+        help="continue the run in --out after it was stopped, with the photos and the recipe "
         "that it began with",
     )
     parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
@@ -181,9 +181,7 @@ def _find_learning_rate(
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
     )
     if not test.falls:
-        show(
-            "suggestion  none: the loss did not fall at any of these rates, so look at the picture"
-        )
+        show("suggestion  none: the loss did not fall at any of these rates, see the plot")
     else:
         show(
             f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)"

@@ -36,7 +36,7 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
-        "labelled photos, as 'train' takes them. Used are those of the validation split (by "
+        "labelled photos, as 'train' takes them. The photos of the validation split are used (by "
         "split.csv beside the bundle, or their own splits), else all that were not trained on",
         older="validation",
     )

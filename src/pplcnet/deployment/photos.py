@@ -48,7 +48,7 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
         raise InputError(
             f"{validation.root}: the validation photos have the classes "
             f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
-            "photos of just these classes, under these names."
+            "photos of exactly these classes, under these names."
         )
     order = [validation.classes.index(label) for label in bundle.classes]
     images = [

@@ -304,7 +304,7 @@ def _cost(row: Row) -> float:
 def _ranked(rows: list[Row]) -> list[Row]:
     exact = min((_cost(row) for row in rows if row.choice.precision == "float32"), default=0.0)
     judged = [
-        row._replace(verdict="useless: not faster than float32 here")
+        row._replace(verdict="not used: no faster than float32 here")
         if not row.verdict
         and row.choice.precision != "float32"
         and _cost(row) * WORTHWHILE**2 > exact

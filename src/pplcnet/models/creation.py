@@ -77,8 +77,8 @@ def create_model(
         deploy: of PP-LCNetV2; whether parallel branches are built merged. `to_deploy_form` makes
             such a model from a trained one. Default: they are not.
         dropout: rate before the classifier. Default: the original's. As in the originals (except
-            GhostNet), inference multiplies the features by `1 - dropout`, so that weights answer
-            rightly only with the rate that they were trained with.
+            GhostNet), inference multiplies the features by `1 - dropout`, so that weights give
+            correct answers only at the rate that they were trained with.
         output: see above.
 
     Raises:

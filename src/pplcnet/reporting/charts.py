@@ -180,8 +180,8 @@ def coverage_chart(
     coverage: NDArray[np.float64],
     precision: NDArray[np.float64],
     description: str,
-    x: str = "part answered",
-    y: str = "part that is right",
+    x: str = "fraction answered",
+    y: str = "fraction correct",
 ) -> Any:
     """Precision of the answers that are kept over the part of the photos that is kept."""
     chart = Chart("Keeping the surest answers", x, y, description)

@@ -37,8 +37,8 @@ def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -
     lines = [
         f"top-1 {evaluation.top1:.4f}   {top5}macro F1 {evaluation.macro_f1:.4f}   images "
         f"{evaluation.images}",
-        f"calibration error {evaluation.calibration_error:.3f} (perfect probabilities would show "
-        f"{evaluation.least_calibration_error:.3f} on so many images)",
+        f"calibration error {evaluation.calibration_error:.3f} (a perfectly calibrated model would "
+        f"show {evaluation.least_calibration_error:.3f} with this many images)",
         f"{'class':<{width}}  images  precision  recall     F1",
     ]
     lines += [

@@ -13,7 +13,7 @@ from pplcnet.reporting.pictures import thumbnails
 
 __all__ = ["CELLS", "cells_context"]
 
-CELLS = ("right", "missed", "wrongly named", "rightly not named")
+CELLS = ("right", "missed", "wrongly named", "correctly not named")
 _RIGHT = (0, 3)
 
 

@@ -40,8 +40,9 @@ def _of_known(evaluation: MultiLabelEvaluation) -> list[str]:
         return ["no label of any image is known"]
     return [
         f"every known label right on {written(evaluation.all_right)} of the images",
-        f"calibration error {written(evaluation.calibration_error)} (perfect probabilities would "
-        f"show {written(evaluation.least_calibration_error)} on so many labels)",
+        f"calibration error {written(evaluation.calibration_error)} (a perfectly "
+        f"calibrated model would show {written(evaluation.least_calibration_error)} with this many "
+        "labels)",
     ]
 
 

@@ -60,7 +60,7 @@ def label_cards(
 def _said(answers: LabelAnswers, at: int, label: int) -> dict[str, Any]:
     """What was answered to one label of one photo, and which other labels are wrong there."""
     is_named, is_shown = answers.is_named[at, label], answers.is_shown[at, label]
-    texts = ("rightly not named", "missed"), ("wrongly named", "rightly named")
+    texts = ("correctly not named", "missed"), ("wrongly named", "correctly named")
     wrong = [answers.classes[other] for other in np.flatnonzero(answers.is_wrong[at])]
     others = [each for each in wrong if each != answers.classes[label]]
     return {

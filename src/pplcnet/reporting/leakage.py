@@ -1,4 +1,4 @@
-"""Reported photos that were nearly trained on, and what they do to the score."""
+"""Test photos that nearly duplicate a training photo, and what they do to the score."""
 
 from __future__ import annotations
 

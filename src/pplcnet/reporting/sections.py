@@ -41,15 +41,15 @@ __all__ = [
 EXAMPLES = 4
 EXAMPLE_CLASSES = 40
 SUSPECTS = 30
-PHOTO_AXES = "probability of the answer", "part that is right"
-LABEL_AXES = "probability of the label", "part that is shown"
+PHOTO_AXES = "probability of the answer", "fraction correct"
+LABEL_AXES = "probability of the label", "fraction shown"
 LARGEST_DRAWN = 1e30
 """More overflows in the arithmetic of axes, and no loss is that large."""
 HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
 
 
 def facts(subject: Subject) -> dict[str, list[tuple[str, str]]]:
-    """What was trained on what, in groups of name and value."""
+    """The network and what it was trained on, in groups of name and value."""
     manifest = subject.bundle.manifest
     provenance = manifest.provenance
     data, versions = provenance.get("dataset") or {}, provenance.get("versions") or {}

@@ -155,7 +155,7 @@ def _fit(
 
 
 def _stopped(place: str, folder: Path, signal: int) -> TrainingInterrupted:
-    return TrainingInterrupted(f"stopped {place}; the state is saved.", str(folder), signal)
+    return TrainingInterrupted(f"Stopped {place}. The state is saved.", str(folder), signal)
 
 
 def _one_epoch(

@@ -25,6 +25,7 @@ from pplcnet.training.recipe_values import (
     toml_value,
     type_problem,
 )
+from pplcnet.wording import counted
 
 __all__ = ["FINETUNE", "Recipe", "field_help", "named_recipes", "parse_setting", "recipe_path"]
 
@@ -89,7 +90,7 @@ class Recipe:
     focal_gamma: float = 2.0
     """How much the focal loss looks away from photos that are right already."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a photo counts as much as its class is rarer than the mean."""
+    """balanced: weights each class by how much rarer it is than average."""
     balanced_sampling: bool = False
     """Draw the photos of an epoch so that every class comes equally often."""
     gradient_clip: float = 0.0
@@ -107,7 +108,8 @@ class Recipe:
     crop_ratio: tuple[float, float] = (0.75, 1.333)
     """Least and greatest width / height of a random crop before it is resized."""
     horizontal_flip: bool = True
-    """Mirror every second picture; turn it off for text, digits and anything with a left."""
+    """Mirror every second picture; turn it off for text, digits and anything where left and right
+    differ."""
     augment: Literal["none", "randaugment", "autoaugment", "trivialaugment"] = "none"
     """Changes of colour and shape: RandAugment (arXiv 1909.13719), AutoAugment's ImageNet policy
     (arXiv 1805.09501) or TrivialAugment (arXiv 2103.10158)."""
@@ -149,7 +151,7 @@ class Recipe:
     devices: int = 1
     """GPUs of this machine that share every batch (with TensorFlow)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """mixed_: compute in 16 bits, keep weights in 32; for GPUs."""
+    """mixed_*: compute in 16 bits, keep weights in 32; for GPUs."""
     teacher: str | None = None
     """Bundle or `.keras` file of a trained network that this one learns from (pplcnet distill)."""
     distillation: Literal["soft", "ssld", "mutual"] = "soft"
@@ -173,7 +175,7 @@ class Recipe:
             catalog.find(self.model)
         faults = list(self._faults())
         if faults:
-            raise RecipeError(f"the recipe has {len(faults)} fault(s):", faults)
+            raise RecipeError(f"the recipe has {counted(len(faults), 'fault')}:", faults)
 
     def _faults(self) -> typing.Iterator[str]:
         wrong_types = [
@@ -184,9 +186,9 @@ class Recipe:
         yield from wrong_types
         if wrong_types:  # the comparisons below need the right types
             return
-        for name, is_allowed, allowed in limits(self):
-            if not is_allowed:
-                yield f"{name} is {shown_value(getattr(self, name))}; allowed is: {allowed}."
+        for name, is_kept, demand in limits(self):
+            if not is_kept:
+                yield f"{name} is {shown_value(getattr(self, name))}; it {demand}."
 
     @property
     def distils(self) -> bool:

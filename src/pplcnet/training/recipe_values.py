@@ -115,8 +115,11 @@ def type_problem(value: Any, hint: Any) -> str | None:
             for each in (value if isinstance(value, tuple) else ())
         )
         if not isinstance(value, tuple) or len(value) != len(arguments) or not number:
-            kind = "whole numbers" if arguments[0] is int else "numbers"
-            return f"it must be {len(arguments)} {kind}"
+            # The only pairs of whole numbers are image sizes, which may be one number.
+            one_or_two = "a whole number, or two (height, width)"
+            return (
+                f"it must be {one_or_two if arguments[0] is int else f'{len(arguments)} numbers'}"
+            )
         return next((each for each in map(type_problem, value, arguments) if each), None)
     if origin is types.UnionType:
         problems = [type_problem(value, each) for each in arguments]

@@ -130,8 +130,8 @@ def search(
             report(_line(number, _finished(study)[-1], recipe, measure))
     except TrainingInterrupted as stopped:
         raise TrainingInterrupted(
-            f"stopped in trial {number} of the search, which begins again when it goes on; "
-            f"{number - 1} finished trial(s) are kept.",
+            f"Stopped in trial {number} of the search, which will be run again; "
+            f"{counted(number - 1, 'finished trial')} kept.",
             run=str(out),
             signal=stopped.signal,
         ) from stopped
@@ -153,7 +153,7 @@ def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | 
     if not path.is_file():
         if (out / SEARCH_TRIALS).is_file():
             raise InputError(
-                f"{out / SEARCH}: the search is not finished; go on with --search and its time "
+                f"{out / SEARCH}: the search is not finished; continue with --search and its time "
                 "(1s takes the best of the trials that there are)."
             )
         return None
@@ -184,7 +184,7 @@ def _opened(path: Path, run_id: str | None) -> Any:
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: is damaged ({error!r:.200}); the search cannot go on, --overwrite starts "
+            f"{path}: is damaged ({error!r:.200}); the search cannot continue; --overwrite starts "
             "anew."
         ) from error
     if not study.get_trials(deepcopy=False) and not study.user_attrs:
@@ -378,7 +378,7 @@ def _chosen(
     )
     report(f"{summary}: {_settings(best, recipe)}")
     if len(finished) == 1:
-        report("the time was enough for the recipe as it is, and for nothing else to compare with")
+        report("there was time only for the unchanged recipe, so nothing was compared")
     chosen = recipe.changed(stored_fields(best.params, recipe))
     values = chosen.to_dict()
     lines = [f"# {summary}", *(f"{name} = {json.dumps(values[name])}" for name in best.params), ""]

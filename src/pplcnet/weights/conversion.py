@@ -169,7 +169,7 @@ def _default_classes(count: int, path: Path) -> tuple[str, ...]:
     if count != len(imagenet_classes()):
         raise InputError(
             f"{path}: has {counted(count, 'class')} without names; give them to --classes in the "
-            "order of the outputs, as a,b,c or as a file with a name a line."
+            "order of the outputs, as a,b,c or as a file with one name per line."
         )
     return imagenet_classes()
 
