@@ -324,6 +324,16 @@ def test_a_full_disk_says_what_is_kept_and_how_to_go_on(out: Path) -> None:
     assert text.endswith(f"continue with: pplcnet train --resume --out {out}")
 
 
+@pytest.mark.parametrize("within", ["", "fold-2", "search/trial-1", "teacher"])
+def test_a_stopped_training_inside_a_run_names_the_run_that_can_go_on(
+    out: Path, within: str
+) -> None:
+    with pytest.raises(TrainingInterrupted) as caught, resumable(out, TRAIN):
+        raise TrainingInterrupted("stopped", run=str(out / within), signal=15)
+    assert caught.value.run == str(out)
+    assert caught.value.signal == 15
+
+
 @pytest.mark.parametrize("field", ["photos", "unlabelled"])
 def test_a_run_among_the_photos_is_refused(tmp_path: Path, field: str) -> None:
     folders = {"photos": tmp_path / "a", "unlabelled": tmp_path / "b"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
+from pplcnet.errors import TrainingInterrupted
 from pplcnet.preprocessing import Preprocessing
 from pplcnet.suspect_list import COLUMNS
 from pplcnet.suspects import rank_suspects
@@ -139,6 +141,29 @@ def test_a_stopped_run_goes_on_to_the_same_list(run: Path, tmp_path: Path) -> No
     shutil.rmtree(stopped / "fold-2" / "model.bundle")
     (stopped / "suspects.csv").unlink()
     assert main(command(run, stopped)) == 0
+    assert read_suspects(stopped) == read_suspects(run / "run")
+
+
+def test_the_command_that_a_stopped_run_prints_resumes_it(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped = shutil.copytree(run / "run", tmp_path / "the run")
+    shutil.rmtree(stopped / "fold-2" / "model.bundle")
+    (stopped / "suspects.csv").unlink()
+
+    def interrupted(*arguments: object, out: Path, **options: object) -> None:
+        raise TrainingInterrupted("stopped after epoch 1 of 40.", run=str(out), signal=15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pplcnet.training.fitting.train", interrupted)
+        assert main(command(run, stopped)) == 143
+    advice = capsys.readouterr().err.splitlines()[-1]
+    _, separator, printed = advice.partition(": pplcnet ")
+    assert separator
+    assert main(shlex.split(printed)) == 0
     assert read_suspects(stopped) == read_suspects(run / "run")
 
 

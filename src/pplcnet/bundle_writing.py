@@ -24,7 +24,7 @@ from typing import Any
 
 from pplcnet.bundle_members import read_member
 from pplcnet.bundle_reading import STAGED, Bundle, staged_name
-from pplcnet.errors import BundleError
+from pplcnet.errors import BundleError, InputError
 from pplcnet.files import sync_folder, write_durably
 from pplcnet.locking import LOCK_FILE, locked
 from pplcnet.manifest import MANIFEST, MANIFEST_LIMIT, Manifest
@@ -41,7 +41,11 @@ REMOVING = ".removing.json"
 
 
 def write_bundle(
-    path: str | PathLike[str], manifest: Manifest, files: Mapping[str, bytes]
+    path: str | PathLike[str],
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    overwrite: bool = True,
 ) -> Bundle:
     """Write a bundle folder whole: until it is complete, what stood at `path` before stays.
 
@@ -51,6 +55,7 @@ def write_bundle(
         path: the folder, or a link to it, which stays one.
         manifest: its `files` are computed here.
         files: content by file name.
+        overwrite: whether a bundle that stands at `path` is replaced, or is an error.
 
     Raises:
         BundleError, InputError: as `check_place`.
@@ -58,8 +63,9 @@ def write_bundle(
         BundleError: it cannot be written, the disk being full for one; the old bundle is intact.
     """
     path = Path(path)
-    check_place(path)
+    check_place(path, overwrite=overwrite)
     with locked(path, wait=WAIT):
+        check_place(path, overwrite=overwrite)  # another process may have been faster
         return _switch(path, manifest, files, {})
 
 
@@ -132,12 +138,12 @@ def _merged(before: Any, given: Any, current: Any) -> Any:
     }
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, *, overwrite: bool = True) -> None:
     """Refuse, before any work, a place where `write_bundle` could not write.
 
     Raises:
         BundleError: a packed bundle, or something else than a bundle.
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or holds a bundle and `overwrite` is False.
     """
     if path.suffix == ".zip" or path.is_file():
         raise BundleError(
@@ -145,6 +151,11 @@ def check_place(path: Path) -> None:
         )
     if path.exists() and not (path / MANIFEST).is_file() and not _is_blank(path):
         raise BundleError(f"{path}: exists and is not a bundle; choose another place.")
+    if not overwrite and (path / MANIFEST).is_file():
+        raise InputError(
+            f"{path}: holds a bundle already; choose another place, or replace it with --overwrite "
+            "(overwrite=True in Python)."
+        )
     check_writable(path if path.exists() else path.resolve().parent)
 
 

@@ -42,6 +42,11 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         raise TrainingInterrupted(
             f"Stopped. {_sentence(_kept(out))}", run=str(out), signal=signal_of(stopped)
         ) from stopped
+    except TrainingInterrupted as stopped:
+        if stopped.run == str(out):
+            raise
+        # A training within this run (a fold, say) was stopped: it is this run that can go on.
+        raise TrainingInterrupted(str(stopped), run=str(out), signal=stopped.signal) from stopped
     except (ImageError, DatasetError) as error:
         if not ((out / RUN).is_file() and holds_something(out)):
             raise

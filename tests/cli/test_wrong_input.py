@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pplcnet.bundle import Bundle
 from pplcnet.cli.main import main
 from tests.conftest import write_photos
 
@@ -26,6 +27,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
     content = bytearray((changed / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (changed / "model.onnx").write_bytes(content)
+    Bundle.open(common_bundle).pack(tmp_path / "packed.zip")
     newer = Path(shutil.copytree(common_bundle, tmp_path / "newer.bundle"))
     manifest = json.loads((newer / "manifest.json").read_text())
     (newer / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
@@ -72,6 +74,12 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("train photos --out text.jpg", "is a file"),
         ("train photos --out text.jpg/run", "text.jpg is a file, not a folder"),
         ("convert text.jpg --out text.jpg/b --images photos", "text.jpg: is a file, not a folder"),
+        (
+            "convert text.jpg --out good.bundle --photos photos",
+            "good.bundle: holds a bundle already",
+        ),
+        ("convert text.jpg --out changed.bundle", "changed.bundle: holds a bundle already"),
+        ("export good.bundle --pack packed.zip", "packed.zip: holds a bundle already"),
         ("convert text.jpg --out empty/.. --images photos", "exists and is not a bundle"),
         ("benchmark pplcnet_x0_25 --out text.jpg", "text.jpg: is a file, not a folder"),
         ("evaluate good.bundle photos --out text.jpg", "text.jpg: is a file, not a folder"),

@@ -222,7 +222,9 @@ def test_converting_over_an_old_bundle(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(conversion, "pack_weights", lambda _: b"converted " * 70)
 
     def act(folder: Path) -> None:
-        conversion.convert(tmp_path / "absent", folder / "x.bundle", classes=("one", "two"))
+        conversion.convert(
+            tmp_path / "absent", folder / "x.bundle", classes=("one", "two"), overwrite=True
+        )
 
     def check(folder: Path, point: Point) -> None:
         contents = _contents(folder / "x.bundle")

@@ -35,6 +35,14 @@ def bundle(tmp_path: Path) -> Bundle:
     return write_bundle(tmp_path / "x.bundle", _manifest(), files)
 
 
+def test_a_bundle_is_replaced_only_where_that_was_asked_for(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match=r"holds a bundle already; .* --overwrite"):
+        write_bundle(bundle.path, _manifest(), {"model.onnx": b"other"}, overwrite=False)
+    assert Bundle.open(bundle.path).read("model.onnx") == b"network"
+    write_bundle(bundle.path, _manifest(), {"model.onnx": b"other"}, overwrite=True)
+    assert Bundle.open(bundle.path).read("model.onnx") == b"other"
+
+
 def test_what_another_process_added_stays(bundle: Bundle) -> None:
     mine = Bundle.open(bundle.path)
     update_bundle(bundle, files={"new.onnx": b"x"}, variants={"new": {"file": "new.onnx"}})

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="NAME", help="the network, if the file does not name it")
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
     parser.add_argument(
         "--classes",
         metavar="NAMES",
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{file}: no such file or folder.")
     if arguments.to == "litert" and not arguments.images:
         raise InputError("--to litert needs photos to compare the network on: --photos PHOTOS.")
-    check_place(Path(arguments.out))
+    check_place(Path(arguments.out), overwrite=arguments.overwrite)
     classes = _read_classes(arguments.classes) if arguments.classes else None
     images = find_given_images(arguments.images) if arguments.images else []
     given = {name: getattr(arguments, name) for name in PREPROCESSING}
@@ -87,7 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Console().busy("converting"):
         bundle = convert(
-            file, arguments.out, network=arguments.model, classes=classes, preprocessing=changes
+            file,
+            arguments.out,
+            network=arguments.model,
+            classes=classes,
+            preprocessing=changes,
+            overwrite=arguments.overwrite,
         )
     _describe(bundle, is_assumed=file.suffix in (".keras", ".h5"))
     if not images:

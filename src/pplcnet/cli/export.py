@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.zip",
         help="also pack the bundle into one file; a bundle that is exported already is only packed",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --pack")
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
     if arguments.pack:
-        _check_pack(Path(arguments.pack))
+        _check_pack(Path(arguments.pack), overwrite=arguments.overwrite)
     if arguments.pack and _only_packs(arguments):
         show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
@@ -101,8 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_pack(target: Path) -> None:
-    """InputError when `target` cannot be written, or would replace a .zip of something else."""
+def _check_pack(target: Path, *, overwrite: bool) -> None:
+    """InputError when `target` cannot be written, or exists and is not to be replaced."""
     check_file(target)
     if target.exists():
         try:
@@ -111,6 +112,11 @@ def _check_pack(target: Path) -> None:
             raise InputError(
                 f"{target}: exists and is not a bundle; choose another place."
             ) from error
+        if not overwrite:
+            raise InputError(
+                f"{target}: holds a bundle already; choose another place, or replace it with "
+                "--overwrite."
+            )
 
 
 def _only_packs(arguments: argparse.Namespace) -> bool:

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pplcnet.bundle import Bundle, Manifest, today, write_bundle
+from pplcnet.bundle import Bundle, Manifest, check_place, today, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.models.creation import create_model
 from pplcnet.preprocessing import Preprocessing
@@ -38,6 +38,7 @@ def convert(
     classes: Sequence[str] | None = None,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> Bundle:
     """Write a bundle with the Keras variant of a weights file; `pplcnet.export` adds the deployed.
 
@@ -50,12 +51,15 @@ def convert(
             `.keras` file is taken to have been trained on photos as Keras' own
             `image_dataset_from_directory` loads them, scaled by the model or by ImageNet's mean
             and standard deviation.
+        overwrite: replace a bundle that is in `out`.
 
     Raises:
         WeightsError: unreadable, or it does not fit the network.
-        InputError: the network or the classes are neither in the file nor given, or contradict it.
+        InputError: `out` holds a bundle and `overwrite` is False; or the network or the classes
+            are neither in the file nor given, or contradict it.
     """
     path = Path(path)
+    check_place(Path(out), overwrite=overwrite)
     weights = read_weights(path)
     name, saved = _network_of(weights, network, path), weights.saved
     beside = read_inference_settings(weights.beside)
@@ -87,7 +91,7 @@ def convert(
             **(provenance or {}),
         },
     )
-    return write_bundle(out, manifest, {KERAS_FILE: pack_weights(model)})
+    return write_bundle(out, manifest, {KERAS_FILE: pack_weights(model)}, overwrite=overwrite)
 
 
 def _check_names(names: Sequence[str], needed: int, path: Path) -> None:

@@ -54,7 +54,8 @@ def official_bundle(
             staged = bundle.with_name(f".{bundle.name}.converting")
             provenance = {"source": source.address, "licence": source.licence}
             usable = _usable(images)
-            convert(file, staged, network=name, provenance=provenance)
+            # What a killed conversion left there is of no use.
+            convert(file, staged, network=name, provenance=provenance, overwrite=True)
             export(staged, usable)
             staged.rename(bundle)
     return bundle
