@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle, write_bundle
+from pplcnet.bundle import Bundle, update_bundle, write_bundle
 from pplcnet.calibration import TEMPERATURES
 from pplcnet.cli.main import main
 from pplcnet.cli.validation import judging_photos
@@ -49,15 +49,57 @@ def test_calibration_is_by_the_runs_validation_photos(capsys, run: Path, photos:
     assert "trained on" not in err
 
 
-def test_calibration_by_trained_photos_is_said(capsys, run: Path, photos: Path) -> None:
+@pytest.mark.parametrize("verb", ["calibrate", "quantize", "tune"])
+def test_photos_that_were_all_trained_on_cannot_judge_the_bundle(
+    capsys, run: Path, photos: Path, verb: str
+) -> None:
     listed = (run / "split.csv").read_text()
     (run / "split.csv").write_text(
         listed.replace(",validation", ",train").replace(",test", ",train")
     )
-    assert main(["calibrate", str(run / "model.bundle"), "--validation", str(photos)]) == 0
+    before = (run / "model.bundle" / "manifest.json").read_bytes()
+    assert main([verb, str(run / "model.bundle"), "--photos", str(photos)]) == 2
     out, err = capsys.readouterr()
-    assert "fitted on 36 validation photos" in out
-    assert "36 of these 36 photos were trained on" in err
+    assert out == ""
+    assert err == (
+        f"error: {photos}: all 36 photos were used to train the bundle, so they cannot judge it; "
+        "give labelled photos that it was not trained on.\n"
+    )
+    assert (run / "model.bundle" / "manifest.json").read_bytes() == before
+
+
+def test_the_photos_that_the_run_held_out_are_named(capsys, run: Path, photos: Path) -> None:
+    update_bundle(
+        Bundle.open(run / "model.bundle"), provenance={"dataset": {"photos": str(photos)}}
+    )
+    rows = (run / "split.csv").read_text().splitlines()
+    trained = run / "trained.csv"
+    trained.write_text("\n".join(row for row in rows if not row.endswith((",test", "tion"))))
+    assert main(["calibrate", str(run / "model.bundle"), "--photos", str(trained)]) == 2
+    assert f"give --photos {photos}, of which its run held some out." in capsys.readouterr().err
+
+
+def test_of_partly_trained_photos_the_others_are_taken(capsys, run: Path, photos: Path) -> None:
+    listed = (run / "split.csv").read_text().splitlines()
+    renamed = [row.removesuffix(",validation") + ",train" for row in listed[:9] if "valid" in row]
+    kept = [row for row in listed if not row.endswith((",validation", ",test"))]
+    (run / "split.csv").write_text("\n".join(kept + renamed) + "\n")
+    assert main(["calibrate", str(run / "model.bundle"), "--photos", str(photos)]) == 0
+    out, err = capsys.readouterr()
+    assert "fitted on 16 validation photos" in out
+    assert "trained on" not in err
+
+
+@pytest.mark.parametrize("verb", ["calibrate", "quantize", "tune"])
+def test_notes_come_once_the_verb_goes_on(capsys, run: Path, photos: Path, verb: str) -> None:
+    (run / "split.csv").unlink()
+    packed = Bundle.open(run / "model.bundle").pack(run / "packed.zip")
+    (photos / "class_0").rename(photos / "other")
+    for bundle, said in ((packed, "a packed bundle"), (run / "model.bundle", "have the classes")):
+        assert main([verb, str(bundle), "--photos", str(photos)]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert len(err.splitlines()) == 1
 
 
 def test_a_temperature_at_its_limit_is_said(capsys, run: Path, photos: Path) -> None:
@@ -126,8 +168,6 @@ def test_photos_that_were_trained_on_are_no_near_duplicates(run: Path, photos: P
 
 
 def test_a_temperature_of_one_can_be_a_fitted_one(run: Path, photos: Path) -> None:
-    from pplcnet.bundle import update_bundle
-
     bundle, page = Bundle.open(run / "model.bundle"), run / "page.html"
     facts = {"temperature": 1.0, "images": 9, "error_before": 0.1, "error_after": 0.1}
     update_bundle(bundle, calibration=facts)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle import Bundle, check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option, number
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
-from pplcnet.errors import DatasetError
+from pplcnet.errors import DatasetError, InputError
 from pplcnet.wording import counted
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
 def validation_part(arguments: argparse.Namespace) -> Dataset:
     """The photos that a bundle's changes are judged by: none that it was trained on, if possible.
 
-    Says on the terminal where that is not possible.
+    Says on the terminal which of them were trained on.
+
+    Raises:
+        InputError: all of them were trained on; or their classes are not the bundle's.
+        BundleError: the bundle cannot be changed, or has no exported network.
     """
     return judging_photos(arguments).validation
 
@@ -82,21 +87,40 @@ class JudgingPhotos(NamedTuple):
 
 def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
     """As `validation_part`, with the photos of the training that split.csv lists."""
+    from pplcnet.deployment.photos import match_validation
     from pplcnet.reporting.subject import find_subject
+    from pplcnet.runtime.selection import DEFAULT
 
     console = Console()
-    subject = find_subject(Bundle.open(arguments.bundle), arguments.validation, "all", console)
+    bundle = Bundle.open(arguments.bundle)
+    check_place(bundle.path)
+    bundle.variant(DEFAULT.variant)
+    subject = find_subject(bundle, arguments.validation, "all", console)
     images = subject.reported.images
     held_out = [image for image in images if image.split == "validation"]
     others = [image for image in images if image.split != "train"]
     subject = replace(subject, reported=subject.reported.keep(held_out or others or images))
-    note_training_photos(subject, console)
+    if subject.trained and subject.trained == len(subject.reported):
+        raise InputError(_all_trained_on(subject, arguments.validation))
     validation = readable(subject.reported, arguments.skip_broken, console)
+    match_validation(bundle, validation)
+    note_training_photos(subject, console)
     judging = {os.path.realpath(image.path) for image in validation.images}
     training = [image.path for image in subject.train.images] if subject.known else []
     return JudgingPhotos(
         validation, [path for path in training if os.path.realpath(path) not in judging]
     )
+
+
+def _all_trained_on(subject: Subject, photos: str) -> str:
+    """What to say where no photo is left to judge by, and which photos to give instead."""
+    count = counted(subject.trained, "photo")
+    whole = f"all {count} were" if subject.trained > 1 else f"the only {count.split()[1]} was"
+    advice = "give labelled photos that it was not trained on"
+    recorded = subject.recorded_photos
+    if recorded and os.path.realpath(recorded) != os.path.realpath(photos):
+        advice = f"give --photos {shlex.quote(recorded)}, of which its run held some out"
+    return f"{photos}: {whole} used to train the bundle, so they cannot judge it; {advice}."
 
 
 def note_training_photos(subject: Subject, console: Console) -> None:

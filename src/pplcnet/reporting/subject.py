@@ -75,6 +75,16 @@ class Subject:
         )
 
     @property
+    def recorded_photos(self) -> str | None:
+        """Where the photos are of which split.csv holds some out; None where that is not known."""
+        named = _trained_on(self.bundle)
+        if self.source != SPLIT_FILE or named is None or not os.path.exists(named):
+            return None
+        rows = read_table(self.folder / SPLIT_FILE)
+        held_out = any(row.get("split") in ("validation", "test") for row in rows)
+        return named if held_out else None
+
+    @property
     def folder(self) -> Path:
         """Where the run's files lie: beside the bundle."""
         return self.bundle.path.resolve().parent
