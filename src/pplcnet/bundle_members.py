@@ -51,8 +51,14 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
 def _read_file(folder: Path, name: str, limit: int) -> bytes:
     with _open_regular(folder / name) as file:
         if os.fstat(file.fileno()).st_size > limit:
-            raise BundleError(f"{folder}: {name} is larger than {limit:,} bytes.")
+            raise BundleError(_too_large(folder, name, limit))
         return file.read(limit + 1)
+
+
+def _too_large(path: Path, name: str, limit: int) -> str:
+    if name == "manifest.json":  # its limit is ours, that of the other files is what it says
+        return f"{path}: {name} is larger than {limit:,} bytes."
+    return f"{path}: {name} was changed: it is larger than the manifest says ({limit:,} bytes)."
 
 
 def _open_regular(path: Path) -> IO[bytes]:
@@ -86,7 +92,7 @@ def _read_zip(path: Path, name: str, limit: int) -> bytes:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise BundleError(f"{path}: {name} is compressed in a way that no bundle is.")
             if info.file_size > limit:
-                raise BundleError(f"{path}: {name} is larger than {limit:,} bytes.")
+                raise BundleError(_too_large(path, name, limit))
             if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
                 raise BundleError(
                     f"{path}: {name} unpacks to {info.file_size:,} bytes from "

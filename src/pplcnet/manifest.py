@@ -48,18 +48,20 @@ class Manifest:
     """Of the task "multi": from which probability on a class is on the photo; 0.5 if absent."""
 
     def __repr__(self) -> str:
-        return f"<Manifest {', '.join(str(value) for _, value in self.facts())}>"
+        (_, network), (_, size), _, (_, variants) = self.facts()
+        named = counted(len(self.classes), "class" if self.task == "single" else "label")
+        names = shortened(self.classes)
+        return f"<Manifest {network}, {size}, {named} ({names}), variants {variants}>"
 
     def facts(self) -> list[tuple[str, str]]:
         """What matters most, as (name, value)."""
         height, width = self.preprocessing.image_size
-        kind = "class" if self.task == "single" else "label"
-        named = counted(len(self.classes), kind)
+        kinds = "classes" if self.task == "single" else "labels"
         return [
             ("network", printable(str(self.network.get("name", "unknown network")))),
             ("image size", f"{height}x{width}"),
-            ("classes" if kind == "class" else "labels", f"{named} ({shortened(self.classes)})"),
-            ("variants", f"variants {', '.join(map(printable, self.variants)) or 'none'}"),
+            (kinds, f"{len(self.classes)} ({shortened(self.classes)})"),
+            ("variants", ", ".join(map(printable, self.variants)) or "none"),
         ]
 
     @property

@@ -15,7 +15,7 @@ def test_public_names_are_sorted_and_load() -> None:
     assert set(pplcnet.__all__) == set(pplcnet._PLACES)
     for name in pplcnet.__all__:
         assert getattr(pplcnet, name).__doc__
-    assert set(pplcnet.__all__) <= set(dir(pplcnet))
+    assert dir(pplcnet) == pplcnet.__all__
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

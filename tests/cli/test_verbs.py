@@ -71,7 +71,14 @@ def test_export_and_inspect(
     assert "top-1 agreement 1.000" in text
     assert Bundle.open(packed).variant("onnx")["batch"] is None
     text = _run(capsys, "inspect", packed)
-    for part in ("class_0, class_1, class_2", "32x32", "all checksums match", "parity"):
+    for part in (
+        "class_0, class_1, class_2",
+        "32x32",
+        "all checksums match",
+        "parity",
+        "temperature    1",
+        "mean 0.485, 0.456, 0.406; std 0.229, 0.224, 0.225 (RGB from 0 to 1)",
+    ):
         assert part in text
     manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
     assert manifest["variants"]["onnx"]["parity"]["top1_agreement"] == 1.0

@@ -116,7 +116,10 @@ def test_the_bars_are_the_probabilities() -> None:
 def test_a_classifier_says_how_it_runs(common_bundle: Path) -> None:
     classifier = Classifier(common_bundle)
     assert repr(classifier) == ("<Classifier pplcnet_x0_25 32x32, 3 classes, onnxruntime float32>")
-    assert "class_2" in classifier._repr_html_()
+    html = classifier._repr_html_()
+    assert ">3 (class_0, class_1, class_2)<" in html
+    assert ">variants</td>" in html
+    assert html.count("variants") == 1
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest.cuts is not None:
         show("task           multi-label")
         show(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
+    crop = f", centre crop {pre.crop_fraction:g}" if pre.resize == "cover" else ""
     show(
-        f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}, centre "
-        f"{pre.crop_fraction:g}, {pre.interpolation}"
+        f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}{crop}, "
+        f"{pre.interpolation}"
     )
+    mean, std = (", ".join(f"{each:.4g}" for each in values) for values in (pre.mean, pre.std))
+    show(f"normalisation  mean {mean}; std {std} (RGB from 0 to 1)")
+    fitted = "" if manifest.calibration else " (not fitted)"
+    show(f"temperature    {manifest.temperature:.4g}{fitted}")
     for name, variant in manifest.variants.items():
         size = manifest.files[variant["file"]]["bytes"]
         show(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
@@ -49,7 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
             if key != "file":
                 show(f"               {key}: {_shown(value)}")
     for key, value in made_of.items():
-        show(f"{key:<14} {_shown(value)}")
+        if key == "recipe" and isinstance(value, dict):
+            show("recipe")
+            for field, each in value.items():
+                show(f"  {field:<22} {_shown(each)}")
+        else:
+            show(f"{key:<14} {_shown(value)}")
     show(f"files          {len(manifest.files)}, all checksums match")
     return 0
 
@@ -62,4 +72,8 @@ def _verified(bundle: Bundle) -> Bundle:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    if value is None or value == "":
+        return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -58,7 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
           f"{'images/s':>9} {measure:>7} {'agrees':>7}")  # fmt: skip
     for row in tuning.rows:
         show(_line(row))
-    show(f"'predict' and Classifier now take {tuning.rows[0].choice}.")
+    show(
+        "ranked by ms divided by images/s, so that latency and throughput count alike; a lower "
+        f"precision may lose at most {arguments.max_drop:g} of {measure}"
+    )
+    show(f"'predict' and Classifier now use {tuning.rows[0].choice}.")
     resizing = tuning.resizing
     state = "on" if tuning.is_fast_resize else "off"
     refused = arguments.fast_resize and not tuning.is_fast_resize

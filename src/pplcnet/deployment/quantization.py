@@ -104,21 +104,22 @@ def _quantized(
     scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
     quantized, options = _post_training(nncf, model, ranges, scope, len(chosen))
     figures = _figures(quantized, images, judge, reference)
-    report(_line("INT8", figures, judge))
     method = "post-training quantisation"
     if not figures["drop"] <= max_drop:  # so that a NaN is no good
-        report(f"more than {max_drop} lost; trying which layers have to stay in float")
+        report(
+            f"{_line('INT8', figures, judge)}; that is a loss of more than {max_drop}, so trying "
+            "which layers have to stay in float"
+        )
         method = "post-training quantisation with accuracy control"
         quantized = _with_accuracy_control(
             nncf, model, ranges, images, judge, scope, max_drop, len(chosen), options
         )
         figures = _figures(quantized, images, judge, reference)
-        report(_line("INT8 with layers in float", figures, judge))
     if not figures["drop"] <= max_drop:  # so that a NaN is no good
         raise ConversionError(
             f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {len(images)} validation "
             f"images ({NAMES[judge.measure]} {figures[f'float32_{judge.measure}']:.4f} to "
-            f"{figures[judge.measure]:.4f}); allowed is {max_drop}. "
+            f"{figures[judge.measure]:.4f}); at most {max_drop} is allowed. "
             "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
         )
     variant = {

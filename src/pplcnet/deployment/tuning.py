@@ -253,7 +253,10 @@ def _measure(
         for threads in counts
         if threads <= cores
     }
-    report(f"timing {len(single)} ways of running it")
+    report(
+        f"timing {counted(len(streams), 'combination')} of engine and precision "
+        f"(threads: {', '.join(map(str, counts))})"
+    )
     latencies = measure_latencies(
         {way: partial(engine.run, image) for way, engine in single.items()}, rounds=ROUNDS
     )

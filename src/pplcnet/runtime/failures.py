@@ -34,7 +34,7 @@ def speaking_clearly(engine: str, doing: str, precision: str = "float32") -> Ite
         if NO_KERNEL in str(error):
             raise BundleError(
                 f"{engine} has no {precision} kernels for this network on this processor "
-                f"({processor_name()}); choose another precision."
+                f"({processor_name()})."
             ) from error
         raise BundleError(f"{engine} cannot {doing} this network: {one_sentence(error)}") from error
 
