@@ -79,7 +79,7 @@ def test_a_photo_that_is_gone_is_named_and_can_be_left_out(
     listener = _Listener()
     division, run = _again(out, photos, leave_out=True, watcher=listener)
     assert listener.lines == [
-        "goes on without 1 photo of the run that is gone or unreadable (skipped.csv)"
+        "continues without 1 photo of the run that is gone or unreadable (skipped.csv)"
     ]
     for name in ("train", "validation", "test"):
         left = [each for each in _names(getattr(before, name)) if not each.endswith(gone.name)]

@@ -131,7 +131,7 @@ def test_a_name_that_is_taken_is_not_replaced_when_the_older_run_comes_back(out:
 def test_ctrl_c_before_the_first_epoch_says_so(tmp_path: Path) -> None:
     (tmp_path / RUN).write_text("{}")
     with (
-        pytest.raises(TrainingInterrupted, match="nothing was trained yet"),
+        pytest.raises(TrainingInterrupted, match="Nothing was trained yet"),
         resumable(tmp_path, TRAIN),
     ):
         raise KeyboardInterrupt
@@ -340,7 +340,7 @@ def test_a_run_among_the_photos_is_refused(tmp_path: Path, field: str) -> None:
     for each in folders.values():
         each.mkdir()
     recipe = Recipe(teacher="x", unlabelled=str(folders["unlabelled"]))
-    with pytest.raises(InputError, match="would be taken for photos"):
+    with pytest.raises(InputError, match="would be read as photos"):
         check_place(folders[field] / "run", folders["photos"], recipe)
     check_place(tmp_path / "run", folders["photos"], recipe)
 
@@ -355,5 +355,5 @@ def test_another_teacher_under_the_same_name_is_noticed(
     before = run_facts(common_photos, checked, recipe)
     check_same(tmp_path, before, run_facts(common_photos, checked, recipe))
     teacher.write_bytes(b"other")
-    with pytest.raises(InputError, match="not the teacher that the run began with"):
+    with pytest.raises(InputError, match="no longer the teacher that the run started with"):
         check_same(tmp_path, before, run_facts(common_photos, checked, recipe))

@@ -186,7 +186,7 @@ def test_a_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture[str]) -
     other = write_table(run / "photos" / "other.csv", rows)
     verb, _, *rest = command(run, run / "run")
     assert main([verb, str(other), *rest]) == 2
-    assert "the photos are not those that the run began with" in capsys.readouterr().err
+    assert "the photos are not those that the run started with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

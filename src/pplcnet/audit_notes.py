@@ -27,7 +27,7 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
         yield (
             f"imbalance: {most[1]!r} has {counted(most[0], 'image')}, {least[1]!r} has "
             f"{least[0]}; rare "
-            "classes will be recognised worse."
+            "classes will be recognised less well."
         )
     copies = sum(
         len(group) - 1
@@ -54,14 +54,15 @@ def _absence_notes(dataset: Dataset) -> Iterable[str]:
         if len(part) and absent:
             names = ", ".join(absent[:ABSENT_NAMED])
             more = f" and {len(absent) - ABSENT_NAMED} more" if len(absent) > ABSENT_NAMED else ""
-            yield f"{split} has no photos of {names}{more}: the figures will not speak of them."
+            yield f"{split} has no photos of {names}{more}: the figures say nothing about them."
 
 
 def _label_notes(dataset: Dataset) -> Iterable[str]:
     marks = Counter(mark for image in dataset.images for mark in image.marks)
     if marks[UNKNOWN]:
         share = marks[UNKNOWN] / marks.total()
-        yield f"{share:.1%} of the labels are unknown; they count neither in loss nor in figures."
+        yield f"{share:.1%} of the labels are unknown; they count neither in the loss "
+            "nor in the figures."
     always = [
         name
         for name, column in zip(
@@ -72,4 +73,4 @@ def _label_notes(dataset: Dataset) -> Iterable[str]:
         if ABSENT not in column
     ]
     if always:
-        yield f"no photo is known to lack {', '.join(always)}: nothing can be learnt of that."
+        yield f"no photo is known to lack {', '.join(always)}: so these labels cannot be learned."

@@ -106,7 +106,7 @@ class Audit:
         if len(remaining) < 2:
             raise DatasetError(
                 f"{self.dataset.root}: fewer than two classes are left without the "
-                f"{counted(len(left_out), 'image')} that the audit faults."
+                f"{counted(len(left_out), 'image')} that the audit found at fault."
             )
         return Dataset(
             self.dataset.root,
@@ -246,7 +246,7 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
     names = names_of(dataset, group)
     if contradict(group):
         # Nobody but the owner can say which label is right, so no copy is kept.
-        yield Fault("two labels", f"the same picture under two labels: {names}", tuple(group))
+        yield Fault("two labels", f"the same picture with two labels: {names}", tuple(group))
     elif len(splits) > 1:
         kept = min(splits, key=lambda split: KEPT_FIRST[split])
         others = tuple(image for image in group if image.split != kept)
@@ -282,13 +282,13 @@ def _to_train_on(dataset: Dataset) -> Dataset:
 
 
 def _label_faults(dataset: Dataset) -> Iterable[Fault]:
-    """Labels that nothing can be learnt of, where a photo may have several."""
+    """Labels that cannot be learned, where a photo may have several."""
     to_train_on = _to_train_on(dataset).class_counts()
     counts = dataset.class_counts()
     for label, (name, count) in enumerate(zip(dataset.classes, counts, strict=True)):
         if count < 2:
             kind, photos = ("one image", "one photo") if count else ("empty class", "no photo")
-            yield Fault(kind, f"label {name!r} is on {photos}; it has to be on two or more")
+            yield Fault(kind, f"label {name!r} is on {photos}; it has to be on at least two")
         elif dataset.has_splits and not to_train_on[label]:
             yield Fault(
                 "empty class", f"nothing to train on: label {name!r} is on no photo in train"

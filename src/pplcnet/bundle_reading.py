@@ -127,7 +127,7 @@ class Bundle:
                 return content
             fault = BundleError(
                 f"{self.path}: {name} is not the file that was saved (its checksum differs); "
-                "the bundle is damaged, take another copy."
+                "the bundle is damaged; use another copy."
             )
         if self._has_changed():
             raise BundleChangedError(
@@ -169,7 +169,7 @@ def _check_kind(path: Path) -> None:
         )
     if (path / "run.json").is_file() and not (path / MANIFEST).is_file():
         raise BundleError(
-            f"{path}: holds a run that has no finished network; --resume goes on with it."
+            f"{path}: holds a run that has no finished network; continue it with --resume."
         )
 
 

@@ -63,7 +63,7 @@ class Check:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The audit's faults, and near-duplicates under two labels or in two splits."""
+        """The audit's faults, and near-duplicates with two labels or in two splits."""
         faults = [Problem(each.kind, each.text, each.left_out) for each in self.audit.faults]
         return (*faults, *(each for group in self.groups or () for each in self._of(group)))
 
@@ -75,12 +75,12 @@ class Check:
         if harmless:
             number = sum(map(len, harmless))
             notes.append(
-                f"{number} photos are near-duplicates of another in the same class and split "
+                f"{number} photos are near-duplicates of others in the same class and split "
                 f"({counted(len(harmless), 'group')}): they count double."
             )
         if self.groups is None:
             notes.append(
-                "near-duplicates were not looked for: that needs imagehash (pip install "
+                "near-duplicates were not searched for: this needs imagehash (pip install "
                 "'pplcnet[report]')."
             )
         return tuple(notes)
@@ -135,7 +135,7 @@ class Check:
     def _of(self, group: Group) -> Iterable[Problem]:
         names = names_of(self.dataset, group)
         if contradict(group):
-            yield Problem(TWO_LABELS, f"near-duplicates under two labels: {names}", group)
+            yield Problem(TWO_LABELS, f"near-duplicates with two labels: {names}", group)
         if len({image.split for image in group}) > 1:
             yield Problem(TWO_SPLITS, f"near-duplicates in two splits: {names}", group)
 

@@ -50,7 +50,7 @@ def is_like_guessing(evaluation: Evaluation | MultiLabelEvaluation) -> str:
         share = float((evaluation.marks[known] == PRESENT).mean())
         if gain_over(Guess("", share), found) > _LEAST_GAIN:
             return ""
-        return f"mAP {found:.3f} is about what answers by chance get ({share:.3f})"
+        return f"mAP {found:.3f} is about what guessing gets ({share:.3f})"
     guess = best_guess(evaluation.classes, evaluation.confusion.sum(axis=1).tolist())
     spread = (guess.accuracy * (1 - guess.accuracy) / max(1, evaluation.images)) ** 0.5
     if evaluation.top1 > guess.accuracy + _DEVIATIONS * spread:

@@ -66,7 +66,7 @@ def run_job(
     Args:
         photos: a data set of any layout that `Dataset.open` reads.
         out: folder for the run; everything that is written lies in it.
-        skip_broken: leave out the images that the audit faults, and list them in `skipped.csv`.
+        skip_broken: leave out the images with faults, and list them in `skipped.csv`.
         resume: go on with the run in `out`; the data and the recipe have to be the same. The
             bundle of a finished run keeps its networks, and is evaluated again.
         overwrite: throw away a run that is in `out`.
@@ -252,7 +252,7 @@ def _searched(
         found = searching.read_best(out, recipe, run.get("id"))
         if seconds is not None and found is None:
             raise InputError(
-                f"{out}: was begun without a search; leave --search out, or begin anew."
+                f"{out}: was started without a search; leave --search out, or start over."
             )
     else:
         found = searching.search(

@@ -191,4 +191,4 @@ def _is_integer(value: Any) -> bool:
 def _check_number(value: Any, low: float, high: float, name: str) -> None:
     is_number = type(value) in (int, float) and math.isfinite(value)
     if not is_number or not low <= value <= high:
-        raise ValueError(f"{name} is {str(value)[:40]}; allowed is a number from {low} to {high}")
+        raise ValueError(f"{name} is {str(value)[:40]}; it must be a number from {low} to {high}")

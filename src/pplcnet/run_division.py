@@ -127,7 +127,7 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
             else "put them back as they were, or start a new run"
         )
         raise InputError(
-            f"{out}: the photos are not those that the run began with ({listed}); {advice}."
+            f"{out}: the photos are not those that the run started with ({listed}); {advice}."
         )
     division = found.division
     parts = (division.train, division.validation)
@@ -175,11 +175,11 @@ def divided_as_before(
     if not found.gone:
         check_digest(out, run, now)
         raise InputError(
-            f"{out / SPLIT}: is not the division that the run began with; put the right file back, "
-            "or start anew with --overwrite."
+            f"{out / SPLIT}: is not the division that the run started with; put the right "
+            "file back, or start over with --overwrite."
         )
     watcher.say(
-        f"goes on without {counted(len(found.gone), 'photo')} of the run that "
+        f"continues without {counted(len(found.gone), 'photo')} of the run that "
         f"{'is' if len(found.gone) == 1 else 'are'} gone or unreadable ({SKIPPED})"
     )
     names = list(dict.fromkeys([*run.get("writes", ()), SKIPPED]))
@@ -224,7 +224,7 @@ def _read(path: Path) -> tuple[list[_Row], list[str]]:
             "--overwrite."
         ) from error
     if not rows:
-        raise InputError(f"{path}: is damaged (it lists no photos); start anew with --overwrite.")
+        raise InputError(f"{path}: is damaged (it lists no photos); start over with --overwrite.")
     return rows, classes
 
 

@@ -72,8 +72,8 @@ def check_place(out: Path, photos: str | PathLike[str], recipe: Recipe) -> None:
     for each in (photos, recipe.unlabelled):
         if each and Path(each).is_dir() and out.resolve().is_relative_to(Path(each).resolve()):
             raise InputError(
-                f"{out}: lies in the photos' folder {each}, where it would be taken for photos; "
-                "take another --out."
+                f"{out}: lies in the photos' folder {each}, where its files would be read as "
+                "photos; choose another --out."
             )
 
 
@@ -96,13 +96,13 @@ def check_folder(
         return None
     if run["kind"] != kind and (resume or holds_something(out)):
         raise InputError(
-            f"{out}: holds a run of pplcnet {run['kind']}; choose another --out, or throw that run "
-            "away with --overwrite."
+            f"{out}: holds a run of pplcnet {run['kind']}; choose another --out, or delete "
+            "that run with --overwrite."
         )
     # A run that failed before its first epoch left nothing that could be lost.
     if kind == TRAIN and not resume and holds_something(out):
         raise InputError(
-            f"{out}: holds a run already; --resume goes on with it, --overwrite throws it away, "
+            f"{out}: holds a run already; --resume continues it, --overwrite deletes it, "
             "another --out leaves it alone."
         )
     return run
@@ -141,8 +141,8 @@ def start_folder(out: Path, recipe: Recipe, run: Mapping[str, Any], writes: Iter
     taken = [name for name in writes if (out / name).exists()]
     if taken:
         raise InputError(
-            f"{out}: would overwrite {', '.join(taken)}, which no run is known to have written (no "
-            f"{RUN}); move what is there away, or choose another --out."
+            f"{out}: would overwrite {', '.join(taken)}, which is not known to come from a run (no "
+            f"{RUN}); move those files away, or choose another --out."
         )
     # First of all: what lies in a folder without a run.json is not taken for a run's.
     write_text(out / RUN, json.dumps({**run, "writes": writes}, indent=2) + "\n")
@@ -198,16 +198,16 @@ def check_same(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> 
         raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)
     if before.get("teacher") != run["teacher"]:
         raise InputError(
-            f"{run['recipe']['teacher']}: is not the teacher that the run began with any more; "
+            f"{run['recipe']['teacher']}: is no longer the teacher that the run started with; "
             "put that one back, or start a new run."
         )
 
 
 def check_digest(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """InputError when the photos are not those that the run began with; arguments as above."""
+    """InputError when the photos are not those that the run started with; arguments as above."""
     if before["digest"] != run["digest"]:
         raise InputError(
-            f"{out}: the photos are not those that the run began with (digest "
+            f"{out}: the photos are not those that the run started with (digest "
             f"{before['digest'][:12]}, now {run['digest'][:12]}); put them back as they were, or "
             "start a new run."
         )
@@ -228,7 +228,7 @@ def check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
     if found != run.get("id"):
         raise InputError(
             f"{path}: belongs to another run than the {RUN} beside it; put the right one back, or "
-            "start anew with --overwrite."
+            "start over with --overwrite."
         )
 
 

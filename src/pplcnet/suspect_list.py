@@ -60,7 +60,7 @@ class SuspectList(NamedTuple):
         if gain_over(self.guess, self.accuracy) < GOOD_GAIN:
             lines.append(
                 f"warning     the networks disagree with {1 - self.accuracy:.0%} of the labels; "
-                "where fewer are wrong, the rest of the list is their own mistakes. Better "
+                "if fewer are really wrong, the rest of the list is their own mistakes. Better "
                 "networks make a better list (--weights imagenet, more --epochs, --overwrite)"
             )
         return lines
@@ -71,9 +71,9 @@ def check_strength(out: Path, folds: Sequence[float], guess: Guess) -> None:
     if gain_over(guess, sum(folds) / len(folds)) < LEAST_GAIN:
         (out / SUSPECTS).unlink(missing_ok=True)
         raise InputError(
-            f"the networks are too weak to doubt a label: accuracy {_percentages(folds)}, and "
+            f"the networks are too weak to judge labels: accuracy {_percentages(folds)}, and "
             f"always answering {guess.label!r} gets {guess.accuracy:.0%}. No list was written; "
-            "begin anew with --overwrite and better networks: --weights imagenet, more --epochs, "
+            "start over with --overwrite and better networks: --weights imagenet, more --epochs, "
             "or a larger --model."
         )
 

@@ -85,8 +85,8 @@ def find_suspects(
         recipe: what the networks are trained with; `test` is of no use here.
         out: folder for the runs and the list.
         folds: how many parts; every class needs as many photos.
-        skip_broken: leave out the images that the audit faults, and list them in `skipped.csv`.
-        overwrite: throw away what an earlier call left in `out`.
+        skip_broken: leave out the images with faults, and list them in `skipped.csv`.
+        overwrite: delete what an earlier call left in `out`.
         watcher: told how it goes.
         before_training: called once before Keras is imported, if anything is left to train.
 
@@ -103,10 +103,13 @@ def find_suspects(
     out = Path(out)
     if folds < 2:
         raise InputError(
-            f"{counted(folds, 'fold')}; it takes 2 or more, so that some train for the others."
+            f"{counted(folds, 'fold')}; at least 2 are needed, so that each can be "
+            "judged by a network trained on the others."
         )
     if recipe.distils:
-        raise InputError("suspects are found by plain training; leave teacher and mutual out.")
+        raise InputError(
+            "suspects needs plain training; leave out teacher and distillation=mutual."
+        )
     check_place(out, photos, recipe)
     with opened(out):
         before = check_folder(out, KIND, overwrite=overwrite)
@@ -115,7 +118,8 @@ def find_suspects(
             refuse_to_delete(out, [Path(photos), *_weights(recipe)])
         if Dataset.open(photos).task == MULTI:
             raise InputError(
-                f"{photos}: has several labels a photo; suspects are found among one each."
+                f"{photos}: is multi-label; suspects are found only where every "
+                "photo has one label."
             )
         is_skipping = skip_broken or (goes_on and before is not None and before.get("skip_broken"))
         checked = audited(photos, bool(is_skipping), watcher)
@@ -265,12 +269,12 @@ def _trained(
     training, validation = used.split(recipe.validation, recipe.seed, together=checked.copies)
     if not len(validation):
         raise DatasetError(
-            f"{dataset.root}: too few photos to hold any out to choose the best epoch."
+            f"{dataset.root}: too few photos to hold some out for choosing the best epoch."
         )
     watcher.say(
         f"fold {fold + 1}: {counted(len(training), 'photo')} to train on, {len(validation)} for "
         "validation, "
-        f"{len(dataset) - len(used)} to be judged"
+        f"{len(dataset) - len(used)} to judge"
     )
     trained = train(
         recipe,

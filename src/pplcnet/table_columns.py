@@ -99,7 +99,7 @@ def find_columns(sheet: Sheet, split: str) -> Part:
         raise DatasetError(
             f"{where}its columns are {listed([*filter(None, sheet.columns)], 12) or 'none'}; "
             f"needed are a path column ({', '.join(PATH_COLUMNS)}) and a label column "
-            f"({', '.join(LABEL_COLUMNS)}), or for several labels a photo {LABELS_COLUMN}, or a "
+            f"({', '.join(LABEL_COLUMNS)}), or for multi-label data {LABELS_COLUMN}, or a "
             "column for each label. The first line names the columns, and commas, semicolons or "
             f"tabs separate them.{_likely_path(sheet.columns) if not paths else ''}"
         )

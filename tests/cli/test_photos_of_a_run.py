@@ -160,10 +160,10 @@ def test_photos_that_were_trained_on_are_no_near_duplicates(run: Path, photos: P
     assert main([*arguments, "--out", str(page)]) == 0
     text = page.read_text()
     assert "<b>18 of these photos were trained on</b>" in text
-    assert "<b>18 of the reported photos were trained on themselves.</b> What follows" in text
+    assert "<b>18 of the reported photos are training photos themselves.</b> What follows" in text
     assert main([*arguments[:-1], "train", "--out", str(page)]) == 0
     text = page.read_text()
-    assert "<b>18 of the reported photos were trained on themselves.</b></p>" in text
+    assert "<b>18 of the reported photos are training photos themselves.</b></p>" in text
     assert "of 256 bits differ" not in text
 
 

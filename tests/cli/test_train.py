@@ -124,7 +124,7 @@ def test_a_resumed_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture
         assert main(["train", photos, "--out", str(run), *settings, "--resume"]) == 2
     finally:
         extra.unlink()
-    assert "not those that the run began with" in capsys.readouterr().err
+    assert "not those that the run started with" in capsys.readouterr().err
 
 
 def test_resuming_a_finished_run_says_so_and_keeps_what_was_made_of_it(
@@ -249,7 +249,7 @@ def test_a_run_goes_on_without_a_photo_that_is_gone_when_told_to(
     assert "gone or unreadable" in capsys.readouterr().err
     assert main([*command, "--skip-broken"]) == 0
     said = capsys.readouterr()
-    assert "goes on without 1 photo of the run" in said.err
+    assert "continues without 1 photo of the run" in said.err
     assert "on 8 test images" in said.out
     assert gone.name in (out / "skipped.csv").read_text()
     assert main(command) == 0

@@ -46,7 +46,7 @@ def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.Monkey
         "unreadable: class_0/text.jpg: not an image",
         "unreadable: class_0/cut.png: truncated or damaged",
         "unreadable: class_0/huge.png: has 100x100 pixels",
-        "same picture under two labels: class_0/001.png (class_0), class_1/same.png (class_1)",
+        "same picture with two labels: class_0/001.png (class_0), class_1/same.png (class_1)",
         "empty class: 'nothing'",
         "class with one image: 'single' has only single/only.png",
         "--skip-broken",
@@ -137,7 +137,7 @@ def test_a_class_that_a_split_lacks_is_a_note(tmp_path: Path) -> None:
     checked = audit(Dataset.open(tmp_path / "photos"))
     assert checked.faults == ()
     assert checked.notes == (
-        "test has no photos of 'class_2': the figures will not speak of them.",
+        "test has no photos of 'class_2': the figures say nothing about them.",
     )
 
 

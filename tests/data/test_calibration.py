@@ -113,7 +113,7 @@ def test_wrong_photos_and_a_damaged_temperature_are_named(
     manifest["calibration"] = {"temperature": 0}
     del manifest["checksum"]
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="temperature is 0; allowed is"):
+    with pytest.raises(BundleError, match="temperature is 0; it must be"):
         Bundle.open(bundle)
 
 
@@ -129,7 +129,7 @@ def test_a_temperature_that_makes_calibration_worse_is_not_used() -> None:
     found = judge_temperature(1.5, lambda temperature: 0.1 * temperature)
     assert (found.temperature, found.refused) == (1.0, 1.5)
     said = describe_calibration({**found.facts(), "images": 9})
-    assert "is not used: the calibration error would rise to 0.150" in said
+    assert "not used: the calibration error would rise to 0.150" in said
 
 
 def test_a_temperature_that_helps_is_used() -> None:

@@ -33,7 +33,7 @@ def test_a_near_duplicate_under_another_label_is_a_problem(capsys, photos: Path)
     _save_twice(photos / "class_0" / "scene.png", photos / "class_1" / "again.jpg")
     assert main(["check", str(photos)]) == 1
     assert (
-        "near-duplicates under two labels: class_0/scene.png (class_0), class_1/again.jpg (class_1)"
+        "near-duplicates with two labels: class_0/scene.png (class_0), class_1/again.jpg (class_1)"
         in capsys.readouterr().out
     )
 
@@ -116,4 +116,4 @@ def test_several_labels_a_photo_are_counted_and_compared(tmp_path: Path) -> None
     checked = check(Dataset.open(tmp_path / "table.csv"))
     assert checked.counts() == {"blue": {"all": 2}, "red": {"all": 3}}
     (problem,) = checked.problems
-    assert problem.text == ("near-duplicates under two labels: one.png (blue;red), again.jpg (red)")
+    assert problem.text == ("near-duplicates with two labels: one.png (blue;red), again.jpg (red)")

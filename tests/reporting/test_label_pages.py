@@ -149,7 +149,7 @@ def test_photos_that_are_gone_are_counted(label_run: Path, tmp_path: Path) -> No
         rows = [[f"photos/{number}.png", 1, 0, 0] for number in (13, 14)]
         csv.writer(file).writerows([["path", *EVIL], *rows])
     text = _report(run, run / "photos.csv", tmp_path / "page.html")
-    assert "1 photo of split.csv is not there any more" in text
+    assert "1 photo of split.csv is missing" in text
 
 
 def test_photos_of_one_class_are_refused(

@@ -88,7 +88,7 @@ def test_cells_count_every_photo(run: Path) -> None:
 
 def test_many_classes_are_listed_by_what_is_confused_most(run: Path, pairs_page: Path) -> None:
     page = _Reader(pairs_page.read_text())
-    assert "What is confused most; a count shows its photos: click it." in page.text
+    assert "The most frequent confusions; click a count to see its photos." in page.text
     tables = [attributes.get("class") for tag, attributes in page.tags if tag == "table"]
     assert "pairs" in tables
     assert "confusion" not in tables

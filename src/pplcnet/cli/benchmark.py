@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 4096),
         default=224,
         metavar="N",
-        help="of networks. Default: 224",
+        help="input size of the networks. Default: 224",
     )
     parser.add_argument(
         "--threads", type=whole(1, MOST_THREADS), metavar="N", help="cores to use; default: all"
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 100_000),
         default=12,
         metavar="N",
-        help="turns that each has. Default: 12",
+        help="times that each is measured in turn. Default: 12",
     )
     parser.add_argument(
-        "--int8", action="store_true", help="also time INT8 networks; quantising takes seconds each"
+        "--int8", action="store_true", help="also time INT8 networks; quantising each takes seconds"
     )
     parser.add_argument(
         "--compare",

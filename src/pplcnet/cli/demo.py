@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         default="runs/demo",
         metavar="FOLDER",
-        help="where it is written; default: runs/demo",
+        help="folder to write to; default: runs/demo",
     )
 
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in (*result.summary(), *result.advice()):
         show(line)
     show(
-        "your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: one folder a class; "
+        "your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: one folder per class; "
         "'pplcnet train --help' for the rest)"
     )
     return 0

@@ -3,7 +3,7 @@
 The teacher is a bundle that `pplcnet train` made, or a `.keras` file of the same classes. It
 answers to the very views that the student is shown. With --distillation ssld the labels are not
 looked at, so that --unlabelled photos help; with mutual two students teach one another. All else is
-as with `pplcnet train`, which also goes on with a stopped run.
+as with `pplcnet train`, which also continues a stopped run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Classify photos: files, folders, or one photo from stdin.
 
 A photo that cannot be read gets a record with the error in place of an answer, in every format,
-and the rest goes on. Exit code 0: at least one photo has an answer (with --strict: every photo);
-1: none has (with --strict: some has not); 2: wrong arguments, or a damaged bundle.
+and the other photos are still classified. Exit code 0: at least one photo has an answer (with
+--strict: every photo); 1: none has (with --strict: some has not); 2: wrong arguments, or a damaged
+bundle.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-network",
         action="store_true",
-        help="also run a network that pplcnet did not export; a hostile one can crash the engine, "
-        "read other files or never end",
+        help="also run a network that pplcnet did not export; a malicious one can crash the "
+        "engine, read other files or never finish",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit with code 1 if any photo could not be read"
@@ -98,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classify and print, one line a photo (or a class, with --csv)."""
+    """Classify and print, one line per photo (or per class, with --csv)."""
     given = [*arguments.inputs, *arguments.more_inputs]
     if arguments.bundle.lower().endswith(PHOTO_ENDINGS) and Path(arguments.bundle).is_file():
         raise InputError(

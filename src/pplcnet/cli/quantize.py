@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.calibration:
         calibration = list(find_images(arguments.calibration))
         if not calibration:
-            raise InputError(f"{arguments.calibration}: no photos there to calibrate on.")
+            raise InputError(f"{arguments.calibration}: no photos there to calibrate with.")
     console = Console()
     with console.busy("quantising"):
         bundle = quantize(

@@ -30,8 +30,8 @@ def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
     photos = str(run["photos"])
     if not os.path.exists(photos):
         raise InputError(
-            f"{out}: its photos are not at {photos} any more; if they were moved, say where they "
-            "are: PHOTOS before --resume."
+            f"{out}: its photos are no longer at {photos}; if they were moved, give their new "
+            "place: PHOTOS before --resume."
         )
     return photos
 

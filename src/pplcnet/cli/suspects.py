@@ -1,10 +1,11 @@
 """List the photos whose label is probably wrong.
 
 The photos are cut into folds; a network is trained on all folds but one and judges the photos of
-that one, until every photo has been judged by a network that has not seen it. What the networks
-doubt stands in suspects.csv, the most suspicious first. A person has to look: nothing is changed.
+that one, until every photo has been judged by a network that has not seen it. Doubtful
+photos are listed in suspects.csv, the most suspicious first, for a person to look at: no label is
+changed.
 
-Started again with the same arguments, or with --resume, it goes on where it was stopped.
+Started again with the same arguments, or with --resume, it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -74,5 +75,5 @@ def run(arguments: argparse.Namespace) -> int:
     if left > 0:
         show(f"  and {left} more")
     show(f"list        {found.path}")
-    show("look at them: a rare photo is doubted as well as a wrong label; nothing was changed")
+    show("look at them: an unusual photo is doubted as well as a wrong label; no label was changed")
     return 0

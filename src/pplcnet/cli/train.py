@@ -2,7 +2,7 @@
 
 PHOTOS is a folder of class folders, a folder with train/validation/test of class folders, a CSV
 file with a path and a label column, or a list of PaddleClas or PaddleX with its label file beside
-it. For several labels a photo: a CSV with a column labels (a;b), or a column for each label that
+it. For multi-label data: a CSV with a column labels (a;b), or a column for each label that
 holds 1, 0 or nothing.
 Everything is written below --out: the bundle, the evaluation, the history, the recipe.
 """
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         metavar="TIME",
-        help="before the training, look for better recipe fields on the validation photos for "
+        help="before the training, search for better recipe fields on the validation photos for "
         "about TIME (90s, 20m, 2h), then train with the best; needs the search extra",
     )
     parser.add_argument(
@@ -70,8 +70,8 @@ def add_recipe_arguments(
     `base` is the recipe without --recipe and --weights, and `default` says what it is.
     """
     defaults, texts = (base or Recipe()).to_dict(), field_help()
-    add_photos(parser, "the labelled photos; --resume knows them")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="where the run is written")
+    add_photos(parser, "the labelled photos; not needed with --resume")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the run to")
     for name in OPTIONS:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -95,7 +95,7 @@ def add_recipe_arguments(
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out what the audit faults, and list it in skipped.csv",
+        help="leave out the files that the audit finds at fault, and list them in skipped.csv",
     )
     parser.add_argument(
         "--resume",
@@ -103,7 +103,7 @@ def add_recipe_arguments(
         help="continue the run in --out after it was stopped, with the photos and the recipe "
         "that it began with",
     )
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run in --out")
+    parser.add_argument("--overwrite", action="store_true", help="delete the run in --out first")
     width = max(map(len, texts)) + 2
     fields = "\n".join(
         f"  {name:<{width}}{one_line(text)} [{shown(defaults[name])}]"

@@ -100,7 +100,7 @@ def check_precisions(precisions: Sequence[float]) -> None:
     """InputError for a precision that is none."""
     for each in precisions:
         if not 0 < each <= 1:
-            raise InputError(f"a wanted precision is {each}; allowed is above 0, up to 1.")
+            raise InputError(f"precision is {each}; it must be above 0 and at most 1.")
 
 
 def bundle_report(

@@ -1,4 +1,4 @@
-"""Test photos that nearly duplicate a training photo, and what they do to the score."""
+"""Reported photos that nearly duplicate a training photo, and what they do to the score."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Recipe:
     go down to a tenth of the picture (arXiv 1906.06423), and hurt where they do not."""
     weights: str | None = None
     """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
-    trunk has to fit, a classifier of other classes starts fresh."""
+    trunk has to fit; a classifier for other classes starts from random values."""
     freeze: str = ""
     """Stage that keeps its weights, with all stages before it (a name as `create_model` gives it
     for output="stages"), or trunk: only the head learns, in seconds."""
@@ -63,7 +63,7 @@ class Recipe:
     epochs: int = 20
     """Passes over the training images."""
     early_stopping: int = 0
-    """Stop when so many epochs in a row did not get better on the validation images; 0 is off."""
+    """Stop after this many epochs without improvement on the validation images; 0 is off."""
     recalibrate_batchnorm: int = 0
     """Training images over which BatchNorm's statistics are measured anew at the end; kept if the
     validation images do not say otherwise. 0 is off."""
@@ -83,12 +83,12 @@ class Recipe:
     """Part of the target spread evenly over all classes."""
     multilabel_loss: Literal["bce", "asymmetric"] = "bce"
     """Where photos have several labels: binary cross-entropy, or the asymmetric loss (ASL), which
-    hardly looks at absent labels that are clear; it takes no label smoothing."""
+    gives little weight to clearly absent labels; it takes no label smoothing."""
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
-    """Where photos have one class: cross-entropy, or the focal loss (arXiv 1708.02002), which looks
-    more at photos that are still wrong."""
+    """Where photos have one class: cross-entropy, or the focal loss (arXiv 1708.02002), which gives
+    more weight to photos that are still wrong."""
     focal_gamma: float = 2.0
-    """How much the focal loss looks away from photos that are right already."""
+    """How much the focal loss discounts photos that are already classified correctly."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: weights each class by how much rarer it is than average."""
     balanced_sampling: bool = False
@@ -114,7 +114,7 @@ class Recipe:
     """Changes of colour and shape: RandAugment (arXiv 1909.13719), AutoAugment's ImageNet policy
     (arXiv 1805.09501) or TrivialAugment (arXiv 2103.10158)."""
     augment_operations: int = 2
-    """RandAugment's number of operations a picture."""
+    """RandAugment's number of operations per picture."""
     augment_magnitude: int = 7
     """RandAugment's strength, 0 to 30."""
     random_erasing: float = 0.0
@@ -128,9 +128,9 @@ class Recipe:
     """Part of image_size that training begins with; it grows in four steps to the whole, which the
     last third of the epochs has (arXiv 2104.00298). 1 is off."""
     validation: float = 0.15
-    """Part of the images held out to choose the best epoch, where the data hold no split."""
+    """Part of the images held out to choose the best epoch, if the data have no split."""
     test: float = 0.15
-    """Part held out for the figures at the end, which nothing is chosen by; 0 for none."""
+    """Part held out for the final figures and used for nothing else; 0 for none."""
     seed: int = 0
     """Seed of the split, the initial weights, the order and the augmentation."""
     crop_fraction: float = 0.875
@@ -149,7 +149,7 @@ class Recipe:
     workers: int = 2
     """Threads that decode and augment."""
     devices: int = 1
-    """GPUs of this machine that share every batch (with TensorFlow)."""
+    """Number of GPUs of this machine that share every batch (with TensorFlow)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """mixed_*: compute in 16 bits, keep weights in 32; for GPUs."""
     teacher: str | None = None

@@ -115,5 +115,5 @@ def damaged(path: Path, error: Exception) -> InputError:
     reason = str(error) or type(error).__name__
     return InputError(
         f"{path}: is damaged, or of another version ({reason[:200]}); put a good copy back, or "
-        "start anew with --overwrite."
+        "start over with --overwrite."
     )
