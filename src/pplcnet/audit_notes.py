@@ -61,8 +61,10 @@ def _label_notes(dataset: Dataset) -> Iterable[str]:
     marks = Counter(mark for image in dataset.images for mark in image.marks)
     if marks[UNKNOWN]:
         share = marks[UNKNOWN] / marks.total()
-        yield f"{share:.1%} of the labels are unknown; they count neither in the loss "
-            "nor in the figures."
+        yield (
+            f"{share:.1%} of the labels are unknown; they count neither in the loss nor in the "
+            "figures."
+        )
     always = [
         name
         for name, column in zip(
