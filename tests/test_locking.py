@@ -185,6 +185,6 @@ def test_what_lies_where_the_lock_file_goes_is_named(tmp_path: Path, kind: str) 
         (tmp_path / LOCK_FILE).mkdir()
     else:
         (tmp_path / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="in the way of the lock file"), locked(tmp_path):
+    with pytest.raises(InputError, match="in the place of the lock file"), locked(tmp_path):
         pass
     assert not (tmp_path / "elsewhere").exists()

@@ -75,4 +75,4 @@ def _label_notes(dataset: Dataset) -> Iterable[str]:
         if ABSENT not in column
     ]
     if always:
-        yield f"no photo is known to lack {', '.join(always)}: so these labels cannot be learned."
+        yield f"no photo is known to lack {', '.join(always)}, so these labels cannot be learned."

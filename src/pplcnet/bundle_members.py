@@ -31,7 +31,7 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
     try:
         return _read_file(path, name, limit) if path.is_dir() else _read_zip(path, name, limit)
     except (FileNotFoundError, KeyError) as error:
-        raise BundleError(f"{path}: not a whole bundle, {name} is missing.") from error
+        raise BundleError(f"{path}: not a complete bundle: {name} is missing.") from error
     except OSError as error:
         raise BundleError(f"{path}: {name} cannot be read ({error.strerror or error}).") from error
     except (
@@ -86,11 +86,11 @@ def _read_zip(path: Path, name: str, limit: int) -> bytes:
                 raise KeyError(name)
             info = found[0]
             if len(found) > 1:
-                raise BundleError(f"{path}: {name} stands twice in the .zip.")
+                raise BundleError(f"{path}: {name} appears twice in the .zip.")
             if info.flag_bits & 1:
                 raise BundleError(f"{path}: {name} is encrypted; bundles are not.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BundleError(f"{path}: {name} is compressed in a way that no bundle is.")
+                raise BundleError(f"{path}: {name} is compressed in a way that bundles never are.")
             if info.file_size > limit:
                 raise BundleError(_too_large(path, name, limit))
             if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
@@ -121,6 +121,6 @@ def _check_directory(path: Path, file: IO[bytes]) -> None:
         raise zipfile.BadZipFile("it has no table of contents")
     entries, directory_bytes = struct.unpack_from("<HI", tail, at + 10)
     if _ZIP64_LOCATOR in tail[max(0, at - 20) : at]:
-        raise BundleError(f"{path}: is a .zip of more than 4 GB, which no bundle is.")
+        raise BundleError(f"{path}: is a .zip of more than 4 GB, too large for a bundle.")
     if entries > MAX_MEMBERS or directory_bytes > MAX_DIRECTORY_BYTES:
         raise BundleError(f"{path}: has {entries:,} files; a bundle has a handful.")

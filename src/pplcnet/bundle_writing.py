@@ -124,7 +124,7 @@ def _check_same_network(bundle: Bundle, current: Bundle) -> None:
     if identity(bundle.manifest) != identity(current.manifest):
         raise BundleError(
             f"{bundle.path}: its network has been replaced since it was opened; the changes, which "
-            "were made for the network before, are not written. Run the command again."
+            "were made for the previous network, are not written. Run the command again."
         )
 
 

@@ -266,15 +266,16 @@ class Dataset:
 
     def _check_labels(self) -> None:
         if len(self.classes) < 2:
+            found = counted(len(self.classes), "label")
             raise DatasetError(
-                f"{self.root}: {len(self.classes)} label(s) in the whole table; several labels a "
-                "photo need two or more. For a yes or no, give a column 'label' with two names."
+                f"{self.root}: {found} in the whole table; multi-label data need at least two. For "
+                "a yes or no, give a column 'label' with two names."
             )
         taken = [name for name in self.classes if name.lower() in RESERVED]
         if taken:
             raise DatasetError(
                 f"{self.root}: no label can be called {', '.join(taken)}, which are names of "
-                "columns; call it otherwise."
+                "columns; give it another name."
             )
 
     # ------------------------------------------------------------------ looking

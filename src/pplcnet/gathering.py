@@ -106,7 +106,7 @@ def write_skipped(
         [PurePosixPath(error.source), "unreadable", f"without a class; {error.reason}"]
         for error in broken
     ]
-    rows += [[PurePosixPath(each), "gone", "not there any more, or unreadable"] for each in gone]
+    rows += [[PurePosixPath(each), "gone", "missing or unreadable"] for each in gone]
     if not rows:
         return
     with replacing(path, "w") as file:

@@ -95,7 +95,8 @@ def _coefficient_bytes(content: bytes, frame: bytes, scan: bytes, name: str) -> 
         raise ImageError(name, "a lossless or hierarchical JPEG, which is not supported.")
     if precision != 8:
         raise ImageError(
-            name, f"a JPEG with {precision} bits a sample, which is not supported; save it with 8."
+            name,
+            f"a JPEG with {precision} bits per sample, which is not supported; save it with 8.",
         )
     is_progressive = code in (0xC2, 0xCA)
     if not is_progressive and len(scan) > 4 and scan[4] >= components:

@@ -42,7 +42,7 @@ class JobResult(NamedTuple):
                 accuracy += f", {evaluation.top5:.4f} top-5"
         latency = self.manifest.variants["onnx"].get("latency")
         speed = (
-            f"{latency['median_ms']} ms a picture in the network "
+            f"{latency['median_ms']} ms per image in the network "
             f"({latency['engine']}, {counted(latency['threads'], 'thread')})"
             if latency
             else "not measured"

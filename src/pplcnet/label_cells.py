@@ -83,7 +83,7 @@ def _other_labels(label: str, first: Mapping[str, str]) -> str:
         if len(names) > 1 and all(name in first for name in names):
             return (
                 f"label {shortened(label)!r} consists of other labels of this table; for several "
-                f"labels a photo, call the column {LABELS_COLUMN!r} and separate the names by "
+                f"labels per photo, call the column {LABELS_COLUMN!r} and separate the names by "
                 "semicolons"
             )
     return ""

@@ -100,7 +100,7 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
                 continue
             label = index.get(_number(item["id"]), "")
             if not label:
-                several = "; lists have one label a photo, use a CSV for several"
+                several = "; lists have one label per photo; use a CSV for several"
                 place += f" (label {shortened(item['id'])!r}, allowed are {allowed}"
                 place += f"{several if _SEVERAL_IDS.fullmatch(item['id']) else ''})"
             rows.append(
@@ -139,8 +139,8 @@ def _classes(path: Path, label_file: str | PathLike[str] | None) -> dict[int, st
     files = _label_files(path)
     if not files:
         raise DatasetError(
-            f"{path}: no label file; put one of {', '.join(LABEL_FILES)} beside it, with a class "
-            "name a line, or an id and a name a line."
+            f"{path}: no label file; put one of {', '.join(LABEL_FILES)} beside it, with one "
+            "class name per line, or an id and a name per line."
         )
     classes = _read_label_file(files[0])
     for other in files[1:]:
@@ -156,7 +156,7 @@ def _read_label_file(path: Path) -> dict[int, str]:
     text = read_text(path)
     lines = numbered_lines(text)
     if not lines:
-        raise DatasetError(f"{path}: empty; it has to name the classes, one a line.")
+        raise DatasetError(f"{path}: empty; it has to name the classes, one per line.")
     named = [_ID_FIRST.fullmatch(line) for _, line in lines]
     count = sum(each is not None for each in named)
     if count == len(lines):

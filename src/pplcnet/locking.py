@@ -118,7 +118,7 @@ def _try_lock(shown: str, path: Path) -> Any:
     import filelock  # slow to import, and only writers need it
 
     if path.is_symlink() or path.is_dir():
-        raise InputError(f"{path}: is in the way of the lock file of that name; delete it.")
+        raise InputError(f"{path}: is in the place of the lock file of that name; delete it.")
     lock = filelock.FileLock(path, timeout=0)
     try:
         lock.acquire()

@@ -128,7 +128,7 @@ class Manifest:
             if CHECKSUM in values and values.pop(CHECKSUM) != _checksum(values):
                 raise BundleError(
                     f"{source}: {MANIFEST} is not what was saved (its checksum differs): it is "
-                    "damaged, or was edited. Take another copy; if you edited it and mean it, "
+                    "damaged, or was edited. Use another copy; if you edited it on purpose, "
                     f"delete its entry {CHECKSUM!r}."
                 )
             check_values(values)
@@ -169,7 +169,7 @@ def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the key {name[:40]!r} stands twice")
+            raise ValueError(f"the key {name[:40]!r} appears twice")
         found[name] = value
     return found
 

@@ -76,7 +76,7 @@ def _check_classes(classes: Any) -> None:
         if not name.isprintable() and any(_is_control(each) for each in name):
             raise ValueError(f"the class name {name[:40]!a} has control characters")
         if name in seen:
-            raise ValueError(f"the class {name[:40]!r} stands twice")
+            raise ValueError(f"the class {name[:40]!r} appears twice")
         seen.add(name)
 
 

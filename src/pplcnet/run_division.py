@@ -82,8 +82,8 @@ def redivide(
     missing = [name for name in classes if name not in dataset.classes]
     if missing:
         raise InputError(
-            f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was begun "
-            "with; give the run's own photos, or start a new run with another --out."
+            f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was "
+            "started with; give the run's own photos, or start a new run with another --out."
         )
     images = {os.path.realpath(image.path): image for image in dataset.images}
     by_content: dict[str, list[LabelledImage]] = defaultdict(list)
@@ -220,7 +220,7 @@ def _read(path: Path) -> tuple[list[_Row], list[str]]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (csv.Error, ValueError) as error:
         raise InputError(
-            f"{path}: is damaged ({str(error)[:200]}); put a good copy back, or start anew with "
+            f"{path}: is damaged ({str(error)[:200]}); put a good copy back, or start over with "
             "--overwrite."
         ) from error
     if not rows:

@@ -111,7 +111,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
         raise InputError(
             f"{path}: is damaged ({reason or 'nested too deeply'}); the run cannot be resumed, "
-            "--overwrite starts it anew."
+            "--overwrite starts it over."
         ) from error
     if run.get("kind") not in (TRAIN, SUSPECTS):
         run["kind"] = SUSPECTS if "folds" in run["recipe"] else TRAIN

@@ -74,7 +74,7 @@ def raise_changed(root: Path, sights: Mapping[Path, Sight]) -> None:
     if changed:
         names = [os.path.relpath(path, root) for path in changed]
         raise DatasetError(
-            f"{root}: {counted(len(changed), 'photo')} changed or went away since the run read "
+            f"{root}: {counted(len(changed), 'photo')} changed or disappeared since the run read "
             f"the photos ({listed(names)}). Put back what was there and --resume the run, or "
             "start a new one."
         )

@@ -105,7 +105,7 @@ def find_columns(sheet: Sheet, split: str) -> Part:
         )
     if single and several:
         raise DatasetError(
-            f"{where}has a column {sheet.columns[single[0]]!r} (one label a photo) and a column "
+            f"{where}has a column {sheet.columns[single[0]]!r} (one label per photo) and a column "
             f"{sheet.columns[several[0]]!r} (several); leave out the one that is not meant."
         )
     for found, meaning in (

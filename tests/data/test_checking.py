@@ -90,7 +90,7 @@ def test_without_imagehash_the_rest_is_checked(capsys, photos: Path, monkeypatch
         importlib.util, "find_spec", lambda name: None if name == "imagehash" else find(name)
     )
     assert main(["check", str(photos)]) == 0
-    assert "near-duplicates were not looked for" in capsys.readouterr().out
+    assert "near-duplicates were not searched for" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

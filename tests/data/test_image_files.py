@@ -194,7 +194,7 @@ def test_tiffs_of_other_kinds_are_described(tags: dict[int, int], what: str) -> 
 def test_a_12_bit_jpeg_says_so() -> None:
     content = bytearray(encoded(draw_picture(0, 0, (8, 6)), "JPEG"))
     content[content.index(b"\xff\xc0") + 4] = 12
-    with pytest.raises(ImageError, match="12 bits a sample"):
+    with pytest.raises(ImageError, match="12 bits per sample"):
         decode(bytes(content))
 
 

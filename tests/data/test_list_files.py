@@ -264,7 +264,7 @@ def test_a_path_that_starts_elsewhere_says_where(folder: Path) -> None:
 def test_several_ids_on_a_line_point_to_a_table(folder: Path) -> None:
     (folder / "labels.txt").write_text("rose\nbell\n")
     (folder / "all.txt").write_text("images/rose/0.png 0,1\n")
-    with pytest.raises(DatasetError, match="lists have one label a photo, use a CSV for several"):
+    with pytest.raises(DatasetError, match="lists have one label per photo; use a CSV for several"):
         Dataset.open(folder / "all.txt")
 
 

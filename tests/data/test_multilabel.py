@@ -52,7 +52,7 @@ def test_empty_and_minus_one_are_unknown(tmp_path: Path) -> None:
          ["3 faults", "column 'by' holds 'Ann' on line 2 and on 1 more", "'a' holds '2' on line 3",
           "1 (on the photo), 0 (not on it)", "no.png does not exist"]),
         ("path,label,labels\n0.png,a,b\n", ["leave out the one that is not meant"]),
-        ("path,labels\n0.png,a\n", ["1 label(s)"]),
+        ("path,labels\n0.png,a\n", ["1 label in"]),
         ("path,labels\n0.png,a;Split\n", ["no label can be called Split"]),
         ("path,a,a \n0.png,1,1\n", ["several columns named a"]),
     ],

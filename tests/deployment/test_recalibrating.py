@@ -54,9 +54,9 @@ def test_new_thresholds_drop_int8_and_the_tuning_and_say_so(
     assert set(after.variants) == {"onnx"}
     assert after.tuning == {}
     assert not (tmp_path / "x.bundle" / "model.int8.onnx").exists()
-    report_dropped(before, after, "judged by the answers before")
+    report_dropped(before, after, "judged by the previous answers")
     assert capsys.readouterr().out == (
-        "dropped     int8 and the tuning, judged by the answers before; 'pplcnet quantize' and "
+        "dropped     int8 and the tuning, judged by the previous answers; 'pplcnet quantize' and "
         "'pplcnet tune' make them again\n"
     )
 

@@ -259,7 +259,7 @@ def test_a_packed_bundle_with_a_file_twice_or_too_many_is_refused(
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("two", b"2")
         archive.writestr("two", b"3")
-    with pytest.raises(BundleError, match="stands twice"):
+    with pytest.raises(BundleError, match="appears twice"):
         Bundle.open(path).read("two")
     with zipfile.ZipFile(path, "a") as archive:
         for number in range(1200):

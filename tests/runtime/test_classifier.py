@@ -407,7 +407,7 @@ def test_an_answer_that_is_no_number_is_an_error(
     opened = Classifier(common_bundle)
     monkeypatch.setattr(opened, "_engine", lambda streams: Broken())
     photo = common_photos / "class_2" / "001.png"
-    with pytest.raises(BundleError, match="is no number"):
+    with pytest.raises(BundleError, match="is not a number"):
         opened.predict(photo)
-    with pytest.raises(BundleError, match="is no number"):
+    with pytest.raises(BundleError, match="is not a number"):
         list(opened.predict_many([photo]))

@@ -102,7 +102,7 @@ FAULTS: list[tuple[Callable[[dict], object], str]] = [
     (lambda v: v["thresholds"].update(cat=math.nan), "threshold of 'cat' is nan"),
     (lambda v: v["thresholds"].update(cow=0.5), "'cow', which is no class"),
     (lambda v: v.update(task="single"), "'single' with thresholds"),
-    (lambda v: v.update(classes=["cat", "cat"]), "stands twice"),
+    (lambda v: v.update(classes=["cat", "cat"]), "appears twice"),
     (lambda v: v.update(classes=["cat", ""]), "must be names"),
     (lambda v: v.update(classes=["cat", "d\x1b[2Jog"]), "control characters"),
     (lambda v: v.update(classes=["cat", "d\nog"]), "control characters"),
@@ -145,7 +145,7 @@ def test_nesting_without_end_and_repeated_keys_are_refused() -> None:
     for text in ("[" * 100_000, '{"a":' * 100_000):
         with pytest.raises(BundleError, match="not readable JSON"):
             Manifest.from_json(text, "x")
-    with pytest.raises(BundleError, match="'format' stands twice"):
+    with pytest.raises(BundleError, match="'format' appears twice"):
         Manifest.from_json('{"format": 1, "format": "pplcnet bundle"}', "x")
 
 

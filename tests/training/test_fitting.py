@@ -178,7 +178,7 @@ def test_a_photo_that_changes_during_the_training_ends_it_with_the_state_before(
         recipe, sets = Recipe().changed(SETTINGS), checked.dataset.split(0.25, seed=0)
         return train(recipe, *sets, out=out, before_saving=checked.raise_changed, **options)
 
-    with pytest.raises(DatasetError, match=r"1 photo changed or went away.*class_1/003.png"):
+    with pytest.raises(DatasetError, match=r"1 photo changed or disappeared.*class_1/003.png"):
         run(report=after_an_epoch)
     assert not (out / "model.bundle").exists()
     changed.write_bytes(content)

@@ -119,7 +119,7 @@ def test_early_stopping_ends_a_run_that_gets_no_better(parts, tmp_path: Path) ->
     assert len(result.history) < 12
     best = result.best_epoch
     assert len(result.history) == best + 2
-    assert "stopped early: no better for 2 epochs" in said
+    assert "stopped early: no improvement for 2 epochs" in said
 
 
 def test_the_moving_average_is_what_is_kept(parts, tmp_path: Path) -> None:

@@ -35,5 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest.thresholds:
         chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
         show(f"thresholds  {chosen}")
-    report_dropped(before, manifest, "judged by the answers before")
+    report_dropped(before, manifest, "judged by the previous answers")
     return 0

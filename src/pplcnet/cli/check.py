@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="FILE.json",
-        help="write everything as JSON; - prints it in place of the text",
+        help="write everything as JSON; - prints it instead of the text",
     )
     width = max(map(len, JSON_KEYS)) + 2
     keys = "\n".join(f"  {key:<{width}}{text}" for key, text in JSON_KEYS.items())

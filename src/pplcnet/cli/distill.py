@@ -45,5 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if recipe.teacher is not None and not Path(recipe.teacher).exists():
         raise InputError(f"{recipe.teacher}: no such teacher; give a bundle or a .keras file.")
     if recipe.unlabelled is not None and not Path(recipe.unlabelled).is_dir():
-        raise InputError(f"{recipe.unlabelled}: no such folder; --unlabelled takes one of photos.")
+        raise InputError(
+            f"{recipe.unlabelled}: no such folder; --unlabelled takes a folder of photos."
+        )
     return train.run_recipe(arguments, recipe)

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     for each in found.suspects[:SHOWN]:
         show(
             f"  {each.name}: {each.label} ({each.confidence_in_label:.3f}), "
-            f"rather {each.suggested} ({each.confidence_in_suggested:.3f})"
+            f"more likely {each.suggested} ({each.confidence_in_suggested:.3f})"
         )
     left = len(found.suspects) - SHOWN
     if left > 0:

@@ -95,13 +95,13 @@ def add_recipe_arguments(
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out the files that the audit finds at fault, and list them in skipped.csv",
+        help="leave out the files with faults, and list them in skipped.csv",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
         help="continue the run in --out after it was stopped, with the photos and the recipe "
-        "that it began with",
+        "that it started with",
     )
     parser.add_argument("--overwrite", action="store_true", help="delete the run in --out first")
     width = max(map(len, texts)) + 2
@@ -181,7 +181,7 @@ def _find_learning_rate(
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
     )
     if not test.falls:
-        show("suggestion  none: the loss did not fall at any of these rates, see the plot")
+        show("suggestion  none: the loss did not fall at any of these rates; see the plot")
     else:
         show(
             f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)"

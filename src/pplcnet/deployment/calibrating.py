@@ -41,7 +41,7 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
 
     For several labels a photo, the temperature is that of binary cross-entropy over all known
     labels, and each label's threshold is chosen anew, as the one of the best F1. Where that
-    changes answers, INT8 and the tuning are dropped: they were judged by the answers before.
+    changes answers, INT8 and the tuning are dropped: they were judged by the previous answers.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.

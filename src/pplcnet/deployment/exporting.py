@@ -125,7 +125,8 @@ def measure_parity(
     if not (difference <= MAX_RELATIVE_DIFFERENCE * largest and agreement >= MIN_AGREEMENT):
         raise ConversionError(
             f"the exported network does not agree with Keras on {counted(len(expected), 'image')}: "
-            f"{json.dumps(figures)}; allowed are a difference of {MAX_RELATIVE_DIFFERENCE} of the "
+            f"{json.dumps(figures)}; the limits are a difference of {MAX_RELATIVE_DIFFERENCE} of "
+            "the "
             f"largest logit and the same answer on {MIN_AGREEMENT}. The bundle is unchanged."
         )
     return figures

@@ -91,7 +91,7 @@ def _quantized(
     if calibration is None:
         calibration = training_images(bundle, [image.path for image in validation.images])
     if not calibration:
-        raise InputError(f"{bundle.path}: no photos to calibrate on; give some.")
+        raise InputError(f"{bundle.path}: no photos to calibrate with; give some.")
     chosen = evenly_chosen(calibration, CALIBRATION_IMAGES)
     ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
@@ -196,8 +196,8 @@ def _post_training(
             )
             return _serialized(quantized), options
     raise ConversionError(
-        "no ranges can be found: the calibration photos hardly differ from one another, or the "
-        "network is not trained."
+        "no quantisation ranges can be found: the calibration photos hardly "
+        "differ from each other, or the network is not trained."
     )
 
 

@@ -241,7 +241,7 @@ class Classifier:
     def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> Prediction:
         if not np.isfinite(logits).all():
             raise BundleError(
-                f"the network's answer to {_describe(image)} is no number (NaN or infinite) in "
+                f"the network's answer to {_describe(image)} is not a number (NaN or infinite) in "
                 f"{self.choice}; its weights are damaged."
             )
         return Prediction(

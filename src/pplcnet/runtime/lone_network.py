@@ -65,8 +65,8 @@ def open_network(path: Path) -> LoneNetwork:
         height, width = preprocessing["image_size"]
     except KeyError as error:
         raise BundleError(
-            f"{path}: has no {error} in its metadata, so that it is no network that pplcnet "
-            "exported; give a bundle, or the model.onnx of one."
+            f"{path}: has no {error} in its metadata, so it was not exported by "
+            "pplcnet; give a bundle, or the model.onnx of one."
         ) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read as an ONNX file ({error}).") from error

@@ -48,6 +48,6 @@ def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> No
     except (BundleError, ProtobufError) as error:
         raise BundleError(
             f"cannot load this network: {str(error).rstrip('.')}. Engines trust what they load, so "
-            "that only networks that pplcnet exported are given to them. If you know where this "
-            "one comes from, load it with trust_network=True (--trust-network)."
+            "only networks that pplcnet exported are loaded. If you trust the source of this one, "
+            "load it with trust_network=True (--trust-network)."
         ) from error

@@ -229,7 +229,7 @@ def _message(
 ) -> dict[int, Any]:
     """The fields of a message by number; each of `once` stands at most once.
 
-    A field that stands twice, or with another wire type, means one thing to one reader and another
+    A field that appears twice, or with another wire type, means one thing to one reader and another
     to the next, so that neither is taken. Numbers that may be packed or not have None for a type.
     """
     repeated = repeated or {}

@@ -88,7 +88,7 @@ def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None =
     if bundle.manifest.tuning and tuned is None:
         advice = (
             f"{bundle.path}: tuned on another processor, not on this one ({processor_name()}); "
-            f"float32 in ONNX Runtime is used; 'pplcnet tune {bundle.path}' would find faster."
+            f"float32 in ONNX Runtime is used; 'pplcnet tune {bundle.path}' finds the fastest way."
         )
     bundle.variant(DEFAULT.variant)  # or a message that says how to get it
     return Selection(DEFAULT, None, advice)

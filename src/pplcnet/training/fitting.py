@@ -146,7 +146,7 @@ def _photos_in(folder: str | None) -> list[Path]:
         return []
     found = list(find_images(Path(folder)))
     if not found:
-        raise InputError(f"{folder}: no photos there; unlabelled is a folder of some.")
+        raise InputError(f"{folder}: no photos there; unlabelled must be a folder of photos.")
     return found
 
 

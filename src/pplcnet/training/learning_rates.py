@@ -112,7 +112,7 @@ def run_range_test(
     """
     if recipe.distils:
         raise RecipeError(
-            "the range test is of plain training; leave the teacher and distillation=mutual out."
+            "the range test needs plain training; leave out the teacher and distillation=mutual."
         )
     recipe = replace(recipe, **ON_ITS_OWN)
     model, batches = _prepared(train_set, recipe, report)

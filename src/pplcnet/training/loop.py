@@ -144,7 +144,7 @@ def _fit(
                 place = f"after epoch {progress.epoch} of {recipe.epochs}"
                 raise _stopped(place, folder, interrupted())
     if progress.epoch < recipe.epochs:
-        report(f"stopped early: no better for {counted(recipe.early_stopping, 'epoch')}")
+        report(f"stopped early: no improvement for {counted(recipe.early_stopping, 'epoch')}")
     if progress.best_epoch < 0:
         raise _diverged(progress.epoch, recipe)
     run.whole.trainable = True
@@ -261,7 +261,7 @@ def _recalibrate(
     if not is_kept:
         native.set_values(whole, before, source="before")
     report(
-        f"BatchNorm measured anew: validation {new_accuracy:.3f} (loss {new_loss:.3f}), before "
+        f"BatchNorm re-estimated: validation {new_accuracy:.3f} (loss {new_loss:.3f}), before "
         f"{accuracy:.3f} ({loss:.3f}); {'kept' if is_kept else 'taken back'}"
     )
 

@@ -45,7 +45,7 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     except ValueError as error:  # a name with a null byte
         raise RecipeError(f"{str(path)!r}: cannot be read ({error}).") from error
     if len(content) > SIZE_LIMIT:
-        raise RecipeError(f"{path}: is larger than {SIZE_LIMIT:,} bytes, and so is no recipe.")
+        raise RecipeError(f"{path}: is larger than {SIZE_LIMIT:,} bytes, too large for a recipe.")
     try:
         return parse_toml(content.decode("utf-8"))
     except ValueError as error:

@@ -154,7 +154,7 @@ def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | 
         if (out / SEARCH_TRIALS).is_file():
             raise InputError(
                 f"{out / SEARCH}: the search is not finished; continue with --search and its time "
-                "(1s takes the best of the trials that there are)."
+                "(1s uses the best of the trials so far)."
             )
         return None
     values = read_toml(path)
@@ -185,7 +185,7 @@ def _opened(path: Path, run_id: str | None) -> Any:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is damaged ({error!r:.200}); the search cannot continue; --overwrite starts "
-            "anew."
+            "it over."
         ) from error
     if not study.get_trials(deepcopy=False) and not study.user_attrs:
         study.set_user_attr("run", run_id)
@@ -361,10 +361,10 @@ def _chosen(
     complete = [each for each in finished if each.state is TrialState.COMPLETE]
     if not complete:
         report(
-            f"none of {counted(len(finished), 'trial')} came to its last epoch: the recipe stays "
-            "as it is"
+            f"none of {counted(len(finished), 'trial')} reached its last epoch: the recipe is "
+            "unchanged"
         )
-        write_text(out / SEARCH_BEST, "# No trial came to its last epoch.\n" + _run_line(run_id))
+        write_text(out / SEARCH_BEST, "# No trial reached its last epoch.\n" + _run_line(run_id))
         return recipe
     best = max(complete, key=lambda each: each.value)
     own = complete[0] if complete[0] is finished[0] else None  # the recipe as it was given
@@ -374,7 +374,7 @@ def _chosen(
         f"best of {counted(len(finished), 'trial')} in {spent:.0f} s: validation {measure} "
         f"{accuracy:.3f} "
         f"after {counted(short_recipe(recipe).epochs, 'epoch')}"
-        + (f" ({own.user_attrs['accuracy']:.3f} with the recipe as it was)" if own else "")
+        + (f" ({own.user_attrs['accuracy']:.3f} with the unchanged recipe)" if own else "")
     )
     report(f"{summary}: {_settings(best, recipe)}")
     if len(finished) == 1:

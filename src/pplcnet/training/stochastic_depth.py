@@ -52,7 +52,7 @@ def with_stochastic_depth(model: keras.Model, rate: float) -> keras.Model:
     if not names:
         raise RecipeError(
             f"drop_path is {rate}, but {model.name} has no shortcuts that could be skipped; leave "
-            "it 0."
+            "it at 0."
         )
     rates = {name: rate * (at + 1) / len(names) for at, name in enumerate(names)}
 

@@ -99,7 +99,7 @@ def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
     if address is None:
         return
     if depth > MAX_DEPTH:
-        raise WeightsError("it nests models deeper than anybody does.")
+        raise WeightsError("it nests models too deeply.")
     for key, place in group.group(address).names().items():
         layer = group.group(place)
         _collect(layer, found, depth + 1)
