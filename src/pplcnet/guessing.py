@@ -11,7 +11,7 @@ from pplcnet.evaluation import Evaluation
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.tables import PRESENT, UNKNOWN
 
-__all__ = ["Guess", "best_guess", "gain_over", "is_like_guessing"]
+__all__ = ["Guess", "best_guess", "gain_over", "guessing_warning", "is_like_guessing"]
 
 # One-sided, 95 %: how many standard deviations an accuracy has to lie above a guess's.
 _DEVIATIONS = 1.645
@@ -37,6 +37,12 @@ def gain_over(guess: Guess, accuracy: float) -> float:
     return (accuracy - guess.accuracy) / (1 - guess.accuracy) if guess.accuracy < 1 else 0.0
 
 
+def guessing_warning(evaluation: Evaluation | MultiLabelEvaluation) -> str:
+    """The warning that stands beside figures that guessing would reach, too; else nothing."""
+    problem = is_like_guessing(evaluation)
+    return f"{problem}: the network has learned little or nothing" if problem else ""
+
+
 def is_like_guessing(evaluation: Evaluation | MultiLabelEvaluation) -> str:
     """A sentence that says so, where answers are not clearly better than guesses; else nothing.
 
@@ -52,6 +58,8 @@ def is_like_guessing(evaluation: Evaluation | MultiLabelEvaluation) -> str:
             return ""
         return f"mAP {found:.3f} is about what guessing gets ({share:.3f})"
     guess = best_guess(evaluation.classes, evaluation.confusion.sum(axis=1).tolist())
+    if guess.accuracy >= 1:  # photos of one class say nothing about it
+        return ""
     spread = (guess.accuracy * (1 - guess.accuracy) / max(1, evaluation.images)) ** 0.5
     if evaluation.top1 > guess.accuracy + _DEVIATIONS * spread:
         return ""

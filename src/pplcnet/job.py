@@ -175,7 +175,7 @@ def _run(
             f"Already finished. The networks in {finished.path} are unchanged; evaluating again."
         )
         before_training()  # for the report's heat maps
-        return _evaluated(finished, division, checked, out / EVALUATION, watcher)
+        return _evaluated(finished, photos, out / EVALUATION, watcher)
 
     photos.raise_changed()
     before_training()
@@ -230,7 +230,7 @@ def _run(
         watcher.say(
             f"{counted(len(bundle.classes), 'threshold')} chosen there, each with the best F1"
         )
-    return _evaluated(bundle, division, checked, out / EVALUATION, watcher)
+    return _evaluated(bundle, photos, out / EVALUATION, watcher)
 
 
 def _searched(
@@ -271,14 +271,13 @@ def _searched(
     return found or recipe
 
 
-def _evaluated(
-    bundle: Bundle, division: Division, checked: Audit, folder: Path, watcher: Watcher
-) -> JobResult:
+def _evaluated(bundle: Bundle, photos: _Photos, folder: Path, watcher: Watcher) -> JobResult:
     from pplcnet.reporting.answers import evaluate_recorded
-    from pplcnet.reporting.evaluation_files import write_evaluation
+    from pplcnet.reporting.evaluation_files import Source, write_evaluation
     from pplcnet.reporting.run_report import write_run_report
     from pplcnet.runtime.classifier import Classifier
 
+    checked, _, division, run = photos
     split = "test" if len(division.test) else "validation"
     held_out: Dataset = getattr(division, split)
     recorded = evaluate_recorded(
@@ -288,7 +287,7 @@ def _evaluated(
     )
     evaluation = recorded.evaluation
     with named_failures(folder):
-        write_evaluation(evaluation, folder)
+        write_evaluation(evaluation, folder, Source(split, run["photos"]))
     if not bundle.manifest.tuning:  # else what was evaluated may be another network than "onnx"
         figures = {
             f"{split}_{name}": figure

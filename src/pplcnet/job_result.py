@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pplcnet.bundle import Manifest
 from pplcnet.evaluation import Evaluation
-from pplcnet.guessing import is_like_guessing
+from pplcnet.guessing import guessing_warning
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.wording import counted
 
@@ -57,13 +57,13 @@ class JobResult(NamedTuple):
 
     def advice(self) -> list[str]:
         """What to do about a network that is hardly better than guessing; nothing for others."""
-        problem = is_like_guessing(self.evaluation)
+        problem = guessing_warning(self.evaluation)
         if not problem:
             return []
         recipe = self.manifest.provenance.get("recipe", {})
         weights = "start from pretrained weights (--weights imagenet), "
         return [
-            f"warning     {problem}: the network has learned little or nothing",
+            f"warning     {problem}",
             f"what helps  {weights if recipe.get('weights') is None else ''}train longer (--epochs "
             f"{3 * recipe.get('epochs', 20)}), find a better learning rate (--find-learning-rate), "
             "or check the labels (pplcnet check, pplcnet suspects)",

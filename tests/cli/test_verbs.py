@@ -110,6 +110,54 @@ def test_evaluate_takes_what_the_run_held_out(
     assert json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text()) == own
 
 
+def test_an_evaluation_never_replaces_one_of_another_split_or_of_other_photos(
+    capsys, common_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    bundle = _as_of_a_run(common_bundle, photos, tmp_path / "run")
+    listed = bundle.parent / "split.csv"
+    header, *rows = listed.read_text().splitlines()
+    some = [row.replace(",train", ",validation") for row in rows[1::4]]
+    listed.write_text("\n".join([header, *rows[::4], *rows[2::4], *rows[3::4], *some]) + "\n")
+    part = tmp_path / "a" / "photos.csv"
+    part.parent.mkdir()
+    part.write_text("\n".join([header, *rows[0:16:4]]) + "\n")
+    other = tmp_path / "b" / "photos.csv"
+    other.parent.mkdir()
+    other.write_text("\n".join([header, *rows[0:24:4]]) + "\n")
+    given = {
+        "evaluation": [photos],
+        "evaluation-validation": [photos, "--split", "validation"],
+        "evaluation-train": [photos, "--split", "train"],
+        "evaluation-photos": [photos, "--split", "all"],
+        "evaluation-photos-test": [part],
+        "evaluation-photos-test-2": [other],
+    }
+    for _ in range(2):
+        for arguments in given.values():
+            _run(capsys, "evaluate", bundle, *arguments)
+    found = {
+        each.parent.name: json.loads(each.read_text())
+        for each in bundle.parent.glob("*/evaluation.json")
+    }
+    assert set(found) == set(given)
+    assert [found[name]["images"] for name in given] == [9, 9, 18, 36, 4, 6]
+    splits = ["test", "validation", "train", "all", "test", "test"]
+    assert [found[name]["split"] for name in given] == splits
+    assert found["evaluation-photos-test"]["photos"] == str(part.resolve())
+    assert "On the test split of" in (bundle.parent / "evaluation" / "evaluation.md").read_text()
+
+
+def test_a_report_says_when_guessing_would_do_as_well(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    _run(capsys, "report", common_bundle, common_photos, "--out", page)
+    assert "<b>Warning:</b> accuracy" in page.read_text()
+    assert "warning: accuracy" in _run(
+        capsys, "evaluate", common_bundle, common_photos, "--out", tmp_path / "out"
+    )
+
+
 def test_packing_keeps_every_variant_and_the_tuning(
     capsys, common_bundle: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from pplcnet.calibration import least_calibration_error
 from pplcnet.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.multilabel import mean_average_precision
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
-from pplcnet.reporting.evaluation_files import write_evaluation
+from pplcnet.reporting.evaluation_files import Source, write_evaluation
 from pplcnet.reporting.label_answers import LabelAnswers
 from pplcnet.reporting.label_figures import (
     LEAST_PER_LABEL,
@@ -150,7 +150,7 @@ def test_the_files_say_what_perfect_probabilities_would_show(tmp_path: Path) -> 
     evaluation = MultiLabelEvaluation(
         tuple("abcdef"), (0.5,) * 6, tuple(map(str, range(60))), 1 / (1 + np.exp(-logits)), marks
     )
-    write_evaluation(evaluation, tmp_path)
+    write_evaluation(evaluation, tmp_path, Source("test", "/photos"))
     least = json.loads((tmp_path / "evaluation.json").read_text())["least_calibration_error"]
     known = evaluation.probabilities[marks != -1]
     assert least == least_calibration_error(known) > 0

@@ -14,8 +14,10 @@ from PIL import Image
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError, ImageError, InputError
 from pplcnet.evaluation import Evaluation, evaluate
+from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction
 from pplcnet.reporting.evaluation_files import (
+    Source,
     _most_confused,
     describe,
     draw_confusion,
@@ -98,10 +100,14 @@ def test_unknown_classes_and_broken_files_are_errors(dataset: Dataset) -> None:
 
 def test_the_files_hold_the_same_figures(dataset: Dataset, tmp_path: Path) -> None:
     evaluation = evaluate(_Answers(ANSWERS), dataset)
-    written = write_evaluation(evaluation, tmp_path / "out")
+    source = Source("validation", "/data/my $shoes$")
+    written = write_evaluation(evaluation, tmp_path / "out", source)
     assert all(path.is_file() for path in written)
     values = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert values["top1"] == evaluation.top1
+    assert (values["split"], values["photos"]) == source
+    page = (tmp_path / "out/evaluation.md").read_text()
+    assert "On the validation split of /data/my $shoes$." in page
     assert values["confusion"] == evaluation.confusion.tolist()
     assert values["mistakes"][0]["name"] == "4.png"
     with (tmp_path / "out/confusion.csv").open() as file:
@@ -130,6 +136,40 @@ def test_among_five_classes_the_text_has_no_top_5() -> None:
     evaluation = Evaluation(tuple("abcde"), np.eye(5, dtype=np.int64), 1, 1, (), 0, 0)
     assert "top-5" not in describe(evaluation)
     assert evaluation.figures()["top5"] == 1
+
+
+def test_the_picture_names_the_split_and_the_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.axes import Axes
+
+    titles = []
+    real = Axes.set_title
+
+    def set_title(axes, text, **options):
+        titles.append(text)
+        return real(axes, text, **options)
+
+    monkeypatch.setattr(Axes, "set_title", set_title)
+    classes = Evaluation(("a", "b"), np.eye(2, dtype=np.int64), 1, 1, (), 0, 0)
+    marks = np.array([[1, 0], [0, 1]], np.int8)
+    labels = MultiLabelEvaluation(("a", "b"), (0.5, 0.5), ("1", "2"), marks * 0.9, marks)
+    for evaluation in (classes, labels):
+        write_evaluation(evaluation, tmp_path / "out", Source("test", "/data/my photos"))
+        write_evaluation(evaluation, tmp_path / "out", Source("all", "/data/list.csv"))
+    ends = [title.split("\n")[1] for title in titles]
+    assert ends == ["the test split of my photos", "all photos of list.csv"] * 2
+
+
+def test_figures_that_guessing_would_reach_are_said_to_be_so(tmp_path: Path) -> None:
+    said = "warning: accuracy 0.500 is not clearly above 0.500"
+    for counts, is_said in (([[5, 5], [5, 5]], True), ([[10, 0], [0, 10]], False)):
+        confusion = np.array(counts)
+        top1 = float(np.trace(confusion) / confusion.sum())
+        evaluation = Evaluation(("a", "b"), confusion, top1, 1, (), 0, 0)
+        assert describe(evaluation).startswith(said) == is_said
+        write_evaluation(evaluation, tmp_path, Source("test", "/photos"))
+        assert (said in (tmp_path / "evaluation.md").read_text()) == is_said
 
 
 def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -> None:

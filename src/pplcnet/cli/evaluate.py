@@ -7,6 +7,9 @@ to --out; for multi-label bundles per_label.csv and labels.png in place of the l
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +22,13 @@ from pplcnet.cli.validation import add_skip_broken, note_training_photos, readab
 from pplcnet.writable import check_writable
 
 if TYPE_CHECKING:
+    from pplcnet.reporting.evaluation_files import Source
     from pplcnet.reporting.subject import Subject
 
 __all__ = ["add_arguments", "run"]
+
+EVALUATION = "evaluation"
+EVALUATION_LIMIT = 64 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where the files go; default: 'evaluation' beside the bundle for photos that its run "
-        "held out, 'evaluation-PHOTOS' for others",
+        help="where the files go; default: beside the bundle, 'evaluation' for the split that its "
+        "run evaluates on, 'evaluation-SPLIT' for another, 'evaluation-PHOTOS' for other photos",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_skip_broken(parser)
@@ -47,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the files, print the figures."""
     from pplcnet.evaluation import evaluate
-    from pplcnet.reporting.evaluation_files import describe, write_evaluation
+    from pplcnet.reporting.evaluation_files import (
+        Source,
+        describe,
+        evaluation_facts,
+        write_evaluation,
+    )
     from pplcnet.reporting.subject import find_subject
     from pplcnet.runtime.classifier import Classifier
 
@@ -57,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
     )
     split = subject.split
-    out = Path(arguments.out) if arguments.out else _default_folder(subject, arguments.photos)
+    source = Source(split, os.path.realpath(arguments.photos))
+    out = Path(arguments.out) if arguments.out else _default_folder(subject, source)
     check_writable(out)
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
@@ -66,10 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
-    written = write_evaluation(evaluation, out)
+    written = write_evaluation(evaluation, out, source)
     note_training_photos(subject, console)
     if arguments.json:
-        show_json(evaluation.to_dict(), indent=2)
+        show_json(evaluation_facts(evaluation, source), indent=2)
     else:
         origin = " (split.csv of its run)" if subject.is_held_out else ""
         show(f"on {split} of {arguments.photos}{origin}:")
@@ -82,7 +95,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _default_folder(subject: Subject, photos: str) -> Path:
-    """Beside the bundle; figures of other photos do not take the place of the run's own."""
-    name = "evaluation" if subject.is_held_out else f"evaluation-{Path(photos).resolve().stem}"
-    return subject.folder / name
+def _default_folder(subject: Subject, source: Source) -> Path:
+    """Beside the bundle: a name that no evaluation of another split or of other photos has."""
+    if subject.is_whole_part:
+        if source.split == subject.own_split:
+            return subject.folder / EVALUATION
+        name = f"{EVALUATION}-{source.split}"
+    else:
+        part = "" if source.split == "all" else f"-{source.split}"
+        name = f"{EVALUATION}-{Path(source.photos).stem}{part}"
+    names = (name if at == 1 else f"{name}-{at}" for at in itertools.count(1))
+    return next(each for each in map(subject.folder.joinpath, names) if _is_free(each, source))
+
+
+def _is_free(folder: Path, source: Source) -> bool:
+    """Whether a folder holds no evaluation, or one of the same photos."""
+    try:
+        with (folder / "evaluation.json").open("rb") as file:
+            found = json.loads(file.read(EVALUATION_LIMIT))
+        return bool((found["split"], found["photos"]) == source)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False

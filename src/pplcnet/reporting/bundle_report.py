@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle import Bundle
 from pplcnet.errors import InputError, require
 from pplcnet.evaluation import Evaluation
+from pplcnet.guessing import guessing_warning
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.prediction import Prediction
 from pplcnet.progress import Watcher
@@ -153,6 +154,7 @@ def bundle_report(
         evaluation=evaluation,
         choice=str(classifier.choice),
         trained=subject.trained,
+        warning=guessing_warning(evaluation),
         is_of_training=subject.is_of_training,
         notes=subject.notes,
         is_fitted=bool(bundle.manifest.calibration),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import MissingDependencyError
 from pplcnet.evaluation import ClassFigures, Evaluation, Mistake
+from pplcnet.guessing import guessing_warning
 from pplcnet.multilabel_evaluation import MultiLabelEvaluation
 from pplcnet.reporting.csv_writing import write_csv
 from pplcnet.reporting.figures import written
@@ -21,14 +23,52 @@ from pplcnet.reporting.label_files import (
 from pplcnet.reporting.lettering import lettering
 from pplcnet.wording import counted, json_text, printable
 
-__all__ = ["describe", "draw_confusion", "write_evaluation"]
+__all__ = ["Source", "describe", "draw_confusion", "evaluation_facts", "write_evaluation"]
 
 SHOWN_MISTAKES = 20
 DRAWN_CLASSES = 60
 
 
+class Source(NamedTuple):
+    """What an evaluation is of."""
+
+    split: str
+    """"train", "validation", "test" or "all"."""
+    photos: str
+    """The data set's folder or file, an absolute path."""
+
+    def text(self) -> str:
+        """In words, with the whole path."""
+        return f"{self.part} of {printable(self.photos)}"
+
+    def title(self) -> str:
+        """In words, with the last part of the path, shortened."""
+        return f"{self.part} of {_shortened(printable(PurePath(self.photos).name))}"
+
+    @property
+    def part(self) -> str:
+        """The split in words."""
+        return "all photos" if self.split == "all" else f"the {self.split} split"
+
+
+def evaluation_facts(
+    evaluation: Evaluation | MultiLabelEvaluation, source: Source
+) -> dict[str, Any]:
+    """What evaluation.json holds: the split and the photos, then the evaluation."""
+    return {**source._asdict(), **evaluation.to_dict()}
+
+
 def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -> str:
-    """The figures as text for a terminal, with the most confident mistakes."""
+    """The figures as text for a terminal, with the most confident mistakes.
+
+    Figures that guessing would reach, too, begin with a warning.
+    """
+    warning = guessing_warning(evaluation)
+    figures = _figures(evaluation, mistakes)
+    return f"warning: {printable(warning)}\n{figures}" if warning else figures
+
+
+def _figures(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int) -> str:
     if isinstance(evaluation, MultiLabelEvaluation):
         return describe_labels(evaluation, mistakes)
     width = max(len(label) for label in (*evaluation.classes, "class"))
@@ -55,14 +95,16 @@ def describe(evaluation: Evaluation | MultiLabelEvaluation, mistakes: int = 5) -
     return "\n".join(map(printable, lines))
 
 
-def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path) -> list[Path]:
+def write_evaluation(
+    evaluation: Evaluation | MultiLabelEvaluation, folder: Path, source: Source
+) -> list[Path]:
     """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files.
 
     Without matplotlib the picture is left out, and nothing else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
-    text = json_text(evaluation.to_dict(), indent=2)
+    text = json_text(evaluation_facts(evaluation, source), indent=2)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     if isinstance(evaluation, MultiLabelEvaluation):
         names += write_label_files(evaluation, folder)
@@ -70,9 +112,10 @@ def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path
     else:
         names += _write_class_files(evaluation, folder)
         title, picture = "confusion matrix", "confusion.png"
-    page = f"# Evaluation\n\n```\n{describe(evaluation, SHOWN_MISTAKES)}\n```\n"
+    figures = describe(evaluation, SHOWN_MISTAKES)
+    page = f"# Evaluation\n\nOn {source.text()}.\n\n```\n{figures}\n```\n"
     try:
-        _draw(evaluation, folder / picture)
+        _draw(evaluation, folder / picture, source)
     except MissingDependencyError:
         # A picture of an earlier evaluation would show other figures.
         (folder / picture).unlink(missing_ok=True)
@@ -83,11 +126,11 @@ def write_evaluation(evaluation: Evaluation | MultiLabelEvaluation, folder: Path
     return [folder / name for name in names]
 
 
-def _draw(evaluation: Evaluation | MultiLabelEvaluation, path: Path) -> None:
+def _draw(evaluation: Evaluation | MultiLabelEvaluation, path: Path, source: Source) -> None:
     if isinstance(evaluation, MultiLabelEvaluation):
-        draw_labels(evaluation, path)
+        draw_labels(evaluation, path, source.title())
     else:
-        draw_confusion(evaluation, path)
+        draw_confusion(evaluation, path, source.title())
 
 
 def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
@@ -109,11 +152,12 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
 
 
 @lettering()
-def draw_confusion(evaluation: Evaluation, path: Path) -> None:
+def draw_confusion(evaluation: Evaluation, path: Path, source: str = "") -> None:
     """The confusion matrix as PNG: shade is the part of the true class, number is the count.
 
     The picture grows with the number of classes up to 2000 pixels, and shows the `DRAWN_CLASSES` of
     the most mistakes where there are more, so that labels and numbers stay readable.
+    `source` is what the evaluation is of, for the title.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -143,7 +187,9 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
         title += (
             f"; the {size} of {counted(len(evaluation.classes), 'class')} with the most mistakes"
         )
-    axes.set_title(title, fontsize=11, loc="left")
+    if source:
+        title += f"\n{source}"
+    axes.set_title(title, fontsize=11, loc="left", parse_math=False)
     axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#dddddd", linewidth=0.6)

@@ -73,8 +73,11 @@ def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[st
 
 
 @lettering()
-def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
-    """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG."""
+def draw_labels(evaluation: MultiLabelEvaluation, path: Path, source: str = "") -> None:
+    """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG.
+
+    `source` is what the evaluation is of, for the title.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,9 +100,10 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path) -> None:
     axes.set_title(
         f"mAP {written(evaluation.mean_average_precision)} on "
         f"{counted(evaluation.images, 'image')} (in "
-        "brackets: those that show it)",
+        "brackets: those that show it)" + (f"\n{source}" if source else ""),
         fontsize=10,
         loc="left",
+        parse_math=False,
     )
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     figure.savefig(path)

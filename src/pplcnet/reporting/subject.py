@@ -75,6 +75,21 @@ class Subject:
         )
 
     @property
+    def own_split(self) -> str:
+        """What the bundle's run was evaluated on, by split.csv."""
+        return "test" if self._recorded_in("test") else "validation"
+
+    @property
+    def is_whole_part(self) -> bool:
+        """Whether the reported photos are a whole part of split.csv, and nothing else."""
+        paths = {image.path for image in self.reported.images}
+        return paths <= self.known and len(paths) >= self._recorded_in(self.split) > 0
+
+    def _recorded_in(self, split: str) -> int:
+        rows = read_table(self.folder / SPLIT_FILE) if self.source == SPLIT_FILE else []
+        return len({row.get("path") for row in rows if row.get("split") == split})
+
+    @property
     def recorded_photos(self) -> str | None:
         """Where the photos are of which split.csv holds some out; None where that is not known."""
         named = _trained_on(self.bundle)
