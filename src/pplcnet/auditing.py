@@ -89,7 +89,7 @@ class Audit:
     def without_faults(self) -> Dataset:
         """The data set less the images that the faults concern, and less classes left empty.
 
-        Of several labels a photo, a label that is on fewer than two photos goes, not the photo.
+        In multi-label data, a label that is on fewer than two photos goes, not the photo.
         """
         # Not their paths: a table may list a file twice, and only one entry be at fault.
         left_out = {image for fault in self.faults for image in fault.left_out}

@@ -1,7 +1,7 @@
 """An index of labelled image files, read from any of the usual layouts.
 
 Layouts: a folder of class folders; a folder of train/validation/test of class folders; a CSV file
-with a path and a label column, or with several labels a photo (`pplcnet.tables`); lists of
+with a path and a label column, or multi-label (`pplcnet.tables`); lists of
 PaddleClas and PaddleX with a label file (`pplcnet.list_files`). Only names are read here.
 `pplcnet.auditing` opens the files.
 """
@@ -42,11 +42,11 @@ class LabelledImage:
 
     path: Path
     label: int
-    """Index into the data set's classes; -1 in a data set of several labels a photo."""
+    """Index into the data set's classes; -1 in a multi-label data set."""
     split: str | None = None
     """"train", "validation", "test", or None when the layout has no splits."""
     marks: tuple[int, ...] = ()
-    """For several labels a photo: 1 (shown), 0 (not shown) or -1 (unknown) for each class."""
+    """For multi-label data: 1 (shown), 0 (not shown) or -1 (unknown) for each class."""
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -66,7 +66,7 @@ class Dataset:
     split_seed: int | None = None
     """The seed of the split that made this part; None when the layout gave it."""
     task: str = SINGLE
-    """SINGLE, or MULTI for any number of labels a photo."""
+    """SINGLE, or MULTI for any number of labels per photo."""
     notes: tuple[str, ...] = ()
     """What was noticed while it was read, a sentence each: ignored files, repeated entries."""
 
@@ -153,7 +153,7 @@ class Dataset:
     def from_csv(cls, path: str | PathLike[str]) -> Dataset:
         """A table with a header; the forms are those of `pplcnet.tables.read_table`.
 
-        Relative paths count from the file's folder. Several labels a photo make it a data set of
+        Relative paths count from the file's folder. Several labels per photo make it a data set of
         the task MULTI. With a training table (train.csv), the tables of the other splits beside it
         (val.csv, test.csv) are read too.
         """

@@ -13,7 +13,7 @@ PPLCNetError
 ├── StorageError (OSError)               a file could not be written: the disk is full, for one
 └── MissingDependencyError (ImportError) names the command that installs what is missing
 
-`TrainingInterrupted` is no error: it says that a training run was stopped and can go on.
+`TrainingInterrupted` is no error: it says that a training run was stopped and can continue.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def evaluate(
     Args:
         classifier: a `pplcnet.Classifier`.
         dataset: its class names must be among the classifier's; the order may differ. Of several
-            labels a photo, one that the data set does not have counts as unknown.
+            labels per photo, one that the data set does not have counts as unknown.
         progress: wraps the predictions, for a progress bar.
 
     Raises:

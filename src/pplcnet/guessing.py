@@ -46,7 +46,7 @@ def guessing_warning(evaluation: Evaluation | MultiLabelEvaluation) -> str:
 def is_like_guessing(evaluation: Evaluation | MultiLabelEvaluation) -> str:
     """A sentence that says so, where answers are not clearly better than guesses; else nothing.
 
-    Of one class a photo, better is what chance gives in less than one case of twenty.
+    With one class per photo, better is what chance gives in less than one case of twenty.
     """
     if isinstance(evaluation, MultiLabelEvaluation):
         found = evaluation.mean_average_precision

@@ -67,8 +67,8 @@ def run_job(
         photos: a data set of any layout that `Dataset.open` reads.
         out: folder for the run; everything that is written lies in it.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
-        resume: go on with the run in `out`; the data and the recipe have to be the same. The
-            bundle of a finished run keeps its networks, and is evaluated again.
+        resume: continue the run in `out`; the data and the recipe have to be the same. The
+            networks of a finished run are left unchanged, and it is evaluated again.
         overwrite: throw away a run that is in `out`.
         search: seconds to look for better recipe fields before the training, on the validation
             images (`training.searching`); the training is by what was found.

@@ -1,7 +1,7 @@
 """Lists of photos with label ids, as PaddleClas and PaddleX write them.
 
-A list has `relative/path.jpg 3` a line. A label file beside it names the classes: a name a line,
-where the first line has id 0, or `3 name` a line in any order.
+A list has `relative/path.jpg 3` on each line. A label file beside it names the classes: one name
+per line, where the first line has id 0, or `3 name` per line in any order.
 """
 
 from __future__ import annotations

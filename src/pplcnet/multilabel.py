@@ -1,4 +1,4 @@
-"""Several labels a photo: what is known of them, average precision, and thresholds.
+"""Multi-label data: what is known of them, average precision, and thresholds.
 
 Arrays of marks are (N, labels) int8: 1 where the photo shows the label, 0 where not, -1 where
 nobody knows, which counts nowhere.
@@ -30,7 +30,7 @@ DEFAULT_THRESHOLD = 0.5
 
 
 def marks_of(dataset: Dataset, labels: Sequence[str] | None = None) -> NDArray[np.int8]:
-    """(N, labels) of a data set of several labels a photo, in the order of its images.
+    """(N, labels) of a multi-label data set, in the order of its images.
 
     With `labels`, in their order; those that the data set does not have are unknown.
     """

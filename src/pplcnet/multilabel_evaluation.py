@@ -1,4 +1,4 @@
-"""How good a deployed classifier is at several labels a photo: figures, worst mistakes."""
+"""How good a deployed multi-label classifier is: figures, worst mistakes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LabelMistake(NamedTuple):
 
 @dataclass(frozen=True)
 class MultiLabelEvaluation:
-    """The result of `evaluate` for several labels a photo; a figure of nothing is None."""
+    """The result of `evaluate` for multi-label data; a figure of nothing is None."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]

@@ -51,7 +51,7 @@ class Preprocessing:
     """(height, width) that the network takes, in pixels."""
     resize: Literal["cover", "stretch"] = "cover"
     """"cover": scale until the picture covers the input divided by `crop_fraction`, keep the
-    aspect, cut the centre out. "stretch": scale both sides to the input, aspect be damned."""
+    aspect, cut the centre out. "stretch": scale both sides to the input, whatever the aspect."""
     crop_fraction: float = 0.875
     """For "cover": the part of the scaled short side that the centre crop keeps (0 to 1]."""
     interpolation: Interpolation = "pillow-bilinear"

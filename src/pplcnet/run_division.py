@@ -158,7 +158,7 @@ def divided_as_before(
 
     Args:
         run: its run.json, which is written again when photos are left out.
-        leave_out: go on without photos that are gone.
+        leave_out: continue without missing photos.
 
     Raises:
         InputError: the photos or split.csv are not those that the run began with; or split.csv is

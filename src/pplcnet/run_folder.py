@@ -155,7 +155,7 @@ def run_facts(
     recipe: Recipe,
     unlabelled: Unlabelled | None = None,
 ) -> dict[str, Any]:
-    """What has to be the same for a run to go on, and where the photos were."""
+    """What has to be the same for a run to continue, and where the photos were."""
     digest = checked.digest
     if unlabelled is not None:
         digest = sha256((digest + unlabelled.digest).encode()).hexdigest()

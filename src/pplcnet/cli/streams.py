@@ -26,7 +26,7 @@ NAMES = "pplcnet.names"
 
 
 class ReaderGone(BrokenPipeError):  # noqa: N818 - it is no error
-    """Nobody reads stdout any more."""
+    """Nobody reads stdout any longer."""
 
 
 def _encode_names(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -205,7 +205,7 @@ def read_recipe(
     Args:
         arguments: get `run`, the run.json with --resume, else None; `photos` is filled in from it.
         base: the recipe without --recipe and weights; None for the fields' own defaults.
-        kind: of the run that --resume goes on with.
+        kind: of the run that --resume continues.
 
     Raises:
         RecipeError: also with --resume, for fields that are given and are other than the run's.

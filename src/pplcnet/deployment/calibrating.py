@@ -1,6 +1,6 @@
 """calibrate: a bundle's temperature, so that a probability of 0.8 is right eight times in ten.
 
-And, for several labels a photo, from which probability on each label is answered.
+And, for multi-label data, from which probability on each label is answered.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
 
     A temperature that would do harm is not used: see `pplcnet.calibration.judge_temperature`.
 
-    For several labels a photo, the temperature is that of binary cross-entropy over all known
+    For multi-label data, the temperature is that of binary cross-entropy over all known
     labels, and each label's threshold is chosen anew, as the one of the best F1. Where that
     changes answers, INT8 and the tuning are dropped: they were judged by the previous answers.
 

@@ -63,7 +63,7 @@ def quantize(
             none of them is used for calibration.
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
-        max_drop: how far top-1 may fall below float32's; of several labels a photo their mAP, and
+        max_drop: how far top-1 may fall below float32's; for multi-label data their mAP, and
             the part of them that is right at the thresholds.
         report: called with a line for each thing worth saying.
 

@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
     choice: Choice
     accuracy: float
-    """Top-1, or the mAP of several labels a photo."""
+    """Top-1, or the mAP of a multi-label network."""
     agreement: float
     """Part of the images with float32's answer: its class, or the same set of labels."""
     relative_difference: float
@@ -89,7 +89,7 @@ class Resizing(NamedTuple):
     agreement: float
     """Part of the images with the same answer."""
     exact_accuracy: float
-    """Top-1, or the mAP of several labels a photo."""
+    """Top-1, or the mAP of a multi-label network."""
     fast_accuracy: float
 
     def is_harmless(self, max_drop: float) -> bool:
@@ -124,7 +124,7 @@ def tune(
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos, of which at most 2000, evenly chosen, are used.
-        max_drop: how far top-1 may fall below float32's; of several labels a photo their mAP, and
+        max_drop: how far top-1 may fall below float32's; for multi-label data their mAP, and
             the part of them that is right at the thresholds.
         fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
             (0.995 or more, and no more than `max_drop` lost), off if not.

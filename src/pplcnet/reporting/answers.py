@@ -34,7 +34,7 @@ class Score(NamedTuple):
 
     photos: int
     value: float
-    """Top-1, or the mAP of several labels a photo."""
+    """Top-1, or the mAP of a multi-label network."""
     interval: Interval | None
     """None where too few photos are there for one."""
 

@@ -202,7 +202,7 @@ def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, 
 
 
 def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, dict[str, Any]]:
-    """The answers, and what a page of several labels a photo has of its own."""
+    """The answers, and what only a multi-label page has."""
     subject, bundle = page.subject, page.subject.bundle
     answers = LabelAnswers.of(subject.reported, page.predictions)
     choosing = LabelAnswers.of(subject.validation, page.chosen_on) if page.chosen_on else None

@@ -1,4 +1,4 @@
-"""What a network of several labels a photo answered to each photo of a data set."""
+"""What a multi-label network answered to each photo of a data set."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LabelAnswers:
 
     @classmethod
     def of(cls, dataset: Dataset, predictions: Sequence[Prediction]) -> Self:
-        """From predictions without errors, of a network of several labels a photo."""
+        """From predictions without errors, of a multi-label network."""
         classes = tuple(predictions[0].classes)
         return cls(
             dataset,

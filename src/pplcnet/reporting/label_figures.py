@@ -1,4 +1,4 @@
-"""Figures of several labels a photo: intervals, and how much is named at which precision."""
+"""Multi-label figures: intervals, and how much is named at which precision."""
 
 from __future__ import annotations
 

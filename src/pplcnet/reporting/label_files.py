@@ -1,4 +1,4 @@
-"""An evaluation of several labels a photo as text, CSV, and a picture of every label's figures."""
+"""A multi-label evaluation as text, CSV, and a picture of every label's figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sections of a report on several labels a photo show, as values for its template."""
+"""What the sections of a multi-label report show, as values for its template."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
 
 
 def _read_marks(file: Path) -> Dataset:
-    """The same of several labels a photo: a column a label."""
+    """The same for multi-label data: a column per label."""
     try:
         rows, labels, faults, _ = read_labels(file)
     except DatasetError:  # none, or none of a run

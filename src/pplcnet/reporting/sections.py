@@ -82,7 +82,7 @@ def _plain(value: object) -> str:
 def data_context(subject: Subject) -> dict[str, Any]:
     """Photos by class and part, and some of those that were trained on.
 
-    Of several labels a photo `known` has, beside `counts`, how many photos are known to show a
+    For multi-label data `known` has, beside `counts`, how many photos are known to show a
     label or not.
     """
     classes = subject.bundle.classes
@@ -138,7 +138,7 @@ def _spread(paths: Sequence[Path], count: int) -> list[Path]:
 def curve_charts(folder: Path, *, is_multi: bool = False) -> list[Any]:
     """Loss and accuracy (or mAP) over the epochs, where history.csv has them.
 
-    Of several labels a photo training keeps no mAP, but the part of the known labels that is right.
+    For multi-label data training keeps no mAP, but the part of the known labels that is right.
     """
     rows = list(read_table(folder / HISTORY_FILE))
     epochs = [_float(row.get("epoch")) for row in rows]

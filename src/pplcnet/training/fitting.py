@@ -63,7 +63,7 @@ def train(
         train_set: images to learn from.
         validation_set: images that choose the best epoch; same classes in the same order.
         out: folder for the bundle, the checkpoint and the history.
-        resume: go on from the checkpoint in `out`; with the same data and recipe the weights equal
+        resume: continue from the checkpoint in `out`; with the same data and recipe weights equal
             those of an uninterrupted run.
         provenance: facts about the data that the manifest should hold.
         unlabelled: photos without classes, which only a teacher says something of; without any,

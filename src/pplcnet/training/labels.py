@@ -21,7 +21,7 @@ FOCUS_SHOWN, FOCUS_ABSENT, FORGIVEN = 0.0, 4.0, 0.05
 
 
 def labels_of(dataset: Dataset) -> NDArray[Any]:
-    """(N,) int32 class indices; or, of several labels a photo, (N, labels) int8 marks."""
+    """(N,) int32 class indices; or, for multi-label data, (N, labels) int8 marks."""
     if dataset.task == MULTI:
         return marks_of(dataset)
     return np.asarray([image.label for image in dataset.images], np.int32)

@@ -69,7 +69,7 @@ def fit(
 
     Args:
         folder: where `checkpoint.npz` and `history.csv` go; it exists.
-        resume: go on from the checkpoint in `folder`, if there is one. With the same data and
+        resume: continue from the checkpoint in `folder`, if there is one. With the same data and
             recipe the result equals that of a run that was never stopped.
         unlabelled: photos without classes that the recipe's teacher says something of.
         pictures: decoded ones, shared with other trainings on the same files.
@@ -319,7 +319,7 @@ def _validate(
 ) -> tuple[float, float]:
     """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float).
 
-    Of several labels a photo, (binary cross-entropy, mAP).
+    For multi-label data, (binary cross-entropy, mAP).
     """
     found = []
     for chunk in chunks:
