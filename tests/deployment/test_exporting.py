@@ -148,7 +148,7 @@ def test_a_failed_export_leaves_the_bundle_as_it_was(
     copy = Path(shutil.copytree(common_bundle, tmp_path / "copy.bundle"))
     before = (copy / "manifest.json").read_text()
     monkeypatch.setattr(
-        "pplcnet.deployment.translation._fold_batch_norm", lambda kernel, bias, norm: (kernel, bias)
+        "pplcnet.deployment.translation.fold_batch_norm", lambda kernel, bias, norm: (kernel, bias)
     )
     for layer_images in (list(find_images(common_photos)),):
         with pytest.raises(ConversionError, match="does not agree with Keras"):

@@ -185,7 +185,7 @@ def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     assert main([*command, "--search", "1s"]) == 0
     said = capsys.readouterr().err
     assert said.count("\ntrial ") == 1
-    assert "nothing else to compare with" in said
+    assert "nothing was compared" in said
     best = tomllib.loads((out / "search" / "best.toml").read_text())
     # As if the search had found something else, and the training had been killed.
     other = {**best, "learning_rate": 0.25}

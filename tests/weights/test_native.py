@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_set(model: keras.Model) -> No
         ("w.npz", b"PK not a zip", "not a readable .npz"),
         ("w.npz", b"", "not a readable .npz"),
         ("w.pkl", b"1", "weights are read from"),
-        ("w.h5", b"1", "not a readable Keras file"),
+        ("w.h5", b"1", "not accepted as a Keras file"),
     ],
 )
 def test_files_that_are_no_weights(

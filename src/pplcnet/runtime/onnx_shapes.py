@@ -183,7 +183,9 @@ def _gemm(node: Node, inputs: list[Tensor]) -> Result:
 def _quantize(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs[:2])
     _check_scales(node, inputs)
-    return _result([Tensor(inputs[2].dtype, inputs[0].shape)])
+    # NNCF's accuracy control leaves weights in float, with both operators behind them.
+    kept = inputs[0].is_constant
+    return _result([Tensor(inputs[2].dtype, inputs[0].shape, is_constant=kept)])
 
 
 def _dequantize(node: Node, inputs: list[Tensor]) -> Result:
