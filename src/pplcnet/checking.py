@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,13 @@ class Check:
     audit: Audit
     groups: tuple[Group, ...] | None
     """Near-duplicates, exact copies alone left out; None where imagehash is not installed."""
+    given: Path | None = None
+    """The folder or list that was opened; None for the data set's root."""
+
+    @property
+    def place(self) -> Path:
+        """What was checked, as a path."""
+        return self.dataset.root if self.given is None else self.given
 
     @property
     def dataset(self) -> Dataset:
@@ -106,7 +115,7 @@ class Check:
         """Plain values for JSON; `pplcnet check --help` says what each is."""
         name = self.dataset.name_of
         return {
-            "photos": str(self.dataset.root),
+            "photos": str(self.place),
             "images": len(self.dataset),
             "classes": list(self.dataset.classes),
             "digest": self.audit.digest,
@@ -143,18 +152,21 @@ class Check:
 def check(
     dataset: Dataset,
     *,
+    given: str | PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda looks, total: looks,
 ) -> Check:
     """Open every photo, find all faults and near-duplicates.
 
     Args:
+        given: the folder or list that was opened; None for the data set's root.
         workers: threads that decode; None for one on each core.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
     """
     is_able = importlib.util.find_spec("imagehash") is not None
     audited = audit(dataset, workers=workers, progress=progress, fingerprints=is_able)
-    return Check(audited, near_duplicates(audited) if is_able else None)
+    groups = near_duplicates(audited) if is_able else None
+    return Check(audited, groups, None if given is None else Path(given))
 
 
 def near_duplicates(audited: Audit) -> tuple[Group, ...]:

@@ -84,6 +84,20 @@ def test_json_has_the_keys_that_the_help_names(capsys, photos: Path, tmp_path: P
     assert json.loads((tmp_path / "check.json").read_text()) == found
 
 
+def test_a_table_is_named_rather_than_its_folder(
+    capsys, photos: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(photos)
+    rows = [f"{each.relative_to(photos)},{each.parent.name}" for each in photos.rglob("*.png")]
+    Path("lab.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    page = tmp_path / "check.html"
+    main(["check", "lab.csv", "--html", str(page)])
+    assert capsys.readouterr().out.startswith("lab.csv: 36 photos in 3 classes")
+    assert "<title>Check of lab.csv</title>" in page.read_text()
+    main(["check", "lab.csv", "--json", "-"])
+    assert json.loads(capsys.readouterr().out)["photos"] == "lab.csv"
+
+
 def test_without_imagehash_the_rest_is_checked(capsys, photos: Path, monkeypatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(

@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     checked = check(
         Dataset.open(arguments.photos),
+        given=arguments.photos,
         workers=available_cores(),
         progress=lambda looks, total: console.watch(looks, total, "check"),
     )
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _described(checked: Check) -> list[str]:
     dataset, splits = checked.dataset, checked.splits
     lines = [
-        f"{dataset.root}: {counted(len(dataset), 'photo')} in "
+        f"{checked.place}: {counted(len(dataset), 'photo')} in "
         f"{counted(len(dataset.classes), 'class', 'classes')}, digest "
         f"{checked.audit.digest[:12]}"
     ]

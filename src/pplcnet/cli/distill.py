@@ -1,9 +1,9 @@
 """Train a small network to answer as a larger one does.
 
 The teacher is a bundle that `pplcnet train` made, or a `.keras` file of the same classes. It
-answers to the very views that the student is shown. With --distillation ssld the labels are not
-looked at, so that --unlabelled photos help; with mutual two students teach one another. All else is
-as with `pplcnet train`, which also continues a stopped run.
+classifies the same augmented views that the student sees. With --distillation ssld the labels are
+ignored, so that --unlabelled photos help; with mutual two students teach each other. All else is as
+with `pplcnet train`, which also continues a stopped run.
 """
 
 from __future__ import annotations

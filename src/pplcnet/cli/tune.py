@@ -1,7 +1,7 @@
 """Find the fastest way to run a bundle on this machine, and use it from then on.
 
 Every installed engine is timed in every precision and on every number of threads; what loses
-accuracy is not chosen. The table is stored in the bundle under this processor's name.
+too much accuracy is not used. The table is stored in the bundle under this processor's name.
 """
 
 from __future__ import annotations

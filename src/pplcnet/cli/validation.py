@@ -131,12 +131,12 @@ def note_training_photos(subject: Subject, console: Console) -> None:
         were = "was" if subject.trained == 1 else "were"
         console.say(
             f"note: {subject.trained} of these {counted(len(subject.reported), 'photo')} "
-            f"{were} trained on, which flatters the figures."
+            f"{were} trained on, which makes the figures too good."
         )
     if subject.is_of_training:
         console.say(
             "note: the bundle was made of these photos, and which of them were trained on is not "
-            "known (its run's split.csv is not beside it): figures may be flattered."
+            "known (its run's split.csv is not beside it): the figures may be too good."
         )
 
 

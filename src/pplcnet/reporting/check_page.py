@@ -31,8 +31,8 @@ def check_page(checked: Check) -> str:
     counts = checked.counts()
     return render(
         "check.html",
-        title=f"Check of {checked.dataset.root.name or checked.dataset.root}",
-        root=str(checked.dataset.root),
+        title=f"Check of {checked.place.name or checked.place}",
+        root=str(checked.place),
         images=len(checked.dataset),
         readable=len(checked.audit.sights),
         classes=len(checked.dataset.classes),

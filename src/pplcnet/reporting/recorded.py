@@ -130,7 +130,7 @@ def _found_by_path(given: Dataset, recorded: Dataset, file: Path, trained_in: Pa
             notes.append(
                 "none of these photos is in split.csv of the bundle's run, which has no checksums "
                 "(it is of an older version): photos that were moved and renamed since are not "
-                "recognised, and figures on them are flattered."
+                "recognised, and the figures on them are too good."
             )
     return _found(given, recorded, located, splits, notes)
 

@@ -152,7 +152,7 @@ def find_subject(
             lack = f"beside the bundle {'is of another run' if is_foreign else 'is damaged'}"
         notes.append(
             f"split.csv {lack}, so it is not known whether any of these photos were trained on: "
-            "figures may be flattered."
+            "the figures may be too good."
         )
     return Subject(
         bundle,

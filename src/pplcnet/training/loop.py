@@ -262,7 +262,7 @@ def _recalibrate(
         native.set_values(whole, before, source="before")
     report(
         f"BatchNorm re-estimated: validation {new_accuracy:.3f} (loss {new_loss:.3f}), before "
-        f"{accuracy:.3f} ({loss:.3f}); {'kept' if is_kept else 'taken back'}"
+        f"{accuracy:.3f} ({loss:.3f}); {'kept' if is_kept else 'discarded'}"
     )
 
 
