@@ -9,16 +9,18 @@ from pathlib import Path, PurePosixPath
 
 from pplcnet.auditing import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.csv_cells import CsvWriter
-from pplcnet.dataset import Dataset
+from pplcnet.dataset import MULTI, Dataset
 from pplcnet.division import Division, divide
 from pplcnet.errors import DatasetError
 from pplcnet.files import replacing
 from pplcnet.progress import Watcher
 from pplcnet.run_files import SKIPPED
 from pplcnet.training.recipe import Recipe
-from pplcnet.wording import counted
+from pplcnet.wording import counted, listed
 
 __all__ = ["audited", "audited_unlabelled", "divided", "write_skipped"]
+
+NAMED_CLASSES = 20
 
 
 def audited(
@@ -40,6 +42,12 @@ def audited(
             f"left out {counted(left_out, 'file')} for {counted(len(checked.faults), 'fault')} "
             f"({listed_in})"
         )
+        kept = set(checked.without_faults().classes)
+        gone = [repr(name) for name in checked.dataset.classes if name not in kept]
+        if gone:
+            word = "label" if checked.dataset.task == MULTI else "class"
+            kind = counted(len(gone), word).split(" ", 1)[1]
+            watcher.say(f"{kind} left out: {listed(gone, NAMED_CLASSES)}")
     return checked
 
 

@@ -137,6 +137,14 @@ def test_broken_photos_are_left_out_by_name(capsys, run: Path, photos: Path) -> 
         assert "left out class_0/broken.png: not an image" in err
 
 
+def test_a_class_without_a_readable_photo_is_named(capsys, run: Path, photos: Path) -> None:
+    (run / "split.csv").unlink()
+    for path in (photos / "class_1").iterdir():
+        path.write_bytes(b"no picture")
+    assert main(["evaluate", str(run / "model.bundle"), str(photos), "--skip-broken"]) == 0
+    assert "without any photo now: 'class_1'" in capsys.readouterr().err
+
+
 def test_nothing_but_broken_photos_is_an_error(capsys, run: Path, photos: Path) -> None:
     for image in Dataset.open(photos).images:
         image.path.write_bytes(b"no picture")
@@ -160,7 +168,7 @@ def test_photos_that_were_trained_on_are_no_near_duplicates(run: Path, photos: P
     assert main([*arguments, "--out", str(page)]) == 0
     text = page.read_text()
     assert "<b>18 of these photos were trained on</b>" in text
-    assert "<b>18 of the reported photos are training photos themselves.</b> What follows" in text
+    assert "<b>18 of the reported photos are training photos themselves.</b> The rest" in text
     assert main([*arguments[:-1], "train", "--out", str(page)]) == 0
     text = page.read_text()
     assert "<b>18 of the reported photos are training photos themselves.</b></p>" in text

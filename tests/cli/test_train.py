@@ -186,7 +186,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(
     assert advice == f"Continue with: pplcnet train --resume --out {tmp_path / 'run'}"
     assert "Traceback" not in rest
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert main(shlex.split(advice)[4:]) == 0
+    assert main(shlex.split(advice)[3:]) == 0
     resumed = capsys.readouterr()
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
     assert "epoch  15/15" in resumed.err

@@ -14,7 +14,9 @@ from pplcnet import image_limits
 from pplcnet.auditing import audit
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError
+from pplcnet.gathering import audited
 from pplcnet.parallel import Room, in_order
+from pplcnet.progress import Watcher
 from tests.conftest import draw_picture, draw_scene, write_photos
 
 
@@ -100,6 +102,18 @@ def test_a_class_without_training_images_is_a_fault(tmp_path: Path) -> None:
         draw_picture(2, number).save(folder / f"{number}.png")
     (fault,) = audit(Dataset.open(tmp_path)).faults
     assert "class 'class_9' has no images in train" in fault.text
+
+
+def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
+    write_photos(tmp_path, classes=4, each=3)
+    for name in ("class_1", "class_3"):
+        for path in (tmp_path / name).iterdir():
+            path.write_bytes(b"no picture")
+    said: list[str] = []
+    watcher = Watcher()
+    watcher.say = said.append
+    assert audited(tmp_path, True, watcher).without_faults().classes == ("class_0", "class_2")
+    assert "classes left out: 'class_1', 'class_3'" in said
 
 
 def test_too_little_left_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pplcnet.cli.main import main
 from pplcnet.dataset import Dataset
-from pplcnet.training.learning_rates import RangeTest, run_range_test
+from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_range_test
 from pplcnet.training.recipe import Recipe
 
 SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
@@ -68,6 +68,22 @@ def test_the_suggestions_are_where_the_loss_falls_fastest_and_a_tenth_of_the_min
     rising = RangeTest(rates, rates, rates)
     assert rising.tenth_of_lowest == rates[0]
     assert rising.steepest == rates[0]
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(1, 2), (-1, 0)], ids=["falling", "rising"])
+def test_the_picture_shows_a_suggestion_only_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, lines: int
+) -> None:
+    from matplotlib.axes import Axes
+
+    drawn = []
+    monkeypatch.setattr(Axes, "axvline", lambda axes, rate, **options: drawn.append(rate))
+    losses = np.linspace(2, 1, 30)[::steps]
+    test = RangeTest(np.logspace(-4, 0, 30), losses, losses)
+    draw_range_test(test, tmp_path / "rates.png")
+    assert len(drawn) == lines
+    assert test.falls == bool(lines)
+    assert test.has_diverged
 
 
 @pytest.mark.parametrize("other", [["--resume"], ["--overwrite"], ["--search", "1m"]])

@@ -179,6 +179,7 @@ def _find_learning_rate(
     show(
         f"tried       {counted(len(test.learning_rates), 'step')}, learning rate "
         f"{test.learning_rates[0]:.2g} to {test.learning_rates[-1]:.2g}"
+        f"{'; stopped early, as the loss diverged' if test.has_diverged else ''}"
     )
     if not test.falls:
         show("suggestion  none: the loss did not fall at any of these rates; see the plot")

@@ -14,7 +14,7 @@ from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option, number
 from pplcnet.cli.console import Console
 from pplcnet.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.wording import counted
+from pplcnet.wording import counted, listed
 
 if TYPE_CHECKING:
     from pplcnet.reporting.subject import Subject
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 NAMED_BROKEN = 5
+NAMED_CLASSES = 20
 
 
 def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
@@ -155,4 +156,8 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
         console.say(f"left out {line}")
     if len(broken) > NAMED_BROKEN:
         console.say(f"and {len(broken) - NAMED_BROKEN} more")
+    counts = zip(dataset.classes, dataset.class_counts(), kept.class_counts(), strict=True)
+    gone = [repr(name) for name, before, after in counts if before and not after]
+    if gone:
+        console.say(f"without any photo now: {listed(gone, NAMED_CLASSES)}")
     return kept

@@ -58,6 +58,11 @@ class RangeTest(NamedTuple):
     """(N,) exponential moving average of the losses, corrected for its start."""
 
     @property
+    def has_diverged(self) -> bool:
+        """Whether the test ended before its last step."""
+        return len(self.losses) < STEPS
+
+    @property
     def lowest(self) -> int:
         """The step of the least smoothed loss."""
         return int(self.smoothed.argmin())
@@ -158,7 +163,7 @@ def write_range_test(test: RangeTest, path: Path) -> None:
 
 
 def draw_range_test(test: RangeTest, path: Path) -> None:
-    """The losses over the learning rate as PNG, with both suggestions."""
+    """The losses over the learning rate as PNG, with both suggestions if the loss fell."""
     require("matplotlib", purpose="drawing the losses", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -168,10 +173,13 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
     axes = figure.add_subplot()
     axes.plot(test.learning_rates, test.losses, color="#b8c4d6", linewidth=0.9, label="loss")
     axes.plot(test.learning_rates, test.smoothed, color="#1f4e8c", linewidth=1.8, label="smoothed")
-    for rate, style, name in (
+    suggestions = (
         (test.steepest, "-", "steepest fall"),
         (test.tenth_of_lowest, "--", "tenth of the minimum's"),
-    ):
+    )
+    if not test.falls:
+        axes.set_title("no suggestion: the loss did not fall", fontsize=10, loc="left")
+    for rate, style, name in suggestions if test.falls else ():
         label = f"{name}: {rate:.2g}"
         axes.axvline(rate, color="#c0392b", linestyle=style, linewidth=1.1, label=label)
     axes.set_xscale("log")
