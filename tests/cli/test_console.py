@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from pplcnet.cli import console
-from pplcnet.cli.console import Console
+from pplcnet.cli.console import Console, without_chatter
 from pplcnet.progress import Watcher
 
 
@@ -52,6 +52,30 @@ def test_a_log_gets_a_plain_line_and_another_one_later(monkeypatch) -> None:
     monkeypatch.setattr(console, "LINE_EVERY", 0.001)
     shown = _shown_by(_Stream("still quantizing", terminal=False), monkeypatch, "quantizing")
     assert shown.startswith("quantizing\nstill quantizing (0 s)\n")
+
+
+def test_chatter_is_kept_from_stderr_and_all_else_is_shown(capfd) -> None:
+    with pytest.raises(ValueError, match="bad"), without_chatter("exporting"):  # noqa: PT012
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+        os.write(2, b"WARNING:absl:Please consider providing the trackable_obj\n")
+        os.write(2, b"malloc(): invalid size\n")
+        raise ValueError("bad")
+    os.write(2, b"INFO: afterwards\n")
+    assert capfd.readouterr().err == "malloc(): invalid size\nINFO: afterwards\n"
+
+
+@pytest.mark.parametrize(("error", "shown"), [(KeyboardInterrupt, ""), (OSError, "oneDNN\n")])
+def test_the_notes_of_frameworks_are_shown_when_the_import_fails_but_not_when_it_is_stopped(
+    capfd, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], shown: str
+) -> None:
+    def require(*_: str, **__: str) -> None:
+        os.write(2, b"oneDNN\n")
+        raise error
+
+    monkeypatch.setattr(console, "require", require)
+    with pytest.raises(error):
+        console.quiet_frameworks()
+    assert capfd.readouterr().err == shown
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -17,13 +17,21 @@ from pplcnet.errors import MissingDependencyError, require
 from pplcnet.progress import Watcher
 from pplcnet.wording import printable
 
-__all__ = ["Console", "quiet_frameworks"]
+__all__ = ["Console", "quiet_frameworks", "without_chatter"]
 
 Item = TypeVar("Item")
 
 # Seconds. Short work leaves no trace, so that logs and fast commands stay clean.
 SPINNER_AFTER, LINE_AFTER = 0.5, 3.0
 SPINNER_EVERY, LINE_EVERY = 0.15, 30.0
+# How the notes of TensorFlow's, LiteRT's and absl's loggers begin.
+_CHATTER = (
+    b"INFO: ",
+    b"WARNING:absl:",
+    b"WARNING: All log messages before absl",
+    b"W0000 ",
+    b"I0000 ",
+)
 
 
 class Console(Watcher):
@@ -111,7 +119,7 @@ def quiet_frameworks(purpose: str = "training") -> None:
                 require("keras", purpose=purpose, extra="train")
             # TensorFlow warns of graphs traced anew, which small networks of all sizes are.
             logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        except MissingDependencyError:
+        except (MissingDependencyError, KeyboardInterrupt):
             raise
         except BaseException:
             notes.seek(0)
@@ -120,6 +128,30 @@ def quiet_frameworks(purpose: str = "training") -> None:
             raise
         finally:
             os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+@contextlib.contextmanager
+def without_chatter(text: str) -> Iterator[None]:
+    """Within, LiteRT's and its converter's notes are kept from stderr; a spinner shows `text`.
+
+    They come from native code and from logging that is set up on import, so stderr is redirected.
+    Everything else that was written to it is shown afterwards.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes, _copy_of(terminal) as shown:
+        os.dup2(notes.fileno(), 2)
+        try:
+            with _sign_of_life(text, shown):
+                yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            notes.seek(0)
+            rest = b"".join(line for line in notes if not line.startswith(_CHATTER))
+            with contextlib.suppress(OSError):
+                os.write(terminal, rest)
             os.close(terminal)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pplcnet.bundle import Bundle, check_place
 from pplcnet.cli.arguments import add_photos_option
-from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
@@ -107,7 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to == "litert":
         from pplcnet.deployment.litert import export_litert
 
-        report_export(export_litert(bundle.path, images), "litert")
+        with without_chatter("exporting to LiteRT and comparing with Keras"):
+            exported = export_litert(bundle.path, images)
+        report_export(exported, "litert")
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pplcnet.bundle import Bundle, Manifest, check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
-from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.console import quiet_frameworks, without_chatter
 from pplcnet.cli.output import show
 from pplcnet.dataset import find_images
 from pplcnet.errors import BundleError, InputError
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_place(before.path)
     quiet_frameworks("export")
     images = find_given_images(arguments.images) if arguments.images else None
-    with Console().busy("exporting and comparing with Keras"):
+    with without_chatter("exporting and comparing with Keras"):
         if arguments.to == "litert":
             from pplcnet.deployment.litert import export_litert
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP, MOST_THREADS, PHOTO_ENDINGS, whole
-from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.console import quiet_frameworks, without_chatter
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.models.catalog import CATALOG
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     stdin = _read_stdin() if STDIN in given else None
     passed_over = PassedOver()
     bundle = _bundle(arguments.bundle, given, stdin)
-    with Console().busy("opening the network"):
+    with without_chatter("opening the network"):
         classifier = Classifier(
             bundle,
             threads=arguments.threads,
