@@ -56,8 +56,8 @@ def test_new_thresholds_drop_int8_and_the_tuning_and_say_so(
     assert not (tmp_path / "x.bundle" / "model.int8.onnx").exists()
     report_dropped(before, after, "judged by the previous answers")
     assert capsys.readouterr().out == (
-        "dropped     int8 and the tuning, judged by the previous answers; 'pplcnet quantize' and "
-        "'pplcnet tune' make them again\n"
+        "removed     model.int8.onnx and the tuning, which were judged by the previous answers; "
+        "'pplcnet quantize' and 'pplcnet tune' make them again\n"
     )
 
 
@@ -76,18 +76,20 @@ def test_the_same_thresholds_keep_int8_and_the_tuning(tmp_path: Path, photos: Da
 
 
 def test_only_what_is_gone_is_advised(capsys: pytest.CaptureFixture[str]) -> None:
+    files = {"onnx": "model.onnx", "litert": "model.tflite"}
+
     def manifest(*variants: str) -> Manifest:
         return Manifest(
             classes=("a", "b"),
             preprocessing=Preprocessing(image_size=(8, 8)),
             network={"name": "pplcnet_x0_25"},
-            variants={name: {"file": name} for name in variants},
+            variants={name: {"file": files[name]} for name in variants},
         )
 
     report_dropped(manifest("onnx", "litert"), manifest("onnx"), "made from the previous network")
     assert capsys.readouterr().out == (
-        "dropped     litert, made from the previous network; 'pplcnet export --to tflite' makes it "
-        "again\n"
+        "removed     model.tflite, which was made from the previous network; 'pplcnet export --to "
+        "tflite' makes it again\n"
     )
     report_dropped(manifest("onnx"), manifest("onnx"), "made from the previous network")
     assert capsys.readouterr().out == ""

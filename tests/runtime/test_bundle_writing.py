@@ -244,7 +244,9 @@ def test_a_packed_bundle_that_unpacks_to_more_than_it_may_is_refused(
         Bundle.open(path).read("two")
     manifest["files"]["two"]["bytes"] = 1
     path = _packed(tmp_path / "y.zip", manifest, two=b"2" * 100)
-    with pytest.raises(BundleError, match="larger than 1 bytes"):
+    with pytest.raises(
+        BundleError, match=r"was changed: it is larger than the manifest says \(1 bytes\)"
+    ):
         Bundle.open(path).read("two")
     manifest["files"]["two"]["bytes"] = 3 << 30
     with pytest.raises(BundleError, match="allowed are up to"):

@@ -154,9 +154,11 @@ def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
     if before.tuning and not after.tuning:
         gone.append("the tuning")
     if gone:
+        files = [str(before.variants.get(each, {}).get("file", each)) for each in gone]
+        were = "was" if len(gone) == 1 else "were"
         again = [f"'{commands[each]}'" for each in gone if each in commands]
         advice = f"; {' and '.join(again)} {'makes it' if len(again) == 1 else 'make them'} again"
-        show(f"dropped     {' and '.join(gone)}, {reason}{advice if again else ''}")
+        show(f"removed     {' and '.join(files)}, which {were} {reason}{advice if again else ''}")
 
 
 def find_given_images(given: str) -> list[Path]:
