@@ -192,7 +192,7 @@ def test_a_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("folds", "said"),
     [
-        (1, "1 fold; it takes 2 or more"),
+        (1, "1 fold; at least 2 are needed"),
         (EACH, "class 'blue' has 15 photos; take 15 folds or fewer"),
     ],
 )
