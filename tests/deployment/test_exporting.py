@@ -135,7 +135,7 @@ def test_parity_on_real_pictures_stands_in_the_manifest(common_bundle: Path) -> 
 
 def test_a_difference_above_the_limit_is_refused_with_the_numbers() -> None:
     logits = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
-    with pytest.raises(ConversionError, match=r"top1_agreement.*allowed are"):
+    with pytest.raises(ConversionError, match=r"top1_agreement.*the limits are"):
         measure_parity(logits, logits + 0.01)
     with pytest.raises(ConversionError):
         measure_parity(logits, np.full_like(logits, np.nan))

@@ -143,7 +143,7 @@ def test_a_really_full_disk_is_noticed_while_writing() -> None:
 def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("mine")
-    with pytest.raises(BundleError, match="in the way"):
+    with pytest.raises(BundleError, match="exists and is not a bundle"):
         write_bundle(tmp_path / "precious", _manifest(), {"one.bin": b"1"})
     assert (tmp_path / "precious" / "file").read_text() == "mine"
 

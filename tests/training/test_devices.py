@@ -88,6 +88,7 @@ def test_two_devices_train_as_one_does() -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_two_devices_ends_in_a_bundle_that_is_proven_equal(
     common_photos: Path, tmp_path: Path
 ) -> None:

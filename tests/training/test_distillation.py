@@ -199,6 +199,7 @@ def test_mutual_students_are_two(parts) -> None:
     np.testing.assert_allclose(both(images), np.hstack([one(images), other(images)]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_distils_with_unlabelled_photos(
     teacher: Path, common_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def test_sigkill_loses_at_most_an_epoch_and_resuming_ends_with_the_same_weights(
     _assert_same(cut / "model.bundle", whole / "model.bundle")
 
 
+@pytest.mark.slow
 def test_a_cut_off_checkpoint_is_never_left(
     whole, parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,7 @@ def test_balanced_sampling_is_for_one_class_a_photo(common_photos: Path, tmp_pat
 
 
 def test_the_range_test_is_of_plain_training(parts) -> None:
-    with pytest.raises(RecipeError, match="of plain training"):
+    with pytest.raises(RecipeError, match="needs plain training"):
         run_range_test(parts[0], replace(SMALL, distillation="mutual"))
 
 

@@ -118,6 +118,7 @@ def test_the_best_trial_wins_by_accuracy_then_by_loss(searched) -> None:
     assert f"learning_rate={best.learning_rate:g} " in winner
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_ends_as_one_that_was_not(
     searched, parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_damaged_journal_is_one_sentence(searched, parts, tmp_path: Path) -> N
         _search(parts, copy, trials=3)
 
 
+@pytest.mark.slow
 def test_a_recipe_that_diverges_does_not_end_the_search(parts, tmp_path: Path) -> None:
     best, lines = _search(parts, tmp_path / "run", trials=1, learning_rate=9e5, epochs=9)
     assert lines[0].startswith("trial   1  validation accuracy")

@@ -276,7 +276,7 @@ def _small_files() -> dict[str, bytes]:
 FILES = _small_files()
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_damage_anywhere_gives_arrays_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, name: str, data
