@@ -211,7 +211,8 @@ def test_runs_of_two_kinds_do_not_share_a_folder(out: Path, kind: str, asked: st
     check_folder(out, asked, overwrite=True)
 
 
-def test_a_folder_is_one_process_s_alone(out: Path) -> None:
+def _open_elsewhere(out: Path) -> int:
+    """In another process: 1 if the folder could be opened, 0 if it is in use."""
     process = os.fork()
     if not process:
         try:
@@ -219,16 +220,13 @@ def test_a_folder_is_one_process_s_alone(out: Path) -> None:
                 os._exit(1)
         except InputError as error:
             os._exit(0 if "in use" in str(error) else 2)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 1
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def test_a_folder_is_one_process_s_alone(out: Path) -> None:
+    assert _open_elsewhere(out) == 1
     with locked(out):
-        process = os.fork()
-        if not process:
-            try:
-                with opened(out):
-                    os._exit(1)
-            except InputError as error:
-                os._exit(0 if "in use" in str(error) else 2)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        assert _open_elsewhere(out) == 0
 
 
 @pytest.mark.parametrize("found", ["other", None])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP, MOST_THREADS, PHOTO_ENDINGS, whole
-from pplcnet.cli.console import quiet_frameworks, without_chatter
+from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.models.catalog import CATALOG
@@ -113,14 +113,16 @@ def run(arguments: argparse.Namespace) -> int:
     stdin = _read_stdin() if STDIN in given else None
     passed_over = PassedOver()
     bundle = _bundle(arguments.bundle, given, stdin)
-    with without_chatter("opening the network"):
-        classifier = Classifier(
-            bundle,
-            threads=arguments.threads,
-            engine=arguments.engine,
-            precision=arguments.precision,
-            trust_network=arguments.trust_network,
-        )
+    classifier = Classifier(
+        bundle,
+        threads=arguments.threads,
+        engine=arguments.engine,
+        precision=arguments.precision,
+        trust_network=arguments.trust_network,
+    )
+    # Only LiteRT writes notes; what another engine says of a crash has to reach stderr at once.
+    opening = without_chatter if classifier.choice.engine == "litert" else Console().busy
+    with opening("opening the network"):
         predictions = iter(_predictions(classifier, given, stdin, passed_over))
         first = list(islice(predictions, 1))  # which compiles the network
     if classifier.advice:
