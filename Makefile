@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-ON_BACKENDS := tests/conformance tests/reporting/test_gradcam.py
+ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py
 
 .PHONY: demo test test-slow test-backends test-runtime check lint types clean
 
@@ -42,7 +42,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv-runtime/done: requirements/runtime.txt requirements/runtime-tests.txt pyproject.toml \
-		$(wildcard src/pplcnet/*.py src/pplcnet/*/*.py)
+		$(shell find src/pplcnet -name "*.py")
 	$(PYTHON) -m venv .venv-runtime
 	.venv-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements/runtime-tests.txt

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import pplcnet
-from pplcnet.calibration import expected_calibration_error, least_calibration_error
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
+from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from cleanlab.filter import find_label_issues
 from machine import describe_machine
 
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 
 CHOICES = (
     "low_normalized_margin", "low_self_confidence", "confident_learning", "both",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from pplcnet.processor import processor_name
+from pplcnet.system.processor import processor_name
 
 
 def describe_machine(*packages: str) -> str:

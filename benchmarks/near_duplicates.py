@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from pplcnet.dataset import Dataset
-from pplcnet.decoding import decode
-from pplcnet.similarity import fingerprint, group_similar, nearest
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.near_duplicates import fingerprint, group_similar, nearest
+from pplcnet.imaging.decoding import decode
 
 
 def saved(picture: Image.Image, quality: int) -> Image.Image:

@@ -26,9 +26,9 @@ import numpy as np
 from machine import describe_machine
 from PIL import Image
 
-from pplcnet.benchmarking.others.process import AnsweringProcess
-from pplcnet.bundle import Bundle
-from pplcnet.dataset import find_images
+from pplcnet.benchmarking.others.worker_process import AnsweringProcess
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.dataset import find_images
 from pplcnet.errors import InputError
 from pplcnet.models.catalog import find
 

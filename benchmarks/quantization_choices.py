@@ -26,17 +26,11 @@ from machine import describe_machine
 from nncf import AdvancedQuantizationParameters, QuantizationPreset
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-from pplcnet.bundle import Bundle
-from pplcnet.dataset import Dataset
-from pplcnet.deployment.measuring import (
-    accuracy_of,
-    agreement_of,
-    measure_latencies,
-    prepare,
-    run_all,
-)
-from pplcnet.deployment.quantization import after_last_pooling, depthwise_convolutions
-from pplcnet.runtime.engine import open_engine
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.dataset import Dataset
+from pplcnet.export.quantization import after_last_pooling, depthwise_convolutions
+from pplcnet.export.timing import accuracy_of, agreement_of, measure_latencies, prepare, run_all
+from pplcnet.runtime.engines.engine import open_engine
 
 
 def main() -> None:

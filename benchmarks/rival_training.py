@@ -21,12 +21,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
+from pplcnet.training.image_cache import PictureCache
 from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.picture_cache import PictureCache
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.optimizers import compile_model
 
 SIZE = 160
 NETWORKS = ("keras-mobilenetv3-small-0.35", "timm-lcnet_035")

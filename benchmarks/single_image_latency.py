@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 from machine import describe_machine
 
-from pplcnet.deployment.translation import to_onnx
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from pplcnet.export.translation import to_onnx
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
+from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import random
 import time
 from pathlib import Path
 
-from pplcnet.dataset import MULTI, Dataset, LabelledImage
-from pplcnet.division import divide
+from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.splits import divide
 
 SIZES = ((60_000, 1000), (1_280_000, 1000))
 LABELLED = (20_000, 200)

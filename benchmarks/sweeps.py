@@ -16,12 +16,12 @@ from machine import describe_machine
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pplcnet.deployment.measuring import measure_latencies
-from pplcnet.deployment.translation import to_onnx
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.processor import available_cores
-from pplcnet.runtime.engine import installed_engines, open_engine
+from pplcnet.export.timing import measure_latencies
+from pplcnet.export.translation import to_onnx
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
+from pplcnet.runtime.engines.engine import installed_engines, open_engine
+from pplcnet.system.processor import available_cores
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 

@@ -27,13 +27,13 @@ import numpy as np
 from machine import describe_machine
 from PIL import Image
 
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.models import layers
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import Batch, TrainingBatches
 from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.optimizers import compile_model
 
 ROUNDS, STEPS = 4, 12
 

@@ -80,11 +80,12 @@ def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path)
     """An exported bundle of pplcnet_x0_25 at 32 pixels with random weights: not to be changed."""
     import keras
 
-    from pplcnet.bundle import Manifest, write_bundle
-    from pplcnet.dataset import find_images
-    from pplcnet.deployment.exporting import export
-    from pplcnet.models.creation import create_model
-    from pplcnet.preprocessing import Preprocessing
+    from pplcnet.bundle.manifest import Manifest
+    from pplcnet.bundle.writing import write_bundle
+    from pplcnet.data.dataset import find_images
+    from pplcnet.export.exporting import export
+    from pplcnet.imaging.preprocessing import Preprocessing
+    from pplcnet.models.build import create_model
     from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 
     keras.utils.set_random_seed(7)

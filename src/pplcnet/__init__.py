@@ -8,58 +8,58 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.registration import register_with_keras
+from pplcnet.models.registration import register_with_keras
 
 if TYPE_CHECKING:
-    from pplcnet.auditing import audit
-    from pplcnet.bundle import Bundle
-    from pplcnet.dataset import Dataset
-    from pplcnet.deployment.calibrating import calibrate
-    from pplcnet.deployment.exporting import export
-    from pplcnet.deployment.litert import export_litert
-    from pplcnet.deployment.quantization import quantize
-    from pplcnet.deployment.tuning import tune
+    from pplcnet.bundle.bundle import Bundle
+    from pplcnet.data.audit import audit
+    from pplcnet.data.dataset import Dataset
     from pplcnet.errors import PPLCNetError
-    from pplcnet.evaluation import evaluate
-    from pplcnet.job import run_job
-    from pplcnet.models.creation import create_model
+    from pplcnet.export.calibrating import calibrate
+    from pplcnet.export.exporting import export
+    from pplcnet.export.litert import export_litert
+    from pplcnet.export.quantization import quantize
+    from pplcnet.export.tuning import tune
+    from pplcnet.imaging.preprocessing import Preprocessing
+    from pplcnet.models.build import create_model
     from pplcnet.models.reparameterization import to_deploy_form
-    from pplcnet.prediction import Prediction
-    from pplcnet.preprocessing import Preprocessing
+    from pplcnet.recipe.recipe import Recipe
+    from pplcnet.runs.training_run import run_job
     from pplcnet.runtime.classifier import Classifier
-    from pplcnet.training.fitting import train
-    from pplcnet.training.recipe import Recipe
+    from pplcnet.tasks.classification.evaluation import evaluate
+    from pplcnet.tasks.prediction import Prediction
+    from pplcnet.training.train import train
     from pplcnet.weights.bundled import restore_model
     from pplcnet.weights.conversion import convert
 
 _PLACES = {
-    "Bundle": "bundle",
+    "Bundle": "bundle.bundle",
     "Classifier": "runtime.classifier",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "PPLCNetError": "errors",
-    "Prediction": "prediction",
-    "Preprocessing": "preprocessing",
-    "Recipe": "training.recipe",
-    "audit": "auditing",
-    "calibrate": "deployment.calibrating",
+    "Prediction": "tasks.prediction",
+    "Preprocessing": "imaging.preprocessing",
+    "Recipe": "recipe.recipe",
+    "audit": "data.audit",
+    "calibrate": "export.calibrating",
     "convert": "weights.conversion",
-    "create_model": "models.creation",
-    "evaluate": "evaluation",
-    "export": "deployment.exporting",
-    "export_litert": "deployment.litert",
-    "quantize": "deployment.quantization",
+    "create_model": "models.build",
+    "evaluate": "tasks.classification.evaluation",
+    "export": "export.exporting",
+    "export_litert": "export.litert",
+    "quantize": "export.quantization",
     "restore_model": "weights.bundled",
-    "run_job": "job",
+    "run_job": "runs.training_run",
     "to_deploy_form": "models.reparameterization",
-    "train": "training.fitting",
-    "tune": "deployment.tuning",
+    "train": "training.train",
+    "tune": "export.tuning",
 }
 # The part whose absence of a framework has to be explained.
 _NEEDS_TRAINING = (
     "models.",
-    "deployment.exporting",
-    "deployment.litert",
-    "training.fitting",
+    "export.exporting",
+    "export.litert",
+    "training.train",
     "weights",
 )
 

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from pplcnet.wording import printable
+from pplcnet.system.wording import printable
 
 __all__ = [
     "BundleError",

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/architecture.md, held against the source."""
+"""Who may import whom, by the part and the role of a file; docs/architecture.md links to this."""
 
 from __future__ import annotations
 
@@ -11,223 +11,107 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "pplcnet"
-
-VOCABULARY = {
-    "errors", "preprocessing", "prediction", "dataset", "bundle", "evaluation", "auditing",
-    "audit_notes", "division", "progress", "decoding", "processor", "cache", "calibration",
-    "writable",
-    "tables", "stratification", "multilabel", "multilabel_evaluation", "similarity", "checking",
-    "files", "wording", "csv_cells", "locking", "parallel", "photo_files", "sights",
-    "image_files", "telemetry", "notebook",
-    "class_names", "csv_text", "label_cells", "list_files", "list_text", "listed_photos",
-    "table_columns",
-    "manifest", "manifest_checks", "bundle_members", "bundle_reading", "bundle_writing",
-    "guessing", "protobuf", "bundle_packing",
-    "image_kinds", "image_limits", "image_structure", "image_profiles",
-    "image_colour", "tiff_header",
-}  # fmt: skip
-RUNS = VOCABULARY | {
-    "gathering", "replaced_run", "run_division", "run_files", "run_folder", "stopped_run",
-}  # fmt: skip
-# Part (a folder or a file of src/pplcnet) to the parts that its modules import at their top.
-MAY_IMPORT = {
-    "wording": set(),
-    "csv_cells": set(),
-    "errors": {"wording"},
-    "progress": set(),
-    "cache": {"errors"},
-    "telemetry": set(),
-    "calibration": {"errors", "wording"},
-    "notebook": {"errors"},
-    "processor": set(),
-    "writable": {"errors"},
-    "image_files": {"errors"},
-    "image_kinds": set(),
-    "image_limits": {"errors", "tiff_header"},
-    "image_structure": {"errors", "image_limits", "tiff_header"},
-    "image_profiles": set(),
-    "image_colour": {"errors", "image_profiles"},
-    "tiff_header": set(),
-    "decoding": {
-        "errors",
-        "image_colour",
-        "image_files",
-        "image_kinds",
-        "image_limits",
-        "image_profiles",
-        "image_structure",
-        "tiff_header",
-    },
-    "preprocessing": {"errors", "decoding"},
-    "prediction": {"errors", "notebook"},
-    "class_names": {"errors"},
-    "list_text": {"errors", "wording"},
-    "csv_text": {"errors", "list_text"},
-    "label_cells": {"class_names", "csv_text", "list_text"},
-    "tables": {
-        "errors",
-        "class_names",
-        "csv_cells",
-        "csv_text",
-        "label_cells",
-        "list_text",
-        "table_columns",
-    },
-    "table_columns": {"errors", "csv_text", "label_cells", "list_text", "wording"},
-    "list_files": {"errors", "class_names", "list_text", "tables", "wording"},
-    "listed_photos": {"errors", "decoding", "list_text", "tables", "wording"},
-    "stratification": set(),
-    "parallel": {"processor"},
-    "photo_files": {"errors", "decoding", "image_files", "wording"},
-    "dataset": {
-        "errors",
-        "class_names",
-        "decoding",
-        "list_files",
-        "list_text",
-        "listed_photos",
-        "photo_files",
-        "stratification",
-        "table_columns",
-        "tables",
-        "wording",
-        "notebook",
-    },
-    "multilabel": {"dataset", "tables"},
-    "multilabel_evaluation": {"calibration", "multilabel", "tables", "notebook", "wording"},
-    "bundle": {"bundle_reading", "manifest"},
-    "bundle_members": {"errors"},
-    "bundle_reading": {"bundle_members", "errors", "manifest", "notebook"},
-    "bundle_packing": {
-        "bundle_members",
-        "bundle_reading",
-        "bundle_writing",
-        "errors",
-        "files",
-        "locking",
-        "manifest",
-    },
-    "bundle_writing": {
-        "files",
-        "bundle_members",
-        "bundle_reading",
-        "errors",
-        "locking",
-        "manifest",
-        "manifest_checks",
-        "writable",
-    },
-    "manifest": {"errors", "manifest_checks", "preprocessing", "notebook", "wording"},
-    "manifest_checks": set(),
-    "protobuf": {"errors"},
-    "files": {"errors", "writable"},
-    "locking": {"errors"},
-    "similarity": {"errors"},
-    "audit_notes": {"dataset", "tables", "wording"},
-    "sights": {"errors", "decoding", "parallel", "photo_files", "similarity", "wording"},
-    "auditing": {"errors", "audit_notes", "dataset", "photo_files", "sights", "tables", "wording"},
-    "checking": {"auditing", "dataset", "similarity", "wording"},
-    "division": {"csv_cells", "errors", "dataset", "tables", "wording"},
-    "evaluation": {
-        "errors",
-        "calibration",
-        "dataset",
-        "multilabel",
-        "multilabel_evaluation",
-        "prediction",
-        "tables",
-        "notebook",
-        "wording",
-    },
-    "digits": {"errors"},
-    "models": VOCABULARY,
-    "weights": VOCABULARY | {"models"},
-    "training": VOCABULARY | {"models", "weights"},
-    "deployment": VOCABULARY | {"models", "weights", "runtime"},
-    "runtime": VOCABULARY,
-    "reporting": VOCABULARY | {"runtime"},
-    "benchmarking": VOCABULARY | {"models", "deployment", "runtime"},
-    "run_files": VOCABULARY | {"training"},
-    "run_folder": RUNS | {"training"},
-    "replaced_run": RUNS | {"training"},
-    "stopped_run": RUNS | {"training"},
-    "run_division": RUNS | {"training"},
-    "gathering": RUNS | {"training"},
-    "job_result": VOCABULARY,
-    "guessing": {"evaluation", "multilabel_evaluation", "tables"},
-    "job": RUNS | {"job_result", "training", "weights"},
-    "rate_finding": RUNS | {"training"},
-    "suspect_list": VOCABULARY,
-    "suspects": {"suspect_list"} | RUNS | {"training", "weights"},
-    "cli": VOCABULARY | {"models", "training", "runtime", "weights"},
-    "__init__": {"registration"},
-    "registration": set(),
-    "__main__": {"cli"},
-}
-# Third-party libraries that a part may import at the top of its modules.
-MAY_USE = {
-    "decoding": {"numpy", "PIL"},
-    "image_colour": {"numpy", "PIL"},
-    "image_profiles": {"numpy", "PIL"},
-    "preprocessing": {"numpy", "PIL"},
-    "prediction": {"numpy"},
-    "calibration": {"numpy"},
-    "evaluation": {"numpy"},
-    "multilabel": {"numpy"},
-    "multilabel_evaluation": {"numpy"},
-    "similarity": {"numpy", "PIL"},
-    "sights": {"numpy", "PIL"},
-    "checking": {"numpy"},
-    "digits": {"numpy", "PIL"},
-    "guessing": {"numpy"},
-    "suspects": {"numpy"},
-    "models": {"keras", "numpy"},
-    "weights": {"keras", "numpy"},
-    "training": {"keras", "numpy", "PIL", "tqdm"},
-    "deployment": {"keras", "numpy", "onnx"},
-    "runtime": {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert"},
-    "reporting": {"keras", "numpy", "PIL"},
-    "benchmarking": {"numpy", "onnx", "paddle"},
-}
-# Read before Keras is there: the command line and the job import them.
-WITHOUT_KERAS = {
-    "models/catalog.py",
-    "training/places.py",
-    "training/idle_fields.py",
-    "training/interruption.py",
-    "training/saved_facts.py",
-    "training/recipe.py",
-    "training/search_space.py",
-    "training/searching.py",
-    "weights/sources.py",
-    "weights/downloading.py",
-    "weights/fetching.py",
-    "weights/judging.py",
-    "weights/limits.py",
-    "weights/paddle.py",
-    "weights/pickles.py",
-    "weights/safetensors_files.py",
-    "weights/official.py",
-    "deployment/calibrating.py",
-    "deployment/judging.py",
-    "deployment/measuring.py",
-    "deployment/photos.py",
-    "deployment/quantization.py",
-    "deployment/tuning.py",
-    *(f"reporting/{each.name}" for each in (SOURCE / "reporting").glob("*.py")),
-} - {"reporting/gradcam.py"}
-ENGINES = {
-    "onnxruntime": "runtime/onnxruntime_engine.py",
-    "openvino": "runtime/openvino_engine.py",
-    "ai_edge_litert": "runtime/litert_engine.py",
-}
-
 MODULES = sorted(SOURCE.rglob("*.py"))
 
+# A part imports those of lower floors, itself, and what BESIDE allows on its own floor. Files of
+# tasks/ that need Keras or pages have a role of their own.
+FLOORS = (
+    {"errors", "system", "imaging"},
+    {"data", "bundle", "recipe", "metrics"},
+    {"tasks"},
+    {"models", "runtime", "pages"},
+    {"task training", "task report"},
+    {"weights"},
+    {"training", "export"},
+    {"reports"},
+    {"runs"},
+    {"cli", "benchmarking"},
+    {"__init__", "__main__"},
+)
+BESIDE = {
+    "errors": {"system"},
+    "system": {"errors"},
+    "imaging": {"errors", "system"},
+}
+ROLES = {
+    "task_training": "task training",
+    "losses": "task training",
+    "objective": "task training",
+    "views": "task training",
+    "training": "task training",
+    "distillation": "task training",
+    "report": "task report",
+    "confusion": "task report",
+    "label_counts": "task report",
+    "sections": "task report",
+}
+# Third-party libraries at the top of a module, by part; then the files that need others.
+MAY_USE = {
+    "system": set(),
+    "imaging": {"numpy", "PIL"},
+    "data": {"numpy", "PIL"},
+    "metrics": {"numpy"},
+    "tasks": {"numpy"},
+    "task training": {"keras", "numpy"},
+    "task report": {"numpy"},
+    "models": {"keras", "numpy"},
+    "runtime": {"numpy", "PIL"},
+    "pages": {"numpy", "PIL"},
+    "weights": {"keras", "numpy"},
+    "training": {"keras", "numpy", "PIL", "tqdm"},
+    "export": {"keras", "numpy", "onnx"},
+    "reports": {"numpy"},
+    "runs": {"numpy"},
+    "benchmarking": {"numpy", "onnx"},
+}
+ALSO_USE = {
+    "runtime/engines/onnxruntime.py": {"onnxruntime"},
+    "runtime/engines/openvino.py": {"openvino"},
+    "runtime/engines/litert.py": {"ai_edge_litert"},
+    "pages/gradcam.py": {"keras"},
+    "benchmarking/others/paddle_network.py": {"paddle"},
+}
+# Read by the command line, a run or another thread before Keras is there.
+WITHOUT_KERAS = {
+    "models/catalog.py",
+    "models/registration.py",
+    *(f"training/{name}.py" for name in ("interruption", "names", "saved_facts", "searching")),
+    *(
+        f"weights/{name}.py"
+        for name in (
+            "downloading", "fetching", "limits", "official", "paddle", "pickles", "recognition",
+            "safetensors_files", "sources",
+        )
+    ),
+    *(
+        f"export/{name}.py"
+        for name in ("calibrating", "images", "quantization", "timing", "tuning")
+    ),
+}  # fmt: skip
+# Imports that go up a floor, until what they need has moved down.
+UPWARD = {
+    ("imaging/augmentation.py", "recipe"),
+    ("metrics/average_precision.py", "data"),
+    ("metrics/intervals.py", "tasks"),
+    ("recipe/recipe.py", "models"),
+    ("reports/evaluation_files.py", "runs"),
+    ("reports/report.py", "runs"),
+    ("tasks/judging.py", "export"),
+    ("tasks/multilabel/answers.py", "pages"),
+    ("tasks/multilabel/evaluation_files.py", "pages"),
+    ("tasks/multilabel/evaluation_files.py", "reports"),
+    ("tasks/objective.py", "training"),
+}
 
-def _part(module: Path) -> str:
-    relative = module.relative_to(SOURCE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+def _part(relative: Path) -> str:
+    if relative.parts[0] == "tasks" and len(relative.parts) > 1:
+        return ROLES.get(relative.stem, "tasks")
+    return relative.parts[0].removesuffix(".py")
+
+
+def _floor(part: str) -> int:
+    return next(at for at, parts in enumerate(FLOORS) if part in parts)
 
 
 def _top_imports(module: Path) -> Iterator[str]:
@@ -238,28 +122,72 @@ def _top_imports(module: Path) -> Iterator[str]:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
-            yield statement.module or ""
-            if statement.module == "pplcnet" or (statement.module or "").startswith("pplcnet."):
-                yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+            yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
         elif isinstance(statement, ast.If) and ast.unparse(statement.test) != "TYPE_CHECKING":
             waiting += [*statement.body, *statement.orelse]
         elif isinstance(statement, ast.Try):
             waiting += statement.body
 
 
+def _file_of(name: str) -> Path | None:
+    """The file of this project that holds what a dotted name imports."""
+    parts = name.split(".")[1:]
+    for length in (len(parts), len(parts) - 1):
+        path = SOURCE.joinpath(*parts[:length]).with_suffix(".py")
+        if length and path.exists():
+            return path.relative_to(SOURCE)
+        if length and (path.with_suffix("") / "__init__.py").exists():
+            return path.with_suffix("").relative_to(SOURCE) / "__init__.py"
+    return None
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda each: str(each.relative_to(SOURCE)))
 def test_module_imports_only_what_its_part_may(module: Path) -> None:
-    part = _part(module)
-    relative = module.relative_to(SOURCE).as_posix()
-    for name in _top_imports(module):
-        top, *rest = name.split(".")
+    relative = module.relative_to(SOURCE)
+    part, name = _part(relative), relative.as_posix()
+    for imported in _top_imports(module):
+        top = imported.split(".")[0]
         if top == "pplcnet":
-            if rest:
-                assert rest[0] in MAY_IMPORT[part] | {part}, f"{relative} imports {name}"
+            target = _file_of(imported)
+            assert target is not None, f"{name} imports {imported}, which is no module"
+            other = _part(target)
+            is_allowed = (
+                other == part
+                or _floor(other) < _floor(part)
+                or other in BESIDE.get(part, set())
+                or (name, other) in UPWARD
+            )
+            assert is_allowed, f"{name} ({part}) imports {imported} ({other})"
         elif top not in sys.stdlib_module_names:
-            assert top in MAY_USE.get(part, set()), f"{relative} imports {name}"
-            assert not (top == "keras" and relative in WITHOUT_KERAS), f"{relative} imports {name}"
-            assert ENGINES.get(top, relative) == relative, f"{relative} imports {name}"
+            allowed = MAY_USE.get(part, set()) | ALSO_USE.get(name, set())
+            assert top in allowed, f"{name} imports {imported}"
+            assert not (top == "keras" and name in WITHOUT_KERAS), f"{name} imports {imported}"
+
+
+def test_no_upward_import_is_listed_that_is_gone() -> None:
+    found = {
+        (module.relative_to(SOURCE).as_posix(), _part(target))
+        for module in MODULES
+        for imported in _top_imports(module)
+        if imported.startswith("pplcnet.") and (target := _file_of(imported)) is not None
+    }
+    assert found >= UPWARD
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    imports = {
+        module.relative_to(SOURCE): {
+            target
+            for imported in _top_imports(module)
+            if imported.startswith("pplcnet.") and (target := _file_of(imported)) is not None
+        }
+        for module in MODULES
+    }
+    waiting = dict(imports)
+    while free := [module for module, needs in waiting.items() if not needs & set(waiting)]:
+        for module in free:
+            del waiting[module]
+    assert sorted(map(str, waiting)) == []
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

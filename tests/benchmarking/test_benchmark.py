@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pplcnet.benchmarking import comparing
-from pplcnet.benchmarking.comparing import Comparison, Measurement, compare
+from pplcnet.benchmarking import comparison as comparing
+from pplcnet.benchmarking.comparison import Comparison, Measurement, compare
+from pplcnet.benchmarking.comparison_files import describe, write_comparison
 from pplcnet.benchmarking.limits import Limits
-from pplcnet.benchmarking.others.process import OtherProcess
+from pplcnet.benchmarking.others.worker_process import OtherProcess
 from pplcnet.benchmarking.subjects import default_names, load_subject
-from pplcnet.benchmarking.writing import describe, write_comparison
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG
-from pplcnet.processor import available_cores
-from pplcnet.runtime.engine import installed_engines, open_engine
+from pplcnet.runtime.engines.engine import installed_engines, open_engine
+from pplcnet.system.processor import available_cores
 
 
 @pytest.mark.parametrize(

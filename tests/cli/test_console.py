@@ -11,7 +11,7 @@ import pytest
 
 from pplcnet.cli import console
 from pplcnet.cli.console import Console, without_chatter
-from pplcnet.progress import Watcher
+from pplcnet.system.progress import Watcher
 
 
 class _Stream(io.StringIO):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.cli.main import main
-from pplcnet.wording import printable
+from pplcnet.system.wording import printable
 
 
 def _predict(

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle, update_bundle
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
 from pplcnet.cli.train import add_arguments, read_recipe
-from pplcnet.dataset import Dataset
-from pplcnet.training.recipe import Recipe
+from pplcnet.data.dataset import Dataset
+from pplcnet.recipe.recipe import Recipe
 from tests.conftest import write_photos
 
 SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]

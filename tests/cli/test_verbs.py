@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pplcnet.bundle import Bundle, update_bundle
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.models.catalog import CATALOG
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from tests.conftest import write_photos
 

@@ -10,8 +10,8 @@ import pytest
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.blocks import layer_name
+from pplcnet.models.build import create_model
 from pplcnet.models.cost import count_cost
-from pplcnet.models.creation import create_model
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
 from pplcnet.weights.mapping import load_state_dict

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import InputError, UnknownNameError
+from pplcnet.models.build import create_model
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.cost import count_cost
-from pplcnet.models.creation import create_model
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.class_names import class_name, name_faults
-from pplcnet.dataset import Dataset
-from pplcnet.division import divide, write_division
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.class_names import class_name, name_faults
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.splits import divide, write_division
 from pplcnet.errors import DatasetError
-from pplcnet.manifest import Manifest
-from pplcnet.preprocessing import Preprocessing
-from tests.data.test_tables import _open, _refusal, folder  # noqa: F401 - a fixture
+from pplcnet.imaging.preprocessing import Preprocessing
+from tests.data.layouts.test_csv_table import _open, _refusal, folder  # noqa: F401 - a fixture
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
 

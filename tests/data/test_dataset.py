@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.dataset import Dataset
-from pplcnet.division import divide, write_division
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.splits import divide, write_division
 from pplcnet.errors import DatasetError, InputError
 from tests.conftest import draw_picture, write_photos
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.auditing import audit
-from pplcnet.dataset import MULTI, SINGLE, Dataset, LabelledImage
-from pplcnet.division import divide
-from pplcnet.suspects import _fold_of_each
+from pplcnet.data.audit import audit
+from pplcnet.data.dataset import MULTI, SINGLE, Dataset, LabelledImage
+from pplcnet.data.splits import divide
+from pplcnet.runs.suspects import _fold_of_each
 from tests.conftest import draw_picture
 
 

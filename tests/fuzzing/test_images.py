@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.decoding import decode
 from pplcnet.errors import ImageError
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.decoding import decode
+from pplcnet.imaging.preprocessing import Preprocessing
 from tests.fuzzing.harness import fuzz
 from tests.image_seeds import seeds
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle, Manifest
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.imaging.preprocessing import Preprocessing
 from tests.fuzzing.harness import fuzz
 
 

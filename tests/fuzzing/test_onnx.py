@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.runtime.engine import open_engine
-from pplcnet.runtime.network_checks import check_network
-from pplcnet.runtime.onnx_reading import read_onnx
+from pplcnet.runtime.checks.network import check_network
+from pplcnet.runtime.checks.onnx_reading import read_onnx
+from pplcnet.runtime.engines.engine import open_engine
 from tests.fuzzing.harness import fuzz
 
 _ENGINES = [each for each in ("onnxruntime", "openvino") if importlib.util.find_spec(each)]
@@ -35,7 +35,7 @@ def read(path: Path) -> None:
 @pytest.mark.slow
 def test_mutated_networks_are_refused_or_run(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    from pplcnet.runtime.onnx_shapes import OPERATORS
+    from pplcnet.runtime.checks.onnx_shapes import OPERATORS
     from tests.runtime.networks import small_network
 
     seeds = {"fixed": small_network().SerializeToString()}

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from pplcnet.cli.resuming import recorded_recipe
-from pplcnet.dataset import Dataset, LabelledImage
-from pplcnet.reporting import charts
-from pplcnet.reporting.sections import HISTORY_FILE, curve_charts
-from pplcnet.run_division import redivide
-from pplcnet.run_files import RUN, TRAIN, names_in, planned_names, read_run
-from pplcnet.run_folder import check_folder, check_same
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.pages import charts
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.reports.sections import HISTORY_FILE, curve_charts
+from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
+from pplcnet.runs.folder import check_folder, check_same
+from pplcnet.runs.splits import redivide
 from pplcnet.training.history import write_history
-from pplcnet.training.recipe import Recipe
 from pplcnet.training.saved_facts import HISTORY_COLUMNS, check_facts, read_arrays, read_facts
 from tests.fuzzing.harness import fuzz
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.dataset import MULTI, Dataset, LabelledImage
-from pplcnet.reporting.recorded import find_recorded
+from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.reports.recorded import find_recorded
 from tests.fuzzing.harness import fuzz
 
 DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of nothing

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.class_names import class_name, name_faults
-from pplcnet.dataset import MULTI, Dataset
+from pplcnet.data.class_names import class_name, name_faults
+from pplcnet.data.dataset import MULTI, Dataset
 from tests.fuzzing.harness import fuzz
 
 TABLE, LIST = "input.csv", "input.txt"

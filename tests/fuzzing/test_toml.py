@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.training.recipe import Recipe, named_recipes, parse_setting, recipe_path
+from pplcnet.recipe.recipe import Recipe, named_recipes, parse_setting, recipe_path
 from tests.fuzzing.harness import fuzz
 
 

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pplcnet.bundle import Bundle, Manifest, update_bundle, write_bundle
-from pplcnet.deployment import calibrating, quantization
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import update_bundle, write_bundle
+from pplcnet.export import calibrating, quantization
+from pplcnet.imaging.preprocessing import Preprocessing
 from tests.kills.harness import Point, describe, kill_everywhere, needs_tracing
 
 pytestmark = [pytest.mark.slow, needs_tracing]

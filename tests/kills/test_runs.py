@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Manifest, write_bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
 from pplcnet.errors import InputError
-from pplcnet.files import replacing, write_text
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.replaced_run import set_aside
-from pplcnet.run_files import RUN, SUSPECTS, TRAIN, fold_name, planned_names, read_run
-from pplcnet.run_folder import (
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.runs.files import RUN, SUSPECTS, TRAIN, fold_name, planned_names, read_run
+from pplcnet.runs.folder import (
     check_checkpoint,
     check_folder,
     finished_bundle,
     opened,
     start_folder,
 )
+from pplcnet.runs.replaced import set_aside
+from pplcnet.system.files import replacing, write_text
 from pplcnet.training.history import write_history
-from pplcnet.training.places import BUNDLE, CHECKPOINT, HISTORY
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.names import BUNDLE, CHECKPOINT, HISTORY
 from pplcnet.training.saved_facts import HISTORY_COLUMNS, read_facts
 from tests.kills.harness import Point, kill_everywhere, needs_tracing
 

@@ -141,10 +141,10 @@ def test_unequal_strides_are_computed_in_float64() -> None:
 
 WITHOUT_ONEDNN = """
 import numpy as np, tensorflow as tf
-from pplcnet.deployment.translation import to_onnx
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from pplcnet.export.translation import to_onnx
+from pplcnet.models.build import create_model
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine
 preprocessing = Preprocessing(image_size=(32, 64))
 pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 64, 3), np.uint8)
 model = create_model(

@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pplcnet.bundle import Manifest, write_bundle
-from pplcnet.dataset import find_images
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
+from pplcnet.data.dataset import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
-from pplcnet.prediction import Prediction, softmax
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
+from pplcnet.tasks.prediction import Prediction, softmax
 from tests.conftest import draw_picture
 
 
@@ -127,7 +128,7 @@ def test_run_takes_prepared_pictures(classifier: Classifier) -> None:
 def test_a_packed_bundle_answers_the_same(
     common_bundle: Path, common_photos: Path, tmp_path: Path, classifier: Classifier
 ) -> None:
-    from pplcnet.bundle import Bundle
+    from pplcnet.bundle.bundle import Bundle
 
     packed = Bundle.open(common_bundle).pack(tmp_path / "x.zip")
     path = common_photos / "class_2" / "001.png"
@@ -190,7 +191,7 @@ def test_no_pictures_give_no_logits(classifier: Classifier) -> None:
 def test_a_network_of_eight_pictures_a_run_takes_any_number(
     common_bundle: Path, photos: Path, classifier: Classifier, tmp_path: Path
 ) -> None:
-    from pplcnet.deployment.exporting import export
+    from pplcnet.export.exporting import export
 
     paths = list(find_images(photos))
     eight = shutil.copytree(common_bundle, tmp_path / "eight.bundle")

@@ -16,16 +16,16 @@ import numpy as np
 import onnx
 import pytest
 
-from pplcnet.deployment.translation import to_onnx
 from pplcnet.errors import BundleError, UnknownNameError
+from pplcnet.export.translation import to_onnx
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
 from pplcnet.models.catalog import CATALOG
-from pplcnet.models.creation import create_model
 from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.runtime.engine import ENGINES, open_engine, run_padded
-from pplcnet.runtime.failures import speaking_clearly
-from tests.deployment.test_exporting import with_lively_statistics
+from pplcnet.runtime.engines.engine import ENGINES, open_engine, run_padded
+from pplcnet.runtime.engines.failures import speaking_clearly
+from tests.export.test_exporting import with_lively_statistics
 
 SIZE = 64
 PREPROCESSING = Preprocessing(image_size=(SIZE, SIZE))
@@ -68,7 +68,7 @@ def _content(engine: str, model: keras.Model) -> bytes:
     if engine == "litert":
         if keras.backend.backend() != "tensorflow":
             pytest.skip("LiteRT files are made from TensorFlow")
-        from pplcnet.deployment.litert import to_tflite
+        from pplcnet.export.litert import to_tflite
 
         return to_tflite(model, PREPROCESSING)
     classes = tuple("abcdefg")
@@ -177,7 +177,7 @@ def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | No
 
 def test_int8_keeps_the_gates() -> None:
     pytest.importorskip("nncf")
-    from pplcnet.deployment.quantization import quantize_content
+    from pplcnet.export.quantization import quantize_content
 
     keras.utils.set_random_seed(2)
     model = with_lively_statistics(_pplcnet())
@@ -232,7 +232,7 @@ INTERRUPTED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 from pathlib import Path
-from pplcnet.runtime.engine import open_engine
+from pplcnet.runtime.engines.engine import open_engine
 content = Path(sys.argv[1]).read_bytes()
 first = open_engine("openvino", content, threads=1)
 second = open_engine("openvino", content, threads=1, streams=2)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, PPLCNetError
 from pplcnet.runtime.classifier import Classifier
 

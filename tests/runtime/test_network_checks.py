@@ -11,12 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pplcnet.bundle import Manifest, write_bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
 from pplcnet.errors import BundleError
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.runtime.checks.network import Sizes, check_network
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.runtime.engine import open_engine
-from pplcnet.runtime.network_checks import Sizes, check_network
+from pplcnet.runtime.engines.engine import open_engine
 from tests.runtime.networks import small_network
 
 
@@ -282,7 +283,7 @@ def test_tensors_that_are_kept_until_the_end_count_together() -> None:
     ordered([each for pair in zip(copies, sums, strict=True) for each in pair])
     _check(model)  # one copy at a time
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pplcnet.runtime.onnx_checks.FREE_LIVE", 1 << 14)
+        patched.setattr("pplcnet.runtime.checks.onnx.FREE_LIVE", 1 << 14)
         _check(model)
         ordered(copies, sums)
         with pytest.raises(BundleError, match="at the same time"):

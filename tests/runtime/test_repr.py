@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle, Manifest
-from pplcnet.dataset import Dataset, LabelledImage
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import ImageError
-from pplcnet.evaluation import Evaluation, Mistake
-from pplcnet.job_result import JobResult
-from pplcnet.multilabel_evaluation import MultiLabelEvaluation
-from pplcnet.prediction import Prediction
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.runs.result import JobResult
 from pplcnet.runtime.classifier import Classifier
+from pplcnet.tasks.classification.evaluation import Evaluation, Mistake
+from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
+from pplcnet.tasks.prediction import Prediction
 
 HOSTILE = "<script>alert('x')</script>\x1b[31m"
 MANY = (HOSTILE, *(f"class {number}" for number in range(999)))

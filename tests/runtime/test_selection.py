@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle, update_bundle
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
-from pplcnet.dataset import find_images
+from pplcnet.data.dataset import find_images
 from pplcnet.errors import BundleError, InputError
-from pplcnet.processor import processor_name
 from pplcnet.runtime import selection
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of, choose
+from pplcnet.system.processor import processor_name
 
 OPENVINO = {"variant": "onnx", "engine": "openvino", "precision": "float32", "threads": 1}
 ONNXRUNTIME = {"variant": "onnx", "engine": "onnxruntime", "precision": "float32", "threads": 2}

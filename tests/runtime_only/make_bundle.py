@@ -12,10 +12,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pplcnet.bundle import Manifest, write_bundle
-from pplcnet.deployment.translation import to_onnx
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
+from pplcnet.export.translation import to_onnx
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
 
 
 def main(target: str) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.dataset import Dataset
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.augmentation import random_crop_box
+from pplcnet.data.dataset import Dataset
+from pplcnet.imaging.augmentation import random_crop_box
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import TrainingBatches, load_for_evaluation
-from pplcnet.training.recipe import Recipe
 
 PREPROCESSING = Preprocessing(image_size=(24, 32))
 

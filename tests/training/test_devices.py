@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pplcnet.errors import RecipeError
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.devices import Devices
-from pplcnet.training.recipe import Recipe
 
 # In a process of its own: TensorFlow's devices are settled when it is first used. Two logical CPUs
 # stand for two GPUs; every photo is there twice, in both parts of a batch, so that BatchNorm's
@@ -25,11 +25,11 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import keras
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.models.variables import value_of
 from pplcnet.training.devices import Devices
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.optimizers import compile_model
+from pplcnet.recipe.recipe import Recipe
 
 half = np.random.default_rng(0).normal(size=(6, 64, 64, 3)).astype(np.float32)
 images = np.concatenate([half, half])

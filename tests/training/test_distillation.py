@@ -8,17 +8,17 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
-from pplcnet.dataset import Dataset, find_images
-from pplcnet.deployment.exporting import export
+from pplcnet.data.dataset import Dataset, find_images
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
-from pplcnet.models.creation import create_model
+from pplcnet.export.exporting import export
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.distillation import DistillationLoss, open_teacher, student_network
-from pplcnet.training.fitting import train
 from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.train import train
 from pplcnet.weights.bundled import restore_model
 from tests.conftest import draw_picture
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from pplcnet.cli.main import main
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_range_test
-from pplcnet.training.recipe import Recipe
 
 SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
 

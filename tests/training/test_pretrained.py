@@ -10,23 +10,25 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle, Manifest, write_bundle
-from pplcnet.dataset import Dataset
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import RecipeError, TrainingInterrupted, UnknownNameError, WeightsError
+from pplcnet.models.build import create_model
 from pplcnet.models.catalog import CATALOG
-from pplcnet.models.creation import create_model
 from pplcnet.models.variables import value_of
-from pplcnet.training.fitting import train
-from pplcnet.training.head import FeatureBatches, compute_features, split_at_pool
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool
 from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.starting import (
+from pplcnet.training.optimizers import compile_model
+from pplcnet.training.pretrained import (
     freeze_stages,
     options_for_training,
     read_start,
     stage_depths,
 )
+from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 

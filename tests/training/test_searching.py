@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, TrainingInterrupted
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.search_space import FIELDS
 from pplcnet.training import loop, searching
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.search_space import FIELDS
 from tests.conftest import draw_picture
 
 SMALL = {

@@ -8,20 +8,20 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle
-from pplcnet.dataset import Dataset
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import RecipeError, TrainingInterrupted
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.objective import ClassLoss, balanced_weights
 from pplcnet.training import loop
-from pplcnet.training.averaging import recalibrate
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.fitting import train
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.mixing import erase, mix
-from pplcnet.training.objective import ClassLoss, balanced_weights
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.recipe import Recipe
+from pplcnet.training.optimizers import compile_model
 from pplcnet.training.stochastic_depth import with_stochastic_depth
+from pplcnet.training.train import train
+from pplcnet.training.weight_averaging import recalibrate
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 

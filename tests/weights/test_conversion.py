@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import InputError, WeightsError
-from pplcnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.conversion import convert, imagenet_classes, read_inference_settings
@@ -225,7 +225,7 @@ def test_a_name_without_connection_is_one_clear_error(
 def test_create_model_downloads_what_paddle_wrote(
     mirror: ThreadingHTTPServer, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pplcnet.models.creation import create_model
+    from pplcnet.models.build import create_model
 
     monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{mirror.server_port}/raw")
     model = create_model("pplcnet_x0_25", num_classes=17, weights="imagenet")

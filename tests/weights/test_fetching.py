@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.cache import cache_folder
 from pplcnet.errors import InputError, UnknownNameError, WeightsError
 from pplcnet.models.catalog import CATALOG
+from pplcnet.system.cache import cache_folder
 from pplcnet.weights import downloading, fetching
 from pplcnet.weights.fetching import fetch, weights_path
 from pplcnet.weights.sources import Source, find_source, sources_of

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.weights.folded import has_neutral_norms, unfold
 from pplcnet.weights.loading import load_pretrained
 from tests.conformance import reference

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import WeightsError
 from pplcnet.models import pplcnet as family
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.models.variables import value_of
 from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.files import read_weights

@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import InputError, WeightsError
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model

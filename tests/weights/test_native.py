@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import WeightsError
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.weights import native
 from pplcnet.weights.loading import load_into
 from tests.conformance import reference

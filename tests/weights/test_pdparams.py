@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pplcnet.errors import WeightsError
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.weights.paddle import read_pdparams
 from tests.conformance import reference
 

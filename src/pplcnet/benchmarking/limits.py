@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pplcnet import telemetry
-from pplcnet.runtime.engine import installed_engines
+from pplcnet.runtime.engines.engine import installed_engines
+from pplcnet.system import telemetry
 
 __all__ = ["Limits", "measure_limits"]
 
@@ -83,7 +83,7 @@ def _openvino(
     telemetry.switch_off()
     import openvino
 
-    from pplcnet.runtime.openvino_engine import PRECISIONS, core
+    from pplcnet.runtime.engines.openvino import PRECISIONS, core
 
     settings = {
         "INFERENCE_NUM_THREADS": threads,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, Network
 
@@ -70,17 +70,17 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
 
 
 def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
-    from pplcnet.deployment.translation import to_onnx
-    from pplcnet.models.creation import create_model
+    from pplcnet.export.translation import to_onnx
+    from pplcnet.imaging.preprocessing import Preprocessing
+    from pplcnet.models.build import create_model
     from pplcnet.models.reparameterization import to_deploy_form
-    from pplcnet.preprocessing import Preprocessing
 
     model = to_deploy_form(create_model(name, image_size=image_size))
     classes = tuple(f"class {number}" for number in range(1000))
     proto = to_onnx(model, Preprocessing(image_size=image_size), classes, batch=1)
     contents = {"float32": proto.SerializeToString()}
     if int8:
-        from pplcnet.deployment.quantization import quantize_content
+        from pplcnet.export.quantization import quantize_content
 
         noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
         contents["int8"] = quantize_content(contents["float32"], noise)

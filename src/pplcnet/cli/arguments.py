@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from pplcnet.cli.output import complain
 from pplcnet.errors import InputError
-from pplcnet.training.places import BUNDLE
+from pplcnet.training.names import BUNDLE
 
 __all__ = [
     "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_photos",

@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.arguments import MOST_THREADS, whole
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show_json, show_page
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG
-from pplcnet.writable import check_writable
+from pplcnet.system.writable import check_writable
 
 __all__ = ["add_arguments", "run"]
 
@@ -88,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
             Bundle.open(name)
     console = Console()
     quiet_frameworks("benchmark")
-    from pplcnet.benchmarking.comparing import compare
-    from pplcnet.benchmarking.others.process import OtherProcess
+    from pplcnet.benchmarking.comparison import compare
+    from pplcnet.benchmarking.comparison_files import describe, write_comparison
+    from pplcnet.benchmarking.others.worker_process import OtherProcess
     from pplcnet.benchmarking.subjects import default_names, load_subject
-    from pplcnet.benchmarking.writing import describe, write_comparison
-    from pplcnet.processor import available_cores
+    from pplcnet.system.processor import available_cores
 
     names = arguments.subjects or default_names()
     threads = arguments.threads or available_cores()

@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
-    from pplcnet.bundle import Bundle
-    from pplcnet.calibration import describe_calibration
+    from pplcnet.bundle.bundle import Bundle
     from pplcnet.cli.export import report_dropped
-    from pplcnet.deployment.calibrating import calibrate
+    from pplcnet.export.calibrating import calibrate
+    from pplcnet.metrics.calibration import describe_calibration
 
     before = Bundle.open(arguments.bundle).manifest
     validation = validation_part(arguments)

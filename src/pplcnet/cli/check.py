@@ -14,10 +14,10 @@ from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import require
-from pplcnet.wording import counted, json_text
+from pplcnet.system.wording import counted, json_text
 
 if TYPE_CHECKING:
-    from pplcnet.checking import Check
+    from pplcnet.data.check import Check
 
 __all__ = ["add_arguments", "run"]
 
@@ -62,10 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print and write; 1 when something is wrong with the photos."""
-    from pplcnet.checking import check
-    from pplcnet.dataset import Dataset
-    from pplcnet.files import check_file, write_text
-    from pplcnet.processor import available_cores
+    from pplcnet.data.check import check
+    from pplcnet.data.dataset import Dataset
+    from pplcnet.system.files import check_file, write_text
+    from pplcnet.system.processor import available_cores
 
     for name in (arguments.html, arguments.json):
         if name not in (None, "-"):
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json not in (None, "-"):
         console.say(f"written to {write_text(arguments.json, text)}")
     if arguments.html is not None:
-        from pplcnet.reporting.check_page import check_page
+        from pplcnet.reports.check_page import check_page
 
         console.say(f"written to {write_text(arguments.html, check_page(checked))}")
     return 1 if checked.problems else 0

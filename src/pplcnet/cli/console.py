@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO, TypeVar
 
 from pplcnet.errors import MissingDependencyError, require
-from pplcnet.progress import Watcher
-from pplcnet.wording import printable
+from pplcnet.system.progress import Watcher
+from pplcnet.system.wording import printable
 
 __all__ = ["Console", "quiet_frameworks", "without_chatter"]
 

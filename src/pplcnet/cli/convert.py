@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pplcnet.bundle import Bundle, check_place
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import check_place
 from pplcnet.cli.arguments import add_photos_option
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
-from pplcnet.wording import counted
+from pplcnet.system.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -99,13 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not images:
         show(f"next        pplcnet export {bundle.path} --photos PHOTOS")
         return 0
-    from pplcnet.deployment.exporting import export
+    from pplcnet.export.exporting import export
 
     with Console().busy("exporting and comparing with Keras"):
         exported = export(bundle, images)
     report_export(exported)
     if arguments.to == "litert":
-        from pplcnet.deployment.litert import export_litert
+        from pplcnet.export.litert import export_litert
 
         with without_chatter("exporting to LiteRT and comparing with Keras"):
             exported = export_litert(bundle.path, images)

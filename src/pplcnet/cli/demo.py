@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the job on the digits and show what to do next."""
-    from pplcnet.digits import write_digits
-    from pplcnet.job import run_job
-    from pplcnet.training.recipe import Recipe
+    from pplcnet.data.digits import write_digits
+    from pplcnet.recipe.recipe import Recipe
+    from pplcnet.runs.training_run import run_job
 
     out, console = Path(arguments.out), Console()
     photos = out / "photos"
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_place(photos: Path, run: Path) -> None:
     """InputError where the demo would write among photos, or over a run, that are not its own."""
-    from pplcnet.run_files import holds_something, read_run
+    from pplcnet.runs.files import holds_something, read_run
 
     if photos.is_dir() and not {each.name for each in photos.iterdir()} <= set("0123456789"):
         raise InputError(f"{photos}: holds other photos than the demo's; choose another --out.")

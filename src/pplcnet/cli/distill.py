@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pplcnet.cli import train
 from pplcnet.errors import InputError
-from pplcnet.training.recipe import Recipe, field_help
+from pplcnet.recipe.recipe import Recipe, field_help
 
 __all__ = ["add_arguments", "run"]
 

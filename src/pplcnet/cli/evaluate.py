@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
-from pplcnet.writable import check_writable
+from pplcnet.system.writable import check_writable
 
 if TYPE_CHECKING:
-    from pplcnet.reporting.evaluation_files import Source
-    from pplcnet.reporting.subject import Subject
+    from pplcnet.reports.evaluation_files import Source
+    from pplcnet.reports.report_data import Subject
 
 __all__ = ["add_arguments", "run"]
 
@@ -53,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the files, print the figures."""
-    from pplcnet.evaluation import evaluate
-    from pplcnet.reporting.evaluation_files import (
+    from pplcnet.reports.evaluation_files import (
         Source,
         describe,
         evaluation_facts,
         write_evaluation,
     )
-    from pplcnet.reporting.subject import find_subject
+    from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.tasks.classification.evaluation import evaluate
 
     classifier = Classifier(arguments.bundle)
     console = Console()

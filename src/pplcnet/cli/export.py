@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pplcnet.bundle import Bundle, Manifest, check_place
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import quiet_frameworks, without_chatter
 from pplcnet.cli.output import show
-from pplcnet.dataset import find_images
+from pplcnet.data.dataset import find_images
 from pplcnet.errors import BundleError, InputError
-from pplcnet.files import check_file
-from pplcnet.wording import counted
+from pplcnet.system.files import check_file
+from pplcnet.system.wording import counted
 
 __all__ = [
     "add_arguments",
@@ -87,11 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     images = find_given_images(arguments.images) if arguments.images else None
     with without_chatter("exporting and comparing with Keras"):
         if arguments.to == "litert":
-            from pplcnet.deployment.litert import export_litert
+            from pplcnet.export.litert import export_litert
 
             exported = export_litert(arguments.bundle, images)
         else:
-            from pplcnet.deployment.exporting import export
+            from pplcnet.export.exporting import export
 
             batch = None if arguments.batch == "dynamic" else 1
             exported = export(arguments.bundle, images, batch=batch)
@@ -127,7 +129,7 @@ def _only_packs(arguments: argparse.Namespace) -> bool:
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
     """Where the network is, how equal, how fast."""
-    from pplcnet.deployment.judging import describe_agreement
+    from pplcnet.tasks.judging import describe_agreement
 
     variant = exported.variant(name)
     parity = variant["parity"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
-from pplcnet.wording import counted
+from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
-    from pplcnet.bundle import Bundle
+    from pplcnet.bundle.bundle import Bundle
 
 __all__ = ["add_arguments", "run"]
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and describe."""
-    from pplcnet.bundle import read_consistently
+    from pplcnet.bundle.bundle import read_consistently
 
     bundle = read_consistently(arguments.bundle, _verified)
     manifest = bundle.manifest

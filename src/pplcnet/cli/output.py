@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.wording import json_text, printable
+from pplcnet.system.wording import json_text, printable
 
 if TYPE_CHECKING:
-    from pplcnet.csv_cells import CsvWriter
+    from pplcnet.system.csv_cells import CsvWriter
 
 __all__ = ["complain", "csv_output", "show", "show_json", "show_page"]
 
@@ -50,7 +50,7 @@ def _in_ascii(text: str) -> str:
 
 def csv_output(header: Sequence[str]) -> CsvWriter:
     """A writer of CSV to stdout: in UTF-8, as our CSV files are, unless PYTHONIOENCODING is set."""
-    from pplcnet.csv_cells import CsvWriter
+    from pplcnet.system.csv_cells import CsvWriter
 
     if sys.stdout.isatty():
         return CsvWriter(_Terminal(), header, line_end="")

@@ -21,12 +21,12 @@ from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.models.catalog import CATALOG
-from pplcnet.wording import counted
+from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
-    from pplcnet.photo_files import PassedOver
-    from pplcnet.prediction import Prediction
+    from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.tasks.prediction import Prediction
 
 __all__ = ["add_arguments", "run"]
 
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             "'pplcnet predict BUNDLE PHOTO'."
         )
     _check_given(given)
-    from pplcnet.photo_files import PassedOver
+    from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.classifier import Classifier
 
     stdin = _read_stdin() if STDIN in given else None
@@ -155,7 +155,7 @@ def _predict_one(classifier: Classifier, photo: Path | bytes, name: str) -> Pred
     except ImageError as error:
         import numpy as np
 
-        from pplcnet.prediction import Prediction
+        from pplcnet.tasks.prediction import Prediction
 
         reason = ImageError(name, error.reason)
         return Prediction(name, np.empty(0, np.float32), classifier.classes, reason)
@@ -214,7 +214,7 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
         return text
     import tempfile
 
-    from pplcnet.photo_files import PassedOver
+    from pplcnet.data.image_files import PassedOver
     from pplcnet.weights.official import official_bundle
 
     with tempfile.TemporaryDirectory() as folder:
@@ -226,7 +226,7 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
 
 
 def _check_given(given: list[str]) -> None:
-    from pplcnet.photo_files import PassedOver, find_images
+    from pplcnet.data.image_files import PassedOver, find_images
 
     if not given:
         raise InputError("no photos given; name files or folders, or - for one photo from stdin.")
@@ -251,7 +251,7 @@ def _check_given(given: list[str]) -> None:
 
 def _paths(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
     """The photos of all files and folders; what is not taken is counted in `passed_over`."""
-    from pplcnet.photo_files import find_images
+    from pplcnet.data.image_files import find_images
 
     for each in given:
         if Path(each).is_dir():

@@ -13,7 +13,7 @@ import shlex
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, judging_photos
-from pplcnet.dataset import find_images
+from pplcnet.data.dataset import find_images
 from pplcnet.errors import InputError, require
 
 __all__ = ["add_arguments", "run"]
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Quantise and print the figures."""
     # NNCF and OpenVINO would import it themselves; here its absence gets a sentence.
     require("onnx", purpose="quantising", extra="quantize")
-    from pplcnet.deployment.quantization import quantize
+    from pplcnet.export.quantization import quantize
 
     validation, calibration = judging_photos(arguments)
     if arguments.calibration:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     variant = bundle.variant("int8")
     figures = variant["accuracy"]
     show(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
-    from pplcnet.deployment.judging import NAMES
+    from pplcnet.tasks.judging import NAMES
 
     measure = next(each for each in NAMES if each in figures)
     show(

@@ -51,16 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     out = Path(arguments.out)
-    from pplcnet.bundle import Bundle
-    from pplcnet.files import check_file, write_text
-    from pplcnet.reporting.bundle_report import (
-        PRECISIONS,
-        bundle_report,
-        check_precisions,
-        require_report,
-    )
-    from pplcnet.reporting.sections import check_suspects
-    from pplcnet.reporting.subject import find_subject
+    from pplcnet.bundle.bundle import Bundle
+    from pplcnet.reports.report import PRECISIONS, bundle_report, check_precisions, require_report
+    from pplcnet.reports.report_data import find_subject
+    from pplcnet.reports.sections import check_suspects
+    from pplcnet.system.files import check_file, write_text
 
     check_file(out)
     require_report()

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pplcnet.errors import InputError, PPLCNetError, RecipeError
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.recipe_values import shown_value
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.values import shown_value
 
 __all__ = ["check_given", "recorded_photos", "recorded_recipe", "recorded_run"]
 
 
 def recorded_run(out: str, kind: str) -> dict[str, Any]:
     """The run.json of the run in `out`; InputError where there is none of this kind."""
-    from pplcnet.run_folder import check_folder, opened
+    from pplcnet.runs.folder import check_folder, opened
 
     with opened(Path(out)):
         run = check_folder(Path(out), kind, resume=True)

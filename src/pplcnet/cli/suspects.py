@@ -16,8 +16,8 @@ from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.train import add_recipe_arguments, read_recipe
 from pplcnet.errors import RecipeError
-from pplcnet.training.recipe import Recipe
-from pplcnet.wording import counted
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.wording import counted
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"folds={folds}, the run has {recorded}."
             )
         folds = recorded
-    from pplcnet.suspects import find_suspects
+    from pplcnet.runs.suspects import find_suspects
 
     console = Console()
 

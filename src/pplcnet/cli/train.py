@@ -17,8 +17,7 @@ from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
-from pplcnet.training.places import SEARCH_BEST
-from pplcnet.training.recipe import (
+from pplcnet.recipe.recipe import (
     FINETUNE,
     Recipe,
     field_help,
@@ -26,8 +25,9 @@ from pplcnet.training.recipe import (
     parse_setting,
     recipe_path,
 )
-from pplcnet.training.recipe_values import read_toml
-from pplcnet.wording import counted
+from pplcnet.recipe.values import read_toml
+from pplcnet.system.wording import counted
+from pplcnet.training.names import SEARCH_BEST
 
 __all__ = [
     "OPTIONS",
@@ -124,7 +124,7 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
 
     if arguments.find_learning_rate:
         return _find_learning_rate(arguments, recipe, console)
-    from pplcnet.job import run_job
+    from pplcnet.runs.training_run import run_job
 
     # A search that was stopped goes on for the time that it was given; a finished one is done.
     if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
@@ -166,7 +166,7 @@ def _find_learning_rate(
     console: Console,
 ) -> int:
     """The range test in place of the training, and what to do with its suggestions."""
-    from pplcnet.rate_finding import find_learning_rate
+    from pplcnet.runs.rate_test import find_learning_rate
 
     test, table, picture = find_learning_rate(
         arguments.photos,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
-from pplcnet.processor import processor_name
+from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
-    from pplcnet.deployment.tuning import Row
+    from pplcnet.export.tuning import Row
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
-    from pplcnet.deployment.tuning import tune
+    from pplcnet.export.tuning import tune
 
     console = Console()
     validation = validation_part(arguments)
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
         return 0
-    from pplcnet.deployment.judging import NAMES
+    from pplcnet.tasks.judging import NAMES
 
     measure = NAMES[tuning.rows[0].measure]
     show(f"on {processor_name()}:")

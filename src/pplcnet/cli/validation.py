@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pplcnet.bundle import Bundle, check_place
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option, number
 from pplcnet.cli.console import Console
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.wording import counted, listed
+from pplcnet.system.wording import counted, listed
 
 if TYPE_CHECKING:
-    from pplcnet.reporting.subject import Subject
+    from pplcnet.reports.report_data import Subject
 
 __all__ = [
     "add_bundle_and_validation",
@@ -88,8 +89,8 @@ class JudgingPhotos(NamedTuple):
 
 def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
     """As `validation_part`, with the photos of the training that split.csv lists."""
-    from pplcnet.deployment.photos import match_validation
-    from pplcnet.reporting.subject import find_subject
+    from pplcnet.export.images import match_validation
+    from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.selection import DEFAULT
 
     console = Console()
@@ -145,7 +146,7 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
     """The data set, with --skip-broken less what cannot be read, which is named."""
     if not skip_broken or not len(dataset):
         return dataset
-    from pplcnet.auditing import leave_out_broken
+    from pplcnet.data.audit import leave_out_broken
 
     kept, broken = leave_out_broken(
         dataset, progress=lambda looks, total: console.watch(looks, total, "open photos")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from pplcnet.models import catalog
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.models.variables import value_of
 
 __all__ = ["has_parallel_branches", "to_deploy_form"]

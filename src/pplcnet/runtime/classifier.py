@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.bundle import Bundle, Manifest, read_consistently
-from pplcnet.decoding import ImageSource, source_name
+from pplcnet.bundle.bundle import Bundle, read_consistently
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.image_files import PassedOver, find_images
 from pplcnet.errors import BundleError, ImageError, InputError
-from pplcnet.image_files import is_file_object
-from pplcnet.notebook import facts_table
-from pplcnet.photo_files import PassedOver, find_images
-from pplcnet.prediction import Prediction
-from pplcnet.processor import available_cores, processor_name
-from pplcnet.runtime import forking
-from pplcnet.runtime.engine import Engine, open_engine, run_padded
+from pplcnet.imaging.decoding import ImageSource, source_name
+from pplcnet.imaging.files import is_file_object
+from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines import forking
+from pplcnet.runtime.engines.engine import Engine, open_engine, run_padded
 from pplcnet.runtime.lone_network import open_network
-from pplcnet.runtime.network_checks import Sizes
 from pplcnet.runtime.selection import Selection, choose
 from pplcnet.runtime.streaming import answer_in_order
+from pplcnet.system.notebook import facts_table
+from pplcnet.system.processor import available_cores, processor_name
+from pplcnet.tasks.prediction import Prediction
 
 __all__ = ["Classifier"]
 

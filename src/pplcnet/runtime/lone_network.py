@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from pplcnet.bundle import FORMAT_VERSION, Bundle, Manifest
-from pplcnet.bundle_members import read_member
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import FORMAT_VERSION, Manifest
+from pplcnet.bundle.manifest_checks import FILE_LIMIT
+from pplcnet.bundle.members import read_member
 from pplcnet.errors import BundleError
-from pplcnet.manifest_checks import FILE_LIMIT
-from pplcnet.protobuf import BYTES, ProtobufError, fields
+from pplcnet.system.protobuf import BYTES, ProtobufError, fields
 
 __all__ = ["LoneNetwork", "open_network"]
 

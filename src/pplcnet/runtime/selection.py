@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import InputError
-from pplcnet.processor import has_bfloat16, processor_features, processor_name
-from pplcnet.runtime.engine import ENGINES, installed_engines
+from pplcnet.runtime.engines.engine import ENGINES, installed_engines
+from pplcnet.system.processor import has_bfloat16, processor_features, processor_name
 
 __all__ = ["DEFAULT", "Choice", "Selection", "choices_of", "choose"]
 

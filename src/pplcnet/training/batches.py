@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.dataset import Dataset, LabelledImage
-from pplcnet.decoding import decode
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.augmentation import change_picture, random_resized_crop
-from pplcnet.training.labels import labels_of, targets_of
+from pplcnet.imaging.augmentation import change_picture, random_resized_crop
+from pplcnet.imaging.decoding import decode
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.wording import counted
+from pplcnet.tasks.losses import labels_of, targets_of
+from pplcnet.training.image_cache import PictureCache
 from pplcnet.training.mixing import erase, mix
-from pplcnet.training.picture_cache import PictureCache
-from pplcnet.training.recipe import Recipe
-from pplcnet.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.training.distillation import Teacher

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from pplcnet.errors import InputError
-from pplcnet.files import replacing
 from pplcnet.models.variables import value_of
+from pplcnet.system.files import replacing
 from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
 from pplcnet.weights import native
 

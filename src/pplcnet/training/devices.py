@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import RecipeError
-from pplcnet.training.recipe import Recipe
+from pplcnet.recipe.recipe import Recipe
 
 __all__ = ["Devices", "Step"]
 

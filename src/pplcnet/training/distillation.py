@@ -19,10 +19,10 @@ from keras import ops
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
-from pplcnet.preprocessing import Preprocessing
-from pplcnet.training.recipe import Recipe
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.weights.keras_files import read_keras_file
 
 __all__ = ["DistillationLoss", "Teacher", "open_teacher", "student_network"]
@@ -151,7 +151,7 @@ def _column_order(bundle: Bundle, classes: Sequence[str]) -> list[int]:
 
 
 def _exported_teacher(bundle: Bundle, order: list[int], workers: int) -> Teacher:
-    from pplcnet.runtime.engine import installed_engines, open_engine, run_padded
+    from pplcnet.runtime.engines.engine import installed_engines, open_engine, run_padded
 
     content = bundle.read(str(bundle.variant("onnx")["file"]))
     engine = open_engine(

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pplcnet.csv_cells import CsvWriter
 from pplcnet.errors import require
-from pplcnet.files import named_failures, replacing
-from pplcnet.training.places import TENSORBOARD
-from pplcnet.training.recipe import Recipe
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.csv_cells import CsvWriter
+from pplcnet.system.files import named_failures, replacing
+from pplcnet.training.names import TENSORBOARD
 
 __all__ = ["event_writer", "line_of", "write_history"]
 

@@ -16,18 +16,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.csv_cells import CsvWriter
-from pplcnet.dataset import Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
-from pplcnet.files import replacing
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.csv_cells import CsvWriter
+from pplcnet.system.files import replacing
+from pplcnet.tasks.objective import loss_and_metrics
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.head import FeatureBatches, split_at_pool, train_head
+from pplcnet.training.head_only import FeatureBatches, split_at_pool, train_head
 from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.objective import loss_and_metrics
-from pplcnet.training.optimizing import compile_model
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.starting import (
+from pplcnet.training.optimizers import compile_model
+from pplcnet.training.pretrained import (
     TRUNK,
     freeze_stages,
     options_for_training,

@@ -16,25 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pplcnet.dataset import MULTI, Dataset
+from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.errors import ImageError, TrainingDiverged, TrainingInterrupted
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.idle_fields import idle_fields
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.busy import Busy, no_sign
+from pplcnet.system.wording import counted
+from pplcnet.tasks.losses import score_labels
 from pplcnet.training import checkpoint
-from pplcnet.training.averaging import averaged_weights, recalibrate
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
-from pplcnet.training.head import FeatureBatches
+from pplcnet.training.head_only import FeatureBatches
 from pplcnet.training.history import event_writer, line_of, write_history
-from pplcnet.training.idle_fields import idle_fields
+from pplcnet.training.image_cache import PictureCache
 from pplcnet.training.interruption import interrupts_deferred
-from pplcnet.training.labels import score_labels
-from pplcnet.training.picture_cache import PictureCache
-from pplcnet.training.places import CHECKPOINT, HISTORY
-from pplcnet.training.preparing import Prepared, prepare, preprocessing_of
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.watching import Busy, no_sign
+from pplcnet.training.names import CHECKPOINT, HISTORY
+from pplcnet.training.setup import Prepared, prepare, preprocessing_of
+from pplcnet.training.weight_averaging import averaged_weights, recalibrate
 from pplcnet.weights import native
-from pplcnet.wording import counted
 
 __all__ = ["FittedModel", "fit", "preprocessing_of"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.training.recipe import Recipe
+from pplcnet.recipe.recipe import Recipe
 
 __all__ = ["erase", "mix"]
 

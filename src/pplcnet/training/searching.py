@@ -17,18 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.dataset import MULTI
+from pplcnet.data.dataset import MULTI
 from pplcnet.errors import InputError, TrainingDiverged, TrainingInterrupted, require
-from pplcnet.files import write_text
-from pplcnet.training.places import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
-from pplcnet.training.recipe import Recipe
-from pplcnet.training.recipe_values import read_toml
-from pplcnet.training.search_space import FIELDS, ranges_of, stored_fields
-from pplcnet.wording import counted
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.search_space import FIELDS, ranges_of, stored_fields
+from pplcnet.recipe.values import read_toml
+from pplcnet.system.files import write_text
+from pplcnet.system.wording import counted
+from pplcnet.training.names import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 
 if TYPE_CHECKING:
-    from pplcnet.dataset import Dataset
-    from pplcnet.training.picture_cache import PictureCache
+    from pplcnet.data.dataset import Dataset
+    from pplcnet.training.image_cache import PictureCache
 
 __all__ = ["parse_budget", "read_best", "require_optuna", "search", "short_recipe"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pplcnet.bundle import Bundle
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, WeightsError
-from pplcnet.models.creation import create_model
+from pplcnet.models.build import create_model
 from pplcnet.weights import native
 
 __all__ = ["KERAS_FILE", "pack_weights", "restore_model"]

@@ -9,17 +9,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pplcnet.bundle import Bundle, Manifest, check_place, today, write_bundle
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest, today
+from pplcnet.bundle.writing import check_place, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
-from pplcnet.models.creation import create_model
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import create_model
+from pplcnet.system.wording import counted
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.inference_settings import InferenceSettings, read_inference_settings
 from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
 from pplcnet.weights.options import network_options
-from pplcnet.wording import counted
 
 __all__ = ["convert", "default_preprocessing", "imagenet_classes", "read_inference_settings"]
 

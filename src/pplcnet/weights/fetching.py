@@ -13,9 +13,9 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from pplcnet.cache import cache_folder
 from pplcnet.errors import WeightsError
-from pplcnet.locking import locked
+from pplcnet.system.cache import cache_folder
+from pplcnet.system.locking import locked
 from pplcnet.weights.downloading import Answer, DownloadError, ask, content_length
 from pplcnet.weights.sources import TAGS, Source, find_source
 
@@ -133,7 +133,7 @@ def _download(source: Source, target: Path, pause_s: float) -> None:
 
 def _fault(source: Source, path: Path) -> str:
     """Why a file is not to be trusted as the source's weights; "" when it is."""
-    from pplcnet.weights.judging import fault_of
+    from pplcnet.weights.recognition import fault_of
 
     if source.sha256:
         return "" if _digest(path) == source.sha256 else "its sha256 is not the published one"

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pplcnet.bundle import MANIFEST, Bundle
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import MANIFEST
 from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
 from pplcnet.weights.keras_configs import SavedModel, saved_model

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pplcnet.errors import InputError, UnknownNameError, WeightsError
-from pplcnet.preprocessing import Preprocessing
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.weights.limits import read_file
 from pplcnet.weights.plain_yaml import SIZE_LIMIT, Text, parse_yaml
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from pplcnet.cache import cache_folder
-from pplcnet.decoding import decode
 from pplcnet.errors import ImageError, require
-from pplcnet.locking import locked
+from pplcnet.imaging.decoding import decode
+from pplcnet.system.cache import cache_folder
+from pplcnet.system.locking import locked
 from pplcnet.weights.fetching import fetch
 from pplcnet.weights.sources import find_source
 
@@ -45,7 +45,7 @@ def official_bundle(
         require("keras", purpose="converting official weights", extra="train")
     file = fetch(source)
     before_conversion()
-    from pplcnet.deployment.exporting import export
+    from pplcnet.export.exporting import export
     from pplcnet.weights.conversion import convert
 
     bundle.parent.mkdir(parents=True, exist_ok=True)

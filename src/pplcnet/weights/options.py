@@ -10,7 +10,7 @@ import numpy as np
 
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
-from pplcnet.models.creation import normalized_strides
+from pplcnet.models.build import normalized_strides
 from pplcnet.weights.files import WeightsFile
 from pplcnet.weights.keras_configs import STRIDED, saved_options
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pplcnet import protobuf
 from pplcnet.errors import WeightsError
-from pplcnet.protobuf import signed
+from pplcnet.system import protobuf
+from pplcnet.system.protobuf import signed
 
 __all__ = ["fields", "signed", "unpack_varints"]
 

@@ -13,7 +13,7 @@ from pplcnet.errors import UnknownNameError, WeightsError
 from pplcnet.models import catalog
 
 if TYPE_CHECKING:  # numpy is not needed to list addresses
-    from pplcnet.preprocessing import Interpolation
+    from pplcnet.imaging.preprocessing import Interpolation
 
 __all__ = ["TAGS", "Source", "find_source", "sources_of"]
 

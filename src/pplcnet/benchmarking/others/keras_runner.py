@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pplcnet.benchmarking.others.serving import serve
+from pplcnet.benchmarking.others.worker import serve
 from pplcnet.models.catalog import CATALOG
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from pplcnet.models.creation import create_model
+    from pplcnet.models.build import create_model
 
     way, threads = sys.argv[1], int(sys.argv[2])
     tf.config.threading.set_intra_op_parallelism_threads(threads)

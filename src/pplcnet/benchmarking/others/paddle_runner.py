@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pplcnet.benchmarking.others.serving import serve
+from pplcnet.benchmarking.others.worker import serve
 from pplcnet.models.catalog import CATALOG
 
 __all__ = ["create_predictor", "save_inference_model"]

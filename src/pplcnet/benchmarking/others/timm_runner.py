@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from pplcnet.benchmarking.others.serving import serve
+from pplcnet.benchmarking.others.worker import serve
 
 # The catalog's networks that timm has too, by timm's names.
 NAMES = {

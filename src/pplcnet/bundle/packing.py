@@ -1,0 +1,56 @@
+"""A bundle as one .zip file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from os import PathLike
+from pathlib import Path
+
+from pplcnet.bundle.bundle import Bundle, read_consistently
+from pplcnet.bundle.manifest import MANIFEST
+from pplcnet.bundle.members import FREE_BYTES
+from pplcnet.bundle.writing import WAIT
+from pplcnet.errors import BundleError
+from pplcnet.system.files import sync_folder
+from pplcnet.system.locking import locked
+
+__all__ = ["pack"]
+
+
+def pack(bundle: Bundle, target: str | PathLike[str]) -> Path:
+    """Write a bundle as one .zip file; what stood at `target` stays until it is complete.
+
+    Raises:
+        BundleError: a file of the bundle is damaged, or the .zip cannot be written.
+        InputError: another process is writing the same .zip, or its folder cannot be written to.
+    """
+    target = Path(target)
+    manifest, contents = read_consistently(
+        bundle.path,
+        lambda each: (each.manifest, {name: each.read(name) for name in each.manifest.files}),
+    )
+    temporary = target.with_name(f".{target.name}.writing")
+    with locked(target, wait=WAIT, is_file=True):
+        try:
+            with temporary.open("wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.writestr(MANIFEST, manifest.to_json())
+                    for name, content in contents.items():
+                        archive.writestr(name, content, _compression(content))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+            sync_folder(target.resolve().parent)
+        except OSError as error:
+            raise BundleError(
+                f"{target}: cannot be written ({error.strerror or error})."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def _compression(content: bytes) -> int:
+    """Large files are stored as they are: a reader doubts those that shrink too well."""
+    return zipfile.ZIP_STORED if len(content) > FREE_BYTES else zipfile.ZIP_DEFLATED

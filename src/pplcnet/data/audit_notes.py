@@ -1,0 +1,78 @@
+"""What an audit says that is worth knowing and no reason to stop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.layouts.csv_table import ABSENT, UNKNOWN
+from pplcnet.system.wording import counted
+
+__all__ = ["notes_on"]
+
+IMBALANCE_NOTED_FROM = 10
+ABSENT_NAMED = 8
+
+
+def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Iterable[str]:
+    """A sentence each; `repeated` are groups of images that are the same picture."""
+    counts = [
+        (count, name)
+        for count, name in zip(dataset.class_counts(), dataset.classes, strict=True)
+        if count
+    ]
+    most, least = max(counts, default=(0, "")), min(counts, default=(1, ""))
+    if most[0] >= IMBALANCE_NOTED_FROM * least[0]:
+        yield (
+            f"imbalance: {most[1]!r} has {counted(most[0], 'image')}, {least[1]!r} has "
+            f"{least[0]}; rare "
+            "classes will be recognised less well."
+        )
+    copies = sum(
+        len(group) - 1
+        for group in repeated
+        if len({(image.label, image.marks, image.split) for image in group}) == 1
+    )
+    if copies:
+        are = "is an exact copy" if copies == 1 else "are exact copies"
+        yield (
+            f"{counted(copies, 'image')} {are} of another in the same class and split; copies "
+            "stay together when splits are drawn."
+        )
+    yield from _absence_notes(dataset)
+    if dataset.task == MULTI:
+        yield from _label_notes(dataset)
+
+
+def _absence_notes(dataset: Dataset) -> Iterable[str]:
+    """Classes that nothing will be known of, because a part that there is has no photo of them."""
+    for split in ("validation", "test"):
+        part = dataset.subset(split)
+        counts = zip(dataset.class_counts(), part.class_counts(), dataset.classes, strict=True)
+        absent = [repr(name) for whole, there, name in counts if whole and not there]
+        if len(part) and absent:
+            names = ", ".join(absent[:ABSENT_NAMED])
+            more = f" and {len(absent) - ABSENT_NAMED} more" if len(absent) > ABSENT_NAMED else ""
+            yield f"{split} has no photos of {names}{more}: the figures say nothing about them."
+
+
+def _label_notes(dataset: Dataset) -> Iterable[str]:
+    marks = Counter(mark for image in dataset.images for mark in image.marks)
+    if marks[UNKNOWN]:
+        share = marks[UNKNOWN] / marks.total()
+        yield (
+            f"{share:.1%} of the labels are unknown; they count neither in the loss nor in the "
+            "figures."
+        )
+    always = [
+        name
+        for name, column in zip(
+            dataset.classes,
+            zip(*(image.marks for image in dataset.images), strict=True),
+            strict=True,
+        )
+        if ABSENT not in column
+    ]
+    if always:
+        yield f"no photo is known to lack {', '.join(always)}, so these labels cannot be learned."

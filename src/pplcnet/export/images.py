@@ -1,0 +1,122 @@
+"""The photos that a deployed network is compared and calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.errors import DatasetError, InputError
+
+__all__ = [
+    "VALIDATION_LIMIT",
+    "check_max_drop",
+    "choose_images",
+    "evenly_chosen",
+    "match_validation",
+    "recorded_images",
+    "training_images",
+]
+
+Item = TypeVar("Item")
+
+PARITY_IMAGES = 64
+VALIDATION_LIMIT = 2000
+"""Photos that decide on a precision: they are in memory together, 300 MB at 224 pixels."""
+
+
+def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
+    """The validation photos with the bundle's classes in the bundle's order.
+
+    Raises:
+        InputError: there are no photos, or their classes have other names than the bundle's.
+    """
+    if not len(validation):
+        raise InputError(f"{validation.root}: no validation photos there.")
+    is_multi = bundle.manifest.cuts is not None
+    if (validation.task == MULTI) != is_multi:
+        raise InputError(
+            f"{validation.root}: the validation photos have "
+            f"{'one label' if is_multi else 'several labels'} each, and the bundle was trained on "
+            f"{'several' if is_multi else 'one'}; give photos labelled as those of the training."
+        )
+    if set(validation.classes) != set(bundle.classes):
+        raise InputError(
+            f"{validation.root}: the validation photos have the classes "
+            f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
+            "photos of exactly these classes, under these names."
+        )
+    order = [validation.classes.index(label) for label in bundle.classes]
+    images = [
+        replace(image, marks=tuple(image.marks[at] for at in order))
+        if is_multi
+        else replace(image, label=order.index(image.label))
+        for image in validation.images
+    ]
+    return replace(validation, classes=bundle.classes, images=tuple(images))
+
+
+def check_max_drop(max_drop: float) -> None:
+    """InputError for a part of top-1 that is none."""
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
+
+
+def choose_images(
+    bundle: Bundle, images: Sequence[str | PathLike[str]] | None
+) -> list[str | PathLike[str]]:
+    """Photos to compare on, at most 64, evenly chosen; None takes those of the training."""
+    given = recorded_images(bundle) if images is None else images
+    if not given:
+        raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
+    return evenly_chosen(given, PARITY_IMAGES)
+
+
+def evenly_chosen(given: Sequence[Item], limit: int) -> list[Item]:
+    """At most `limit` of them, from the first to the last: data sets are sorted by class."""
+    count = min(len(given), limit)
+    return [given[at * len(given) // count] for at in range(count)]
+
+
+def training_images(bundle: Bundle, held_out: Sequence[str | PathLike[str]]) -> list[Path]:
+    """The photos that the bundle was trained on, without its other splits and `held_out`."""
+    left_out = {Path(each).resolve() for each in held_out}
+    return [
+        image.path
+        for image in _recorded(bundle).images
+        if image.split in (None, "train") and image.path.resolve() not in left_out
+    ]
+
+
+def recorded_images(bundle: Bundle) -> list[Path]:
+    """The photos of all splits of the run that made the bundle, if they are still there."""
+    return [image.path for image in _recorded(bundle).images]
+
+
+def _recorded(bundle: Bundle) -> Dataset:
+    """The photos that the bundle was trained on, if they are still there.
+
+    A run's split.csv beside the bundle lists them without those that the audit left out.
+    """
+    beside = bundle.path.resolve().parent / "split.csv"
+    recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
+    if recorded and beside.is_file():
+        try:
+            return Dataset.open(beside)
+        except DatasetError as error:
+            raise InputError(
+                f"{bundle.path}: {len(error.faults)} of the photos that {beside} lists are not "
+                "where they were; give others with --photos FOLDER (for 'quantize': "
+                "--calibration FOLDER)."
+            ) from error
+    photos = Path(recorded) if recorded else None
+    if photos is None or not photos.exists():
+        raise InputError(
+            f"{bundle.path}: the photos that it was trained on ({recorded}) are not here; give "
+            "others to compare the exported network on."
+        )
+    return Dataset.open(photos)

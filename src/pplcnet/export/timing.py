@@ -1,0 +1,120 @@
+"""What deployment measures: logits of many images, accuracy, latency and throughput of engines."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.runtime.engines.engine import Engine, run_padded
+from pplcnet.system.processor import available_cores
+
+__all__ = [
+    "Latency",
+    "accuracy_of",
+    "agreement_of",
+    "measure_latencies",
+    "measure_rates",
+    "prepare",
+    "run_all",
+]
+
+Way = TypeVar("Way", bound=Hashable)
+
+# Engines let their threads spin for a while after a run, in the way of the next one's.
+SETTLE_S = 0.02
+
+
+class Latency(NamedTuple):
+    """Milliseconds of one run."""
+
+    median_ms: float
+    p90_ms: float
+
+
+def prepare(
+    preprocessing: Preprocessing, images: Sequence[str | PathLike[str]]
+) -> NDArray[np.uint8]:
+    """Photos as the network takes them, (N, height, width, 3) uint8."""
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return np.stack(list(pool.map(preprocessing, map(Path, images))))
+
+
+def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> NDArray[np.float32]:
+    """Logits (N, classes) of prepared images, whatever batch the engine takes."""
+    batch = engine.batch_size or 32
+    parts = [images[at : at + batch] for at in range(0, len(images), batch)]
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(partial(run_padded, engine), parts)))
+
+
+def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Top-1 accuracy."""
+    return float((logits.argmax(axis=1) == labels).mean())
+
+
+def agreement_of(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Part of the images with the reference's answer."""
+    return accuracy_of(logits, reference.argmax(axis=1))
+
+
+def measure_latencies(
+    ways: Mapping[Way, Callable[[], object]], *, rounds: int = 12, burst_s: float = 0.05
+) -> dict[Way, Latency]:
+    """Milliseconds of each way, taken in turns, so that ratios hold where the speed wanders.
+
+    Args:
+        ways: what to call; one that returns a float has measured itself, in milliseconds.
+        rounds: how often each has its turn.
+        burst_s: how long a turn lasts, after three runs that are not counted.
+    """
+    times: dict[Way, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, run in ways.items():
+            time.sleep(SETTLE_S)
+            for _ in range(3):
+                run()
+            end = time.perf_counter() + burst_s
+            while (started := time.perf_counter()) < end:
+                own = run()
+                around = (time.perf_counter() - started) * 1000
+                times[way].append(own if isinstance(own, float) else around)
+    return {
+        way: Latency(statistics.median(each), float(np.percentile(each, 90)))
+        for way, each in times.items()
+    }
+
+
+def measure_rates(
+    ways: Mapping[Way, Callable[[], object]],
+    *,
+    threads: int,
+    rounds: int = 3,
+    burst_s: float = 0.3,
+) -> dict[Way, float]:
+    """Runs a second of each way from `threads` threads at once; the median over the rounds."""
+    rates: dict[Way, list[float]] = {way: [] for way in ways}
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(rounds):
+            for way, run in ways.items():
+                time.sleep(SETTLE_S)
+                list(pool.map(lambda _, run=run: run(), range(threads * 3)))
+
+                def count(run: Callable[[], object] = run) -> float:
+                    done, started = 0, time.perf_counter()
+                    while (now := time.perf_counter()) < started + burst_s:
+                        run()
+                        done += 1
+                    return done / (now - started)
+
+                rates[way].append(sum(pool.map(lambda _, count=count: count(), range(threads))))
+    return {way: statistics.median(each) for way, each in rates.items()}

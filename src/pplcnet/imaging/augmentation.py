@@ -1,0 +1,92 @@
+"""Random changes to one training picture; every draw comes from the generator that is passed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pplcnet.imaging.augmentation_policies import auto_augment, rand_augment, trivial_augment
+from pplcnet.recipe.recipe import Recipe
+
+__all__ = ["change_picture", "random_crop_box", "random_resized_crop"]
+
+
+def random_crop_box(
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: np.random.Generator,
+) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a random crop of a picture of `size` (width, height).
+
+    Area uniform in `scale` of the picture's, aspect log-uniform in `ratio` (Szegedy et al. 2015,
+    "Going deeper with convolutions"). When ten draws do not fit, the largest centre crop within
+    `ratio`.
+    """
+    width, height = size
+    for _ in range(10):
+        area = width * height * generator.uniform(*scale)
+        aspect = math.exp(generator.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            left = int(generator.integers(0, width - crop_width + 1))
+            top = int(generator.integers(0, height - crop_height + 1))
+            return left, top, crop_width, crop_height
+    crop_width = min(width, max(1, round(height * ratio[1])))
+    crop_height = min(height, max(1, round(width / ratio[0])))
+    return (width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height
+
+
+def random_resized_crop(
+    picture: NDArray[np.uint8],
+    image_size: tuple[int, int],
+    *,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    horizontal_flip: bool,
+    generator: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """A random crop of (H, W, 3) uint8, resized to `image_size` and perhaps mirrored.
+
+    `ratio` is that of the crop over the input's own aspect, so that a wide input gets wide crops.
+    """
+    height, width = image_size
+    aspect = width / height
+    left, top, crop_width, crop_height = random_crop_box(
+        (picture.shape[1], picture.shape[0]),
+        scale,
+        (ratio[0] * aspect, ratio[1] * aspect),
+        generator,
+    )
+    crop = picture[top : top + crop_height, left : left + crop_width]
+    resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    pixels = np.asarray(resized)
+    if horizontal_flip and generator.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def change_picture(
+    picture: NDArray[np.uint8], recipe: Recipe, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 after the recipe's changes of colour and shape."""
+    if recipe.augment == "none":
+        return picture
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if recipe.augment == "randaugment":
+        image = rand_augment(
+            image,
+            generator,
+            operations=recipe.augment_operations,
+            magnitude=recipe.augment_magnitude,
+        )
+    elif recipe.augment == "autoaugment":
+        image = auto_augment(image, generator)
+    else:
+        image = trivial_augment(image, generator)
+    return np.asarray(image)

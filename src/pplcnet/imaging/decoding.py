@@ -1,0 +1,289 @@
+"""One picture, in whatever form, to the upright RGB that a person sees.
+
+JPEGs are decoded by libjpeg-turbo: through simplejpeg where that is installed, which is twice as
+fast as Pillow and gives the same pixels, through Pillow elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pplcnet.errors import ImageError
+from pplcnet.imaging.colour import has_deep_colour_key, to_rgb
+from pplcnet.imaging.files import content_behind, read_image_file, source_name
+from pplcnet.imaging.kinds import describe, image_format
+from pplcnet.imaging.limits import MAX_PIXELS, NO_COST, check_memory, check_pixels, is_exif_small
+from pplcnet.imaging.profiles import transform_to_srgb
+from pplcnet.imaging.structure import check_structure, png_without_extras
+from pplcnet.imaging.tiff_header import describe_tiff
+
+__all__ = [
+    "IMAGE_ENDINGS",
+    "MAX_ARRAY_PIXELS",
+    "MAX_PIXELS",
+    "ImageSource",
+    "Picture",
+    "Shrink",
+    "as_image",
+    "decode",
+    "decode_picture",
+    "optional_module",
+    "source_name",
+    "stated_pixels",
+]
+
+ImageSource = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | NDArray[np.uint8]
+)
+"""A path, the content of an image file, a file object opened in binary mode, a PIL image, or an
+array."""
+Picture = Image.Image | NDArray[np.uint8]
+"""Upright RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
+Shrink = Callable[[tuple[int, int]], int]
+"""(width, height) to what a JPEG may be divided by while it is decoded: 1, 2, 4 or 8."""
+
+IMAGE_ENDINGS = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
+)
+# Larger ones stay in Pillow's memory: an array beside it would be a second copy.
+MAX_ARRAY_PIXELS = 40_000_000
+# Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded. It
+# also warns of damaged EXIF, which says nothing about the pixels.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation; 1 is upright."""
+
+
+def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
+    """Decode a picture to the upright 8-bit sRGB that a person sees.
+
+    The orientation in EXIF is applied; transparency is laid on white; greyscale, palette, CMYK
+    and 16-bit pictures become 8-bit RGB; colours of another ICC profile are converted to sRGB (a
+    damaged profile is ignored); of an animation the first frame is taken.
+
+    Args:
+        source: a path, the content of an image file, a file object opened in binary mode (read
+            from its start where it can seek), a PIL image, or an array: (H, W) or (H, W, 1)
+            grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+        at_least: when given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
+            short side keeps this many pixels. Faster, and not the same pixels: for training.
+
+    Raises:
+        ImageError: names the source, and says what is wrong with it. An image of more than 150
+            million pixels, or that takes more than 1 GB of memory or far more work than its
+            pixels are worth, is refused before it is decoded.
+    """
+
+    def shrink(size: tuple[int, int]) -> int:
+        return next(
+            each for each in (8, 4, 2, 1) if each == 1 or min(size) // each >= (at_least or 0)
+        )
+
+    picture = decode_picture(source, shrink if at_least is not None else None)
+    image = as_image(picture)
+    return image.copy() if image is source else image
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """The picture as a PIL image; an array is copied."""
+    return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+
+
+def decode_picture(
+    source: ImageSource, shrink: Shrink | None = None, *, rough: bool = False
+) -> Picture:
+    """As `decode`, in the form that costs least.
+
+    Args:
+        shrink: what a JPEG of some (width, height) may be divided by while it is decoded.
+        rough: take libjpeg's faster colour upsampling and transform, some levels off.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_image(source)
+    return _from_bytes(read_image_file(source), source_name(source), shrink, rough)
+
+
+def stated_pixels(content: bytes) -> int:
+    """How many pixels an image file says that it has; 0 where it cannot be decoded."""
+    kind = image_format(content)
+    if kind is None:
+        return 0
+    try:
+        check_structure(content, kind, "")
+        width, height = _open(content, kind, "").size
+    except ImageError:  # decoding says what is wrong with it
+        return 0
+    return width * height
+
+
+@cache
+def optional_module(name: str) -> ModuleType | None:
+    """A library that only makes things faster, or None where it is not installed."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> Picture:
+    kind = image_format(content)
+    if kind is None:
+        raise ImageError(name, describe(content))
+    cost = check_structure(content, kind, name)
+    image = _open(content, kind, name)
+    size = image.size
+    check_pixels(size, name)
+    divisor = shrink(size) if shrink is not None and kind == "JPEG" else 1
+    is_changed = image.mode != "RGB" or "transparency" in image.info
+    if has_deep_colour_key(image):
+        cost = replace(cost, per_pixel=cost.per_pixel + 4)
+    limits = partial(check_memory, size, image.mode, name, cost=cost, divisor=divisor)
+    limits(is_changed=is_changed)
+    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
+    orientation = 1 if kind == "PNG" else _orientation(image)
+    # It turns a TIFF upright itself, while it loads.
+    is_told_late = kind in ("PNG", "TIFF")
+    limits(is_changed=is_changed or orientation != 1)
+    if image.format == "JPEG" and image.mode == "RGB" and orientation == 1:
+        fast = _fast_jpeg(image, content, divisor, rough)
+        if fast is not None:
+            return fast
+    if divisor > 1:
+        with contextlib.suppress(Exception):  # loading says what is wrong
+            image.draft("RGB", (size[0] // divisor, size[1] // divisor))
+    decoded = image
+    # One name throughout, so that what was converted is freed before it is turned.
+    image = to_rgb(image, name, is_ours=True)
+    if is_told_late:
+        orientation = _orientation(decoded)
+    del decoded
+    if orientation != 1:
+        limits(is_changed=True)
+        image = _upright(image, orientation)
+    image.info = {}
+    return image
+
+
+def _open(content: bytes, kind: str, name: str) -> Image.Image:
+    if kind == "PNG":
+        content = png_without_extras(content)
+    try:
+        return Image.open(io.BytesIO(content), formats=(kind,))
+    except Image.DecompressionBombError:
+        raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
+    except Exception as error:  # decoders of damaged headers raise nearly anything
+        if kind == "PNG" and len(sound := png_without_extras(content, bare=True)) < len(content):
+            return _open(sound, kind, name)
+        reason = f"truncated or damaged ({error})."
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"truncated or damaged (its header starts like that of a {kind} file)."
+            reason = (describe_tiff(content) if kind == "TIFF" else "") or reason
+        raise ImageError(name, reason) from error
+
+
+def _from_image(image: Image.Image) -> Image.Image:
+    name = source_name(image)
+    check_pixels(image.size, name)
+    content = content_behind(image)
+    kind = image_format(content)
+    cost = check_structure(content, kind, name) if kind else NO_COST
+    check_memory(image.size, image.mode, name, cost=cost)
+    converted = to_rgb(image, name, is_ours=False)
+    orientation = _orientation(image)
+    return _upright(converted, orientation) if orientation != 1 else converted
+
+
+def _fast_jpeg(
+    image: Image.Image, content: bytes, divisor: int, rough: bool
+) -> NDArray[np.uint8] | None:
+    """An ordinary JPEG through simplejpeg; None for what Pillow has to look at."""
+    simplejpeg = optional_module("simplejpeg")
+    if image.width * image.height > MAX_ARRAY_PIXELS * divisor**2:
+        return None
+    if simplejpeg is None or transform_to_srgb(image.info.get("icc_profile"), "RGB") is not None:
+        return None
+    with contextlib.suppress(Exception):  # Pillow says what is wrong, or that nothing is
+        width, height = image.size
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            content,
+            "RGB",
+            fastdct=rough,
+            fastupsample=rough,
+            # Rounded up, as libjpeg does.
+            min_height=-(-height // divisor),
+            min_width=-(-width // divisor),
+            min_factor=divisor,
+        )
+        return pixels
+    return None
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, or it is damaged."""
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and not is_exif_small(exif):
+        return 1
+    with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        return orientation if orientation in UPRIGHT else 1
+    return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turned = image.transpose(UPRIGHT[orientation])
+    turned.info = {}  # else it would be turned again
+    return turned
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    name = source_name(array)
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        hint = ""
+        if array.dtype.kind == "f":
+            hint = " Levels from 0 to 1: (array * 255).round().astype(np.uint8)."
+        elif array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = " Channels first: array.transpose(1, 2, 0)."
+        raise ImageError(
+            name, f"must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}"
+        )
+    if array.size == 0:
+        raise ImageError(name, "has no pixels.")
+    if array.ndim == 3 and channels == 1:
+        array = array[:, :, 0]
+    check_pixels((array.shape[1], array.shape[0]), name)
+    return to_rgb(Image.fromarray(np.ascontiguousarray(array)), name, is_ours=True)

@@ -1,0 +1,90 @@
+"""How many pixels, and how much memory, an image may take: checked before anything is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pplcnet.errors import ImageError
+from pplcnet.imaging.tiff_header import read_tiff_header
+
+__all__ = [
+    "MAX_MEMORY_BYTES",
+    "MAX_PIXELS",
+    "NO_COST",
+    "Cost",
+    "check_memory",
+    "check_pixels",
+    "is_exif_small",
+]
+
+MAX_PIXELS = 150_000_000
+"""Above the everyday modes of the largest phone cameras, below what a decompression bomb wants."""
+MAX_MEMORY_BYTES = 1_000_000_000
+"""Of the file, the decoded image and the decoder's own buffers at one time."""
+
+# Numbers, not characters, that EXIF may hold.
+MAX_EXIF_NUMBERS = 100_000
+
+# Bytes that Pillow stores a pixel in; four in every mode that is not listed.
+STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+RGB_BYTES = 4
+# Pillow keeps a pointer to every row, and pads it; no photo has so many rows that it matters.
+ROW_BYTES = 12
+FREE_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a decoder needs beside the pixels that it hands out."""
+
+    per_pixel: float = 0.0
+    """Bytes for every pixel of the stored image."""
+    fixed: int = 0
+    """Bytes whatever the size."""
+
+
+NO_COST = Cost()
+
+
+def check_pixels(size: tuple[int, int], name: str) -> None:
+    """ImageError where (width, height) is more than MAX_PIXELS."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(name, f"has {width}x{height} pixels; at most {MAX_PIXELS:,} are decoded.")
+
+
+def check_memory(
+    size: tuple[int, int],
+    mode: str,
+    name: str,
+    *,
+    cost: Cost = NO_COST,
+    divisor: int = 1,
+    is_changed: bool = True,
+) -> None:
+    """ImageError where decoding takes more than MAX_MEMORY_BYTES.
+
+    Args:
+        size: (width, height) of the stored image.
+        mode: Pillow's mode of the decoded image.
+        divisor: what width and height are divided by while a JPEG is decoded.
+        is_changed: a second copy is made: it is converted to RGB, or turned upright.
+    """
+    pixels = size[0] * size[1]
+    handed_out = STORED.get(mode, 4) + (RGB_BYTES if is_changed else 0)
+    needed = round(cost.fixed + pixels * (cost.per_pixel + handed_out / divisor**2))
+    needed += max(size[1] - FREE_ROWS, 0) * ROW_BYTES * (2 if is_changed else 1)
+    if needed > MAX_MEMORY_BYTES:
+        raise ImageError(
+            name,
+            f"has {size[0]}x{size[1]} pixels of a kind that takes {needed / 1e9:.2f} GB to decode; "
+            f"at most {MAX_MEMORY_BYTES / 1e9:g} GB is used: make it smaller.",
+        )
+
+
+def is_exif_small(exif: bytes) -> bool:
+    """Whether the values that EXIF data declares are few enough to be read."""
+    header = read_tiff_header(exif.removeprefix(b"Exif\0\0"))
+    return header is None or (
+        header.stored_bytes <= len(exif) and header.number_count <= MAX_EXIF_NUMBERS
+    )

@@ -1,0 +1,181 @@
+"""Whether a probability means what it says: temperature scaling and the calibration error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import InputError
+from pplcnet.system.wording import counted
+
+__all__ = [
+    "TEMPERATURES",
+    "Calibration",
+    "describe_calibration",
+    "expected_calibration_error",
+    "fit_sigmoid_temperature",
+    "fit_temperature",
+    "judge_temperature",
+    "least_calibration_error",
+]
+
+# Beyond these the logits say nothing, or the photos are all answered right.
+TEMPERATURES = (0.05, 20.0)
+BINS = 15
+
+
+class Calibration(NamedTuple):
+    """The temperature to use, and the calibration error without and with it."""
+
+    temperature: float
+    error_before: float
+    error_after: float
+    refused: float | None = None
+    """What was fitted, where that is not used and `temperature` is 1."""
+    reason: str = ""
+    """Why it is not used."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        refused = {} if self.refused is None else {"refused": self.refused, "reason": self.reason}
+        return {
+            "temperature": self.temperature,
+            "error_before": self.error_before,
+            "error_after": self.error_after,
+            **refused,
+        }
+
+
+def judge_temperature(temperature: float, error: Callable[[float], float]) -> Calibration:
+    """A fitted temperature, to four digits, or 1 where using it would do harm.
+
+    It is not used when it is an end of the search range, where the photos say only "as much as
+    possible", nor when the calibration error on the very photos that it was fitted on gets worse.
+
+    Args:
+        error: the calibration error of those photos at a temperature.
+    """
+    temperature, before = round(temperature, 4), round(error(1.0), 4)
+    low, high = TEMPERATURES
+    if temperature <= low * 1.001 or temperature >= high * 0.999:
+        return Calibration(
+            1.0, before, before, temperature, "the fit hit the end of its search range"
+        )
+    after = round(error(temperature), 4)
+    if after > before:
+        worse = f"the calibration error would rise to {after:.3f}"
+        return Calibration(1.0, before, before, temperature, worse)
+    return Calibration(temperature, before, after)
+
+
+def describe_calibration(facts: Mapping[str, Any]) -> str:
+    """What a manifest's calibration says, in a sentence."""
+    images = counted(facts["images"], "validation photo")
+    if "refused" in facts:
+        return (
+            f"temperature {facts['refused']:.2f}, fitted on {images}, not used: {facts['reason']}; "
+            f"probabilities are left unchanged (calibration error {facts['error_before']:.3f})"
+        )
+    return (
+        f"temperature {facts['temperature']:.2f}, fitted on {images}: "
+        f"calibration error {facts['error_before']:.3f} before, {facts['error_after']:.3f} after"
+    )
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The temperature T for which softmax(logits / T) is most likely to give the labels.
+
+    One number for all classes, so that no answer changes (Guo et al. 2017, arXiv 1706.04599). The
+    mean negative log-likelihood is convex in 1 / T; its derivative's sign is bisected.
+
+    Args:
+        logits: (N, classes), of photos that were not trained on.
+        labels: (N,) class indices.
+
+    Raises:
+        InputError: no logits, or some that are not finite.
+    """
+    values = np.asarray(logits, np.float64)
+    if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
+        raise InputError(f"logits of shape {values.shape}; finite ones of some images are needed.")
+    if (values.argmax(axis=1) == labels).all():
+        return 1.0  # no mistake says how sure is too sure
+    values = values - values.max(axis=1, keepdims=True)
+    of_label = values[np.arange(len(values)), labels]
+
+    def slope(inverse: float) -> float:
+        weights = np.exp(inverse * values)
+        expected = (weights * values).sum(axis=1) / weights.sum(axis=1)
+        return float((expected - of_label).mean())
+
+    return _where_slope_is_zero(slope)
+
+
+def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
+    """The temperature T for which sigmoid(logits / T) is most likely to give the labels.
+
+    As `fit_temperature`, with binary cross-entropy, which is convex in 1 / T too.
+
+    Args:
+        logits: (M,), of labels that are known on photos that were not trained on.
+        is_shown: (M,) whether the photo shows the label.
+
+    Raises:
+        InputError: no logits, or some that are not finite.
+    """
+    values = np.asarray(logits, np.float64)
+    if not len(values) or not np.isfinite(values).all():
+        raise InputError(f"logits of shape {values.shape}; finite ones of some labels are needed.")
+    if ((values > 0) == is_shown).all():
+        return 1.0  # no mistake says how sure is too sure
+
+    def slope(inverse: float) -> float:
+        halves = np.tanh(inverse * values / 2)  # sigmoid(x) = (1 + tanh(x / 2)) / 2
+        return float((values * ((1 + halves) / 2 - is_shown)).mean())
+
+    return _where_slope_is_zero(slope)
+
+
+def _where_slope_is_zero(slope: Callable[[float], float]) -> float:
+    """The temperature at which a rising function of 1 / T crosses zero, or a bound."""
+    low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return float(1 / (low * high) ** 0.5)
+
+
+def expected_calibration_error(
+    confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = BINS
+) -> float:
+    """How far confidence and accuracy are apart, in the mean over the images.
+
+    Images are sorted into bins of equal width by the probability of their answer; each bin counts
+    with its images (Naeini et al. 2015, as Guo et al. 2017 use it).
+
+    Args:
+        confidences: (N,) probabilities of the answers.
+        is_right: (N,) whether the answer is the label.
+    """
+    if not len(confidences):
+        return 0.0
+    place = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, np.asarray(confidences, np.float64) - is_right, bins)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
+def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200) -> float:
+    """The calibration error that a perfectly calibrated model would show, in the mean over `draws`.
+
+    Few images scatter: an answer of probability 0.8 is right or wrong, never 0.8 right. What an
+    evaluation shows above this is miscalibration.
+    """
+    generator = np.random.default_rng(0)
+    errors = [
+        expected_calibration_error(confidences, generator.random(len(confidences)) < confidences)
+        for _ in range(draws)
+    ]
+    return float(np.mean(errors))

@@ -1,0 +1,105 @@
+"""Grad-CAM: where a network looked for a class (Selvaraju et al. 2017, arXiv 1610.02391).
+
+The gradient of the class's logit by the last feature map before pooling, averaged over the
+positions, weighs the map's channels; the sum of the weighted channels, where it is positive, is
+the heat map. Works on every Keras backend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import InputError
+from pplcnet.imaging.preprocessing import Preprocessing
+
+__all__ = ["GradCam"]
+
+
+class GradCam:
+    """A network cut where its last feature map is pooled."""
+
+    def __init__(self, model: keras.Model, preprocessing: Preprocessing) -> None:
+        """Cut `model` (normalised float images to logits) at its last global average pooling.
+
+        Pooling inside squeeze-and-excite stands before it, since layers are in the order of use.
+
+        Raises:
+            InputError: the network pools nowhere.
+        """
+        pools = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, keras.layers.GlobalAveragePooling2D)
+        ]
+        if not pools:
+            raise InputError(f"{model.name}: has no global average pooling, which Grad-CAM needs.")
+        features = pools[-1].input
+        self._trunk = keras.Model(model.input, features)
+        self._head = keras.Model(features, model.output)
+        self._mean = np.asarray(preprocessing.mean, np.float32)
+        self._std = np.asarray(preprocessing.std, np.float32)
+
+    def maps(self, images: NDArray[np.uint8], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Where each image speaks for its class, scaled to at most 1.
+
+        Args:
+            images: (N, height, width, 3) RGB, prepared as for prediction.
+            classes: (N,) the class to explain, one an image.
+
+        Returns:
+            (N, h, w) in 0 to 1, h and w being the feature map's; all 0 where nothing speaks for
+            the class.
+        """
+        heat = self.raw_maps(images, classes)
+        most = heat.max(axis=(1, 2), keepdims=True)
+        return np.asarray(heat / np.where(most > 0, most, 1), np.float32)
+
+    def raw_maps(
+        self, images: NDArray[np.uint8], classes: NDArray[np.integer]
+    ) -> NDArray[np.float32]:
+        """As `maps`, in logits a unit of weight: not scaled."""
+        normalised = (images.astype(np.float32) / 255 - self._mean) / self._std
+        features = keras.ops.convert_to_numpy(self._trunk(normalised, training=False))
+        gradient = _gradient(self._head, features, np.asarray(classes))
+        weights = gradient.mean(axis=(1, 2), keepdims=True)
+        heat: NDArray[np.float32] = np.maximum((weights * features).sum(axis=-1), 0)
+        return heat
+
+
+def _gradient(
+    head: Any, features: NDArray[np.float32], classes: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """(N, h, w, C): of each image's logit for its class by its features.
+
+    Images do not see each other in inference, so that one gradient of the sum is all of them.
+    """
+    chosen = keras.ops.one_hot(classes, head.output_shape[-1])
+
+    def total(values: Any) -> Any:
+        return keras.ops.sum(head(values, training=False) * chosen)
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        watched = tensorflow.constant(features)
+        with tensorflow.GradientTape() as tape:
+            tape.watch(watched)
+            logit = total(watched)
+        return np.asarray(tape.gradient(logit, watched))
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(total)(keras.ops.convert_to_tensor(features)))
+    if backend == "torch":
+        import torch
+
+        with torch.enable_grad():
+            leaf = keras.ops.convert_to_tensor(features).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(total(leaf), leaf)
+        return np.asarray(gradient.detach().cpu().numpy())
+    raise InputError(f"Grad-CAM needs TensorFlow, JAX or PyTorch; Keras runs on {backend}.")

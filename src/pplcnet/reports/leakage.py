@@ -1,0 +1,153 @@
+"""Reported photos that nearly duplicate a training photo, and what they do to the score."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.data.image_files import read_photo
+from pplcnet.data.layouts.csv_table import UNKNOWN
+from pplcnet.data.near_duplicates import HASHED_SIDE, fingerprint, nearest, stacked
+from pplcnet.errors import ImageError
+from pplcnet.imaging.decoding import decode, stated_pixels
+from pplcnet.pages.pictures import thumbnails
+from pplcnet.pages.scored import Scored
+from pplcnet.reports.report_data import Subject
+from pplcnet.system.parallel import Room, in_order
+from pplcnet.system.progress import Watcher
+
+__all__ = ["leakage_context"]
+
+SHOWN = 24
+
+
+def leakage_context(
+    answers: Scored,
+    subject: Subject,
+    known: Mapping[Path, NDArray[np.uint64]],
+    watcher: Watcher,
+) -> dict[str, Any]:
+    """Near-duplicates between the reported photos and the training photos, for the template.
+
+    Reported photos that were themselves trained on are counted, not compared.
+
+    Args:
+        subject: whose reported photos were answered.
+        known: fingerprints that are there already, by path.
+    """
+    train = subject.train
+    if importlib.util.find_spec("imagehash") is None:
+        return {"missing": "imagehash is not installed here: pip install 'pplcnet[report]'."}
+    if not len(train):
+        return {"missing": "Which photos were trained on is not known, or they are gone."}
+    prints = {
+        **known,
+        **_hashed(
+            [
+                image.path
+                for image in (*answers.dataset.images, *train.images)
+                if image.path not in known
+            ],
+            watcher,
+        ),
+    }
+    is_trained = np.array(subject.is_trained, bool)
+    reported = [
+        at
+        for at, image in enumerate(answers.dataset.images)
+        if image.path in prints and not is_trained[at]
+    ]
+    trained = [image for image in train.images if image.path in prints]
+    pairs = []
+    if reported and trained:
+        found = nearest(
+            stacked([prints[answers.dataset.images[at].path] for at in reported]),
+            stacked([prints[image.path] for image in trained]),
+        )
+        pairs = [
+            (at, trained[other], int(bits))
+            for at, other, bits in zip(reported, found.place, found.distance, strict=True)
+            if other >= 0
+        ]
+        pairs.sort(key=lambda pair: pair[2])
+    near = np.zeros(len(answers.dataset), bool)
+    near[[at for at, _, _ in pairs]] = True
+    return {
+        "missing": "",
+        "trained": len(trained),
+        "count": len(pairs),
+        "trained_on": subject.trained,
+        "photos": int((~is_trained).sum()),
+        "all": answers.score(~is_trained),
+        "without": answers.score(~near & ~is_trained),
+        "only": answers.score(near),
+        "pairs": _shown(answers, train, pairs[:SHOWN]),
+    }
+
+
+def _shown(answers: Scored, train: Dataset, pairs: list[Any]) -> list[dict[str, Any]]:
+    images = answers.dataset.images
+    pictures = thumbnails(path for at, other, _ in pairs for path in (images[at].path, other.path))
+    return [
+        {
+            "distance": bits,
+            "is_disputed": _is_disputed(answers.dataset, images[at], train, other),
+            "photos": [
+                {
+                    "picture": pictures.get(images[at].path),
+                    "name": answers.dataset.name_of(images[at]),
+                    "label": _named(answers.dataset, images[at]),
+                    "part": "reported",
+                },
+                {
+                    "picture": pictures.get(other.path),
+                    "name": train.name_of(other),
+                    "label": _named(train, other),
+                    "part": "trained on",
+                },
+            ],
+        }
+        for at, other, bits in pairs
+    ]
+
+
+def _named(dataset: Dataset, image: LabelledImage) -> str:
+    """Its class, or all labels that it shows."""
+    return ", ".join(dataset.classes[at] for at in image.shown) or "no label"
+
+
+def _is_disputed(
+    dataset: Dataset, image: LabelledImage, others: Dataset, other: LabelledImage
+) -> bool:
+    """Whether two photos have two classes, or a label that is known to be on one of them alone."""
+    if not image.marks:
+        return dataset.classes[image.label] != others.classes[other.label]
+    there = dict(zip(others.classes, other.marks, strict=True))
+    pairs = [
+        (mark, there.get(label, UNKNOWN))
+        for label, mark in zip(dataset.classes, image.marks, strict=True)
+    ]
+    return any(UNKNOWN not in pair and pair[0] != pair[1] for pair in pairs)
+
+
+def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:
+    """Fingerprints of the photos that can be read."""
+
+    room = Room()
+
+    def look(path: Path) -> NDArray[np.uint64] | None:
+        try:
+            content = read_photo(path).content
+            with room.for_pixels(stated_pixels(content)):
+                return fingerprint(decode(content, at_least=HASHED_SIDE))
+        except (ImageError, OSError):
+            return None
+
+    prints = watcher.watch(in_order(look, paths), len(paths), "look for copies")
+    return {path: mark for path, mark in zip(paths, prints, strict=True) if mark is not None}

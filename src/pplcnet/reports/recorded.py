@@ -1,0 +1,242 @@
+"""The photos that a run's split.csv records, found again by what is in them.
+
+The file has their absolute paths and the sha256 of each, by which a photo is known wherever it has
+gone and whatever it is called now. Files that older versions wrote have no checksums.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
+from pplcnet.data.image_files import read_photo
+from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
+from pplcnet.data.layouts.csv_table import read_table as read_labels
+from pplcnet.errors import DatasetError
+from pplcnet.system.csv_cells import original
+from pplcnet.system.parallel import in_order
+from pplcnet.system.progress import Watcher
+from pplcnet.system.wording import counted
+
+__all__ = ["Found", "find_recorded", "read_table"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Given photos, and those that split.csv records, each where it is now."""
+
+    images: tuple[LabelledImage, ...]
+    """The given photos; those that are recorded have the recorded split."""
+    recorded: Dataset
+    """The recorded photos that are still somewhere."""
+    known: frozenset[Path] = frozenset()
+    """Paths of the given photos that are recorded."""
+    gone: int = 0
+    """How many recorded photos are nowhere."""
+    notes: tuple[str, ...] = ()
+    """A sentence each: how photos were recognised, and where that could fail."""
+
+
+def find_recorded(
+    given: Dataset, file: Path, trained_in: Path | None, watcher: Watcher | None = None
+) -> Found:
+    """Which of the given photos a split.csv records.
+
+    Args:
+        file: the split.csv; it need not exist.
+        trained_in: the data set's folder at the time, for files without checksums.
+        watcher: told how the reading goes.
+    """
+    recorded, checksums = _read(file, given.task)
+    if not len(recorded):
+        return Found(given.images, recorded)
+    if checksums:
+        return _found_by_content(given, recorded, checksums, watcher or Watcher())
+    return _found_by_path(given, recorded, file, trained_in)
+
+
+def _found_by_content(
+    given: Dataset, recorded: Dataset, checksums: dict[Path, str], watcher: Watcher
+) -> Found:
+    paths = [image.path for image in given.images]
+    digests = watcher.watch(in_order(_checksum, paths), len(paths), "look for the run's photos")
+    own = dict(zip(paths, digests, strict=True))
+    places = {os.path.realpath(path): path for path in paths}
+    by_content: dict[str, list[Path]] = {}
+    for path, checksum in own.items():
+        by_content.setdefault(checksum, []).append(path)
+
+    splits: dict[Path, str | None] = {}
+    located = []
+    moved: set[Path] = set()
+    for image in recorded.images:
+        there = places.get(os.path.realpath(image.path))
+        checksum = checksums.get(image.path, "")
+        # A photo without a checksum was not read when the file was written.
+        matches = by_content.get(checksum, []) if checksum else [there] if there else []
+        for path in matches:
+            # A content that is recorded twice counts as trained on if any of it was.
+            if splits.get(path) != "train":
+                splits[path] = image.split
+        if matches and there not in matches:
+            moved.update(matches)
+        if matches:
+            located.append(replace(image, path=there if there in matches else matches[0]))
+        elif there is None and os.path.isfile(image.path):
+            located.append(image)
+    notes = []
+    if moved:
+        notes.append(
+            f"{counted(len(moved), 'photo')} of the bundle's run {_were(len(moved))} recognised by "
+            "content under another path."
+        )
+    return _found(given, recorded, located, splits, notes)
+
+
+def _found_by_path(given: Dataset, recorded: Dataset, file: Path, trained_in: Path | None) -> Found:
+    """For a split.csv without checksums: by path, or by name where no path is the same."""
+    by_place = {os.path.realpath(image.path): image.split for image in recorded.images}
+    splits = {
+        image.path: by_place[place]
+        for image in given.images
+        if (place := os.path.realpath(image.path)) in by_place
+    }
+    located = [image for image in recorded.images if os.path.isfile(image.path)]
+    notes = []
+    if not splits:
+        root = _common_folder(recorded.images, file.parent)
+        if trained_in is not None and root.is_relative_to(trained_in):
+            root = trained_in
+        names = {_recorded_name(image.path, root): image for image in recorded.images}
+        matches = [(image, names.get(given.name_of(image))) for image in given.images]
+        splits = {image.path: same.split for image, same in matches if same is not None}
+        if splits:
+            notes.append(
+                f"split.csv of the bundle's run has no checksums (it is of an older version); "
+                f"{counted(len(splits), 'photo')} {_were(len(splits))} recognised by name, which "
+                "is wrong if other photos have these names."
+            )
+            if not located:
+                located = [
+                    replace(same, path=image.path) for image, same in matches if same is not None
+                ]
+        else:
+            notes.append(
+                "none of these photos is in split.csv of the bundle's run, which has no checksums "
+                "(it is of an older version): photos that were moved and renamed since are not "
+                "recognised, and the figures on them are too good."
+            )
+    return _found(given, recorded, located, splits, notes)
+
+
+def _found(
+    given: Dataset,
+    recorded: Dataset,
+    located: list[LabelledImage],
+    splits: dict[Path, str | None],
+    notes: list[str],
+) -> Found:
+    images = tuple(
+        replace(image, split=splits[image.path]) if image.path in splits else image
+        for image in given.images
+    )
+    held_out = Counter(
+        before.split
+        for before, after in zip(given.images, images, strict=True)
+        if before.split in ("validation", "test") and after.split == "train"
+    )
+    for split, count in sorted(held_out.items(), key=str):
+        notes.append(
+            f"{counted(count, 'photo')} in the {split} split of these photos {_were(count)} "
+            "trained on by the bundle's run, and counted as such."
+        )
+    root = _common_folder(located, recorded.root)
+    return Found(
+        images,
+        Dataset(root, recorded.classes, tuple(located), task=recorded.task),
+        frozenset(splits),
+        len(recorded) - len(located),
+        tuple(notes),
+    )
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _checksum(path: Path) -> str:
+    """sha256 of a file; "" where it cannot be read, which whatever uses it will say."""
+    try:
+        return sha256(read_photo(path).content).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
+    """Every photo that split.csv records, whether there or not, and the checksums by path."""
+    rows = [row for row in read_table(file) if row.get("split") in SPLITS and _is_path(row)]
+    checksums = {
+        file.parent / row["path"]: row[CHECKSUM_COLUMN] for row in rows if row.get(CHECKSUM_COLUMN)
+    }
+    if task == MULTI:
+        return _read_marks(file), checksums
+    classes = tuple(sorted({row.get("label", "") for row in rows}))
+    place = {name: index for index, name in enumerate(classes)}
+    images = tuple(
+        LabelledImage(file.parent / row["path"], place[row.get("label", "")], row["split"])
+        for row in rows
+    )
+    return Dataset(file.parent, classes, images), checksums
+
+
+def _read_marks(file: Path) -> Dataset:
+    """The same for multi-label data: a column per label."""
+    try:
+        rows, labels, faults, _ = read_labels(file)
+    except DatasetError:  # none, or none of a run
+        rows, labels, faults = [], None, []
+    named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]
+    named = [row for row in named if _is_path({"path": row.path})]
+    images = tuple(LabelledImage(file.parent / row.path, -1, row.split, row.marks) for row in named)
+    return Dataset(file.parent, labels or (), images, task=MULTI)
+
+
+def _is_path(row: Mapping[str, str]) -> bool:
+    return bool(row.get("path")) and "\0" not in row["path"]
+
+
+def _recorded_name(path: Path, root: Path) -> str:
+    """The path relative to the root, as `Dataset.name_of` has it."""
+    return Dataset(root, (), ()).name_of(LabelledImage(path, -1))
+
+
+def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:
+    """The folder that all photos lie in, so that their names are short."""
+    folders = {image.path.parent for image in images}
+    try:
+        return Path(os.path.commonpath(folders)) if folders else otherwise
+    except ValueError:  # on several drives
+        return otherwise
+
+
+def read_table(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file by lower-case column; none where it is missing or unreadable.
+
+    A report can do without the file, so that nothing is raised.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            for row in csv.DictReader(file):
+                yield {
+                    str(key).strip().lower(): original(value.strip())
+                    for key, value in row.items()
+                    if isinstance(key, str) and isinstance(value, str)
+                }
+    except (OSError, csv.Error):
+        return

@@ -1,0 +1,236 @@
+"""How a run has divided its photos, and what of it is left when the run goes on.
+
+A resumed run takes its division from split.csv, so that no photo changes sides: not when the photos
+were moved, not when some are gone, and not when a later version would divide otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pplcnet.data.audit import Audit, Unlabelled
+from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
+from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
+from pplcnet.data.splits import Division
+from pplcnet.errors import InputError
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.runs.files import SKIPPED, SPLIT
+from pplcnet.runs.folder import change_run, check_digest, run_facts
+from pplcnet.runs.stages import write_skipped
+from pplcnet.system.csv_cells import original
+from pplcnet.system.progress import Watcher
+from pplcnet.system.wording import counted
+
+__all__ = ["Redivision", "divided_as_before", "division_digest", "redivide"]
+
+FILE_LIMIT = 1 << 30
+_OTHER_COLUMNS = ("path", "split", CHECKSUM_COLUMN)
+SHOWN = 5
+
+
+class Redivision(NamedTuple):
+    """The photos as the run divided them, and what is not as it was."""
+
+    division: Division
+    gone: tuple[str, ...]
+    """Paths in split.csv that no readable photo has any more."""
+    new: tuple[str, ...]
+    """Names of photos that split.csv does not list."""
+    changed: tuple[str, ...]
+    """Names of photos whose file is another one now."""
+    is_known: bool
+    """Whether split.csv says what the files contained."""
+
+
+class _Row(NamedTuple):
+    path: str
+    split: str
+    content: str
+
+
+def division_digest(division: Division) -> str:
+    """sha256 over the names of the photos and the parts they are in, in order."""
+    digest = sha256()
+    for split in SPLITS:
+        part: Dataset = getattr(division, split)
+        for image in part.images:
+            digest.update(f"{split}\t{part.name_of(image)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def redivide(
+    dataset: Dataset, contents: Mapping[Path, str], path: Path, seed: int | None
+) -> Redivision:
+    """Divide a data set as the split.csv at `path` has it.
+
+    Photos are known by their path, or by their content where they were moved.
+
+    Args:
+        contents: sha256 of the photos' files.
+        seed: what the division was drawn with; None where the data's own splits were used.
+
+    Raises:
+        InputError: the file is missing or damaged, or a class has no photos any more.
+    """
+    rows, classes = _read(path)
+    missing = [name for name in classes if name not in dataset.classes]
+    if missing:
+        raise InputError(
+            f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was "
+            "started with; give the run's own photos, or start a new run with another --out."
+        )
+    images = {os.path.realpath(image.path): image for image in dataset.images}
+    by_content: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in dataset.images:
+        by_content[contents.get(image.path, "")].append(image)
+    parts: dict[str, list[LabelledImage]] = {split: [] for split in SPLITS}
+    gone: list[str] = []
+    changed: list[str] = []
+    taken: set[LabelledImage] = set()
+    for row in rows:
+        there = images.get(os.path.realpath(path.parent / row.path))
+        is_same = there is not None and row.content in ("", contents.get(there.path))
+        moved = [each for each in by_content.get(row.content, ()) if each not in taken]
+        if is_same or (moved and row.content):
+            image = there if there is not None and is_same else moved[0]
+            taken.add(image)
+            parts[row.split].append(image)
+        elif there is not None:
+            taken.add(there)
+            changed.append(dataset.name_of(there))
+        else:
+            gone.append(row.path)
+    new = [dataset.name_of(each) for each in dataset.images if each not in taken]
+    train, validation, test = (dataset.keep(parts[split]) for split in SPLITS)
+    divided = Division(train, validation, test, seed)
+    is_known = all(row.content for row in rows)
+    return Redivision(divided, tuple(gone), tuple(new), tuple(changed), is_known)
+
+
+def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
+    """InputError that names what is not as it was; gone photos are allowed with `leave_out`."""
+    other = [(found.gone, "gone or unreadable"), (found.new, "new"), (found.changed, "changed")]
+    listed = "; ".join(f"{what}: {_names(names)}" for names, what in other if names)
+    if not listed:
+        return
+    can_leave_out = found.gone and not found.new and not found.changed and found.is_known
+    if not (can_leave_out and leave_out):
+        advice = (
+            "put them back as they were, or continue without them with --resume --skip-broken"
+            if can_leave_out
+            else "put them back as they were, or start a new run"
+        )
+        raise InputError(
+            f"{out}: the photos are not those that the run started with ({listed}); {advice}."
+        )
+    division = found.division
+    parts = (division.train, division.validation)
+    counts = division.train.class_counts()
+    empty = [
+        name
+        for name, count in zip(division.train.classes, counts, strict=True)
+        if division.train.task != MULTI and not count
+    ]
+    if empty or not all(map(len, parts)):
+        raise InputError(
+            f"{out}: without the photos that are gone ({_names(found.gone)}) there is nothing to "
+            f"train {' and '.join(map(repr, empty)) or 'or to validate'} with; put them back."
+        )
+
+
+def divided_as_before(
+    dataset: Dataset,
+    checked: Audit,
+    unlabelled: Unlabelled | None,
+    recipe: Recipe,
+    out: Path,
+    run: dict[str, Any],
+    leave_out: bool,
+    watcher: Watcher,
+) -> tuple[Division, dict[str, Any]]:
+    """The division of a run that goes on, less photos that are gone, and its run.json.
+
+    Args:
+        run: its run.json, which is written again when photos are left out.
+        leave_out: continue without missing photos.
+
+    Raises:
+        InputError: the photos or split.csv are not those that the run began with; or split.csv is
+            damaged; or too few photos are left.
+    """
+    is_drawn = not (dataset.has_splits and len(dataset.subset("validation")))
+    seed = recipe.seed if is_drawn else None
+    found = redivide(dataset, checked.contents, out / SPLIT, seed)
+    now = run_facts(run["photos"], checked, recipe, unlabelled)
+    known = run.get("division")
+    if now["digest"] == run["digest"] and known in (None, division_digest(found.division)):
+        return found.division, run
+    _check_photos(out, found, leave_out=leave_out)
+    if not found.gone:
+        check_digest(out, run, now)
+        raise InputError(
+            f"{out / SPLIT}: is not the division that the run started with; put the right "
+            "file back, or start over with --overwrite."
+        )
+    watcher.say(
+        f"continues without {counted(len(found.gone), 'photo')} of the run that "
+        f"{'is' if len(found.gone) == 1 else 'are'} gone or unreadable ({SKIPPED})"
+    )
+    names = list(dict.fromkeys([*run.get("writes", ()), SKIPPED]))
+    left_out = [*run.get("left_out", ()), *found.gone]
+    # Before split.csv: the rows that it still has of gone photos then count no more.
+    run = change_run(
+        out,
+        run,
+        digest=now["digest"],
+        division=division_digest(found.division),
+        left_out=left_out,
+        writes=names,
+    )
+    write_skipped(checked, out / SKIPPED, unlabelled, left_out)
+    return found.division, run
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def _read(path: Path) -> tuple[list[_Row], list[str]]:
+    """The rows, and the names of the classes."""
+    try:
+        if path.stat().st_size > FILE_LIMIT:
+            raise ValueError(f"it has more than {FILE_LIMIT:,} bytes")
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            reader = csv.DictReader(file)
+            values = list(reader)
+            rows = [_row(each) for each in values]
+            header = reader.fieldnames or ()
+            if "label" in header:
+                classes = list(dict.fromkeys(original(each["label"] or "") for each in values))
+            else:
+                classes = [original(name) for name in header if name not in _OTHER_COLUMNS]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (csv.Error, ValueError) as error:
+        raise InputError(
+            f"{path}: is damaged ({str(error)[:200]}); put a good copy back, or start over with "
+            "--overwrite."
+        ) from error
+    if not rows:
+        raise InputError(f"{path}: is damaged (it lists no photos); start over with --overwrite.")
+    return rows, classes
+
+
+def _row(values: Mapping[str | Any, str | Any]) -> _Row:
+    path, split = values.get("path"), values.get("split")
+    content = values.get(CHECKSUM_COLUMN) or ""
+    if not path or "\0" in path or split not in SPLITS or None in values:
+        raise ValueError(f"a row says {str(dict(values))[:120]}")
+    return _Row(path, split, str(content))

@@ -1,0 +1,108 @@
+"""A run that is stopped, by a signal or a full disk, says what is kept and how to continue."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from pplcnet.errors import (
+    BundleError,
+    DatasetError,
+    ImageError,
+    InputError,
+    PPLCNetError,
+    StorageError,
+    TrainingInterrupted,
+)
+from pplcnet.runs.files import RUN, TRAIN, fold_name, holds_something
+from pplcnet.training.interruption import signal_of
+from pplcnet.training.names import BUNDLE, CHECKPOINT, SEARCH_TRIALS
+from pplcnet.training.saved_facts import read_facts
+
+__all__ = ["resumable"]
+
+# What a disk says when it is full, or cannot be written to any more.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def resumable(out: Path, kind: str) -> Iterator[None]:
+    """Within, what stops a run says what is kept and how to continue.
+
+    That is a signal, a full disk, or a photo that cannot be read any more.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not (out / RUN).is_file():
+            raise
+        raise TrainingInterrupted(
+            f"Stopped. {_sentence(_kept(out))}", run=str(out), signal=signal_of(stopped)
+        ) from stopped
+    except TrainingInterrupted as stopped:
+        if stopped.run == str(out):
+            raise
+        # A training within this run (a fold, say) was stopped: it is this run that can go on.
+        raise TrainingInterrupted(str(stopped), run=str(out), signal=stopped.signal) from stopped
+    except (ImageError, DatasetError) as error:
+        if not ((out / RUN).is_file() and holds_something(out)):
+            raise
+        goes_on = _resume_command(out, kind)
+        without = f", or without it with: {goes_on} --skip-broken" if kind == TRAIN else ""
+        raise InputError(
+            f"{str(error).removesuffix('.')}; {_kept(out)}. Put the photo back as it was and "
+            f"continue with: {goes_on}{without}"
+        ) from error
+    except (StorageError, BundleError, OSError) as error:
+        reason = _storage_problem(error)
+        if reason is None:
+            raise
+        goes_on = (
+            f"continue with: {_resume_command(out, kind)}"
+            if (out / RUN).is_file() and holds_something(out)
+            else "start again"
+        )
+        raise StorageError(f"{reason}; {_kept(out)}. Make room, then {goes_on}") from error
+
+
+def _resume_command(out: Path, kind: str) -> str:
+    return f"pplcnet {kind} --resume --out {shlex.quote(str(out))}"
+
+
+def _storage_problem(error: OSError | BundleError) -> str | None:
+    """What could not be written and why; None for an error that is about something else."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__  # type: ignore[assignment]
+    if not isinstance(cause, OSError) or cause.errno not in _FULL:
+        return None
+    if isinstance(error, PPLCNetError):
+        return str(error).removesuffix(".")
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}cannot be written ({error.strerror or error})"
+
+
+def _kept(out: Path) -> str:
+    """What a stopped run has saved, in words."""
+    if (out / CHECKPOINT).is_file():
+        with contextlib.suppress(InputError):
+            facts = read_facts(out / CHECKPOINT)
+            return f"everything up to {_place(facts['epoch'], facts['step'])} is saved"
+    if (out / BUNDLE).exists():
+        return "the trained network is saved"
+    if (out / SEARCH_TRIALS).is_file():
+        return "the finished trials of the search are saved"
+    if (out / fold_name(0)).is_dir() and holds_something(out):
+        return "the folds trained so far are saved"
+    return "nothing was trained yet"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _place(epoch: int, step: int) -> str:
+    return f"step {step} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}"

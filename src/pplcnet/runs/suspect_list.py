@@ -1,0 +1,99 @@
+"""The list of suspects: what stands in it, and whether networks are good enough to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.errors import InputError
+from pplcnet.runs.baseline import Guess, gain_over
+from pplcnet.system.csv_cells import CsvWriter
+from pplcnet.system.files import replacing
+
+__all__ = ["COLUMNS", "SUSPECTS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
+
+SUSPECTS = "suspects.csv"
+LEAST_GAIN, GOOD_GAIN = 0.5, 0.8
+"""Parts of a guess's mistakes that the networks have to be rid of. Below the first they disagree
+with so many labels that most of a list would be their own mistakes: none is written. Below the
+second the list comes with a warning. (Of two equal classes they are accuracies of 0.75 and 0.9.)"""
+COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
+
+
+class Suspect(NamedTuple):
+    """A photo whose label the others do not support."""
+
+    path: Path
+    name: str
+    """Relative to the data set's folder."""
+    label: str
+    suggested: str
+    """The class that a network which has not seen the photo takes it for."""
+    confidence_in_label: float
+    """Calibrated probability of the label, 0 to 1."""
+    confidence_in_suggested: float
+    """Calibrated probability of the suggestion, 0 to 1."""
+
+
+class SuspectList(NamedTuple):
+    """The most suspicious first."""
+
+    suspects: tuple[Suspect, ...]
+    photos: int
+    """How many were looked at."""
+    path: Path
+    """The list as a CSV file, with absolute paths."""
+    folds: tuple[float, ...]
+    """Of each fold, the part of its photos whose label its network agrees with."""
+    guess: Guess
+    """What always answering the most frequent class gets."""
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the folds."""
+        return sum(self.folds) / len(self.folds)
+
+    def accuracies(self) -> list[str]:
+        """The folds' accuracy in words, with a warning where it is low."""
+        lines = [f"accuracy    {_percentages(self.folds)}"]
+        if gain_over(self.guess, self.accuracy) < GOOD_GAIN:
+            lines.append(
+                f"warning     the networks disagree with {1 - self.accuracy:.0%} of the labels; "
+                "if fewer are really wrong, the rest of the list is their own mistakes. Better "
+                "networks make a better list (--weights imagenet, more --epochs, --overwrite)"
+            )
+        return lines
+
+
+def check_strength(out: Path, folds: Sequence[float], guess: Guess) -> None:
+    """InputError where the networks know too little of the photos to doubt a label."""
+    if gain_over(guess, sum(folds) / len(folds)) < LEAST_GAIN:
+        (out / SUSPECTS).unlink(missing_ok=True)
+        raise InputError(
+            f"the networks are too weak to judge labels: accuracy {_percentages(folds)}, and "
+            f"always answering {guess.label!r} gets {guess.accuracy:.0%}. No list was written; "
+            "start over with --overwrite and better networks: --weights imagenet, more --epochs, "
+            "or a larger --model."
+        )
+
+
+def _percentages(folds: Sequence[float]) -> str:
+    listed = ", ".join(f"{each:.0%}" for each in folds)
+    return f"{sum(folds) / len(folds):.0%} on photos not trained on (folds: {listed})"
+
+
+def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
+    """The list as a CSV file, with absolute paths."""
+    with replacing(path, "w") as file:
+        writer = CsvWriter(file, COLUMNS)
+        for each in suspects:
+            confidences = (each.confidence_in_label, each.confidence_in_suggested)
+            writer.writerow(
+                [
+                    each.path.resolve(),
+                    each.label,
+                    each.suggested,
+                    *(f"{c:.4f}" for c in confidences),
+                ]
+            )

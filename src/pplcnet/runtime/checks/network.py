@@ -1,0 +1,53 @@
+"""The one door to every engine: only what this project's exporters write goes through."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import BundleError
+from pplcnet.runtime.checks.onnx import check_onnx
+from pplcnet.system.protobuf import ProtobufError
+
+__all__ = ["Sizes", "check_network"]
+
+
+class Sizes(NamedTuple):
+    """What a manifest says of its network."""
+
+    image_size: tuple[int, int]
+    """(height, width) in pixels."""
+    outputs: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Sizes:
+        """What this manifest says."""
+        return cls(manifest.preprocessing.image_size, len(manifest.classes))
+
+
+def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> None:
+    """Refuse a network that an engine should not see.
+
+    Args:
+        content: the network's file.
+        ending: ".onnx" or ".tflite".
+        sizes: what the network has to take and answer with; None for any.
+
+    Raises:
+        BundleError: the file is damaged, of another kind than the exporters write, or of other
+            sizes.
+    """
+    image_size, outputs = sizes or (None, None)
+    try:
+        if ending == ".tflite":
+            from pplcnet.runtime.checks.tflite import check_tflite  # few processes need it
+
+            check_tflite(content, image_size, outputs)
+        else:
+            check_onnx(content, image_size, outputs)
+    except (BundleError, ProtobufError) as error:
+        raise BundleError(
+            f"cannot load this network: {str(error).rstrip('.')}. Engines trust what they load, so "
+            "only networks that pplcnet exported are loaded. If you trust the source of this one, "
+            "load it with trust_network=True (--trust-network)."
+        ) from error

@@ -1,0 +1,142 @@
+"""Whether an ONNX file is a network that this project's exporter or quantiser can have written.
+
+Engines trust a graph: a wrong one ends the process, reads other files, or never returns. So the
+graph is followed from its input to its output before any engine sees it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pplcnet.runtime.checks.onnx_reading import FLOAT, UINT8, Network, Node, Tensor, read_onnx
+from pplcnet.runtime.checks.onnx_shapes import MAX_RANK, OPERATORS
+from pplcnet.system.protobuf import ProtobufError
+
+__all__ = ["check_onnx"]
+
+MAX_BATCH = 4096
+MAX_SIDE = 4096
+# The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of a picture's pixels;
+# the free ones are for small pictures, which have as many channels in the last layers.
+NUMBERS_PER_PIXEL = 96
+FREE_NUMBERS = 1 << 20
+# Of all tensors that are needed at the same time.
+LIVE_PER_PIXEL = 320
+FREE_LIVE = 1 << 22
+MOST_LIVE = 1 << 28
+"""1 GiB of float32; enough for every network of the catalog at 1300x1300 pixels."""
+# The largest network of the catalog multiplies 0.1 million times for each pixel.
+WORK_PER_PIXEL = 1 << 19
+FREE_WORK = 1 << 31
+
+
+def check_onnx(
+    content: bytes, image_size: tuple[int, int] | None = None, outputs: int | None = None
+) -> None:
+    """ProtobufError, with the reason, for a network of another kind, or of other sizes.
+
+    Args:
+        image_size: (height, width) that it has to take; None for any.
+        outputs: logits that it has to answer with; None for any number.
+    """
+    network = read_onnx(content)
+    shape, result = _contract(network)
+    if image_size is not None and shape[1:3] != image_size:
+        raise ProtobufError(
+            f"it takes pictures of {shape[1]}x{shape[2]}; the manifest says "
+            f"{image_size[0]}x{image_size[1]}"
+        )
+    if outputs is not None and result != outputs:
+        raise ProtobufError(f"it has {result} outputs for {outputs} classes")
+    known = dict(network.constants)
+    if "images" in known:
+        raise ProtobufError("a constant in place of the input")
+    known["images"] = Tensor(UINT8, shape)
+    pixels = shape[0] * shape[1] * shape[2]
+    last_use = {name: at for at, node in enumerate(network.nodes) for name in node.inputs}
+    most_live = min(LIVE_PER_PIXEL * pixels + FREE_LIVE * shape[0], MOST_LIVE)
+    work, live = 0, 3 * pixels
+    for at, node in enumerate(network.nodes):
+        made, cost = _apply(node, known)
+        work += cost
+        for name, tensor in zip(node.outputs, made, strict=True):
+            if not name or name in known:
+                raise ProtobufError(f"the tensor {name!r} is made twice")
+            _check_tensor(name, tensor, shape[0], pixels)
+            known[name] = tensor
+            live += _numbers(tensor)
+        if live > most_live:
+            raise ProtobufError(f"it needs {live:,} numbers at the same time for {pixels:,} pixels")
+        live -= sum(_numbers(known[name]) for name in {*node.inputs} if last_use[name] == at)
+        live -= sum(_numbers(known[name]) for name in node.outputs if name not in last_use)
+    if work > WORK_PER_PIXEL * pixels + FREE_WORK * shape[0]:
+        raise ProtobufError(f"it multiplies {work:,} times for {pixels:,} pixels")
+    if known.get("logits", known["images"])[:2] != (FLOAT, (shape[0], result)):
+        raise ProtobufError(f"its operators do not end in {result} logits")
+    _check_descriptions(network, known)
+
+
+def _contract(network: Network) -> tuple[tuple[int, int, int, int], int]:
+    """The input's shape, a batch of one where any is taken, and the number of logits."""
+    if list(network.inputs) != ["images"] or list(network.outputs) != ["logits"]:
+        raise ProtobufError("its input and output are not 'images' and 'logits'")
+    (dtype, shape), (out_type, out_shape) = network.inputs["images"], network.outputs["logits"]
+    if dtype != UINT8 or len(shape) != 4 or shape[3] != 3 or out_type != FLOAT:
+        raise ProtobufError("it does not take uint8 RGB and answer with float32")
+    batch, height, width = shape[0] or 1, shape[1], shape[2]
+    if len(out_shape) != 2 or out_shape[0] != shape[0] or not out_shape[1] or out_shape[1] < 1:
+        raise ProtobufError(f"its output is of shape {out_shape}")
+    if shape[0] == 0 or not height or not width:
+        raise ProtobufError(f"its input is of shape {shape}")
+    if not (1 <= batch <= MAX_BATCH and 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ProtobufError(f"its input is of shape {shape}")
+    return (batch, height, width, 3), out_shape[1]
+
+
+def _apply(node: Node, known: dict[str, Tensor]) -> tuple[list[Tensor], int]:
+    operator = OPERATORS.get(node.operator)
+    if operator is None:
+        raise ProtobufError(f"the operator {node.operator!r}, which the exporter never writes")
+    inputs_taken, outputs_made, attributes, rule = operator
+    if len(node.inputs) not in inputs_taken or len(node.outputs) != outputs_made:
+        raise ProtobufError(
+            f"the operator {node.operator} with {len(node.inputs)} inputs and "
+            f"{len(node.outputs)} outputs"
+        )
+    for name, value in node.attributes.items():
+        if not isinstance(value, attributes.get(name, ())):
+            raise ProtobufError(f"the operator {node.operator} with the attribute {name!r}")
+    inputs = [known.get(name) for name in node.inputs]
+    if None in inputs:
+        missing = node.inputs[inputs.index(None)]
+        raise ProtobufError(f"the operator {node.operator} uses {missing!r} before it is made")
+    return rule(node, [each for each in inputs if each is not None])
+
+
+def _check_tensor(name: str, tensor: Tensor, batch: int, pixels: int) -> None:
+    numbers = math.prod(tensor.shape)
+    if len(tensor.shape) > MAX_RANK or min(tensor.shape, default=1) < 1:
+        raise ProtobufError(f"the tensor {name!r} of shape {tensor.shape}")
+    if tensor.is_constant:
+        return  # no larger than what it is made of
+    if numbers > max(NUMBERS_PER_PIXEL * pixels, FREE_NUMBERS * batch):
+        raise ProtobufError(f"the tensor {name!r} of shape {tensor.shape} for {pixels:,} pixels")
+
+
+def _numbers(tensor: Tensor) -> int:
+    return 0 if tensor.is_constant else math.prod(tensor.shape)
+
+
+def _check_descriptions(network: Network, known: dict[str, Tensor]) -> None:
+    """What the file says of tensors inside has to be what they are."""
+    any_batch = network.inputs["images"][1][0] is None
+    for name, (dtype, shape) in network.inner.items():
+        tensor = known.get(name)
+        if tensor is None:
+            raise ProtobufError(f"a description of {name!r}, which nothing makes")
+        fits = len(shape) == len(tensor.shape) and all(
+            said == size or (said is None and any_batch and at == 0)
+            for at, (said, size) in enumerate(zip(shape, tensor.shape, strict=True))
+        )
+        if dtype != tensor.dtype or not fits:
+            raise ProtobufError(f"another description of {name!r} than its shape {tensor.shape}")

@@ -1,0 +1,109 @@
+"""The engine protocol: what every inference engine offers to the classifier; and the engines."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import UnknownNameError, require
+from pplcnet.runtime.checks.network import Sizes, check_network
+from pplcnet.system import telemetry
+
+__all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine", "run_padded"]
+
+
+class Engine(Protocol):
+    """One loaded network. Safe to call from several threads at once."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images that one run takes; None when any number is fine."""
+        ...
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+        ...
+
+
+class EngineKind(NamedTuple):
+    """An engine that a bundle can be run with."""
+
+    module: str
+    """The library that has to be there."""
+    extra: str
+    """What installs it; "" for what comes with pplcnet itself."""
+    ending: str
+    """Of the files that it runs."""
+    precisions: tuple[str, ...]
+    """What it can compute a float32 network in."""
+
+
+ENGINES: Mapping[str, EngineKind] = {
+    "onnxruntime": EngineKind("onnxruntime", "", ".onnx", ("float32",)),
+    "openvino": EngineKind("openvino", "openvino", ".onnx", ("float32", "bfloat16")),
+    "litert": EngineKind("ai_edge_litert", "litert", ".tflite", ("float32",)),
+}
+
+
+def installed_engines() -> list[str]:
+    """The engines whose library is there, without importing it."""
+    return [name for name, kind in ENGINES.items() if importlib.util.find_spec(kind.module)]
+
+
+def run_padded(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits (N, classes) of N >= 1 prepared images, whatever batch the engine takes.
+
+    Where it takes a fixed number, the last run is filled up with the first image.
+    """
+    batch = engine.batch_size
+    if batch is None or batch == len(images):
+        return engine.run(images)
+    missing = -len(images) % batch
+    padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
+    parts = [engine.run(padded[at : at + batch]) for at in range(0, len(padded), batch)]
+    return np.concatenate(parts)[: len(images)]
+
+
+def open_engine(
+    name: str,
+    content: bytes,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    streams: int = 1,
+    sizes: Sizes | None = None,
+    trusted: bool = False,
+) -> Engine:
+    """Check a network, then load it.
+
+    Args:
+        name: a key of `ENGINES`.
+        content: the network's file.
+        precision: what to compute in: "float32", "bfloat16", or "int8" for a quantised file.
+        threads: inside one run; None for one a core.
+        streams: runs that will be made at once, from as many threads of the caller.
+        sizes: what the network has to take and answer with, where a manifest says so.
+        trusted: give the engine any network, checked by nobody but the engine.
+
+    Raises:
+        UnknownNameError: no such engine.
+        MissingDependencyError: its library is not installed.
+        BundleError: the engine cannot load the network, or this project cannot have exported it.
+    """
+    kind = ENGINES.get(name)
+    if kind is None:
+        raise UnknownNameError("engine", name, ENGINES)
+    if not trusted:
+        check_network(content, kind.ending, sizes)
+    telemetry.switch_off()
+    require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
+    module = importlib.import_module(f"pplcnet.runtime.engines.{name}")
+    engine: Engine = module.open_engine(
+        content, precision=precision, threads=threads, streams=streams
+    )
+    return engine

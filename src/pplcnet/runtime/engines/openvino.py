@@ -1,0 +1,114 @@
+"""OpenVINO as an engine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.system import telemetry
+from pplcnet.system.cache import cache_folder
+
+telemetry.switch_off()
+import openvino  # noqa: E402
+
+__all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
+
+NAME = "OpenVINO"
+# OpenVINO's own names. A quantised network computes in float32 what is not quantised.
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}
+
+
+@cache
+def core() -> Any:
+    """The one core of this process.
+
+    OpenVINO 2026.4 gives the thread an alternate signal stack with each core, and takes it away
+    with the core. With several of them, gone in another order than they came, it leaves one that
+    is not there any more, and the next Ctrl-C is a segmentation fault.
+
+    Nor may it bind threads to cores: it sometimes leaves the calling one bound to one core, so
+    that all that this thread starts later has a single core too; and processes side by side would
+    all take the first cores. Latency is within 2 % without.
+    """
+    core = openvino.Core()
+    core.set_property("CPU", {"ENABLE_CPU_PINNING": False})
+    return core
+
+
+def _writable_cache() -> Path | None:
+    """Where compiled networks are kept; None where nothing can be, as in a locked container."""
+    folder = cache_folder() / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def open_engine(
+    content: bytes, *, precision: str, threads: int | None, streams: int
+) -> OpenVinoEngine:
+    """As `runtime.engine.open_engine`."""
+    return OpenVinoEngine(content, precision=precision, threads=threads, streams=streams)
+
+
+class OpenVinoEngine:
+    """Runs an exported ONNX file, quantised or not, on the CPU.
+
+    What OpenVINO makes of the network for this processor is kept in the cache folder, so that the
+    next process starts sooner.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        precision: str = "float32",
+        threads: int | None = None,
+        streams: int = 1,
+    ) -> None:
+        """Load the ONNX file in `content`; arguments as `runtime.engine.open_engine`."""
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "NUM_STREAMS": streams,
+            "CACHE_MODE": "OPTIMIZE_SPEED",
+        }
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads * streams
+        if (cache := _writable_cache()) is not None:
+            settings["CACHE_DIR"] = str(cache)
+        with speaking_clearly(NAME, "load", precision):
+            self._network = core().compile_model(
+                content, device_name="CPU", config=settings, weights=b""
+            )
+        size = self._network.input(0).get_partial_shape()[0]
+        self._batch_size = size.get_length() if size.is_static else None
+        self._of_thread = threading.local()
+
+    @property
+    def batch_size(self) -> int | None:
+        """The fixed batch of the exported graph, None when it is dynamic."""
+        return self._batch_size
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+        with speaking_clearly(NAME, "run"):
+            request = getattr(self._of_thread, "request", None)
+            if request is None:
+                request = self._of_thread.request = self._network.create_infer_request()
+            pixels = np.ascontiguousarray(images)
+            # OpenVINO shares no memory that must not be written to, as Pillow's is.
+            shared = pixels.flags.writeable
+            request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
+            request.infer()
+            # The tensor's memory is used again by the next run.
+            logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
+        return logits

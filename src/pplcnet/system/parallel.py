@@ -1,0 +1,70 @@
+"""Work on many photos in threads, in order, within a bound of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from pplcnet.system.processor import available_cores
+
+__all__ = ["Room", "in_order"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 16
+"""Items in work for each thread: enough that none waits for a slow one before it."""
+# A picture of 150 megapixels takes half of it.
+ROOM_BYTES = 3_000_000_000
+# Decoded, converted to RGB, and once more while its digest is made.
+BYTES_A_PIXEL = 10
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """As `map`, by threads; only a few items are read ahead.
+
+    Args:
+        workers: threads; None for one on each core.
+    """
+    workers = workers or available_cores()
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= workers * AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for each in pending:
+                each.cancel()
+
+
+class Room:
+    """A limit on what all threads together hold decoded; who finds no room waits for it."""
+
+    def __init__(self, limit: int = ROOM_BYTES) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def for_pixels(self, pixels: int) -> Iterator[None]:
+        """Within, a picture of so many pixels has its room; one above the limit is alone."""
+        wanted = min(pixels * BYTES_A_PIXEL, self._limit)
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + wanted <= self._limit)
+            self._used += wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= wanted
+                self._changed.notify_all()

@@ -1,0 +1,194 @@
+"""How good a deployed multi-label classifier is: figures, worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.data.layouts.csv_table import PRESENT, UNKNOWN
+from pplcnet.metrics.average_precision import (
+    average_precisions,
+    counts_at,
+    mean_average_precision,
+    ratios_of,
+)
+from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
+from pplcnet.system.notebook import facts_table
+from pplcnet.system.wording import counted
+
+__all__ = ["LabelFigures", "LabelMistake", "MultiLabelEvaluation"]
+
+
+class LabelFigures(NamedTuple):
+    """One label's figures, over the photos where it is known."""
+
+    label: str
+    images: int
+    """Photos that show it."""
+    known: int
+    """Photos of which it is known whether they do."""
+    average_precision: float | None
+    """None when no photo shows it, as recall and F1."""
+    threshold: float
+    precision: float | None
+    """This and the following at the threshold; None when it is answered nowhere."""
+    recall: float | None
+    f1: float | None
+
+
+class LabelMistake(NamedTuple):
+    """One label of one image with the wrong answer."""
+
+    name: str
+    label: str
+    is_shown: bool
+    """The truth."""
+    probability: float
+
+
+@dataclass(frozen=True)
+class MultiLabelEvaluation:
+    """The result of `evaluate` for multi-label data; a figure of nothing is None."""
+
+    classes: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    names: tuple[str, ...]
+    """Of the images."""
+    probabilities: NDArray[np.float64]
+    """(N, labels)"""
+    marks: NDArray[np.int8]
+    """(N, labels): 1 shown, 0 not shown, -1 unknown."""
+
+    def __repr__(self) -> str:
+        value = self.mean_average_precision
+        return (
+            f"<MultiLabelEvaluation {'no' if value is None else f'{value:.4f}'} mAP on "
+            f"{counted(self.images, 'image')}, {counted(len(self.classes), 'label')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, "-" if value is None else value if isinstance(value, int) else f"{value:.4f}")
+            for name, value in self.figures().items()
+        ]
+        return facts_table(f"{counted(len(self.classes), 'label')}", rows)
+
+    @property
+    def images(self) -> int:
+        """How many images were evaluated."""
+        return len(self.marks)
+
+    @property
+    def mean_average_precision(self) -> float | None:
+        """mAP: the mean over the labels that some image shows; None when none shows any."""
+        if not (self.marks == PRESENT).any():
+            return None
+        return mean_average_precision(self.probabilities, self.marks)
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(N, labels): whether the probability reaches the label's threshold."""
+        reached: NDArray[np.bool_] = self.probabilities >= np.asarray(self.thresholds)
+        return reached
+
+    @property
+    def macro_f1(self) -> float | None:
+        """The mean of the labels' F1, over labels that some image shows; None without any."""
+        values = [each.f1 for each in self.per_label() if each.f1 is not None]
+        return float(np.mean(values)) if values else None
+
+    @property
+    def micro_f1(self) -> float | None:
+        """F1 of all labels of all images together; None when no image shows any."""
+        counts = counts_at(self.answered, self.marks)
+        return ratios_of(*(int(each.sum()) for each in counts))[2]
+
+    @property
+    def all_right(self) -> float | None:
+        """Part of the images without a wrong answer on any label that is known.
+
+        Images of which nothing is known do not count; None when there are no others.
+        """
+        known = self.marks != UNKNOWN
+        wrong = ((self.answered != (self.marks == PRESENT)) & known).any(axis=1)
+        counted = known.any(axis=1)
+        return float((~wrong[counted]).mean()) if counted.any() else None
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error over all known labels of all images, 0 to 1.
+
+        None when none is known.
+        """
+        known = self.marks != UNKNOWN
+        if not known.any():
+            return None
+        return expected_calibration_error(self.probabilities[known], self.marks[known] == PRESENT)
+
+    @cached_property
+    def least_calibration_error(self) -> float | None:
+        """A perfectly calibrated model's error with this many known labels; None without any."""
+        known = self.marks != UNKNOWN
+        return least_calibration_error(self.probabilities[known]) if known.any() else None
+
+    def per_label(self) -> list[LabelFigures]:
+        """Figures of every label."""
+        counts = np.stack(counts_at(self.answered, self.marks), axis=1).tolist()
+        known = (self.marks != UNKNOWN).sum(axis=0)
+        found = average_precisions(self.probabilities, self.marks)
+        return [
+            LabelFigures(
+                label,
+                shown,
+                int(known[at]),
+                float(found[at]) if shown else None,
+                self.thresholds[at],
+                *ratios_of(right, answers, shown),
+            )
+            for at, (label, (right, answers, shown)) in enumerate(
+                zip(self.classes, counts, strict=True)
+            )
+        ]
+
+    @property
+    def mistakes(self) -> list[LabelMistake]:
+        """All wrong answers on known labels, the farthest from the truth first."""
+        wrong = (self.answered != (self.marks == PRESENT)) & (self.marks != UNKNOWN)
+        distance = np.abs(self.probabilities - (self.marks == PRESENT))
+        places: Sequence[tuple[int, int]] = [(int(at), int(n)) for at, n in np.argwhere(wrong)]
+        return [
+            LabelMistake(
+                self.names[at],
+                self.classes[label],
+                bool(self.marks[at, label] == PRESENT),
+                float(self.probabilities[at, label]),
+            )
+            for at, label in sorted(places, key=lambda place: -distance[place])
+        ]
+
+    def figures(self) -> dict[str, Any]:
+        """The few numbers that stand for the whole."""
+        return {
+            "images": self.images,
+            "map": self.mean_average_precision,
+            "macro_f1": self.macro_f1,
+            "micro_f1": self.micro_f1,
+            "all_right": self.all_right,
+            "calibration_error": self.calibration_error,
+            "least_calibration_error": self.least_calibration_error,
+        }
+
+    def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
+        """Plain values for JSON, with the `most_mistakes` worst mistakes."""
+        return {
+            "task": "multi",
+            **self.figures(),
+            "classes": list(self.classes),
+            "per_label": [figures._asdict() for figures in self.per_label()],
+            "mistakes": [mistake._asdict() for mistake in self.mistakes[:most_mistakes]],
+        }

@@ -1,0 +1,121 @@
+"""Decoded pictures, kept from epoch to epoch and from trial to trial: in memory, then on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import InputError
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.cache import cache_folder
+from pplcnet.system.writable import check_writable
+
+__all__ = ["PictureCache"]
+
+GIGABYTE = 1 << 30
+
+
+class _Place(NamedTuple):
+    """Of a picture in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+
+
+class PictureCache:
+    """Pictures by key, as long as there is room; what does not fit is made anew every time.
+
+    Threads may share it. The file on disk has no name (or vanishes when it is closed), so that
+    nothing of it is left after any kind of end.
+    """
+
+    def __init__(self, gigabytes: float = 0.0, disk_gigabytes: float = 0.0) -> None:
+        """InputError when the cache folder cannot hold `disk_gigabytes`."""
+        self._kept: dict[Hashable, NDArray[np.uint8]] = {}
+        self._places: dict[Hashable, _Place] = {}
+        self._bytes_left = int(gigabytes * GIGABYTE)
+        self._disk_bytes_left = int(disk_gigabytes * GIGABYTE)
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        if self._disk_bytes_left:
+            self._file = _open_file(disk_gigabytes)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> PictureCache:
+        """With the room that a recipe gives."""
+        return cls(recipe.cache_gigabytes, recipe.disk_cache_gigabytes)
+
+    def __enter__(self) -> PictureCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._kept.clear()
+        self._places.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def get(self, key: Hashable, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """The picture of `key`; `make` gives it the first time, and whenever it was not kept."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        place = self._places.get(key)
+        if place is not None and self._file is not None:
+            return self._read(self._file, place)
+        picture = make()
+        self._keep(key, picture)
+        return picture
+
+    def _keep(self, key: Hashable, picture: NDArray[np.uint8]) -> None:
+        with self._lock:
+            if key in self._kept or key in self._places:
+                return  # another thread was faster
+            if picture.nbytes <= self._bytes_left:
+                self._bytes_left -= picture.nbytes
+                self._kept[key] = picture
+            elif self._file is not None and picture.nbytes <= self._disk_bytes_left:
+                offset = self._file.seek(0, os.SEEK_END)
+                written = 0
+                with suppress(OSError):
+                    written = self._file.write(np.ascontiguousarray(picture).data)
+                if written == picture.nbytes:
+                    self._disk_bytes_left -= written
+                    self._places[key] = _Place(offset, picture.shape)
+                else:  # others have filled the disk: what is there stays in use
+                    self._disk_bytes_left = 0
+
+    def _read(self, file: IO[bytes], place: _Place) -> NDArray[np.uint8]:
+        with self._lock:
+            file.seek(place.offset)
+            content = file.read(math.prod(place.shape))
+        return np.frombuffer(content, np.uint8).reshape(place.shape)
+
+
+def _open_file(gigabytes: float) -> IO[bytes]:
+    folder = cache_folder()
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free / GIGABYTE
+    if free < gigabytes:
+        raise InputError(
+            f"disk_cache_gigabytes is {gigabytes:g}, but {folder} has {free:.1f} GB free; give "
+            "less, or another folder with PPLCNET_CACHE."
+        )
+    # Unbuffered: what could not be written is not tried again by the next seek.
+    return tempfile.TemporaryFile(dir=folder, buffering=0)

@@ -1,0 +1,104 @@
+"""The recipe's optimiser, schedule and loss, on a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.pretrained import stage_depths
+
+__all__ = ["compile_model"]
+
+
+def compile_model(
+    model: keras.Model,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    *,
+    loss: Any = None,
+    metrics: Any = None,
+) -> None:
+    """Give the model the recipe's optimiser and schedule, and `objective`'s loss and metrics.
+
+    Without those it is cross-entropy with the recipe's label smoothing, and accuracy.
+    """
+    accumulation = recipe.gradient_accumulation
+    total = max(1, recipe.epochs * steps_per_epoch // accumulation)
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch / accumulation), total - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
+        decay_steps=total - warmup,
+        warmup_target=recipe.peak_learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    shared: dict[str, Any] = {
+        "learning_rate": schedule,
+        "weight_decay": recipe.decay,
+        # Each device clips its own part of the sum.
+        "global_clipnorm": recipe.gradient_clip / recipe.devices or None,
+        "use_ema": recipe.ema > 0,
+        "ema_momentum": recipe.ema or 0.99,
+        "gradient_accumulation_steps": accumulation if accumulation > 1 else None,
+    }
+    kind: type[keras.optimizers.Optimizer] = keras.optimizers.AdamW
+    if recipe.optimizer == "sgd":
+        kind, shared = keras.optimizers.SGD, shared | {"momentum": 0.9, "nesterov": True}
+    factors = _factors(model, recipe)
+    optimizer = _with_factors(kind, factors)(**shared) if factors else kind(**shared)
+    if recipe.decay:
+        # BatchNorm's scale and shift and all biases are vectors; kernels are not.
+        vectors = [each for each in model.trainable_variables if len(each.shape) == 1]
+        optimizer.exclude_from_weight_decay(var_list=vectors)
+    model.compile(
+        optimizer=optimizer,
+        loss=loss
+        or keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+        metrics=metrics or [keras.metrics.CategoricalAccuracy(name="accuracy")],
+        # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    # For 16-bit floats Keras has put its own around it, which scales the loss.
+    model.optimizer.build(model.trainable_variables)
+
+
+def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
+    """What each trainable variable's learning rate is multiplied by; empty when all learn alike."""
+    if recipe.layer_decay == 1:
+        return []
+    factor_of: dict[int, float] = {}
+    # The second of two students is a layer of the first's model.
+    peers = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    for network in (model, *peers):
+        stages, depths = stage_depths(recipe.model, network)
+        for layer in network.layers:
+            factor = recipe.layer_decay ** (len(stages) - depths[layer.name])
+            factor_of |= {id(variable): factor for variable in layer.trainable_variables}
+    return [factor_of[id(variable)] for variable in model.trainable_variables]
+
+
+def _with_factors(
+    kind: type[keras.optimizers.Optimizer], factors: list[float]
+) -> type[keras.optimizers.Optimizer]:
+    """The optimiser with a learning rate of its own for every variable."""
+
+    class Layerwise(kind):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            own = learning_rate * factors[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, own)
+
+        def _apply_weight_decay(self, variables: Any) -> None:
+            # Decoupled decay goes with the variable's own learning rate (Loshchilov and Hutter,
+            # arXiv 1711.05101): what hardly learns must not fade away.
+            if self.weight_decay is None:
+                return
+            for variable in variables:
+                if self._use_weight_decay(variable):
+                    rate = keras.ops.cast(self.learning_rate, variable.dtype)
+                    factor = factors[self._get_variable_index(variable)] * self.weight_decay
+                    variable.assign(variable - variable * factor * rate)
+
+    return Layerwise

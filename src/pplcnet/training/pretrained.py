@@ -1,0 +1,102 @@
+"""Where training starts from: pretrained weights, and what of them stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import UnknownNameError
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.blocks import layer_name
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.batches import load_for_evaluation
+from pplcnet.weights.fetching import weights_path
+from pplcnet.weights.folded import has_neutral_norms, unfold
+from pplcnet.weights.loading import Held, load_pretrained, read_for
+
+__all__ = [
+    "TRUNK",
+    "freeze_stages",
+    "options_for_training",
+    "read_start",
+    "stage_depths",
+    "start_from_weights",
+]
+
+TRUNK = "trunk"
+UNFOLDING_IMAGES = 512
+
+
+def read_start(recipe: Recipe) -> Held | None:
+    """The weights that a recipe starts from, downloaded if need be; None when it has none.
+
+    Raises:
+        WeightsError: they cannot be fetched or read, or are of another network.
+    """
+    if recipe.weights is None:
+        return None
+    return read_for(recipe.model, weights_path(recipe.model, recipe.weights))
+
+
+def options_for_training(recipe: Recipe, start: Held | None) -> dict[str, Any]:
+    """What `create_model` needs besides the name, the classes and the size.
+
+    The network is the one that the weights were made for: as wide a head, the same strides.
+    """
+    told = start.options if start is not None else {}
+    elsewhere = {"num_classes", "image_size", "dropout"}
+    options = {name: value for name, value in told.items() if name not in elsewhere}
+    return {"dropout": recipe.dropout, **options}
+
+
+def start_from_weights(
+    model: keras.Model,
+    start: Held,
+    train_set: Dataset,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    report: Callable[[str], None],
+) -> None:
+    """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
+    for line in load_pretrained(model, start.path, start.weights):
+        report(line)
+    if not has_neutral_norms(model):
+        return
+    order = np.random.default_rng(recipe.seed).permutation(len(train_set))[:UNFOLDING_IMAGES]
+    measured = train_set.keep(train_set.images[at] for at in order)
+    pixels, _ = load_for_evaluation(measured, preprocessing, recipe.workers)
+    parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
+    unfold(model, (preprocessing.normalize(part) for part in parts))
+    report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
+
+
+def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str, int]]:
+    """The network's stages from the input on, and every layer's place in them.
+
+    A layer behind the last stage (the head) has the place after the last.
+    """
+    stages = list(create_model(network, output="stages").output)
+    prefixes = [f"{layer_name(stage)}_" for stage in stages]
+    depths = {}
+    for layer in model.layers:
+        inside = [at for at, prefix in enumerate(prefixes) if layer.name.startswith(prefix)]
+        depths[layer.name] = inside[-1] if inside else len(stages)
+    return stages, depths
+
+
+def freeze_stages(model: keras.Model, recipe: Recipe) -> None:
+    """Keep the weights and statistics of the stage `recipe.freeze` and of all before it."""
+    if not recipe.freeze:
+        return
+    stages, depths = stage_depths(recipe.model, model)
+    if recipe.freeze not in stages:
+        raise UnknownNameError("stage to freeze", recipe.freeze, [*stages, TRUNK])
+    last = stages.index(recipe.freeze)
+    for layer in model.layers:
+        if depths[layer.name] <= last:
+            layer.trainable = False

@@ -1,0 +1,166 @@
+"""train: labelled images in, a bundle with the weights of the best epoch out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from pplcnet.bundle.manifest import Manifest, today
+from pplcnet.bundle.writing import write_bundle
+from pplcnet.data.dataset import MULTI, Dataset, find_images
+from pplcnet.errors import InputError, WeightsError
+from pplcnet.recipe.recipe import FINETUNE, Recipe
+from pplcnet.system.busy import Busy, no_sign
+from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.names import BUNDLE
+from pplcnet.weights.bundled import KERAS_FILE, pack_weights
+from pplcnet.weights.fetching import weights_path
+
+__all__ = ["TrainingResult", "train"]
+
+
+class TrainingResult(NamedTuple):
+    """What `train` leaves behind."""
+
+    bundle: Path
+    """With the Keras variant; `pplcnet.export` adds the deployed one."""
+    best_epoch: int
+    """Counted from 1; its weights are in the bundle."""
+    validation_top1: float
+    """Or the mAP, where photos have several labels."""
+    history: list[dict[str, Any]]
+    """One row an epoch, as in `history.csv`."""
+
+
+def train(
+    model: str | Recipe,
+    train_set: Dataset,
+    validation_set: Dataset,
+    *,
+    out: str | PathLike[str],
+    resume: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    unlabelled: Sequence[Path] = (),
+    pictures: PictureCache | None = None,
+    run_id: str | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    busy: Busy = no_sign,
+    before_saving: Callable[[], object] = lambda: None,
+    **settings: Any,
+) -> TrainingResult:
+    """Train a network and write `OUT/model.bundle`.
+
+    Args:
+        model: a name of the catalog, which takes the recipe "finetune" with `weights` and the
+            default one without; or a whole recipe.
+        train_set: images to learn from.
+        validation_set: images that choose the best epoch; same classes in the same order.
+        out: folder for the bundle, the checkpoint and the history.
+        resume: continue from the checkpoint in `out`; with the same data and recipe weights equal
+            those of an uninterrupted run.
+        provenance: facts about the data that the manifest should hold.
+        unlabelled: photos without classes, which only a teacher says something of; without any,
+            those of the recipe's folder.
+        pictures: decoded ones, shared with other trainings on the same files.
+        run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
+        report: called with one line of text after every epoch.
+        busy: called with what is being done where that takes long; gives a context manager.
+        before_saving: called before the state after an epoch is saved; what it raises ends the
+            training with the state before.
+        settings: recipe fields that replace the recipe's, such as `epochs=12`.
+
+    Raises:
+        RecipeError, UnknownNameError: a field that does not exist, or a value it cannot have.
+        InputError: the two sets do not have the same classes.
+        ImageError: a photo cannot be read any more; the state was saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
+            saved.
+    """
+    if not isinstance(model, Recipe):
+        base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
+        model = base.changed({"model": model})
+    recipe = model.changed(settings)
+    if _kind(train_set) != _kind(validation_set) or not len(train_set) or not len(validation_set):
+        raise InputError("training and validation need the same classes, and both need images.")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    fitted = fit(
+        train_set,
+        validation_set,
+        recipe,
+        out,
+        resume=resume,
+        unlabelled=unlabelled or _photos_in(recipe.unlabelled),
+        pictures=pictures,
+        run_id=run_id,
+        report=report,
+        busy=busy,
+        before_saving=before_saving,
+    )
+    accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
+    manifest = Manifest(
+        classes=train_set.classes,
+        task=train_set.task,
+        preprocessing=preprocessing_of(recipe),
+        network={"name": recipe.model, "options": fitted.options},
+        variants={
+            "keras": {
+                "file": KERAS_FILE,
+                "validation_map" if train_set.task == MULTI else "validation_top1": accuracy,
+                "best_epoch": fitted.best_epoch,
+            }
+        },
+        provenance={
+            "created": today(),
+            **({} if run_id is None else {"run": run_id}),
+            "dataset": {
+                "photos": str(train_set.root.resolve()),
+                "train_images": len(train_set),
+                "validation_images": len(validation_set),
+                "train_images_per_class": list(train_set.class_counts()),
+                **(provenance or {}),
+            },
+            "recipe": recipe.to_dict(),
+            "weights": _weights_source(recipe),
+            "versions": {
+                "pplcnet": metadata.version("pplcnet"),
+                "python": platform.python_version(),
+                "keras": keras.__version__,
+                "backend": keras.backend.backend(),
+            },
+        },
+    )
+    bundle = write_bundle(out / BUNDLE, manifest, {KERAS_FILE: pack_weights(fitted.model)})
+    return TrainingResult(bundle.path, fitted.best_epoch, accuracy, fitted.history)
+
+
+def _photos_in(folder: str | None) -> list[Path]:
+    if folder is None:
+        return []
+    found = list(find_images(Path(folder)))
+    if not found:
+        raise InputError(f"{folder}: no photos there; unlabelled must be a folder of photos.")
+    return found
+
+
+def _kind(dataset: Dataset) -> tuple[str, tuple[str, ...]]:
+    return dataset.task, dataset.classes
+
+
+def _weights_source(recipe: Recipe) -> dict[str, str] | None:
+    if recipe.weights is None:
+        return None
+    try:
+        path = weights_path(recipe.model, recipe.weights)
+    except WeightsError:  # gone since the run that is resumed began
+        return {"weights": recipe.weights, "file": "", "sha256": ""}
+    digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return {"weights": recipe.weights, "file": str(path), "sha256": digest}

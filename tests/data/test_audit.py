@@ -1,0 +1,196 @@
+"""The audit finds every fault, says all of them at once, and can leave them out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pplcnet.data.audit import audit
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import DatasetError
+from pplcnet.imaging import limits as image_limits
+from pplcnet.runs.stages import audited
+from pplcnet.system.parallel import Room, in_order
+from pplcnet.system.progress import Watcher
+from tests.conftest import draw_picture, draw_scene, write_photos
+
+
+def test_sound_photos_have_no_faults(photos: Path) -> None:
+    checked = audit(Dataset.open(photos))
+    assert (checked.faults, checked.notes) == ((), ())
+    checked.raise_faults()
+
+
+def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = photos / "class_0"
+    (first / "zero.png").write_bytes(b"")
+    (first / "text.jpg").write_text("not a picture")
+    whole = (first / "000.png").read_bytes()
+    (first / "cut.png").write_bytes(whole[: len(whole) // 2])
+    shutil.copy(first / "001.png", photos / "class_1" / "same.png")
+    (photos / "nothing").mkdir()
+    (photos / "single").mkdir()
+    draw_picture(0, 77).save(photos / "single" / "only.png")
+    monkeypatch.setattr(image_limits, "MAX_PIXELS", 5000)
+    Image.new("RGB", (100, 100)).save(first / "huge.png")
+
+    with pytest.raises(DatasetError) as caught:
+        audit(Dataset.open(photos)).raise_faults()
+    message = str(caught.value)
+    for part in (
+        "7 faults in",
+        "unreadable: class_0/zero.png: the file is empty",
+        "unreadable: class_0/text.jpg: not an image",
+        "unreadable: class_0/cut.png: truncated or damaged",
+        "unreadable: class_0/huge.png: has 100x100 pixels",
+        "same picture with two labels: class_0/001.png (class_0), class_1/same.png (class_1)",
+        "empty class: 'nothing'",
+        "class with one image: 'single' has only single/only.png",
+        "--skip-broken",
+    ):
+        assert part in message
+
+
+def test_without_faults_leaves_out_what_they_concern_and_no_more(photos: Path) -> None:
+    (photos / "class_0" / "zero.png").write_bytes(b"")
+    shutil.copy(photos / "class_0" / "001.png", photos / "class_1" / "same.png")
+    (photos / "single").mkdir()
+    draw_picture(0, 77).save(photos / "single" / "only.png")
+    clean = audit(Dataset.open(photos)).without_faults()
+    assert clean.classes == ("class_0", "class_1", "class_2")
+    assert clean.class_counts() == (11, 12, 12)
+    assert audit(clean).faults == ()
+
+
+def test_the_same_picture_in_two_splits(tmp_path: Path) -> None:
+    for split, start in (("train", 0), ("test", 50)):
+        for label in range(2):
+            folder = tmp_path / split / f"class_{label}"
+            folder.mkdir(parents=True)
+            for number in range(3):
+                draw_picture(label, start + number).save(folder / f"{number}.png")
+    # The same pixels in another file format are the same picture.
+    Image.open(tmp_path / "test/class_0/0.png").save(tmp_path / "train/class_0/copy.bmp")
+    checked = audit(Dataset.open(tmp_path))
+    (fault,) = checked.faults
+    assert fault.kind == "two splits"
+    assert "test/class_0/0.png" in fault.text
+    assert "train/class_0/copy.bmp" in fault.text
+    assert [image.split for image in fault.left_out] == ["train"]
+
+
+def test_copies_within_a_class_and_imbalance_are_notes(photos: Path) -> None:
+    shutil.copy(photos / "class_0" / "001.png", photos / "class_0" / "copy.png")
+    for number in range(200, 320):
+        draw_picture(1, number, (8, 8)).save(photos / "class_1" / f"{number}.png")
+    checked = audit(Dataset.open(photos))
+    assert checked.faults == ()
+    assert any(note.startswith("1 image is an exact copy") for note in checked.notes)
+    assert any(note.startswith("imbalance: 'class_1' has 132 images") for note in checked.notes)
+
+
+def test_a_class_without_training_images_is_a_fault(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train", classes=2, each=3)
+    for number in (80, 81):
+        folder = tmp_path / "test" / "class_9"
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_picture(2, number).save(folder / f"{number}.png")
+    (fault,) = audit(Dataset.open(tmp_path)).faults
+    assert "class 'class_9' has no images in train" in fault.text
+
+
+def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
+    write_photos(tmp_path, classes=4, each=3)
+    for name in ("class_1", "class_3"):
+        for path in (tmp_path / name).iterdir():
+            path.write_bytes(b"no picture")
+    said: list[str] = []
+    watcher = Watcher()
+    watcher.say = said.append
+    assert audited(tmp_path, True, watcher).without_faults().classes == ("class_0", "class_2")
+    assert "classes left out: 'class_1', 'class_3'" in said
+
+
+def test_too_little_left_is_an_error(tmp_path: Path) -> None:
+    write_photos(tmp_path, classes=2, each=1)
+    with pytest.raises(DatasetError, match="fewer than two classes are left"):
+        audit(Dataset.open(tmp_path)).without_faults()
+
+
+def test_the_digest_follows_names_labels_and_content(photos: Path, tmp_path: Path) -> None:
+    digest = audit(Dataset.open(photos)).digest
+    moved = tmp_path / "moved"
+    shutil.copytree(photos, moved)
+    assert audit(Dataset.open(moved)).digest == digest
+    (moved / "class_0" / "000.png").rename(moved / "class_1" / "new.png")
+    assert audit(Dataset.open(moved)).digest != digest
+
+
+def test_progress_sees_every_image(photos: Path) -> None:
+    seen = []
+
+    def watch(looks, total):
+        for look in looks:
+            seen.append(total)
+            yield look
+
+    audit(Dataset.open(photos), progress=watch)
+    assert seen == [36] * 36
+
+
+def test_a_class_that_a_split_lacks_is_a_note(tmp_path: Path) -> None:
+    for split, classes in (("train", 3), ("validation", 3), ("test", 2)):
+        write_photos(tmp_path / "photos" / split, classes=classes, each=2)
+    for number, path in enumerate(sorted((tmp_path / "photos").rglob("*.png"))):
+        draw_scene(number).save(path)  # no copies
+    checked = audit(Dataset.open(tmp_path / "photos"))
+    assert checked.faults == ()
+    assert checked.notes == (
+        "test has no photos of 'class_2': the figures say nothing about them.",
+    )
+
+
+def test_photos_that_change_after_the_audit_are_named(photos: Path) -> None:
+    checked = audit(Dataset.open(photos))
+    checked.raise_changed()
+    first, second, third = (photos / "class_0" / f"00{number}.png" for number in range(3))
+    before = first.stat()
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size and time
+    second.unlink()
+    third.touch()  # another time, the same content
+    with pytest.raises(DatasetError, match=r"2 photos changed.*class_0/000.png, class_0/001.png"):
+        checked.raise_changed()
+
+
+def test_huge_pictures_wait_for_each_other() -> None:
+    room, inside, most = Room(limit=100), [0], [0]
+    lock = threading.Lock()
+
+    def work(pixels: int) -> int:
+        with room.for_pixels(pixels):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            with lock:
+                inside[0] -= 1
+        return pixels
+
+    given = [6, 1000, 7, 8] * 20  # 60 to 80 bytes each: no two fit
+    assert list(in_order(work, given, workers=4)) == given
+    assert most == [1]
+
+
+def test_work_is_begun_only_a_little_ahead() -> None:
+    taken = []
+    results = in_order(str, (taken.append(number) or number for number in range(1000)), workers=2)
+    assert next(results) == "0"
+    assert len(taken) <= 40
+    results.close()

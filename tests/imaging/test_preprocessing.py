@@ -1,0 +1,132 @@
+"""The one preprocessing: what part of a picture the network sees, and at which values."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pplcnet.errors import InputError
+from pplcnet.imaging import preprocessing
+from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from tests.conftest import draw_picture
+
+
+def test_cover_equals_resizing_everything_and_cutting_the_centre_out() -> None:
+    picture = draw_picture(1, 3, (500, 375))
+    short = picture.resize((round(500 * 256 / 375), 256), Image.Resampling.BILINEAR)
+    left, top = (short.width - 224) // 2, (256 - 224) // 2
+    expected = np.asarray(short.crop((left, top, left + 224, top + 224))).astype(int)
+    found = Preprocessing(image_size=(224, 224))(picture).astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
+)
+def test_opencv_bilinear_equals_opencv_within_a_level(picture: tuple[int, int], size: int) -> None:
+    """Against the pipeline of the official weights: short side, round, cut the centre out."""
+    cv2 = pytest.importorskip("cv2")
+    image = draw_picture(1, 3, picture)
+    short = round(size / 0.875)
+    scale = short / min(picture)
+    width, height = round(picture[0] * scale), round(picture[1] * scale)
+    resized = cv2.resize(np.asarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+    left, top = (width - size) // 2, (height - size) // 2
+    expected = resized[top : top + size, left : left + size].astype(int)
+    ours = Preprocessing(image_size=(size, size), interpolation="opencv-bilinear")(image)
+    assert np.abs(ours.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(64, 48), (33, 47), (1, 1), (80, 160)])
+@pytest.mark.parametrize("picture", [(500, 375), (40, 300), (7, 5), (1, 1)])
+@pytest.mark.parametrize("resize", ["cover", "stretch"])
+def test_any_picture_gets_the_networks_size(
+    size: tuple[int, int], picture: tuple[int, int], resize: str
+) -> None:
+    pixels = Preprocessing(image_size=size, resize=resize)(draw_picture(0, 0, picture))
+    assert pixels.shape == (*size, 3)
+    assert pixels.dtype == np.uint8
+
+
+def test_stretch_keeps_the_borders_and_cover_the_aspect() -> None:
+    picture = Image.new("RGB", (300, 100), "black")
+    picture.paste((255, 255, 255), (0, 0, 30, 100))
+    stretched = Preprocessing(image_size=(50, 50), resize="stretch")(picture)
+    assert stretched[25, 1, 0] == 255
+    covered = Preprocessing(image_size=(50, 50), crop_fraction=1.0)(picture)
+    assert covered.max() == 0
+
+
+def test_normalisation_is_that_of_the_weights() -> None:
+    images = np.array([[[[0, 128, 255]]]], np.uint8)
+    expected = (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
+    found = Preprocessing(image_size=(1, 1)).normalize(images)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_it_survives_json() -> None:
+    one = Preprocessing(image_size=(80, 160), resize="stretch", interpolation="pillow-bicubic")
+    assert Preprocessing.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image_size": (0, 5)},
+        {"image_size": (5, 5000)},
+        {"image_size": (5, 5), "resize": "pad"},
+        {"image_size": (5, 5), "crop_fraction": 0.0},
+        {"image_size": (5, 5), "interpolation": "nearest"},
+        {"image_size": (5, 5), "std": (1, 0, 1)},
+        {"image_size": (5, 5), "colour": "BGR"},
+        {"image_size": ["a", 5]},
+        {"image_size": 5},
+        {},
+    ],
+)
+def test_wrong_values_are_refused(values: dict) -> None:
+    with pytest.raises(InputError):
+        Preprocessing.from_dict(values)
+
+
+@pytest.mark.parametrize("size", [(40_000, 1), (1, 40_000)])
+@pytest.mark.parametrize("policy", ["exact", "fast"])
+def test_a_picture_of_a_line_of_pixels_needs_little_memory(
+    size: tuple[int, int], policy: str
+) -> None:
+    preprocessing = Preprocessing(
+        image_size=(224, 224), interpolation="opencv-bilinear", policy=policy
+    )
+    picture = Image.new("RGB", size, (10, 200, 30))
+    tracemalloc.start()
+    try:
+        pixels = preprocessing(picture)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
+    assert (pixels == (10, 200, 30)).all()
+
+
+def test_a_line_of_pixels_is_shortened_before_it_is_filtered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = draw_picture(1, 3, (8192, 2))
+    stretch = Preprocessing(image_size=(8, 8), resize="stretch")
+    expected = stretch(line).astype(int)
+    monkeypatch.setattr(preprocessing, "MAX_FILTERED_SIDE", 1000)
+    filtered: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def watched(image: Image.Image, *given: object, **options: object) -> Image.Image:
+        filtered.append(image.size)
+        return resize(image, *given, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    assert np.abs(stretch(line) - expected).max() <= 2
+    assert filtered == [(911, 2)]

@@ -1,0 +1,247 @@
+"""The recipe: every field explained, every fault at once, the same from file, options and --set."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+import pytest
+
+import pplcnet.recipe
+from pplcnet.cli.train import add_arguments, read_recipe
+from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.recipe.idle_fields import NEEDS, idle_fields
+from pplcnet.recipe.recipe import Recipe, field_help, named_recipes, parse_setting
+
+RECIPES = Path(pplcnet.recipe.__file__).parent
+
+
+FLOATS = [
+    name
+    for name, hint in get_type_hints(Recipe).items()
+    if hint is float or (float in get_args(hint) and get_origin(hint) is not tuple)
+]
+
+
+def test_every_field_is_explained() -> None:
+    texts = field_help()
+    assert set(texts) == {field.name for field in fields(Recipe)}
+    assert all(text.endswith(".") for text in texts.values())
+
+
+def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
+    recipe = Recipe().changed({"image_size": [96, 128], "weights": 'a "b"\\c.npz', "epochs": 3})
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
+    (tmp_path / "recipe.toml").write_text(Recipe().to_toml())
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("epochs=3", "epochs", 3),
+        ("image-size=160", "image_size", 160),
+        ("image_size=128x256", "image_size", (128, 256)),
+        ("optimizer=sgd", "optimizer", "sgd"),
+        ("horizontal_flip=false", "horizontal_flip", False),
+        ("crop_scale=0.5,1", "crop_scale", [0.5, 1]),
+        ("crop_scale=[0.5, 1]", "crop_scale", [0.5, 1]),
+        ("learning_rate = 1e-3", "learning_rate", 1e-3),
+        ("weights=runs,1/x.npz", "weights", "runs,1/x.npz"),
+        ("weights=2024", "weights", "2024"),
+        ("weights=64x64", "weights", "64x64"),
+        ("weights='a b.npz'", "weights", "a b.npz"),
+    ],
+)
+def test_a_setting_is_read_as_its_fields_type(setting: str, field: str, value: object) -> None:
+    assert parse_setting(setting) == (field, value)
+    Recipe().changed(dict([parse_setting(setting)]))
+
+
+def test_all_faults_come_in_one_message() -> None:
+    wrong = {
+        "batch_size": 0,
+        "dropout": 1.5,
+        "image_size": 0,
+        "crop_scale": [0.9, 0.1],
+        "test": 0.9,
+    }
+    with pytest.raises(RecipeError) as caught:
+        Recipe().changed(wrong)
+    assert "5 faults:" in str(caught.value)
+    for name in wrong:
+        assert f"{name} is" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", "many"), ("epochs", 1.5), ("epochs", True), ("optimizer", "lion"),
+        ("horizontal_flip", 1), ("image_size", (1, 2, 3)), ("weights", 5), ("crop_ratio", (1,)),
+        *((field, value) for value in (float("inf"), float("nan")) for field in FLOATS),
+        ("crop_ratio", (0.5, float("inf"))), ("crop_scale", (float("nan"), 1.0)),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=field):
+        Recipe().changed({field: value})
+
+
+def test_unknown_names_suggest_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean epochs"):
+        parse_setting("epoch=3")
+    with pytest.raises(UnknownNameError, match="did you mean pplcnet_x0_5"):
+        Recipe().changed({"model": "pplcnet_0_5"})
+    with pytest.raises(RecipeError, match="field=value"):
+        parse_setting("epochs")
+    (tmp_path / "r.toml").write_text("epochs = = 3")
+    with pytest.raises(RecipeError, match="not readable as TOML"):
+        Recipe.from_toml(tmp_path / "r.toml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.from_toml(tmp_path / "absent.toml")
+
+
+def test_the_learning_rate_follows_the_batch() -> None:
+    for optimizer, exponent in (("sgd", 1.0), ("adamw", 0.5)):
+        small, large = (
+            Recipe(optimizer=optimizer, learning_rate=1.0, batch_size=size).peak_learning_rate
+            for size in (32, 256)
+        )
+        assert large == 1.0
+        assert small == pytest.approx((1 / 8) ** exponent)
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
+    recipe = Recipe.named(name)
+    assert recipe != Recipe()
+    header = (RECIPES / f"{name}.toml").read_text().split("\n\n")[0]
+    # What trains no classifier to keep, or was not trained here, says that in place of a figure.
+    reached = {
+        "imagenet": ("--recipe imagenet", "Not run by this project"),
+        "suspects": ("pplcnet suspects", "minutes"),
+    }
+    for word in reached.get(name, (f"--recipe {name}", "test top-1 0.", "minute")):
+        assert word in header
+
+
+def test_an_unknown_recipe_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean finetune"):
+        Recipe.named("fintune")
+
+
+def test_training_with_weights_starts_from_the_recipe_for_that(tmp_path: Path) -> None:
+    def recipe(*arguments: str) -> Recipe:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        return read_recipe(parser.parse_args(["photos", "--out", "run", *arguments]))
+
+    finetune = Recipe.named("finetune")
+    assert recipe() == Recipe()
+    assert recipe("--weights", "w.npz") == finetune.changed({"weights": "w.npz"})
+    assert recipe("--set", "weights=w.npz", "--epochs", "3") == finetune.changed(
+        {"weights": "w.npz", "epochs": 3}
+    )
+    own = tmp_path / "own.toml"
+    own.write_text("epochs = 7")
+    assert recipe("--weights", "w.npz", "--recipe", str(own)).head_epochs == 0
+    assert recipe("--recipe", "tiny").model == "pplcnet_x0_25"
+    with pytest.raises(UnknownNameError, match="did you mean tiny"):
+        recipe("--recipe", "tinny")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        recipe("--recipe", "absent.toml")
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, HUGE) for name in ("epochs", "seed", "batch_size", "learning_rate", "mixup")),
+        ("image_size", HUGE), ("crop_ratio", [0.5, HUGE]), ("crop_scale", [HUGE, HUGE]),
+        ("learning_rate", -HUGE), ("epochs", 16**5000), ("epochs", 10_000_000),
+        ("weight_decay", 1e308), ("crop_ratio", [1e-300, 1.0]), ("workers", 10**6),
+        ("optimizer", ["sgd"]), ("optimizer", {"sgd": 1}), ("model", [[[[1]]]]),
+        ("weights", "a\0b"), ("weights", "x" * 100_000), ("teacher", "y" * 100_000),
+    ],
+    ids=lambda each: str(type(each).__name__),
+)  # fmt: skip
+def test_values_of_absurd_size_are_refused_in_a_few_words(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=field) as caught:
+        Recipe().changed({field: value})
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs = " + "9" * 400, "epochs = " + "9" * 5000, "epochs = 0x" + "f" * 5000,
+        "crop_scale = " + "[" * 100_000, "a = " + "{b = " * 50_000, "a." * 50_000 + "b = 1",
+        "[" * 100_000, "epochs = 1979-05-27", "x" * (2 << 20), "\x00", "epochs = [[[[[1]]]]]",
+    ],
+    ids=[
+        "400 digits", "5000 digits", "hexadecimal", "deep arrays", "deep tables", "dotted keys",
+        "brackets", "a date", "megabytes", "a null byte", "arrays",
+    ],
+)  # fmt: skip
+def test_toml_of_any_kind_is_a_recipe_or_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises((RecipeError, UnknownNameError)) as caught:
+        Recipe.from_toml(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("place", ["", "a\0b", "x" * 300])
+def test_a_recipe_that_is_no_file_is_named(tmp_path: Path, place: str) -> None:
+    with pytest.raises(RecipeError, match=r"is not a file|cannot be read"):
+        Recipe.from_toml(f"{tmp_path}/{place}")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["epochs=" + "9" * 5000, "crop_scale=" + "[" * 100_000, "image_size=" + "9" * 5000 + "x3"],
+    ids=["digits", "brackets", "size"],
+)
+def test_settings_of_absurd_size_are_refused(setting: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe().changed(dict([parse_setting(setting)]))
+    assert len(str(caught.value)) < 600
+
+
+def test_text_survives_its_file_whatever_is_in_it(tmp_path: Path) -> None:
+    recipe = Recipe(weights='a\nb\t\x01\x7f"\\\u2028é.npz')
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
+
+
+def test_every_field_says_when_it_changes_nothing() -> None:
+    assert set(NEEDS) == {field.name for field in fields(Recipe)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_multi", "named"),
+    [
+        ({"multilabel_loss": "asymmetric"}, False, "multilabel_loss"),
+        ({"focal_gamma": 3.0}, False, "focal_gamma"),
+        ({"focal_gamma": 3.0, "loss": "focal"}, True, "loss, focal_gamma"),
+        ({"augment_magnitude": 9}, False, "augment_magnitude"),
+        ({"augment_operations": 3, "augment": "trivialaugment"}, False, "augment_operations"),
+        ({"multilabel_loss": "asymmetric", "label_smoothing": 0.1}, True, "label_smoothing"),
+        ({"distillation": "mutual", "distillation_temperature": 2.0}, False,
+         "distillation_temperature"),
+        ({"resize": "stretch", "crop_fraction": 0.9}, False, "crop_fraction"),
+        ({"weights": "x", "freeze": "trunk", "layer_decay": 0.5}, False, "layer_decay"),
+        ({"weights": "x", "freeze": "trunk", "crop_scale": (0.2, 1.0)}, False, "crop_scale"),
+        ({"focal_gamma": 3.0, "loss": "focal"}, False, None),
+        ({"augment_magnitude": 9, "augment": "randaugment"}, False, None),
+        ({"multilabel_loss": "asymmetric"}, True, None),
+    ],
+)  # fmt: skip
+def test_fields_without_effect_are_named(changes, is_multi: bool, named: str | None) -> None:
+    said = idle_fields(Recipe().changed(changes), is_multi=is_multi)
+    assert [line.split(":")[0] for line in said] == ([f"no effect of {named}"] if named else [])

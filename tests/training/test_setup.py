@@ -1,0 +1,146 @@
+"""What a run begins with, and what it refuses or says before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import InputError, RecipeError, TrainingDiverged
+from pplcnet.models.build import create_model
+from pplcnet.models.variables import value_of
+from pplcnet.recipe.idle_fields import idle_fields
+from pplcnet.recipe.recipe import Recipe, field_help, parse_setting
+from pplcnet.recipe.search_space import ranges_of
+from pplcnet.tasks.objective import loss_and_metrics
+from pplcnet.training.distillation import student_network
+from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.learning_rates import run_range_test
+from pplcnet.training.optimizers import compile_model
+from pplcnet.training.setup import prepare
+from pplcnet.training.train import train
+
+SMALL = Recipe(model="pplcnet_x0_25", image_size=(32, 32), batch_size=9, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
+    return Dataset.open(common_photos).split(0.25, seed=0)
+
+
+def _multi(photos: Path, folder: Path) -> Dataset:
+    rows = [
+        f"{image.path.resolve()},{'1' if image.label else ''},{int(image.label == 2)}"
+        for image in Dataset.open(photos).images
+    ]
+    path = folder / "labels.csv"
+    path.write_text("\n".join(["path,dark,round", *rows]) + "\n")
+    return Dataset.open(path)
+
+
+def test_two_students_of_the_same_weights_begin_with_two_heads(parts, common_bundle: Path) -> None:
+    recipe = replace(
+        SMALL, weights=str(common_bundle), distillation="mutual", layer_decay=0.5, warmup_epochs=0
+    )
+    run = prepare(*parts, recipe, None, (), PictureCache(), lambda line: None)
+    (peer,) = [layer for layer in run.model.layers if isinstance(layer, keras.Model)]
+    for own, other in zip(run.whole.weights[:-2], peer.weights[:-2], strict=True):
+        np.testing.assert_array_equal(value_of(own), value_of(other))
+    heads = [value_of(each.weights[-2]) for each in (run.whole, peer)]
+    assert not np.array_equal(*heads)
+    # The layers' rates hold for both: the stem learns a small part of what the head does.
+    networks = (run.whole, peer)
+    before = [[value_of(each.weights[at]) for at in (0, -2)] for each in networks]
+    gradients = [keras.ops.ones_like(each) for each in run.model.trainable_variables]
+    run.model.optimizer.apply(gradients, run.model.trainable_variables)
+    for network, old in zip(networks, before, strict=True):
+        stem, head = (
+            np.abs(value_of(network.weights[at]) - value).max()
+            for at, value in zip((0, -2), old, strict=True)
+        )
+        assert 0 < stem < head / 20
+
+
+def test_photos_without_a_label_count_neither_as_right_nor_as_wrong(parts) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = replace(SMALL, teacher="x")
+    compile_model(model, recipe, 1, **loss_and_metrics(recipe, parts[0]))
+    images = np.zeros((4, 32, 32, 3), np.float32)
+    answer = int(model.predict_on_batch(images)[0].argmax())
+    targets = np.zeros((4, 6), np.float32)
+    targets[0, answer] = targets[1, (answer + 1) % 3] = 1
+    logs = model.test_on_batch(images, targets, return_dict=True)
+    assert logs["accuracy"] == pytest.approx(0.5)
+
+
+def test_more_accumulation_than_batches_is_refused(parts, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only 3 batches in all: nothing would be learned"):
+        train(replace(SMALL, gradient_accumulation=32), *parts, out=tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_in_one_sentence(parts, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="lower learning_rate"):
+        train(replace(SMALL, learning_rate=900000.0, epochs=3), *parts, out=tmp_path)
+
+
+def test_balanced_sampling_is_for_one_class_a_photo(common_photos: Path, tmp_path: Path) -> None:
+    parts = _multi(common_photos, tmp_path).split(0.25)
+    with pytest.raises(RecipeError, match="balanced_sampling is for photos of one class"):
+        train(replace(SMALL, balanced_sampling=True), *parts, out=tmp_path)
+
+
+def test_the_range_test_is_of_plain_training(parts) -> None:
+    with pytest.raises(RecipeError, match="needs plain training"):
+        run_range_test(parts[0], replace(SMALL, distillation="mutual"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_multi", "named"),
+    [
+        ({"weights": "x", "freeze": "trunk", "augment": "randaugment"}, False, ["augment"]),
+        ({"loss": "focal"}, True, ["loss"]),
+        ({"loss": "focal"}, False, []),
+        ({"teacher": "x", "distillation": "ssld", "loss": "focal"}, False, ["loss"]),
+        ({"distillation": "ssld"}, False, ["distillation"]),
+        ({"distillation": "mutual", "distillation_weight": 0.2}, False, []),
+        ({}, True, []),
+    ],
+)
+def test_fields_that_change_nothing_are_named(fields, is_multi: bool, named: list[str]) -> None:
+    said = idle_fields(replace(SMALL, **fields), is_multi=is_multi)
+    assert [line.split(":")[0] for line in said] == [f"no effect of {name}" for name in named]
+
+
+def test_the_last_epoch_has_the_whole_size() -> None:
+    for epochs in (1, 2, 5):
+        recipe = Recipe(epochs=epochs, warmup_epochs=0, progressive_resizing=0.5)
+        assert recipe.size_in_epoch(epochs - 1) == (224, 224)
+
+
+def test_a_field_that_may_be_absent_can_be_set_to_none() -> None:
+    assert parse_setting("test_image_size=none") == ("test_image_size", None)
+    assert parse_setting("augment=none") == ("augment", "none")
+
+
+def test_the_help_names_every_allowed_value() -> None:
+    for name, values in {
+        "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+        "class_weights": ("none", "balanced"),
+        "interpolation": ("pillow-bicubic", "opencv-bilinear"),
+    }.items():
+        assert all(value in field_help()[name] for value in values)
+
+
+def test_what_the_asymmetric_loss_does_not_use_is_not_searched() -> None:
+    assert "label_smoothing" in ranges_of(Recipe())
+    assert "label_smoothing" not in ranges_of(Recipe(multilabel_loss="asymmetric"))
+
+
+def test_a_student_beside_another_answers_as_it_does_alone() -> None:
+    one, other = (create_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
+    both = student_network(one, Recipe(distillation="mutual"), None, other)
+    assert both.output_shape == (None, 6)

@@ -1,0 +1,236 @@
+"""Training: it learns, keeps the best epoch, and goes on after any kind of end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.audit import audit
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import DatasetError, InputError, TrainingInterrupted
+from pplcnet.models.build import create_model
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.interruption import interrupts_deferred
+from pplcnet.training.optimizers import compile_model
+from pplcnet.training.train import train
+from pplcnet.weights import native
+from pplcnet.weights.bundled import restore_model
+
+SETTINGS = {
+    "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 4, "seed": 5,
+    "crop_scale": [0.7, 1.0], "horizontal_flip": False, "learning_rate": 0.4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
+    return Dataset.open(common_photos).split(0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def whole(parts, tmp_path_factory: pytest.TempPathFactory):
+    """A run that nothing interrupted."""
+    return train(Recipe().changed(SETTINGS), *parts, out=tmp_path_factory.mktemp("whole"))
+
+
+def _values(bundle: Path) -> dict[str, np.ndarray]:
+    return native.get_values(restore_model(Bundle.open(bundle)))
+
+
+def _assert_same(one: Path, other: Path) -> None:
+    first, second = _values(one), _values(other)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_the_bundle_holds_the_best_epoch(whole, parts) -> None:
+    accuracies = [row["validation_accuracy"] for row in whole.history]
+    assert whole.validation_top1 == max(accuracies)
+    assert accuracies[whole.best_epoch - 1] == max(accuracies)
+    model = restore_model(Bundle.open(whole.bundle))
+    preprocessing = Bundle.open(whole.bundle).manifest.preprocessing
+    images = np.stack([preprocessing(image.path) for image in parts[1].images])
+    answers = model(preprocessing.normalize(images), training=False).numpy().argmax(axis=1)
+    right = np.mean(answers == [image.label for image in parts[1].images])
+    assert right == pytest.approx(whole.validation_top1, abs=1e-4)
+
+
+def test_history_has_a_line_an_epoch(whole) -> None:
+    with (whole.bundle.parent / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert all(0 < float(row["loss"]) < 10 for row in rows)
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
+    assert float(rows[-1]["learning_rate"]) == 0
+
+
+def test_provenance_says_what_was_trained_on_what(whole, parts) -> None:
+    made_of = Bundle.open(whole.bundle).manifest.provenance
+    assert made_of["recipe"]["seed"] == 5
+    assert made_of["dataset"]["train_images"] == len(parts[0])
+    assert made_of["versions"]["keras"] == keras.__version__
+
+
+@pytest.mark.parametrize("when", ["within an epoch", "between epochs"])
+def test_ctrl_c_saves_and_resuming_ends_with_the_same_weights(
+    whole, parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    recipe = Recipe().changed(SETTINGS)
+    steps = 3  # of 27 images, 9 a step
+    stop_after = 4 if when == "within an epoch" else 2 * steps
+    done = 0
+    original = keras.Model.train_on_batch
+
+    def counted(self, *arguments, **options):
+        nonlocal done
+        logs = original(self, *arguments, **options)
+        done += 1
+        if done == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return logs
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    with pytest.raises(TrainingInterrupted, match="The state is saved") as stopped:
+        train(recipe, *parts, out=tmp_path)
+    assert stopped.value.run == str(tmp_path)
+    assert done == stop_after
+    resumed = train(recipe, *parts, out=tmp_path, resume=True)
+    assert done == 4 * steps
+    _assert_same(resumed.bundle, whole.bundle)
+    strip = [[{k: v for k, v in row.items() if k != "images_per_second"} for row in each.history]
+             for each in (resumed, whole)]  # fmt: skip
+    assert strip[0] == strip[1]
+
+
+ALONE = """
+import sys
+from pplcnet.data.dataset import Dataset
+from pplcnet.training.train import train
+from pplcnet.training.interruption import interrupts_deferred
+from pplcnet.recipe.recipe import Recipe
+parts = Dataset.open(sys.argv[1]).split(0.25, seed=0)
+report = lambda line: print(line, flush=True)
+resume = sys.argv[3:] == ["resume"]
+train(Recipe().changed({settings}), *parts, out=sys.argv[2], resume=resume, report=report)
+"""
+
+
+def test_sigkill_loses_at_most_an_epoch_and_resuming_ends_with_the_same_weights(
+    common_photos: Path, tmp_path: Path
+) -> None:
+    # Every run in a process of its own, as a user's: what other libraries have set up in this one
+    # can change how TensorFlow splits its sums.
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    command = [sys.executable, "-c", ALONE.format(settings=SETTINGS), str(common_photos)]
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    with subprocess.Popen(
+        [*command, str(cut)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for _ in range(2):  # two epochs are finished and saved
+            assert process.stdout.readline().startswith("epoch")
+        time.sleep(0.02)  # somewhere within the third
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (cut / "model.bundle").exists()
+    subprocess.run([*command, str(cut), "resume"], check=True, capture_output=True)
+    _assert_same(cut / "model.bundle", whole / "model.bundle")
+
+
+@pytest.mark.slow
+def test_a_cut_off_checkpoint_is_never_left(
+    whole, parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(whole.bundle.parent / "checkpoint.npz", tmp_path)
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        train(Recipe().changed(SETTINGS), *parts, out=tmp_path)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_photo_that_changes_during_the_training_ends_it_with_the_state_before(
+    whole, common_photos: Path, tmp_path: Path
+) -> None:
+    photos = Path(shutil.copytree(common_photos, tmp_path / "photos"))
+    checked = audit(Dataset.open(photos))
+    changed = photos / "class_1" / "003.png"
+    content, out = changed.read_bytes(), tmp_path / "out"
+
+    def after_an_epoch(line: str) -> None:
+        if line.startswith("epoch   1"):
+            changed.write_bytes((photos / "class_2" / "000.png").read_bytes())
+
+    def run(**options):
+        recipe, sets = Recipe().changed(SETTINGS), checked.dataset.split(0.25, seed=0)
+        return train(recipe, *sets, out=out, before_saving=checked.raise_changed, **options)
+
+    with pytest.raises(DatasetError, match=r"1 photo changed or disappeared.*class_1/003.png"):
+        run(report=after_an_epoch)
+    assert not (out / "model.bundle").exists()
+    changed.write_bytes(content)
+    assert len(run(resume=True).history) == 4
+    _assert_same(out / "model.bundle", whole.bundle)
+
+
+def test_a_state_of_another_recipe_is_refused(whole, parts, tmp_path: Path) -> None:
+    shutil.copy(whole.bundle.parent / "checkpoint.npz", tmp_path)
+    other = Recipe().changed(SETTINGS | {"model": "pplcnet_x0_5"})
+    with pytest.raises(InputError, match="another recipe or version"):
+        train(other, *parts, out=tmp_path, resume=True)
+
+
+def test_the_two_sets_need_the_same_classes(parts, tmp_path: Path) -> None:
+    other = Dataset(parts[0].root, ("x", "y", "z"), parts[1].images)
+    with pytest.raises(InputError, match="same classes"):
+        train("pplcnet_x0_25", parts[0], other, out=tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = Recipe().changed(SETTINGS | {"optimizer": optimizer, "weight_decay": 0.5})
+    compile_model(model, recipe, steps_per_epoch=3)
+    for variable in model.trainable_variables:
+        is_vector = variable.path.split("/")[-1] in ("bias", "gamma", "beta")
+        assert model.optimizer._use_weight_decay(variable) != is_vector, variable.path
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
+    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    recipe = Recipe().changed({"epochs": 10, "warmup_epochs": 2.0, "optimizer": "sgd"})
+    compile_model(model, recipe, steps_per_epoch=10)
+    rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]
+    assert rates[0] == 0
+    assert rates[10] == pytest.approx(recipe.peak_learning_rate / 2)
+    assert rates[20] == pytest.approx(recipe.peak_learning_rate)
+    assert rates[60] == pytest.approx(recipe.peak_learning_rate / 2)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_tensorboard_events_are_written(parts, tmp_path: Path) -> None:
+    train(Recipe().changed(SETTINGS | {"epochs": 1, "tensorboard": True}), *parts, out=tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"validation_accuracy" in events.read_bytes()
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    with interrupts_deferred() as interrupted:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
