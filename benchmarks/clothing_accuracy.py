@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     arguments = parser.parse_args()
-    given = {"TRUNK": arguments.trunk, "TEACHER": arguments.teacher}
+    given = {"TRUNK": arguments.backbone, "TEACHER": arguments.teacher}
     rows = [row for row in arguments.rows if all(given.get(each, True) for each in ROWS[row])]
     print(describe_machine("keras", "tensorflow-cpu"))
     for seed in range(arguments.seeds):
@@ -61,7 +61,7 @@ def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     times = out.with_suffix(".seconds.json")
-    places = {"TRUNK": arguments.trunk, "TEACHER": arguments.teacher}
+    places = {"TRUNK": arguments.backbone, "TEACHER": arguments.teacher}
     settings = [places.get(each, each) for each in ROWS[row]]
     verb = "distill" if "TEACHER" in ROWS[row] else "train"
     resume = ["--resume"] if (out / "run.json").is_file() else []

@@ -22,16 +22,16 @@ from pplcnet.data.near_duplicates import fingerprint, group_similar, nearest
 from pplcnet.imaging.decoding import decode
 
 
-def saved(picture: Image.Image, quality: int) -> Image.Image:
+def saved(image: Image.Image, quality: int) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")
 
 
-def cut(picture: Image.Image, part: float) -> Image.Image:
-    width, height = picture.size
+def cut(image: Image.Image, part: float) -> Image.Image:
+    width, height = image.size
     left, top = round(width * part), round(height * part)
-    return picture.crop((left, top, width - left, height - top))
+    return image.crop((left, top, width - left, height - top))
 
 
 CHANGES = {

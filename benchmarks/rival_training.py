@@ -24,7 +24,7 @@ import numpy as np
 from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizers import compile_model
 
@@ -83,11 +83,13 @@ def main() -> None:
     preprocessing = preprocessing_of(recipe)
     keras.utils.set_random_seed(recipe.seed)
     model, module = build(arguments.network, len(dataset.classes))
-    pictures = PictureCache.of(recipe)
-    batches = TrainingBatches(dataset.subset("train"), recipe, preprocessing, pictures=pictures)
+    image_cache = ImageCache.of(recipe)
+    batches = TrainingBatches(
+        dataset.subset("train"), recipe, preprocessing, image_cache=image_cache
+    )
     compile_model(model, recipe, batches.steps_per_epoch)
     validation = EvaluationImages(
-        dataset.subset("validation"), preprocessing, recipe.workers, pictures
+        dataset.subset("validation"), preprocessing, recipe.workers, image_cache
     )
     best, kept = (-1.0, 0.0), None
     for epoch in range(recipe.epochs):

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
-from pplcnet.data.splits import divide
+from pplcnet.data.splits import draw_splits
 
 SIZES = ((60_000, 1000), (1_280_000, 1000))
 LABELLED = (20_000, 200)
@@ -49,12 +49,12 @@ def of_labels(photos: int, labels: int) -> Dataset:
 def measure(dataset: Dataset) -> None:
     """Divide it as a run does, and print the processor time that it takes."""
     begin = time.process_time()
-    division = divide(dataset, validation=0.15, test=0.15, seed=0)
+    splits = draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     seconds = time.process_time() - begin
     kind = "labels" if dataset.task == MULTI else "classes"
     print(
         f"{len(dataset):>9} photos, {len(dataset.classes):>5} {kind:<7}  {seconds:7.2f} s  "
-        f"({len(division.train)} / {len(division.validation)} / {len(division.test)})",
+        f"({len(splits.train)} / {len(splits.validation)} / {len(splits.test)})",
         flush=True,
     )
 

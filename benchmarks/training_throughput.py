@@ -72,7 +72,7 @@ def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> Trai
     batches = TrainingBatches(dataset, cached, preprocessing_of(cached))
     if memory or disk:
         for member in range(len(dataset)):
-            batches._picture(member)
+            batches._image(member)
     return batches
 
 

@@ -34,7 +34,7 @@ def shared() -> Path:
     return SHARED
 
 
-def draw_picture(label: int, number: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
+def draw_image(label: int, number: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
     """A small picture (width, height) whose class can be seen: colour and stripes, with noise."""
     generator = np.random.default_rng((label, number))
     width, height = size
@@ -59,7 +59,7 @@ def write_photos(folder: Path, classes: int = 3, each: int = 12) -> Path:
         target = folder / f"class_{label}"
         target.mkdir(parents=True, exist_ok=True)
         for number in range(each):
-            draw_picture(label, number).save(target / f"{number:03d}.png")
+            draw_image(label, number).save(target / f"{number:03d}.png")
     return folder
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -99,10 +99,10 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
 
 def seeds(kind: str) -> dict[str, bytes]:
     """Good files of one format, a name each."""
-    picture = draw_picture(1, 3, (24, 18))
+    image = draw_image(1, 3, (24, 18))
     return {
         "JPEG": _jpegs, "PNG": _pngs, "WEBP": _webps, "GIF": _gifs, "BMP": _bmps, "TIFF": _tiffs,
-    }[kind](picture)  # fmt: skip
+    }[kind](image)  # fmt: skip
 
 
 def _exif() -> Image.Exif:
@@ -111,88 +111,88 @@ def _exif() -> Image.Exif:
     return exif
 
 
-def _jpegs(picture: Image.Image) -> dict[str, bytes]:
+def _jpegs(image: Image.Image) -> dict[str, bytes]:
     return {
-        "baseline": encoded(picture, "JPEG"),
-        "progressive": encoded(picture, "JPEG", progressive=True),
-        "grey": encoded(picture.convert("L"), "JPEG"),
-        "cmyk": encoded(picture.convert("CMYK"), "JPEG"),
-        "turned": encoded(picture, "JPEG", exif=_exif()),
-        "wide gamut": encoded(picture, "JPEG", icc_profile=icc_profile()),
-        "stereo": encoded(picture, "MPO", save_all=True, append_images=[picture]),
+        "baseline": encoded(image, "JPEG"),
+        "progressive": encoded(image, "JPEG", progressive=True),
+        "grey": encoded(image.convert("L"), "JPEG"),
+        "cmyk": encoded(image.convert("CMYK"), "JPEG"),
+        "turned": encoded(image, "JPEG", exif=_exif()),
+        "wide gamut": encoded(image, "JPEG", icc_profile=icc_profile()),
+        "stereo": encoded(image, "MPO", save_all=True, append_images=[image]),
     }
 
 
-def _pngs(picture: Image.Image) -> dict[str, bytes]:
+def _pngs(image: Image.Image) -> dict[str, bytes]:
     deep = [struct.pack(">6H", 65535, 32768, 0, 1, 2, 3)] * 2
     return {
-        "rgb": encoded(picture, "PNG"),
-        "rgba": encoded(picture.convert("RGBA"), "PNG"),
-        "la": encoded(picture.convert("LA"), "PNG"),
-        "palette": encoded(picture.quantize(16), "PNG", transparency=1),
-        "one bit": encoded(picture.convert("1"), "PNG"),
-        "colour key": encoded(picture, "PNG", transparency=(255, 0, 255)),
+        "rgb": encoded(image, "PNG"),
+        "rgba": encoded(image.convert("RGBA"), "PNG"),
+        "la": encoded(image.convert("LA"), "PNG"),
+        "palette": encoded(image.quantize(16), "PNG", transparency=1),
+        "one bit": encoded(image.convert("1"), "PNG"),
+        "colour key": encoded(image, "PNG", transparency=(255, 0, 255)),
         "16 bit grey": encoded(Image.fromarray(np.arange(432, dtype=np.uint16).reshape(18, 24)),
                                "PNG"),
         "16 bit rgb": png((2, 2), 16, 2, deep, {b"tRNS": struct.pack(">3H", 1, 2, 3)}),
         "2 bit grey": png((4, 1), 2, 0, [b"\x1b"], {b"tRNS": b"\0\2"}),
-        "profile": encoded(picture, "PNG", icc_profile=icc_profile(), exif=_exif()),
-        "animation": encoded(picture, "PNG", save_all=True, append_images=[picture.rotate(90)]),
+        "profile": encoded(image, "PNG", icc_profile=icc_profile(), exif=_exif()),
+        "animation": encoded(image, "PNG", save_all=True, append_images=[image.rotate(90)]),
     }  # fmt: skip
 
 
-def _webps(picture: Image.Image) -> dict[str, bytes]:
+def _webps(image: Image.Image) -> dict[str, bytes]:
     return {
-        "lossy": encoded(picture, "WEBP"),
-        "lossless": encoded(picture, "WEBP", lossless=True),
-        "alpha": encoded(picture.convert("RGBA"), "WEBP"),
-        "extended": encoded(picture, "WEBP", icc_profile=icc_profile(), exif=_exif()),
-        "animation": encoded(picture, "WEBP", save_all=True, append_images=[picture.rotate(90)]),
+        "lossy": encoded(image, "WEBP"),
+        "lossless": encoded(image, "WEBP", lossless=True),
+        "alpha": encoded(image.convert("RGBA"), "WEBP"),
+        "extended": encoded(image, "WEBP", icc_profile=icc_profile(), exif=_exif()),
+        "animation": encoded(image, "WEBP", save_all=True, append_images=[image.rotate(90)]),
     }
 
 
-def _gifs(picture: Image.Image) -> dict[str, bytes]:
+def _gifs(image: Image.Image) -> dict[str, bytes]:
     return {
-        "still": encoded(picture.quantize(16), "GIF"),
-        "transparent": encoded(picture.quantize(16), "GIF", transparency=3),
-        "grey": encoded(picture.convert("L"), "GIF", comment=b"a comment"),
-        "animation": encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(90)]),
+        "still": encoded(image.quantize(16), "GIF"),
+        "transparent": encoded(image.quantize(16), "GIF", transparency=3),
+        "grey": encoded(image.convert("L"), "GIF", comment=b"a comment"),
+        "animation": encoded(image, "GIF", save_all=True, append_images=[image.rotate(90)]),
     }
 
 
-def _bmps(picture: Image.Image) -> dict[str, bytes]:
-    plain = encoded(picture.quantize(16), "BMP")
+def _bmps(image: Image.Image) -> dict[str, bytes]:
+    plain = encoded(image.quantize(16), "BMP")
     # One run of five for each row of a 5x2 picture, then the end.
     runs = b"\5\1\0\0\5\2\0\1"
     header = struct.pack("<IiiHHIIiiII", 40, 5, 2, 1, 8, 1, len(runs), 0, 0, 4, 0)
     palette = bytes(range(16))
     start = 14 + len(header) + len(palette)
     return {
-        "rgb": encoded(picture, "BMP"),
-        "rgba": encoded(picture.convert("RGBA"), "BMP"),
+        "rgb": encoded(image, "BMP"),
+        "rgba": encoded(image.convert("RGBA"), "BMP"),
         "palette": plain,
-        "one bit": encoded(picture.convert("1"), "BMP"),
+        "one bit": encoded(image.convert("1"), "BMP"),
         "runs": b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette
         + runs,
     }  # fmt: skip
 
 
-def _tiffs(picture: Image.Image) -> dict[str, bytes]:
+def _tiffs(image: Image.Image) -> dict[str, bytes]:
     grey = bytes(range(48))
     return {
-        "raw": encoded(picture, "TIFF"),
-        "lzw": encoded(picture, "TIFF", compression="tiff_lzw"),
-        "deflate": encoded(picture, "TIFF", compression="tiff_adobe_deflate"),
-        "jpeg": encoded(picture, "TIFF", compression="jpeg"),
-        "packbits": encoded(picture.quantize(16), "TIFF", compression="packbits"),
-        "fax": encoded(picture.convert("1"), "TIFF", compression="group4"),
-        "rgba": encoded(picture.convert("RGBA"), "TIFF"),
-        "cmyk": encoded(picture.convert("CMYK"), "TIFF"),
+        "raw": encoded(image, "TIFF"),
+        "lzw": encoded(image, "TIFF", compression="tiff_lzw"),
+        "deflate": encoded(image, "TIFF", compression="tiff_adobe_deflate"),
+        "jpeg": encoded(image, "TIFF", compression="jpeg"),
+        "packbits": encoded(image.quantize(16), "TIFF", compression="packbits"),
+        "fax": encoded(image.convert("1"), "TIFF", compression="group4"),
+        "rgba": encoded(image.convert("RGBA"), "TIFF"),
+        "cmyk": encoded(image.convert("CMYK"), "TIFF"),
         "lab": encoded(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF"),
-        "profile": encoded(picture, "TIFF", icc_profile=icc_profile()),
+        "profile": encoded(image, "TIFF", icc_profile=icc_profile()),
         "12 bit": tiff(grey, {256: 8, 257: 4, 258: 12, 262: 1}),
         "16 bit": tiff(grey, {256: 6, 257: 4, 258: 16, 262: 0}, big_endian=True),
         "float": tiff(grey, {256: 3, 257: 4, 258: 32, 262: 1, 339: 3}),
-        "big": encoded(picture, "TIFF", big_tiff=True),
-        "pages": encoded(picture, "TIFF", save_all=True, append_images=[picture]),
+        "big": encoded(image, "TIFF", big_tiff=True),
+        "pages": encoded(image, "TIFF", save_all=True, append_images=[image]),
     }

@@ -56,8 +56,8 @@ def test_networks_and_bundles_are_measured_and_written(
     assert facts["limits"]["gflops"]["float32"] > 0
     assert facts["threads"] == available_cores()
     assert facts["versions"]["onnxruntime"]
-    with Image.open(out / "benchmark.png") as picture:
-        assert picture.width > 400
+    with Image.open(out / "benchmark.png") as image:
+        assert image.width > 400
     assert (out / "benchmark.svg").read_text().startswith("<?xml")
 
 

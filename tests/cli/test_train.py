@@ -88,8 +88,8 @@ def test_the_split_is_recorded_and_the_broken_files_are_listed(run: Path) -> Non
 
 
 def test_the_bundle_predicts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture = run.parent / "photos" / "class_2" / "003.png"
-    assert main(["predict", str(run / "model.bundle"), str(picture)]) == 0
+    image = run.parent / "photos" / "class_2" / "003.png"
+    assert main(["predict", str(run / "model.bundle"), str(image)]) == 0
     assert "class_" in capsys.readouterr().out
 
 
@@ -117,9 +117,9 @@ def test_a_resumed_run_keeps_its_recipe(
 
 def test_a_resumed_run_keeps_its_photos(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extra = run.parent / "photos" / "class_0" / "new.bmp"
-    from tests.conftest import draw_picture
+    from tests.conftest import draw_image
 
-    draw_picture(0, 500).save(extra)
+    draw_image(0, 500).save(extra)
     photos, settings = str(run.parent / "photos"), [*SMALL, "--epochs", "2", "--skip-broken"]
     try:
         assert main(["train", photos, "--out", str(run), *settings, "--resume"]) == 2

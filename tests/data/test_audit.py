@@ -17,7 +17,7 @@ from pplcnet.imaging import limits as image_limits
 from pplcnet.runs.stages import audited
 from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.progress import Watcher
-from tests.conftest import draw_picture, draw_scene, write_photos
+from tests.conftest import draw_image, draw_scene, write_photos
 
 
 def test_sound_photos_have_no_faults(photos: Path) -> None:
@@ -35,7 +35,7 @@ def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.Monkey
     shutil.copy(first / "001.png", photos / "class_1" / "same.png")
     (photos / "nothing").mkdir()
     (photos / "single").mkdir()
-    draw_picture(0, 77).save(photos / "single" / "only.png")
+    draw_image(0, 77).save(photos / "single" / "only.png")
     monkeypatch.setattr(image_limits, "MAX_PIXELS", 5000)
     Image.new("RGB", (100, 100)).save(first / "huge.png")
 
@@ -60,7 +60,7 @@ def test_without_faults_leaves_out_what_they_concern_and_no_more(photos: Path) -
     (photos / "class_0" / "zero.png").write_bytes(b"")
     shutil.copy(photos / "class_0" / "001.png", photos / "class_1" / "same.png")
     (photos / "single").mkdir()
-    draw_picture(0, 77).save(photos / "single" / "only.png")
+    draw_image(0, 77).save(photos / "single" / "only.png")
     clean = audit(Dataset.open(photos)).without_faults()
     assert clean.classes == ("class_0", "class_1", "class_2")
     assert clean.class_counts() == (11, 12, 12)
@@ -73,7 +73,7 @@ def test_the_same_picture_in_two_splits(tmp_path: Path) -> None:
             folder = tmp_path / split / f"class_{label}"
             folder.mkdir(parents=True)
             for number in range(3):
-                draw_picture(label, start + number).save(folder / f"{number}.png")
+                draw_image(label, start + number).save(folder / f"{number}.png")
     # The same pixels in another file format are the same picture.
     Image.open(tmp_path / "test/class_0/0.png").save(tmp_path / "train/class_0/copy.bmp")
     checked = audit(Dataset.open(tmp_path))
@@ -87,7 +87,7 @@ def test_the_same_picture_in_two_splits(tmp_path: Path) -> None:
 def test_copies_within_a_class_and_imbalance_are_notes(photos: Path) -> None:
     shutil.copy(photos / "class_0" / "001.png", photos / "class_0" / "copy.png")
     for number in range(200, 320):
-        draw_picture(1, number, (8, 8)).save(photos / "class_1" / f"{number}.png")
+        draw_image(1, number, (8, 8)).save(photos / "class_1" / f"{number}.png")
     checked = audit(Dataset.open(photos))
     assert checked.faults == ()
     assert any(note.startswith("1 image is an exact copy") for note in checked.notes)
@@ -99,7 +99,7 @@ def test_a_class_without_training_images_is_a_fault(tmp_path: Path) -> None:
     for number in (80, 81):
         folder = tmp_path / "test" / "class_9"
         folder.mkdir(parents=True, exist_ok=True)
-        draw_picture(2, number).save(folder / f"{number}.png")
+        draw_image(2, number).save(folder / f"{number}.png")
     (fault,) = audit(Dataset.open(tmp_path)).faults
     assert "class 'class_9' has no images in train" in fault.text
 

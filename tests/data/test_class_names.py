@@ -12,7 +12,7 @@ import pytest
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.class_names import class_name, name_faults
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.data.layouts.test_csv_table import _open, _refusal, folder  # noqa: F401 - a fixture
@@ -123,9 +123,9 @@ def test_every_class_that_a_folder_may_have_is_read_back_from_split_csv(
         ):
             names.append(name)
     dataset = Dataset.open(_photos(tmp_path / "photos", *names))
-    parts_of_a_run = divide(dataset, validation=0.5, test=0, seed=0)
+    parts_of_a_run = draw_splits(dataset, validation=0.5, test=0, seed=0)
     contents = {image.path: "0" * 64 for image in dataset.images}
-    write_division(parts_of_a_run, tmp_path / "split.csv", contents)
+    write_splits(parts_of_a_run, tmp_path / "split.csv", contents)
     again = Dataset.open(tmp_path / "split.csv")
     assert again.classes == dataset.classes
     assert {(i.path.resolve(), i.label) for i in again.images} == {

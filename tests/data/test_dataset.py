@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError, InputError
-from tests.conftest import draw_picture, write_photos
+from tests.conftest import draw_image, write_photos
 
 
 def test_a_folder_of_class_folders(photos: Path) -> None:
@@ -22,8 +22,8 @@ def test_a_folder_of_class_folders(photos: Path) -> None:
 
 def test_nested_folders_upper_case_endings_and_hidden_files(photos: Path) -> None:
     (photos / "class_0" / "deep" / "er").mkdir(parents=True)
-    draw_picture(0, 99).save(photos / "class_0" / "deep" / "er" / "A.PNG")
-    draw_picture(0, 98).save(photos / "class_0" / "B.JpEg")
+    draw_image(0, 99).save(photos / "class_0" / "deep" / "er" / "A.PNG")
+    draw_image(0, 98).save(photos / "class_0" / "B.JpEg")
     (photos / "class_0" / ".hidden.png").write_bytes(b"")
     (photos / "class_0" / "notes.txt").write_text("no image")
     (photos / ".cache").mkdir()
@@ -82,7 +82,7 @@ def test_the_list_file_of_paddleclas(photos: Path, label_lines: list[str]) -> No
 
 
 def test_a_list_file_takes_names_with_spaces(photos: Path) -> None:
-    draw_picture(0, 1).save(photos / "two words.png")
+    draw_image(0, 1).save(photos / "two words.png")
     (photos / "list.txt").write_text("two words.png 1\nclass_0/000.png 0\n")
     (photos / "names.txt").write_text("a\nb\n")
     dataset = Dataset.from_list_file(photos / "list.txt", photos / "names.txt")
@@ -130,7 +130,7 @@ def test_places_that_are_no_data_set(tmp_path: Path) -> None:
     empty.mkdir()
     loose = tmp_path / "loose"
     loose.mkdir()
-    draw_picture(0, 0).save(loose / "a.png")
+    draw_image(0, 0).save(loose / "a.png")
     single = write_photos(tmp_path / "single", classes=1)
     (tmp_path / "data.bin").write_bytes(b"1")
     for place, complaint in (
@@ -174,7 +174,7 @@ def test_split_leaves_every_class_on_both_sides(tmp_path: Path) -> None:
 def test_copies_of_a_picture_stay_on_one_side(photos: Path, seed: int) -> None:
     whole = Dataset.open(photos)
     copies = [[image.path for image in whole.images if image.label == 0][:5]]
-    for part in divide(whole, validation=0.25, test=0.25, seed=seed, together=copies)[:3]:
+    for part in draw_splits(whole, validation=0.25, test=0.25, seed=seed, together=copies)[:3]:
         assert len({image.path for image in part.images} & set(copies[0])) in (0, 5)
         assert all(part.class_counts())
 
@@ -194,7 +194,7 @@ def test_split_refuses_a_fraction_outside_0_to_1(photos: Path, fraction: float) 
 
 
 def test_division_of_undivided_photos_has_no_common_image(photos: Path) -> None:
-    parts = divide(Dataset.open(photos), validation=0.25, test=0.25, seed=1)
+    parts = draw_splits(Dataset.open(photos), validation=0.25, test=0.25, seed=1)
     names = [{image.path for image in part.images} for part in parts[:3]]
     assert [len(each) for each in names] == [18, 9, 9]
     assert len(set.union(*names)) == 36
@@ -204,30 +204,30 @@ def test_division_of_undivided_photos_has_no_common_image(photos: Path) -> None:
 def test_two_photos_a_class_name_the_setting_that_leaves_out_the_test_split(tmp_path: Path) -> None:
     dataset = Dataset.open(write_photos(tmp_path, classes=4, each=2))
     with pytest.raises(DatasetError, match=r"8 photos in 4 classes .* --set test=0 .* third photo"):
-        divide(dataset, validation=0.15, test=0.15, seed=0)
-    parts = divide(dataset, validation=0.15, test=0, seed=0)
+        draw_splits(dataset, validation=0.15, test=0.15, seed=0)
+    parts = draw_splits(dataset, validation=0.15, test=0, seed=0)
     assert parts.train.class_counts() == parts.validation.class_counts() == (1, 1, 1, 1)
 
 
 def test_one_photo_a_class_asks_for_more_photos(tmp_path: Path) -> None:
     dataset = Dataset.open(write_photos(tmp_path, classes=4, each=1))
     with pytest.raises(DatasetError, match="2 or more different photos") as caught:
-        divide(dataset, validation=0.15, test=0.15, seed=0)
+        draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     assert "test=0" not in str(caught.value)
 
 
 def test_division_keeps_the_photos_own_splits(tmp_path: Path) -> None:
     for split, count in (("train", 8), ("test", 3)):
         write_photos(tmp_path / split, classes=2, each=count)
-    parts = divide(Dataset.open(tmp_path), validation=0.25, test=0.25, seed=1)
+    parts = draw_splits(Dataset.open(tmp_path), validation=0.25, test=0.25, seed=1)
     assert [len(part) for part in parts[:3]] == [12, 4, 6]
     assert all(image.split == "test" for image in parts.test.images)
 
 
 def test_a_written_division_reads_back_the_same(photos: Path, tmp_path: Path) -> None:
-    parts = divide(Dataset.open(photos), validation=0.25, test=0.25, seed=1)
-    write_division(parts, tmp_path / "split.csv")
-    again = divide(Dataset.open(tmp_path / "split.csv"), validation=0.5, test=0.1, seed=9)
+    parts = draw_splits(Dataset.open(photos), validation=0.25, test=0.25, seed=1)
+    write_splits(parts, tmp_path / "split.csv")
+    again = draw_splits(Dataset.open(tmp_path / "split.csv"), validation=0.5, test=0.1, seed=9)
     assert again.seed is None
     for before, after in zip(parts[:3], again[:3], strict=True):
         assert [i.path for i in after.images] == [i.path for i in before.images]

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 from pplcnet.data import near_duplicates as similarity
 from pplcnet.data.near_duplicates import fingerprint, group_similar, nearest
-from tests.conftest import draw_picture, draw_scene
+from tests.conftest import draw_image, draw_scene
 
 
 def _prints(count: int, seed: int) -> np.ndarray:
@@ -80,9 +80,9 @@ def test_copies_without_number_are_one_group() -> None:
     assert len(group) == 20_000
 
 
-def _saved(picture: Image.Image, quality: int) -> Image.Image:
+def _saved(image: Image.Image, quality: int) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")
 
 
@@ -98,12 +98,12 @@ def _saved(picture: Image.Image, quality: int) -> Image.Image:
     ids=["smaller", "JPEG", "grey", "brighter", "larger"],
 )
 def test_a_changed_copy_is_near_and_another_picture_is_not(change) -> None:
-    pictures = [draw_scene(number) for number in range(6)]
-    prints = np.stack([fingerprint(each) for each in (*pictures, change(pictures[2]))])
+    images = [draw_scene(number) for number in range(6)]
+    prints = np.stack([fingerprint(each) for each in (*images, change(images[2]))])
     assert [group.tolist() for group in group_similar(prints)] == [[2, 6]]
 
 
 def test_a_picture_of_one_colour_has_a_fingerprint() -> None:
     flat = [fingerprint(Image.new("RGB", (20, 10), colour)) for colour in ("red", "white")]
     assert flat[0].shape == (similarity.WORDS,)
-    assert fingerprint(draw_picture(0, 0, (1, 1))).dtype == np.uint64
+    assert fingerprint(draw_image(0, 0, (1, 1))).dtype == np.uint64

@@ -13,15 +13,15 @@ import pytest
 
 from pplcnet.data.audit import audit
 from pplcnet.data.dataset import MULTI, SINGLE, Dataset, LabelledImage
-from pplcnet.data.splits import divide
+from pplcnet.data.splits import draw_splits
 from pplcnet.runs.suspects import _fold_of_each
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 def _fill(folder: Path, label: int, each: int = 8) -> Path:
     folder.mkdir(parents=True)
     for number in range(each):
-        draw_picture(label, number).save(folder / f"{number}.png")
+        draw_image(label, number).save(folder / f"{number}.png")
     return folder
 
 
@@ -51,7 +51,7 @@ def test_a_path_listed_three_times_stays_in_one_split(folder: Path) -> None:
     assert len(checked.dataset) == 16
     assert checked.faults == ()
     assert "32 entries repeat a file" in checked.notes[0]
-    parts = divide(checked.dataset, validation=0.2, test=0.2, seed=0, together=checked.copies)
+    parts = draw_splits(checked.dataset, validation=0.2, test=0.2, seed=0, together=checked.copies)
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 16
     assert not _real(parts.train) & (_real(parts.validation) | _real(parts.test))
 
@@ -167,6 +167,6 @@ def test_a_seed_gives_the_division_that_runs_were_begun_with(
     dataset = _drawn(count, classes, is_multi=is_multi)
     together = [[image.path for image in dataset.images[at : at + 3]] for at in range(0, 30, 5)]
     given = together if is_multi else []
-    parts = divide(dataset, validation=0.2, test=0.15, seed=0, together=given)
+    parts = draw_splits(dataset, validation=0.2, test=0.15, seed=0, together=given)
     paths = [[str(image.path) for image in part.images] for part in parts[:3]]
     assert sha256(repr(paths).encode()).hexdigest()[:16] == digest

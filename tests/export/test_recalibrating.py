@@ -13,7 +13,7 @@ from pplcnet.cli.export import report_dropped
 from pplcnet.data.dataset import Dataset
 from pplcnet.export.calibrating import calibrate
 from pplcnet.imaging.preprocessing import Preprocessing
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 from tests.runtime.networks import small_network
 
 TUNING = {"a processor": {"policy": "fast", "ranking": []}}
@@ -24,7 +24,7 @@ def photos(tmp_path: Path) -> Dataset:
     """Six photos with the labels a, b, both or none."""
     lines = ["path,a,b"]
     for number in range(6):
-        draw_picture(number, 0).save(tmp_path / f"{number}.png")
+        draw_image(number, 0).save(tmp_path / f"{number}.png")
         lines.append(f"{number}.png,{number % 2},{number // 3}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     return Dataset.open(tmp_path / "labels.csv")

@@ -17,7 +17,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.reports.sections import HISTORY_FILE, curve_charts
 from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
 from pplcnet.runs.folder import check_folder, check_same
-from pplcnet.runs.splits import redivide
+from pplcnet.runs.splits import resplit
 from pplcnet.training.history import write_history
 from pplcnet.training.saved_facts import HISTORY_COLUMNS, check_facts, read_arrays, read_facts
 from tests.fuzzing.harness import fuzz
@@ -44,7 +44,7 @@ def read_run_json(path: Path) -> None:
 
 def read_split(path: Path) -> None:
     image = LabelledImage(Path("/photos/a/1.png"), 0, None)
-    redivide(Dataset(Path("/photos"), ("a", "b"), (image,)), {image.path: "e" * 64}, path, 0)
+    resplit(Dataset(Path("/photos"), ("a", "b"), (image,)), {image.path: "e" * 64}, path, 0)
 
 
 def read_history(path: Path) -> None:

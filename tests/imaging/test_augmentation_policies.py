@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pplcnet.imaging.augmentation import change_picture
+from pplcnet.imaging.augmentation import augment_image
 from pplcnet.imaging.augmentation_policies import OPERATIONS, trivial_augment
 from pplcnet.recipe.recipe import Recipe
 
 
-def _picture() -> np.ndarray:
+def _image() -> np.ndarray:
     small = np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8)
     return np.asarray(Image.fromarray(small).resize((48, 40), Image.Resampling.BICUBIC))
 
@@ -19,7 +19,7 @@ def _picture() -> np.ndarray:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_at_full_strength_keeps_size_and_changes_the_picture(name: str) -> None:
     operation, full, _ = OPERATIONS[name]
-    before = Image.fromarray(_picture())
+    before = Image.fromarray(_image())
     after = operation(before, full)
     assert (after.size, after.mode) == (before.size, "RGB")
     # This picture's contrast is nearly full already.
@@ -43,7 +43,7 @@ def test_an_operation_at_full_strength_keeps_size_and_changes_the_picture(name: 
     ],
 )
 def test_an_operation_without_strength_changes_nothing(name: str) -> None:
-    before = _picture()
+    before = _image()
     after = np.asarray(OPERATIONS[name][0](Image.fromarray(before), 0.0))
     assert np.abs(after.astype(int) - before).max() <= 1
 
@@ -51,22 +51,22 @@ def test_an_operation_without_strength_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("augment", ["randaugment", "autoaugment", "trivialaugment"])
 def test_the_same_draws_give_the_same_picture_and_others_another(augment: str) -> None:
     recipe = Recipe(augment=augment, augment_magnitude=20)
-    pictures = [
-        change_picture(_picture(), recipe, np.random.default_rng(seed)) for seed in (*range(8), 0)
+    images = [
+        augment_image(_image(), recipe, np.random.default_rng(seed)) for seed in (*range(8), 0)
     ]
-    np.testing.assert_array_equal(pictures[0], pictures[-1])
-    assert len({each.tobytes() for each in pictures}) > 3
-    assert all(each.dtype == np.uint8 and each.shape == (40, 48, 3) for each in pictures)
+    np.testing.assert_array_equal(images[0], images[-1])
+    assert len({each.tobytes() for each in images}) > 3
+    assert all(each.dtype == np.uint8 and each.shape == (40, 48, 3) for each in images)
 
 
 def test_no_augmentation_is_the_picture_itself() -> None:
-    picture = _picture()
-    assert change_picture(picture, Recipe(), np.random.default_rng(0)) is picture
+    image = _image()
+    assert augment_image(image, Recipe(), np.random.default_rng(0)) is image
 
 
 def test_trivial_augment_uses_every_operation_but_invert() -> None:
     seen = {
-        trivial_augment(Image.fromarray(_picture()), np.random.default_rng(seed)).tobytes()
+        trivial_augment(Image.fromarray(_image()), np.random.default_rng(seed)).tobytes()
         for seed in range(200)
     }
     assert len(seen) > 100

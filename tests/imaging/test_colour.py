@@ -14,8 +14,8 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging import colour as image_colour
 from pplcnet.imaging import decoding
 from pplcnet.imaging import profiles as image_profiles
-from pplcnet.imaging.decoding import decode, decode_picture
-from tests.conftest import draw_picture
+from pplcnet.imaging.decoding import decode, decode_image
+from tests.conftest import draw_image
 from tests.image_seeds import encoded, icc_profile, png, seeds, tiff
 
 PURPLE, BLUE, WHITE = (255, 0, 255), (0, 0, 255), (255, 255, 255)
@@ -157,7 +157,7 @@ def _through_lcms(image: Image.Image, profile: bytes) -> np.ndarray:
     return np.asarray(seen)
 
 
-PHOTO = draw_picture(1, 3, (64, 48))
+PHOTO = draw_image(1, 3, (64, 48))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_srgb_and_damaged_profiles_change_nothing(kind: str, profile: bytes) -> 
 
 def test_a_photo_in_srgb_keeps_the_fast_path() -> None:
     pytest.importorskip("simplejpeg")
-    assert isinstance(decode_picture(encoded(PHOTO, "JPEG", icc_profile=SRGB)), np.ndarray)
+    assert isinstance(decode_image(encoded(PHOTO, "JPEG", icc_profile=SRGB)), np.ndarray)
 
 
 def test_decoding_twice_converts_and_turns_once() -> None:

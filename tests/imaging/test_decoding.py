@@ -17,7 +17,7 @@ from PIL import Image
 from pplcnet.errors import ImageError
 from pplcnet.imaging import limits as image_limits
 from pplcnet.imaging.decoding import decode
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 RED, GREEN = (200, 30, 20), (20, 180, 40)
 
@@ -151,8 +151,8 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
 
 
 def test_files_that_are_no_picture_are_named(tmp_path: Path) -> None:
-    whole = _encoded(draw_picture(0, 0, (400, 300)), "JPEG")
-    png = _encoded(draw_picture(0, 0), "PNG")
+    whole = _encoded(draw_image(0, 0, (400, 300)), "JPEG")
+    png = _encoded(draw_image(0, 0), "PNG")
     cases = {
         "empty.jpg": (b"", "zero bytes"),
         "text.jpg": (b"hello, this is text", "not an image"),
@@ -196,14 +196,14 @@ def test_the_pixel_limit_counts_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_jpeg_may_be_decoded_smaller() -> None:
-    content = _encoded(draw_picture(1, 0, (640, 480)), "JPEG")
+    content = _encoded(draw_image(1, 0, (640, 480)), "JPEG")
     assert decode(content, at_least=100).size == (160, 120)
     assert decode(content, at_least=121).size == (320, 240)
     assert decode(content).size == (640, 480)
 
 
-JPEG = _encoded(draw_picture(2, 0, (32, 24)), "JPEG")
-PNG = _encoded(draw_picture(2, 0, (32, 24)), "PNG")
+JPEG = _encoded(draw_image(2, 0, (32, 24)), "JPEG")
+PNG = _encoded(draw_image(2, 0, (32, 24)), "PNG")
 
 
 @given(st.sampled_from([JPEG, PNG]), st.data())

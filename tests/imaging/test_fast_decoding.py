@@ -12,9 +12,9 @@ from PIL import Image
 
 from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging import decoding, preprocessing
-from pplcnet.imaging.decoding import decode, decode_picture
+from pplcnet.imaging.decoding import decode, decode_image
 from pplcnet.imaging.preprocessing import Preprocessing
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 def _jpeg(image: Image.Image, **options: object) -> bytes:
@@ -34,16 +34,16 @@ def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 def _photos() -> Iterator[tuple[str, bytes]]:
-    picture = draw_picture(1, 3, (301, 203))
+    image = draw_image(1, 3, (301, 203))
     rotated = Image.Exif()
     rotated[decoding.EXIF_ORIENTATION] = 6
-    yield "4:2:0", _jpeg(picture, quality=85)
-    yield "4:4:4", _jpeg(picture, quality=85, subsampling=0)
-    yield "progressive", _jpeg(picture, progressive=True)
-    yield "rotated", _jpeg(picture, exif=rotated)
-    yield "grey", _jpeg(picture.convert("L"))
-    yield "CMYK", _jpeg(picture.convert("CMYK"))
-    yield "one pixel", _jpeg(picture.resize((1, 1)))
+    yield "4:2:0", _jpeg(image, quality=85)
+    yield "4:4:4", _jpeg(image, quality=85, subsampling=0)
+    yield "progressive", _jpeg(image, progressive=True)
+    yield "rotated", _jpeg(image, exif=rotated)
+    yield "grey", _jpeg(image.convert("L"))
+    yield "CMYK", _jpeg(image.convert("CMYK"))
+    yield "one pixel", _jpeg(image.resize((1, 1)))
 
 
 @pytest.mark.parametrize("content", [pytest.param(each, id=name) for name, each in _photos()])
@@ -59,14 +59,14 @@ def test_simplejpeg_gives_pillows_pixels(
 
 def test_an_ordinary_jpeg_goes_through_simplejpeg() -> None:
     pytest.importorskip("simplejpeg")
-    assert isinstance(decode_picture(_jpeg(draw_picture(1, 1))), np.ndarray)
+    assert isinstance(decode_image(_jpeg(draw_image(1, 1))), np.ndarray)
 
 
 @pytest.mark.parametrize("library", ["simplejpeg", "Pillow"])
 def test_a_cut_jpeg_is_refused_by_both(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if library == "Pillow":
         _without(monkeypatch, "simplejpeg")
-    content = _jpeg(draw_picture(1, 3, (300, 200)))
+    content = _jpeg(draw_image(1, 3, (300, 200)))
     with pytest.raises(ImageError, match="truncated or damaged"):
         decode(content[: len(content) // 2])
 
@@ -75,14 +75,14 @@ def test_a_cut_jpeg_is_refused_by_both(library: str, monkeypatch: pytest.MonkeyP
 def test_a_shrunk_jpeg_keeps_the_pixels_that_are_asked_for(
     size: tuple[int, int], side: int
 ) -> None:
-    image = decode(_jpeg(draw_picture(1, 3, size)), at_least=side)
+    image = decode(_jpeg(draw_image(1, 3, size)), at_least=side)
     assert side <= min(image.size) < max(2 * side, min(size) + 1)
     assert image.width / image.height == pytest.approx(size[0] / size[1], rel=0.02)
 
 
 def _smooth(size: tuple[int, int]) -> Image.Image:
     """A picture without noise, which any sensible resize leaves much the same."""
-    return draw_picture(1, 3, (24, 18)).resize(size, Image.Resampling.BICUBIC)
+    return draw_image(1, 3, (24, 18)).resize(size, Image.Resampling.BICUBIC)
 
 
 @pytest.mark.parametrize("size", [(1200, 900), (500, 375), (375, 500), (100, 80)])
@@ -110,11 +110,11 @@ def test_without_opencv_its_bilinear_is_the_same_within_a_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("cv2")
-    picture = draw_picture(1, 3, (500, 375))
+    image = draw_image(1, 3, (500, 375))
     policy = Preprocessing(image_size=(224, 224), interpolation="opencv-bilinear")
-    with_opencv = policy(picture).astype(int)
+    with_opencv = policy(image).astype(int)
     _without(monkeypatch, "cv2")
-    assert np.abs(policy(picture).astype(int) - with_opencv).max() <= 1
+    assert np.abs(policy(image).astype(int) - with_opencv).max() <= 1
 
 
 def test_a_policy_that_does_not_exist_is_refused() -> None:

@@ -16,10 +16,10 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging import files as image_files
 from pplcnet.imaging.decoding import decode
 from pplcnet.imaging.kinds import STARTS, image_format
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 from tests.image_seeds import encoded, png, tiff
 
-PNG = encoded(draw_picture(0, 0, (8, 6)), "PNG")
+PNG = encoded(draw_image(0, 0, (8, 6)), "PNG")
 
 
 def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_tiffs_of_other_kinds_are_described(tags: dict[int, int], what: str) -> 
 
 
 def test_a_12_bit_jpeg_says_so() -> None:
-    content = bytearray(encoded(draw_picture(0, 0, (8, 6)), "JPEG"))
+    content = bytearray(encoded(draw_image(0, 0, (8, 6)), "JPEG"))
     content[content.index(b"\xff\xc0") + 4] = 12
     with pytest.raises(ImageError, match="12 bits per sample"):
         decode(bytes(content))

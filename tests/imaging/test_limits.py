@@ -16,10 +16,10 @@ from pplcnet.imaging import limits as image_limits
 from pplcnet.imaging import structure as image_structure
 from pplcnet.imaging.decoding import decode, stated_pixels
 from pplcnet.imaging.tiff_header import read_tiff_header
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 from tests.image_seeds import encoded, icc_profile, png, seeds, tiff
 
-PHOTO = draw_picture(1, 3, (40, 30))
+PHOTO = draw_image(1, 3, (40, 30))
 PIXELS = 40 * 30
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from pplcnet.imaging.decoding import decode
 from pplcnet.imaging.structure import png_without_extras
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 from tests.image_seeds import encoded, icc_profile
 
-PHOTO = draw_picture(1, 3, (40, 30))
+PHOTO = draw_image(1, 3, (40, 30))
 LARGE = zlib.compress(bytes(3_000_000))
 
 

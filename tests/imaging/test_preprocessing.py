@@ -12,28 +12,28 @@ from PIL import Image
 from pplcnet.errors import InputError
 from pplcnet.imaging import preprocessing
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 def test_cover_equals_resizing_everything_and_cutting_the_centre_out() -> None:
-    picture = draw_picture(1, 3, (500, 375))
-    short = picture.resize((round(500 * 256 / 375), 256), Image.Resampling.BILINEAR)
+    decoded = draw_image(1, 3, (500, 375))
+    short = decoded.resize((round(500 * 256 / 375), 256), Image.Resampling.BILINEAR)
     left, top = (short.width - 224) // 2, (256 - 224) // 2
     expected = np.asarray(short.crop((left, top, left + 224, top + 224))).astype(int)
-    found = Preprocessing(image_size=(224, 224))(picture).astype(int)
+    found = Preprocessing(image_size=(224, 224))(decoded).astype(int)
     assert np.abs(found - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
     ("picture", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
 )
-def test_opencv_bilinear_equals_opencv_within_a_level(picture: tuple[int, int], size: int) -> None:
+def test_opencv_bilinear_equals_opencv_within_a_level(decoded: tuple[int, int], size: int) -> None:
     """Against the pipeline of the official weights: short side, round, cut the centre out."""
     cv2 = pytest.importorskip("cv2")
-    image = draw_picture(1, 3, picture)
+    image = draw_image(1, 3, decoded)
     short = round(size / 0.875)
-    scale = short / min(picture)
-    width, height = round(picture[0] * scale), round(picture[1] * scale)
+    scale = short / min(decoded)
+    width, height = round(decoded[0] * scale), round(decoded[1] * scale)
     resized = cv2.resize(np.asarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
     left, top = (width - size) // 2, (height - size) // 2
     expected = resized[top : top + size, left : left + size].astype(int)
@@ -45,19 +45,19 @@ def test_opencv_bilinear_equals_opencv_within_a_level(picture: tuple[int, int], 
 @pytest.mark.parametrize("picture", [(500, 375), (40, 300), (7, 5), (1, 1)])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])
 def test_any_picture_gets_the_networks_size(
-    size: tuple[int, int], picture: tuple[int, int], resize: str
+    size: tuple[int, int], decoded: tuple[int, int], resize: str
 ) -> None:
-    pixels = Preprocessing(image_size=size, resize=resize)(draw_picture(0, 0, picture))
+    pixels = Preprocessing(image_size=size, resize=resize)(draw_image(0, 0, decoded))
     assert pixels.shape == (*size, 3)
     assert pixels.dtype == np.uint8
 
 
 def test_stretch_keeps_the_borders_and_cover_the_aspect() -> None:
-    picture = Image.new("RGB", (300, 100), "black")
-    picture.paste((255, 255, 255), (0, 0, 30, 100))
-    stretched = Preprocessing(image_size=(50, 50), resize="stretch")(picture)
+    decoded = Image.new("RGB", (300, 100), "black")
+    decoded.paste((255, 255, 255), (0, 0, 30, 100))
+    stretched = Preprocessing(image_size=(50, 50), resize="stretch")(decoded)
     assert stretched[25, 1, 0] == 255
-    covered = Preprocessing(image_size=(50, 50), crop_fraction=1.0)(picture)
+    covered = Preprocessing(image_size=(50, 50), crop_fraction=1.0)(decoded)
     assert covered.max() == 0
 
 
@@ -102,10 +102,10 @@ def test_a_picture_of_a_line_of_pixels_needs_little_memory(
     preprocessing = Preprocessing(
         image_size=(224, 224), interpolation="opencv-bilinear", policy=policy
     )
-    picture = Image.new("RGB", size, (10, 200, 30))
+    decoded = Image.new("RGB", size, (10, 200, 30))
     tracemalloc.start()
     try:
-        pixels = preprocessing(picture)
+        pixels = preprocessing(decoded)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -116,7 +116,7 @@ def test_a_picture_of_a_line_of_pixels_needs_little_memory(
 def test_a_line_of_pixels_is_shortened_before_it_is_filtered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    line = draw_picture(1, 3, (8192, 2))
+    line = draw_image(1, 3, (8192, 2))
     stretch = Preprocessing(image_size=(8, 8), resize="stretch")
     expected = stretch(line).astype(int)
     monkeypatch.setattr(preprocessing, "MAX_FILTERED_SIDE", 1000)

@@ -9,7 +9,7 @@ import pytest
 
 from pplcnet.data.audit import audit
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError
 from pplcnet.metrics.average_precision import (
     average_precision,
@@ -19,12 +19,12 @@ from pplcnet.metrics.average_precision import (
 )
 from pplcnet.metrics.calibration import fit_sigmoid_temperature
 from pplcnet.tasks.prediction import Prediction, sigmoid
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 def _table(folder: Path, text: str, photos: int = 8) -> Path:
     for number in range(photos):
-        draw_picture(number % 3, number).save(folder / f"{number}.png")
+        draw_image(number % 3, number).save(folder / f"{number}.png")
     path = folder / "table.csv"
     path.write_text(text)
     return path
@@ -101,12 +101,12 @@ def test_every_label_is_divided_near_to_its_share_and_read_back(tmp_path: Path) 
     for at in range(300):
         (tmp_path / f"{at}.png").touch()
     dataset = Dataset.open(_table(tmp_path, "\n".join(["path,a,b,c,d,e", *lines]), photos=0))
-    parts = divide(dataset, validation=0.2, test=0.2, seed=0)
+    parts = draw_splits(dataset, validation=0.2, test=0.2, seed=0)
     for part in (parts.validation, parts.test):
         assert abs(len(part) - 60) <= 3
-        shares = np.divide(part.class_counts(), dataset.class_counts())
+        shares = np.draw_splits(part.class_counts(), dataset.class_counts())
         assert np.abs(shares - 0.2).max() < 0.1
-    write_division(parts, tmp_path / "split.csv")
+    write_splits(parts, tmp_path / "split.csv")
     again = Dataset.open(tmp_path / "split.csv")
     assert again.task == MULTI
     assert again.subset("test").class_counts() == parts.test.class_counts()

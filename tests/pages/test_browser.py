@@ -150,8 +150,8 @@ def test_a_table_that_goes_on_casts_a_shadow_at_that_side(opened, scheme: str) -
     def shades() -> tuple[float, float]:
         """How far the last pixels of both sides are from the ground, in grey levels."""
         page.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
-        with Image.open(io.BytesIO(box.screenshot_as_png)) as picture:
-            grey = picture.convert("L")
+        with Image.open(io.BytesIO(box.screenshot_as_png)) as image:
+            grey = image.convert("L")
         width, height = grey.size
         ground = ImageStat.Stat(grey).median[0]
         sides = (grey.crop((at, 0, at + 3, height)) for at in (0, width - 4))

@@ -8,9 +8,9 @@ import pytest
 
 from pplcnet.data.audit import audit
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.reports.recorded import find_recorded
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def table(tmp_path: Path) -> Path:
     folder.mkdir()
     rows = []
     for number in range(12):
-        draw_picture(number % 3, number).save(folder / f"{number}.png")
+        draw_image(number % 3, number).save(folder / f"{number}.png")
         rows.append(f"{number}.png,{number % 2},{(number // 2) % 2}")
     (folder / "table.csv").write_text("\n".join(["path,one,two", *rows]) + "\n")
     return folder / "table.csv"
@@ -28,8 +28,8 @@ def table(tmp_path: Path) -> Path:
 
 def _write(photos: Path, file: Path) -> Dataset:
     checked = audit(Dataset.open(photos))
-    division = divide(checked.dataset, validation=0.25, test=0.25, seed=0)
-    write_division(division, file, checked.contents)
+    splits = draw_splits(checked.dataset, validation=0.25, test=0.25, seed=0)
+    write_splits(splits, file, checked.contents)
     return Dataset.open(file)
 
 
@@ -59,7 +59,7 @@ def test_moved_photos_of_several_labels_have_their_splits(table: Path, tmp_path:
 def test_recorded_photos_that_are_nowhere_are_counted(photos: Path, tmp_path: Path) -> None:
     _write(photos, tmp_path / "split.csv")
     (photos / "class_0" / "000.png").unlink()
-    draw_picture(1, 500).save(photos / "class_1" / "000.png")  # another photo, the same name
+    draw_image(1, 500).save(photos / "class_1" / "000.png")  # another photo, the same name
     found = find_recorded(Dataset.open(photos), tmp_path / "split.csv", None)
     assert found.gone == 2
     assert len(found.known) == 34
@@ -82,7 +82,7 @@ def test_a_changed_training_photo_is_not_taken_from_its_old_place(
     written = _write(photos, tmp_path / "split.csv")
     trained = written.subset("train").images[0].path
     trained.rename(trained.with_name("kept.png"))
-    draw_picture(0, 700).save(trained)
+    draw_image(0, 700).save(trained)
     found = find_recorded(Dataset.open(photos), tmp_path / "split.csv", None)
     located = {image.path.resolve() for image in found.recorded.subset("train").images}
     assert trained not in located

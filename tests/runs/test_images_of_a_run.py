@@ -19,7 +19,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.metrics.calibration import TEMPERATURES
 from pplcnet.runtime.classifier import Classifier
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 PARTS = ("train", "train", "validation", "test")
 
@@ -289,7 +289,7 @@ def test_copies_of_trained_photos_among_others_are_said(
     for label in range(3):
         folder = tmp_path / "new" / "test" / f"class_{label}"
         folder.mkdir(parents=True)
-        draw_picture(label, 900).save(folder / "new.png")
+        draw_image(label, 900).save(folder / "new.png")
         shutil.copy(photos / f"class_{label}" / "000.png", folder / "a copy.png")  # trained on
     given = [str(run / "model.bundle"), str(tmp_path / "new")]
     assert main(["evaluate", *given]) == 0
@@ -304,7 +304,7 @@ def test_another_photo_under_a_trained_photos_path_is_not_trained_on(
     capsys, run: Path, photos: Path
 ) -> None:
     _with_checksums(run)
-    draw_picture(0, 900).save(photos / "class_0" / "000.png")
+    draw_image(0, 900).save(photos / "class_0" / "000.png")
     arguments = ["evaluate", str(run / "model.bundle"), str(photos), "--split", "all"]
     assert main(arguments) == 0
     assert "17 of these 36 photos were trained on" in capsys.readouterr().err

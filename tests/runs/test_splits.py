@@ -9,14 +9,14 @@ import pytest
 
 from pplcnet.data.audit import Audit, audit
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import RUN, SPLIT, TRAIN, planned_names, read_run
 from pplcnet.runs.folder import run_facts, start_folder
-from pplcnet.runs.splits import divided_as_before, division_digest, redivide
+from pplcnet.runs.splits import resplit, splits_as_before, splits_digest
 from pplcnet.system.progress import Watcher
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 class _Listener(Watcher):
@@ -31,11 +31,11 @@ class _Listener(Watcher):
 def out(tmp_path: Path, photos: Path) -> Path:
     """A run that has divided its photos."""
     folder, checked = tmp_path / "run", audit(Dataset.open(photos))
-    division = divide(checked.dataset, validation=0.2, test=0.2, seed=0)
+    splits = draw_splits(checked.dataset, validation=0.2, test=0.2, seed=0)
     facts = run_facts(photos, checked, Recipe())
-    run = {"kind": TRAIN, "id": "x", **facts, "division": division_digest(division)}
+    run = {"kind": TRAIN, "id": "x", **facts, "division": splits_digest(splits)}
     start_folder(folder, Recipe(), run, planned_names(TRAIN))
-    write_division(division, folder / SPLIT, checked.contents)
+    write_splits(splits, folder / SPLIT, checked.contents)
     return folder
 
 
@@ -44,7 +44,7 @@ def _again(out: Path, photos: Path, *, leave_out: bool = False, watcher: Watcher
     run = read_run(out)
     assert run is not None
     arguments = checked.dataset, checked, None, Recipe(), out, run, leave_out
-    return divided_as_before(*arguments, watcher or Watcher())
+    return splits_as_before(*arguments, watcher or Watcher())
 
 
 def _first(out: Path, split: str) -> Path:
@@ -57,8 +57,8 @@ def _names(dataset: Dataset) -> list[str]:
 
 
 def test_the_division_is_the_same_again(out: Path, photos: Path) -> None:
-    division, run = _again(out, photos)
-    assert division_digest(division) == run["division"]
+    splits, run = _again(out, photos)
+    assert splits_digest(splits) == run["division"]
     assert run == read_run(out)
 
 
@@ -77,18 +77,18 @@ def test_a_photo_that_is_gone_is_named_and_can_be_left_out(
     with pytest.raises(InputError, match=rf"gone or unreadable: .*{gone.name}.*--skip-broken"):
         _again(out, photos)
     listener = _Listener()
-    division, run = _again(out, photos, leave_out=True, watcher=listener)
+    splits, run = _again(out, photos, leave_out=True, watcher=listener)
     assert listener.lines == [
         "continues without 1 photo of the run that is gone or unreadable (skipped.csv)"
     ]
     for name in ("train", "validation", "test"):
         left = [each for each in _names(getattr(before, name)) if not each.endswith(gone.name)]
-        kept = [each for each in _names(getattr(division, name)) if not each.endswith(gone.name)]
+        kept = [each for each in _names(getattr(splits, name)) if not each.endswith(gone.name)]
         assert kept == left
     assert run["left_out"] == [str(gone)]
     assert str(gone) in (out / "skipped.csv").read_text()
     # From here on this is what the run is of, with no need to say it again.
-    assert _again(out, photos) == (division, read_run(out))
+    assert _again(out, photos) == (splits, read_run(out))
 
 
 def test_a_photo_that_became_unreadable_can_be_left_out(out: Path, photos: Path) -> None:
@@ -98,9 +98,9 @@ def test_a_photo_that_became_unreadable_can_be_left_out(out: Path, photos: Path)
     assert run is not None
     arguments = checked.without_faults(), checked, None, Recipe(), out, run
     with pytest.raises(InputError, match="gone or unreadable"):
-        divided_as_before(*arguments, False, Watcher())
-    division, _ = divided_as_before(*arguments, True, Watcher())
-    assert sum(map(len, division[:3])) == 35
+        splits_as_before(*arguments, False, Watcher())
+    splits, _ = splits_as_before(*arguments, True, Watcher())
+    assert sum(map(len, splits[:3])) == 35
 
 
 @pytest.mark.parametrize("leave_out", [True, False])
@@ -109,24 +109,24 @@ def test_new_and_changed_photos_are_refused_by_name(
     out: Path, photos: Path, what: str, leave_out: bool
 ) -> None:
     place = photos / "class_0" / "new.png" if what == "new" else _first(out, "train")
-    draw_picture(0, 999).save(place)
+    draw_image(0, 999).save(place)
     with pytest.raises(InputError, match=rf"{what}: .*{place.name}.*start a new run"):
         _again(out, photos, leave_out=leave_out)
 
 
 def test_a_class_without_photos_is_not_gone_on_without(out: Path, photos: Path) -> None:
     for each in (photos / "class_0").iterdir():
-        draw_picture(7, int(each.stem)).save(photos / "class_1" / f"more-{each.name}")
+        draw_image(7, int(each.stem)).save(photos / "class_1" / f"more-{each.name}")
         each.unlink()
     with pytest.raises(InputError, match="new: "):
         _again(out, photos, leave_out=True)
     for each in (photos / "class_1").glob("more-*"):
         each.unlink()
-    draw_picture(0, 0).save(photos / "class_0" / "000.png")
+    draw_image(0, 0).save(photos / "class_0" / "000.png")
     checked, run = audit(Dataset.open(photos)), read_run(out)
     assert run is not None
     with pytest.raises(InputError, match="no readable photos of class_0"):
-        divided_as_before(
+        splits_as_before(
             checked.without_faults(), checked, None, Recipe(), out, run, True, Watcher()
         )
 
@@ -162,7 +162,7 @@ def test_a_run_json_that_was_written_before_its_split_file_is_enough(
 def test_a_damaged_split_file_is_one_sentence(tmp_path: Path, photos: Path, text: str) -> None:
     (tmp_path / SPLIT).write_text(text)
     with pytest.raises(InputError, match=r"split\.csv: is damaged") as caught:
-        redivide(Dataset.open(photos), {}, tmp_path / SPLIT, 0)
+        resplit(Dataset.open(photos), {}, tmp_path / SPLIT, 0)
     assert len(str(caught.value)) < 500
 
 
@@ -170,6 +170,6 @@ def test_a_name_that_is_too_long_for_the_disk_is_a_photo_that_is_gone(
     tmp_path: Path, photos: Path
 ) -> None:
     (tmp_path / SPLIT).write_text(f"path,split\r\n/{'a' * 5000}/{'b' * 300}.png,train\r\n")
-    found = redivide(Dataset.open(photos), {}, tmp_path / SPLIT, 0)
+    found = resplit(Dataset.open(photos), {}, tmp_path / SPLIT, 0)
     assert len(found.gone) == 1
     assert len(found.new) == 36

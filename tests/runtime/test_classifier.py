@@ -27,7 +27,7 @@ from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
 from pplcnet.tasks.prediction import Prediction, softmax
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +99,12 @@ def test_predict_many_reports_a_broken_file_and_goes_on(
 
 def test_predict_many_looks_only_a_few_pictures_ahead(common_bundle: Path) -> None:
     taken = itertools.count()
-    picture = draw_picture(0, 0)
+    image = draw_image(0, 0)
 
     def endless():
         while True:
             next(taken)
-            yield picture
+            yield image
 
     stream = Classifier(common_bundle, threads=2).predict_many(endless())
     for _ in range(50):
@@ -161,7 +161,7 @@ def test_a_prediction_without_error_has_its_logits() -> None:
     assert prediction.best.label == "b"
 
 
-@pytest.mark.parametrize("form", [bytes, bytearray, Image.open, lambda file: draw_picture(0, 0),
+@pytest.mark.parametrize("form", [bytes, bytearray, Image.open, lambda file: draw_image(0, 0),
                                   lambda file: np.zeros((8, 8, 3), np.uint8)])  # fmt: skip
 def test_predict_many_refuses_a_single_picture(
     classifier: Classifier, common_photos: Path, form

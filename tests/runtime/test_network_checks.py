@@ -246,10 +246,10 @@ def test_a_network_of_ones_own_runs_when_it_is_trusted(tmp_path: Path) -> None:
     )
     files = {"model.onnx": model.SerializeToString()}
     path = write_bundle(tmp_path / "x.bundle", manifest, files).path
-    picture = np.zeros((8, 8, 3), np.uint8)
+    image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(BundleError, match=r"Tanh.*--trust-network"):
-        Classifier(path).predict(picture)
-    assert Classifier(path, trust_network=True).predict(picture).best.label in ("a", "b")
+        Classifier(path).predict(image)
+    assert Classifier(path, trust_network=True).predict(image).best.label in ("a", "b")
 
 
 def _tflite(**changes: bytes) -> bytes:

@@ -23,16 +23,16 @@ def main(target: str) -> None:
     keras.utils.set_random_seed(1)
     preprocessing, classes = Preprocessing(image_size=(32, 32)), ("cat", "dog", "eel")
     model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     # Statistics of pictures, not those at the start: otherwise every logit is nearly zero.
-    pictures = np.random.default_rng(1).integers(0, 256, (64, 32, 32, 3), np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (64, 32, 32, 3), np.uint8)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    model(preprocessing.normalize(pictures), training=True)
+    model(preprocessing.normalize(images), training=True)
     head = model.get_layer("fc")
     head.kernel.assign(100 * head.kernel)
-    logits = model(preprocessing.normalize(picture), training=False)
+    logits = model(preprocessing.normalize(image), training=False)
     manifest = Manifest(
         classes=classes,
         preprocessing=preprocessing,

@@ -11,7 +11,7 @@ import pytest
 
 import pplcnet
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import divide, write_division
+from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.system.csv_cells import CsvWriter, original, original_path
 from tests.conftest import write_photos
 
@@ -67,7 +67,7 @@ def test_split_csv_reads_back_class_names_that_look_like_formulas(tmp_path: Path
     for at, name in enumerate(["=cmd", "-a", "'@b"]):
         (folder / f"class_{at}").rename(folder / name)
     dataset = Dataset.open(folder)
-    write_division(divide(dataset, validation=0.25, test=0, seed=0), tmp_path / "split.csv")
+    write_splits(draw_splits(dataset, validation=0.25, test=0, seed=0), tmp_path / "split.csv")
     read = Dataset.open(tmp_path / "split.csv")
     assert read.classes == dataset.classes
     assert {(image.path.resolve(), read.classes[image.label]) for image in read.images} == {
@@ -80,7 +80,7 @@ def test_split_csv_reads_back_labels_that_look_like_formulas(tmp_path: Path) -> 
     rows = [f"photos/class_0/{at:03}.png,{at % 2},{1 - at % 2}" for at in range(8)]
     (tmp_path / "given.csv").write_text("\n".join(["path,=a,-b", *rows]) + "\n")
     dataset = Dataset.open(tmp_path / "given.csv")
-    write_division(divide(dataset, validation=0.25, test=0, seed=0), tmp_path / "split.csv")
+    write_splits(draw_splits(dataset, validation=0.25, test=0, seed=0), tmp_path / "split.csv")
     read = Dataset.open(tmp_path / "split.csv")
     assert read.classes == dataset.classes == ("-b", "=a")
     assert {(image.path.resolve(), image.marks) for image in read.images} == {

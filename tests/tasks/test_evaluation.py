@@ -178,9 +178,9 @@ def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -
         confusion = np.diag(np.arange(1, count + 1))
         names = tuple(f"a class with number {n}" for n in range(count))
         draw_confusion(Evaluation(names, confusion, 1.0, 1.0, (), 0.0, 0.0), tmp_path / "c.png")
-        with Image.open(tmp_path / "c.png") as picture:
-            sizes.append(min(picture.size))
-            assert len(picture.convert("L").getcolors()) > 10
+        with Image.open(tmp_path / "c.png") as image:
+            sizes.append(min(image.size))
+            assert len(image.convert("L").getcolors()) > 10
     # 40 rows of at least 40 pixels each hold a legible label.
     assert sizes[0] < sizes[1]
     assert sizes[1] >= 40 * 30

@@ -20,7 +20,7 @@ from pplcnet.training.distillation import DistillationLoss, open_teacher, studen
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights.bundled import restore_model
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 BASE = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -206,7 +206,7 @@ def test_the_command_distils_with_unlabelled_photos(
     extra = tmp_path / "extra"
     extra.mkdir()
     for number in range(6):
-        draw_picture(number % 3, 100 + number).save(extra / f"{number}.png")
+        draw_image(number % 3, 100 + number).save(extra / f"{number}.png")
     labelled = next(iter(find_images(common_photos)))
     (extra / "copy.png").write_bytes(labelled.read_bytes())
     (extra / "cut.png").write_bytes(labelled.read_bytes()[:300])

@@ -15,7 +15,7 @@ from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
-from pplcnet.training.image_cache import GIGABYTE, PictureCache
+from pplcnet.training.image_cache import GIGABYTE, ImageCache
 
 SHAPE = (20, 30, 3)
 BYTES = 20 * 30 * 3
@@ -39,7 +39,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _look(cache: PictureCache, make: Pictures, numbers: range) -> None:
+def _look(cache: ImageCache, make: Pictures, numbers: range) -> None:
     for number in numbers:
         found = cache.get(number, lambda number=number: make(number))
         np.testing.assert_array_equal(found, Pictures()(number))
@@ -50,7 +50,7 @@ def _look(cache: PictureCache, make: Pictures, numbers: range) -> None:
 )
 def test_what_has_room_is_made_once(memory: int, disk: int, made_again: int) -> None:
     make = Pictures()
-    with PictureCache(memory * BYTES / GIGABYTE, disk * BYTES / GIGABYTE) as cache:
+    with ImageCache(memory * BYTES / GIGABYTE, disk * BYTES / GIGABYTE) as cache:
         _look(cache, make, range(10))
         assert make.made == list(range(10))
         _look(cache, make, range(10))
@@ -59,13 +59,13 @@ def test_what_has_room_is_made_once(memory: int, disk: int, made_again: int) -> 
 
 def test_threads_share_what_lies_on_disk() -> None:
     make = Pictures()
-    with PictureCache(0, 0.001) as cache, ThreadPoolExecutor(8) as pool:
+    with ImageCache(0, 0.001) as cache, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: _look(cache, make, range(40)), range(16)))
     assert set(make.made) == set(range(40))
 
 
 def test_nothing_is_left_on_disk(cache_folder: Path) -> None:
-    with PictureCache(0, 0.001) as cache:
+    with ImageCache(0, 0.001) as cache:
         _look(cache, Pictures(), range(3))
     assert list(cache_folder.iterdir()) == []
 
@@ -88,7 +88,7 @@ class FullDisk:
 @pytest.mark.parametrize("room", [0, 100])
 def test_a_disk_that_fills_up_costs_speed_and_nothing_else(room: int) -> None:
     make = Pictures()
-    with PictureCache(0, 0.001) as cache:
+    with ImageCache(0, 0.001) as cache:
         _look(cache, make, range(3))
         assert cache._file is not None
         cache._file = FullDisk(cache._file, room)  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_costs_speed_and_nothing_else(room: int) -> None:
 
 def test_more_disk_than_there_is_is_refused_in_a_sentence(cache_folder: Path) -> None:
     with pytest.raises(InputError, match=r"disk_cache_gigabytes is 1e\+09, but .* GB free"):
-        PictureCache(0, 1e9)
+        ImageCache(0, 1e9)
 
 
 def test_training_sees_the_same_from_disk_as_from_memory(common_photos: Path) -> None:
@@ -109,8 +109,8 @@ def test_training_sees_the_same_from_disk_as_from_memory(common_photos: Path) ->
         recipe = Recipe(
             image_size=(24, 32), cache_gigabytes=memory, disk_cache_gigabytes=disk, batch_size=8
         )
-        with PictureCache.of(recipe) as cache:
-            batches = TrainingBatches(dataset, recipe, preprocessing, pictures=cache)
+        with ImageCache.of(recipe) as cache:
+            batches = TrainingBatches(dataset, recipe, preprocessing, image_cache=cache)
             seen = [each.images for epoch in (0, 1) for each in batches.epoch(epoch)]
             images = EvaluationImages(dataset, preprocessing, 2, cache)
             seen += [*images, *images]
@@ -133,10 +133,10 @@ def test_two_trainings_that_share_pictures_decode_them_once(
 
     monkeypatch.setattr(module, "decode", counted)
     dataset, recipe = Dataset.open(common_photos), Recipe(image_size=(24, 32), batch_size=9)
-    with PictureCache.of(recipe) as cache:
+    with ImageCache.of(recipe) as cache:
         for _ in range(2):
             batches = TrainingBatches(
-                dataset, recipe, Preprocessing(image_size=(24, 32)), pictures=cache
+                dataset, recipe, Preprocessing(image_size=(24, 32)), image_cache=cache
             )
             list(batches.epoch(0))
     assert sorted(decoded) == sorted(image.path for image in dataset.images)

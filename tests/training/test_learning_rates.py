@@ -39,8 +39,8 @@ def test_the_losses_are_written_drawn_and_suggest_a_rate_within_the_range(
     ]
     assert len(suggestions) == 2
     assert all(rates[0] <= each <= rates[-1] for each in suggestions)
-    with Image.open(out / "learning_rates.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(out / "learning_rates.png") as image:
+        assert min(image.size) > 300
 
 
 @pytest.mark.parametrize(

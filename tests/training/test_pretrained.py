@@ -132,15 +132,15 @@ def test_features_are_those_that_the_whole_network_computes(parts) -> None:
     model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
     recipe = Recipe().changed(SETTINGS)
     preprocessing = preprocessing_of(recipe)
-    trunk, head = split_at_pool(model)
+    backbone, head = split_at_pool(model)
     pixels = np.stack([preprocessing(image.path) for image in parts[1].images])
-    (features,) = compute_features(trunk, [pixels], preprocessing)
+    (features,) = compute_features(backbone, [pixels], preprocessing)
     np.testing.assert_allclose(
         head(features, training=False).numpy(),
         model(preprocessing.normalize(pixels), training=False).numpy(),
         atol=1e-5,
     )
-    batches = FeatureBatches(trunk, parts[0], recipe, preprocessing, 2)
+    batches = FeatureBatches(backbone, parts[0], recipe, preprocessing, 2)
     one, two = list(batches.epoch(1)), list(batches.epoch(1, first_step=1))
     np.testing.assert_array_equal(one[1].images, two[0].images)
     labels = np.concatenate([each.targets.argmax(axis=1) for each in one])

@@ -17,7 +17,7 @@ from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.search_space import FIELDS
 from pplcnet.training import loop, searching
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 SMALL = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -34,7 +34,7 @@ def jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = folder / f"class_{label}"
         target.mkdir(parents=True)
         for number in range(15):
-            draw_picture(label, number).save(target / f"{number:02d}.jpg", quality=95)
+            draw_image(label, number).save(target / f"{number:02d}.jpg", quality=95)
     return folder
 
 

@@ -18,7 +18,7 @@ from pplcnet.recipe.recipe import Recipe, field_help, parse_setting
 from pplcnet.recipe.search_space import ranges_of
 from pplcnet.tasks.objective import loss_and_metrics
 from pplcnet.training.distillation import student_network
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.learning_rates import run_range_test
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.setup import prepare
@@ -46,7 +46,7 @@ def test_two_students_of_the_same_weights_begin_with_two_heads(parts, common_bun
     recipe = replace(
         SMALL, weights=str(common_bundle), distillation="mutual", layer_decay=0.5, warmup_epochs=0
     )
-    run = prepare(*parts, recipe, None, (), PictureCache(), lambda line: None)
+    run = prepare(*parts, recipe, None, (), ImageCache(), lambda line: None)
     (peer,) = [layer for layer in run.model.layers if isinstance(layer, keras.Model)]
     for own, other in zip(run.whole.weights[:-2], peer.weights[:-2], strict=True):
         np.testing.assert_array_equal(value_of(own), value_of(other))

@@ -162,9 +162,9 @@ def test_an_unknown_label_stays_unknown_when_mixed() -> None:
 
 
 def test_erasing_changes_2_to_33_percent() -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
+    image = np.zeros((64, 64, 3), np.uint8)
     for seed in range(20):
-        part = (erase(picture, np.random.default_rng(seed)) > 0).any(axis=-1).mean()
+        part = (erase(image, np.random.default_rng(seed)) > 0).any(axis=-1).mean()
         assert 0.01 < part < 0.36
 
 

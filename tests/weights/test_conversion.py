@@ -110,9 +110,9 @@ def test_an_inference_model_is_no_other_network(shared: Path, tmp_path: Path) ->
 
 
 def test_a_trunk_alone_is_no_classifier(shared: Path, tmp_path: Path) -> None:
-    trunk = shared / "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
+    backbone = shared / "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
     with pytest.raises(WeightsError, match="has no classifier"):
-        convert(trunk, tmp_path / "x.bundle", network="pplcnet_x0_35")
+        convert(backbone, tmp_path / "x.bundle", network="pplcnet_x0_35")
 
 
 @pytest.mark.parametrize(

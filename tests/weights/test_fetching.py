@@ -31,9 +31,9 @@ from pplcnet.weights.sources import Source, find_source, sources_of
 
 def _state_dict(numbers: int, seed: int = 0) -> bytes:
     """A `.pdparams` file of `numbers` before a classifier of two classes."""
-    trunk = np.random.default_rng(seed).standard_normal(numbers).astype(np.float32)
+    backbone = np.random.default_rng(seed).standard_normal(numbers).astype(np.float32)
     head = {"fc.weight": np.zeros((1280, 2), np.float32), "fc.bias": np.zeros(2, np.float32)}
-    return pickle.dumps({"conv1.conv.weight": trunk, **head}, protocol=4)
+    return pickle.dumps({"conv1.conv.weight": backbone, **head}, protocol=4)
 
 
 # As many numbers as pplcnet_x0_25 has before its classifier.

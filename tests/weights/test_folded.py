@@ -13,13 +13,13 @@ from pplcnet.weights.folded import has_neutral_norms, unfold
 from pplcnet.weights.loading import load_pretrained
 from tests.conformance import reference
 
-TRUNK = "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
+BACKBONE = "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
 
 
 @pytest.fixture
 def model(shared: Path) -> keras.Model:
     model = create_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
-    (line,) = load_pretrained(model, shared / TRUNK)
+    (line,) = load_pretrained(model, shared / BACKBONE)
     assert line.endswith("nothing fitting: fc, last_conv")
     return model
 

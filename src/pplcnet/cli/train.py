@@ -168,7 +168,7 @@ def _find_learning_rate(
     """The range test in place of the training, and what to do with its suggestions."""
     from pplcnet.runs.rate_test import find_learning_rate
 
-    test, table, picture = find_learning_rate(
+    test, table, image = find_learning_rate(
         arguments.photos,
         recipe,
         arguments.out,
@@ -191,7 +191,7 @@ def _find_learning_rate(
             f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
             "(a tenth of the rate with the least loss)"
         )
-    show(f"losses      {table}, {picture}")
+    show(f"losses      {table}, {image}")
     return 0
 
 

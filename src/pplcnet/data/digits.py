@@ -22,8 +22,8 @@ def write_digits(folder: Path, side: int = 32) -> int:
     digits = datasets.load_digits()
     for number, (grey, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         ink = (255 - np.clip(grey, 0, 16) * 255 / 16).astype(np.uint8)
-        picture = Image.fromarray(ink).resize((side, side), Image.Resampling.BICUBIC)
+        image = Image.fromarray(ink).resize((side, side), Image.Resampling.BICUBIC)
         target = folder / str(label)
         target.mkdir(parents=True, exist_ok=True)
-        picture.save(target / f"{number:04d}.png")
+        image.save(target / f"{number:04d}.png")
     return len(digits.images)

@@ -13,10 +13,10 @@ from pplcnet.errors import DatasetError
 from pplcnet.system.csv_cells import CsvWriter
 from pplcnet.system.wording import counted
 
-__all__ = ["Division", "divide", "write_division"]
+__all__ = ["Splits", "draw_splits", "write_splits"]
 
 
-class Division(NamedTuple):
+class Splits(NamedTuple):
     """Three parts without a common image."""
 
     train: Dataset
@@ -27,14 +27,14 @@ class Division(NamedTuple):
     """None when the data's own splits were used as they are."""
 
 
-def divide(
+def draw_splits(
     dataset: Dataset,
     *,
     validation: float,
     test: float,
     seed: int,
     together: Sequence[Collection[Path]] = (),
-) -> Division:
+) -> Splits:
     """Use the data's own splits where there are any, and draw what is missing with the seed.
 
     `validation` and `test` are fractions of all images. With own splits, a missing test split
@@ -63,7 +63,7 @@ def divide(
             f"{counted(len(dataset.classes), 'class')} are too few "
             f"to hold any out for validation{_remedy(len(testing), drawn=not dataset.has_splits)}."
         )
-    return Division(training, validating, testing, drawn_seed)
+    return Splits(training, validating, testing, drawn_seed)
 
 
 def _remedy(tested: int, *, drawn: bool) -> str:
@@ -75,23 +75,23 @@ def _remedy(tested: int, *, drawn: bool) -> str:
     return ": give at least one class 2 or more different photos"
 
 
-def write_division(
-    division: Division, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
+def write_splits(
+    splits: Splits, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
 ) -> None:
     """A CSV of path, split and label, or a column a label, which `Dataset.open` reads back.
 
     Args:
         contents: sha256 of the files by path, so that photos can be recognised that were moved.
     """
-    is_multi = division.train.task == MULTI
-    classes = division.train.classes
+    is_multi = splits.train.task == MULTI
+    classes = splits.train.classes
     checksum = [CHECKSUM_COLUMN] if contents else []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = CsvWriter(
             file, ["path", *(classes if is_multi else ["label"]), "split", *checksum]
         )
         for split in ("train", "validation", "test"):
-            part: Dataset = getattr(division, split)
+            part: Dataset = getattr(splits, split)
             for image in part.images:
                 labels = image.marks if is_multi else [classes[image.label]]
                 own = [contents.get(image.path, "")] if contents else []

@@ -11,7 +11,7 @@ from PIL import Image
 from pplcnet.imaging.augmentation_policies import auto_augment, rand_augment, trivial_augment
 from pplcnet.recipe.recipe import Recipe
 
-__all__ = ["change_picture", "random_crop_box", "random_resized_crop"]
+__all__ = ["augment_image", "random_crop_box", "random_resized_crop"]
 
 
 def random_crop_box(
@@ -41,7 +41,7 @@ def random_crop_box(
 
 
 def random_resized_crop(
-    picture: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
     image_size: tuple[int, int],
     *,
     scale: tuple[float, float],
@@ -56,12 +56,12 @@ def random_resized_crop(
     height, width = image_size
     aspect = width / height
     left, top, crop_width, crop_height = random_crop_box(
-        (picture.shape[1], picture.shape[0]),
+        (pixels.shape[1], pixels.shape[0]),
         scale,
         (ratio[0] * aspect, ratio[1] * aspect),
         generator,
     )
-    crop = picture[top : top + crop_height, left : left + crop_width]
+    crop = pixels[top : top + crop_height, left : left + crop_width]
     resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
@@ -71,13 +71,13 @@ def random_resized_crop(
     return pixels
 
 
-def change_picture(
-    picture: NDArray[np.uint8], recipe: Recipe, generator: np.random.Generator
+def augment_image(
+    pixels: NDArray[np.uint8], recipe: Recipe, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 after the recipe's changes of colour and shape."""
     if recipe.augment == "none":
-        return picture
-    image = Image.fromarray(np.ascontiguousarray(picture))
+        return pixels
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     if recipe.augment == "randaugment":
         image = rand_augment(
             image,

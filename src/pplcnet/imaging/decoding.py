@@ -33,12 +33,12 @@ __all__ = [
     "IMAGE_ENDINGS",
     "MAX_ARRAY_PIXELS",
     "MAX_PIXELS",
+    "DecodedImage",
     "ImageSource",
-    "Picture",
     "Shrink",
     "as_image",
     "decode",
-    "decode_picture",
+    "decode_image",
     "optional_module",
     "source_name",
     "stated_pixels",
@@ -56,7 +56,7 @@ ImageSource = (
 )
 """A path, the content of an image file, a file object opened in binary mode, a PIL image, or an
 array."""
-Picture = Image.Image | NDArray[np.uint8]
+DecodedImage = Image.Image | NDArray[np.uint8]
 """Upright RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
 Shrink = Callable[[tuple[int, int]], int]
 """(width, height) to what a JPEG may be divided by while it is decoded: 1, 2, 4 or 8."""
@@ -109,19 +109,19 @@ def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
             each for each in (8, 4, 2, 1) if each == 1 or min(size) // each >= (at_least or 0)
         )
 
-    picture = decode_picture(source, shrink if at_least is not None else None)
-    image = as_image(picture)
+    decoded = decode_image(source, shrink if at_least is not None else None)
+    image = as_image(decoded)
     return image.copy() if image is source else image
 
 
-def as_image(picture: Picture) -> Image.Image:
+def as_image(decoded: DecodedImage) -> Image.Image:
     """The picture as a PIL image; an array is copied."""
-    return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
-def decode_picture(
+def decode_image(
     source: ImageSource, shrink: Shrink | None = None, *, rough: bool = False
-) -> Picture:
+) -> DecodedImage:
     """As `decode`, in the form that costs least.
 
     Args:
@@ -159,7 +159,7 @@ def optional_module(name: str) -> ModuleType | None:
         return None
 
 
-def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> Picture:
+def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> DecodedImage:
     kind = image_format(content)
     if kind is None:
         raise ImageError(name, describe(content))

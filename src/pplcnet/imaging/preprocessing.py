@@ -18,10 +18,10 @@ from PIL import Image
 from pplcnet.errors import InputError
 from pplcnet.imaging.decoding import (
     MAX_ARRAY_PIXELS,
+    DecodedImage,
     ImageSource,
-    Picture,
     as_image,
-    decode_picture,
+    decode_image,
     optional_module,
 )
 
@@ -89,33 +89,33 @@ class Preprocessing:
     def __call__(self, source: ImageSource) -> NDArray[np.uint8]:
         """The picture as (height, width, 3) uint8 RGB; ImageError when it cannot be used."""
         if self.policy == "fast":
-            return self.fit(decode_picture(source, self._divisor, rough=True))
-        return self.fit(decode_picture(source))
+            return self.fit(decode_image(source, self._divisor, rough=True))
+        return self.fit(decode_image(source))
 
-    def fit(self, picture: Picture) -> NDArray[np.uint8]:
+    def fit(self, decoded: DecodedImage) -> NDArray[np.uint8]:
         """An upright RGB picture as (height, width, 3) uint8."""
         if self.policy == "fast" or self.interpolation == "opencv-bilinear":
-            return self._fit_four_nearest(picture)
-        image = _without_endless_sides(as_image(picture))
+            return self._fit_four_nearest(decoded)
+        image = _without_endless_sides(as_image(decoded))
         height, width = self.image_size
         resampling = _RESAMPLING[self.interpolation]
         return np.asarray(image.resize((width, height), resampling, box=self._box(image.size)))
 
-    def _fit_four_nearest(self, picture: Picture) -> NDArray[np.uint8]:
+    def _fit_four_nearest(self, decoded: DecodedImage) -> NDArray[np.uint8]:
         """Bilinear interpolation of the four nearest pixels, as OpenCV's INTER_LINEAR."""
         height, width = self.image_size
-        width_now, height_now = _size(picture)
+        width_now, height_now = _size(decoded)
         # OpenCV takes arrays; of a large PIL image that would be a second copy.
         opencv = optional_module("cv2") if width_now * height_now <= MAX_ARRAY_PIXELS else None
         if opencv is not None and self.policy == "fast":
             # The part that the network sees, to whole pixels: nothing else is computed.
-            x0, y0, x1, y1 = map(round, self._box(_size(picture)))
-            part = np.asarray(picture)[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+            x0, y0, x1, y1 = map(round, self._box(_size(decoded)))
+            part = np.asarray(decoded)[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             resized: NDArray[np.uint8] = opencv.resize(part, (width, height))
             return resized
-        (scaled_width, scaled_height), cut_left, cut_top = self._scaled(_size(picture))
+        (scaled_width, scaled_height), cut_left, cut_top = self._scaled(_size(decoded))
         if opencv is None or scaled_width * scaled_height > MAX_SCALED_PIXELS:
-            image = as_image(picture)
+            image = as_image(decoded)
             left, top, right, bottom = self._box(image.size)
             # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
             affine = ((right - left) / width, 0, left, 0, (bottom - top) / height, top)
@@ -124,7 +124,7 @@ class Preprocessing:
                     (width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
                 )
             )
-        pixels: NDArray[np.uint8] = np.asarray(picture)
+        pixels: NDArray[np.uint8] = np.asarray(decoded)
         pixels = opencv.resize(
             pixels, (scaled_width, scaled_height), interpolation=opencv.INTER_LINEAR
         )
@@ -213,8 +213,8 @@ def _numbers(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(decoded: DecodedImage) -> tuple[int, int]:
     """(width, height)."""
-    if isinstance(picture, Image.Image):
-        return picture.size
-    return picture.shape[1], picture.shape[0]
+    if isinstance(decoded, Image.Image):
+        return decoded.size
+    return decoded.shape[1], decoded.shape[0]

@@ -38,7 +38,7 @@ class GradCam:
         if not pools:
             raise InputError(f"{model.name}: has no global average pooling, which Grad-CAM needs.")
         features = pools[-1].input
-        self._trunk = keras.Model(model.input, features)
+        self._backbone = keras.Model(model.input, features)
         self._head = keras.Model(features, model.output)
         self._mean = np.asarray(preprocessing.mean, np.float32)
         self._std = np.asarray(preprocessing.std, np.float32)
@@ -63,7 +63,7 @@ class GradCam:
     ) -> NDArray[np.float32]:
         """As `maps`, in logits a unit of weight: not scaled."""
         normalised = (images.astype(np.float32) / 255 - self._mean) / self._std
-        features = keras.ops.convert_to_numpy(self._trunk(normalised, training=False))
+        features = keras.ops.convert_to_numpy(self._backbone(normalised, training=False))
         gradient = _gradient(self._head, features, np.asarray(classes))
         weights = gradient.mean(axis=(1, 2), keepdims=True)
         heat: NDArray[np.float32] = np.maximum((weights * features).sum(axis=-1), 0)

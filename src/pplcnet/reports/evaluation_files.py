@@ -108,20 +108,20 @@ def write_evaluation(
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     if isinstance(evaluation, MultiLabelEvaluation):
         names += write_label_files(evaluation, folder)
-        title, picture = "figures of every label", LABELS_PICTURE
+        title, image = "figures of every label", LABELS_PICTURE
     else:
         names += _write_class_files(evaluation, folder)
-        title, picture = "confusion matrix", "confusion.png"
+        title, image = "confusion matrix", "confusion.png"
     figures = describe(evaluation, SHOWN_MISTAKES)
     page = f"# Evaluation\n\nOn {source.text()}.\n\n```\n{figures}\n```\n"
     try:
-        _draw(evaluation, folder / picture, source)
+        _draw(evaluation, folder / image, source)
     except MissingDependencyError:
         # A picture of an earlier evaluation would show other figures.
-        (folder / picture).unlink(missing_ok=True)
+        (folder / image).unlink(missing_ok=True)
     else:
-        page += f"\n![{title}]({picture})\n"
-        names.append(picture)
+        page += f"\n![{title}]({image})\n"
+        names.append(image)
     (folder / "evaluation.md").write_text(page, encoding="utf-8")
     return [folder / name for name in names]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import Audit
-from pplcnet.data.splits import Division
+from pplcnet.data.splits import Splits
 from pplcnet.errors import PPLCNetError
 from pplcnet.pages.scored import Recorded
 from pplcnet.reports.report import bundle_report
@@ -21,7 +21,7 @@ REPORT = "report.html"
 
 def write_run_report(
     bundle: Bundle,
-    division: Division,
+    splits: Splits,
     split: str,
     evaluated: Recorded,
     checked: Audit,
@@ -32,12 +32,12 @@ def write_run_report(
     A run is whole without a report: a library of the extra that is missing is said, and None is
     returned.
     """
-    held_out = division.validation
+    held_out = splits.validation
     subject = Subject(
         bundle,
         split,
-        reported=division.test if split == "test" else held_out,
-        train=division.train,
+        reported=splits.test if split == "test" else held_out,
+        train=splits.train,
         validation=held_out if split == "test" else held_out.keep(()),
         source="split.csv",
     )

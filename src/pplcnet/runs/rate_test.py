@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.folder import check_place, opened, require_keras
-from pplcnet.runs.stages import audited, divided, write_skipped
+from pplcnet.runs.stages import audited, splits_of, write_skipped
 from pplcnet.system.progress import Watcher
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def find_learning_rate(
     with opened(out):
         checked = audited(photos, skip_broken, watcher, listed_in=SKIPPED)
         dataset = checked.without_faults() if checked.faults else checked.dataset
-        division = divided(dataset, recipe, checked)
+        splits = splits_of(dataset, recipe, checked)
         before_training()
         from pplcnet.training.learning_rates import (
             draw_range_test,
@@ -49,10 +49,10 @@ def find_learning_rate(
         )
 
         with watcher.busy("trying learning rates"):
-            test = run_range_test(division.train, recipe, report=watcher.say)
+            test = run_range_test(splits.train, recipe, report=watcher.say)
         # Not skipped.csv, which is a run's.
         write_skipped(checked, out / SKIPPED)
-        table, picture = out / "learning_rates.csv", out / "learning_rates.png"
+        table, image = out / "learning_rates.csv", out / "learning_rates.png"
         write_range_test(test, table)
-        draw_range_test(test, picture)
-    return test, table, picture
+        draw_range_test(test, image)
+    return test, table, image

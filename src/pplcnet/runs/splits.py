@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pplcnet.data.audit import Audit, Unlabelled
 from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
-from pplcnet.data.splits import Division
+from pplcnet.data.splits import Splits
 from pplcnet.errors import InputError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED, SPLIT
@@ -27,17 +27,17 @@ from pplcnet.system.csv_cells import original
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
 
-__all__ = ["Redivision", "divided_as_before", "division_digest", "redivide"]
+__all__ = ["Resplit", "resplit", "splits_as_before", "splits_digest"]
 
 FILE_LIMIT = 1 << 30
 _OTHER_COLUMNS = ("path", "split", CHECKSUM_COLUMN)
 SHOWN = 5
 
 
-class Redivision(NamedTuple):
+class Resplit(NamedTuple):
     """The photos as the run divided them, and what is not as it was."""
 
-    division: Division
+    splits: Splits
     gone: tuple[str, ...]
     """Paths in split.csv that no readable photo has any more."""
     new: tuple[str, ...]
@@ -54,19 +54,19 @@ class _Row(NamedTuple):
     content: str
 
 
-def division_digest(division: Division) -> str:
+def splits_digest(splits: Splits) -> str:
     """sha256 over the names of the photos and the parts they are in, in order."""
     digest = sha256()
     for split in SPLITS:
-        part: Dataset = getattr(division, split)
+        part: Dataset = getattr(splits, split)
         for image in part.images:
             digest.update(f"{split}\t{part.name_of(image)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def redivide(
+def resplit(
     dataset: Dataset, contents: Mapping[Path, str], path: Path, seed: int | None
-) -> Redivision:
+) -> Resplit:
     """Divide a data set as the split.csv at `path` has it.
 
     Photos are known by their path, or by their content where they were moved.
@@ -108,12 +108,12 @@ def redivide(
             gone.append(row.path)
     new = [dataset.name_of(each) for each in dataset.images if each not in taken]
     train, validation, test = (dataset.keep(parts[split]) for split in SPLITS)
-    divided = Division(train, validation, test, seed)
+    splits_of = Splits(train, validation, test, seed)
     is_known = all(row.content for row in rows)
-    return Redivision(divided, tuple(gone), tuple(new), tuple(changed), is_known)
+    return Resplit(splits_of, tuple(gone), tuple(new), tuple(changed), is_known)
 
 
-def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
+def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
     """InputError that names what is not as it was; gone photos are allowed with `leave_out`."""
     other = [(found.gone, "gone or unreadable"), (found.new, "new"), (found.changed, "changed")]
     listed = "; ".join(f"{what}: {_names(names)}" for names, what in other if names)
@@ -129,13 +129,13 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
         raise InputError(
             f"{out}: the photos are not those that the run started with ({listed}); {advice}."
         )
-    division = found.division
-    parts = (division.train, division.validation)
-    counts = division.train.class_counts()
+    splits = found.splits
+    parts = (splits.train, splits.validation)
+    counts = splits.train.class_counts()
     empty = [
         name
-        for name, count in zip(division.train.classes, counts, strict=True)
-        if division.train.task != MULTI and not count
+        for name, count in zip(splits.train.classes, counts, strict=True)
+        if splits.train.task != MULTI and not count
     ]
     if empty or not all(map(len, parts)):
         raise InputError(
@@ -144,7 +144,7 @@ def _check_photos(out: Path, found: Redivision, *, leave_out: bool) -> None:
         )
 
 
-def divided_as_before(
+def splits_as_before(
     dataset: Dataset,
     checked: Audit,
     unlabelled: Unlabelled | None,
@@ -153,7 +153,7 @@ def divided_as_before(
     run: dict[str, Any],
     leave_out: bool,
     watcher: Watcher,
-) -> tuple[Division, dict[str, Any]]:
+) -> tuple[Splits, dict[str, Any]]:
     """The division of a run that goes on, less photos that are gone, and its run.json.
 
     Args:
@@ -166,11 +166,11 @@ def divided_as_before(
     """
     is_drawn = not (dataset.has_splits and len(dataset.subset("validation")))
     seed = recipe.seed if is_drawn else None
-    found = redivide(dataset, checked.contents, out / SPLIT, seed)
+    found = resplit(dataset, checked.contents, out / SPLIT, seed)
     now = run_facts(run["photos"], checked, recipe, unlabelled)
     known = run.get("division")
-    if now["digest"] == run["digest"] and known in (None, division_digest(found.division)):
-        return found.division, run
+    if now["digest"] == run["digest"] and known in (None, splits_digest(found.splits)):
+        return found.splits, run
     _check_photos(out, found, leave_out=leave_out)
     if not found.gone:
         check_digest(out, run, now)
@@ -189,12 +189,12 @@ def divided_as_before(
         out,
         run,
         digest=now["digest"],
-        division=division_digest(found.division),
+        splits=splits_digest(found.splits),
         left_out=left_out,
         writes=names,
     )
     write_skipped(checked, out / SKIPPED, unlabelled, left_out)
-    return found.division, run
+    return found.splits, run
 
 
 def _names(names: Sequence[str]) -> str:

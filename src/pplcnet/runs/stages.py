@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pplcnet.data.audit import Audit, Unlabelled, audit, audit_unlabelled
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.splits import Division, divide
+from pplcnet.data.splits import Splits, draw_splits
 from pplcnet.errors import DatasetError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED
@@ -18,7 +18,7 @@ from pplcnet.system.files import replacing
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
 
-__all__ = ["audited", "audited_unlabelled", "divided", "write_skipped"]
+__all__ = ["audited", "audited_unlabelled", "splits_of", "write_skipped"]
 
 NAMED_CLASSES = 20
 
@@ -82,9 +82,9 @@ def audited_unlabelled(
     return found
 
 
-def divided(dataset: Dataset, recipe: Recipe, checked: Audit) -> Division:
+def splits_of(dataset: Dataset, recipe: Recipe, checked: Audit) -> Splits:
     """The data's own splits, or the recipe's parts drawn with its seed."""
-    return divide(
+    return draw_splits(
         dataset,
         validation=recipe.validation,
         test=recipe.test,

@@ -47,7 +47,7 @@ from pplcnet.runs.suspect_list import SUSPECTS, Suspect, SuspectList, check_stre
 from pplcnet.system.files import replacing
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.weights.fetching import weights_path
 
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
@@ -159,10 +159,10 @@ def _found(
         _weights(recipe)
         before_training()
     probabilities = np.empty((len(dataset), len(dataset.classes)))
-    with PictureCache.of(recipe) as pictures:
+    with ImageCache.of(recipe) as image_cache:
         for fold, finished in enumerate(bundles):
             bundle = finished or _trained(
-                dataset, parts != fold, recipe, out, fold, run, checked, pictures, watcher
+                dataset, parts != fold, recipe, out, fold, run, checked, image_cache, watcher
             )
             members = np.flatnonzero(parts == fold)
             held_out = [dataset.images[at] for at in members]
@@ -251,7 +251,7 @@ def _trained(
     fold: int,
     run: dict[str, Any],
     checked: Audit,
-    pictures: PictureCache,
+    image_cache: ImageCache,
     watcher: Watcher,
 ) -> Bundle:
     """Train on the photos that are used, export, calibrate."""
@@ -284,7 +284,7 @@ def _trained(
             "folds": run["recipe"]["folds"],
         },
         run_id=run.get("id"),
-        pictures=pictures,
+        image_cache=image_cache,
         report=watcher.say,
         busy=watcher.busy,
         before_saving=checked.raise_changed,

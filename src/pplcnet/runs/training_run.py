@@ -15,7 +15,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.audit import Audit, Unlabelled
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.splits import Division, write_division
+from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.metrics.calibration import describe_calibration
 from pplcnet.recipe.recipe import Recipe
@@ -36,14 +36,14 @@ from pplcnet.runs.folder import (
 )
 from pplcnet.runs.replaced import refuse_to_delete, set_aside
 from pplcnet.runs.result import JobResult
-from pplcnet.runs.splits import divided_as_before, division_digest
-from pplcnet.runs.stages import audited, audited_unlabelled, divided, write_skipped
+from pplcnet.runs.splits import splits_as_before, splits_digest
+from pplcnet.runs.stages import audited, audited_unlabelled, splits_of, write_skipped
 from pplcnet.runs.stopped import resumable
 from pplcnet.system.files import named_failures, write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
 from pplcnet.training import searching
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import CHECKPOINT, SEARCH, TENSORBOARD
 from pplcnet.weights.fetching import weights_path
 
@@ -120,15 +120,15 @@ def run_job(
                 start_folder(out, recipe, run, planned_names(TRAIN, extra=names))
             dataset = checked.without_faults() if checked.faults else checked.dataset
             if resume and (out / SPLIT).is_file():
-                division, run = divided_as_before(
+                splits, run = splits_as_before(
                     dataset, checked, unlabelled, recipe, out, run, skip_broken, watcher
                 )
             else:
                 if resume and before is not None:
                     check_digest(out, before, run_facts(photos, checked, recipe, unlabelled))
-                division = divided(dataset, recipe, checked)
+                splits = splits_of(dataset, recipe, checked)
                 write_skipped(checked, out / SKIPPED, unlabelled)
-            parts = _Photos(checked, unlabelled, division, run)
+            parts = _Photos(checked, unlabelled, splits, run)
             return _run(parts, recipe, out, resume, goes_on, search, watcher, before_training)
 
 
@@ -137,7 +137,7 @@ class _Photos(NamedTuple):
 
     checked: Audit
     unlabelled: Unlabelled | None
-    division: Division
+    splits: Splits
     run: dict[str, Any]
 
     def raise_changed(self) -> None:
@@ -158,16 +158,16 @@ def _run(
     before_training: Callable[[], object],
 ) -> JobResult:
     """Train, export, calibrate and evaluate, in a folder that is prepared."""
-    checked, unlabelled, division, run = photos
-    dataset = division.train
+    checked, unlabelled, splits, run = photos
+    dataset = splits.train
     if "division" not in run and run.get("id") is not None:
-        run = change_run(out, run, division=division_digest(division))
+        run = change_run(out, run, splits=splits_digest(splits))
     with named_failures(out / SPLIT):
-        write_division(division, out / SPLIT, checked.contents)
+        write_splits(splits, out / SPLIT, checked.contents)
     watcher.say(
-        f"{counted(len(dataset.classes), 'class')}; {counted(len(division.train), 'image')} to "
+        f"{counted(len(dataset.classes), 'class')}; {counted(len(splits.train), 'image')} to "
         "train on, "
-        f"{len(division.validation)} for validation, {len(division.test)} for the test"
+        f"{len(splits.validation)} for validation, {len(splits.test)} for the test"
     )
 
     finished = finished_bundle(out, run) if resume else None
@@ -187,12 +187,12 @@ def _run(
     from pplcnet.training.train import train
 
     extra = unlabelled.images if unlabelled else ()
-    with PictureCache.of(recipe) as pictures:
-        recipe = _searched(out, recipe, division, extra, search, goes_on, run, pictures, watcher)
+    with ImageCache.of(recipe) as image_cache:
+        recipe = _searched(out, recipe, splits, extra, search, goes_on, run, image_cache, watcher)
         trained = train(
             recipe,
-            division.train,
-            division.validation,
+            splits.train,
+            splits.validation,
             out=out,
             resume=resume,
             run_id=run.get("id"),
@@ -200,11 +200,11 @@ def _run(
                 "photos": run["photos"],
                 "digest": checked.digest,
                 **({"left_out": run["left_out"]} if "left_out" in run else {}),
-                "test_images": len(division.test),
-                "split_seed": division.seed,
+                "test_images": len(splits.test),
+                "split_seed": splits.seed,
             },
             unlabelled=extra,
-            pictures=pictures,
+            image_cache=image_cache,
             report=watcher.say,
             busy=watcher.busy,
             before_saving=photos.raise_changed,
@@ -215,7 +215,7 @@ def _run(
         f"{NAMES['map'] if dataset.task == MULTI else 'accuracy'} {trained.validation_top1:.3f}"
     )
     with watcher.busy("exporting, and comparing with Keras"):
-        bundle = export(trained.bundle, [image.path for image in division.validation.images])
+        bundle = export(trained.bundle, [image.path for image in splits.validation.images])
     parity = bundle.variant("onnx")["parity"]
     watcher.say(
         f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
@@ -224,7 +224,7 @@ def _run(
         f"{describe_agreement(parity)}"
     )
     with watcher.busy("calibrating"):
-        bundle = calibrate(bundle, division.validation)
+        bundle = calibrate(bundle, splits.validation)
     watcher.say(describe_calibration(bundle.manifest.calibration))
     photos.raise_changed()
     if bundle.manifest.thresholds:
@@ -237,12 +237,12 @@ def _run(
 def _searched(
     out: Path,
     recipe: Recipe,
-    division: Division,
+    splits: Splits,
     unlabelled: Sequence[Path],
     seconds: float | None,
     goes_on: bool,
     run: dict[str, Any],
-    pictures: PictureCache,
+    image_cache: ImageCache,
     watcher: Watcher,
 ) -> Recipe:
     """The recipe to train by: what a search finds or has found, else the one that was given.
@@ -257,14 +257,14 @@ def _searched(
             )
     else:
         found = searching.search(
-            division.train,
-            division.validation,
+            splits.train,
+            splits.validation,
             recipe,
             out,
             seconds=seconds,
             run_id=run.get("id"),
             unlabelled=unlabelled,
-            pictures=pictures,
+            image_cache=image_cache,
             report=watcher.say,
         )
     if found is not None:
@@ -278,9 +278,9 @@ def _evaluated(bundle: Bundle, photos: _Photos, folder: Path, watcher: Watcher) 
     from pplcnet.reports.run_report import write_run_report
     from pplcnet.runtime.classifier import Classifier
 
-    checked, _, division, run = photos
-    split = "test" if len(division.test) else "validation"
-    held_out: Dataset = getattr(division, split)
+    checked, _, splits, run = photos
+    split = "test" if len(splits.test) else "validation"
+    held_out: Dataset = getattr(splits, split)
     recorded = evaluate_recorded(
         Classifier(bundle.path),
         held_out,
@@ -296,5 +296,5 @@ def _evaluated(bundle: Bundle, photos: _Photos, folder: Path, watcher: Watcher) 
             if name in ("top1", "top5", "map", "macro_f1", "images")
         }
         bundle = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
-    page = write_run_report(bundle, division, split, recorded, checked, watcher)
+    page = write_run_report(bundle, splits, split, recorded, checked, watcher)
     return JobResult(bundle.path, folder, evaluation, split, bundle.manifest, page)

@@ -291,11 +291,11 @@ class Classifier:
         return run_padded(self._engine(streams=1), images)
 
 
-def _run_each(engine: Engine, pictures: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+def _run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
     """Logits of each; together where the network was exported for several, else one by one."""
     together = engine.batch_size or 1
-    for at in range(0, len(pictures), together):
-        yield from run_padded(engine, np.stack(pictures[at : at + together]))
+    for at in range(0, len(images), together):
+        yield from run_padded(engine, np.stack(images[at : at + together]))
 
 
 def _describe(image: Any) -> str:

@@ -19,13 +19,13 @@ from PIL import Image
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.imaging.augmentation import change_picture, random_resized_crop
+from pplcnet.imaging.augmentation import augment_image, random_resized_crop
 from pplcnet.imaging.decoding import decode
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
 from pplcnet.tasks.losses import labels_of, targets_of
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.mixing import erase, mix
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class TrainingBatches:
         *,
         teacher: Teacher | None = None,
         unlabelled: Sequence[Path] = (),
-        pictures: PictureCache | None = None,
+        image_cache: ImageCache | None = None,
     ) -> None:
         """`unlabelled` photos come after the labelled ones; only a teacher says what they show.
 
-        `pictures` may be shared with what else is trained on the same files; without it the recipe
+        `image_cache` may be shared with what else is trained on the same files; without it the recipe
         says how much is kept.
         """
         self._paths = [image.path for image in dataset.images] + list(unlabelled)
@@ -91,7 +91,7 @@ class TrainingBatches:
         self._teacher = teacher
         self._chances = _balanced_chances(labelled) if recipe.balanced_sampling else None
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
-        self._pictures = PictureCache.of(recipe) if pictures is None else pictures
+        self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -148,22 +148,22 @@ class TrainingBatches:
         # Balanced sampling draws a picture more than once: every time with another view.
         drawn = (place,) if self._chances is not None else ()
         generator = np.random.default_rng((recipe.seed, epoch, member, *drawn))
-        picture = random_resized_crop(
-            self._picture(member),
+        image = random_resized_crop(
+            self._image(member),
             size,
             scale=recipe.crop_scale,
             ratio=recipe.crop_ratio,
             horizontal_flip=recipe.horizontal_flip,
             generator=generator,
         )
-        picture = change_picture(picture, recipe, generator)
+        image = augment_image(image, recipe, generator)
         if recipe.random_erasing and generator.random() < recipe.random_erasing:
-            picture = erase(picture, generator)
-        return picture
+            image = erase(image, generator)
+        return image
 
-    def _picture(self, member: int) -> NDArray[np.uint8]:
+    def _image(self, member: int) -> NDArray[np.uint8]:
         path, side = self._paths[member], self._kept_side
-        return self._pictures.get((path, side), lambda: _shrunk(path, side))
+        return self._image_cache.get((path, side), lambda: _shrunk(path, side))
 
 
 def _shrunk(path: Path, side: int) -> NDArray[np.uint8]:
@@ -200,7 +200,7 @@ def _loaded(
 class EvaluationImages:
     """A data set as the deployed classifier will see it, a chunk of uint8 images at a time.
 
-    Goes round as often as it is asked to. What `pictures` keeps is not decoded again.
+    Goes round as often as it is asked to. What `image_cache` keeps is not decoded again.
     """
 
     CHUNK = 256
@@ -210,12 +210,12 @@ class EvaluationImages:
         dataset: Dataset,
         preprocessing: Preprocessing,
         workers: int,
-        pictures: PictureCache | None = None,
+        image_cache: ImageCache | None = None,
     ) -> None:
         self._dataset = dataset
         self._preprocessing = preprocessing
         self._workers = workers
-        self._pictures = PictureCache() if pictures is None else pictures
+        self._image_cache = ImageCache() if image_cache is None else image_cache
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -229,4 +229,4 @@ class EvaluationImages:
 
     def _image(self, path: Path) -> NDArray[np.uint8]:
         key = (path, self._preprocessing)
-        return self._pictures.get(key, lambda: self._preprocessing(path))
+        return self._image_cache.get(key, lambda: self._preprocessing(path))

@@ -44,7 +44,7 @@ def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def compute_features(
-    trunk: keras.Model,
+    backbone: keras.Model,
     images: Iterable[NDArray[np.uint8]],
     preprocessing: Preprocessing,
     *,
@@ -60,7 +60,7 @@ def compute_features(
             pixels = preprocessing.normalize(chunk[at : at + 32])
             for view, found in enumerate(parts):
                 seen = pixels[:, :, ::-1] if view else pixels
-                found.append(trunk.predict_on_batch(seen).astype(np.float32))
+                found.append(backbone.predict_on_batch(seen).astype(np.float32))
     return [np.concatenate(found) for found in parts]
 
 
@@ -69,7 +69,7 @@ class FeatureBatches:
 
     def __init__(
         self,
-        trunk: keras.Model,
+        backbone: keras.Model,
         dataset: Dataset,
         recipe: Recipe,
         preprocessing: Preprocessing,
@@ -79,7 +79,7 @@ class FeatureBatches:
         self._targets = targets_of(images.labels, len(dataset.classes))
         # An epoch sees every photo once, in one of its views.
         views = min(2 if recipe.horizontal_flip else 1, epochs)
-        self._views = compute_features(trunk, images, preprocessing, views=views)
+        self._views = compute_features(backbone, images, preprocessing, views=views)
         self._seed = recipe.seed
         self.batch_size, self.steps_per_epoch = batches_of(len(dataset), recipe)
 
@@ -102,9 +102,9 @@ def train_head(
     report: Callable[[str], None],
 ) -> None:
     """`recipe.head_epochs` epochs of the head alone, before everything is trained."""
-    trunk, head = split_at_pool(model)
+    backbone, head = split_at_pool(model)
     own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, **ALONE)
-    batches = FeatureBatches(trunk, train_set, own, preprocessing, own.epochs)
+    batches = FeatureBatches(backbone, train_set, own, preprocessing, own.epochs)
     scaled = replace(own, batch_size=batches.batch_size)
     compile_model(head, scaled, batches.steps_per_epoch, **loss_and_metrics(own, train_set))
     loss = accuracy = 0.0

@@ -20,7 +20,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.writable import check_writable
 
-__all__ = ["PictureCache"]
+__all__ = ["ImageCache"]
 
 GIGABYTE = 1 << 30
 
@@ -32,7 +32,7 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
 
 
-class PictureCache:
+class ImageCache:
     """Pictures by key, as long as there is room; what does not fit is made anew every time.
 
     Threads may share it. The file on disk has no name (or vanishes when it is closed), so that
@@ -51,11 +51,11 @@ class PictureCache:
             self._file = _open_file(disk_gigabytes)
 
     @classmethod
-    def of(cls, recipe: Recipe) -> PictureCache:
+    def of(cls, recipe: Recipe) -> ImageCache:
         """With the room that a recipe gives."""
         return cls(recipe.cache_gigabytes, recipe.disk_cache_gigabytes)
 
-    def __enter__(self) -> PictureCache:
+    def __enter__(self) -> ImageCache:
         return self
 
     def __exit__(
@@ -78,25 +78,25 @@ class PictureCache:
         place = self._places.get(key)
         if place is not None and self._file is not None:
             return self._read(self._file, place)
-        picture = make()
-        self._keep(key, picture)
-        return picture
+        image = make()
+        self._keep(key, image)
+        return image
 
-    def _keep(self, key: Hashable, picture: NDArray[np.uint8]) -> None:
+    def _keep(self, key: Hashable, image: NDArray[np.uint8]) -> None:
         with self._lock:
             if key in self._kept or key in self._places:
                 return  # another thread was faster
-            if picture.nbytes <= self._bytes_left:
-                self._bytes_left -= picture.nbytes
-                self._kept[key] = picture
-            elif self._file is not None and picture.nbytes <= self._disk_bytes_left:
+            if image.nbytes <= self._bytes_left:
+                self._bytes_left -= image.nbytes
+                self._kept[key] = image
+            elif self._file is not None and image.nbytes <= self._disk_bytes_left:
                 offset = self._file.seek(0, os.SEEK_END)
                 written = 0
                 with suppress(OSError):
-                    written = self._file.write(np.ascontiguousarray(picture).data)
-                if written == picture.nbytes:
+                    written = self._file.write(np.ascontiguousarray(image).data)
+                if written == image.nbytes:
                     self._disk_bytes_left -= written
-                    self._places[key] = _Place(offset, picture.shape)
+                    self._places[key] = _Place(offset, image.shape)
                 else:  # others have filled the disk: what is there stays in use
                     self._disk_bytes_left = 0
 

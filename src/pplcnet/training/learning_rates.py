@@ -28,7 +28,7 @@ from pplcnet.training.head_only import FeatureBatches, split_at_pool, train_head
 from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.pretrained import (
-    TRUNK,
+    BACKBONE,
     freeze_stages,
     options_for_training,
     read_start,
@@ -216,7 +216,7 @@ def _built(
         image_size=recipe.image_size,
         **options_for_training(recipe, start),
     )
-    heads_only = recipe.freeze == TRUNK
+    heads_only = recipe.freeze == BACKBONE
     if not heads_only:
         freeze_stages(model, recipe)
     if start is not None:
@@ -225,8 +225,8 @@ def _built(
         train_head(model, train_set, recipe, preprocessing, report)
     batches: TrainingBatches | FeatureBatches
     if heads_only:
-        trunk, model = split_at_pool(model)
-        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
+        backbone, model = split_at_pool(model)
+        batches = FeatureBatches(backbone, train_set, recipe, preprocessing, recipe.epochs)
     else:
         batches = TrainingBatches(train_set, recipe, preprocessing)
         model = with_stochastic_depth(model, recipe.drop_path)

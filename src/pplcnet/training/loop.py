@@ -29,7 +29,7 @@ from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
 from pplcnet.training.head_only import FeatureBatches
 from pplcnet.training.history import event_writer, line_of, write_history
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.names import CHECKPOINT, HISTORY
 from pplcnet.training.setup import Prepared, prepare, preprocessing_of
@@ -59,7 +59,7 @@ def fit(
     *,
     resume: bool = False,
     unlabelled: Sequence[Path] = (),
-    pictures: PictureCache | None = None,
+    image_cache: ImageCache | None = None,
     run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
@@ -72,7 +72,7 @@ def fit(
         resume: continue from the checkpoint in `folder`, if there is one. With the same data and
             recipe the result equals that of a run that was never stopped.
         unlabelled: photos without classes that the recipe's teacher says something of.
-        pictures: decoded ones, shared with other trainings on the same files.
+        image_cache: decoded images, shared with other trainings on the same files.
         run_id: of the run that the state belongs to, if it belongs to one.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; gives a context manager.
@@ -91,7 +91,7 @@ def fit(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        with nullcontext(pictures) if pictures else PictureCache.of(recipe) as kept:
+        with nullcontext(image_cache) if image_cache else ImageCache.of(recipe) as kept:
             return _fit(
                 train_set, validation_set, recipe, folder, resume, unlabelled, kept, run_id, report,
                 busy, before_saving,
@@ -107,7 +107,7 @@ def _fit(
     folder: Path,
     resume: bool,
     unlabelled: Sequence[Path],
-    pictures: PictureCache,
+    image_cache: ImageCache,
     run_id: str | None,
     report: Callable[[str], None],
     busy: Busy,
@@ -120,7 +120,7 @@ def _fit(
     for line in idle_fields(recipe, is_multi=train_set.task == MULTI):
         report(f"note: {line}")
     with busy("preparing the network"):
-        run = prepare(train_set, validation_set, recipe, saved, unlabelled, pictures, report)
+        run = prepare(train_set, validation_set, recipe, saved, unlabelled, image_cache, report)
     progress = run.progress
     progress.run = run_id or progress.run
     # Photos may have been left out since.

@@ -20,7 +20,7 @@ from pplcnet.weights.folded import has_neutral_norms, unfold
 from pplcnet.weights.loading import Held, load_pretrained, read_for
 
 __all__ = [
-    "TRUNK",
+    "BACKBONE",
     "freeze_stages",
     "options_for_training",
     "read_start",
@@ -28,7 +28,7 @@ __all__ = [
     "start_from_weights",
 ]
 
-TRUNK = "trunk"
+BACKBONE = "trunk"
 UNFOLDING_IMAGES = 512
 
 
@@ -95,7 +95,7 @@ def freeze_stages(model: keras.Model, recipe: Recipe) -> None:
         return
     stages, depths = stage_depths(recipe.model, model)
     if recipe.freeze not in stages:
-        raise UnknownNameError("stage to freeze", recipe.freeze, [*stages, TRUNK])
+        raise UnknownNameError("stage to freeze", recipe.freeze, [*stages, BACKBONE])
     last = stages.index(recipe.freeze)
     for layer in model.layers:
         if depths[layer.name] <= last:

@@ -28,7 +28,7 @@ from pplcnet.training.names import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 
 if TYPE_CHECKING:
     from pplcnet.data.dataset import Dataset
-    from pplcnet.training.image_cache import PictureCache
+    from pplcnet.training.image_cache import ImageCache
 
 __all__ = ["parse_budget", "read_best", "require_optuna", "search", "short_recipe"]
 
@@ -86,7 +86,7 @@ def search(
     most_trials: int | None = None,
     run_id: str | None = None,
     unlabelled: Sequence[Path] = (),
-    pictures: PictureCache | None = None,
+    image_cache: ImageCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
     """Try values of `FIELDS`, the recipe's own first, and return the recipe with the best.
@@ -104,7 +104,7 @@ def search(
         most_trials: finished trials after which the search ends even so.
         run_id: id of the run that the search belongs to.
         unlabelled: photos without classes, where the recipe has a teacher.
-        pictures: decoded ones, which the trials share.
+        image_cache: decoded images, which the trials share.
         report: called with one line of text after every trial.
 
     Raises:
@@ -126,7 +126,7 @@ def search(
             }
             tried = recipe.changed(stored_fields(numbers, recipe))
             photos = train_set, validation_set, unlabelled
-            _try(study, trial, tried, out / SEARCH / f"trial-{number}", photos, pictures)
+            _try(study, trial, tried, out / SEARCH / f"trial-{number}", photos, image_cache)
             report(_line(number, _finished(study)[-1], recipe, measure))
     except TrainingInterrupted as stopped:
         raise TrainingInterrupted(
@@ -256,7 +256,7 @@ def _try(
     tried: Recipe,
     folder: Path,
     photos: tuple[Dataset, Dataset, Sequence[Path]],
-    pictures: PictureCache | None,
+    image_cache: ImageCache | None,
 ) -> None:
     import keras
     from optuna.trial import TrialState
@@ -289,7 +289,7 @@ def _try(
             short,
             folder,
             unlabelled=unlabelled,
-            pictures=pictures,
+            image_cache=image_cache,
             report=look,
         )
         state = TrialState.COMPLETE

@@ -23,10 +23,10 @@ from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step
 from pplcnet.training.distillation import open_teacher, student_network
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool, train_head
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.pretrained import (
-    TRUNK,
+    BACKBONE,
     freeze_stages,
     options_for_training,
     read_start,
@@ -74,7 +74,7 @@ def prepare(
     recipe: Recipe,
     saved: SavedState | None,
     unlabelled: Sequence[Path],
-    pictures: PictureCache,
+    image_cache: ImageCache,
     report: Callable[[str], None],
 ) -> Prepared:
     """Build all that a run needs, and put a saved state into it.
@@ -95,14 +95,14 @@ def prepare(
         trained = _network(train_set, recipe, options)
         peer = _peer(train_set, recipe, options, start)
     whole = devices.on_one(trained)
-    images = EvaluationImages(validation_set, preprocessing, recipe.workers, pictures)
+    images = EvaluationImages(validation_set, preprocessing, recipe.workers, image_cache)
     if start is not None:
         start_from_weights(whole, start, train_set, recipe, preprocessing, report)
     if recipe.head_epochs and saved is None:
         for student in (trained, peer) if peer is not None else (trained,):
             train_head(devices.on_one(student), train_set, recipe, preprocessing, report)
-    heads_only = recipe.freeze == TRUNK
-    trunk, answering = split_at_pool(whole) if heads_only else (whole, whole)
+    heads_only = recipe.freeze == BACKBONE
+    backbone, answering = split_at_pool(whole) if heads_only else (whole, whole)
     # With fewer photos than a batch of the recipe, the rate is that of the batch there is.
     scaled = replace(recipe, batch_size=batch_size)
     features = math.prod(teacher.features) if teacher and teacher.features else 0
@@ -117,8 +117,8 @@ def prepare(
     validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
     if heads_only:
         # Nothing before the head changes, so that its inputs are computed once.
-        batches = FeatureBatches(trunk, train_set, recipe, preprocessing, recipe.epochs)
-        validation = compute_features(trunk, images, preprocessing)
+        batches = FeatureBatches(backbone, train_set, recipe, preprocessing, recipe.epochs)
+        validation = compute_features(backbone, images, preprocessing)
     else:
         batches = TrainingBatches(
             train_set,
@@ -126,7 +126,7 @@ def prepare(
             preprocessing,
             teacher=teacher,
             unlabelled=unlabelled,
-            pictures=pictures,
+            image_cache=image_cache,
         )
     return Prepared(
         whole,
@@ -188,6 +188,6 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
     model = create_model(
         recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
     )
-    if recipe.freeze != TRUNK:
+    if recipe.freeze != BACKBONE:
         freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
     return model

@@ -18,7 +18,7 @@ from pplcnet.data.dataset import MULTI, Dataset, find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.recipe.recipe import FINETUNE, Recipe
 from pplcnet.system.busy import Busy, no_sign
-from pplcnet.training.image_cache import PictureCache
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.names import BUNDLE
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
@@ -49,7 +49,7 @@ def train(
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
     unlabelled: Sequence[Path] = (),
-    pictures: PictureCache | None = None,
+    image_cache: ImageCache | None = None,
     run_id: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
@@ -69,7 +69,7 @@ def train(
         provenance: facts about the data that the manifest should hold.
         unlabelled: photos without classes, which only a teacher says something of; without any,
             those of the recipe's folder.
-        pictures: decoded ones, shared with other trainings on the same files.
+        image_cache: decoded images, shared with other trainings on the same files.
         run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; gives a context manager.
@@ -99,7 +99,7 @@ def train(
         out,
         resume=resume,
         unlabelled=unlabelled or _photos_in(recipe.unlabelled),
-        pictures=pictures,
+        image_cache=image_cache,
         run_id=run_id,
         report=report,
         busy=busy,

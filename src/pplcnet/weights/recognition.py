@@ -17,7 +17,7 @@ TIMM_CLASSIFIER = "classifier.weight"
 CLASSIFIERS = ("fc.weight", "out.weight", "_fc.weight", "fc_1.weight", TIMM_CLASSIFIER)
 OFFICIAL_CLASSES = 1000
 # Moving statistics come on top of the trainable parameters; neighbours in the catalog differ more.
-TRUNK_RATIO = (1.0, 1.3)
+BACKBONE_RATIO = (1.0, 1.3)
 
 
 def fault_of(path: Path, network: str) -> str:
@@ -34,7 +34,7 @@ def fault_of(path: Path, network: str) -> str:
         inputs, classes = classes, inputs
     held = sum(math.prod(each.shape) for each in tensors.values()) - (inputs + 1) * classes
     wanted = catalog.find(network).parameters - (inputs + 1) * OFFICIAL_CLASSES
-    low, high = TRUNK_RATIO
+    low, high = BACKBONE_RATIO
     if not low * wanted <= held <= high * wanted:
         return f"it has {held:,} numbers before the classifier, {network} has {wanted:,}"
     return ""
