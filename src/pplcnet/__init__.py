@@ -6,6 +6,8 @@ Importing this package imports no framework: every public name is loaded on firs
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.models.registration import register_with_keras
@@ -87,6 +89,21 @@ __all__ = [
 ]
 
 register_with_keras()
+
+
+class _Package(ModuleType):
+    """This package, whose public functions stay what they are.
+
+    When a subpackage is imported, Python sets it as an attribute of its parent. Importing
+    `pplcnet.export.timing` would put the subpackage in place of the function `pplcnet.export`.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PLACES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
@@ -16,6 +17,11 @@ def test_public_names_are_sorted_and_load() -> None:
     for name in pplcnet.__all__:
         assert getattr(pplcnet, name).__doc__
     assert dir(pplcnet) == pplcnet.__all__
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_function() -> None:
+    importlib.import_module("pplcnet.export.timing")
+    assert callable(pplcnet.export)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -15,6 +15,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import find_images
 from pplcnet.errors import ConversionError, InputError
+from pplcnet.export import translation
 from pplcnet.export.exporting import export, measure_parity
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -147,9 +148,7 @@ def test_a_failed_export_leaves_the_bundle_as_it_was(
 ) -> None:
     copy = Path(shutil.copytree(common_bundle, tmp_path / "copy.bundle"))
     before = (copy / "manifest.json").read_text()
-    monkeypatch.setattr(
-        "pplcnet.export.translation.fold_batch_norm", lambda kernel, bias, norm: (kernel, bias)
-    )
+    monkeypatch.setattr(translation, "fold_batch_norm", lambda kernel, bias, norm: (kernel, bias))
     for layer_images in (list(find_images(common_photos)),):
         with pytest.raises(ConversionError, match="does not agree with Keras"):
             export(copy, layer_images)

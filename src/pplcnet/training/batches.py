@@ -80,8 +80,8 @@ class TrainingBatches:
     ) -> None:
         """`unlabelled` photos come after the labelled ones; only a teacher says what they show.
 
-        `image_cache` may be shared with what else is trained on the same files; without it the recipe
-        says how much is kept.
+        `image_cache` may be shared with what else is trained on the same files; without it the
+        recipe says how much is kept.
         """
         self._paths = [image.path for image in dataset.images] + list(unlabelled)
         labelled = targets_of(labels_of(dataset), len(dataset.classes))
