@@ -1,11 +1,11 @@
-"""Test top-1 on a split data set of a few thousand photos: a row of the README's table each.
+"""Test top-1 on a split data set of a few thousand photos: the table in docs/benchmarks.md.
 
     python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --teacher BUNDLE --out RUNS
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
 Each row is trained once per seed by `pplcnet train`, in a process of its own, in a folder of RUNS;
-what is there already is not trained again, and a run that was stopped goes on, so that the command
-can be started again at any time. Printed are mean and spread of the test's top-1, and the time.
+finished runs are not repeated and stopped ones continue, so that the command can be started again
+at any time. It prints mean and spread of the test's top-1, and the time.
 """
 
 from __future__ import annotations

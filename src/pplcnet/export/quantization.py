@@ -56,8 +56,9 @@ def quantize(
 
     Weights and activations of the pointwise convolutions become INT8 (NNCF). The depthwise ones
     and what follows the last pooling stay in float: quantising them costs accuracy and gains no
-    time (docs/architecture.md has the figures). When that loses more than `max_drop`, layers go
-    back to float one after the other until it does not (NNCF's accuracy control).
+    time (docs/decisions/2026-11-25-int8-choices.md has the figures). When that loses more than
+    `max_drop`, layers go back to float one after the other until it does not (NNCF's accuracy
+    control).
 
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
