@@ -260,7 +260,7 @@ def test_srgb_and_damaged_profiles_change_nothing(kind: str, profile: bytes) -> 
 
 def test_a_photo_in_srgb_keeps_the_fast_path() -> None:
     pytest.importorskip("simplejpeg")
-    assert isinstance(decode_image(encoded(PHOTO, "JPEG", icc_profile=SRGB)), np.ndarray)
+    assert isinstance(decode_image(encoded(PHOTO, "JPEG", icc_profile=SRGB)).image, np.ndarray)
 
 
 def test_decoding_twice_converts_and_turns_once() -> None:

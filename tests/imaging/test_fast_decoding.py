@@ -13,6 +13,7 @@ from PIL import Image
 from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging import decoding, preprocessing
 from pplcnet.imaging.decoding import decode, decode_image
+from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.conftest import draw_image
 
@@ -36,7 +37,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def _photos() -> Iterator[tuple[str, bytes]]:
     image = draw_image(1, 3, (301, 203))
     rotated = Image.Exif()
-    rotated[decoding.EXIF_ORIENTATION] = 6
+    rotated[EXIF_ORIENTATION] = 6
     yield "4:2:0", _jpeg(image, quality=85)
     yield "4:4:4", _jpeg(image, quality=85, subsampling=0)
     yield "progressive", _jpeg(image, progressive=True)
@@ -59,7 +60,7 @@ def test_simplejpeg_gives_pillows_pixels(
 
 def test_an_ordinary_jpeg_goes_through_simplejpeg() -> None:
     pytest.importorskip("simplejpeg")
-    assert isinstance(decode_image(_jpeg(draw_image(1, 1))), np.ndarray)
+    assert isinstance(decode_image(_jpeg(draw_image(1, 1))).image, np.ndarray)
 
 
 @pytest.mark.parametrize("library", ["simplejpeg", "Pillow"])

@@ -25,7 +25,7 @@ def test_cover_equals_resizing_everything_and_cutting_the_centre_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
+    ("decoded", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
 )
 def test_opencv_bilinear_equals_opencv_within_a_level(decoded: tuple[int, int], size: int) -> None:
     """Against the pipeline of the official weights: short side, round, cut the centre out."""
@@ -42,7 +42,7 @@ def test_opencv_bilinear_equals_opencv_within_a_level(decoded: tuple[int, int], 
 
 
 @pytest.mark.parametrize("size", [(64, 48), (33, 47), (1, 1), (80, 160)])
-@pytest.mark.parametrize("picture", [(500, 375), (40, 300), (7, 5), (1, 1)])
+@pytest.mark.parametrize("decoded", [(500, 375), (40, 300), (7, 5), (1, 1)])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])
 def test_any_picture_gets_the_networks_size(
     size: tuple[int, int], decoded: tuple[int, int], resize: str

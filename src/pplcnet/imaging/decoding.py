@@ -1,4 +1,4 @@
-"""One picture, in whatever form, to the upright RGB that a person sees.
+"""One image, in whatever form, to the upright RGB that a person sees.
 
 JPEGs are decoded by libjpeg-turbo: through simplejpeg where that is installed, which is twice as
 fast as Pillow and gives the same pixels, through Pillow elsewhere.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ from PIL import Image, UnidentifiedImageError
 from pplcnet.errors import ImageError
 from pplcnet.imaging.colour import has_deep_colour_key, to_rgb
 from pplcnet.imaging.files import content_behind, read_image_file, source_name
+from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.kinds import describe, image_format
-from pplcnet.imaging.limits import MAX_PIXELS, NO_COST, check_memory, check_pixels, is_exif_small
+from pplcnet.imaging.limits import MAX_PIXELS, NO_COST, check_memory, check_pixels
+from pplcnet.imaging.orientation import read_orientation, shrunk_geometry, turn_upright
 from pplcnet.imaging.profiles import transform_to_srgb
 from pplcnet.imaging.structure import check_structure, png_without_extras
 from pplcnet.imaging.tiff_header import describe_tiff
@@ -33,6 +35,7 @@ __all__ = [
     "IMAGE_ENDINGS",
     "MAX_ARRAY_PIXELS",
     "MAX_PIXELS",
+    "Decoded",
     "DecodedImage",
     "ImageSource",
     "Shrink",
@@ -71,24 +74,20 @@ MAX_ARRAY_PIXELS = 40_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-EXIF_ORIENTATION = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What undoes each EXIF orientation; 1 is upright."""
+
+class Decoded(NamedTuple):
+    """A decoded image, and how it relates to the image in full."""
+
+    image: DecodedImage
+    geometry: Geometry
+    """From the upright image in full to `image`, which is smaller where a JPEG was shrunk."""
 
 
 def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
-    """Decode a picture to the upright 8-bit sRGB that a person sees.
+    """Decode an image to the upright 8-bit sRGB that a person sees.
 
     The orientation in EXIF is applied; transparency is laid on white; greyscale, palette, CMYK
-    and 16-bit pictures become 8-bit RGB; colours of another ICC profile are converted to sRGB (a
+    and 16-bit images become 8-bit RGB; colours of another ICC profile are converted to sRGB (a
     damaged profile is ignored); of an animation the first frame is taken.
 
     Args:
@@ -110,28 +109,28 @@ def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
         )
 
     decoded = decode_image(source, shrink if at_least is not None else None)
-    image = as_image(decoded)
+    image = as_image(decoded.image)
     return image.copy() if image is source else image
 
 
 def as_image(decoded: DecodedImage) -> Image.Image:
-    """The picture as a PIL image; an array is copied."""
+    """The image as a PIL image; an array is copied."""
     return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
 def decode_image(
     source: ImageSource, shrink: Shrink | None = None, *, rough: bool = False
-) -> DecodedImage:
-    """As `decode`, in the form that costs least.
+) -> Decoded:
+    """As `decode`, in the form that costs least, with the geometry.
 
     Args:
         shrink: what a JPEG of some (width, height) may be divided by while it is decoded.
         rough: take libjpeg's faster colour upsampling and transform, some levels off.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _in_full(_from_array(source))
     if isinstance(source, Image.Image):
-        return _from_image(source)
+        return _in_full(_from_image(source))
     return _from_bytes(read_image_file(source), source_name(source), shrink, rough)
 
 
@@ -159,7 +158,7 @@ def optional_module(name: str) -> ModuleType | None:
         return None
 
 
-def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> DecodedImage:
+def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> Decoded:
     kind = image_format(content)
     if kind is None:
         raise ImageError(name, describe(content))
@@ -174,14 +173,14 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     limits = partial(check_memory, size, image.mode, name, cost=cost, divisor=divisor)
     limits(is_changed=is_changed)
     # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
-    orientation = 1 if kind == "PNG" else _orientation(image)
+    orientation = 1 if kind == "PNG" else read_orientation(image)
     # It turns a TIFF upright itself, while it loads.
     is_told_late = kind in ("PNG", "TIFF")
     limits(is_changed=is_changed or orientation != 1)
     if image.format == "JPEG" and image.mode == "RGB" and orientation == 1:
         fast = _fast_jpeg(image, content, divisor, rough)
         if fast is not None:
-            return fast
+            return Decoded(fast, shrunk_geometry(size, divisor, orientation))
     if divisor > 1:
         with contextlib.suppress(Exception):  # loading says what is wrong
             image.draft("RGB", (size[0] // divisor, size[1] // divisor))
@@ -189,13 +188,21 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     # One name throughout, so that what was converted is freed before it is turned.
     image = to_rgb(image, name, is_ours=True)
     if is_told_late:
-        orientation = _orientation(decoded)
+        orientation = read_orientation(decoded)
     del decoded
+    is_shrunk = image.size != size
     if orientation != 1:
         limits(is_changed=True)
-        image = _upright(image, orientation)
+        image = turn_upright(image, orientation)
     image.info = {}
-    return image
+    # Only a JPEG is shrunk. The size of a TIFF or a GIF may change for other reasons.
+    if divisor > 1 and is_shrunk:
+        return Decoded(image, shrunk_geometry(size, divisor, orientation))
+    return _in_full(image)
+
+
+def _in_full(image: Image.Image) -> Decoded:
+    return Decoded(image, Geometry(image.size))
 
 
 def _open(content: bytes, kind: str, name: str) -> Image.Image:
@@ -223,8 +230,8 @@ def _from_image(image: Image.Image) -> Image.Image:
     cost = check_structure(content, kind, name) if kind else NO_COST
     check_memory(image.size, image.mode, name, cost=cost)
     converted = to_rgb(image, name, is_ours=False)
-    orientation = _orientation(image)
-    return _upright(converted, orientation) if orientation != 1 else converted
+    orientation = read_orientation(image)
+    return turn_upright(converted, orientation) if orientation != 1 else converted
 
 
 def _fast_jpeg(
@@ -250,23 +257,6 @@ def _fast_jpeg(
         )
         return pixels
     return None
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or it is damaged."""
-    exif = image.info.get("exif")
-    if isinstance(exif, bytes) and not is_exif_small(exif):
-        return 1
-    with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-        return orientation if orientation in UPRIGHT else 1
-    return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turned = image.transpose(UPRIGHT[orientation])
-    turned.info = {}  # else it would be turned again
-    return turned
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A picture to what a network takes: (height, width, 3) uint8 RGB.
+"""An image to what a network takes: (height, width, 3) uint8 RGB.
 
 Training, evaluation, export and prediction all go through this module, so that a network sees in
 use what it saw when it was measured. Mean and standard deviation are part of the exported graph;
@@ -7,9 +7,10 @@ they stand here because they travel with the weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,9 @@ from pplcnet.imaging.decoding import (
     decode_image,
     optional_module,
 )
+from pplcnet.imaging.geometry import Geometry
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Placed", "Preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -37,21 +39,58 @@ _RESAMPLING = {
     "opencv-bilinear": Image.Resampling.BILINEAR,
 }
 POLICIES = ("exact", "fast")
-# OpenCV resizes the whole picture: 48 MB at this size, gigabytes for a picture of a line of pixels.
+# OpenCV resizes the whole image: 48 MB at this size, gigabytes for an image of a line of pixels.
 MAX_SCALED_PIXELS = 16_000_000
 # No photo is longer: a JPEG has 65,535 pixels at most.
 MAX_FILTERED_SIDE = 1_000_000
 
 
+class Placed(NamedTuple):
+    """An image as the network sees it, and where it came from."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, 3) RGB."""
+    geometry: Geometry
+    """From the upright image to `pixels`."""
+
+
+Box = tuple[float, float, float, float]
+
+
+class _Cut(NamedTuple):
+    """How an image is scaled and cut; sizes are (width, height)."""
+
+    scaled: tuple[int, int]
+    """What the whole image is scaled to."""
+    filled: tuple[int, int]
+    """The part of the network's input that is filled with it."""
+    left: int
+    """Where that part begins in the scaled image."""
+    top: int
+    box: Box
+    """The same part in the image before scaling: left, top, right, bottom. Resizing just that part
+    gives the same pixels as resizing everything and cutting it out, without the margins."""
+
+
+class _Resized(NamedTuple):
+    """Pixels, and the box of the decoded image that they show."""
+
+    pixels: NDArray[np.uint8]
+    box: Box
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What is done to a picture before the network sees it; travels with the weights."""
+    """What is done to an image before the network sees it; travels with the weights."""
 
     image_size: tuple[int, int]
     """(height, width) that the network takes, in pixels."""
-    resize: Literal["cover", "stretch"] = "cover"
-    """"cover": scale until the picture covers the input divided by `crop_fraction`, keep the
-    aspect, cut the centre out. "stretch": scale both sides to the input, whatever the aspect."""
+    resize: Literal["cover", "stretch", "fit"] = "cover"
+    """"cover": scale until the image covers the input divided by `crop_fraction`, keep the aspect,
+    cut the centre out. "stretch": scale both sides to the input, whatever the aspect. "fit": scale
+    until the whole image fits into the input, keep the aspect, and fill what is left at the right
+    or the bottom with `mean`. The image then starts at the input's corner, and the padding is zero
+    to the network, as in PaddleDetection and Detectron2."""
     crop_fraction: float = 0.875
     """For "cover": the part of the scaled short side that the centre crop keeps (0 to 1]."""
     interpolation: Interpolation = "pillow-bilinear"
@@ -73,8 +112,10 @@ class Preprocessing:
             raise InputError(
                 f"image size is {height}x{width}; each side must be from 1 to 4096 pixels."
             )
-        if self.resize not in ("cover", "stretch"):
-            raise InputError(f"resize is {self.resize!r}; allowed are 'cover' and 'stretch'.")
+        if self.resize not in ("cover", "stretch", "fit"):
+            raise InputError(
+                f"resize is {self.resize!r}; allowed are 'cover', 'stretch' and 'fit'."
+            )
         if not 0 < self.crop_fraction <= 1:
             raise InputError(f"crop_fraction is {self.crop_fraction}; it must be in (0, 1].")
         if self.policy not in POLICIES:
@@ -87,86 +128,111 @@ class Preprocessing:
             raise InputError("mean and std must be three numbers each, std above 0.")
 
     def __call__(self, source: ImageSource) -> NDArray[np.uint8]:
-        """The picture as (height, width, 3) uint8 RGB; ImageError when it cannot be used."""
+        """The image as (height, width, 3) uint8 RGB; ImageError when it cannot be used."""
+        return self.place(source).pixels
+
+    def place(self, source: ImageSource) -> Placed:
+        """The same pixels, and the geometry that leads from them back to the image.
+
+        Raises:
+            ImageError: the image cannot be used.
+        """
         if self.policy == "fast":
-            return self.fit(decode_image(source, self._divisor, rough=True))
-        return self.fit(decode_image(source))
+            decoded = decode_image(source, self._divisor, rough=True)
+        else:
+            decoded = decode_image(source)
+        resized = self._resize(decoded.image)
+        (left, top, right, bottom), (height, width) = resized.box, resized.pixels.shape[:2]
+        scale = width / (right - left), height / (bottom - top)
+        geometry = decoded.geometry.then(scale, (-left * scale[0], -top * scale[1]))
+        return Placed(self._pad(resized.pixels), geometry)
 
-    def fit(self, decoded: DecodedImage) -> NDArray[np.uint8]:
-        """An upright RGB picture as (height, width, 3) uint8."""
+    def _resize(self, decoded: DecodedImage) -> _Resized:
+        """The part of an upright RGB image that the network sees, without padding."""
         if self.policy == "fast" or self.interpolation == "opencv-bilinear":
-            return self._fit_four_nearest(decoded)
-        image = _without_endless_sides(as_image(decoded))
-        height, width = self.image_size
-        resampling = _RESAMPLING[self.interpolation]
-        return np.asarray(image.resize((width, height), resampling, box=self._box(image.size)))
+            return self._resize_four_nearest(decoded)
+        image = as_image(decoded)
+        factors = [-(-side // MAX_FILTERED_SIDE) for side in image.size]
+        if factors != [1, 1]:
+            # Pillow keeps a weight for every pixel along a side: gigabytes for a line of pixels.
+            image = image.reduce((factors[0], factors[1]))
+        cut = self._cut(image.size)
+        pixels = np.asarray(image.resize(cut.filled, _RESAMPLING[self.interpolation], box=cut.box))
+        left, top, right, bottom = cut.box
+        across, down = factors
+        return _Resized(pixels, (left * across, top * down, right * across, bottom * down))
 
-    def _fit_four_nearest(self, decoded: DecodedImage) -> NDArray[np.uint8]:
+    def _resize_four_nearest(self, decoded: DecodedImage) -> _Resized:
         """Bilinear interpolation of the four nearest pixels, as OpenCV's INTER_LINEAR."""
-        height, width = self.image_size
-        width_now, height_now = _size(decoded)
+        width_now, height_now = size = _size(decoded)
         # OpenCV takes arrays; of a large PIL image that would be a second copy.
         opencv = optional_module("cv2") if width_now * height_now <= MAX_ARRAY_PIXELS else None
+        cut = self._cut(size)
+        width, height = cut.filled
         if opencv is not None and self.policy == "fast":
             # The part that the network sees, to whole pixels: nothing else is computed.
-            x0, y0, x1, y1 = map(round, self._box(_size(decoded)))
-            part = np.asarray(decoded)[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-            resized: NDArray[np.uint8] = opencv.resize(part, (width, height))
-            return resized
-        (scaled_width, scaled_height), cut_left, cut_top = self._scaled(_size(decoded))
-        if opencv is None or scaled_width * scaled_height > MAX_SCALED_PIXELS:
-            image = as_image(decoded)
-            left, top, right, bottom = self._box(image.size)
+            x0, y0, x1, y1 = map(round, cut.box)
+            x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+            part = np.asarray(decoded)[y0:y1, x0:x1]
+            return _Resized(opencv.resize(part, (width, height)), (x0, y0, x1, y1))
+        if opencv is None or math.prod(cut.scaled) > MAX_SCALED_PIXELS:
+            left, top, right, bottom = cut.box
             # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
             affine = ((right - left) / width, 0, left, 0, (bottom - top) / height, top)
-            return np.asarray(
-                image.transform(
-                    (width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
-                )
+            transformed = as_image(decoded).transform(
+                (width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
             )
-        pixels: NDArray[np.uint8] = np.asarray(decoded)
-        pixels = opencv.resize(
-            pixels, (scaled_width, scaled_height), interpolation=opencv.INTER_LINEAR
-        )
-        return np.ascontiguousarray(pixels[cut_top : cut_top + height, cut_left : cut_left + width])
+            return _Resized(np.asarray(transformed), cut.box)
+        pixels = opencv.resize(np.asarray(decoded), cut.scaled, interpolation=opencv.INTER_LINEAR)
+        pixels = pixels[cut.top : cut.top + height, cut.left : cut.left + width]
+        return _Resized(np.ascontiguousarray(pixels), cut.box)
+
+    def _pad(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The pixels at the left top of the network's input."""
+        height, width = pixels.shape[:2]
+        if (height, width) == self.image_size:
+            return pixels
+        padded = np.empty((*self.image_size, 3), np.uint8)
+        padded[:] = np.rint(np.multiply(self.mean, 255)).clip(0, 255)
+        padded[:height, :width] = pixels
+        return padded
 
     def _divisor(self, size: tuple[int, int]) -> int:
-        """What a picture of `size` can be divided by and still have the input's resolution."""
-        height, width = self.image_size
-        left, top, right, bottom = self._box(size)
-        enough = min((right - left) / width, (bottom - top) / height)
+        """What an image of `size` can be divided by and still have the input's resolution."""
+        cut = self._cut(size)
+        left, top, right, bottom = cut.box
+        enough = min((right - left) / cut.filled[0], (bottom - top) / cut.filled[1])
         return next(each for each in (8, 4, 2, 1) if each == 1 or enough >= each)
 
-    def _scaled(self, size: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
-        """(width, height) that a picture of `size` is scaled to; left and top of the cut there."""
+    def _cut(self, size: tuple[int, int]) -> _Cut:
+        """How an image of `size` (width, height) is scaled and cut."""
         width, height = size
-        crop_height, crop_width = self.image_size
+        input_height, input_width = self.image_size
         if self.resize == "stretch":
-            return (crop_width, crop_height), 0, 0
-        cover_height = max(crop_height, round(crop_height / self.crop_fraction))
-        cover_width = max(crop_width, round(crop_width / self.crop_fraction))
-        scale = max(cover_height / height, cover_width / width)
-        scaled_width = max(crop_width, round(width * scale))
-        scaled_height = max(crop_height, round(height * scale))
-        left, top = (scaled_width - crop_width) // 2, (scaled_height - crop_height) // 2
-        return (scaled_width, scaled_height), left, top
-
-    def _box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """The part of a picture of `size` (width, height) that the network sees.
-
-        Resizing just that part gives the same pixels as resizing everything and cutting the
-        centre out, without computing the margins.
-        """
-        width, height = size
-        crop_height, crop_width = self.image_size
-        (scaled_width, scaled_height), left, top = self._scaled(size)
+            scaled_width, scaled_height = input_width, input_height
+        elif self.resize == "fit":
+            scale = min(input_height / height, input_width / width)
+            scaled_width = min(input_width, max(1, round(width * scale)))
+            scaled_height = min(input_height, max(1, round(height * scale)))
+        else:
+            cover_height = max(input_height, round(input_height / self.crop_fraction))
+            cover_width = max(input_width, round(input_width / self.crop_fraction))
+            scale = max(cover_height / height, cover_width / width)
+            scaled_width = max(input_width, round(width * scale))
+            scaled_height = max(input_height, round(height * scale))
+        filled_width, filled_height = (
+            min(input_width, scaled_width),
+            min(input_height, scaled_height),
+        )
+        left, top = (scaled_width - filled_width) // 2, (scaled_height - filled_height) // 2
         per_x, per_y = width / scaled_width, height / scaled_height
-        return (
+        box = (
             left * per_x,
             top * per_y,
-            min((left + crop_width) * per_x, width),
-            min((top + crop_height) * per_y, height),
+            min((left + filled_width) * per_x, width),
+            min((top + filled_height) * per_y, height),
         )
+        return _Cut((scaled_width, scaled_height), (filled_width, filled_height), left, top, box)
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB (..., 3) to the normalised float32 that the Keras model takes."""
@@ -199,12 +265,6 @@ class Preprocessing:
             return cls(**plain)
         except (TypeError, ValueError) as error:
             raise InputError(f"preprocessing {dict(values)!r} is not usable: {error}") from error
-
-
-def _without_endless_sides(image: Image.Image) -> Image.Image:
-    """Pillow keeps a weight for every pixel along a side: gigabytes for a line of pixels."""
-    factors = [-(-side // MAX_FILTERED_SIDE) for side in image.size]
-    return image if factors == [1, 1] else image.reduce((factors[0], factors[1]))
 
 
 def _numbers(values: Sequence[Any]) -> tuple[Any, ...]:

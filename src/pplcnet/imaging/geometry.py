@@ -1,0 +1,87 @@
+"""Where the pixels of a network's input come from, so that boxes and masks find their way back.
+
+Coordinates are those of areas: pixel i of a row covers i to i + 1, and an image of `width` pixels
+0 to `width`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["UNKNOWN", "Geometry"]
+
+UNKNOWN = 255
+"""In a mask: no class is known here. It is also what data sets mark pixels to be ignored with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How an upright image was scaled and shifted: input = source * scale + offset on each axis.
+
+    Pairs are (x, y), and sizes (width, height), as Pillow has them; the shapes of arrays are
+    (height, width), as everywhere.
+    """
+
+    size: tuple[int, int]
+    """(width, height) of the upright image in full, in pixels."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Input pixels per image pixel, along x and y."""
+    offset: tuple[float, float] = (0.0, 0.0)
+    """Where the image's left upper corner lies in the input, in input pixels; negative where the
+    image was cropped."""
+
+    def then(self, scale: tuple[float, float], offset: tuple[float, float]) -> Geometry:
+        """This geometry, and after it another scale and offset."""
+        return Geometry(
+            self.size,
+            (self.scale[0] * scale[0], self.scale[1] * scale[1]),
+            (self.offset[0] * scale[0] + offset[0], self.offset[1] * scale[1] + offset[1]),
+        )
+
+    def boxes_back(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes in the input's pixels as boxes in the image's, clipped to the image.
+
+        A box that lies wholly in the padding becomes one without area, on the image's border.
+
+        Args:
+            xyxy: (N, 4) float32: left, top, right, bottom.
+
+        Returns:
+            (N, 4) float32.
+        """
+        # In double precision: far from the origin, the steps of float32 add up.
+        boxes = (xyxy - np.array([*self.offset] * 2)) / np.array([*self.scale] * 2)
+        clipped: NDArray[np.float32] = boxes.clip(0, [*self.size] * 2).astype(np.float32)
+        return clipped
+
+    def mask_back(self, classes: NDArray[np.uint8], *, fill: int = UNKNOWN) -> NDArray[np.uint8]:
+        """A class for each pixel of the input as a class for each pixel of the image.
+
+        Each image pixel takes the class of the input pixel that its centre lies in.
+
+        Args:
+            classes: (h, w) uint8, at the resolution of the network's input.
+            fill: the class of the pixels that the network did not see, outside a "cover" crop.
+
+        Returns:
+            (height, width) uint8 of the upright image.
+        """
+        columns, seen_x = self._nearest(0, classes.shape[1])
+        rows, seen_y = self._nearest(1, classes.shape[0])
+        width, height = self.size
+        mask: NDArray[np.uint8] = np.full((height, width), fill, np.uint8)
+        mask[seen_y, seen_x] = classes[rows[:, None], columns]
+        return mask
+
+    def _nearest(self, axis: int, length: int) -> tuple[NDArray[np.int64], slice]:
+        """The image pixels along x (0) or y (1) that the input shows, and the input pixel of each.
+
+        `length` is that of the input. The image pixels form one slice.
+        """
+        centres = np.arange(self.size[axis]) + 0.5
+        nearest = np.floor(centres * self.scale[axis] + self.offset[axis]).astype(np.int64)
+        first, end = np.searchsorted(nearest, [0, length])
+        return nearest[first:end], slice(first, end)

@@ -1,0 +1,63 @@
+"""EXIF orientation: how a stored image is turned upright."""
+
+from __future__ import annotations
+
+import contextlib
+
+from PIL import Image
+
+from pplcnet.imaging.geometry import Geometry
+from pplcnet.imaging.limits import is_exif_small
+
+__all__ = ["EXIF_ORIENTATION", "read_orientation", "shrunk_geometry", "turn_upright"]
+
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation; 1 is upright."""
+# Whose stored right border is the left one upright, or the stored lower border; top likewise.
+_ENDS_LEFT, _ENDS_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
+
+
+def read_orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, or it is damaged."""
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and not is_exif_small(exif):
+        return 1
+    with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        return orientation if orientation in UPRIGHT else 1
+    return 1
+
+
+def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image as a person sees it; without EXIF, so that it is not turned again."""
+    turned = image.transpose(UPRIGHT[orientation])
+    turned.info = {}
+    return turned
+
+
+def shrunk_geometry(size: tuple[int, int], divisor: int, orientation: int) -> Geometry:
+    """From an upright image to what was decoded of it at 1/`divisor`.
+
+    Args:
+        size: (width, height) as stored, in full.
+    """
+    width, height = size[::-1] if orientation >= 5 else size
+    # The decoded size is rounded up, so that the last stored pixel may lie half outside the image.
+    # Where the image is mirrored, that pixel comes first.
+    return Geometry(
+        (width, height),
+        (1 / divisor, 1 / divisor),
+        (
+            (-width % divisor) / divisor if orientation in _ENDS_LEFT else 0.0,
+            (-height % divisor) / divisor if orientation in _ENDS_TOP else 0.0,
+        ),
+    )
