@@ -21,7 +21,7 @@ from machine import describe_machine
 
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 
@@ -37,7 +37,7 @@ def main() -> None:
 
     size = (arguments.image_size,) * 2
     preprocessing = Preprocessing(image_size=size)
-    model = create_model(arguments.model, image_size=size)
+    model = build_model(arguments.model, image_size=size)
     classes = tuple(f"class {n}" for n in range(1000))
     content = to_onnx(model, preprocessing, classes, batch=1).SerializeToString()
     engine = OnnxRuntimeEngine(content, threads=arguments.threads)

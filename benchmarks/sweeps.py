@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from pplcnet.export.timing import measure_latencies
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.runtime.engines.engine import installed_engines, open_engine
 from pplcnet.system.processor import available_cores
 
@@ -35,7 +35,7 @@ def main() -> None:
     print(describe_machine("onnxruntime", "openvino"))
     size = (arguments.image_size, arguments.image_size)
     preprocessing = Preprocessing(image_size=size)
-    model = create_model(arguments.model, image_size=size)
+    model = build_model(arguments.model, image_size=size)
     classes = tuple(f"class {number}" for number in range(1000))
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *size, 3), np.uint8)
     contents = {

@@ -29,7 +29,7 @@ from PIL import Image
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.models import layers
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import Batch, TrainingBatches
 from pplcnet.training.loop import preprocessing_of
@@ -55,7 +55,7 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
     if keras_layers:
         layers._is_tensorflow = lambda: False
     try:
-        model = create_model(recipe.model, num_classes=classes, image_size=recipe.image_size)
+        model = build_model(recipe.model, num_classes=classes, image_size=recipe.image_size)
         compile_model(model, recipe, steps_per_epoch=100)
         model.train_on_batch(
             np.zeros((recipe.batch_size, *recipe.image_size, 3), np.float32),

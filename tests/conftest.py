@@ -85,11 +85,11 @@ def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path)
     from pplcnet.data.dataset import find_images
     from pplcnet.export.exporting import export
     from pplcnet.imaging.preprocessing import Preprocessing
-    from pplcnet.models.build import create_model
+    from pplcnet.models.build import build_model
     from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 
     keras.utils.set_random_seed(7)
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     manifest = Manifest(
         classes=("class_0", "class_1", "class_2"),
         preprocessing=Preprocessing(image_size=(32, 32)),

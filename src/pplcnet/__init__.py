@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pplcnet.export.quantization import quantize
     from pplcnet.export.tuning import tune
     from pplcnet.imaging.preprocessing import Preprocessing
-    from pplcnet.models.build import create_model
     from pplcnet.models.reparameterization import to_deploy_form
     from pplcnet.recipe.recipe import Recipe
     from pplcnet.runs.training_run import run_job
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from pplcnet.training.train import train
     from pplcnet.weights.bundled import restore_model
     from pplcnet.weights.conversion import convert
+    from pplcnet.weights.pretrained import create_model
 
 _PLACES = {
     "Bundle": "bundle.bundle",
@@ -45,7 +45,7 @@ _PLACES = {
     "audit": "data.audit",
     "calibrate": "export.calibrating",
     "convert": "weights.conversion",
-    "create_model": "models.build",
+    "create_model": "weights.pretrained",
     "evaluate": "tasks.classification.evaluation",
     "export": "export.exporting",
     "export_litert": "export.litert",

@@ -33,7 +33,7 @@ class Reference(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of create_model that give the same network."""
+        """Arguments of build_model that give the same network."""
         given = self.facts["kwargs"]
         options = {
             "num_classes": given["class_num"],

@@ -10,7 +10,7 @@ import pytest
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.blocks import layer_name
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.cost import count_cost
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
@@ -65,7 +65,7 @@ def original(request: pytest.FixtureRequest, shared: Path) -> reference.Referenc
 
 
 def _load(original: reference.Reference, image_size: tuple[int, int], **more) -> keras.Model:
-    model = create_model(original.network, **original.options, image_size=image_size, **more)
+    model = build_model(original.network, **original.options, image_size=image_size, **more)
     load_state_dict(model, original.weights(), source="the reference")
     return model
 
@@ -150,7 +150,7 @@ def test_the_deployed_form_answers_the_same(shared: Path, name: str) -> None:
 
 
 def test_parameters_and_macs_equal_the_original(original: reference.Reference) -> None:
-    cost = count_cost(create_model(original.network, **original.options, image_size=224))
+    cost = count_cost(build_model(original.network, **original.options, image_size=224))
     # The original also counts the merged convolutions that training does not use.
     assert (
         cost.trainable_parameters + original.merged_parameters
@@ -167,7 +167,7 @@ def small(shared: Path) -> reference.Reference:
 
 @pytest.fixture(scope="module")
 def small_model(small: reference.Reference) -> keras.Model:
-    return create_model(small.network, **small.options, image_size=32)
+    return build_model(small.network, **small.options, image_size=32)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model, features_of
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.cost import count_cost
 from pplcnet.models.reparameterization import to_deploy_form
@@ -25,7 +25,7 @@ if keras.backend.backend() != "tensorflow":
 
 @pytest.mark.parametrize("name", ROWS)
 def test_row_states_the_cost_of_the_built_network(name: str) -> None:
-    cost = count_cost(create_model(name, deploy=CATALOG[name].family == "pplcnetv2"))
+    cost = count_cost(build_model(name, deploy=CATALOG[name].family == "pplcnetv2"))
     assert (cost.trainable_parameters, cost.macs) == (
         CATALOG[name].parameters,
         CATALOG[name].macs_224,
@@ -35,7 +35,7 @@ def test_row_states_the_cost_of_the_built_network(name: str) -> None:
 @pytest.mark.parametrize("name", SMALLEST)
 def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
     keras.utils.set_random_seed(1)
-    model = create_model(name, num_classes=5, image_size=(33, 47), dropout=0.0)
+    model = build_model(name, num_classes=5, image_size=(33, 47), dropout=0.0)
     model.compile(
         optimizer=keras.optimizers.SGD(0.5),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -57,7 +57,7 @@ def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_stages_are_named_feature_maps(name: str) -> None:
-    stages = create_model(name, image_size=64, output="stages").output
+    stages = build_model(name, image_size=64, output="stages").output
     sizes = [int(each.shape[1]) for each in stages.values()]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 2
@@ -65,9 +65,9 @@ def test_stages_are_named_feature_maps(name: str) -> None:
 
 def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
     images = np.random.default_rng(0).standard_normal((2, 64, 64, 3)).astype("float32")
-    embedding = create_model("pplcnet_x0_25", image_size=64, output="embedding")
+    embedding = build_model("pplcnet_x0_25", image_size=64, output="embedding")
     assert tuple(embedding(images).shape) == (2, 1280)
-    stages = create_model("pplcnet_x0_25", image_size=64, output="stages")(images)
+    stages = build_model("pplcnet_x0_25", image_size=64, output="stages")(images)
     assert {name: tuple(each.shape) for name, each in stages.items()} == {
         "conv1": (2, 32, 32, 8),
         "blocks2": (2, 32, 32, 8),
@@ -78,9 +78,19 @@ def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
     }
 
 
+@pytest.mark.parametrize("name", SMALLEST)
+def test_features_are_found_on_both_sides_of_global_pooling(name: str) -> None:
+    model = build_model(name, num_classes=5, image_size=64)
+    features = features_of(model)
+    pooling = model.get_layer("avg_pool")
+    assert features.map is pooling.input
+    assert features.pooled is pooling.output
+    assert tuple(features.map.shape[:3]) == (None, 2, 2)
+
+
 def test_building_a_network_leaves_the_next_one_alone() -> None:
-    create_model("pplcnet_x0_25", strides=[1, 1, 1, 1, 1], image_size=32)
-    again = create_model("pplcnet_x0_25", image_size=32, output="stages")
+    build_model("pplcnet_x0_25", strides=[1, 1, 1, 1, 1], image_size=32)
+    again = build_model("pplcnet_x0_25", image_size=32, output="stages")
     assert again.output["blocks6"].shape == (None, 1, 1, 128)
 
 
@@ -100,7 +110,7 @@ def test_building_a_network_leaves_the_next_one_alone() -> None:
 )
 def test_an_option_outside_what_is_allowed_is_named(options: dict, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint.replace("(", r"\(")):
-        create_model("pplcnet_x0_25", **options)
+        build_model("pplcnet_x0_25", **options)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +123,14 @@ def test_an_option_outside_what_is_allowed_is_named(options: dict, complaint: st
 )
 def test_an_option_of_another_family_is_refused(name: str, options: dict, having: str) -> None:
     with pytest.raises(InputError, match=f"networks of {having} have it"):
-        create_model(name, **options)
+        build_model(name, **options)
 
 
 def test_a_network_without_branches_is_its_own_deployed_form() -> None:
-    model = create_model("pplcnet_x0_25", image_size=32)
+    model = build_model("pplcnet_x0_25", image_size=32)
     assert to_deploy_form(model) is model
 
 
 def test_an_unknown_network_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="pplcnet_x1_0"):
-        create_model("pplcnet_1_0")
+        build_model("pplcnet_1_0")

@@ -19,7 +19,7 @@ from pplcnet.export import translation
 from pplcnet.export.exporting import export, measure_parity
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes, check_network
@@ -61,7 +61,7 @@ ROWS = [
 def test_every_network_answers_as_in_keras(name: str) -> None:
     # Some random GhostNets nearly cancel out to zero, which magnifies any rounding.
     keras.utils.set_random_seed(1)
-    model = with_lively_statistics(create_model(name, num_classes=7, image_size=64))
+    model = with_lively_statistics(build_model(name, num_classes=7, image_size=64))
     assert _difference(model, 1, 1) < 5e-5
     assert _difference(to_deploy_form(model), None, 2) < 5e-5
 
@@ -78,12 +78,12 @@ def test_every_network_answers_as_in_keras(name: str) -> None:
     ids=["odd", "textline strides", "no last conv", "no dropout", "one pixel"],
 )
 def test_every_option_answers_as_in_keras(options: dict) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
+    model = build_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
     assert _difference(with_lively_statistics(model), None, 3) < 5e-5
 
 
 def test_the_graph_has_few_operators() -> None:
-    model = create_model("pplcnet_x1_0", num_classes=5)
+    model = build_model("pplcnet_x1_0", num_classes=5)
     proto = to_onnx(model, Preprocessing(image_size=(224, 224)), tuple("abcde"), batch=1)
     counts = Counter(node.op_type for node in proto.graph.node)
     assert counts == {

@@ -219,7 +219,7 @@ def test_converting_over_an_old_bundle(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(conversion, "read_weights", lambda _: weights)
     options = {"num_classes": 2, "image_size": (8, 8)}
     monkeypatch.setattr(conversion, "_options_for", lambda *_: dict(options))
-    monkeypatch.setattr(conversion, "create_model", lambda *_, **__: None)
+    monkeypatch.setattr(conversion, "build_model", lambda *_, **__: None)
     monkeypatch.setattr(conversion, "fill", lambda *_, **__: None)
     monkeypatch.setattr(conversion, "pack_weights", lambda _: b"converted " * 70)
 

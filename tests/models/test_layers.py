@@ -142,12 +142,12 @@ def test_unequal_strides_are_computed_in_float64() -> None:
 WITHOUT_ONEDNN = """
 import numpy as np, tensorflow as tf
 from pplcnet.export.translation import to_onnx
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine
 preprocessing = Preprocessing(image_size=(32, 64))
 pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 64, 3), np.uint8)
-model = create_model(
+model = build_model(
     "pplcnet_x0_25", num_classes=3, image_size=(32, 64),
     strides=[(1, 2), (2, 1), (2, 1), (1, 2), (2, 1)],
 )

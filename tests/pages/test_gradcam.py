@@ -8,7 +8,7 @@ import pytest
 
 from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.pages.gradcam import GradCam
 
 PREPROCESSING = Preprocessing(image_size=(64, 64))
@@ -23,7 +23,7 @@ def test_it_is_the_computation_by_hand_where_a_layer_follows_the_pooling(images)
     # Without the last convolution a logit is linear in the pooled features, so that its gradient is
     # the layer's weight over the number of positions, times the scale that dropout leaves.
     keras.utils.set_random_seed(3)
-    model = create_model("pplcnet_x0_25", num_classes=4, image_size=64, last_conv=False)
+    model = build_model("pplcnet_x0_25", num_classes=4, image_size=64, last_conv=False)
     classes = np.array([2, 0, 3])
     found = GradCam(model, PREPROCESSING).raw_maps(images, classes)
 
@@ -49,7 +49,7 @@ def test_it_is_the_computation_by_hand_where_a_layer_follows_the_pooling(images)
 
 def test_the_map_changes_with_the_class_and_is_scaled(images) -> None:
     keras.utils.set_random_seed(4)
-    gradcam = GradCam(create_model("pplcnet_x0_25", num_classes=4, image_size=64), PREPROCESSING)
+    gradcam = GradCam(build_model("pplcnet_x0_25", num_classes=4, image_size=64), PREPROCESSING)
     maps = [gradcam.maps(images, np.full(3, label)) for label in range(4)]
     assert all(each.shape == (3, 2, 2) and each.min() >= 0 for each in maps)
     assert {float(each.max()) for each in maps} == {1.0}

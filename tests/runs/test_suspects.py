@@ -49,13 +49,13 @@ def write_trunk(path: Path, table: Path) -> Path:
     """Random weights with BatchNorm's statistics of the photos: the head alone learns."""
     import keras
 
-    from pplcnet.models.build import create_model
+    from pplcnet.models.build import build_model
     from pplcnet.weights.native import get_values
 
     preprocessing = Preprocessing(image_size=(32, 32))
     pixels = np.stack([preprocessing(image.path) for image in Dataset.open(table).images])
     keras.utils.set_random_seed(7)
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     for _ in range(60):
         model(preprocessing.normalize(pixels), training=True)
     np.savez(path, **get_values(model))

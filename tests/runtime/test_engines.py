@@ -19,7 +19,7 @@ import pytest
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
@@ -50,7 +50,7 @@ WAYS = [
 @cache
 def _network(name: str) -> keras.Model:
     keras.utils.set_random_seed(2)
-    model = create_model(name, num_classes=7, image_size=SIZE)
+    model = build_model(name, num_classes=7, image_size=SIZE)
     return to_deploy_form(with_lively_statistics(model))
 
 
@@ -60,7 +60,7 @@ def _pixels(count: int) -> np.ndarray:
 
 def _pplcnet(**options: Any) -> keras.Model:
     options = {"num_classes": 7, "image_size": SIZE, **options}
-    return with_lively_statistics(create_model("pplcnet_x0_25", **options))
+    return with_lively_statistics(build_model("pplcnet_x0_25", **options))
 
 
 def _content(engine: str, model: keras.Model) -> bytes:
@@ -197,7 +197,7 @@ def test_int8_keeps_the_gates() -> None:
 
 
 def test_bfloat16_is_near_and_not_the_same() -> None:
-    model = with_lively_statistics(create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE))
+    model = with_lively_statistics(build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE))
     content = _content("openvino", model)
     pixels = _pixels(1)
     exact = open_engine("openvino", content, threads=1).run(pixels)
@@ -209,7 +209,7 @@ def test_bfloat16_is_near_and_not_the_same() -> None:
 
 
 def test_pixels_that_must_not_be_written_to_are_taken() -> None:
-    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     pixels = _pixels(1)
     pixels.flags.writeable = False
     for engine in ENGINES:
@@ -246,7 +246,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     (tmp_path / "x.onnx").write_bytes(_content("openvino", model))
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, str(tmp_path / "x.onnx")],
@@ -259,7 +259,7 @@ def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
 def test_openvino_works_where_nothing_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "file" / "cache"))
     engine = open_engine("openvino", _content("openvino", model), threads=1)
@@ -300,7 +300,7 @@ def test_what_an_engine_raises_becomes_one_sentence(text: str, said: str) -> Non
 
 @pytest.mark.parametrize("engine", list(ENGINES))
 def test_pictures_of_another_size_are_one_clear_error(engine: str) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     opened = open_engine(engine, _content(engine, model), threads=1)
     with pytest.raises(BundleError, match="cannot run this network") as caught:
         opened.run(np.zeros((1, 16, 16, 3), np.uint8))

@@ -16,13 +16,13 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.export.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 
 
 def main(target: str) -> None:
     keras.utils.set_random_seed(1)
     preprocessing, classes = Preprocessing(image_size=(32, 32)), ("cat", "dog", "eel")
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     # Statistics of pictures, not those at the start: otherwise every logit is nearly zero.
     images = np.random.default_rng(1).integers(0, 256, (64, 32, 32, 3), np.uint8)

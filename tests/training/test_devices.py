@@ -25,7 +25,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import keras
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 from pplcnet.training.devices import Devices
 from pplcnet.training.optimizers import compile_model
@@ -43,7 +43,7 @@ for count in (1, 2):
     devices = Devices(recipe)
     keras.utils.set_random_seed(0)
     with devices.scope():
-        model = create_model("pplcnet_x0_25", num_classes=3, image_size=64, dropout=0.0)
+        model = build_model("pplcnet_x0_25", num_classes=3, image_size=64, dropout=0.0)
         compile_model(model, recipe, 10)
     step = devices.step_of(model)
     losses.append([step(images, targets)["loss"] for _ in range(2)])

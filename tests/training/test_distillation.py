@@ -13,7 +13,7 @@ from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset, find_images
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
 from pplcnet.export.exporting import export
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.distillation import DistillationLoss, open_teacher, student_network
@@ -121,7 +121,7 @@ def test_an_exported_teacher_answers_as_its_keras_network_in_the_students_order(
 
 def test_a_keras_file_may_teach_whether_it_ends_in_softmax_or_not(parts, tmp_path: Path) -> None:
     recipe = Recipe().changed(BASE | {"teacher": str(tmp_path / "t.keras")})
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     seen = []
     for output in (model.output, keras.layers.Softmax()(model.output)):
@@ -187,13 +187,13 @@ def test_a_student_has_the_catalogs_network_whatever_taught_it(
     fields = {name: str(teacher) if each == "TEACHER" else each for name, each in fields.items()}
     result = train(Recipe().changed(BASE | fields), *parts, out=tmp_path)
     model = restore_model(Bundle.open(result.bundle))
-    plain = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    plain = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     assert [each.shape for each in model.weights] == [each.shape for each in plain.weights]
     assert len(result.history) == 2
 
 
 def test_mutual_students_are_two(parts) -> None:
-    one, other = (create_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
+    one, other = (build_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
     both = student_network(one, Recipe(distillation="mutual"), None, other)
     images = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(both(images), np.hstack([one(images), other(images)]), atol=1e-5)

@@ -15,7 +15,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import RecipeError, TrainingInterrupted, UnknownNameError, WeightsError
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
@@ -50,7 +50,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a network of eight classes, with lively statistics."""
     keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("weights") / "w.npz"
-    native.write_npz(create_model("pplcnet_x0_25", num_classes=8, image_size=32), path)
+    native.write_npz(build_model("pplcnet_x0_25", num_classes=8, image_size=32), path)
     return path
 
 
@@ -129,7 +129,7 @@ def test_the_head_alone_comes_first_when_asked_for(parts, tmp_path: Path, weight
 
 
 def test_features_are_those_that_the_whole_network_computes(parts) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     recipe = Recipe().changed(SETTINGS)
     preprocessing = preprocessing_of(recipe)
     backbone, head = split_at_pool(model)
@@ -148,7 +148,7 @@ def test_features_are_those_that_the_whole_network_computes(parts) -> None:
 
 
 def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
     fields = {"layer_decay": 0.5, "weight_decay": 0.0, "warmup_epochs": 0.0, "optimizer": "adamw"}
     compile_model(model, Recipe().changed(SETTINGS | fields), 5)
     before = _values(model)
@@ -167,7 +167,7 @@ def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_every_layer_with_weights_has_its_stage(name: str) -> None:
-    model = create_model(name, num_classes=3, image_size=32)
+    model = build_model(name, num_classes=3, image_size=32)
     stages, depths = stage_depths(name, model)
     seen = [depths[layer.name] for layer in model.layers if layer.weights]
     assert set(seen) == set(range(len(stages) + 1))
@@ -180,7 +180,7 @@ def test_wrong_settings_are_named(tmp_path: Path, weights: Path) -> None:
         Recipe().changed({"freeze": "blocks4"})
     with pytest.raises(RecipeError, match=r"layer_decay is 1\.5"):
         Recipe().changed({"layer_decay": 1.5})
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     with pytest.raises(UnknownNameError, match="blocks4"):
         freeze_stages(model, Recipe().changed({"freeze": "block4", "weights": "x"}))
 
@@ -197,7 +197,7 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
     made_with = {"last_conv_bias": True, "strides": [2, [2, 1], 2, [2, 1], 2], "dropout": 0.0}
     if kind != "bundle":
         made_with.pop("strides")  # tensors alone do not tell them
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32, **made_with)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32, **made_with)
     path = tmp_path / "w.npz"
     if kind == "original names":
         held = {
@@ -249,7 +249,7 @@ def test_a_run_resumes_when_its_weights_are_gone(
 def test_weight_decay_goes_with_each_layers_own_rate() -> None:
     fields = {"layer_decay": 0.5, "weight_decay": 0.5, "warmup_epochs": 0.0}
     recipe = Recipe().changed(SETTINGS | fields)
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     compile_model(model, recipe, 5)
     before = _values(model)
     model.optimizer._apply_weight_decay(model.trainable_variables)

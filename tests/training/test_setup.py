@@ -11,7 +11,7 @@ import pytest
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, TrainingDiverged
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe, field_help, parse_setting
@@ -66,7 +66,7 @@ def test_two_students_of_the_same_weights_begin_with_two_heads(parts, common_bun
 
 
 def test_photos_without_a_label_count_neither_as_right_nor_as_wrong(parts) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     recipe = replace(SMALL, teacher="x")
     compile_model(model, recipe, 1, **loss_and_metrics(recipe, parts[0]))
     images = np.zeros((4, 32, 32, 3), np.float32)
@@ -141,6 +141,6 @@ def test_what_the_asymmetric_loss_does_not_use_is_not_searched() -> None:
 
 
 def test_a_student_beside_another_answers_as_it_does_alone() -> None:
-    one, other = (create_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
+    one, other = (build_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
     both = student_network(one, Recipe(distillation="mutual"), None, other)
     assert both.output_shape == (None, 6)

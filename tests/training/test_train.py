@@ -19,7 +19,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError, TrainingInterrupted
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.optimizers import compile_model
@@ -202,7 +202,7 @@ def test_the_two_sets_need_the_same_classes(parts, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     recipe = Recipe().changed(SETTINGS | {"optimizer": optimizer, "weight_decay": 0.5})
     compile_model(model, recipe, steps_per_epoch=3)
     for variable in model.trainable_variables:
@@ -211,7 +211,7 @@ def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     recipe = Recipe().changed({"epochs": 10, "warmup_epochs": 2.0, "optimizer": "sgd"})
     compile_model(model, recipe, steps_per_epoch=10)
     rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]

@@ -11,7 +11,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import RecipeError, TrainingInterrupted
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.objective import ClassLoss, balanced_weights
 from pplcnet.training import loop
@@ -206,7 +206,7 @@ def test_a_photo_without_a_class_adds_nothing_to_the_class_loss() -> None:
 
 
 def test_stochastic_depth_skips_in_training_only() -> None:
-    model = create_model("mobilenetv3_small_x0_35", num_classes=3, image_size=32, dropout=0.0)
+    model = build_model("mobilenetv3_small_x0_35", num_classes=3, image_size=32, dropout=0.0)
     deep = with_stochastic_depth(model, 0.9)
     images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(deep(images), model(images), atol=1e-5)
@@ -221,11 +221,11 @@ def test_stochastic_depth_skips_in_training_only() -> None:
 
 def test_stochastic_depth_needs_shortcuts() -> None:
     with pytest.raises(RecipeError, match="pplcnet_x0_25 has no shortcuts"):
-        with_stochastic_depth(create_model("pplcnet_x0_25", num_classes=2, image_size=32), 0.1)
+        with_stochastic_depth(build_model("pplcnet_x0_25", num_classes=2, image_size=32), 0.1)
 
 
 def test_recalibration_takes_the_mean_of_the_batches_statistics() -> None:
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
     generator = np.random.default_rng(0)
     batches = [generator.normal(at, 1, (8, 32, 32, 3)).astype(np.float32) for at in range(3)]
     recalibrate(model, batches)

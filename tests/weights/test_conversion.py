@@ -225,7 +225,7 @@ def test_a_name_without_connection_is_one_clear_error(
 def test_create_model_downloads_what_paddle_wrote(
     mirror: ThreadingHTTPServer, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pplcnet.models.build import create_model
+    from pplcnet.weights.pretrained import create_model
 
     monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{mirror.server_port}/raw")
     model = create_model("pplcnet_x0_25", num_classes=17, weights="imagenet")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.weights.folded import has_neutral_norms, unfold
 from pplcnet.weights.loading import load_pretrained
 from tests.conformance import reference
@@ -18,7 +18,7 @@ BACKBONE = "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
 
 @pytest.fixture
 def model(shared: Path) -> keras.Model:
-    model = create_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
+    model = build_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
     (line,) = load_pretrained(model, shared / BACKBONE)
     assert line.endswith("nothing fitting: fc, last_conv")
     return model
@@ -56,7 +56,7 @@ def test_unfolded_it_is_nearly_the_same_function_in_training(model: keras.Model,
     images = np.repeat(golden[0], 4, axis=0)
     folded_in_training = model(images, training=True).numpy()
     model_logits = model(images, training=False).numpy()
-    load_again = create_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
+    load_again = build_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
     load_again.set_weights(model.get_weights())
     unfold(model, [images])
     unfolded_in_training = model(images, training=True).numpy()

@@ -20,12 +20,12 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import WeightsError
 from pplcnet.models import pplcnet as family
-from pplcnet.models.build import create_model
 from pplcnet.models.variables import value_of
 from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.files import read_weights
 from pplcnet.weights.loading import load_into, load_pretrained
 from pplcnet.weights.mapping import load_state_dict
+from pplcnet.weights.pretrained import create_model
 from tests.conformance import reference
 from tests.weights.pdmodel import write_pdmodel
 

@@ -19,7 +19,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
@@ -33,7 +33,7 @@ CLASSES = ["cat", "dog", "elk"]
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     keras.utils.set_random_seed(3)
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     # Trained a little, so that no statistic is the one that it starts with.
     for name, variable in ((each.path, each) for each in model.variables):
         if "moving" in name:
@@ -189,7 +189,7 @@ def test_convert_needs_the_names_of_the_classes(saved: Path, tmp_path: Path) -> 
 
 
 def test_other_classes_get_a_fresh_head(model: keras.Model, saved: Path) -> None:
-    other = create_model("pplcnet_x0_25", num_classes=5, image_size=32)
+    other = build_model("pplcnet_x0_25", num_classes=5, image_size=32)
     before = native.get_values(other)
     (line,) = load_pretrained(other, saved)
     assert line.endswith("nothing fitting: fc")
@@ -197,12 +197,12 @@ def test_other_classes_get_a_fresh_head(model: keras.Model, saved: Path) -> None
     np.testing.assert_array_equal(after["fc.kernel"], before["fc.kernel"])
     np.testing.assert_array_equal(after["last_conv.kernel"], trained["last_conv.kernel"])
     with pytest.raises(WeightsError, match="is of pplcnet_x0_25, not of pplcnet_x0_35"):
-        load_pretrained(create_model("pplcnet_x0_35", num_classes=3, image_size=32), saved)
+        load_pretrained(build_model("pplcnet_x0_35", num_classes=3, image_size=32), saved)
 
 
 def test_weights_h5_are_read(model: keras.Model, tmp_path: Path) -> None:
     model.save_weights(tmp_path / "m.weights.h5")
-    other = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    other = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     load_into(other, tmp_path / "m.weights.h5")
     for name, value in native.get_values(model).items():
         np.testing.assert_array_equal(native.get_values(other)[name], value)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import WeightsError
-from pplcnet.models.build import create_model
 from pplcnet.weights import native
 from pplcnet.weights.loading import load_into
+from pplcnet.weights.pretrained import create_model
 from tests.conformance import reference
 
 

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pplcnet.errors import WeightsError
-from pplcnet.models.build import create_model
 from pplcnet.weights.paddle import read_pdparams
+from pplcnet.weights.pretrained import create_model
 from tests.conformance import reference
 
 STATE = {

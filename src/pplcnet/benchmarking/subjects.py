@@ -72,10 +72,10 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
 def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
     from pplcnet.export.translation import to_onnx
     from pplcnet.imaging.preprocessing import Preprocessing
-    from pplcnet.models.build import create_model
+    from pplcnet.models.build import build_model
     from pplcnet.models.reparameterization import to_deploy_form
 
-    model = to_deploy_form(create_model(name, image_size=image_size))
+    model = to_deploy_form(build_model(name, image_size=image_size))
     classes = tuple(f"class {number}" for number in range(1000))
     proto = to_onnx(model, Preprocessing(image_size=image_size), classes, batch=1)
     contents = {"float32": proto.SerializeToString()}

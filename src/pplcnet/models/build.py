@@ -1,11 +1,10 @@
-"""create_model: a catalog name and options in, a plain keras.Model out."""
+"""Build a network: a catalog name and options in, a plain keras.Model with random weights out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 
@@ -22,7 +21,17 @@ from pplcnet.models import (
 )
 from pplcnet.models.blocks import Strides
 
-__all__ = ["create_model", "normalized_image_size", "normalized_strides"]
+__all__ = [
+    "Endpoints",
+    "Features",
+    "Output",
+    "build_endpoints",
+    "build_model",
+    "check_options",
+    "features_of",
+    "normalized_image_size",
+    "normalized_strides",
+]
 
 Output = Literal["logits", "embedding", "stages"]
 
@@ -38,12 +47,32 @@ _FAMILIES: dict[str, ModuleType] = {
 }
 
 
-def create_model(
+class Endpoints(NamedTuple):
+    """The symbolic tensors of a network; every model made of them shares their layers."""
+
+    name: str
+    images: keras.KerasTensor
+    """(N, H, W, 3), normalised."""
+    stages: dict[str, keras.KerasTensor]
+    """Stage name to feature map (N, h, w, C), from the input on."""
+    embedding: keras.KerasTensor
+    """(N, D), the pooled features before the classifier."""
+    logits: keras.KerasTensor
+    """(N, num_classes), before softmax."""
+
+    def model(self, output: Output = "logits") -> keras.Model:
+        """The model from images to one of the outputs."""
+        if output == "logits":
+            return keras.Model(self.images, self.logits, name=self.name)
+        outputs = self.embedding if output == "embedding" else self.stages
+        return keras.Model(self.images, outputs, name=f"{self.name}_{output}")
+
+
+def build_model(
     name: str,
     *,
     num_classes: int | None = None,
     image_size: int | tuple[int, int] | None = 224,
-    weights: str | PathLike[str] | None = None,
     strides: Sequence[int | Sequence[int]] | None = None,
     last_conv: bool | None = None,
     last_conv_bias: bool | None = None,
@@ -51,47 +80,34 @@ def create_model(
     dropout: float | None = None,
     output: Output = "logits",
 ) -> keras.Model:
-    """Build a network of the catalog as a plain `keras.Model`.
+    """Build a network of the catalog with random weights, as a plain `keras.Model`.
 
     The model takes normalised float32 images (N, H, W, 3) and returns, by `output`:
     "logits" (N, num_classes) before softmax; "embedding" (N, D), the pooled features before the
     classifier; "stages", a dict of stage name to feature map (N, h, w, C).
 
-    What is None is as the weights need it, as far as their file says (a bundle says all of it), and
-    the default without weights.
-
     Args:
         name: a row of the catalog, such as "pplcnet_x1_0".
         num_classes: number of logits, at least 1. Default: 1000.
         image_size: pixels, one number or (height, width); odd sizes are fine. None builds a model
-            that takes any.
-        weights: "imagenet", "imagenet-ssld" or "timm" (downloaded), or a file: `.pdparams`, `.npz`,
-            `.safetensors`, `.keras`, a bundle, a Paddle inference model. Every tensor must fit.
-            None starts from random values.
-        strides: of PP-LCNet; five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
+            that takes any size.
+        strides: PP-LCNet only. Five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
-        last_conv: of PP-LCNet; whether the 1280-channel 1x1 convolution after pooling is there.
-            Default: it is.
-        last_conv_bias: of PP-LCNet; whether that convolution has a bias, as timm's has. Default: it
-            has none.
-        deploy: of PP-LCNetV2; whether parallel branches are built merged. `to_deploy_form` makes
-            such a model from a trained one. Default: they are not.
+        last_conv: PP-LCNet only. Whether the 1280-channel 1x1 convolution after pooling is there.
+            Default: True.
+        last_conv_bias: PP-LCNet only. Whether that convolution has a bias, as timm's has. Default:
+            False.
+        deploy: PP-LCNetV2 only. Whether parallel branches are built merged; `to_deploy_form` makes
+            such a model from a trained one. Default: False.
         dropout: rate before the classifier. Default: the original's. As in the originals (except
-            GhostNet), inference multiplies the features by `1 - dropout`, so that weights give
-            correct answers only at the rate that they were trained with.
+            GhostNet), inference multiplies the features by `1 - dropout`.
         output: see above.
 
     Raises:
         UnknownNameError: no such network.
         InputError: an option outside what is allowed.
-        WeightsError: the weights cannot be read or do not fit.
     """
-    row = catalog.find(name)
-    family = _FAMILIES[row.family]
-    height, width = (None, None) if image_size is None else normalized_image_size(image_size)
-    if output not in ("logits", "embedding", "stages"):
-        raise InputError(f"output is {output!r}; allowed are 'logits', 'embedding' and 'stages'.")
-    given = {
+    options = {
         "num_classes": num_classes,
         "strides": strides,
         "last_conv": last_conv,
@@ -99,29 +115,65 @@ def create_model(
         "deploy": deploy,
         "dropout": dropout,
     }
-    options = _checked(row, family, given)  # before a download
-    held = None
-    if weights is not None:
-        from pplcnet.weights.fetching import weights_path
-        from pplcnet.weights.loading import load_into, read_for
-
-        held = read_for(name, weights_path(name, weights))
-        told = {key: held.options.get(key) for key, each in given.items() if each is None}
-        options = _checked(row, family, given | told)
-
-    inputs = keras.Input((height, width, 3), name="images")
-    stages, embedding, logits = family.build(inputs, row, **options)
-    model = keras.Model(inputs, logits, name=name)
-    if held is not None:
-        load_into(model, held.path, held.weights)
-    if output == "logits":
-        return model
-    outputs = embedding if output == "embedding" else stages
-    return keras.Model(inputs, outputs, name=f"{name}_{output}")
+    check_options(name, image_size, output, options)
+    return build_endpoints(name, image_size, options).model(output)
 
 
-def _checked(row: catalog.Network, family: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `build` takes, with the defaults of what is None; InputError for wrong values."""
+def build_endpoints(
+    name: str, image_size: int | tuple[int, int] | None, options: Mapping[str, Any]
+) -> Endpoints:
+    """The tensors of a network with random weights; the arguments are those of `build_model`."""
+    row = catalog.find(name)
+    family = _FAMILIES[row.family]
+    height, width = (None, None) if image_size is None else normalized_image_size(image_size)
+    images = keras.Input((height, width, 3), name="images")
+    stages, embedding, logits = family.build(images, row, **_with_defaults(row, family, options))
+    return Endpoints(name, images, stages, embedding, logits)
+
+
+def check_options(
+    name: str,
+    image_size: int | tuple[int, int] | None,
+    output: str,
+    options: Mapping[str, Any],
+) -> None:
+    """Raise what `build_model` raises for these arguments, without building anything."""
+    row = catalog.find(name)
+    if image_size is not None:
+        normalized_image_size(image_size)
+    if output not in ("logits", "embedding", "stages"):
+        raise InputError(f"output is {output!r}; allowed are 'logits', 'embedding' and 'stages'.")
+    _with_defaults(row, _FAMILIES[row.family], options)
+
+
+class Features(NamedTuple):
+    """Where a network's backbone ends and its head begins, as symbolic tensors."""
+
+    map: keras.KerasTensor
+    """The last feature map (N, h, w, C)."""
+    pooled: keras.KerasTensor
+    """Its mean over all positions: (N, 1, 1, C) in networks of the catalog."""
+
+
+def features_of(model: keras.Model) -> Features:
+    """The features that a classifier's head works on: those before and after global pooling.
+
+    Training the head alone and Grad-CAM cut the network here. The last pooling counts: layers are
+    in the order of use, and the ones inside squeeze-and-excite come before it.
+
+    Raises:
+        InputError: the network has no global average pooling.
+    """
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            return Features(layer.input, layer.output)
+    raise InputError(f"{model.name}: has no global average pooling, where its head would begin.")
+
+
+def _with_defaults(
+    row: catalog.Network, family: ModuleType, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the family's `build` takes; InputError for wrong values."""
     classes, dropout = values["num_classes"], values["dropout"]
     if classes is None:
         classes = 1000
@@ -138,7 +190,7 @@ def _checked(row: catalog.Network, family: ModuleType, values: Mapping[str, Any]
 def _family_options(
     row: catalog.Network, family: ModuleType, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What differs from the defaults; InputError for what the family has not."""
+    """The options that differ from the defaults; InputError for one that the family lacks."""
     given: dict[str, Any] = {}
     if values["strides"] is not None:
         given["strides"] = normalized_strides(values["strides"])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from pplcnet.models import catalog
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 
 __all__ = ["has_parallel_branches", "to_deploy_form"]
@@ -26,13 +26,13 @@ def to_deploy_form(model: keras.Model) -> keras.Model:
     larger ones with zeros around; and the sum of convolutions is the convolution with the sum.
 
     Args:
-        model: what `create_model` returned, trained or not; it is left as it is. One without
+        model: what `build_model` returned, trained or not; it is left as it is. One without
             parallel branches is returned itself.
     """
     if not has_parallel_branches(model):
         return model
     dropouts = [each.rate for each in model.layers if isinstance(each, keras.layers.Dropout)]
-    deployed = create_model(
+    deployed = build_model(
         catalog.find(model.name).name,
         num_classes=model.output.shape[-1],
         image_size=tuple(model.input.shape[1:3]),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import features_of
 
 __all__ = ["GradCam"]
 
@@ -23,21 +24,12 @@ class GradCam:
     """A network cut where its last feature map is pooled."""
 
     def __init__(self, model: keras.Model, preprocessing: Preprocessing) -> None:
-        """Cut `model` (normalised float images to logits) at its last global average pooling.
-
-        Pooling inside squeeze-and-excite stands before it, since layers are in the order of use.
+        """Cut `model` (normalised float images to logits) at its last feature map.
 
         Raises:
-            InputError: the network pools nowhere.
+            InputError: the network has no global average pooling.
         """
-        pools = [
-            layer
-            for layer in model.layers
-            if isinstance(layer, keras.layers.GlobalAveragePooling2D)
-        ]
-        if not pools:
-            raise InputError(f"{model.name}: has no global average pooling, which Grad-CAM needs.")
-        features = pools[-1].input
+        features = features_of(model).map
         self._backbone = keras.Model(model.input, features)
         self._head = keras.Model(features, model.output)
         self._mean = np.asarray(preprocessing.mean, np.float32)

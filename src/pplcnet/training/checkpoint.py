@@ -42,7 +42,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     """One row for each finished epoch."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What `create_model` built the network with."""
+    """What `build_model` built the network with."""
     run: str | None = None
     """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
 

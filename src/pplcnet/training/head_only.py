@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import features_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
 from pplcnet.tasks.losses import targets_of
@@ -25,7 +26,6 @@ from pplcnet.training.optimizers import compile_model
 
 __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
 
-POOL = "avg_pool"
 # What does not go with features that are computed once, from nothing but the photos.
 ALONE: dict[str, Any] = {
     "teacher": None, "distillation": "soft", "distillation_layers": "", "unlabelled": None,
@@ -39,7 +39,7 @@ def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
     Both share their layers with the model.
     """
-    features = model.get_layer(POOL).output
+    features = features_of(model).pooled
     return keras.Model(model.input, features), keras.Model(features, model.output, name=model.name)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.csv_cells import CsvWriter
 from pplcnet.system.files import replacing
@@ -210,7 +210,7 @@ def _built(
 ) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
     keras.utils.set_random_seed(recipe.seed)
     start, preprocessing = read_start(recipe), preprocessing_of(recipe)
-    model = create_model(
+    model = build_model(
         recipe.model,
         num_classes=len(train_set.classes),
         image_size=recipe.image_size,

@@ -45,7 +45,7 @@ class FittedModel(NamedTuple):
     model: keras.Model
     """With the weights of the best epoch; logits out."""
     options: dict[str, Any]
-    """What `create_model` builds it with, besides name, classes and size."""
+    """What `build_model` builds it with, besides name, classes and size."""
     best_epoch: int
     """Counted from 1."""
     history: list[dict[str, Any]]

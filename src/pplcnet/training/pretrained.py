@@ -12,12 +12,12 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.blocks import layer_name
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import load_for_evaluation
 from pplcnet.weights.fetching import weights_path
 from pplcnet.weights.folded import has_neutral_norms, unfold
-from pplcnet.weights.loading import Held, load_pretrained, read_for
+from pplcnet.weights.loading import LoadedWeights, load_pretrained, read_for
 
 __all__ = [
     "BACKBONE",
@@ -32,7 +32,7 @@ BACKBONE = "trunk"
 UNFOLDING_IMAGES = 512
 
 
-def read_start(recipe: Recipe) -> Held | None:
+def read_start(recipe: Recipe) -> LoadedWeights | None:
     """The weights that a recipe starts from, downloaded if need be; None when it has none.
 
     Raises:
@@ -43,8 +43,8 @@ def read_start(recipe: Recipe) -> Held | None:
     return read_for(recipe.model, weights_path(recipe.model, recipe.weights))
 
 
-def options_for_training(recipe: Recipe, start: Held | None) -> dict[str, Any]:
-    """What `create_model` needs besides the name, the classes and the size.
+def options_for_training(recipe: Recipe, start: LoadedWeights | None) -> dict[str, Any]:
+    """What `build_model` needs besides the name, the classes and the size.
 
     The network is the one that the weights were made for: as wide a head, the same strides.
     """
@@ -56,7 +56,7 @@ def options_for_training(recipe: Recipe, start: Held | None) -> dict[str, Any]:
 
 def start_from_weights(
     model: keras.Model,
-    start: Held,
+    start: LoadedWeights,
     train_set: Dataset,
     recipe: Recipe,
     preprocessing: Preprocessing,
@@ -80,7 +80,7 @@ def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str,
 
     A layer behind the last stage (the head) has the place after the last.
     """
-    stages = list(create_model(network, output="stages").output)
+    stages = list(build_model(network, output="stages").output)
     prefixes = [f"{layer_name(stage)}_" for stage in stages]
     depths = {}
     for layer in model.layers:

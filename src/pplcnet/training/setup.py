@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.errors import InputError, RecipeError
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.objective import loss_and_metrics
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
@@ -33,7 +33,7 @@ from pplcnet.training.pretrained import (
     start_from_weights,
 )
 from pplcnet.training.stochastic_depth import with_stochastic_depth
-from pplcnet.weights.loading import Held, load_pretrained
+from pplcnet.weights.loading import LoadedWeights, load_pretrained
 
 __all__ = ["Prepared", "prepare", "preprocessing_of"]
 
@@ -152,12 +152,12 @@ def _steps(images: int, recipe: Recipe) -> tuple[int, int]:
 
 
 def _peer(
-    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: Held | None
+    train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: LoadedWeights | None
 ) -> keras.Model | None:
     """The second student of mutual learning: other initial weights, or another head on theirs."""
     if recipe.distillation != "mutual":
         return None
-    peer = create_model(
+    peer = build_model(
         recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
     )
     if start is not None:
@@ -185,7 +185,7 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
             "balanced_sampling is for photos of one class; these have several labels."
         )
     keras.utils.set_random_seed(recipe.seed)
-    model = create_model(
+    model = build_model(
         recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
     )
     if recipe.freeze != BACKBONE:

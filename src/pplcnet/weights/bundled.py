@@ -14,7 +14,7 @@ import numpy as np
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, WeightsError
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.weights import native
 
 __all__ = ["KERAS_FILE", "pack_weights", "restore_model"]
@@ -38,7 +38,7 @@ def restore_model(bundle: Bundle) -> keras.Model:
     content = bundle.read(str(bundle.variant("keras")["file"]))
     network: dict[str, Any] = bundle.manifest.network
     try:
-        model = create_model(
+        model = build_model(
             network["name"],
             num_classes=len(bundle.classes),
             image_size=bundle.manifest.preprocessing.image_size,

@@ -14,7 +14,7 @@ from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import check_place, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import create_model
+from pplcnet.models.build import build_model
 from pplcnet.system.wording import counted
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
@@ -71,7 +71,7 @@ def convert(
     chosen = _preprocessing_for(preprocessing, beside, weights, options, path)
     options["image_size"] = chosen.image_size
     try:
-        model = create_model(name, **options)
+        model = build_model(name, **options)
     except TypeError as error:  # a bundle's manifest can name any option
         raise WeightsError(f"{path}: its network cannot be rebuilt ({error}).") from error
     if saved is not None:

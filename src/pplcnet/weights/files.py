@@ -34,7 +34,7 @@ class WeightsFile(NamedTuple):
     network: str | None = None
     """The catalog's name, where the file says it."""
     options: Mapping[str, Any] | None = None
-    """What `create_model` needs besides, where the file says it."""
+    """What `build_model` needs besides, where the file says it."""
     beside: Path | None = None
     """Folder of an inference model, where `inference.yml` may lie."""
     saved: SavedModel | None = None

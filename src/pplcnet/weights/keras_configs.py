@@ -93,7 +93,7 @@ def _network_name(config: Mapping[str, Any]) -> str | None:
 
 
 def saved_options(name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Options of `create_model` for the network `name`, without num_classes.
+    """Options of `build_model` for the network `name`, without num_classes.
 
     Raises:
         WeightsError: the layers do not say them.

@@ -13,7 +13,7 @@ from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.options import check_strides, network_options
 
-__all__ = ["Held", "fill", "load_into", "load_pretrained", "read_for"]
+__all__ = ["LoadedWeights", "fill", "load_into", "load_pretrained", "read_for"]
 
 
 OPTIONS = {
@@ -21,16 +21,16 @@ OPTIONS = {
 }  # fmt: skip
 
 
-class Held(NamedTuple):
+class LoadedWeights(NamedTuple):
     """A weights file, read once."""
 
     path: Path
     weights: WeightsFile
     options: dict[str, Any]
-    """What `create_model` needs to build its network, as far as the file says."""
+    """What `build_model` needs to build its network, as far as the file says."""
 
 
-def read_for(name: str, path: Path) -> Held:
+def read_for(name: str, path: Path) -> LoadedWeights:
     """What a file holds for the network `name`.
 
     Raises:
@@ -45,7 +45,7 @@ def read_for(name: str, path: Path) -> Held:
             f"{path}: its network was made with {', '.join(unknown)}, which this version of "
             "pplcnet does not know."
         )
-    return Held(path, weights, options)
+    return LoadedWeights(path, weights, options)
 
 
 def load_into(

@@ -1,4 +1,4 @@
-"""What `create_model` needs to build the network that weights were made for."""
+"""What `build_model` needs to build the network that weights were made for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSIFIERS = tuple(
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
-    """Options of `create_model`, as far as the file tells them.
+    """Options of `build_model`, as far as the file tells them.
 
     "num_classes" is there when the file has a classifier, "image_size" and "dropout" when it says
     them. Of PP-LCNet, bare tensors tell whether there is a last convolution and whether it has a

@@ -32,7 +32,7 @@ FLOAT32 = 5
 
 
 class InferenceModel(NamedTuple):
-    """A recognised network: what `create_model` needs, and its state dict."""
+    """A recognised network: what `build_model` needs, and its state dict."""
 
     name: str
     options: dict[str, Any]

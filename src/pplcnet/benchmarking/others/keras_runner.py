@@ -16,7 +16,7 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from pplcnet.models.build import create_model
+    from pplcnet.models.build import build_model
 
     way, threads = sys.argv[1], int(sys.argv[2])
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -24,7 +24,7 @@ def main() -> None:
     def build(name: str, image_size: tuple[int, int]) -> Callable[[], object] | None:
         if name not in CATALOG:
             return None
-        model = create_model(name, image_size=image_size)
+        model = build_model(name, image_size=image_size)
         image = np.random.default_rng(0).standard_normal((1, *image_size, 3)).astype(np.float32)
         if way == "keras-predict":
             return lambda: model.predict(image, verbose=0)
