@@ -1,13 +1,13 @@
-"""What each augmentation and trick is worth on a few thousand photos: one table, resumable.
+"""Measure what each technique of training is worth on a few thousand photos; resumable.
 
     python benchmarks/ablation.py PHOTOS --weights TRUNK.npz --out RUNS [--seeds 3]
     python benchmarks/ablation.py PHOTOS --model pplcnet_x0_25 --epochs 30 --out RUNS
 
-One network per row and seed, each the plain recipe but for one thing; every run is a folder of
-RUNS, and what is there already is not trained again. Plain has none of the tricks, a random crop
-and a flip; with weights its head learns first. Differences are in points of the test's top-1
-against the plain run of the same seed, as mean and standard error over the seeds. In short training
-from scratch one seed says nothing: whether a run gets going early moves it by ten points and more.
+Trains one network per row and seed, each with one change to the plain recipe. Every run has a
+folder in RUNS, and finished runs are not repeated. The plain recipe has a random crop and a flip;
+with weights, its head learns first. Differences are points of test top-1 against the plain run of
+the same seed, as mean and standard error over the seeds. One seed of short training from scratch
+says little: how early a run gets going changes its top-1 by ten points or more.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--weights", help="what every run starts from; without: from scratch")
+    parser.add_argument("--weights", help="what every run starts from; default: from scratch")
     parser.add_argument("--model", default="pplcnet_x0_35")
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--epochs", default="12")
@@ -78,7 +78,7 @@ def evaluation_of(row: str, seed: int, out: Path) -> Path:
 
 
 def train(row: str, settings: list[str], seed: int, arguments: argparse.Namespace) -> None:
-    """One run, if it is not there; a stopped one goes on."""
+    """Train one row with one seed, unless it is finished; a stopped run continues."""
     evaluation = evaluation_of(row, seed, arguments.out)
     if evaluation.is_file():
         return

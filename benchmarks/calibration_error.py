@@ -1,10 +1,10 @@
-"""Whether probabilities of deployed bundles mean something, on photos that nothing was chosen by.
+"""Measure how well the probabilities of bundles are calibrated, on test photos.
 
     python benchmarks/calibration_error.py PHOTOS BUNDLE...
 
-Of each bundle, and of all their answers together: top-1, the expected calibration error (15 bins),
-and what perfect probabilities would show on so many answers. With few photos the error is mostly
-scatter, which the answers of several runs (seeds) show less of.
+Prints, for each bundle and for all their answers together, top-1, the expected calibration error
+(15 bins), and the error that perfectly calibrated probabilities would show on as many answers. On
+few photos the error is mostly noise; the answers of several runs (seeds) together have less of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pplcnet.metrics.calibration import expected_calibration_error, least_calibr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", help="a split data set; its test photos are asked about")
+    parser.add_argument("photos", help="a data set with splits, of which the test photos are used")
     parser.add_argument("bundles", nargs="+", type=Path)
     arguments = parser.parse_args()
     test = Dataset.open(arguments.photos).subset("test")

@@ -1,11 +1,11 @@
-"""Test top-1 on a split data set of a few thousand photos: the table in docs/benchmarks.md.
+"""Measure test top-1 on a few thousand photos: the table of docs/benchmarks.md.
 
     python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --teacher BUNDLE --out RUNS
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
-Each row is trained once per seed by `pplcnet train`, in a process of its own, in a folder of RUNS;
-finished runs are not repeated and stopped ones continue, so that the command can be started again
-at any time. It prints mean and spread of the test's top-1, and the time.
+Trains each row once per seed with `pplcnet train`, in a process and a folder of its own. Finished
+runs are not repeated and stopped ones continue, so that the command can be started again at any
+time. Prints mean and spread of test top-1, and the time.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def folder_of(row: str, seed: int, out: Path) -> Path:
 
 
 def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
-    """One run, if it is not there; the seconds of all its parts stand in seconds.json."""
+    """Train one row with one seed, unless it is finished; seconds.json has its times."""
     out = folder_of(row, seed, arguments.out)
     if (out / "evaluation" / "evaluation.json").is_file():
         return

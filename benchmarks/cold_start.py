@@ -1,4 +1,4 @@
-"""Seconds of whole processes: `--help`, and the first label from a cold start.
+"""Time whole processes: `--help`, and the first label after a cold start.
 
 python benchmarks/cold_start.py BUNDLE PHOTO [--runs 15]
 """

@@ -1,18 +1,18 @@
-"""How often the report's 95 % interval of the mAP holds the true mAP.
+"""Measure how often the report's 95 % interval of the mAP contains the true mAP.
 
     python benchmarks/interval_coverage.py [--draws 120] [--resamples 300] [--every]
 
-Photos of five made-up labels, that a tenth to four tenths of them show, and of forty, that a
-fiftieth to a tenth show, are drawn again and again; the mAP of 100,000 of them is the truth. A
-score is normal, and higher where the label is shown. "Even" photos are alike; of "uneven" ones some
-are harder, and that for all labels at once.
+Samples are drawn repeatedly from synthetic photos with five labels, each shown by a tenth to four
+tenths of the photos, and with forty labels, each shown by a fiftieth to a tenth. The mAP of 100,000
+of them is the truth. Scores are normally distributed, and higher where the label is shown. "Even"
+photos are equally difficult; among "uneven" ones some are harder for all labels at once.
 
-Printed are the part of the intervals that hold the truth, the parts with the truth below and above,
-and their mean width. Of too few photos the page gives no interval; --every measures it there as
-well, which is what the limits were chosen by.
+Prints the share of intervals that contain the truth, the shares with the truth below and above, and
+the mean width. The page gives no interval for too few photos; --every measures it there too, and
+the limits were chosen by that.
 
-Where the page gives an interval, it held the truth in 0.85 to 0.98 of the draws on 60 photos, in
-0.90 to 1.00 on 150 and in 0.92 to 1.00 on 300 and 1000. With --every it was 0.26 to 1.00 on 15
+Where the page gives an interval, it contained the truth in 0.85 to 0.98 of the draws on 60 photos,
+in 0.90 to 1.00 on 150 and in 0.92 to 1.00 on 300 and 1000. With --every it was 0.26 to 1.00 on 15
 photos, 0.55 to 0.99 on 30, and with forty labels 0.70 to 1.00 on 60.
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=120)
     parser.add_argument("--resamples", type=int, default=300)
-    parser.add_argument("--every", action="store_true", help="with too few positives as well")
+    parser.add_argument("--every", action="store_true", help="also with too few positives")
     arguments = parser.parse_args()
     if arguments.every:
         for name in ("LEAST_PHOTOS", "LEAST_POSITIVES", "LEAST_PER_LABEL"):

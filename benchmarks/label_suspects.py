@@ -1,12 +1,13 @@
-"""How many wrong labels `pplcnet suspects` finds: some labels are made wrong, and looked for.
+"""Measure how many wrong labels `pplcnet suspects` finds among labels that were made wrong.
 
     python benchmarks/label_suspects.py PHOTOS --out FOLDER [--part 0.02] [--seed 0] [-- OPTIONS]
 
-A table of the same photos, in which a part of the labels (drawn at random) is another class's, goes
-to FOLDER/flipped.csv; the photos stay where they are. `pplcnet suspects` then runs on it in
-FOLDER/run, with OPTIONS, and goes on with what is there already. Printed are how many photos are
-named, how many of the wrong labels are among them, and how many of the first as many as were made
-wrong. Labels that were wrong before count against the list, as nobody knows them.
+Writes FOLDER/flipped.csv, a table of the same photos in which a share of the labels, drawn at
+random, is replaced by another class; the photos stay where they are. Then runs `pplcnet suspects`
+on it in FOLDER/run with OPTIONS, or continues that run. Prints how many photos are listed, how many
+of the wrong labels are among them, and how many are among the first photos, as many as were made
+wrong; then the same for cleanlab's other ways to choose. Labels that were wrong before count
+against the list, since nobody knows them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--part", type=float, default=0.02, help="of the labels, made wrong")
+    parser.add_argument("--part", type=float, default=0.02, help="share of labels to make wrong")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("options", nargs="*", help="of pplcnet suspects, after --")
     arguments = parser.parse_args()

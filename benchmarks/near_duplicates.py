@@ -1,9 +1,9 @@
-"""What near-duplicates the perceptual hashes find, and how long a search among many photos takes.
+"""Measure which near-duplicates the perceptual hashes find, and how long a search takes.
 
     python benchmarks/near_duplicates.py PHOTOS --among 100000
 
-Every 19th photo is changed in a way that keeps it the same photo; printed is how many of those
-are found again among all photos. Then random fingerprints are searched.
+Changes every 19th photo in ways that leave it the same photo to a person, and prints how many of
+them are found among all photos. Then times a search among random fingerprints.
 """
 
 from __future__ import annotations

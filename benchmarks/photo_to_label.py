@@ -1,13 +1,14 @@
-"""From a JPEG file to a label: pplcnet against the authors' pipeline, in one run.
+"""Time the way from a JPEG file to a label: pplcnet against the authors' pipeline.
 
     python benchmarks/photo_to_label.py BUNDLE PHOTOS --paddle-python PYTHON [--threads 2]
 
-BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize, then pplcnet tune). PYTHON is one that has
-paddlepaddle and opencv-python-headless; left out, only pplcnet's ways are compared. The photos are
-made to 500x375 JPEGs of quality 90, each of four of PHOTOS, so that they have a photo's detail.
+BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize, then pplcnet tune). PYTHON is an interpreter
+with paddlepaddle and opencv-python-headless; without it only pplcnet's own ways are compared. The
+photos are 500x375 JPEGs of quality 90, each made of four of PHOTOS, so that they have the detail of
+a photo.
 
-Every pipeline runs in a process of its own, on the same weights; they have their turns one after
-the other, so that the ratios hold on a machine whose speed wanders. Printed are medians.
+Every pipeline runs in a process of its own, on the same weights. They take turns, so that the
+ratios hold on a machine whose speed varies. Prints medians.
 """
 
 from __future__ import annotations

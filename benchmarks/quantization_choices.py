@@ -1,10 +1,10 @@
-"""What each choice of INT8 costs in accuracy and gains in time, on a trained bundle.
+"""Measure what each choice of INT8 costs in accuracy and gains in time, on a trained bundle.
 
     python benchmarks/quantization_choices.py BUNDLE PHOTOS
 
 BUNDLE is an exported bundle, PHOTOS a data set with train, validation and test splits: the first
 gives the ranges, the other two the accuracy. "error" is the root mean square of what INT8 changes
-in the logits, as part of theirs. One thread; ways have their turns one after the other.
+in the logits, relative to that of the logits. One thread; the choices take turns.
 """
 
 from __future__ import annotations

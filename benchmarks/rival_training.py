@@ -1,12 +1,12 @@
-"""Other people's networks under our recipe, photos, views and optimiser: a row of the table.
+"""Train other libraries' networks with our recipe, photos, augmentation and optimiser.
 
     python benchmarks/rival_training.py PHOTOS --network keras-mobilenetv3-small-0.35 --out RUN
     KERAS_BACKEND=torch TIMM_PYTHON benchmarks/rival_training.py PHOTOS --network timm-lcnet_035 \
         --out RUN
 
 The second needs an interpreter with PyTorch, timm and Keras, which trains timm's module as a layer.
-Networks are taken as their libraries build them, without weights. As in `pplcnet train`, the
-validation photos choose the epoch, the test photos have no say. A run is not resumable.
+Networks are used as their libraries build them, without weights. As in `pplcnet train`, the
+validation photos choose the epoch, and the test photos play no part. A run cannot be resumed.
 """
 
 from __future__ import annotations

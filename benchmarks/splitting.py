@@ -1,6 +1,6 @@
-"""How long it takes to divide a data set into training, validation and test photos.
+"""Time how long it takes to split a data set into training, validation and test photos.
 
-The photos are made up: only their names and labels count. Prints a line for each size.
+The data sets are made up: only names and labels count. Prints a line for each size.
 
     python benchmarks/splitting.py
     python benchmarks/splitting.py --photos 1280000 --classes 1000
@@ -18,11 +18,11 @@ from pplcnet.data.splits import draw_splits
 
 SIZES = ((60_000, 1000), (1_280_000, 1000))
 LABELLED = (20_000, 200)
-"""Photos and labels of the data set with several labels a photo."""
+"""Photos and labels of the multi-label data set."""
 
 
 def of_classes(photos: int, classes: int) -> Dataset:
-    """One class a photo, all of the same size."""
+    """A data set of one class per photo, with classes of equal size."""
     names = tuple(f"class_{at:05d}" for at in range(classes))
     root = Path("/made/up")
     folders = [root / name for name in names]
@@ -33,7 +33,7 @@ def of_classes(photos: int, classes: int) -> Dataset:
 
 
 def of_labels(photos: int, labels: int) -> Dataset:
-    """Some five labels a photo, of which a few are on most and most on a few."""
+    """A multi-label data set of about five labels per photo, a few of them common and most rare."""
     draw = random.Random(0)
     names = tuple(f"label_{at:05d}" for at in range(labels))
     root = Path("/made/up")
@@ -47,7 +47,7 @@ def of_labels(photos: int, labels: int) -> Dataset:
 
 
 def measure(dataset: Dataset) -> None:
-    """Divide it as a run does, and print the processor time that it takes."""
+    """Split it as a run does, and print the processor time that it takes."""
     begin = time.process_time()
     splits = draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     seconds = time.process_time() - begin

@@ -1,4 +1,4 @@
-"""How the cost of one image grows with the batch and with the threads; a table and a picture.
+"""Measure the time per image for each batch size and number of threads: a table and a picture.
 
 python benchmarks/sweeps.py [--model pplcnet_x1_0] [--out sweeps.png]
 """

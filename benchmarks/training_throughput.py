@@ -1,12 +1,12 @@
-"""Images/s of training: bare steps on one batch in memory, and a real run from JPEG files.
+"""Measure images/s of training: bare steps on one batch in memory, and a run from JPEG files.
 
     python benchmarks/training_throughput.py [--photos FOLDER] [--model pplcnet_x1_0]
 
-Rows for the bare step (Keras' own BatchNorm and hard-swish; ours), for ours fed by the real loader
-from files, from the cache on disk and from the one in memory, and for the loader alone from each,
-which is what a GPU would have to wait for; all interleaved in rounds, so that the ratios hold on a
-machine whose speed wanders. Without --photos, as many noise pictures of 500x375 as three epochs
-need are written and read as JPEG.
+There are rows for the bare step (Keras' own BatchNorm and hard-swish; ours), for ours fed by the
+real loader from files, from the cache on disk and from the cache in memory, and for the loader
+alone, which is what a GPU would have to wait for. All take turns in rounds, so that the ratios hold
+on a machine whose speed varies. Without --photos, it writes and reads JPEGs of 500x375 with smooth
+noise, as many as three epochs need.
 """
 
 from __future__ import annotations
