@@ -189,7 +189,7 @@ def splits_as_before(
         out,
         run,
         digest=now["digest"],
-        splits=splits_digest(found.splits),
+        division=splits_digest(found.splits),
         left_out=left_out,
         writes=names,
     )
