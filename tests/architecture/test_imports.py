@@ -100,7 +100,6 @@ UPWARD = {
     ("tasks/judging.py", "export"),
     ("tasks/multilabel/answers.py", "pages"),
     ("tasks/multilabel/evaluation_files.py", "pages"),
-    ("tasks/multilabel/evaluation_files.py", "reports"),
     ("tasks/objective.py", "training"),
 }
 

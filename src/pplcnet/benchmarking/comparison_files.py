@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pplcnet.benchmarking.comparison import Comparison, Measurement
+from pplcnet.system.files import replacing, write_text
 from pplcnet.system.wording import counted
 
 __all__ = ["describe", "write_comparison"]
@@ -74,8 +75,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """Write benchmark.json, benchmark.txt and the picture as benchmark.png and .svg."""
     folder.mkdir(parents=True, exist_ok=True)
     data, table = folder / "benchmark.json", folder / "benchmark.txt"
-    data.write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
-    table.write_text(describe(comparison) + "\n", encoding="utf-8")
+    write_text(data, json.dumps(comparison.to_dict(), indent=2) + "\n")
+    write_text(table, describe(comparison) + "\n")
     return [data, table, *_draw(comparison, folder)]
 
 
@@ -120,7 +121,8 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
     for path in paths:
         # Without a date and with fixed ids, the same figures give the same file.
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, metadata=metadata)
+        with replacing(path) as file:
+            figure.savefig(file, format=path.suffix[1:], metadata=metadata)
     return paths
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from os import PathLike
 from pathlib import Path
@@ -11,8 +10,8 @@ from pplcnet.bundle.bundle import Bundle, read_consistently
 from pplcnet.bundle.manifest import MANIFEST
 from pplcnet.bundle.members import FREE_BYTES
 from pplcnet.bundle.writing import WAIT
-from pplcnet.errors import BundleError
-from pplcnet.system.files import sync_folder
+from pplcnet.errors import BundleError, StorageError
+from pplcnet.system.files import named_failures, replacing, sync_folder
 from pplcnet.system.locking import locked
 
 __all__ = ["pack"]
@@ -30,24 +29,19 @@ def pack(bundle: Bundle, target: str | PathLike[str]) -> Path:
         bundle.path,
         lambda each: (each.manifest, {name: each.read(name) for name in each.manifest.files}),
     )
-    temporary = target.with_name(f".{target.name}.writing")
     with locked(target, wait=WAIT, is_file=True):
         try:
-            with temporary.open("wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            with named_failures(target):
+                with (
+                    replacing(target, temporary=f".{target.name}.writing") as file,
+                    zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+                ):
                     archive.writestr(MANIFEST, manifest.to_json())
                     for name, content in contents.items():
                         archive.writestr(name, content, _compression(content))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-            sync_folder(target.resolve().parent)
-        except OSError as error:
-            raise BundleError(
-                f"{target}: cannot be written ({error.strerror or error})."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+                sync_folder(target.resolve().parent)
+        except StorageError as error:
+            raise BundleError(str(error)) from error
     return target
 
 

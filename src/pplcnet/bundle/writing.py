@@ -4,7 +4,8 @@ New files are first written under hidden names made of their checksum. Replacing
 the switch; only then do the new files take their own names, and files that are no longer listed
 go. A reader looks for a file under its own name and then under the hidden one, so that it finds
 what its manifest lists at every moment, without writing anything. What a killed writer left behind
-is completed, or removed, by the next.
+is completed, or removed, by the next. `system/files.py` replaces one file at a time; here the names
+of what is half done are fixed, because readers and the next writer look for them.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ from pplcnet.bundle.manifest import MANIFEST, MANIFEST_LIMIT, Manifest
 from pplcnet.bundle.manifest_checks import FILE_LIMIT, is_plain
 from pplcnet.bundle.members import read_member
 from pplcnet.errors import BundleError, InputError
-from pplcnet.system.files import sync_folder, write_durably
+from pplcnet.system.files import check_writable, sync_folder, write_durably
 from pplcnet.system.locking import LOCK_FILE, locked
-from pplcnet.system.writable import check_writable
 
 __all__ = ["WAIT", "check_place", "update_bundle", "write_bundle"]
 

@@ -17,7 +17,7 @@ from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show_json, show_page
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG
-from pplcnet.system.writable import check_writable
+from pplcnet.system.files import check_writable
 
 __all__ = ["add_arguments", "run"]
 

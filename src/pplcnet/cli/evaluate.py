@@ -19,7 +19,7 @@ from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
-from pplcnet.system.writable import check_writable
+from pplcnet.system.files import check_writable
 
 if TYPE_CHECKING:
     from pplcnet.reports.evaluation_files import Source

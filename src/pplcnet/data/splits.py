@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
 from pplcnet.errors import DatasetError
-from pplcnet.system.csv_cells import CsvWriter
+from pplcnet.system.files import write_csv
 from pplcnet.system.wording import counted
 
 __all__ = ["Splits", "draw_splits", "write_splits"]
@@ -86,13 +86,11 @@ def write_splits(
     is_multi = splits.train.task == MULTI
     classes = splits.train.classes
     checksum = [CHECKSUM_COLUMN] if contents else []
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(
-            file, ["path", *(classes if is_multi else ["label"]), "split", *checksum]
-        )
-        for split in ("train", "validation", "test"):
-            part: Dataset = getattr(splits, split)
-            for image in part.images:
-                labels = image.marks if is_multi else [classes[image.label]]
-                own = [contents.get(image.path, "")] if contents else []
-                writer.writerow([image.path.resolve(), *labels, split, *own])
+    rows: list[list[object]] = []
+    for split in ("train", "validation", "test"):
+        part: Dataset = getattr(splits, split)
+        for image in part.images:
+            labels = image.marks if is_multi else [classes[image.label]]
+            own = [contents.get(image.path, "")] if contents else []
+            rows.append([image.path.resolve(), *labels, split, *own])
+    write_csv(path, ["path", *(classes if is_multi else ["label"]), "split", *checksum], rows)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pplcnet.errors import MissingDependencyError
 from pplcnet.metrics.intervals import written
 from pplcnet.pages.fonts import lettering
-from pplcnet.reports.csv_writing import write_csv
 from pplcnet.runs.baseline import guessing_warning
+from pplcnet.system.files import replacing, write_csv, write_text
 from pplcnet.system.wording import counted, json_text, printable
 from pplcnet.tasks.classification.evaluation import ClassFigures, Evaluation, Mistake
 from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
@@ -105,7 +105,7 @@ def write_evaluation(
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
     text = json_text(evaluation_facts(evaluation, source), indent=2)
-    (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "evaluation.json", text + "\n")
     if isinstance(evaluation, MultiLabelEvaluation):
         names += write_label_files(evaluation, folder)
         title, image = "figures of every label", LABELS_PICTURE
@@ -122,7 +122,7 @@ def write_evaluation(
     else:
         page += f"\n![{title}]({image})\n"
         names.append(image)
-    (folder / "evaluation.md").write_text(page, encoding="utf-8")
+    write_text(folder / "evaluation.md", page)
     return [folder / name for name in names]
 
 
@@ -134,7 +134,7 @@ def _draw(evaluation: Evaluation | MultiLabelEvaluation, path: Path, source: Sou
 
 
 def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
-    write_csv(folder / "per_class.csv", ClassFigures._fields, evaluation.per_class())
+    write_csv(folder / "per_class.csv", ClassFigures._fields, evaluation.per_class(), decimals=4)
     write_csv(
         folder / "confusion.csv",
         ["true \\ answered", *evaluation.classes],
@@ -147,6 +147,7 @@ def _write_class_files(evaluation: Evaluation, folder: Path) -> list[str]:
         folder / "mistakes.csv",
         Mistake._fields,
         [[PurePosixPath(each.name), *each[1:]] for each in evaluation.mistakes],
+        decimals=4,
     )
     return ["per_class.csv", "confusion.csv", "mistakes.csv"]
 
@@ -204,7 +205,8 @@ def draw_confusion(evaluation: Evaluation, path: Path, source: str = "") -> None
             fontsize=8,
             color="white" if shares[row, column] > 0.5 else "#222222",
         )
-    figure.savefig(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _most_confused(counts: NDArray[np.int64], limit: int) -> NDArray[np.intp]:

@@ -161,7 +161,7 @@ def remove_leftovers(out: Path, names: Iterable[str]) -> None:
         found = _LEFTOVER.fullmatch(each.name)
         if found and found["name"] in names and each.is_file():
             each.unlink()
-    for folder in (out / SEARCH, *out.glob("fold-*")):
+    for folder in (out / SEARCH, out / EVALUATION, *out.glob("fold-*")):
         if folder.is_dir() and (folder.name in names):
             for each in folder.iterdir():
                 if _LEFTOVER.fullmatch(each.name) and each.is_file():

@@ -26,9 +26,8 @@ from pplcnet.runs.files import (
     remove_leftovers,
 )
 from pplcnet.runs.replaced import recover, set_aside
-from pplcnet.system.files import write_text
+from pplcnet.system.files import check_writable, write_text
 from pplcnet.system.locking import locked
-from pplcnet.system.writable import check_writable
 from pplcnet.training.interruption import signals_stop
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 from pplcnet.training.saved_facts import read_facts

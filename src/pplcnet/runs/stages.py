@@ -13,8 +13,7 @@ from pplcnet.data.splits import Splits, draw_splits
 from pplcnet.errors import DatasetError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED
-from pplcnet.system.csv_cells import CsvWriter
-from pplcnet.system.files import replacing
+from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
 
@@ -117,6 +116,4 @@ def write_skipped(
     rows += [[PurePosixPath(each), "gone", "missing or unreadable"] for each in gone]
     if not rows:
         return
-    with replacing(path, "w") as file:
-        writer = CsvWriter(file, ["path", "kind", "reason"])
-        writer.writerows(rows)
+    write_csv(path, ["path", "kind", "reason"], rows)

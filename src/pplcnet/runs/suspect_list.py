@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from pplcnet.errors import InputError
 from pplcnet.runs.baseline import Guess, gain_over
-from pplcnet.system.csv_cells import CsvWriter
-from pplcnet.system.files import replacing
+from pplcnet.system.files import write_csv
 
 __all__ = ["COLUMNS", "SUSPECTS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
 
@@ -85,15 +84,14 @@ def _percentages(folds: Sequence[float]) -> str:
 
 def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """The list as a CSV file, with absolute paths."""
-    with replacing(path, "w") as file:
-        writer = CsvWriter(file, COLUMNS)
-        for each in suspects:
-            confidences = (each.confidence_in_label, each.confidence_in_suggested)
-            writer.writerow(
-                [
-                    each.path.resolve(),
-                    each.label,
-                    each.suggested,
-                    *(f"{c:.4f}" for c in confidences),
-                ]
-            )
+    rows = [
+        [
+            each.path.resolve(),
+            each.label,
+            each.suggested,
+            each.confidence_in_label,
+            each.confidence_in_suggested,
+        ]
+        for each in suspects
+    ]
+    write_csv(path, COLUMNS, rows, decimals=4)

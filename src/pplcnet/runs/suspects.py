@@ -44,7 +44,7 @@ from pplcnet.runs.replaced import refuse_to_delete, set_aside
 from pplcnet.runs.stages import audited, write_skipped
 from pplcnet.runs.stopped import resumable
 from pplcnet.runs.suspect_list import SUSPECTS, Suspect, SuspectList, check_strength, write_suspects
-from pplcnet.system.files import replacing
+from pplcnet.system.files import write_arrays
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
 from pplcnet.training.image_cache import ImageCache
@@ -171,8 +171,8 @@ def _found(
     is_right = probabilities.argmax(axis=1) == labels
     accuracies = tuple(float(is_right[parts == fold].mean()) for fold in range(folds))
     guess = best_guess(dataset.classes, dataset.class_counts())
-    with replacing(out / PROBABILITIES) as file:
-        np.savez_compressed(file, labels=labels, probabilities=probabilities)
+    arrays = {"labels": labels, "probabilities": probabilities}
+    write_arrays(out / PROBABILITIES, arrays, compressed=True)
     check_strength(out, accuracies, guess)
     suspects = tuple(
         _suspect(dataset, int(at), probabilities[at]) for at in rank_suspects(labels, probabilities)

@@ -161,9 +161,8 @@ def _run(
     checked, unlabelled, splits, run = photos
     dataset = splits.train
     if "division" not in run and run.get("id") is not None:
-        run = change_run(out, run, splits=splits_digest(splits))
-    with named_failures(out / SPLIT):
-        write_splits(splits, out / SPLIT, checked.contents)
+        run = change_run(out, run, division=splits_digest(splits))
+    write_splits(splits, out / SPLIT, checked.contents)
     watcher.say(
         f"{counted(len(dataset.classes), 'class')}; {counted(len(splits.train), 'image')} to "
         "train on, "

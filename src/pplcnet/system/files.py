@@ -1,26 +1,59 @@
-"""Files that are there whole or not at all."""
+"""Writing files whole or not at all, and asking beforehand whether they can be written.
+
+Everything that a run, an evaluation or a benchmark leaves behind is written with these. A bundle
+has several files that change together; `bundle/writing.py` sees to that with `write_durably`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pplcnet.errors import InputError, StorageError
-from pplcnet.system.writable import check_writable
+from pplcnet.system.csv_cells import CsvWriter
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "check_file",
+    "check_writable",
     "named_failures",
     "replacing",
     "sync_folder",
+    "write_arrays",
+    "write_csv",
     "write_durably",
     "write_text",
 ]
+
+
+def check_writable(folder: str | PathLike[str]) -> None:
+    """InputError when `folder` is no folder, or nothing can be written there.
+
+    A folder that does not exist yet is judged by the nearest that does; nothing is left behind.
+    """
+    folder = Path(folder)
+    nearest = folder.resolve()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        what = "is" if nearest == folder.resolve() else f"cannot be made: {nearest} is"
+        raise InputError(f"{folder}: {what} a file, not a folder; choose another place.")
+    try:
+        # Trying is the only answer that holds for read-only disks, quotas and the superuser.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror or error}); choose another place."
+        ) from error
 
 
 def check_file(path: str | PathLike[str]) -> None:
@@ -43,29 +76,70 @@ def write_text(path: str | PathLike[str], text: str) -> Path:
     return Path(path)
 
 
+def write_csv(
+    path: str | PathLike[str],
+    header: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    *,
+    decimals: int | None = None,
+) -> Path:
+    """Write a table as CSV as `replacing` does; of its cells, `CsvWriter` says more.
+
+    Args:
+        decimals: digits that a float is shown with; None for as many as it takes to read it back.
+    """
+    with replacing(path, "w") as file:
+        writer = CsvWriter(file, header)
+        for row in rows:
+            writer.writerow(
+                f"{each:.{decimals}f}" if decimals is not None and isinstance(each, float) else each
+                for each in row
+            )
+    return Path(path)
+
+
+def write_arrays(
+    path: str | PathLike[str], arrays: Mapping[str, np.ndarray], *, compressed: bool = False
+) -> Path:
+    """Write an .npz file as `replacing` does; ValueError for arrays of objects."""
+    import numpy as np  # only writers of arrays need it
+
+    # numpy before 2.1 has no allow_pickle here, and would take it for an array of that name.
+    if objects := [name for name, each in arrays.items() if each.dtype.hasobject]:
+        raise ValueError(f"{path}: {objects[0]!r} is an array of objects")
+    save: Callable[..., object] = np.savez_compressed if compressed else np.savez
+    with replacing(path) as file:
+        save(file, **arrays)
+    return Path(path)
+
+
 @contextlib.contextmanager
-def replacing(path: str | PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+def replacing(
+    path: str | PathLike[str], mode: str = "wb", *, temporary: str = ""
+) -> Iterator[IO[Any]]:
     """A file beside `path` to write to, moved there at the end; until then the old one stays.
 
     Args:
         mode: "wb", or "w" for UTF-8 text whose line ends are written as they are.
+        temporary: the name of that file. Default: one of this process's own. Whoever holds a lock
+            can give a fixed one, so that the next writer overwrites what a killed one left.
 
     Raises:
         StorageError: it cannot be written; what stood at `path` is intact.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    beside = path.with_name(temporary or f".{path.name}.{os.getpid()}.writing")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with named_failures(path):
         try:
-            with temporary.open(mode, **text) as file:  # type: ignore[call-overload]
+            with beside.open(mode, **text) as file:  # type: ignore[call-overload]
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(beside, path)
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

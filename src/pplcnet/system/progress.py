@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
-__all__ = ["Watcher"]
+__all__ = ["Busy", "Watcher", "no_sign"]
 
 Item = TypeVar("Item")
+Busy = Callable[[str], AbstractContextManager[None]]
+"""Takes what is being done; within the context that it returns, a spinner may be shown."""
+
+
+def no_sign(text: str) -> AbstractContextManager[None]:
+    """A `Busy` that shows nothing."""
+    return nullcontext()
 
 
 class Watcher:

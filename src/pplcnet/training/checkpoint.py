@@ -16,7 +16,7 @@ import numpy as np
 
 from pplcnet.errors import InputError
 from pplcnet.models.variables import value_of
-from pplcnet.system.files import replacing
+from pplcnet.system.files import write_arrays
 from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
 from pplcnet.weights import native
 
@@ -71,8 +71,7 @@ def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress)
         "options": progress.options,
     }
     arrays[FACTS] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    with replacing(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays)
 
 
 class SavedState(NamedTuple):

@@ -11,8 +11,7 @@ from typing import Any
 
 from pplcnet.errors import require
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.system.csv_cells import CsvWriter
-from pplcnet.system.files import named_failures, replacing
+from pplcnet.system.files import named_failures, write_csv
 from pplcnet.training.names import TENSORBOARD
 
 __all__ = ["event_writer", "line_of", "write_history"]
@@ -32,9 +31,7 @@ def write_history(path: Path, history: list[dict[str, Any]]) -> None:
     if not history:
         path.unlink(missing_ok=True)
         return
-    with replacing(path, "w") as file:
-        writer = CsvWriter(file, list(history[0]))
-        writer.writerows([row[name] for name in history[0]] for row in history)
+    write_csv(path, list(history[0]), ([row[name] for name in history[0]] for row in history))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pplcnet.errors import InputError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.cache import cache_folder
-from pplcnet.system.writable import check_writable
+from pplcnet.system.files import check_writable
 
 __all__ = ["ImageCache"]
 

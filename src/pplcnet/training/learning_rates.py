@@ -20,8 +20,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.system.csv_cells import CsvWriter
-from pplcnet.system.files import replacing
+from pplcnet.system.files import replacing, write_csv
 from pplcnet.tasks.objective import loss_and_metrics
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.head_only import FeatureBatches, split_at_pool, train_head
@@ -154,12 +153,11 @@ def run_range_test(
 
 def write_range_test(test: RangeTest, path: Path) -> None:
     """A CSV file with a row a step: learning_rate (for a batch of 256), loss, smoothed_loss."""
-    with replacing(path, "w") as file:
-        writer = CsvWriter(file, ["learning_rate", "loss", "smoothed_loss"])
-        writer.writerows(
-            [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
-            for rate, loss, mean in zip(*test, strict=True)
-        )
+    rows = (
+        [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
+        for rate, loss, mean in zip(*test, strict=True)
+    )
+    write_csv(path, ["learning_rate", "loss", "smoothed_loss"], rows)
 
 
 def draw_range_test(test: RangeTest, path: Path) -> None:

@@ -21,7 +21,7 @@ from pplcnet.errors import ImageError, TrainingDiverged, TrainingInterrupted
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.system.busy import Busy, no_sign
+from pplcnet.system.progress import Busy, no_sign
 from pplcnet.system.wording import counted
 from pplcnet.tasks.losses import score_labels
 from pplcnet.training import checkpoint

@@ -17,7 +17,7 @@ from pplcnet.bundle.writing import write_bundle
 from pplcnet.data.dataset import MULTI, Dataset, find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.recipe.recipe import FINETUNE, Recipe
-from pplcnet.system.busy import Busy, no_sign
+from pplcnet.system.progress import Busy, no_sign
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit, preprocessing_of
 from pplcnet.training.names import BUNDLE

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pplcnet.errors import WeightsError
 from pplcnet.system.cache import cache_folder
+from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
 from pplcnet.weights.downloading import Answer, DownloadError, ask, content_length
 from pplcnet.weights.sources import TAGS, Source, find_source
@@ -65,13 +66,13 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
             if not target.is_file():  # another process may have been faster
                 recorded.unlink(missing_ok=True)  # of a file that has been deleted since
                 _download(source, target, pause_s)
-                _record(recorded, _digest(target))
+                write_text(recorded, f"{_digest(target)}\n")
     digest = _digest(target)
     expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
     if not expected:  # put there by hand, as the message below advises
         if problem := _fault(source, target):
             raise WeightsError(f"{target}: {problem}; delete it, or put the right file there.")
-        _record(recorded, digest)
+        write_text(recorded, f"{digest}\n")
     elif digest != expected:
         raise WeightsError(
             f"{target}: is not the file that it should be (sha256 {digest[:12]}..., expected "
@@ -85,12 +86,6 @@ def _digest(path: Path) -> str:
         return sha256(file.read()).hexdigest()
 
 
-def _record(path: Path, digest: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(f"{digest}\n")
-    os.replace(temporary, path)
-
-
 def _address(source: Source) -> str:
     mirror = os.environ.get("PPLCNET_MIRROR")
     if mirror:
@@ -100,7 +95,7 @@ def _address(source: Source) -> str:
 
 def _download(source: Source, target: Path, pause_s: float) -> None:
     address = _address(source)
-    # The ending of the file tells its reader.
+    # It stays after a failure, to be continued. The ending of the file tells its reader.
     partial = target.with_name(f".partial-{target.name}")
     problem = ""
     for attempt in range(ATTEMPTS):
@@ -224,6 +219,7 @@ def _note(answer: Answer, mark: Path) -> None:
     etag = answer.headers.get("ETag") or ""
     told = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
     if told and told.isprintable():
+        # Half a mark is that of no version: the server then sends the whole file.
         mark.write_text(told, encoding="latin-1", errors="replace")
     else:
         mark.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from pplcnet.errors import WeightsError
 from pplcnet.models.variables import value_of
+from pplcnet.system.files import write_arrays
 from pplcnet.weights.limits import listed, open_archive, read_file, read_member
 from pplcnet.weights.mapping import HEAD_LAYERS
 
@@ -92,9 +93,8 @@ def set_fitting_values(
 
 
 def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
-    """Write every weight of the model to an `.npz` file."""
-    with open(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **get_values(model))
+    """Write every weight of the model to an `.npz` file; StorageError when that fails."""
+    write_arrays(path, get_values(model))
 
 
 def read_npz(path: str | PathLike[str] | bytes, source: str = "") -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pplcnet.metrics.intervals import written
 from pplcnet.pages.fonts import lettering
-from pplcnet.reports.csv_writing import write_csv
+from pplcnet.system.files import replacing, write_csv
 from pplcnet.system.wording import counted, printable
 from pplcnet.tasks.multilabel.evaluation import LabelFigures, LabelMistake, MultiLabelEvaluation
 
@@ -60,7 +60,7 @@ def _said(mistake: LabelMistake) -> str:
 
 def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[str]:
     """Write per_label.csv and mistakes.csv; returns their names."""
-    write_csv(folder / "per_label.csv", LabelFigures._fields, evaluation.per_label())
+    write_csv(folder / "per_label.csv", LabelFigures._fields, evaluation.per_label(), decimals=4)
     write_csv(
         folder / "mistakes.csv",
         ["name", "label", "is_shown", "probability"],
@@ -68,6 +68,7 @@ def write_label_files(evaluation: MultiLabelEvaluation, folder: Path) -> list[st
             [PurePosixPath(m.name), m.label, int(m.is_shown), m.probability]
             for m in evaluation.mistakes
         ],
+        decimals=4,
     )
     return ["per_label.csv", "mistakes.csv"]
 
@@ -106,4 +107,5 @@ def draw_labels(evaluation: MultiLabelEvaluation, path: Path, source: str = "") 
         parse_math=False,
     )
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    figure.savefig(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
