@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", type=Path)
     arguments = parser.parse_args()
     test = Dataset.open(arguments.photos).subset("test")
-    labels = np.array([image.label for image in test.images])
+    labels = np.array([image.shown[0] for image in test.images])
     every = []
     for bundle in arguments.bundles:
         classifier = pplcnet.Classifier(bundle)

@@ -23,9 +23,9 @@ from itertools import product
 
 import numpy as np
 
-from pplcnet.metrics.average_precision import mean_average_precision
 from pplcnet.tasks.multilabel import figures as label_figures
 from pplcnet.tasks.multilabel.figures import effective_positives, map_interval
+from pplcnet.tasks.multilabel.measures import mean_average_precision
 
 LABELS = {"five": np.array([0.3, 0.2, 0.4, 0.15, 0.1]), "forty": np.linspace(0.02, 0.1, 40)}
 DISTANCES = (0.5, 2.0, 3.5)

@@ -89,7 +89,7 @@ def write_flipped(dataset: Dataset, path: Path, part: float, seed: int) -> dict[
         writer = csv.writer(file)
         writer.writerow(["path", "label"])
         for at, image in enumerate(images):
-            label, place = dataset.classes[image.label], str(image.path.resolve())
+            label, place = dataset.classes[image.shown[0]], str(image.path.resolve())
             if at in chosen:
                 flipped[place] = label
                 label = generator.choice([each for each in dataset.classes if each != label])

@@ -28,8 +28,8 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
-from pplcnet.export.quantization import after_last_pooling, depthwise_convolutions
-from pplcnet.export.timing import accuracy_of, agreement_of, measure_latencies, prepare, run_all
+from pplcnet.exporting.quantization import after_last_pooling, depthwise_convolutions
+from pplcnet.exporting.timing import accuracy_of, agreement_of, measure_latencies, prepare, run_all
 from pplcnet.runtime.engines.engine import open_engine
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     calibration = prepare(preprocessing, [each.path for each in training[:: len(training) // 300]])
     held_out = [*photos.subset("validation").images, *photos.subset("test").images]
     images = prepare(preprocessing, [each.path for each in held_out])
-    labels = np.asarray([each.label for each in held_out])
+    labels = np.asarray([each.shown[0] for each in held_out])
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)
 
     model = onnx.load_from_string(content)

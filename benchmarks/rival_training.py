@@ -53,7 +53,9 @@ def build(name: str, classes: int) -> tuple[keras.Model, Any]:
     return keras.Model(inputs, layer(keras.ops.transpose(inputs, (0, 3, 1, 2)))), module
 
 
-def top1(model: keras.Model, images: EvaluationImages, preprocessing: Any) -> tuple[float, float]:
+def top1(
+    model: keras.Model, dataset: Dataset, images: EvaluationImages, preprocessing: Any
+) -> tuple[float, float]:
     """Accuracy and mean cross-entropy."""
     logits = np.concatenate(
         [
@@ -62,10 +64,11 @@ def top1(model: keras.Model, images: EvaluationImages, preprocessing: Any) -> tu
             for at in range(0, len(chunk), 64)
         ]
     ).astype(np.float64)
+    labels = np.asarray([image.shown[0] for image in dataset.images])
     shifted = logits - logits.max(axis=1, keepdims=True)
-    own = shifted[np.arange(len(logits)), images.labels]
+    own = shifted[np.arange(len(logits)), labels]
     loss = (np.log(np.exp(shifted).sum(axis=1)) - own).mean()
-    return float((logits.argmax(axis=1) == images.labels).mean()), float(loss)
+    return float((logits.argmax(axis=1) == labels).mean()), float(loss)
 
 
 def main() -> None:
@@ -95,7 +98,7 @@ def main() -> None:
     for epoch in range(recipe.epochs):
         for images, targets in batches.epoch(epoch):
             model.train_on_batch(images, targets)
-        accuracy, loss = top1(model, validation, preprocessing)
+        accuracy, loss = top1(model, dataset.subset("validation"), validation, preprocessing)
         if (accuracy, -loss) > best:
             best = accuracy, -loss
             kept = copy.deepcopy(module.state_dict() if module else model.get_weights())
@@ -105,7 +108,7 @@ def main() -> None:
     else:
         model.set_weights(kept)
     test = EvaluationImages(dataset.subset("test"), preprocessing, recipe.workers)
-    accuracy, _ = top1(model, test, preprocessing)
+    accuracy, _ = top1(model, dataset.subset("test"), test, preprocessing)
     facts = {"top1": accuracy, "validation_top1": best[0], "parameters": model.count_params()}
     out = arguments.out / "evaluation"
     out.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from machine import describe_machine
 
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine

@@ -13,6 +13,7 @@ import random
 import time
 from pathlib import Path
 
+from pplcnet.data.annotations import ClassLabel, Marks
 from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits
 
@@ -27,7 +28,8 @@ def of_classes(photos: int, classes: int) -> Dataset:
     root = Path("/made/up")
     folders = [root / name for name in names]
     images = tuple(
-        LabelledImage(folders[at % classes] / f"{at:08d}.jpg", at % classes) for at in range(photos)
+        LabelledImage(folders[at % classes] / f"{at:08d}.jpg", ClassLabel(at % classes))
+        for at in range(photos)
     )
     return Dataset(root, names, images)
 
@@ -42,7 +44,7 @@ def of_labels(photos: int, labels: int) -> Dataset:
         marks = [0] * labels
         for _ in range(5):
             marks[int(labels * draw.random() ** 2)] = 1
-        images.append(LabelledImage(root / f"{at:08d}.jpg", -1, None, tuple(marks)))
+        images.append(LabelledImage(root / f"{at:08d}.jpg", Marks(tuple(marks))))
     return Dataset(root, names, tuple(images), task=MULTI)
 
 

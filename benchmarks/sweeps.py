@@ -16,8 +16,8 @@ from machine import describe_machine
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pplcnet.export.timing import measure_latencies
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.timing import measure_latencies
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.runtime.engines.engine import installed_engines, open_engine

@@ -6,29 +6,27 @@ Importing this package imports no framework: every public name is loaded on firs
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.models.registration import register_with_keras
 
 if TYPE_CHECKING:
     from pplcnet.bundle.bundle import Bundle
-    from pplcnet.data.audit import audit
     from pplcnet.data.dataset import Dataset
     from pplcnet.errors import PPLCNetError
-    from pplcnet.export.calibrating import calibrate
-    from pplcnet.export.exporting import export
-    from pplcnet.export.litert import export_litert
-    from pplcnet.export.quantization import quantize
-    from pplcnet.export.tuning import tune
+    from pplcnet.exporting.calibrating import calibrate
+    from pplcnet.exporting.export import export
+    from pplcnet.exporting.litert import export_litert
+    from pplcnet.exporting.quantization import quantize
+    from pplcnet.exporting.tuning import tune
     from pplcnet.imaging.preprocessing import Preprocessing
     from pplcnet.models.reparameterization import to_deploy_form
     from pplcnet.recipe.recipe import Recipe
     from pplcnet.runs.training_run import run_job
     from pplcnet.runtime.classifier import Classifier
-    from pplcnet.tasks.classification.evaluation import evaluate
-    from pplcnet.tasks.prediction import Prediction
+    from pplcnet.tasks.audit import audit
+    from pplcnet.tasks.evaluate import evaluate
+    from pplcnet.tasks.task import Prediction
     from pplcnet.training.train import train
     from pplcnet.weights.bundled import restore_model
     from pplcnet.weights.conversion import convert
@@ -39,28 +37,28 @@ _PLACES = {
     "Classifier": "runtime.classifier",
     "Dataset": "data.dataset",
     "PPLCNetError": "errors",
-    "Prediction": "tasks.prediction",
+    "Prediction": "tasks.task",
     "Preprocessing": "imaging.preprocessing",
     "Recipe": "recipe.recipe",
-    "audit": "data.audit",
-    "calibrate": "export.calibrating",
+    "audit": "tasks.audit",
+    "calibrate": "exporting.calibrating",
     "convert": "weights.conversion",
     "create_model": "weights.pretrained",
-    "evaluate": "tasks.classification.evaluation",
-    "export": "export.exporting",
-    "export_litert": "export.litert",
-    "quantize": "export.quantization",
+    "evaluate": "tasks.evaluate",
+    "export": "exporting.export",
+    "export_litert": "exporting.litert",
+    "quantize": "exporting.quantization",
     "restore_model": "weights.bundled",
     "run_job": "runs.training_run",
     "to_deploy_form": "models.reparameterization",
     "train": "training.train",
-    "tune": "export.tuning",
+    "tune": "exporting.tuning",
 }
 # The part whose absence of a framework has to be explained.
 _NEEDS_TRAINING = (
     "models.",
-    "export.exporting",
-    "export.litert",
+    "exporting.export",
+    "exporting.litert",
     "training.train",
     "weights",
 )
@@ -89,21 +87,6 @@ __all__ = [
 ]
 
 register_with_keras()
-
-
-class _Package(ModuleType):
-    """This package, whose public functions stay what they are.
-
-    When a subpackage is imported, Python sets it as an attribute of its parent. Importing
-    `pplcnet.export.timing` would put the subpackage in place of the function `pplcnet.export`.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PLACES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

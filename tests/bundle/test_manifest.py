@@ -25,7 +25,7 @@ def _manifest(**values: Any) -> Manifest:
         "variants": {"onnx": {"file": "model.onnx", "batch": 1, "precision": "float32"}},
         "files": {"model.onnx": {"sha256": "ab" * 32, "bytes": 7}},
         "calibration": {"temperature": 1.5, "images": 20},
-        "task": "multi",
+        "task": "multilabel",
         "thresholds": {"cat": 0.25},
         "tuning": {
             "a processor": {
@@ -153,7 +153,7 @@ def test_nesting_without_end_and_repeated_keys_are_refused() -> None:
 
 def test_a_manifest_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "x.bundle"
-    manifest = _manifest(files={}, task="single", thresholds={})
+    manifest = _manifest(files={}, task="classification", thresholds={})
     write_bundle(path, manifest, {"model.onnx": b"network"})
     with pytest.raises(BundleError, match="control characters"):
         write_bundle(path, _manifest(classes=("a", "b\n"), thresholds={}), {"model.onnx": b"2"})

@@ -82,14 +82,14 @@ def test_export_and_inspect(
     ):
         assert part in text
     manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
-    assert manifest["variants"]["onnx"]["parity"]["top1_agreement"] == 1.0
+    assert manifest["variants"]["onnx"]["parity"]["agreement"] == 1.0
 
 
 def _as_of_a_run(bundle: Path, photos: Path, folder: Path) -> Path:
     """A copy of the bundle in a run's folder, whose split.csv holds every fourth photo out."""
     copy = shutil.copytree(bundle, folder / "model.bundle")
     rows = [
-        f"{image.path.resolve()},class_{image.label},{'train' if at % 4 else 'test'}"
+        f"{image.path.resolve()},class_{image.shown[0]},{'train' if at % 4 else 'test'}"
         for at, image in enumerate(Dataset.open(photos).images)
     ]
     (folder / "split.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pplcnet.data.audit import audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.imaging import limits as image_limits
 from pplcnet.runs.stages import audited
 from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.progress import Watcher
+from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image, draw_scene, write_photos
 
 

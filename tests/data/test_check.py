@@ -11,9 +11,14 @@ import pytest
 
 from pplcnet.cli.check import JSON_KEYS
 from pplcnet.cli.main import main
-from pplcnet.data.check import check
+from pplcnet.data.check import Check, check
 from pplcnet.data.dataset import Dataset
+from pplcnet.tasks import find
 from tests.conftest import draw_scene, write_photos
+
+
+def checked_of(dataset: Dataset) -> Check:
+    return check(dataset, find(dataset.task))
 
 
 def _save_twice(one: Path, other: Path) -> None:
@@ -46,21 +51,21 @@ def test_a_near_duplicate_in_another_split_is_a_problem(tmp_path: Path) -> None:
     _save_twice(
         tmp_path / "train" / "class_2" / "scene.png", tmp_path / "test" / "class_2" / "again.jpg"
     )
-    (problem,) = check(Dataset.open(tmp_path)).problems
+    (problem,) = checked_of(Dataset.open(tmp_path)).problems
     assert "near-duplicates in two splits" in problem.text
     assert len(problem.images) == 2
 
 
 def test_a_near_duplicate_in_the_same_class_is_noted(photos: Path) -> None:
     _save_twice(photos / "class_0" / "scene.png", photos / "class_0" / "again.jpg")
-    checked = check(Dataset.open(photos))
+    checked = checked_of(Dataset.open(photos))
     assert not checked.problems
     assert "2 photos are near-duplicates" in checked.notes[-1]
 
 
 def test_exact_copies_are_the_audits_alone(photos: Path) -> None:
     shutil.copy(photos / "class_0" / "000.png", photos / "class_1" / "same.png")
-    checked = check(Dataset.open(photos))
+    checked = checked_of(Dataset.open(photos))
     assert checked.groups == ()
     assert [each.kind for each in checked.problems] == ["two labels"]
 
@@ -127,7 +132,7 @@ def test_several_labels_a_photo_are_counted_and_compared(tmp_path: Path) -> None
         draw_scene(number).save(tmp_path / f"{number}.png")
     rows = ["one.png,red;blue", "again.jpg,red", "2.png,blue", "3.png,red", "4.png,"]
     (tmp_path / "table.csv").write_text("path,labels\n" + "\n".join(rows))
-    checked = check(Dataset.open(tmp_path / "table.csv"))
+    checked = checked_of(Dataset.open(tmp_path / "table.csv"))
     assert checked.counts() == {"blue": {"all": 2}, "red": {"all": 3}}
     (problem,) = checked.problems
     assert problem.text == ("near-duplicates with two labels: one.png (blue;red), again.jpg (red)")

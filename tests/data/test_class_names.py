@@ -15,6 +15,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.tasks.multilabel.decoding import thresholds_of
 from tests.data.layouts.test_csv_table import _open, _refusal, folder  # noqa: F401 - a fixture
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
@@ -128,8 +129,8 @@ def test_every_class_that_a_folder_may_have_is_read_back_from_split_csv(
     write_splits(parts_of_a_run, tmp_path / "split.csv", contents)
     again = Dataset.open(tmp_path / "split.csv")
     assert again.classes == dataset.classes
-    assert {(i.path.resolve(), i.label) for i in again.images} == {
-        (i.path.resolve(), i.label) for i in dataset.images
+    assert {(i.path.resolve(), i.shown[0]) for i in again.images} == {
+        (i.path.resolve(), i.shown[0]) for i in dataset.images
     }
 
 
@@ -140,12 +141,12 @@ def test_a_bundle_of_either_form_fits_the_photos_of_the_other() -> None:
             preprocessing=Preprocessing(image_size=(32, 32)),
             network={"name": "pplcnet_x0_25"},
             variants={},
-            task="multi",
+            task="multilabel",
             thresholds=dict.fromkeys(classes, 0.25),
         )
         return Manifest.from_json(manifest.to_json(), "the bundle")
 
     manifest = read(DECOMPOSED, "tea")
     assert manifest.classes == (COMPOSED, "tea")
-    assert manifest.cuts == (0.25, 0.25)
+    assert thresholds_of(manifest) == (0.25, 0.25)
     assert read(DECOMPOSED, COMPOSED).classes == (DECOMPOSED, COMPOSED)

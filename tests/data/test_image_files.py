@@ -11,10 +11,11 @@ import pytest
 
 from pplcnet.cli.main import main
 from pplcnet.data import image_files as photo_files
-from pplcnet.data.audit import audit, audit_unlabelled
+from pplcnet.data.audit import audit_unlabelled
 from pplcnet.data.dataset import Dataset, find_images
 from pplcnet.data.image_files import PassedOver, read_photo
 from pplcnet.errors import DatasetError
+from pplcnet.tasks.audit import audit
 
 
 def _names(folder: Path, passed_over: PassedOver | None = None) -> list[str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.audit import audit
+from pplcnet.data.annotations import ClassLabel, Marks
 from pplcnet.data.dataset import MULTI, SINGLE, Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits
 from pplcnet.runs.suspects import _fold_of_each
+from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
 
 
@@ -110,7 +111,7 @@ def test_marks_that_contradict_each_other_are_a_fault(folder: Path) -> None:
 
 def test_a_path_stays_together_without_an_audit_and_with_any_label() -> None:
     root = Path("/nowhere")
-    images = [LabelledImage(root / f"{n % 20}.png", n % 3) for n in range(60)]
+    images = [LabelledImage(root / f"{n % 20}.png", ClassLabel(n % 3)) for n in range(60)]
     dataset = Dataset(root, ("a", "b", "c"), tuple(images))
     training, validation = dataset.split(0.3, seed=1)
     assert not {each.path for each in training.images} & {each.path for each in validation.images}
@@ -146,10 +147,12 @@ def _drawn(count: int, classes: int, *, is_multi: bool) -> Dataset:
     names = tuple(f"c{at:04d}" for at in range(classes))
     images = tuple(
         LabelledImage(
-            root / f"{at:07d}.jpg", -1, None,
-            tuple(int(draw.random() < 0.5 / (1 + label % 7)) for label in range(classes)),
+            root / f"{at:07d}.jpg",
+            Marks(tuple(int(draw.random() < 0.5 / (1 + label % 7)) for label in range(classes))),
         ) if is_multi else
-        LabelledImage(root / names[at * 7 % classes] / f"{at:07d}.jpg", at * 7 % classes)
+        LabelledImage(
+            root / names[at * 7 % classes] / f"{at:07d}.jpg", ClassLabel(at * 7 % classes)
+        )
         for at in range(count)
     )  # fmt: skip
     if is_multi:

@@ -10,6 +10,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.tasks.multilabel.decoding import thresholds_of
 from tests.fuzzing.harness import fuzz
 
 
@@ -19,7 +20,7 @@ def read(path: Path) -> None:
     (folder / "manifest.json").write_bytes(path.read_bytes())
     manifest = Bundle.open(folder).manifest
     assert manifest.temperature > 0
-    assert manifest.cuts is None or len(manifest.cuts) == len(manifest.classes)
+    assert len(thresholds_of(manifest)) == len(manifest.classes)
     for processor in manifest.tuning:
         manifest.preprocessing_on(processor)
     assert Manifest.from_json(manifest.to_json(), "again").classes == manifest.classes
@@ -34,7 +35,7 @@ def test_mutated_manifests_are_read_or_refused(tmp_path: Path) -> None:
         variants={"onnx": {"file": "model.onnx", "batch": 1, "precision": "float32"}},
         files={"model.onnx": {"sha256": "ab" * 32, "bytes": 7}},
         calibration={"temperature": 1.5},
-        task="multi",
+        task="multilabel",
         thresholds={"cat": 0.25},
         tuning={
             "cpu": {

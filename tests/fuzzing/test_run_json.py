@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pplcnet.cli.resuming import recorded_recipe
+from pplcnet.data.annotations import ClassLabel
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.pages import charts
 from pplcnet.recipe.recipe import Recipe
@@ -43,7 +44,7 @@ def read_run_json(path: Path) -> None:
 
 
 def read_split(path: Path) -> None:
-    image = LabelledImage(Path("/photos/a/1.png"), 0, None)
+    image = LabelledImage(Path("/photos/a/1.png"), ClassLabel(0))
     resplit(Dataset(Path("/photos"), ("a", "b"), (image,)), {image.path: "e" * 64}, path, 0)
 
 

@@ -38,7 +38,7 @@ def _check(dataset: Dataset) -> None:
             assert len(image.marks) == len(names)
             assert set(image.marks) <= {-1, 0, 1}
         else:
-            assert 0 <= image.label < len(names)
+            assert 0 <= image.shown[0] < len(names)
 
 
 def read_table(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import update_bundle, write_bundle
-from pplcnet.export import calibrating, quantization
+from pplcnet.exporting import calibrating, quantization
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.kills.harness import Point, describe, kill_everywhere, needs_tracing
 
@@ -138,7 +138,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
     photos = [SimpleNamespace(path="photo", label=at) for at in (0, 1)]
-    images = SimpleNamespace(task="single", images=photos)
+    images = SimpleNamespace(task="classification", images=photos)
 
     class Engine:
         batch_size = None

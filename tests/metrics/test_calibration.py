@@ -21,7 +21,7 @@ from pplcnet.metrics.calibration import (
     least_calibration_error,
 )
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.tasks.prediction import softmax
+from pplcnet.tasks.scores import softmax
 from tests.conftest import write_photos
 
 

@@ -9,13 +9,13 @@ from scipy.stats import binomtest
 from pplcnet.metrics.calibration import expected_calibration_error
 from pplcnet.metrics.intervals import (
     f1_interval,
-    in_full,
     kept_precision,
     measured,
     reliability,
     threshold_for,
     wilson,
 )
+from pplcnet.system.wording import format_exact
 
 
 @pytest.mark.parametrize(("right", "count"), [(8, 10), (0, 10), (10, 10), (319, 372), (1, 1)])
@@ -70,7 +70,7 @@ def test_a_printed_threshold_keeps_what_it_promises(
     confidences = generator.random(300) ** (1 / sureness)
     is_right = generator.random(300) < 0.5 + confidences / 2
     is_right[confidences.argmax()] = True
-    printed = float(in_full(threshold_for(wanted, confidences, is_right)))
+    printed = float(format_exact(threshold_for(wanted, confidences, is_right)))
     assert measured(printed, confidences, is_right).precision >= wanted
     able = [each for each in confidences if is_right[confidences >= each].mean() >= wanted]
     assert (confidences >= printed).sum() == (confidences >= min(able)).sum()
@@ -91,7 +91,7 @@ def test_a_threshold_has_as_many_decimals_as_it_needs(
     low: float, high: float, printed: str
 ) -> None:
     found = threshold_for(1, np.array([high, low]), np.array([True, False]))
-    assert in_full(found) == printed
+    assert format_exact(found) == printed
 
 
 def test_an_unreachable_precision_has_no_threshold() -> None:

@@ -141,7 +141,7 @@ def test_unequal_strides_are_computed_in_float64() -> None:
 
 WITHOUT_ONEDNN = """
 import numpy as np, tensorflow as tf
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.build import build_model
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine

@@ -56,7 +56,7 @@ def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> 
     manifest = replace(
         opened.manifest,
         classes=EVIL,
-        task="multi",
+        task="multilabel",
         # So that every label is named on some photos, and on others not.
         thresholds=dict(zip(EVIL, middles.tolist(), strict=True)),
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.audit import audit
 from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.reports.recorded import find_recorded
+from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
 
 

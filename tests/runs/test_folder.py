@@ -11,7 +11,6 @@ import pytest
 
 from pplcnet.bundle.manifest import MANIFEST, Manifest
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.data.audit import audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, StorageError, TrainingInterrupted
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -30,6 +29,7 @@ from pplcnet.runs.folder import (
 from pplcnet.runs.replaced import recover, refuse_to_delete, set_aside
 from pplcnet.runs.stopped import resumable
 from pplcnet.system.locking import locked
+from pplcnet.tasks.audit import audit
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 
 FACTS = {

@@ -30,7 +30,7 @@ def run(common_bundle: Path, photos: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     shutil.copytree(common_bundle, folder / "model.bundle")
     rows = [
-        f"{image.path.resolve()},class_{image.label},{PARTS[at % 4]}"
+        f"{image.path.resolve()},class_{image.shown[0]},{PARTS[at % 4]}"
         for at, image in enumerate(Dataset.open(photos).images)
     ]
     (folder / "split.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")

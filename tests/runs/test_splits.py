@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.audit import Audit, audit
+from pplcnet.data.audit import Audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import InputError
@@ -16,6 +16,7 @@ from pplcnet.runs.files import RUN, SPLIT, TRAIN, planned_names, read_run
 from pplcnet.runs.folder import run_facts, start_folder
 from pplcnet.runs.splits import resplit, splits_as_before, splits_digest
 from pplcnet.system.progress import Watcher
+from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from pplcnet.export.onnx_graph import OnnxGraph
+from pplcnet.exporting.onnx_graph import OnnxGraph
 
 
 def small_network(batch: int | str = 1) -> onnx.ModelProto:

@@ -26,7 +26,8 @@ from pplcnet.data.dataset import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
-from pplcnet.tasks.prediction import Prediction, softmax
+from pplcnet.tasks.classification.decoding import ClassPrediction
+from pplcnet.tasks.scores import softmax
 from tests.conftest import draw_image
 
 
@@ -157,7 +158,7 @@ def test_a_network_that_is_none_is_a_bundle_error(tmp_path: Path) -> None:
 
 
 def test_a_prediction_without_error_has_its_logits() -> None:
-    prediction = Prediction("x", np.array([1, 3], np.float32), ("a", "b"))
+    prediction = ClassPrediction("x", None, np.array([1, 3], np.float32), ("a", "b"))
     assert prediction.best.label == "b"
 
 
@@ -191,7 +192,7 @@ def test_no_pictures_give_no_logits(classifier: Classifier) -> None:
 def test_a_network_of_eight_pictures_a_run_takes_any_number(
     common_bundle: Path, photos: Path, classifier: Classifier, tmp_path: Path
 ) -> None:
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.export import export
 
     paths = list(find_images(photos))
     eight = shutil.copytree(common_bundle, tmp_path / "eight.bundle")
@@ -258,7 +259,7 @@ def test_a_source_that_waits_for_each_answer_goes_on(
     classifier: Classifier, common_photos: Path
 ) -> None:
     photo = common_photos / "class_0" / "000.png"
-    answered: queue.Queue[Prediction] = queue.Queue()
+    answered: queue.Queue[ClassPrediction] = queue.Queue()
 
     def camera():
         for _ in range(5):

@@ -17,7 +17,7 @@ import onnx
 import pytest
 
 from pplcnet.errors import BundleError, UnknownNameError
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.models.catalog import CATALOG
@@ -25,7 +25,7 @@ from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.engines.engine import ENGINES, open_engine, run_padded
 from pplcnet.runtime.engines.failures import speaking_clearly
-from tests.export.test_exporting import with_lively_statistics
+from tests.exporting.test_export import with_lively_statistics
 
 SIZE = 64
 PREPROCESSING = Preprocessing(image_size=(SIZE, SIZE))
@@ -68,7 +68,7 @@ def _content(engine: str, model: keras.Model) -> bytes:
     if engine == "litert":
         if keras.backend.backend() != "tensorflow":
             pytest.skip("LiteRT files are made from TensorFlow")
-        from pplcnet.export.litert import to_tflite
+        from pplcnet.exporting.litert import to_tflite
 
         return to_tflite(model, PREPROCESSING)
     classes = tuple("abcdefg")
@@ -177,7 +177,7 @@ def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | No
 
 def test_int8_keeps_the_gates() -> None:
     pytest.importorskip("nncf")
-    from pplcnet.export.quantization import quantize_content
+    from pplcnet.exporting.quantization import quantize_content
 
     keras.utils.set_random_seed(2)
     model = with_lively_statistics(_pplcnet())

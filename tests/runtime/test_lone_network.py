@@ -63,7 +63,7 @@ def test_a_network_of_several_labels_keeps_its_task(
     output = "logits: float32 (N, classes), before sigmoid"
     network = Classifier(_changed(common_bundle, tmp_path / "x.onnx", output=output))
     assert network.thresholds == (0.5, 0.5, 0.5)
-    assert "every threshold is 0.5" in network.advice
+    assert "thresholds are all 0.5" in network.advice
     assert network.predict(photo).probabilities.sum() != pytest.approx(1)
 
 

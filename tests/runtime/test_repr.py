@@ -11,21 +11,23 @@ import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.annotations import ClassLabel
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import ImageError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runs.result import JobResult
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.tasks.classification.evaluation import Evaluation, Mistake
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
-from pplcnet.tasks.prediction import Prediction
+from pplcnet.tasks.classification.decoding import ClassPrediction
+from pplcnet.tasks.classification.evaluation import ClassEvaluation, Mistake
+from pplcnet.tasks.multilabel.decoding import LabelPrediction
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 
 HOSTILE = "<script>alert('x')</script>\x1b[31m"
 MANY = (HOSTILE, *(f"class {number}" for number in range(999)))
 LOGITS = np.linspace(3, -3, len(MANY), dtype=np.float32)
 
 
-def _manifest(task: str = "single") -> Manifest:
+def _manifest(task: str = "classification") -> Manifest:
     return Manifest(
         classes=MANY,
         preprocessing=Preprocessing(image_size=(80, 160)),
@@ -35,35 +37,38 @@ def _manifest(task: str = "single") -> Manifest:
     )
 
 
-def _evaluation() -> Evaluation:
+def _evaluation() -> ClassEvaluation:
     confusion = np.ones((len(MANY), len(MANY)), np.int64)
     mistake = Mistake(HOSTILE, MANY[0], MANY[1], 0.9)
-    return Evaluation(MANY, confusion, 0.5, 0.75, (mistake,) * 5000, 0.1, 0.01)
+    return ClassEvaluation(MANY, confusion, 0.5, 0.75, (mistake,) * 5000, 0.1, 0.01)
 
 
-def _labels() -> MultiLabelEvaluation:
+def _labels() -> LabelEvaluation:
     marks = np.ones((3, len(MANY)), np.int8)
-    return MultiLabelEvaluation(MANY, (0.5,) * len(MANY), ("a", "b", "c"), marks * 0.7, marks)
+    return LabelEvaluation(MANY, (0.5,) * len(MANY), ("a", "b", "c"), marks * 0.7, marks)
 
 
 def _dataset() -> Dataset:
-    images = tuple(LabelledImage(Path(f"{HOSTILE}{n}.jpg"), n % 3) for n in range(5000))
+    images = tuple(LabelledImage(Path(f"{HOSTILE}{n}.jpg"), ClassLabel(n % 3)) for n in range(5000))
     return Dataset(Path(f"photos {HOSTILE}"), MANY, images)
 
 
 EVERYTHING = {
-    "prediction": (lambda: Prediction(HOSTILE, LOGITS, MANY), "0.0"),
-    "labels": (lambda: Prediction("a", LOGITS, MANY, thresholds=(0.1,) * len(MANY)), "more"),
+    "prediction": (lambda: ClassPrediction(HOSTILE, None, LOGITS, MANY), "0.0"),
+    "labels": (
+        lambda: LabelPrediction("a", None, LOGITS, MANY, thresholds=(0.1,) * len(MANY)),
+        "more",
+    ),
     "no labels": (
-        lambda: Prediction("a", LOGITS, MANY, thresholds=(1.0,) * len(MANY)),
+        lambda: LabelPrediction("a", None, LOGITS, MANY, thresholds=(1.0,) * len(MANY)),
         "no labels",
     ),
     "error": (
-        lambda: Prediction("a", LOGITS[:0], MANY, ImageError(HOSTILE, f"no {HOSTILE}")),
+        lambda: ClassPrediction("a", ImageError(HOSTILE, f"no {HOSTILE}")),
         "error: no",
     ),
     "bundle": (lambda: Bundle(Path(HOSTILE), _manifest()), "pplcnet_x1_0, 80x160, 1000 classes"),
-    "labels of a bundle": (lambda: Bundle(Path("b"), _manifest("multi")), "1000 labels"),
+    "labels of a bundle": (lambda: Bundle(Path("b"), _manifest("multilabel")), "1000 labels"),
     "data set": (_dataset, "5000 images, 1000 classes"),
     "evaluation": (_evaluation, "0.5000 top-1 on 1000000 images, 1000 classes, 5000 mistakes"),
     "evaluation of labels": (_labels, "1.0000 mAP on 3 images, 1000 labels"),
@@ -108,7 +113,7 @@ def test_a_notebook_shows_names_as_text(name: str) -> None:
 
 
 def test_the_bars_are_the_probabilities() -> None:
-    prediction = Prediction("a.jpg", np.array([2.0, 0.0], np.float32), ("cat", "dog"))
+    prediction = ClassPrediction("a.jpg", None, np.array([2.0, 0.0], np.float32), ("cat", "dog"))
     widths = re.findall(r"width:([\d.]+)%", prediction._repr_html_())
     expected = [100 * each.probability for each in prediction.top(2)]
     assert [float(each) for each in widths] == pytest.approx(expected, abs=0.05)

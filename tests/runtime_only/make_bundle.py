@@ -14,7 +14,7 @@ import numpy as np
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 

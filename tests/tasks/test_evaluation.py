@@ -11,26 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, ImageError, InputError
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.reports.evaluation_files import (
     Source,
-    _most_confused,
     describe,
-    draw_confusion,
     write_evaluation,
 )
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.tasks.classification.evaluation import Evaluation, evaluate
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
-from pplcnet.tasks.prediction import Prediction
+from pplcnet.tasks.classification.confusion_picture import draw_confusion, most_confused
+from pplcnet.tasks.classification.decoding import ClassPrediction
+from pplcnet.tasks.classification.evaluation import ClassEvaluation
+from pplcnet.tasks.evaluate import evaluate
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 
 
 class _Answers:
     """A classifier whose answers are known: the first letter of the file's name, by `certainty`."""
 
-    classes = ("b", "a", "c", "d", "e", "f", "g")
-    thresholds = None
+    manifest = Manifest(("b", "a", "c", "d", "e", "f", "g"), Preprocessing((32, 32)), {})
 
     def __init__(self, answers: dict[str, tuple[str, float]]) -> None:
         self._answers = answers
@@ -39,8 +40,8 @@ class _Answers:
         for path in images:
             label, certainty = self._answers[path.name]
             logits = np.linspace(0, 0.1, 7, dtype=np.float32)
-            logits[self.classes.index(label)] = certainty
-            yield Prediction(str(path), logits, self.classes)
+            logits[self.manifest.classes.index(label)] = certainty
+            yield ClassPrediction(str(path), None, logits, self.manifest.classes)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_figures_are_those_counted_by_hand(dataset: Dataset) -> None:
 
 def test_unknown_classes_and_broken_files_are_errors(dataset: Dataset) -> None:
     class Fewer(_Answers):
-        classes = ("a", "b")
+        manifest = Manifest(("a", "b"), Preprocessing((32, 32)), {})
 
     with pytest.raises(InputError, match="not trained on: c"):
         evaluate(Fewer(ANSWERS), dataset)
@@ -92,7 +93,7 @@ def test_unknown_classes_and_broken_files_are_errors(dataset: Dataset) -> None:
         def predict_many(self, images):
             for path in images:
                 error = ImageError(str(path), "is broken.") if path.name == "3.png" else None
-                yield Prediction(str(path), np.zeros(7, np.float32), self.classes, error)
+                yield ClassPrediction(str(path), error, np.zeros(7, np.float32), tuple("bacdefg"))
 
     with pytest.raises(DatasetError, match=r"(?s)1 image cannot be evaluated.*3\.png: is broken"):
         evaluate(Broken(ANSWERS), dataset)
@@ -127,13 +128,13 @@ def test_the_files_hold_the_same_figures(dataset: Dataset, tmp_path: Path) -> No
 
 
 def test_a_class_never_answered_has_no_precision_and_one_without_photos_no_recall() -> None:
-    evaluation = Evaluation(("a", "b"), np.array([[0, 3], [0, 0]]), 0, 1, (), 0, 0)
+    evaluation = ClassEvaluation(("a", "b"), np.array([[0, 3], [0, 0]]), 0, 1, (), 0, 0)
     assert evaluation.per_class() == [("a", 3, None, 0, 0), ("b", 0, 0, None, None)]
     assert evaluation.macro_f1 == 0
 
 
 def test_among_five_classes_the_text_has_no_top_5() -> None:
-    evaluation = Evaluation(tuple("abcde"), np.eye(5, dtype=np.int64), 1, 1, (), 0, 0)
+    evaluation = ClassEvaluation(tuple("abcde"), np.eye(5, dtype=np.int64), 1, 1, (), 0, 0)
     assert "top-5" not in describe(evaluation)
     assert evaluation.figures()["top5"] == 1
 
@@ -151,9 +152,9 @@ def test_the_picture_names_the_split_and_the_photos(
         return real(axes, text, **options)
 
     monkeypatch.setattr(Axes, "set_title", set_title)
-    classes = Evaluation(("a", "b"), np.eye(2, dtype=np.int64), 1, 1, (), 0, 0)
+    classes = ClassEvaluation(("a", "b"), np.eye(2, dtype=np.int64), 1, 1, (), 0, 0)
     marks = np.array([[1, 0], [0, 1]], np.int8)
-    labels = MultiLabelEvaluation(("a", "b"), (0.5, 0.5), ("1", "2"), marks * 0.9, marks)
+    labels = LabelEvaluation(("a", "b"), (0.5, 0.5), ("1", "2"), marks * 0.9, marks)
     for evaluation in (classes, labels):
         write_evaluation(evaluation, tmp_path / "out", Source("test", "/data/my photos"))
         write_evaluation(evaluation, tmp_path / "out", Source("all", "/data/list.csv"))
@@ -166,7 +167,7 @@ def test_figures_that_guessing_would_reach_are_said_to_be_so(tmp_path: Path) -> 
     for counts, is_said in (([[5, 5], [5, 5]], True), ([[10, 0], [0, 10]], False)):
         confusion = np.array(counts)
         top1 = float(np.trace(confusion) / confusion.sum())
-        evaluation = Evaluation(("a", "b"), confusion, top1, 1, (), 0, 0)
+        evaluation = ClassEvaluation(("a", "b"), confusion, top1, 1, (), 0, 0)
         assert describe(evaluation).startswith(said) == is_said
         write_evaluation(evaluation, tmp_path, Source("test", "/photos"))
         assert (said in (tmp_path / "evaluation.md").read_text()) == is_said
@@ -177,7 +178,9 @@ def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -
     for count in (3, 40, 150):
         confusion = np.diag(np.arange(1, count + 1))
         names = tuple(f"a class with number {n}" for n in range(count))
-        draw_confusion(Evaluation(names, confusion, 1.0, 1.0, (), 0.0, 0.0), tmp_path / "c.png")
+        draw_confusion(
+            ClassEvaluation(names, confusion, 1.0, 1.0, (), 0.0, 0.0), tmp_path / "c.png"
+        )
         with Image.open(tmp_path / "c.png") as image:
             sizes.append(min(image.size))
             assert len(image.convert("L").getcolors()) > 10
@@ -190,9 +193,9 @@ def test_the_picture_grows_with_the_classes_and_stays_readable(tmp_path: Path) -
 def test_of_many_classes_the_picture_shows_those_of_the_most_mistakes() -> None:
     counts = np.diag(np.full(100, 9))
     counts[7, 90], counts[30, 31] = 5, 1
-    assert _most_confused(counts, 2).tolist() == [7, 90]
-    assert _most_confused(counts, 4).tolist() == [7, 30, 31, 90]
-    assert _most_confused(counts[:3, :3], 60).tolist() == [0, 1, 2]
+    assert most_confused(counts, 2).tolist() == [7, 90]
+    assert most_confused(counts, 4).tolist() == [7, 30, 31, 90]
+    assert most_confused(counts[:3, :3], 60).tolist() == [0, 1, 2]
 
 
 def test_evaluation_goes_through_the_deployed_path(

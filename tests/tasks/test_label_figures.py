@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pplcnet.data.annotations import Marks
 from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
-from pplcnet.metrics.average_precision import mean_average_precision
 from pplcnet.metrics.calibration import least_calibration_error
 from pplcnet.reports.evaluation_files import Source, write_evaluation
 from pplcnet.tasks.multilabel.answers import LabelAnswers
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
-from pplcnet.tasks.multilabel.evaluation_files import describe_labels
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 from pplcnet.tasks.multilabel.figures import (
     LEAST_PER_LABEL,
     LEAST_PHOTOS,
@@ -26,6 +25,7 @@ from pplcnet.tasks.multilabel.figures import (
     named_above,
     resampled_map,
 )
+from pplcnet.tasks.multilabel.measures import mean_average_precision
 
 
 def _drawn(generator: np.random.Generator, count: int, labels: int = 6):
@@ -110,7 +110,7 @@ def test_unknown_and_missing_labels_are_no_effective_positives() -> None:
 def test_label_intervals_hold_their_figures() -> None:
     scores, marks = _drawn(np.random.default_rng(1), 60)
     names = tuple(map(str, range(60)))
-    evaluation = MultiLabelEvaluation(tuple("abcdef"), (0.5,) * 6, names, scores, marks)
+    evaluation = LabelEvaluation(tuple("abcdef"), (0.5,) * 6, names, scores, marks)
     for figures, intervals in zip(evaluation.per_label(), label_intervals(evaluation), strict=True):
         for name in ("precision", "recall", "f1"):
             low, high = getattr(intervals, name)
@@ -119,7 +119,7 @@ def test_label_intervals_hold_their_figures() -> None:
 
 def test_what_nothing_is_known_of_has_no_figures() -> None:
     scores, marks = _drawn(np.random.default_rng(1), 9)
-    evaluation = MultiLabelEvaluation(
+    evaluation = LabelEvaluation(
         tuple("abcdef"), (0.5,) * 6, tuple("photos123"), scores, np.full_like(marks, -1)
     )
     assert evaluation.figures() == {
@@ -128,7 +128,7 @@ def test_what_nothing_is_known_of_has_no_figures() -> None:
     }  # fmt: skip
     for each in evaluation.per_label():
         assert each == (each.label, 0, 0, None, 0.5, None, None, None)
-    text = describe_labels(evaluation, 5)
+    text = evaluation.to_text(5)
     assert "mAP –   macro F1 –   micro F1 –" in text
     assert "no label of any image is known" in text
     assert "0.000" not in text
@@ -138,7 +138,7 @@ def test_ratios_of_one_label_without_a_denominator_are_none() -> None:
     # Shown but never answered; answered but never shown.
     marks = np.array([[1, 0], [0, 0]], np.int8)
     scores = np.array([[0.1, 0.9], [0.2, 0.1]])
-    evaluation = MultiLabelEvaluation(("a", "b"), (0.5, 0.5), ("1", "2"), scores, marks)
+    evaluation = LabelEvaluation(("a", "b"), (0.5, 0.5), ("1", "2"), scores, marks)
     first, second = evaluation.per_label()
     assert (first.precision, first.recall, first.f1) == (None, 0, 0)
     assert (second.precision, second.recall, second.f1) == (0, None, None)
@@ -147,7 +147,7 @@ def test_ratios_of_one_label_without_a_denominator_are_none() -> None:
 
 def test_the_files_say_what_perfect_probabilities_would_show(tmp_path: Path) -> None:
     logits, marks = _drawn(np.random.default_rng(1), 60)
-    evaluation = MultiLabelEvaluation(
+    evaluation = LabelEvaluation(
         tuple("abcdef"), (0.5,) * 6, tuple(map(str, range(60))), 1 / (1 + np.exp(-logits)), marks
     )
     write_evaluation(evaluation, tmp_path, Source("test", "/photos"))
@@ -174,7 +174,7 @@ def test_what_is_named_by_hand() -> None:
 def answers() -> LabelAnswers:
     scores, marks = _drawn(np.random.default_rng(3), 30)
     images = tuple(
-        LabelledImage(Path(f"{number}.png"), -1, None, tuple(row.tolist()))
+        LabelledImage(Path(f"{number}.png"), Marks(tuple(row.tolist())))
         for number, row in enumerate(marks)
     )
     dataset = Dataset(Path(), tuple("abcdef"), images, task=MULTI)
@@ -209,7 +209,7 @@ def test_photos_of_which_nothing_is_known_are_not_right(answers: LabelAnswers) -
     probabilities, thresholds = answers.probabilities, tuple(answers.thresholds)
     unknown = np.full_like(marks, -1)
     for each, expected in ((answers.marks, right / 30), (marks, 0), (unknown, None)):
-        evaluation = MultiLabelEvaluation(answers.classes, thresholds, names, probabilities, each)
+        evaluation = LabelEvaluation(answers.classes, thresholds, names, probabilities, each)
         assert evaluation.all_right == expected
 
 

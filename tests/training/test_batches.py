@@ -72,7 +72,7 @@ def test_validation_sees_what_the_deployed_classifier_will(common_photos: Path) 
     images, labels = load_for_evaluation(dataset, PREPROCESSING, workers=2)
     assert images.shape == (36, 24, 32, 3)
     np.testing.assert_array_equal(images[7], PREPROCESSING(dataset.images[7].path))
-    assert labels.tolist() == [image.label for image in dataset.images]
+    assert labels.tolist() == [image.shown[0] for image in dataset.images]
 
 
 @pytest.mark.parametrize("size", [(500, 375), (30, 900), (1, 1)])

@@ -12,7 +12,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset, find_images
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
-from pplcnet.export.exporting import export
+from pplcnet.exporting.export import export
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import TrainingBatches

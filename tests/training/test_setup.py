@@ -34,7 +34,7 @@ def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
 
 def _multi(photos: Path, folder: Path) -> Dataset:
     rows = [
-        f"{image.path.resolve()},{'1' if image.label else ''},{int(image.label == 2)}"
+        f"{image.path.resolve()},{'1' if image.shown[0] else ''},{int(image.shown[0] == 2)}"
         for image in Dataset.open(photos).images
     ]
     path = folder / "labels.csv"

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.data.audit import audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError, TrainingInterrupted
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.audit import audit
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.train import train
@@ -56,14 +56,14 @@ def _assert_same(one: Path, other: Path) -> None:
 
 def test_the_bundle_holds_the_best_epoch(whole, parts) -> None:
     accuracies = [row["validation_accuracy"] for row in whole.history]
-    assert whole.validation_top1 == max(accuracies)
+    assert whole.validation_score == max(accuracies)
     assert accuracies[whole.best_epoch - 1] == max(accuracies)
     model = restore_model(Bundle.open(whole.bundle))
     preprocessing = Bundle.open(whole.bundle).manifest.preprocessing
     images = np.stack([preprocessing(image.path) for image in parts[1].images])
     answers = model(preprocessing.normalize(images), training=False).numpy().argmax(axis=1)
-    right = np.mean(answers == [image.label for image in parts[1].images])
-    assert right == pytest.approx(whole.validation_top1, abs=1e-4)
+    right = np.mean(answers == [image.shown[0] for image in parts[1].images])
+    assert right == pytest.approx(whole.validation_score, abs=1e-4)
 
 
 def test_history_has_a_line_an_epoch(whole) -> None:

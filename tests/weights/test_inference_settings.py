@@ -84,7 +84,7 @@ def test_what_is_known_is_used(tmp_path: Path) -> None:
         more="Global: {model_name: x, class_num: 2}\nHpi: {a: &id [1], b: *id}\n",
     )
     assert settings.classes == ("cat", "dog")
-    assert (settings.task, settings.threshold) == ("single", None)
+    assert (settings.task, settings.threshold) == ("classification", None)
     assert settings.preprocessing is not None
     assert settings.preprocessing.interpolation == "pillow-bicubic"
     assert settings.preprocessing.crop_fraction == 224 / 256
@@ -93,7 +93,7 @@ def test_what_is_known_is_used(tmp_path: Path) -> None:
 def test_thresholds_make_a_multi_label_bundle(tmp_path: Path) -> None:
     post = "MultiLabelThreshOutput"
     settings = _read(tmp_path, post=post, labels=f"threshold: 0.4, {LABELS}")
-    assert (settings.task, settings.threshold) == ("multi", 0.4)
+    assert (settings.task, settings.threshold) == ("multilabel", 0.4)
     assert _read(tmp_path, post=post).threshold == 0.5
 
 

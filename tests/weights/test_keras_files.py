@@ -112,8 +112,8 @@ def test_convert_without_photos_names_the_next_command(saved: Path, tmp_path: Pa
 def test_layers_around_the_network_go_into_the_bundle(model: keras.Model, tmp_path: Path) -> None:
     layers = keras.layers
     for name, behind, task in (
-        ("soft", layers.Softmax(), "single"),
-        ("sig", layers.Activation("sigmoid"), "multi"),
+        ("soft", layers.Softmax(), "classification"),
+        ("sig", layers.Activation("sigmoid"), "multilabel"),
     ):
         whole = keras.Sequential(
             [

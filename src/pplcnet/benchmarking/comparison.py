@@ -17,7 +17,7 @@ from pplcnet.benchmarking.others.worker_process import OtherProcess
 from pplcnet.benchmarking.subjects import Subject
 from pplcnet.bundle.manifest import today
 from pplcnet.errors import BundleError, InputError
-from pplcnet.export.timing import measure_latencies, measure_rates
+from pplcnet.exporting.timing import measure_latencies, measure_rates
 from pplcnet.runtime.engines.engine import Engine, installed_engines, open_engine
 from pplcnet.system.processor import (
     available_cores,

@@ -70,7 +70,7 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
 
 
 def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
-    from pplcnet.export.translation import to_onnx
+    from pplcnet.exporting.translation import to_onnx
     from pplcnet.imaging.preprocessing import Preprocessing
     from pplcnet.models.build import build_model
     from pplcnet.models.reparameterization import to_deploy_form
@@ -80,7 +80,7 @@ def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
     proto = to_onnx(model, Preprocessing(image_size=image_size), classes, batch=1)
     contents = {"float32": proto.SerializeToString()}
     if int8:
-        from pplcnet.export.quantization import quantize_content
+        from pplcnet.exporting.quantization import quantize_content
 
         noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
         contents["int8"] = quantize_content(contents["float32"], noise)

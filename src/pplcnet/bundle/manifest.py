@@ -22,6 +22,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 16 << 20
 CHECKSUM = "checksum"
+TASKS_OF_FORMAT_1 = {"single": "classification", "multi": "multilabel"}
 
 
 @dataclass(frozen=True)
@@ -42,25 +43,24 @@ class Manifest:
     """"temperature" that logits are divided by, and what it was fitted on."""
     tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Processor to what `pplcnet tune` measured there and which way of running it chose."""
-    task: str = "single"
-    """"single": a photo has one class (softmax); "multi": any number of them (a sigmoid each)."""
+    task: str = "classification"
+    """The name of its task (`pplcnet.tasks.TASKS`)."""
     thresholds: dict[str, float] = field(default_factory=dict)
     """Of the task "multi": from which probability on a class is on the photo; 0.5 if absent."""
 
     def __repr__(self) -> str:
         (_, network), (_, size), _, (_, variants) = self.facts()
-        named = counted(len(self.classes), "class" if self.task == "single" else "label")
+        named = counted(len(self.classes), "class")
         names = shortened(self.classes)
         return f"<Manifest {network}, {size}, {named} ({names}), variants {variants}>"
 
     def facts(self) -> list[tuple[str, str]]:
         """What matters most, as (name, value)."""
         height, width = self.preprocessing.image_size
-        kinds = "classes" if self.task == "single" else "labels"
         return [
             ("network", printable(str(self.network.get("name", "unknown network")))),
             ("image size", f"{height}x{width}"),
-            (kinds, f"{len(self.classes)} ({shortened(self.classes)})"),
+            ("classes", f"{len(self.classes)} ({shortened(self.classes)})"),
             ("variants", ", ".join(map(printable, self.variants)) or "none"),
         ]
 
@@ -68,13 +68,6 @@ class Manifest:
     def temperature(self) -> float:
         """What logits are divided by before softmax or sigmoid; 1 where nothing was fitted."""
         return float(self.calibration.get("temperature", 1.0))
-
-    @property
-    def cuts(self) -> tuple[float, ...] | None:
-        """The thresholds in the order of the classes; None for the task "single"."""
-        if self.task == "single":
-            return None
-        return tuple(self.thresholds.get(name, 0.5) for name in self.classes)
 
     def preprocessing_on(self, processor: str) -> Preprocessing:
         """How pictures are prepared on this processor: the resize policy is part of tuning."""
@@ -87,7 +80,7 @@ class Manifest:
             "format": "pplcnet bundle",
             "format_version": FORMAT_VERSION,
             "classes": list(self.classes),
-            "task": self.task,
+            "task": next(old for old, name in TASKS_OF_FORMAT_1.items() if name == self.task),
             **({"thresholds": self.thresholds} if self.thresholds else {}),
             "input": {
                 "shape": ["N", *self.preprocessing.image_size, 3],
@@ -147,16 +140,25 @@ class Manifest:
         return cls(
             # As data sets have them, which Macs and others write in different forms.
             classes=tuple(composed[name] for name in values["classes"]),
-            task=values.get("task", "single"),
+            task=TASKS_OF_FORMAT_1[values.get("task", "single")],
             thresholds={composed.get(name, name): cut for name, cut in thresholds.items()},
             calibration=values.get("calibration", {}),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             network=values["network"],
             files=values["files"],
-            variants=values["variants"],
+            variants={name: _renamed(each) for name, each in values["variants"].items()},
             provenance=values["provenance"],
             tuning=values.get("tuning", {}),
         )
+
+
+def _renamed(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant whose parity has the one name for agreement; before, every task had its own."""
+    parity = variant.get("parity")
+    if not isinstance(parity, dict):
+        return dict(variant)
+    own = ("top1_agreement", "labels_agreement")
+    return {**variant, "parity": {"agreement" if k in own else k: v for k, v in parity.items()}}
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Calibrate and print the figures."""
     from pplcnet.bundle.bundle import Bundle
     from pplcnet.cli.export import report_dropped
-    from pplcnet.export.calibrating import calibrate
+    from pplcnet.exporting.calibrating import calibrate
     from pplcnet.metrics.calibration import describe_calibration
 
     before = Bundle.open(arguments.bundle).manifest

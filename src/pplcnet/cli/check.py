@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.data.dataset import Dataset
     from pplcnet.system.files import check_file, write_text
     from pplcnet.system.processor import available_cores
+    from pplcnet.tasks import find
 
     for name in (arguments.html, arguments.json):
         if name not in (None, "-"):
@@ -74,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
         require("jinja2", purpose="writing the page", extra="report")
         require("matplotlib", purpose="drawing histograms", extra="report")
     console = Console()
+    dataset = Dataset.open(arguments.photos)
     checked = check(
-        Dataset.open(arguments.photos),
+        dataset,
+        find(dataset.task),
         given=arguments.photos,
         workers=available_cores(),
         progress=lambda looks, total: console.watch(looks, total, "check"),

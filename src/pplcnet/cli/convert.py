@@ -100,13 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not images:
         show(f"next        pplcnet export {bundle.path} --photos PHOTOS")
         return 0
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.export import export
 
     with Console().busy("exporting and comparing with Keras"):
         exported = export(bundle, images)
     report_export(exported)
     if arguments.to == "litert":
-        from pplcnet.export.litert import export_litert
+        from pplcnet.exporting.litert import export_litert
 
         with without_chatter("exporting to LiteRT and comparing with Keras"):
             exported = export_litert(bundle.path, images)

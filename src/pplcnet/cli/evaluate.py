@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.classifier import Classifier
-    from pplcnet.tasks.classification.evaluation import evaluate
+    from pplcnet.tasks.evaluate import evaluate
 
     classifier = Classifier(arguments.bundle)
     console = Console()

@@ -89,11 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     images = find_given_images(arguments.images) if arguments.images else None
     with without_chatter("exporting and comparing with Keras"):
         if arguments.to == "litert":
-            from pplcnet.export.litert import export_litert
+            from pplcnet.exporting.litert import export_litert
 
             exported = export_litert(arguments.bundle, images)
         else:
-            from pplcnet.export.exporting import export
+            from pplcnet.exporting.export import export
 
             batch = None if arguments.batch == "dynamic" else 1
             exported = export(arguments.bundle, images, batch=batch)
@@ -129,15 +129,13 @@ def _only_packs(arguments: argparse.Namespace) -> bool:
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
     """Where the network is, how equal, how fast."""
-    from pplcnet.tasks.judging import describe_agreement
-
     variant = exported.variant(name)
     parity = variant["parity"]
     show(f"exported    {exported.path / variant['file']}")
     show(
         f"parity      on {counted(parity['images'], 'photo')}: largest logit difference "
         f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
-        f"{describe_agreement(parity)}"
+        f"same answer on {parity['agreement']:.3f}"
     )
     latency = variant["latency"]
     show(

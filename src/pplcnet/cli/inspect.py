@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     height, width = pre.image_size
     show(f"{bundle.path}: {manifest.network['name']}, {counted(len(bundle.classes), 'class')}")
     show(f"classes        {', '.join(bundle.classes)}")
-    if manifest.cuts is not None:
+    if manifest.thresholds:
         show("task           multi-label")
-        show(f"thresholds     {_shown(dict(zip(bundle.classes, manifest.cuts, strict=True)))}")
+        show(f"thresholds     {_shown(manifest.thresholds)}")
     crop = f", centre crop {pre.crop_fraction:g}" if pre.resize == "cover" else ""
     show(
         f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}{crop}, "

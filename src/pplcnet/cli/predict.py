@@ -26,11 +26,10 @@ from pplcnet.system.wording import counted
 if TYPE_CHECKING:
     from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.classifier import Classifier
-    from pplcnet.tasks.prediction import Prediction
+    from pplcnet.tasks.task import Prediction, Task
 
 __all__ = ["add_arguments", "run"]
 
-COLUMNS = ("path", "rank", "label", "probability", "error")
 COMPARED = 64
 """Photos that the network of official weights is compared with Keras on, the first time."""
 STDIN = "-"
@@ -109,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_given(given)
     from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.tasks import find
 
     stdin = _read_stdin() if STDIN in given else None
     passed_over = PassedOver()
@@ -127,7 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
         first = list(islice(predictions, 1))  # which compiles the network
     if classifier.advice:
         complain(f"note: {classifier.advice}")
-    photos, unread = _print_all(chain(first, predictions), arguments)
+    columns = ("path", "rank", *find(classifier.manifest.task).prediction.columns, "error")
+    photos, unread = _print_all(chain(first, predictions), columns, arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
     for note in passed_over.notes():
@@ -153,12 +154,10 @@ def _predict_one(classifier: Classifier, photo: Path | bytes, name: str) -> Pred
     try:
         return replace(classifier.predict(photo), source=name)
     except ImageError as error:
-        import numpy as np
+        from pplcnet.tasks import find
 
-        from pplcnet.tasks.prediction import Prediction
-
-        reason = ImageError(name, error.reason)
-        return Prediction(name, np.empty(0, np.float32), classifier.classes, reason)
+        task: Task[Prediction] = find(classifier.manifest.task)
+        return task.prediction(name, ImageError(name, error.reason))
 
 
 def _read_stdin() -> bytes:
@@ -176,9 +175,11 @@ def _read_stdin() -> bytes:
     return content
 
 
-def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace) -> tuple[int, int]:
+def _print_all(
+    predictions: Iterable[Prediction], columns: Sequence[str], arguments: argparse.Namespace
+) -> tuple[int, int]:
     """Print each answer in the format asked for; how many photos, and how many of them unread."""
-    rows = csv_output(COLUMNS) if arguments.csv else None
+    rows = csv_output(columns) if arguments.csv else None
     photos = unread = 0
     for prediction in predictions:
         photos += 1
@@ -187,25 +188,28 @@ def _print_all(predictions: Iterable[Prediction], arguments: argparse.Namespace)
             unread += 1
             reason = prediction.error.reason
             if rows is not None:
-                rows.writerow([path, "", "", "", reason])
+                rows.writerow([path, *[""] * (len(columns) - 2), reason])
             elif arguments.json:
                 show_json({"path": prediction.source, "error": reason})
             else:
                 show(f"{prediction.source}: error: {reason}")
             continue
-        scores = prediction.top(arguments.top_k) if arguments.top_k else prediction.labels
         if rows is not None:
-            for rank, score in enumerate(scores, start=1):
-                rows.writerow([path, rank, score.label, f"{score.probability:.6f}", ""])
-            if not scores:  # a photo without a label is an answer too
-                rows.writerow([path, "", "", "", ""])
+            found = prediction.rows(arguments.top_k)
+            for rank, row in enumerate(found, start=1):
+                rows.writerow([path, rank, *map(_cell, row.values()), ""])
+            if not found:  # an image without a label is an answer too
+                rows.writerow([path, *[""] * (len(columns) - 1)])
         elif arguments.json:
-            found = [{"label": s.label, "probability": round(s.probability, 6)} for s in scores]
+            found = prediction.rows(arguments.top_k)
             show_json({"path": prediction.source, "predictions": found})
         else:
-            found_text = "  ".join(f"{s.label} {s.probability:.3f}" for s in scores)
-            show(f"{prediction.source}: {found_text or 'no label'}")
+            show(f"{prediction.source}: {prediction.to_text(arguments.top_k)}")
     return photos, unread
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6f}" if isinstance(value, float) else value
 
 
 def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:

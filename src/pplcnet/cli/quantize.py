@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Quantise and print the figures."""
     # NNCF and OpenVINO would import it themselves; here its absence gets a sentence.
     require("onnx", purpose="quantising", extra="quantize")
-    from pplcnet.export.quantization import quantize
+    from pplcnet.exporting.quantization import quantize
 
     validation, calibration = judging_photos(arguments)
     if arguments.calibration:
@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     variant = bundle.variant("int8")
     figures = variant["accuracy"]
     show(f"quantised   {bundle.path / variant['file']} ({variant['method']})")
-    from pplcnet.tasks.judging import NAMES
+    from pplcnet.tasks import find
 
-    measure = next(each for each in NAMES if each in figures)
+    measure = find(bundle.manifest.task).measure
     show(
-        f"accuracy    {NAMES[measure]} {figures[measure]:.4f} on {figures['images']} validation "
-        f"photos, float32 {figures[f'float32_{measure}']:.4f}; same answer on "
+        f"accuracy    {measure.title} {figures[measure.key]:.4f} on {figures['images']} validation "
+        f"photos, float32 {figures[f'float32_{measure.key}']:.4f}; same answer on "
         f"{figures['agreement']:.3f}"
     )
     command = ["pplcnet", "tune", str(bundle.path), "--photos", arguments.validation]

@@ -15,7 +15,7 @@ from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, vali
 from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
-    from pplcnet.export.tuning import Row
+    from pplcnet.exporting.tuning import Row
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
-    from pplcnet.export.tuning import tune
+    from pplcnet.exporting.tuning import tune
 
     console = Console()
     validation = validation_part(arguments)
@@ -50,9 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
         return 0
-    from pplcnet.tasks.judging import NAMES
-
-    measure = NAMES[tuning.rows[0].measure]
+    measure = tuning.rows[0].measure.title
     show(f"on {processor_name()}:")
     show(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
           f"{'images/s':>9} {measure:>7} {'agrees':>7}")  # fmt: skip

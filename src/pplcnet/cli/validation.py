@@ -89,7 +89,7 @@ class JudgingPhotos(NamedTuple):
 
 def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
     """As `validation_part`, with the photos of the training that split.csv lists."""
-    from pplcnet.export.images import match_validation
+    from pplcnet.exporting.images import match_validation
     from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.selection import DEFAULT
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pplcnet.data.audit_notes import notes_on
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage, find_images
+from pplcnet.data.dataset import Dataset, LabelledImage, find_images
 from pplcnet.data.image_facts import Look, LookProgress, Sight, look_at_each, raise_changed
 from pplcnet.data.image_files import PassedOver
-from pplcnet.data.layouts.csv_table import ABSENT, PRESENT, UNKNOWN
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.system.wording import counted, listed
 
 __all__ = [
     "Audit",
+    "AuditRules",
     "Fault",
     "Unlabelled",
-    "audit",
+    "audit_dataset",
     "audit_unlabelled",
     "contradict",
-    "label_text",
     "leave_out_broken",
     "names_of",
 ]
@@ -34,6 +33,20 @@ __all__ = [
 # was trained on must not be counted as unseen.
 NAMED = 10
 KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
+
+
+class AuditRules(Protocol):
+    """What a task adds to an audit; a `pplcnet.tasks.task.Task` is one."""
+
+    @property
+    def faults(self) -> Callable[[Dataset], Iterable[Fault]]:
+        """What makes a data set unfit for the task."""
+        ...
+
+    @property
+    def notes(self) -> Callable[[Dataset], Iterable[str]]:
+        """What is worth knowing and no reason to stop, a sentence each."""
+        ...
 
 
 class Fault(NamedTuple):
@@ -98,31 +111,15 @@ class Audit:
         counts, to_train_on = part.class_counts(), _to_train_on(part).class_counts()
         # Leaving broken files out can leave a class with a single image, which goes as well.
         remaining = [
-            label
-            for label, count in enumerate(counts)
-            if count > 1 and (to_train_on[label] or self.dataset.task != MULTI)
+            label for label, count in enumerate(counts) if count > 1 and to_train_on[label]
         ]
-        place = {label: index for index, label in enumerate(remaining)}
         if len(remaining) < 2:
             raise DatasetError(
                 f"{self.dataset.root}: fewer than two classes are left without the "
                 f"{counted(len(left_out), 'image')} that the audit found at fault."
             )
-        return Dataset(
-            self.dataset.root,
-            tuple(self.dataset.classes[label] for label in remaining),
-            tuple(
-                LabelledImage(
-                    image.path,
-                    place.get(image.label, -1),
-                    image.split,
-                    tuple(image.marks[label] for label in remaining if image.marks),
-                )
-                for image in kept
-                if image.marks or image.label in place
-            ),
-            task=self.dataset.task,
-        )
+        part = replace(part, split_seed=None, notes=())
+        return part.with_classes([self.dataset.classes[label] for label in remaining])
 
 
 class Unlabelled(NamedTuple):
@@ -146,8 +143,9 @@ class Unlabelled(NamedTuple):
             raise_changed(self.images[0].parent, self.sights)
 
 
-def audit(
+def audit_dataset(
     dataset: Dataset,
+    rules: AuditRules,
     *,
     workers: int | None = None,
     fingerprints: bool = False,
@@ -156,6 +154,7 @@ def audit(
     """Decode every image once and compare them with each other.
 
     Args:
+        rules: of the data set's task.
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
@@ -176,11 +175,11 @@ def audit(
             groups[look.sight.pixels].append(image)
     repeated = [group for group in groups.values() if len(group) > 1]
     faults += [fault for group in repeated for fault in _repetition_faults(dataset, group)]
-    faults += _class_faults(dataset)
+    faults += rules.faults(dataset)
     return Audit(
         dataset,
         tuple(faults),
-        (*dataset.notes, *notes_on(dataset, repeated)),
+        (*dataset.notes, *notes_on(dataset, repeated), *rules.notes(dataset)),
         _digest(dataset, seen),
         {image.path: look.sight for image, look in seen if look.error is None},
     )
@@ -256,73 +255,31 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
 def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
     """The images with their labels; of many, some, among them one of every label and split."""
     if len(group) > NAMED:
-        leaders = {(image.label, image.marks, image.split): image for image in reversed(group)}
+        leaders = {(image.annotation, image.split): image for image in reversed(group)}
         first = sorted(leaders.values(), key=dataset.name_of)
         shown = set(first)
         group = [*first, *(image for image in group if image not in shown)]
-    texts = [f"{dataset.name_of(image)} ({label_text(dataset, image)})" for image in group]
+    texts = [
+        f"{dataset.name_of(image)} ({image.annotation.to_text(dataset.classes)})" for image in group
+    ]
     return listed(texts, NAMED)
-
-
-def label_text(dataset: Dataset, image: LabelledImage) -> str:
-    """What an image is labelled as, in names."""
-    return ";".join(dataset.classes[label] for label in image.shown) or "no label"
 
 
 def contradict(group: Sequence[LabelledImage]) -> bool:
     """Whether copies of a picture say different things; an unknown label contradicts nothing."""
-    if len({image.label for image in group}) > 1:
-        return True
-    known = [set(each) - {UNKNOWN} for each in zip(*(i.marks for i in group), strict=True)]
-    return {PRESENT, ABSENT} in known
+    said = {image.annotation for image in group}
+    return type(group[0].annotation).are_contradictory(said)
 
 
 def _to_train_on(dataset: Dataset) -> Dataset:
     return dataset.keep(image for image in dataset.images if image.split in ("train", None))
 
 
-def _label_faults(dataset: Dataset) -> Iterable[Fault]:
-    """Labels that cannot be learned, where a photo may have several."""
-    to_train_on = _to_train_on(dataset).class_counts()
-    counts = dataset.class_counts()
-    for label, (name, count) in enumerate(zip(dataset.classes, counts, strict=True)):
-        if count < 2:
-            kind, photos = ("one image", "one photo") if count else ("empty class", "no photo")
-            yield Fault(kind, f"label {name!r} is on {photos}; it has to be on at least two")
-        elif dataset.has_splits and not to_train_on[label]:
-            yield Fault(
-                "empty class", f"nothing to train on: label {name!r} is on no photo in train"
-            )
-
-
-def _class_faults(dataset: Dataset) -> Iterable[Fault]:
-    if dataset.task == MULTI:
-        yield from _label_faults(dataset)
-        return
-    members: list[list[LabelledImage]] = [[] for _ in dataset.classes]
-    for image in dataset.images:
-        members[image.label].append(image)
-    for name, images in zip(dataset.classes, members, strict=True):
-        if not images:
-            yield Fault("empty class", f"empty class: {name!r} has no images")
-        elif len(images) == 1:
-            text = f"class with one image: {name!r} has only {dataset.name_of(images[0])}"
-            yield Fault("one image", text, tuple(images))
-        elif dataset.has_splits and not any(each.split in ("train", None) for each in images):
-            text = f"nothing to train on: class {name!r} has no images in train"
-            yield Fault("empty class", text, tuple(images))
-
-
 def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, Look]]) -> str:
     total = sha256()
     named = [(dataset.name_of(image), image, look) for image, look in seen if look.error is None]
     for name, image, look in sorted(named, key=lambda each: each[0]):
-        total.update(f"{name}\0{_said(dataset, image)}\0{look.sight.content}\n".encode())
+        total.update(
+            f"{name}\0{image.annotation.facts(dataset.classes)}\0{look.sight.content}\n".encode()
+        )
     return total.hexdigest()
-
-
-def _said(dataset: Dataset, image: LabelledImage) -> str:
-    """All that the data set says of an image, in names."""
-    if not image.marks:
-        return dataset.classes[image.label]
-    return ";".join(f"{name}={m}" for name, m in zip(dataset.classes, image.marks, strict=True))

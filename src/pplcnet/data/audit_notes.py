@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
-from pplcnet.data.layouts.csv_table import ABSENT, UNKNOWN
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.system.wording import counted
 
 __all__ = ["notes_on"]
@@ -32,7 +30,7 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
     copies = sum(
         len(group) - 1
         for group in repeated
-        if len({(image.label, image.marks, image.split) for image in group}) == 1
+        if len({(image.annotation, image.split) for image in group}) == 1
     )
     if copies:
         are = "is an exact copy" if copies == 1 else "are exact copies"
@@ -41,8 +39,6 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
             "stay together when splits are drawn."
         )
     yield from _absence_notes(dataset)
-    if dataset.task == MULTI:
-        yield from _label_notes(dataset)
 
 
 def _absence_notes(dataset: Dataset) -> Iterable[str]:
@@ -55,24 +51,3 @@ def _absence_notes(dataset: Dataset) -> Iterable[str]:
             names = ", ".join(absent[:ABSENT_NAMED])
             more = f" and {len(absent) - ABSENT_NAMED} more" if len(absent) > ABSENT_NAMED else ""
             yield f"{split} has no photos of {names}{more}: the figures say nothing about them."
-
-
-def _label_notes(dataset: Dataset) -> Iterable[str]:
-    marks = Counter(mark for image in dataset.images for mark in image.marks)
-    if marks[UNKNOWN]:
-        share = marks[UNKNOWN] / marks.total()
-        yield (
-            f"{share:.1%} of the labels are unknown; they count neither in the loss nor in the "
-            "figures."
-        )
-    always = [
-        name
-        for name, column in zip(
-            dataset.classes,
-            zip(*(image.marks for image in dataset.images), strict=True),
-            strict=True,
-        )
-        if ABSENT not in column
-    ]
-    if always:
-        yield f"no photo is known to lack {', '.join(always)}, so these labels cannot be learned."

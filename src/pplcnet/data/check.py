@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.data.audit import Audit, audit, contradict, label_text, names_of
+from pplcnet.data.audit import Audit, AuditRules, audit_dataset, contradict, names_of
 from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.data.near_duplicates import group_similar, stacked
 from pplcnet.system.wording import counted
@@ -131,7 +131,7 @@ class Check:
                 [
                     {
                         "name": name(image),
-                        "label": label_text(self.dataset, image),
+                        "label": image.annotation.to_text(self.dataset.classes),
                         "split": image.split,
                     }
                     for image in group
@@ -151,6 +151,7 @@ class Check:
 
 def check(
     dataset: Dataset,
+    rules: AuditRules,
     *,
     given: str | PathLike[str] | None = None,
     workers: int | None = None,
@@ -159,12 +160,15 @@ def check(
     """Open every photo, find all faults and near-duplicates.
 
     Args:
+        rules: of the data set's task.
         given: the folder or list that was opened; None for the data set's root.
         workers: threads that decode; None for one on each core.
         progress: wraps the stream of looks (and gets their number), for a progress bar.
     """
     is_able = importlib.util.find_spec("imagehash") is not None
-    audited = audit(dataset, workers=workers, progress=progress, fingerprints=is_able)
+    audited = audit_dataset(
+        dataset, rules, workers=workers, progress=progress, fingerprints=is_able
+    )
     groups = near_duplicates(audited) if is_able else None
     return Check(audited, groups, None if given is None else Path(given))
 

@@ -17,9 +17,10 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
+from pplcnet.data.annotations import Annotation, ClassLabel, Marks
 from pplcnet.data.class_names import class_name, name_faults
 from pplcnet.data.image_files import PassedOver, find_images, same_file_key, subfolders
-from pplcnet.data.layouts.csv_table import PRESENT, Row, read_table
+from pplcnet.data.layouts.csv_table import Row, read_table
 from pplcnet.data.layouts.list_file import list_in, read_list
 from pplcnet.data.layouts.list_text import SPLIT_NAMES, SPLITS, lists_beside
 from pplcnet.data.layouts.listed_images import find_listed
@@ -32,8 +33,8 @@ from pplcnet.system.wording import counted
 
 __all__ = ["MULTI", "SINGLE", "SPLITS", "Dataset", "LabelledImage", "find_images"]
 
-SINGLE, MULTI = "single", "multi"
-"""The task: a photo has exactly one of the classes, or any number of them, also none."""
+SINGLE, MULTI = "classification", "multilabel"
+"""The task: an image has exactly one of the classes, or any number of them, also none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,15 @@ class LabelledImage:
     """One image file: where it is, which class it shows, and the split that its place gives it."""
 
     path: Path
-    label: int
-    """Index into the data set's classes; -1 in a multi-label data set."""
+    annotation: Annotation
+    """What is said of it; one kind for all images of a data set."""
     split: str | None = None
     """"train", "validation", "test", or None when the layout has no splits."""
-    marks: tuple[int, ...] = ()
-    """For multi-label data: 1 (shown), 0 (not shown) or -1 (unknown) for each class."""
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Indices of the classes that it is known to show."""
-        if not self.marks:
-            return (self.label,)
-        return tuple(at for at, mark in enumerate(self.marks) if mark == PRESENT)
+        """Indices of the classes that it is known to show, ascending."""
+        return self.annotation.shown
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Dataset:
             raise DatasetError(f"{root}: its class folders need other names:", faults)
         index = {name: label for label, name in enumerate(classes)}
         images = tuple(
-            LabelledImage(path, index[class_name(folder.name)], split)
+            LabelledImage(path, ClassLabel(index[class_name(folder.name)]), split)
             for split, folder in places
             for path in find_images(folder, passed_over)
         )
@@ -214,9 +211,8 @@ class Dataset:
         images = tuple(
             LabelledImage(
                 place,
-                index[row.label] if task == SINGLE else -1,
+                ClassLabel(index[row.label]) if task == SINGLE else Marks(row.marks),
                 SPLIT_NAMES.get(row.split),
-                row.marks,
             )
             for row, place in zip(rows, found, strict=True)
         )
@@ -254,7 +250,7 @@ class Dataset:
             return self
         kept: dict[object, LabelledImage] = {}
         for key, image in zip(keys, self.images, strict=True):
-            kept.setdefault((key, image.label, image.split, image.marks), image)
+            kept.setdefault((key, image.annotation, image.split), image)
         repeats = len(self.images) - len(kept)
         if not repeats:
             return self
@@ -313,6 +309,23 @@ class Dataset:
         """The images of one of the layout's own splits; may be empty."""
         return self.keep(image for image in self.images if image.split == split)
 
+    def with_classes(self, classes: Sequence[str]) -> Dataset:
+        """The same images for another list of classes, which has the names of this one's or more.
+
+        Images of which nothing is left to say, since their class is gone, are left out.
+        """
+        there = {name: index for index, name in enumerate(classes)}
+        place = {at: there[name] for at, name in enumerate(self.classes) if name in there}
+        renumbered = (
+            (image, image.annotation.renumbered(place, len(classes))) for image in self.images
+        )
+        images = tuple(
+            replace(image, annotation=annotation)
+            for image, annotation in renumbered
+            if annotation is not None
+        )
+        return replace(self, classes=tuple(classes), images=images)
+
     def keep(self, images: Iterable[LabelledImage], split_seed: int | None = None) -> Dataset:
         """The same classes with only these images."""
         return Dataset(self.root, self.classes, tuple(images), split_seed, self.task)
@@ -343,7 +356,7 @@ class Dataset:
             ]
             chosen = hold_out(shown, len(self.classes), validation, generator)
             return self._divided({at for each in chosen for at in units[each]}, seed)
-        labels = [self.images[unit[0]].label for unit in units]
+        labels = [self.images[unit[0]].shown[0] for unit in units]
         return self._divided(hold_out_of_classes(units, labels, validation, generator), seed)
 
     def units(self, together: Iterable[Collection[Path]] = ()) -> list[list[int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
 from pplcnet.errors import DatasetError
 from pplcnet.system.files import write_csv
@@ -78,19 +78,19 @@ def _remedy(tested: int, *, drawn: bool) -> str:
 def write_splits(
     splits: Splits, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
 ) -> None:
-    """A CSV of path, split and label, or a column a label, which `Dataset.open` reads back.
+    """A CSV of path, what is said of each image, and split, which `Dataset.open` reads back.
 
     Args:
         contents: sha256 of the files by path, so that photos can be recognised that were moved.
     """
-    is_multi = splits.train.task == MULTI
     classes = splits.train.classes
+    columns = type(splits.train.images[0].annotation).columns(classes)
     checksum = [CHECKSUM_COLUMN] if contents else []
     rows: list[list[object]] = []
     for split in ("train", "validation", "test"):
         part: Dataset = getattr(splits, split)
         for image in part.images:
-            labels = image.marks if is_multi else [classes[image.label]]
             own = [contents.get(image.path, "")] if contents else []
-            rows.append([image.path.resolve(), *labels, split, *own])
-    write_csv(path, ["path", *(classes if is_multi else ["label"]), "split", *checksum], rows)
+            cells = image.annotation.cells(classes)
+            rows.append([image.path.resolve(), *cells, split, *own])
+    write_csv(path, ["path", *columns, "split", *checksum], rows)

@@ -9,23 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.tasks.classification.evaluation import Evaluation
-
 __all__ = [
     "FEW_ANSWERS",
     "ClassIntervals",
     "Interval",
     "Reliability",
     "Threshold",
-    "class_intervals",
     "f1_interval",
-    "in_full",
     "kept_precision",
     "measured",
     "reliability",
     "threshold_for",
     "wilson",
-    "written",
 ]
 
 # The normal distribution's 97.5 % point.
@@ -75,16 +70,6 @@ class ClassIntervals(NamedTuple):
     precision: Interval
     recall: Interval
     f1: Interval
-
-
-def class_intervals(evaluation: Evaluation) -> list[ClassIntervals]:
-    """Of every class, in the order of `Evaluation.per_class`."""
-    right = np.diag(evaluation.confusion)
-    actual, answered = evaluation.confusion.sum(axis=1), evaluation.confusion.sum(axis=0)
-    return [
-        ClassIntervals(wilson(hit, said), wilson(hit, have), f1_interval(hit, have, said))
-        for hit, have, said in zip(right.tolist(), actual.tolist(), answered.tolist(), strict=True)
-    ]
 
 
 class Reliability(NamedTuple):
@@ -156,12 +141,6 @@ def _short_between(low: float, high: float) -> float:
     return high
 
 
-def in_full(value: float, least: int = LEAST_DECIMALS) -> str:
-    """All decimals of a number as text, and at least `least` of them."""
-    exact = Decimal(repr(float(value)))
-    return f"{exact:.{max(least, -int(exact.as_tuple().exponent))}f}"
-
-
 def measured(
     threshold: float, confidences: NDArray[np.floating], is_right: NDArray[np.bool_]
 ) -> Threshold:
@@ -175,11 +154,6 @@ def measured(
         answered / max(len(kept), 1),
         answered,
     )
-
-
-def written(value: float | None, digits: int = 3) -> str:
-    """A figure as text, with a dash for one that is not defined."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def kept_precision(

@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from pplcnet.errors import require
-from pplcnet.metrics.intervals import FEW_ANSWERS, in_full, written
-from pplcnet.system.wording import counted, printable
+from pplcnet.metrics.intervals import FEW_ANSWERS
+from pplcnet.system.wording import counted, format_exact, format_number, printable
 
 __all__ = ["render"]
 
@@ -40,8 +40,8 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {
         "counted": counted,
         "percent": _percent,
-        "number": written,
-        "in_full": in_full,
+        "number": format_number,
+        "in_full": format_exact,
         "in_full_percent": _in_full_percent,
     }
     environment.globals["FEW_ANSWERS"] = FEW_ANSWERS

@@ -12,21 +12,11 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.metrics.intervals import Interval, wilson
-from pplcnet.tasks.classification.evaluation import Evaluation, evaluate
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
-from pplcnet.tasks.prediction import Prediction, softmax
+from pplcnet.tasks.evaluate import Predictor, evaluate
+from pplcnet.tasks.scores import ScoredPrediction, softmax
+from pplcnet.tasks.task import Evaluation
 
-__all__ = ["Answers", "Recorded", "Score", "Scored", "evaluate_recorded"]
-
-
-class _Classifier(Protocol):
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def thresholds(self) -> tuple[float, ...] | None: ...
-
-    def predict_many(self, images: Any) -> Iterator[Prediction]: ...
+__all__ = ["Answers", "EvaluatedPredictions", "Score", "Scored", "evaluate_and_keep"]
 
 
 class Score(NamedTuple):
@@ -64,7 +54,7 @@ class Scored(Protocol):
     def agreement(self, other: Self) -> float:
         """The part of the photos with the same answer."""
 
-    def answered_by(self, predictions: Sequence[Prediction]) -> Self:
+    def answered_by(self, predictions: Sequence[Any]) -> Self:
         """The same photos as another network answers them."""
 
 
@@ -82,7 +72,7 @@ class Answers:
     temperature: float
 
     @classmethod
-    def of(cls, dataset: Dataset, predictions: Sequence[Prediction]) -> Self:
+    def of(cls, dataset: Dataset, predictions: Sequence[Any]) -> Self:
         """From predictions without errors, of a network with one class a photo."""
         classes = tuple(predictions[0].classes)
         place = {label: index for index, label in enumerate(classes)}
@@ -90,7 +80,7 @@ class Answers:
             dataset,
             classes,
             np.stack([each.logits for each in predictions]),
-            np.array([place[dataset.classes[image.label]] for image in dataset.images]),
+            np.array([place[dataset.classes[image.shown[0]]] for image in dataset.images]),
             predictions[0].temperature,
         )
 
@@ -134,34 +124,36 @@ class Answers:
         """The part of the photos with the same class."""
         return float((self.answers == other.answers).mean())
 
-    def answered_by(self, predictions: Sequence[Prediction]) -> Answers:
+    def answered_by(self, predictions: Sequence[Any]) -> Answers:
         """The same photos as another network answers them."""
         return Answers.of(self.dataset, predictions)
 
 
-class Recorded(NamedTuple):
+class EvaluatedPredictions(NamedTuple):
     """An evaluation, and the predictions that it was made of, in the order of the data set."""
 
-    evaluation: Evaluation | MultiLabelEvaluation
-    predictions: list[Prediction]
+    evaluation: Evaluation
+    predictions: list[ScoredPrediction]
 
 
-def evaluate_recorded(
-    classifier: _Classifier,
+def evaluate_and_keep(
+    model: Predictor,
     dataset: Dataset,
     *,
-    progress: Callable[[Iterable[Prediction]], Iterable[Prediction]] = lambda each: each,
-) -> Recorded:
-    """As `pplcnet.evaluation.evaluate`, keeping every photo's prediction.
+    progress: Callable[[Iterable[ScoredPrediction]], Iterable[ScoredPrediction]] = lambda each: (
+        each
+    ),
+) -> EvaluatedPredictions:
+    """As `pplcnet.evaluate`, keeping every photo's prediction.
 
     Raises:
         InputError, DatasetError: as `evaluate`.
     """
-    recorded: list[Prediction] = []
+    recorded: list[ScoredPrediction] = []
 
-    def record(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    def record(predictions: Iterable[ScoredPrediction]) -> Iterator[ScoredPrediction]:
         for prediction in progress(predictions):
             recorded.append(prediction)
             yield prediction
 
-    return Recorded(evaluate(classifier, dataset, progress=record), recorded)
+    return EvaluatedPredictions(evaluate(model, dataset, progress=record), recorded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pplcnet.data.audit import contradict, label_text
+from pplcnet.data.audit import contradict
 from pplcnet.data.check import Check, Group
 from pplcnet.pages import charts
 from pplcnet.pages.page import render
@@ -68,7 +68,7 @@ def _shown(checked: Check, group: Group, pictures: Any) -> dict[str, Any]:
             {
                 "picture": pictures.get(image.path),
                 "name": checked.dataset.name_of(image),
-                "label": label_text(checked.dataset, image),
+                "label": image.annotation.to_text(checked.dataset.classes),
                 "split": image.split,
             }
             for image in group[:SHOWN_OF_GROUP]

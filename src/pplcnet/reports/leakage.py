@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.image_files import read_photo
-from pplcnet.data.layouts.csv_table import UNKNOWN
 from pplcnet.data.near_duplicates import HASHED_SIDE, fingerprint, nearest, stacked
 from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import decode, stated_pixels
@@ -118,22 +117,26 @@ def _shown(answers: Scored, train: Dataset, pairs: list[Any]) -> list[dict[str, 
 
 
 def _named(dataset: Dataset, image: LabelledImage) -> str:
-    """Its class, or all labels that it shows."""
-    return ", ".join(dataset.classes[at] for at in image.shown) or "no label"
+    """What is said of it, for the page."""
+    return image.annotation.to_text(dataset.classes)
 
 
 def _is_disputed(
     dataset: Dataset, image: LabelledImage, others: Dataset, other: LabelledImage
 ) -> bool:
-    """Whether two photos have two classes, or a label that is known to be on one of them alone."""
-    if not image.marks:
-        return dataset.classes[image.label] != others.classes[other.label]
-    there = dict(zip(others.classes, other.marks, strict=True))
-    pairs = [
-        (mark, there.get(label, UNKNOWN))
-        for label, mark in zip(dataset.classes, image.marks, strict=True)
+    """Whether what is said of two photos cannot be true of the same image."""
+    classes = list(dict.fromkeys((*dataset.classes, *others.classes)))
+    place = {name: index for index, name in enumerate(classes)}
+    said = [
+        annotation
+        for part, each in ((dataset, image), (others, other))
+        if (
+            annotation := each.annotation.renumbered(
+                {at: place[name] for at, name in enumerate(part.classes)}, len(classes)
+            )
+        )
     ]
-    return any(UNKNOWN not in pair and pair[0] != pair[1] for pair in pairs)
+    return type(image.annotation).are_contradictory(said)
 
 
 def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:

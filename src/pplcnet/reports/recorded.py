@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from pplcnet.data.annotations import ClassLabel, Marks
 from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
 from pplcnet.data.image_files import read_photo
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
@@ -189,7 +190,9 @@ def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
     classes = tuple(sorted({row.get("label", "") for row in rows}))
     place = {name: index for index, name in enumerate(classes)}
     images = tuple(
-        LabelledImage(file.parent / row["path"], place[row.get("label", "")], row["split"])
+        LabelledImage(
+            file.parent / row["path"], ClassLabel(place[row.get("label", "")]), row["split"]
+        )
         for row in rows
     )
     return Dataset(file.parent, classes, images), checksums
@@ -203,7 +206,9 @@ def _read_marks(file: Path) -> Dataset:
         rows, labels, faults = [], None, []
     named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]
     named = [row for row in named if _is_path({"path": row.path})]
-    images = tuple(LabelledImage(file.parent / row.path, -1, row.split, row.marks) for row in named)
+    images = tuple(
+        LabelledImage(file.parent / row.path, Marks(row.marks), row.split) for row in named
+    )
     return Dataset(file.parent, labels or (), images, task=MULTI)
 
 
@@ -213,7 +218,7 @@ def _is_path(row: Mapping[str, str]) -> bool:
 
 def _recorded_name(path: Path, root: Path) -> str:
     """The path relative to the root, as `Dataset.name_of` has it."""
-    return Dataset(root, (), ()).name_of(LabelledImage(path, -1))
+    return Dataset(root, (), ()).name_of(LabelledImage(path, Marks(())))
 
 
 def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from pplcnet.errors import InputError, require
 from pplcnet.metrics.intervals import wilson
 from pplcnet.pages.cards import cards, open_gradcam
 from pplcnet.pages.page import render
-from pplcnet.pages.scored import Answers, Recorded, Scored, evaluate_recorded
+from pplcnet.pages.scored import Answers, EvaluatedPredictions, Scored, evaluate_and_keep
+from pplcnet.reports.evaluation_files import warning_of
 from pplcnet.reports.leakage import leakage_context
 from pplcnet.reports.report_data import Subject
 from pplcnet.reports.sections import (
@@ -28,17 +29,15 @@ from pplcnet.reports.sections import (
     threshold_context,
 )
 from pplcnet.reports.variants import compare_variants, tuned_on
-from pplcnet.runs.baseline import guessing_warning
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
 from pplcnet.tasks.classification.confusion import confusion_context
-from pplcnet.tasks.classification.evaluation import Evaluation
+from pplcnet.tasks.classification.evaluation import ClassEvaluation
 from pplcnet.tasks.multilabel.answers import LabelAnswers
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 from pplcnet.tasks.multilabel.label_counts import cells_context
 from pplcnet.tasks.multilabel.sections import label_cards, label_rows, label_threshold_context
-from pplcnet.tasks.prediction import Prediction
 
 __all__ = ["PRECISIONS", "bundle_report", "check_precisions", "require_report"]
 
@@ -103,7 +102,7 @@ def check_precisions(precisions: Sequence[float]) -> None:
 def bundle_report(
     subject: Subject,
     *,
-    evaluated: Recorded | None = None,
+    evaluated: EvaluatedPredictions | None = None,
     precisions: Sequence[float] = PRECISIONS,
     fingerprints: Mapping[Path, NDArray[np.uint64]] | None = None,
     is_every_variant_measured: bool = True,
@@ -139,10 +138,10 @@ def bundle_report(
         chosen_on = _evaluated(classifier, subject, "validation", watcher).predictions
     gradcam, gradcam_missing = open_gradcam(bundle, before_keras)
     page = _Page(subject, predictions, chosen_on, precisions, gradcam)
-    if isinstance(evaluation, Evaluation):
+    if isinstance(evaluation, ClassEvaluation):
         answers, own = _of_classes(page, evaluation)
     else:
-        answers, own = _of_labels(page, evaluation)
+        answers, own = _of_labels(page, cast(LabelEvaluation, evaluation))
     return render(
         **own,
         split=subject.split,
@@ -150,7 +149,7 @@ def bundle_report(
         evaluation=evaluation,
         choice=str(classifier.choice),
         trained=subject.trained,
-        warning=guessing_warning(evaluation),
+        warning=warning_of(evaluation),
         is_of_training=subject.is_of_training,
         notes=subject.notes,
         is_fitted=bool(bundle.manifest.calibration),
@@ -167,14 +166,14 @@ class _Page(NamedTuple):
     """What both kinds of page are made of."""
 
     subject: Subject
-    predictions: list[Prediction]
-    chosen_on: list[Prediction]
+    predictions: list[Any]
+    chosen_on: list[Any]
     """For the validation photos; empty where these are not known."""
     precisions: Sequence[float]
     gradcam: Any
 
 
-def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, Any]]:
+def _of_classes(page: _Page, evaluation: ClassEvaluation) -> tuple[Scored, dict[str, Any]]:
     """The answers, and what a page of one class a photo has of its own."""
     subject, bundle = page.subject, page.subject.bundle
     answers = Answers.of(subject.reported, page.predictions)
@@ -197,7 +196,7 @@ def _of_classes(page: _Page, evaluation: Evaluation) -> tuple[Scored, dict[str, 
     }
 
 
-def _of_labels(page: _Page, evaluation: MultiLabelEvaluation) -> tuple[Scored, dict[str, Any]]:
+def _of_labels(page: _Page, evaluation: LabelEvaluation) -> tuple[Scored, dict[str, Any]]:
     """The answers, and what only a multi-label page has."""
     subject, bundle = page.subject, page.subject.bundle
     answers = LabelAnswers.of(subject.reported, page.predictions)
@@ -226,9 +225,11 @@ def _network(bundle: Bundle) -> str:
     return str(bundle.manifest.network.get("name", "network"))
 
 
-def _evaluated(classifier: Classifier, subject: Subject, part: str, watcher: Watcher) -> Recorded:
+def _evaluated(
+    classifier: Classifier, subject: Subject, part: str, watcher: Watcher
+) -> EvaluatedPredictions:
     dataset = getattr(subject, part)
-    return evaluate_recorded(
+    return evaluate_and_keep(
         classifier,
         dataset,
         progress=lambda each: watcher.watch(each, len(dataset), f"answer {part} photos"),

@@ -8,7 +8,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import Audit
 from pplcnet.data.splits import Splits
 from pplcnet.errors import PPLCNetError
-from pplcnet.pages.scored import Recorded
+from pplcnet.pages.scored import EvaluatedPredictions
 from pplcnet.reports.report import bundle_report
 from pplcnet.reports.report_data import Subject
 from pplcnet.system.files import write_text
@@ -23,7 +23,7 @@ def write_run_report(
     bundle: Bundle,
     splits: Splits,
     split: str,
-    evaluated: Recorded,
+    evaluated: EvaluatedPredictions,
     checked: Audit,
     watcher: Watcher,
 ) -> Path | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from pplcnet.data.annotations import UNKNOWN, Marks
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.layouts.csv_table import UNKNOWN
 from pplcnet.errors import InputError
 from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
 from pplcnet.metrics.intervals import (
-    class_intervals,
     kept_precision,
     measured,
     reliability,
@@ -24,7 +23,7 @@ from pplcnet.pages import charts
 from pplcnet.pages.pictures import thumbnails
 from pplcnet.pages.scored import Answers, Scored
 from pplcnet.reports.report_data import Subject, read_table
-from pplcnet.tasks.classification.evaluation import Evaluation
+from pplcnet.tasks.classification.evaluation import ClassEvaluation
 
 __all__ = [
     "LABEL_AXES",
@@ -126,7 +125,7 @@ def _known(label: str, dataset: Dataset) -> int:
     if label not in dataset.classes:
         return 0
     at = dataset.classes.index(label)
-    return sum(image.marks[at] != UNKNOWN for image in dataset.images)
+    return sum(cast(Marks, image.annotation).values[at] != UNKNOWN for image in dataset.images)
 
 
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:
@@ -165,13 +164,11 @@ def _float(text: str | None) -> float:
     return value if abs(value) < LARGEST_DRAWN else float("nan")
 
 
-def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+def class_rows(evaluation: ClassEvaluation) -> list[dict[str, Any]]:
     """Every class's figures with their intervals."""
     return [
         {"figures": figures, "intervals": intervals}
-        for figures, intervals in zip(
-            evaluation.per_class(), class_intervals(evaluation), strict=True
-        )
+        for figures, intervals in zip(evaluation.per_class(), evaluation.intervals(), strict=True)
     ]
 
 

@@ -118,7 +118,7 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def change_run(out: Path, run: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+def change_run(out: Path, run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Write the run.json again with other facts; returns it."""
     changed = {**run, **changes}
     write_text(out / RUN, json.dumps(changed, indent=2) + "\n")

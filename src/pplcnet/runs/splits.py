@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pplcnet.data.audit import Audit, Unlabelled
-from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
+from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
 from pplcnet.data.splits import Splits
 from pplcnet.errors import InputError
@@ -132,11 +132,7 @@ def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
     splits = found.splits
     parts = (splits.train, splits.validation)
     counts = splits.train.class_counts()
-    empty = [
-        name
-        for name, count in zip(splits.train.classes, counts, strict=True)
-        if splits.train.task != MULTI and not count
-    ]
+    empty = [name for name, count in zip(splits.train.classes, counts, strict=True) if not count]
     if empty or not all(map(len, parts)):
         raise InputError(
             f"{out}: without the photos that are gone ({_names(found.gone)}) there is nothing to "
@@ -188,10 +184,12 @@ def splits_as_before(
     run = change_run(
         out,
         run,
-        digest=now["digest"],
-        division=splits_digest(found.splits),
-        left_out=left_out,
-        writes=names,
+        {
+            "digest": now["digest"],
+            "division": splits_digest(found.splits),
+            "left_out": left_out,
+            "writes": names,
+        },
     )
     write_skipped(checked, out / SKIPPED, unlabelled, left_out)
     return found.splits, run

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
-from pplcnet.data.audit import Audit, Unlabelled, audit, audit_unlabelled
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.audit import Audit, Unlabelled, audit_unlabelled
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import Splits, draw_splits
 from pplcnet.errors import DatasetError
 from pplcnet.recipe.recipe import Recipe
@@ -16,6 +16,8 @@ from pplcnet.runs.files import SKIPPED
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
+from pplcnet.tasks import find
+from pplcnet.tasks.audit import audit
 
 __all__ = ["audited", "audited_unlabelled", "splits_of", "write_skipped"]
 
@@ -44,8 +46,7 @@ def audited(
         kept = set(checked.without_faults().classes)
         gone = [repr(name) for name in checked.dataset.classes if name not in kept]
         if gone:
-            word = "label" if checked.dataset.task == MULTI else "class"
-            kind = counted(len(gone), word).split(" ", 1)[1]
+            kind = counted(len(gone), find(checked.dataset.task).noun).split(" ", 1)[1]
             watcher.say(f"{kind} left out: {listed(gone, NAMED_CLASSES)}")
     return checked
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.errors import InputError
-from pplcnet.runs.baseline import Guess, gain_over
 from pplcnet.system.files import write_csv
+from pplcnet.tasks.baseline import Guess, gain_over
 
 __all__ = ["COLUMNS", "SUSPECTS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
 

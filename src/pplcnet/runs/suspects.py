@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import Audit
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError, require
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.runs.baseline import best_guess
 from pplcnet.runs.files import SKIPPED, fold_name, holds_something, planned_names
 from pplcnet.runs.files import SUSPECTS as KIND
 from pplcnet.runs.folder import (
@@ -47,6 +46,7 @@ from pplcnet.runs.suspect_list import SUSPECTS, Suspect, SuspectList, check_stre
 from pplcnet.system.files import write_arrays
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
+from pplcnet.tasks.baseline import best_guess
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.weights.fetching import weights_path
 
@@ -111,7 +111,7 @@ def find_suspects(
         goes_on = before is not None and not overwrite and holds_something(out)
         if not goes_on:
             refuse_to_delete(out, [Path(photos), *_weights(recipe)])
-        if Dataset.open(photos).task == MULTI:
+        if Dataset.open(photos).task != "classification":
             raise InputError(
                 f"{photos}: is multi-label; suspects are found only where every "
                 "photo has one label."
@@ -167,7 +167,7 @@ def _found(
             members = np.flatnonzero(parts == fold)
             held_out = [dataset.images[at] for at in members]
             probabilities[members] = _probabilities(bundle, held_out, f"fold {fold + 1}", watcher)
-    labels = np.asarray([image.label for image in dataset.images])
+    labels = np.asarray([image.shown[0] for image in dataset.images])
     is_right = probabilities.argmax(axis=1) == labels
     accuracies = tuple(float(is_right[parts == fold].mean()) for fold in range(folds))
     guess = best_guess(dataset.classes, dataset.class_counts())
@@ -225,7 +225,7 @@ def _fold_of_each(
     Copies of a picture share a fold: a network that has seen one has seen them all.
     """
     units = dataset.units(copies)
-    labels = [dataset.images[unit[0]].label for unit in units]
+    labels = [dataset.images[unit[0]].shown[0] for unit in units]
     counts = Counter(labels)
     fewest, name = min((counts[at], name) for at, name in enumerate(dataset.classes))
     if fewest < folds:
@@ -256,8 +256,8 @@ def _trained(
 ) -> Bundle:
     """Train on the photos that are used, export, calibrate."""
     # Keras and the framework behind it take seconds to import: only when there is work for them.
-    from pplcnet.export.calibrating import calibrate
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.calibrating import calibrate
+    from pplcnet.exporting.export import export
     from pplcnet.training.train import train
 
     used = dataset.keep(image for image, each in zip(dataset.images, is_used, strict=True) if each)
@@ -311,8 +311,8 @@ def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> S
     return Suspect(
         image.path,
         dataset.name_of(image),
-        dataset.classes[image.label],
+        image.annotation.to_text(dataset.classes),
         dataset.classes[suggested],
-        float(probabilities[image.label]),
+        float(probabilities[image.shown[0]]),
         float(probabilities[suggested]),
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.audit import Audit, Unlabelled
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.metrics.calibration import describe_calibration
@@ -42,6 +42,7 @@ from pplcnet.runs.stopped import resumable
 from pplcnet.system.files import named_failures, write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import CHECKPOINT, SEARCH, TENSORBOARD
@@ -161,7 +162,7 @@ def _run(
     checked, unlabelled, splits, run = photos
     dataset = splits.train
     if "division" not in run and run.get("id") is not None:
-        run = change_run(out, run, division=splits_digest(splits))
+        run = change_run(out, run, {"division": splits_digest(splits)})
     write_splits(splits, out / SPLIT, checked.contents)
     watcher.say(
         f"{counted(len(dataset.classes), 'class')}; {counted(len(splits.train), 'image')} to "
@@ -180,9 +181,8 @@ def _run(
     photos.raise_changed()
     before_training()
     # Keras and the framework behind it take seconds to import: not before the data are known good.
-    from pplcnet.export.calibrating import calibrate
-    from pplcnet.export.exporting import export
-    from pplcnet.tasks.judging import NAMES, describe_agreement
+    from pplcnet.exporting.calibrating import calibrate
+    from pplcnet.exporting.export import export
     from pplcnet.training.train import train
 
     extra = unlabelled.images if unlabelled else ()
@@ -210,8 +210,8 @@ def _run(
         )
     photos.raise_changed()
     watcher.say(
-        f"best epoch {trained.best_epoch}, validation "
-        f"{NAMES['map'] if dataset.task == MULTI else 'accuracy'} {trained.validation_top1:.3f}"
+        f"best epoch {trained.best_epoch}, validation {find(dataset.task).measure.title} "
+        f"{trained.validation_score:.3f}"
     )
     with watcher.busy("exporting, and comparing with Keras"):
         bundle = export(trained.bundle, [image.path for image in splits.validation.images])
@@ -220,7 +220,7 @@ def _run(
         f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
         "is "
         f"{parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}), "
-        f"{describe_agreement(parity)}"
+        f"same answer on {parity['agreement']:.3f}"
     )
     with watcher.busy("calibrating"):
         bundle = calibrate(bundle, splits.validation)
@@ -272,7 +272,7 @@ def _searched(
 
 
 def _evaluated(bundle: Bundle, photos: _Photos, folder: Path, watcher: Watcher) -> JobResult:
-    from pplcnet.pages.scored import evaluate_recorded
+    from pplcnet.pages.scored import evaluate_and_keep
     from pplcnet.reports.evaluation_files import Source, write_evaluation
     from pplcnet.reports.run_report import write_run_report
     from pplcnet.runtime.classifier import Classifier
@@ -280,7 +280,7 @@ def _evaluated(bundle: Bundle, photos: _Photos, folder: Path, watcher: Watcher) 
     checked, _, splits, run = photos
     split = "test" if len(splits.test) else "validation"
     held_out: Dataset = getattr(splits, split)
-    recorded = evaluate_recorded(
+    recorded = evaluate_and_keep(
         Classifier(bundle.path),
         held_out,
         progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),

@@ -28,7 +28,9 @@ from pplcnet.runtime.selection import Selection, choose
 from pplcnet.runtime.streaming import answer_in_order
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.processor import available_cores, processor_name
-from pplcnet.tasks.prediction import Prediction
+from pplcnet.system.wording import counted
+from pplcnet.tasks import find
+from pplcnet.tasks.scores import ScoredPrediction
 
 __all__ = ["Classifier"]
 
@@ -38,7 +40,6 @@ CHUNK = 8
 # Chunks that are read and not yet answered, for each worker: enough that no core waits, few enough
 # that a folder of any size needs the same memory.
 CHUNKS_PER_WORKER = 2
-NO_LOGITS = np.empty(0, np.float32)
 
 
 class Classifier:
@@ -104,6 +105,8 @@ class Classifier:
 
     def _start(self) -> None:
         """No engine is open yet: after opening, unpickling, and in a forked child."""
+        self._task = find(self.manifest.task)
+        self._decode = self._task.decoder(self.manifest)
         self._lock = Lock()
         self._engines: dict[int, Engine] = {}
         forking.watch(self)
@@ -116,7 +119,9 @@ class Classifier:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the open engines; another process opens its own."""
         return {
-            name: value for name, value in vars(self).items() if name not in ("_lock", "_engines")
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_lock", "_engines", "_task", "_decode")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -138,9 +143,9 @@ class Classifier:
     def __repr__(self) -> str:
         height, width = self.manifest.preprocessing.image_size
         network = self.manifest.network.get("name", "network")
-        kinds = "labels" if self.thresholds is not None else "classes"
         return (
-            f"<Classifier {network} {height}x{width}, {len(self.classes)} {kinds}, {self.choice}"
+            f"<Classifier {network} {height}x{width}, "
+            f"{counted(len(self.classes), self._task.noun)}, {self.choice}"
             f"{'' if self._content else ', closed'}>"
         )
 
@@ -154,10 +159,11 @@ class Classifier:
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """From which probability on each class is on a picture; None where a picture has one."""
-        return self.manifest.cuts
+        """From which probability on each label counts as shown; None for one class per image."""
+        found: tuple[float, ...] | None = getattr(self._decode, "thresholds", None)
+        return found
 
-    def predict(self, image: ImageSource) -> Prediction:
+    def predict(self, image: ImageSource) -> ScoredPrediction:
         """Classify one picture, on all cores.
 
         Raises:
@@ -173,7 +179,7 @@ class Classifier:
 
     def predict_many(
         self, images: Iterable[ImageSource] | str | PathLike[str]
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[ScoredPrediction]:
         """Classify any number of pictures, lazily and in order, every core busy.
 
         Memory does not grow with the number of pictures. A picture that cannot be used yields a
@@ -213,13 +219,13 @@ class Classifier:
                 f"predict_many takes a folder or several pictures, not {_describe(images)}."
             ) from None
 
-    def _of_folder(self, folder: Path) -> Iterator[Prediction]:
+    def _of_folder(self, folder: Path) -> Iterator[ScoredPrediction]:
         """Every photo that can be reached is answered before an error names what cannot."""
         passed_over = PassedOver()
         yield from self._stream(find_images(folder, passed_over))
         passed_over.raise_unreadable(folder)
 
-    def _stream(self, images: Iterator[ImageSource]) -> Iterator[Prediction]:
+    def _stream(self, images: Iterator[ImageSource]) -> Iterator[ScoredPrediction]:
         workers = self._threads or available_cores()
         yield from answer_in_order(
             images,
@@ -229,29 +235,26 @@ class Classifier:
             capacity=workers * CHUNKS_PER_WORKER * CHUNK,
         )
 
-    def _predict_or_report(self, engine: Engine, images: list[ImageSource]) -> list[Prediction]:
+    def _predict_or_report(
+        self, engine: Engine, images: list[ImageSource]
+    ) -> list[ScoredPrediction]:
         prepared = [self._prepared(image) for image in images]
         answers = _run_each(engine, [each for each in prepared if isinstance(each, np.ndarray)])
         return [
-            Prediction(_describe(image), NO_LOGITS, self.classes, pixels)
+            self._task.prediction(_describe(image), pixels)
             if isinstance(pixels, ImageError)
             else self._answer(image, next(answers))
             for image, pixels in zip(images, prepared, strict=True)
         ]
 
-    def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> Prediction:
+    def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> ScoredPrediction:
         if not np.isfinite(logits).all():
             raise BundleError(
                 f"the network's answer to {_describe(image)} is not a number (NaN or infinite) in "
                 f"{self.choice}; its weights are damaged."
             )
-        return Prediction(
-            _describe(image),
-            logits,
-            self.classes,
-            temperature=self.manifest.temperature,
-            thresholds=self.thresholds,
-        )
+        prediction: ScoredPrediction = self._decode({"logits": logits}, None, _describe(image))
+        return prediction
 
     def _prepared(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:
         try:

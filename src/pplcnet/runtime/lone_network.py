@@ -38,12 +38,10 @@ class LoneNetwork(Bundle):
     @property
     def caveat(self) -> str:
         """What answers lack without the bundle, whose calibration is not in the network's file."""
-        if self.manifest.task == "multi":
-            return (
-                f"{self.path}: without its bundle, every threshold is 0.5 and probabilities are "
-                "not calibrated."
-            )
-        return f"{self.path}: without its bundle, probabilities are not calibrated."
+        return (
+            f"{self.path}: without its bundle, probabilities are not calibrated, and a multi-label "
+            "network's thresholds are all 0.5."
+        )
 
     def read(self, name: str) -> bytes:
         """The network's file, the only one that there is."""

@@ -7,7 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["counted", "json_text", "listed", "printable"]
+__all__ = [
+    "abbreviated",
+    "counted",
+    "format_exact",
+    "format_number",
+    "json_text",
+    "listed",
+    "printable",
+]
 
 _JOINERS = "\u200c\u200d"
 """Zero-width, and needed to spell Persian, Hindi and family emoji."""
@@ -53,6 +61,24 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {plural or noun + ('es' if noun.endswith('s') else 's')}"
+
+
+def abbreviated(text: str, limit: int = 24) -> str:
+    """The text, cut to `limit` characters with an ellipsis at the end."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """A figure as text, with a dash for one that is not defined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def format_exact(value: float, least: int = 4) -> str:
+    """All decimals of a number, and at least `least` of them."""
+    from decimal import Decimal
+
+    exact = Decimal(repr(float(value)))
+    return f"{exact:.{max(least, -int(exact.as_tuple().exponent))}f}"
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

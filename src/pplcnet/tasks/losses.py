@@ -9,11 +9,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from pplcnet.data.annotations import PRESENT, UNKNOWN
 from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.data.layouts.csv_table import PRESENT, UNKNOWN
-from pplcnet.metrics.average_precision import marks_of, mean_average_precision
+from pplcnet.tasks.multilabel.measures import marks_of
 
-__all__ = ["MultiLabelLoss", "known_labels_right", "labels_of", "score_labels", "targets_of"]
+__all__ = ["MultiLabelLoss", "known_labels_right", "labels_of", "targets_of"]
 
 # Ridnik et al. 2021, arXiv 2009.14119: what shown and absent labels are focused by, and how much
 # of an absent label's probability is forgiven.
@@ -23,8 +23,8 @@ FOCUS_SHOWN, FOCUS_ABSENT, FORGIVEN = 0.0, 4.0, 0.05
 def labels_of(dataset: Dataset) -> NDArray[Any]:
     """(N,) int32 class indices; or, for multi-label data, (N, labels) int8 marks."""
     if dataset.task == MULTI:
-        return marks_of(dataset)
-    return np.asarray([image.label for image in dataset.images], np.int32)
+        return marks_of(dataset.images, len(dataset.classes))
+    return np.asarray([image.shown[0] for image in dataset.images], np.int32)
 
 
 def targets_of(labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
@@ -68,11 +68,3 @@ def known_labels_right(y_true: Any, y_pred: Any) -> Any:
     is_right = ops.logical_and(is_known, ops.equal(y_true > 0.5, y_pred > 0))
     counts = ops.sum(ops.cast(is_known, y_pred.dtype), axis=-1)
     return ops.sum(ops.cast(is_right, y_pred.dtype), axis=-1) / ops.maximum(counts, 1)
-
-
-def score_labels(logits: NDArray[np.float64], marks: NDArray[np.int8]) -> tuple[float, float]:
-    """(binary cross-entropy summed over a photo's known labels, mAP) of logits (N, labels)."""
-    losses = np.logaddexp(0, np.where(marks == PRESENT, -logits, logits))
-    return float((losses * (marks != UNKNOWN)).sum(axis=1).mean()), mean_average_precision(
-        logits, marks
-    )

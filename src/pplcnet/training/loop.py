@@ -23,7 +23,8 @@ from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.system.wording import counted
-from pplcnet.tasks.losses import score_labels
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Judge
 from pplcnet.training import checkpoint
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
@@ -127,6 +128,7 @@ def _fit(
     progress.step = min(progress.step, run.batches.steps_per_epoch)
     write_history(folder / HISTORY, progress.history)
     step = _first_step_shown(run.step, busy)
+    measure = find(train_set.task).measure
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not _has_stalled(progress, recipe):
             row = _one_epoch(run, step, recipe, state, interrupted, before_saving)
@@ -139,7 +141,7 @@ def _fit(
                 )
             write_history(folder / HISTORY, progress.history)
             write_events(row)
-            report(line_of(row, recipe.epochs, "mAP" if train_set.task == MULTI else "accuracy"))
+            report(line_of(row, recipe.epochs, measure.title))
             if interrupted():
                 place = f"after epoch {progress.epoch} of {recipe.epochs}"
                 raise _stopped(place, folder, interrupted())
@@ -189,7 +191,7 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
         raise _diverged(progress.epoch + 1, recipe)
     with averaged_weights(run.model, recipe):
         try:
-            loss, accuracy = _validate(run.answering, run.preprocessing, run.validation, run.labels)
+            loss, accuracy = _validate(run.answering, run.preprocessing, run.validation, run.judge)
         except ImageError:
             progress.step = steps  # what is left of the epoch is its validation
             raise
@@ -252,11 +254,11 @@ def _recalibrate(
     """Measure BatchNorm's statistics anew, and take what was before back if that was better."""
     whole = run.whole
     before = native.get_values(whole)
-    loss, accuracy = _validate(whole, run.preprocessing, run.validation, run.labels)
+    loss, accuracy = _validate(whole, run.preprocessing, run.validation, run.judge)
     steps = min(batches.steps_per_epoch, -(-recipe.recalibrate_batchnorm // batches.batch_size))
     chosen = islice(batches.epoch(recipe.epochs), steps)
     recalibrate(whole, (batch.images for batch in chosen))
-    new_loss, new_accuracy = _validate(whole, run.preprocessing, run.validation, run.labels)
+    new_loss, new_accuracy = _validate(whole, run.preprocessing, run.validation, run.judge)
     is_kept = (new_accuracy, -new_loss) >= (accuracy, -loss)
     if not is_kept:
         native.set_values(whole, before, source="before")
@@ -314,23 +316,15 @@ def _validate(
     model: keras.Model,
     preprocessing: Preprocessing,
     chunks: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]],
-    labels: NDArray[Any],
+    judge: Judge,
     batch_size: int = 64,
 ) -> tuple[float, float]:
-    """(mean cross-entropy, top-1 accuracy) of the model on images (uint8) or features (float).
-
-    For multi-label data, (binary cross-entropy, mAP).
-    """
+    """The judge's loss and value of the model's answers to images (uint8) or features (float)."""
     found = []
     for chunk in chunks:
         for start in range(0, len(chunk), batch_size):
             part: NDArray[Any] = chunk[start : start + batch_size]
             inputs = preprocessing.normalize(part) if part.dtype == np.uint8 else part
             found.append(model.predict_on_batch(inputs))
-    logits = np.concatenate(found).astype(np.float64)
-    if labels.ndim == 2:
-        return score_labels(logits, labels)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
-    return float(loss), float((logits.argmax(axis=1) == labels).mean())
+    outputs = {"logits": np.concatenate(found)}
+    return judge.loss(outputs), judge.value(outputs)

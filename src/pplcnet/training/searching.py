@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.data.dataset import MULTI
 from pplcnet.errors import InputError, TrainingDiverged, TrainingInterrupted, require
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.search_space import FIELDS, ranges_of, stored_fields
 from pplcnet.recipe.values import read_toml
 from pplcnet.system.files import write_text
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 from pplcnet.training.names import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def search(
         InputError: the journal of an earlier search is damaged, or of another run.
         TrainingInterrupted: Ctrl-C; the finished trials are kept.
     """
-    measure = "mAP" if train_set.task == MULTI else "accuracy"
+    measure = find(train_set.task).measure.title
     study = _opened(out / SEARCH_TRIALS, run_id)
     ranges = ranges_of(recipe)
     _enqueue(study, {name: FIELDS[name].value(recipe) for name in ranges})

@@ -12,12 +12,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.errors import InputError, RecipeError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks import find
 from pplcnet.tasks.objective import loss_and_metrics
+from pplcnet.tasks.task import Judge
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step
@@ -52,7 +55,7 @@ class Prepared:
     batches: TrainingBatches | FeatureBatches
     validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]]
     """Images, or features of them where only the head is trained."""
-    labels: NDArray[Any]
+    judge: Judge
     """Of `validation`."""
     preprocessing: Preprocessing
     progress: Progress
@@ -128,6 +131,7 @@ def prepare(
             unlabelled=unlabelled,
             image_cache=image_cache,
         )
+    expected = Manifest(train_set.classes, preprocessing, {}, task=train_set.task)
     return Prepared(
         whole,
         model,
@@ -135,7 +139,7 @@ def prepare(
         devices.step_of(model),
         batches,
         validation,
-        images.labels,
+        find(train_set.task).judge(expected, validation_set.images),
         preprocessing,
         saved.restore(model, whole) if saved else Progress(options=options),
     )

@@ -34,7 +34,7 @@ class TrainingResult(NamedTuple):
     """With the Keras variant; `pplcnet.export` adds the deployed one."""
     best_epoch: int
     """Counted from 1; its weights are in the bundle."""
-    validation_top1: float
+    validation_score: float
     """Or the mAP, where photos have several labels."""
     history: list[dict[str, Any]]
     """One row an epoch, as in `history.csv`."""

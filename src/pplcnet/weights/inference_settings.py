@@ -45,9 +45,9 @@ class InferenceSettings(NamedTuple):
 
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
-    task: str = "single"
+    task: str = "classification"
     threshold: float | None = None
-    """Of the task "multi": from which probability on a class is on the photo."""
+    """Of the task "multilabel": from which probability on a class is on the photo."""
 
 
 def read_inference_settings(folder: Path | None) -> InferenceSettings:
@@ -176,13 +176,13 @@ class _Reader:
         (name, values), *_ = section.items()
         if name == "Topk":
             given = self._section("Topk", values, {"label_list"})
-            return self._labels(given.get("label_list")), "single", None
+            return self._labels(given.get("label_list")), "classification", None
         if name == "MultiLabelThreshOutput":
             given = self._section(name, values, {"label_list", "threshold"})
             threshold = _number(given["threshold"], "threshold") if "threshold" in given else 0.5
             if not 0 <= threshold <= 1:
                 raise WeightsError(f"its threshold is {threshold:g}; it must be from 0 to 1.")
-            return self._labels(given.get("label_list")), "multi", threshold
+            return self._labels(given.get("label_list")), "multilabel", threshold
         known = ("Topk", "MultiLabelThreshOutput")
         raise UnknownNameError(f"postprocessing in {self.path}", str(name)[:60], known)
 

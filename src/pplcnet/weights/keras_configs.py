@@ -20,7 +20,7 @@ MAX_DEPTH = 8
 # Of PP-LCNet: the layers whose strides `strides` are, in that order.
 STRIDED = ("conv1_conv", *(f"blocks{stage}_0_dw_conv_conv" for stage in (3, 4, 5, 6)))
 _MODELS = ("Functional", "Model", "Sequential")
-_ANSWERS = {"softmax": "single", "sigmoid": "multi"}
+_ANSWERS = {"softmax": "classification", "sigmoid": "multilabel"}
 # How a layer was made, trained or stored, not what it answers.
 _WITHOUT_EFFECT = {
     "name", "trainable", "dtype", "batch_shape", "momentum", "seed", "autocast", "synchronized",
@@ -38,7 +38,7 @@ class SavedModel(NamedTuple):
     """The configurations of the network's layers."""
     scaling: tuple[float, float] | None = None
     """(scale, offset) that the model itself applies to its input."""
-    task: str = "single"
+    task: str = "classification"
     unknown: str = ""
     """A layer around the network that a bundle cannot hold; "" where there is none."""
 
@@ -146,7 +146,7 @@ def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]
         elif kind == "Rescaling" and is_before and saved.scaling is None:
             scaling = (_number(of.get("scale")), _number(of.get("offset")))
             saved = saved._replace(scaling=scaling)
-        elif not is_before and activation in _ANSWERS and saved.task == "single":
+        elif not is_before and activation in _ANSWERS and saved.task == "classification":
             saved = saved._replace(task=_ANSWERS[activation])
         else:
             return saved._replace(unknown=f"{kind} {of.get('name')!r}")

@@ -45,7 +45,7 @@ def official_bundle(
         require("keras", purpose="converting official weights", extra="train")
     file = fetch(source)
     before_conversion()
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.export import export
     from pplcnet.weights.conversion import convert
 
     bundle.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 
 from pplcnet.data.dataset import MULTI, SINGLE, Dataset
 from pplcnet.errors import DatasetError
-from pplcnet.metrics.average_precision import marks_of
+from pplcnet.tasks.multilabel.measures import marks_of
 
 ROWS = "".join(f"{n}.png{{0}}{'ab'[n % 2]}\n" for n in range(4))
 
@@ -57,7 +57,7 @@ def test_what_spreadsheets_write_is_read(folder: Path, content: str | bytes, nam
     dataset = _open(folder, content, name)
     assert dataset.classes == ("a", "b")
     assert [image.path.name for image in dataset.images] == [f"{n}.png" for n in range(4)]
-    assert [image.label for image in dataset.images] == [0, 1, 0, 1]
+    assert [image.shown[0] for image in dataset.images] == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_several_labels_in_one_name_are_refused(
 def test_a_semicolon_file_separates_labels_by_quoted_semicolons(folder: Path) -> None:
     dataset = _open(folder, 'path;labels\n0.png;"black cat;dog"\n1.png;dog\n2.png;\n')
     assert dataset.classes == ("black cat", "dog")
-    assert marks_of(dataset).tolist() == [[1, 1], [0, 1], [0, 0]]
+    assert marks_of(dataset.images, len(dataset.classes)).tolist() == [[1, 1], [0, 1], [0, 0]]
     assert "has 3 cells" in _refusal(folder, "path;labels\n0.png;cat;dog\n")
 
 
@@ -265,7 +265,7 @@ def test_a_missing_value_is_no_class(folder: Path, missing: str) -> None:
 def test_columns_of_true_and_false_are_labels(folder: Path) -> None:
     dataset = _open(folder, "path,cat,dog\n0.png,True,False\n1.png,FALSE,1\n2.png,,true\n")
     assert dataset.task == MULTI
-    assert marks_of(dataset).tolist() == [[1, 0], [0, 1], [-1, 1]]
+    assert marks_of(dataset.images, len(dataset.classes)).tolist() == [[1, 0], [0, 1], [-1, 1]]
 
 
 @pytest.mark.parametrize("name", ["file_name", "Image_Path", "filepaths"])
@@ -284,7 +284,7 @@ def test_tables_of_the_other_splits_are_read_with_the_training_table(folder: Pat
     (folder / "Val.csv").write_text("image;class\n4.png;b\n6.png;a\n")
     (folder / "Test.csv").write_text("path,label\n5.png,a\n")
     dataset = _open(folder, "path,label\n" + ROWS.format(","), "Train.csv")
-    assert [(i.path.name, i.label, i.split) for i in dataset.images[3:]] == [
+    assert [(i.path.name, i.shown[0], i.split) for i in dataset.images[3:]] == [
         ("3.png", 1, "train"), ("4.png", 1, "validation"), ("6.png", 0, "validation"),
         ("5.png", 0, "test"),
     ]  # fmt: skip
@@ -320,11 +320,15 @@ def test_a_validation_table_without_the_label_column_is_refused(folder: Path) ->
 def test_tables_of_several_labels_are_put_together_by_name(folder: Path) -> None:
     (folder / "val.csv").write_text("path,b,a\n4.png,1,0\n")
     dataset = _open(folder, "path,a,b\n0.png,1,0\n1.png,0,1\n", "train.csv")
-    assert marks_of(dataset).tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert marks_of(dataset.images, len(dataset.classes)).tolist() == [[1, 0], [0, 1], [0, 1]]
     (folder / "val.csv").write_text("path,labels\n4.png,b\n")
     dataset = _open(folder, "path,labels\n0.png,a;c\n1.png,\n", "train.csv")
     assert dataset.classes == ("a", "b", "c")
-    assert marks_of(dataset).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert marks_of(dataset.images, len(dataset.classes)).tolist() == [
+        [1, 0, 1],
+        [0, 0, 0],
+        [0, 1, 0],
+    ]
 
 
 @pytest.mark.parametrize(

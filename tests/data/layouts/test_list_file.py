@@ -26,7 +26,7 @@ def _list(rose: object = 0, bell: object = 1, numbers: tuple[int, ...] = (0, 1))
 
 def _names(dataset: Dataset) -> set[tuple[str, str]]:
     """Folder of every photo, and the class that it was given."""
-    return {(image.path.parent.name, dataset.classes[image.label]) for image in dataset.images}
+    return {(image.path.parent.name, dataset.classes[image.shown[0]]) for image in dataset.images}
 
 
 RIGHT = {("rose", "rose"), ("bell", "bell")}
@@ -106,7 +106,7 @@ def test_the_id_is_what_stands_behind_the_last_space_or_tab(folder: Path, separa
     (folder / "labels.txt").write_text("rose\nbell\n")
     (folder / "all.txt").write_text(f"a b  c.png{separator}1\nimages/rose/0.png{separator}0\n")
     dataset = Dataset.open(folder / "all.txt")
-    assert [(image.path.name, image.label) for image in dataset.images] == [
+    assert [(image.path.name, image.shown[0]) for image in dataset.images] == [
         ("a b  c.png", 1), ("0.png", 0),
     ]  # fmt: skip
 

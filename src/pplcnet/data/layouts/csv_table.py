@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pplcnet.data.annotations import ABSENT, PRESENT, UNKNOWN
 from pplcnet.data.class_names import class_name, name_faults
 from pplcnet.data.layouts.csv_text import Sheet, read_sheet
 from pplcnet.data.layouts.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
@@ -33,10 +34,8 @@ from pplcnet.data.layouts.table_columns import (
 from pplcnet.errors import DatasetError
 from pplcnet.system.csv_cells import original
 
-__all__ = ["ABSENT", "CHECKSUM_COLUMN", "PRESENT", "UNKNOWN", "Row", "Table", "read_table"]
+__all__ = ["CHECKSUM_COLUMN", "Row", "Table", "read_table"]
 
-PRESENT, ABSENT, UNKNOWN = 1, 0, -1
-"""What is known of one label on one photo."""
 _CELLS = {
     "1": PRESENT,
     "1.0": PRESENT,

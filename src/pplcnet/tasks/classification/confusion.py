@@ -8,7 +8,7 @@ import numpy as np
 
 from pplcnet.pages.pictures import thumbnails
 from pplcnet.pages.scored import Answers
-from pplcnet.tasks.classification.evaluation import Evaluation
+from pplcnet.tasks.classification.evaluation import ClassEvaluation
 
 __all__ = ["MATRIX_CLASSES", "confusion_context"]
 
@@ -21,7 +21,7 @@ PHOTOS_OF_RIGHT = 8
 PHOTOS = 600
 
 
-def confusion_context(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
+def confusion_context(evaluation: ClassEvaluation, answers: Answers) -> dict[str, Any]:
     """`matrix`, or `pairs` and how many `more`, for the template; `cells` for its script."""
     counts = evaluation.confusion
     classes = evaluation.classes

@@ -1,34 +1,30 @@
-"""How good a deployed classifier is on labelled images: figures, confusion, worst mistakes."""
+"""How good a network is on images with one class each: figures, confusion, worst mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.errors import DatasetError, InputError
-from pplcnet.metrics.average_precision import marks_of, ratios_of
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
+from pplcnet.metrics.intervals import ClassIntervals, f1_interval, wilson
+from pplcnet.metrics.ratios import ratios_of
 from pplcnet.system.notebook import facts_table
-from pplcnet.system.wording import counted
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
-from pplcnet.tasks.prediction import Prediction
+from pplcnet.system.wording import counted, format_number, printable
+from pplcnet.tasks.baseline import Guess, best_guess
+from pplcnet.tasks.classification.decoding import ClassPrediction
+from pplcnet.tasks.task import Picture, Table
 
-__all__ = ["ClassFigures", "Evaluation", "Mistake", "evaluate"]
+__all__ = ["ClassEvaluation", "ClassFigures", "Mistake", "evaluate"]
 
-
-class _Classifier(Protocol):
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def thresholds(self) -> tuple[float, ...] | None: ...
-
-    def predict_many(self, images: Any) -> Iterator[Prediction]: ...
+# One-sided, 95 %: how many standard deviations an accuracy has to lie above a guess's.
+DEVIATIONS = 1.645
 
 
 class ClassFigures(NamedTuple):
@@ -54,8 +50,8 @@ class Mistake(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The result of `evaluate`."""
+class ClassEvaluation:
+    """The result of `pplcnet.evaluate` for images with one class each."""
 
     classes: tuple[str, ...]
     confusion: NDArray[np.int64]
@@ -72,7 +68,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return (
-            f"<Evaluation {self.top1:.4f} top-1 on {counted(self.images, 'image')}, "
+            f"<ClassEvaluation {self.top1:.4f} top-1 on {counted(self.images, 'image')}, "
             f"{counted(len(self.classes), 'class')}, {counted(len(self.mistakes), 'mistake')}>"
         )
 
@@ -125,103 +121,118 @@ class Evaluation:
             "mistakes": [mistake._asdict() for mistake in self.mistakes[:most_mistakes]],
         }
 
+    def intervals(self) -> list[ClassIntervals]:
+        """95 % intervals of every class, in the order of `per_class`."""
+        right = np.diag(self.confusion)
+        actual, answered = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        counts = zip(right.tolist(), actual.tolist(), answered.tolist(), strict=True)
+        return [
+            ClassIntervals(wilson(hit, said), wilson(hit, have), f1_interval(hit, have, said))
+            for hit, have, said in counts
+        ]
+
+    @property
+    def picture(self) -> Picture:
+        """The confusion matrix."""
+        return Picture("confusion.png", "confusion matrix")
+
+    def headline(self) -> str:
+        """Top-1, and top-5 where there are more than five classes."""
+        top5 = f", {self.top5:.4f} top-5" if len(self.classes) > 5 else ""
+        return f"{self.top1:.4f} top-1{top5}"
+
+    def weakness(self) -> str:
+        """Why top-1 is not clearly better than always predicting the most frequent class.
+
+        Clearly better is what chance gives in less than one case of twenty.
+        """
+        guess: Guess = best_guess(self.classes, self.confusion.sum(axis=1).tolist())
+        if guess.accuracy >= 1:  # images of one class say nothing about it
+            return ""
+        spread = (guess.accuracy * (1 - guess.accuracy) / max(1, self.images)) ** 0.5
+        if self.top1 > guess.accuracy + DEVIATIONS * spread:
+            return ""
+        return (
+            f"accuracy {self.top1:.3f} is not clearly above {guess.accuracy:.3f}, which always "
+            f"answering {guess.label!r} gets on these {self.images} photos"
+        )
+
+    def tables(self) -> list[Table]:
+        """Figures by class, the confusion matrix, and all mistakes."""
+        return [
+            Table("per_class.csv", ClassFigures._fields, self.per_class()),
+            Table(
+                "confusion.csv",
+                ["true \\ answered", *self.classes],
+                [
+                    [label, *row]
+                    for label, row in zip(self.classes, self.confusion.tolist(), strict=True)
+                ],
+            ),
+            Table(
+                "mistakes.csv",
+                Mistake._fields,
+                [[PurePosixPath(each.name), *each[1:]] for each in self.mistakes],
+            ),
+        ]
+
+    def to_text(self, mistakes: int = 5) -> str:
+        """The figures for a terminal, with the most confident mistakes."""
+        width = max(len(label) for label in (*self.classes, "class"))
+        # Among five classes the five most probable are all.
+        top5 = f"top-5 {self.top5:.4f}   " if len(self.classes) > 5 else ""
+        lines = [
+            f"top-1 {self.top1:.4f}   {top5}macro F1 {self.macro_f1:.4f}   images {self.images}",
+            f"calibration error {self.calibration_error:.3f} (a perfectly calibrated model would "
+            f"show {self.least_calibration_error:.3f} with this many images)",
+            f"{'class':<{width}}  images  precision  recall     F1",
+        ]
+        lines += [
+            f"{each.label:<{width}}  {each.images:>6}  {format_number(each.precision):>9}  "
+            f"{format_number(each.recall):>6}  {format_number(each.f1):>5}"
+            for each in self.per_class()
+        ]
+        if self.mistakes:
+            lines.append("most confident mistakes:")
+        lines += [
+            f"  {each.name}: {each.label}, answered {each.predicted} ({each.probability:.3f})"
+            for each in self.mistakes[:mistakes]
+        ]
+        return "\n".join(map(printable, lines))
+
+    def draw(self, path: Path, title: str = "") -> None:
+        """The confusion matrix as PNG; `title` is what the evaluation is of.
+
+        Raises:
+            MissingDependencyError: Matplotlib is not installed.
+        """
+        from pplcnet.tasks.classification.confusion_picture import draw_confusion
+
+        draw_confusion(self, path, title)
+
 
 def evaluate(
-    classifier: _Classifier,
+    manifest: Manifest,
     dataset: Dataset,
-    *,
-    progress: Callable[[Iterable[Prediction]], Iterable[Prediction]] = lambda each: each,
-) -> Evaluation | MultiLabelEvaluation:
-    """Classify every image of a data set the deployed way, and compare with its labels.
-
-    Args:
-        classifier: a `pplcnet.Classifier`.
-        dataset: its class names must be among the classifier's; the order may differ. Of several
-            labels per photo, one that the data set does not have counts as unknown.
-        progress: wraps the predictions, for a progress bar.
-
-    Raises:
-        InputError: the data set has classes that the classifier does not know, or one label a photo
-            where the classifier gives several, or the other way round.
-        DatasetError: images that cannot be read; all of them are named.
-    """
-    _check(classifier, dataset)
-    predictions = progress(classifier.predict_many(image.path for image in dataset.images))
-    if classifier.thresholds is not None:
-        return _of_several_labels(classifier, classifier.thresholds, dataset, predictions)
-    return _of_one_label(classifier, dataset, predictions)
-
-
-def _check(classifier: _Classifier, dataset: Dataset) -> None:
-    if (dataset.task == MULTI) != (classifier.thresholds is not None):
-        is_multi = classifier.thresholds is not None
-        raise InputError(
-            f"{dataset.root}: the photos have {'one label' if is_multi else 'several labels'} "
-            f"each, and the bundle was trained on {'several' if is_multi else 'one'}; give photos "
-            "labelled as those of the training."
-        )
-    unknown = sorted(set(dataset.classes) - set(classifier.classes))
-    if unknown:
-        raise InputError(
-            f"the data set has classes that the bundle was not trained on: {', '.join(unknown)}; "
-            f"the bundle knows {', '.join(classifier.classes)}."
-        )
-    if not len(dataset):
-        raise DatasetError(f"{dataset.root}: no images to evaluate.")
-
-
-def _raise_unreadable(dataset: Dataset, unreadable: list[str]) -> None:
-    if unreadable:
-        count = len(unreadable)
-        raise DatasetError(
-            f"{dataset.root}: {count} image{'s' * (count > 1)} cannot be evaluated; fix them, or "
-            "leave them out with --skip-broken:",
-            unreadable,
-        )
-
-
-def _of_several_labels(
-    classifier: _Classifier,
-    thresholds: tuple[float, ...],
-    dataset: Dataset,
-    predictions: Iterable[Prediction],
-) -> MultiLabelEvaluation:
-    shape = (len(dataset), len(classifier.classes))
-    probabilities, unreadable = np.zeros(shape), []
-    for at, prediction in enumerate(predictions):
-        if prediction.error is not None:
-            unreadable.append(str(prediction.error))
-        else:
-            probabilities[at] = prediction.probabilities
-    _raise_unreadable(dataset, unreadable)
-    marks = marks_of(dataset, classifier.classes)
-    names = tuple(dataset.name_of(image) for image in dataset.images)
-    return MultiLabelEvaluation(classifier.classes, thresholds, names, probabilities, marks)
-
-
-def _of_one_label(
-    classifier: _Classifier, dataset: Dataset, predictions: Iterable[Prediction]
-) -> Evaluation:
-    place = {label: index for index, label in enumerate(classifier.classes)}
-    confusion = np.zeros((len(classifier.classes),) * 2, np.int64)
-    mistakes, unreadable, in_top5 = [], [], 0
+    predictions: Iterable[tuple[LabelledImage, ClassPrediction]],
+) -> ClassEvaluation:
+    """Compare predictions with the labels of a data set that has the manifest's classes."""
+    classes = manifest.classes
+    confusion = np.zeros((len(classes),) * 2, np.int64)
+    mistakes, in_top5 = [], 0
     confidences, is_right = [], []
-    for image, prediction in zip(dataset.images, predictions, strict=True):
-        if prediction.error is not None:
-            unreadable.append(str(prediction.error))
-            continue
-        label = dataset.classes[image.label]
+    for image, prediction in predictions:
+        (label,) = image.shown
         best = prediction.top(5)
-        confusion[place[label], best[0].class_index] += 1
-        in_top5 += any(score.label == label for score in best)
+        confusion[label, best[0].class_index] += 1
+        in_top5 += any(score.class_index == label for score in best)
         confidences.append(best[0].probability)
-        is_right.append(best[0].label == label)
-        if best[0].label != label:
+        is_right.append(best[0].class_index == label)
+        if best[0].class_index != label:
             name = dataset.name_of(image)
-            mistakes.append(Mistake(name, label, best[0].label, best[0].probability))
-    _raise_unreadable(dataset, unreadable)
-    return Evaluation(
-        classes=classifier.classes,
+            mistakes.append(Mistake(name, classes[label], best[0].label, best[0].probability))
+    return ClassEvaluation(
+        classes=classes,
         confusion=confusion,
         top1=float(np.trace(confusion) / len(dataset)),
         top5=in_top5 / len(dataset),

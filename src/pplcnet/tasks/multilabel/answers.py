@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.data.annotations import PRESENT, UNKNOWN
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.layouts.csv_table import PRESENT, UNKNOWN
-from pplcnet.metrics.average_precision import marks_of, mean_average_precision
 from pplcnet.pages.scored import Score
 from pplcnet.tasks.multilabel.figures import map_interval
-from pplcnet.tasks.prediction import Prediction, sigmoid
+from pplcnet.tasks.multilabel.measures import marks_of, mean_average_precision
+from pplcnet.tasks.scores import sigmoid
 
 __all__ = ["LabelAnswers"]
 
@@ -36,14 +36,14 @@ class LabelAnswers:
     temperature: float
 
     @classmethod
-    def of(cls, dataset: Dataset, predictions: Sequence[Prediction]) -> Self:
+    def of(cls, dataset: Dataset, predictions: Sequence[Any]) -> Self:
         """From predictions without errors, of a multi-label network."""
         classes = tuple(predictions[0].classes)
         return cls(
             dataset,
             classes,
             np.stack([each.logits for each in predictions]),
-            marks_of(dataset, classes),
+            marks_of(dataset.with_classes(classes).images, len(classes)),
             np.asarray(predictions[0].thresholds, np.float64),
             predictions[0].temperature,
         )
@@ -85,8 +85,8 @@ class LabelAnswers:
     def distances(self) -> NDArray[np.float64]:
         """(N, labels) from the threshold, in logits over the temperature; below it negative."""
         chances = np.clip(self.thresholds, 1e-15, 1 - 1e-15)
-        cuts = np.log(chances / (1 - chances))
-        return np.asarray(self.logits / self.temperature - cuts, np.float64)
+        scaled = np.log(chances / (1 - chances))
+        return np.asarray(self.logits / self.temperature - scaled, np.float64)
 
     @property
     def photos_right(self) -> tuple[int, int]:
@@ -111,7 +111,7 @@ class LabelAnswers:
         """The part of the photos with the same set of labels."""
         return float((self.is_named == other.is_named).all(axis=1).mean())
 
-    def answered_by(self, predictions: Sequence[Prediction]) -> LabelAnswers:
+    def answered_by(self, predictions: Sequence[Any]) -> LabelAnswers:
         """The same photos as another network answers them."""
         logits = np.stack([each.logits for each in predictions])
         return replace(self, logits=logits, temperature=predictions[0].temperature)

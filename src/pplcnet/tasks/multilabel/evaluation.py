@@ -1,27 +1,37 @@
-"""How good a deployed multi-label classifier is: figures, worst mistakes."""
+"""How good a network is on multi-label images: figures, worst mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.data.layouts.csv_table import PRESENT, UNKNOWN
-from pplcnet.metrics.average_precision import (
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.annotations import PRESENT, UNKNOWN
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
+from pplcnet.metrics.ratios import ratios_of
+from pplcnet.system.notebook import facts_table
+from pplcnet.system.wording import counted, format_number, printable
+from pplcnet.tasks.baseline import Guess, gain_over
+from pplcnet.tasks.multilabel.decoding import LabelPrediction, thresholds_of
+from pplcnet.tasks.multilabel.measures import (
     average_precisions,
     counts_at,
+    marks_of,
     mean_average_precision,
-    ratios_of,
 )
-from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
-from pplcnet.system.notebook import facts_table
-from pplcnet.system.wording import counted
+from pplcnet.tasks.task import Picture, Table
 
-__all__ = ["LabelFigures", "LabelMistake", "MultiLabelEvaluation"]
+__all__ = ["LabelEvaluation", "LabelFigures", "LabelMistake", "evaluate"]
+
+# The least part of the way from guessing to perfect that is more than chance.
+LEAST_GAIN = 0.1
 
 
 class LabelFigures(NamedTuple):
@@ -52,8 +62,8 @@ class LabelMistake(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MultiLabelEvaluation:
-    """The result of `evaluate` for multi-label data; a figure of nothing is None."""
+class LabelEvaluation:
+    """The result of `pplcnet.evaluate` for multi-label data; a figure of nothing is None."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
@@ -67,7 +77,7 @@ class MultiLabelEvaluation:
     def __repr__(self) -> str:
         value = self.mean_average_precision
         return (
-            f"<MultiLabelEvaluation {'no' if value is None else f'{value:.4f}'} mAP on "
+            f"<LabelEvaluation {'no' if value is None else f'{value:.4f}'} mAP on "
             f"{counted(self.images, 'image')}, {counted(len(self.classes), 'label')}>"
         )
 
@@ -186,9 +196,108 @@ class MultiLabelEvaluation:
     def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
         """Plain values for JSON, with the `most_mistakes` worst mistakes."""
         return {
-            "task": "multi",
+            "task": "multilabel",
             **self.figures(),
             "classes": list(self.classes),
             "per_label": [figures._asdict() for figures in self.per_label()],
             "mistakes": [mistake._asdict() for mistake in self.mistakes[:most_mistakes]],
         }
+
+    @property
+    def picture(self) -> Picture:
+        """Average precision and F1 of every label."""
+        return Picture("labels.png", "figures of every label")
+
+    def headline(self) -> str:
+        """mAP and macro F1."""
+        whole = format_number(self.mean_average_precision, 4)
+        return f"{whole} mAP, {format_number(self.macro_f1, 4)} macro F1"
+
+    def weakness(self) -> str:
+        """Why mAP is no better than guessing, whose mAP is the share of labels that are shown."""
+        found, known = self.mean_average_precision, self.marks != UNKNOWN
+        if found is None or not known.any():
+            return ""
+        share = float((self.marks[known] == PRESENT).mean())
+        if gain_over(Guess("", share), found) > LEAST_GAIN:
+            return ""
+        return f"mAP {found:.3f} is about what guessing gets ({share:.3f})"
+
+    def tables(self) -> list[Table]:
+        """Figures by label, and all mistakes."""
+        return [
+            Table("per_label.csv", LabelFigures._fields, self.per_label()),
+            Table(
+                "mistakes.csv",
+                LabelMistake._fields,
+                [
+                    [PurePosixPath(each.name), each.label, int(each.is_shown), each.probability]
+                    for each in self.mistakes
+                ],
+            ),
+        ]
+
+    def to_text(self, mistakes: int = 5) -> str:
+        """The figures for a terminal, with the worst mistakes."""
+        width = max(len(label) for label in (*self.classes, "label"))
+        lines = [
+            f"mAP {format_number(self.mean_average_precision, 4)}   macro F1 "
+            f"{format_number(self.macro_f1, 4)}   micro F1 {format_number(self.micro_f1, 4)}   "
+            f"images {self.images}",
+            *self._of_known(),
+            f"{'label':<{width}}  images  known     AP  threshold  precision  recall     F1",
+        ]
+        lines += [
+            f"{each.label:<{width}}  {each.images:>6}  {each.known:>5}  "
+            f"{format_number(each.average_precision):>5}  {each.threshold:>9.3f}  "
+            f"{format_number(each.precision):>9}  {format_number(each.recall):>6}  "
+            f"{format_number(each.f1):>5}"
+            for each in self.per_label()
+        ]
+        worst = self.mistakes[:mistakes]
+        if worst:
+            lines.append("worst mistakes:")
+        lines += [
+            f"  {each.name}: {each.label} {'missed' if each.is_shown else 'answered, not there'} "
+            f"({each.probability:.3f})"
+            for each in worst
+        ]
+        return "\n".join(map(printable, lines))
+
+    def _of_known(self) -> list[str]:
+        if self.calibration_error is None:
+            return ["no label of any image is known"]
+        return [
+            f"every known label right on {format_number(self.all_right)} of the images",
+            f"calibration error {format_number(self.calibration_error)} (a perfectly calibrated "
+            f"model would show {format_number(self.least_calibration_error)} with this many "
+            "labels)",
+        ]
+
+    def draw(self, path: Path, title: str = "") -> None:
+        """Average precision and F1 of every label as PNG; `title` is what the evaluation is of.
+
+        Raises:
+            MissingDependencyError: Matplotlib is not installed.
+        """
+        from pplcnet.tasks.multilabel.figures_picture import draw_labels
+
+        draw_labels(self, path, title)
+
+
+def evaluate(
+    manifest: Manifest,
+    dataset: Dataset,
+    predictions: Iterable[tuple[LabelledImage, LabelPrediction]],
+) -> LabelEvaluation:
+    """Compare predictions with the marks of a data set that has the manifest's labels."""
+    probabilities = np.zeros((len(dataset), len(manifest.classes)))
+    for at, (_, prediction) in enumerate(predictions):
+        probabilities[at] = prediction.probabilities
+    return LabelEvaluation(
+        manifest.classes,
+        thresholds_of(manifest),
+        tuple(dataset.name_of(image) for image in dataset.images),
+        probabilities,
+        marks_of(dataset.images, len(manifest.classes)),
+    )

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.data.layouts.csv_table import PRESENT, UNKNOWN
-from pplcnet.metrics.average_precision import counts_at
+from pplcnet.data.annotations import PRESENT, UNKNOWN
 from pplcnet.metrics.intervals import ClassIntervals, Interval, f1_interval, wilson
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
+from pplcnet.tasks.multilabel.measures import counts_at
 
 __all__ = [
     "LEAST_PER_LABEL",
@@ -134,8 +134,8 @@ def resampled_map(
     return np.where(labels > 0, total / np.maximum(labels, 1), np.nan)
 
 
-def label_intervals(evaluation: MultiLabelEvaluation) -> list[ClassIntervals]:
-    """Of every label, in the order of `MultiLabelEvaluation.per_label`."""
+def label_intervals(evaluation: LabelEvaluation) -> list[ClassIntervals]:
+    """Of every label, in the order of `LabelEvaluation.per_label`."""
     counts = counts_at(evaluation.answered, evaluation.marks)
     return [
         ClassIntervals(wilson(hit, said), wilson(hit, have), f1_interval(hit, have, said))

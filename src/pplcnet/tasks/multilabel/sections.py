@@ -13,7 +13,7 @@ from pplcnet.metrics.intervals import kept_precision, threshold_for
 from pplcnet.pages import charts
 from pplcnet.pages.cards import SHOWN, looked_at
 from pplcnet.tasks.multilabel.answers import LabelAnswers
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 from pplcnet.tasks.multilabel.figures import label_intervals, named_above
 
 __all__ = ["label_cards", "label_rows", "label_threshold_context"]
@@ -22,7 +22,7 @@ OTHERS = 3
 """Other wrong labels that a card names."""
 
 
-def label_rows(evaluation: MultiLabelEvaluation) -> list[dict[str, Any]]:
+def label_rows(evaluation: LabelEvaluation) -> list[dict[str, Any]]:
     """Every label's figures with their intervals."""
     return [
         {"figures": figures, "intervals": intervals}

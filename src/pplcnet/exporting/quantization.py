@@ -18,19 +18,20 @@ from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ConversionError, InputError, require
-from pplcnet.export.images import (
+from pplcnet.exporting.images import (
     VALIDATION_LIMIT,
     check_max_drop,
     evenly_chosen,
     match_validation,
     training_images,
 )
-from pplcnet.export.timing import prepare, run_all
+from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.system import telemetry
 from pplcnet.system.wording import counted
-from pplcnet.tasks.judging import NAMES, Judge
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Judge, Measure
 
 __all__ = [
     "INT8_FILE",
@@ -99,30 +100,31 @@ def _quantized(
     ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
     images = prepare(bundle.manifest.preprocessing, [image.path for image in deciding])
-    judge = Judge.of(bundle, deciding)
+    task = find(bundle.manifest.task)
+    judge, measure = task.judge(bundle.manifest, deciding), task.measure
 
     sizes = Sizes.of(bundle.manifest)
     reference = run_all(open_engine("onnxruntime", content, threads=1, sizes=sizes), images)
     model = onnx.load_from_string(content)
     scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
     quantized, options = _post_training(nncf, model, ranges, scope, len(chosen))
-    figures = _figures(quantized, images, judge, reference)
+    figures = _figures(quantized, images, judge, measure, reference)
     method = "post-training quantisation"
     if not figures["drop"] <= max_drop:  # so that a NaN is no good
         report(
-            f"{_line('INT8', figures, judge)}; that is a loss of more than {max_drop}, so trying "
+            f"{_line('INT8', figures, measure)}; that is a loss of more than {max_drop}, so trying "
             "which layers have to stay in float"
         )
         method = "post-training quantisation with accuracy control"
         quantized = _with_accuracy_control(
             nncf, model, ranges, images, judge, scope, max_drop, len(chosen), options
         )
-        figures = _figures(quantized, images, judge, reference)
+        figures = _figures(quantized, images, judge, measure, reference)
     if not figures["drop"] <= max_drop:  # so that a NaN is no good
         raise ConversionError(
             f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {len(images)} validation "
-            f"images ({NAMES[judge.measure]} {figures[f'float32_{judge.measure}']:.4f} to "
-            f"{figures[judge.measure]:.4f}); at most {max_drop} is allowed. "
+            f"images ({measure.title} {figures[f'float32_{measure.key}']:.4f} to "
+            f"{figures[measure.key]:.4f}); at most {max_drop} is allowed. "
             "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
         )
     variant = {
@@ -233,25 +235,27 @@ def _figures(
     content: bytes,
     images: NDArray[np.uint8],
     judge: Judge,
+    measure: Measure,
     reference: NDArray[np.float32],
 ) -> dict[str, Any]:
     """Measured as it will run: in OpenVINO."""
     logits = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
-    drop, lost = judge.loss(logits, reference)
+    outputs, expected = {"logits": logits}, {"logits": reference}
+    drop = judge.drop(outputs, expected)
     return {
         "images": len(images),
-        f"float32_{judge.measure}": judge.accuracy(reference),
-        judge.measure: judge.accuracy(logits),
-        "drop": drop,
-        "lost": lost,
-        "agreement": judge.agreement(logits, reference),
+        f"float32_{measure.key}": judge.value(expected),
+        measure.key: judge.value(outputs),
+        "drop": drop.amount,
+        "lost": drop.of,
+        "agreement": judge.agreement(outputs, expected),
     }
 
 
-def _line(what: str, figures: dict[str, Any], judge: Judge) -> str:
+def _line(what: str, figures: dict[str, Any], measure: Measure) -> str:
     return (
-        f"{what}: {NAMES[judge.measure]} {figures[judge.measure]:.4f}, float32 "
-        f"{figures[f'float32_{judge.measure}']:.4f} on {counted(figures['images'], 'image')}; "
+        f"{what}: {measure.title} {figures[measure.key]:.4f}, float32 "
+        f"{figures[f'float32_{measure.key}']:.4f} on {counted(figures['images'], 'image')}; "
         "same answer on "
         f"{figures['agreement']:.3f}"
     )
@@ -274,7 +278,7 @@ def _with_accuracy_control(
         chosen = list(items)
         logits = run_all(engine, images[chosen])
         some = judge.of_some(chosen)
-        return some.accuracy(logits), some.each(logits)
+        return some.value({"logits": logits}), some.each({"logits": logits})
 
     checks = nncf.Dataset(range(len(images)))
     with _silence():

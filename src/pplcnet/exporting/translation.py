@@ -21,8 +21,8 @@ import onnx
 from numpy.typing import NDArray
 
 from pplcnet.errors import ConversionError
-from pplcnet.export.folding import fold_batch_norm, gate_after, is_linear, values_of
-from pplcnet.export.onnx_graph import OnnxGraph
+from pplcnet.exporting.folding import fold_batch_norm, gate_after, is_linear, values_of
+from pplcnet.exporting.onnx_graph import OnnxGraph
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.layers import (
     BatchNormalization,

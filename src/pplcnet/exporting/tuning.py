@@ -17,13 +17,19 @@ from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, PPLCNetError
-from pplcnet.export.images import VALIDATION_LIMIT, check_max_drop, evenly_chosen, match_validation
-from pplcnet.export.timing import Latency, measure_latencies, measure_rates, prepare, run_all
+from pplcnet.exporting.images import (
+    VALIDATION_LIMIT,
+    check_max_drop,
+    evenly_chosen,
+    match_validation,
+)
+from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates, prepare, run_all
 from pplcnet.runtime.engines.engine import ENGINES, Engine, installed_engines, open_engine
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of
 from pplcnet.system.processor import available_cores, processor_features, processor_name
 from pplcnet.system.wording import counted
-from pplcnet.tasks.judging import NAMES, Judge
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Judge, Measure
 
 __all__ = ["Resizing", "Row", "Tuning", "tune"]
 
@@ -54,14 +60,14 @@ class Row(NamedTuple):
     """From prepared images, a thread a core."""
     verdict: str
     """ "" for what may be used, else why not."""
-    measure: str = "top1"
-    """What `accuracy` is: "top1" or "map"."""
+    measure: Measure
+    """What `accuracy` is."""
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
         return {
             **self.choice._asdict(),
-            self.measure: round(self.accuracy, 6),
+            self.measure.key: round(self.accuracy, 6),
             "agreement": round(self.agreement, 6),
             "relative_difference": float(f"{self.relative_difference:.3g}"),
             "median_ms": round(self.latency.median_ms, 4) if self.latency else None,
@@ -140,7 +146,8 @@ def _tuned(
 ) -> Tuning:
     _check_batch(bundle)
     chosen = evenly_chosen(match_validation(bundle, validation).images, VALIDATION_LIMIT)
-    judge = Judge.of(bundle, chosen)
+    task = find(bundle.manifest.task)
+    judge, measure = task.judge(bundle.manifest, chosen), task.measure
     paths = [image.path for image in chosen]
     exact = replace(bundle.manifest.preprocessing, policy="exact")
     images = prepare(exact, paths)
@@ -155,10 +162,10 @@ def _tuned(
     resizing = _compare_resizing(bundle, default, paths, judge, reference)
     report(
         f"fast resize: same answer on {resizing.agreement:.4f} of {counted(len(paths), 'photo')}, "
-        f"{NAMES[judge.measure]} {resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
+        f"{measure.title} {resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
     )
     is_fast = fast_resize and resizing.is_harmless(max_drop)
-    rows = _measure(bundle, contents, images, judge, reference, max_drop, report)
+    rows = _measure(bundle, contents, images, judge, measure, reference, max_drop, report)
     facts = {
         "tuned": today(),
         "validation_images": len(paths),
@@ -205,11 +212,12 @@ def _compare_resizing(
     judge: Judge,
     exact: NDArray[np.float32],
 ) -> Resizing:
-    fast = run_all(engine, prepare(replace(bundle.manifest.preprocessing, policy="fast"), paths))
+    prepared = prepare(replace(bundle.manifest.preprocessing, policy="fast"), paths)
+    fast, expected = {"logits": run_all(engine, prepared)}, {"logits": exact}
     return Resizing(
-        agreement=judge.agreement(fast, exact),
-        exact_accuracy=judge.accuracy(exact),
-        fast_accuracy=judge.accuracy(fast),
+        agreement=judge.agreement(fast, expected),
+        exact_accuracy=judge.value(expected),
+        fast_accuracy=judge.value(fast),
     )
 
 
@@ -218,6 +226,7 @@ def _measure(
     contents: Mapping[str, bytes],
     images: NDArray[np.uint8],
     judge: Judge,
+    measure: Measure,
     reference: NDArray[np.float32],
     max_drop: float,
     report: Callable[[str], None],
@@ -232,7 +241,7 @@ def _measure(
         except PPLCNetError as error:
             report(f"{choice}: {error}")
             continue
-        row = _judged(choice, logits, judge, reference, max_drop)
+        row = _judged(choice, logits, judge, measure, reference, max_drop)
         rows.append(row)
         if not row.verdict:
             streams[choice] = engine
@@ -263,19 +272,21 @@ def _judged(
     choice: Choice,
     logits: NDArray[np.float32],
     judge: Judge,
+    measure: Measure,
     reference: NDArray[np.float32],
     max_drop: float,
 ) -> Row:
-    accuracy, agreement = judge.accuracy(logits), judge.agreement(logits, reference)
+    outputs, expected = {"logits": logits}, {"logits": reference}
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
-    drop, lost = judge.loss(logits, reference)
+    drop = judge.drop(outputs, expected)
     verdict = ""
     # Written so that a NaN is no good.
     if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
         verdict = f"differs by {difference:.1e} of the largest logit"
-    elif not drop <= max_drop:
-        verdict = f"loses {drop:.4f} of {lost}"
-    return Row(choice, accuracy, agreement, difference, None, 0, None, verdict, judge.measure)
+    elif not drop.amount <= max_drop:
+        verdict = f"loses {drop.amount:.4f} of {drop.of}"
+    agreement = judge.agreement(outputs, expected)
+    return Row(choice, judge.value(outputs), agreement, difference, None, 0, None, verdict, measure)
 
 
 def _timed(

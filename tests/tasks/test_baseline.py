@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from pplcnet.errors import InputError
-from pplcnet.runs.baseline import Guess, best_guess, gain_over, is_like_guessing
-from pplcnet.runs.suspect_list import SUSPECTS, SuspectList, check_strength
-from pplcnet.tasks.classification.evaluation import Evaluation
-from pplcnet.tasks.multilabel.evaluation import MultiLabelEvaluation
+from pplcnet.tasks.baseline import Guess, best_guess, gain_over
+from pplcnet.tasks.classification.evaluation import ClassEvaluation
+from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 
 
-def _evaluation(confusion: list[list[int]]) -> Evaluation:
+def _evaluation(confusion: list[list[int]]) -> ClassEvaluation:
     counts = np.asarray(confusion)
     names = tuple(f"class {at}" for at in range(len(counts)))
-    return Evaluation(names, counts, float(np.trace(counts) / counts.sum()), 1.0, (), 0.1, 0.1)
+    return ClassEvaluation(names, counts, float(np.trace(counts) / counts.sum()), 1.0, (), 0.1, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +28,7 @@ def _evaluation(confusion: list[list[int]]) -> Evaluation:
     ],
 )
 def test_what_is_not_better_than_the_most_frequent_class(confusion, is_said: bool) -> None:
-    assert bool(is_like_guessing(_evaluation(confusion))) == is_said
+    assert bool(_evaluation(confusion).weakness()) == is_said
 
 
 def test_several_labels_at_random_are_said_to_be_so() -> None:
@@ -42,10 +38,10 @@ def test_several_labels_at_random_are_said_to_be_so() -> None:
         (generator.random((200, 3)), True),
         (marks * 0.6 + generator.random((200, 3)) * 0.5, False),
     ):
-        found = MultiLabelEvaluation(
+        found = LabelEvaluation(
             ("a", "b", "c"), (0.5,) * 3, tuple(map(str, range(200))), probabilities, marks
         )
-        assert bool(is_like_guessing(found)) == is_said
+        assert bool(found.weakness()) == is_said
 
 
 def test_gain_is_the_part_of_the_guesses_mistakes_that_is_gone() -> None:
@@ -54,21 +50,3 @@ def test_gain_is_the_part_of_the_guesses_mistakes_that_is_gone() -> None:
     assert gain_over(guess, 0.75) == 0
     assert gain_over(guess, 1.0) == 1
     assert gain_over(Guess("a", 1.0), 1.0) == 0
-
-
-def test_weak_networks_name_no_suspects(tmp_path: Path) -> None:
-    (tmp_path / SUSPECTS).write_text("an older list")
-    with pytest.raises(InputError, match=r"accuracy 45%.*folds: 50%, 40%.*'a' gets 40%"):
-        check_strength(tmp_path, [0.5, 0.4], Guess("a", 0.4))
-    assert not (tmp_path / SUSPECTS).exists()
-    check_strength(tmp_path, [0.9, 0.8], Guess("a", 0.4))
-
-
-@pytest.mark.parametrize(("accuracy", "lines"), [(0.95, 1), (0.75, 2)])
-def test_the_folds_accuracy_is_shown_with_a_warning_where_it_is_low(
-    tmp_path: Path, accuracy: float, lines: int
-) -> None:
-    found = SuspectList((), 10, tmp_path, (accuracy, accuracy), Guess("a", 0.4))
-    said = found.accuracies()
-    assert len(said) == lines
-    assert f"{accuracy:.0%}" in said[0]

@@ -11,7 +11,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.export import report_dropped
 from pplcnet.data.dataset import Dataset
-from pplcnet.export.calibrating import calibrate
+from pplcnet.exporting.calibrating import calibrate
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.conftest import draw_image
 from tests.runtime.networks import small_network
@@ -34,7 +34,7 @@ def _bundle(folder: Path) -> Bundle:
     content = small_network().SerializeToString()
     manifest = Manifest(
         classes=("a", "b"),
-        task="multi",
+        task="multilabel",
         preprocessing=Preprocessing(image_size=(8, 8)),
         network={"name": "pplcnet_x0_25", "options": {}},
         variants={

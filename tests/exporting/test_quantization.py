@@ -17,12 +17,12 @@ from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import BundleError, ConversionError, InputError
-from pplcnet.export import quantization, tuning
-from pplcnet.export.calibrating import calibrate
-from pplcnet.export.images import evenly_chosen, match_validation
-from pplcnet.export.quantization import quantize
-from pplcnet.export.timing import Latency
-from pplcnet.export.tuning import Resizing, Row, _ranked, tune
+from pplcnet.exporting import quantization, tuning
+from pplcnet.exporting.calibrating import calibrate
+from pplcnet.exporting.images import evenly_chosen, match_validation
+from pplcnet.exporting.quantization import quantize
+from pplcnet.exporting.timing import Latency
+from pplcnet.exporting.tuning import Resizing, Row, _ranked, tune
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.selection import Choice
 from pplcnet.system.processor import processor_name
@@ -154,7 +154,7 @@ def test_tuning_measures_everything_and_the_classifier_takes_the_best(
 
 
 def test_export_throws_away_what_belongs_to_the_network_before(bundle: Path) -> None:
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.export import export
 
     opened = Bundle.open(bundle)
     update_bundle(
@@ -254,7 +254,7 @@ def test_wrong_input_is_named(function, bundle: Path, validation: Path, tmp_path
 def test_a_network_of_any_batch_is_not_quantised(
     bundle: Path, validation: Path, tmp_path: Path
 ) -> None:
-    from pplcnet.export.exporting import export
+    from pplcnet.exporting.export import export
 
     export(bundle, batch=None)
     with pytest.raises(InputError, match="takes any batch"):

@@ -12,14 +12,14 @@ import numpy as np
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.errors import ConversionError, InputError, require
-from pplcnet.export.exporting import measure_latency, measure_parity
-from pplcnet.export.images import choose_images
-from pplcnet.export.timing import prepare, run_all
+from pplcnet.exporting.export import measure_latency, measure_parity
+from pplcnet.exporting.images import choose_images
+from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.layers import tracing_for_another_runtime
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.engines.engine import open_engine
-from pplcnet.tasks.judging import logit_cuts
+from pplcnet.tasks import find
 from pplcnet.weights.bundled import restore_model
 
 __all__ = ["LITERT_FILE", "export_litert", "to_tflite"]
@@ -53,13 +53,12 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
     content = to_tflite(to_deploy_form(model), preprocessing)
     engine = open_engine("litert", content)
     expected = model.predict(preprocessing.normalize(pixels), batch_size=16, verbose=0)
+    judge = find(bundle.manifest.task).judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,
         "batch": 1,
         "precision": "float32",
-        "parity": measure_parity(
-            np.asarray(expected), run_all(engine, pixels), logit_cuts(bundle.manifest)
-        ),
+        "parity": measure_parity(np.asarray(expected), run_all(engine, pixels), judge),
         "latency": measure_latency(engine, pixels[:1], "litert"),
     }
     return update_bundle(bundle, files={LITERT_FILE: content}, variants={"litert": variant})

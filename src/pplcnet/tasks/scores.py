@@ -1,21 +1,23 @@
-"""What a classifier answers: logits to probabilities, and the classes by name."""
+"""What predictions with a probability for each class have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.errors import ImageError, printable
-from pplcnet.system.notebook import bars, facts_table, shortened
+from pplcnet.errors import printable
+from pplcnet.system.notebook import bars, facts_table
+from pplcnet.tasks.task import Prediction
 
-__all__ = ["ClassScore", "Prediction", "sigmoid", "softmax"]
+__all__ = ["ClassScore", "ScoredPrediction", "sigmoid", "softmax"]
 
 # Scores in a prediction's repr and in notebooks.
 SHOWN = 5
+NO_LOGITS: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 class ClassScore(NamedTuple):
@@ -44,39 +46,34 @@ def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The answer for one picture, or why there is none.
+class ScoredPrediction(Prediction):
+    """A probability for each class of one image."""
 
-    A picture that could not be read has `error` set; asking such a prediction for its scores
-    raises that error, so that a missing answer is never taken for one.
-    """
-
-    source: str
-    """The picture's path, or a description of what was given."""
-    _logits: NDArray[np.float32]
+    _logits: NDArray[np.float32] = field(default_factory=lambda: NO_LOGITS)
     """Empty where `error` is set."""
-    classes: Sequence[str]
-    error: ImageError | None = None
+    classes: Sequence[str] = ()
     temperature: float = 1.0
-    """What the logits are divided by, so that a probability means something."""
-    thresholds: Sequence[float] | None = None
-    """From which probability on each class is on the picture; None where one class is."""
+    """What logits are divided by so that probabilities are calibrated."""
+
+    columns: ClassVar[tuple[str, ...]] = ("label", "probability")
 
     def __repr__(self) -> str:
+        kind = type(self).__name__
         if self.error is not None:
-            return f"<Prediction {self.source!r}: error: {printable(self.error.reason)}>"
-        scores = self.labels if self.thresholds is not None else self.top(SHOWN)
+            return f"<{kind} {self.source!r}: error: {printable(self.error.reason)}>"
+        scores = self._notable()
         shown = ", ".join(f"{each.label!r} {each.probability:.3f}" for each in scores[:SHOWN])
         more = f", {len(scores) - SHOWN} more" if len(scores) > SHOWN else ""
-        return f"<Prediction {self.source!r}: {shown or 'no labels'}{more}>"
+        return f"<{kind} {self.source!r}: {shown or 'no labels'}{more}>"
 
     def _repr_html_(self) -> str:
         if self.error is not None:
             return facts_table(self.source, [("error", self.error.reason)])
-        rows = [(each.label, each.probability) for each in self.top(SHOWN)]
-        labels = shortened([each.label for each in self.labels]) or "none"
-        note = "" if self.thresholds is None else f"labels above their threshold: {labels}"
-        return bars(self.source, rows, note)
+        return bars(self.source, [(each.label, each.probability) for each in self.top(SHOWN)], "")
+
+    def _notable(self) -> list[ClassScore]:
+        """What the repr shows."""
+        return self.top(SHOWN)
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -87,28 +84,13 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Of the logits over the temperature, (classes,) float64.
-
-        Softmax where a picture has one class, else every class's own sigmoid.
-        """
-        scaled = self.logits / np.float32(self.temperature)
-        return softmax(scaled) if self.thresholds is None else sigmoid(scaled)
+        """Of the logits over the temperature, (classes,) float64."""
+        raise NotImplementedError
 
     @property
     def best(self) -> ClassScore:
         """The most probable class."""
         return self.top(1)[0]
-
-    @property
-    def labels(self) -> list[ClassScore]:
-        """The classes whose probability reaches their threshold, the most probable first.
-
-        May be empty. Where a picture has one class, that is the best.
-        """
-        if self.thresholds is None:
-            return [self.best]
-        scores = self.top(len(self.classes))
-        return [each for each in scores if each.probability >= self.thresholds[each.class_index]]
 
     def top(self, count: int) -> list[ClassScore]:
         """The `count` most probable classes, best first; fewer when there are not so many."""
@@ -118,3 +100,19 @@ class Prediction:
             ClassScore(self.classes[index], float(probabilities[index]), int(index))
             for index in order
         ]
+
+    def answer(self, most: int | None = None) -> list[ClassScore]:
+        """The `most` most probable classes; None for those that count as the answer."""
+        return [self.best] if most is None else self.top(most)
+
+    def rows(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Label and probability, rounded to six digits, of each class of `answer`."""
+        return [
+            {"label": each.label, "probability": round(each.probability, 6)}
+            for each in self.answer(most)
+        ]
+
+    def to_text(self, most: int | None = None) -> str:
+        """Labels with their probabilities."""
+        scores = self.answer(most)
+        return "  ".join(f"{each.label} {each.probability:.3f}" for each in scores) or "no label"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
+from pplcnet.tasks import find
+from pplcnet.tasks.evaluate import check_task
 
 __all__ = [
     "VALIDATION_LIMIT",
@@ -37,27 +38,16 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
     """
     if not len(validation):
         raise InputError(f"{validation.root}: no validation photos there.")
-    is_multi = bundle.manifest.cuts is not None
-    if (validation.task == MULTI) != is_multi:
-        raise InputError(
-            f"{validation.root}: the validation photos have "
-            f"{'one label' if is_multi else 'several labels'} each, and the bundle was trained on "
-            f"{'several' if is_multi else 'one'}; give photos labelled as those of the training."
-        )
+    check_task(
+        validation, find(bundle.manifest.task), f"{validation.root}: the validation photos have"
+    )
     if set(validation.classes) != set(bundle.classes):
         raise InputError(
             f"{validation.root}: the validation photos have the classes "
             f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
             "photos of exactly these classes, under these names."
         )
-    order = [validation.classes.index(label) for label in bundle.classes]
-    images = [
-        replace(image, marks=tuple(image.marks[at] for at in order))
-        if is_multi
-        else replace(image, label=order.index(image.label))
-        for image in validation.images
-    ]
-    return replace(validation, classes=bundle.classes, images=tuple(images))
+    return validation.with_classes(bundle.classes)
 
 
 def check_max_drop(max_drop: float) -> None:

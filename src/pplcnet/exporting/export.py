@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.errors import ConversionError, InputError
-from pplcnet.export.images import choose_images
-from pplcnet.export.timing import measure_latencies, prepare, run_all
-from pplcnet.export.translation import to_onnx
+from pplcnet.exporting.images import choose_images
+from pplcnet.exporting.timing import measure_latencies, prepare, run_all
+from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system.processor import available_cores, processor_name
 from pplcnet.system.wording import counted
-from pplcnet.tasks.judging import logit_cuts, same_answers
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Judge
 from pplcnet.weights.bundled import restore_model
 
 __all__ = [
@@ -75,14 +76,15 @@ def _exported(
         manifest.preprocessing,
         bundle.classes,
         batch=batch,
-        activation="softmax" if manifest.cuts is None else "sigmoid",
+        activation="softmax" if manifest.task == "classification" else "sigmoid",
     )
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
     keras_logits = np.asarray(
         model.predict(manifest.preprocessing.normalize(pixels), batch_size=16, verbose=0)
     )
-    parity = measure_parity(keras_logits, run_all(engine, pixels), logit_cuts(manifest))
+    judge = find(manifest.task).judge(manifest, ())
+    parity = measure_parity(keras_logits, run_all(engine, pixels), judge)
     variant = {
         "file": ONNX_FILE,
         "batch": batch,
@@ -106,21 +108,21 @@ def _exported(
 def measure_parity(
     expected: NDArray[np.float32],
     actual: NDArray[np.float32],
-    cuts: NDArray[np.float64] | None = None,
+    judge: Judge,
 ) -> dict[str, Any]:
     """Compare logits (N, classes); ConversionError when they differ by more than allowed.
 
-    With `cuts` (of `logit_cuts`) a photo has several labels, and its answer is all of them.
+    Args:
+        judge: of the bundle's task; its images are not looked at.
     """
     difference = float(np.abs(expected - actual).max())
     largest = float(np.abs(expected).max())
-    agreement = same_answers(actual, expected, cuts)
-    name = "top1_agreement" if cuts is None else "labels_agreement"
+    agreement = judge.agreement({"logits": actual}, {"logits": expected})
     figures = {
         "images": len(expected),
         "largest_logit_difference": difference,
         "largest_logit": largest,
-        name: agreement,
+        "agreement": agreement,
     }
     # Written so that a NaN on either side fails.
     if not (difference <= MAX_RELATIVE_DIFFERENCE * largest and agreement >= MIN_AGREEMENT):

@@ -1,0 +1,155 @@
+"""What is said of one image: the class that it shows, or which of several labels.
+
+An annotation speaks of classes by their index in the data set's list of classes. A task brings its
+own kind of annotation, and everything that `Annotation` asks for is all that shared code knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "ClassLabel", "Marks"]
+
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+"""A mark: the image shows the label, does not show it, or nobody knows."""
+
+
+class Annotation(Protocol):
+    """What a user says of one image. Hashable, and equal to what says the same."""
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Indices of the classes that the image is known to show, ascending."""
+        ...
+
+    def renumbered(self, place: Mapping[int, int], count: int) -> Self | None:
+        """The same for another list of classes; None if nothing is left to say.
+
+        Args:
+            place: index of a class to its index in the other list; absent for one that is gone.
+            count: length of the other list.
+        """
+        ...
+
+    @classmethod
+    def are_contradictory(cls, said: Iterable[Self]) -> bool:
+        """Whether not all of them can be true of the same image."""
+        ...
+
+    def to_text(self, classes: Sequence[str]) -> str:
+        """What is shown, in names, for messages."""
+        ...
+
+    def facts(self, classes: Sequence[str]) -> str:
+        """All that is said, in names: what a data set's digest is made of."""
+        ...
+
+    @classmethod
+    def columns(cls, classes: Sequence[str]) -> list[str]:
+        """Names of the columns that hold an annotation in a table such as split.csv."""
+        ...
+
+    def cells(self, classes: Sequence[str]) -> list[Any]:
+        """The values in these columns."""
+        ...
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> Self:
+        """The inverse of `cells`, from text; ValueError for what is not one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLabel:
+    """The one class that an image shows."""
+
+    index: int
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The class."""
+        return (self.index,)
+
+    def renumbered(self, place: Mapping[int, int], count: int) -> ClassLabel | None:
+        """The class under its other index; None if that class is gone."""
+        return ClassLabel(place[self.index]) if self.index in place else None
+
+    @classmethod
+    def are_contradictory(cls, said: Iterable[Self]) -> bool:
+        """Whether there are several classes."""
+        return len({each.index for each in said}) > 1
+
+    def to_text(self, classes: Sequence[str]) -> str:
+        """The name of the class."""
+        return classes[self.index]
+
+    def facts(self, classes: Sequence[str]) -> str:
+        """The name of the class."""
+        return classes[self.index]
+
+    @classmethod
+    def columns(cls, classes: Sequence[str]) -> list[str]:
+        """One column, of names."""
+        return ["label"]
+
+    def cells(self, classes: Sequence[str]) -> list[Any]:
+        """The name of the class."""
+        return [classes[self.index]]
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> ClassLabel:
+        """From the name of a class; ValueError for another name."""
+        return cls(classes.index(cells[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Which of all labels an image shows."""
+
+    values: tuple[int, ...]
+    """PRESENT, ABSENT or UNKNOWN for each label."""
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Indices of the labels that are known to be shown."""
+        return tuple(at for at, mark in enumerate(self.values) if mark == PRESENT)
+
+    def renumbered(self, place: Mapping[int, int], count: int) -> Marks | None:
+        """The marks in another order; labels that nothing is said of are unknown."""
+        values = [UNKNOWN] * count
+        for old, new in place.items():
+            values[new] = self.values[old]
+        return Marks(tuple(values))
+
+    @classmethod
+    def are_contradictory(cls, said: Iterable[Self]) -> bool:
+        """Whether some label is shown by one and not by another; unknown contradicts nothing."""
+        columns = zip(*(each.values for each in said), strict=True)
+        return any({PRESENT, ABSENT} <= set(column) for column in columns)
+
+    def to_text(self, classes: Sequence[str]) -> str:
+        """The names of the labels that are shown."""
+        return ";".join(classes[at] for at in self.shown) or "no label"
+
+    def facts(self, classes: Sequence[str]) -> str:
+        """Every label with its mark."""
+        return ";".join(f"{name}={mark}" for name, mark in zip(classes, self.values, strict=True))
+
+    @classmethod
+    def columns(cls, classes: Sequence[str]) -> list[str]:
+        """A column for each label."""
+        return list(classes)
+
+    def cells(self, classes: Sequence[str]) -> list[Any]:
+        """The marks, 1, 0 and -1."""
+        return list(self.values)
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> Marks:
+        """From 1, 0 and -1; ValueError for anything else."""
+        values = tuple(map(int, cells))
+        if len(values) != len(classes) or not set(values) <= {PRESENT, ABSENT, UNKNOWN}:
+            raise ValueError(f"{', '.join(cells)[:40]!r} are not {len(classes)} marks")
+        return cls(values)

@@ -1,0 +1,36 @@
+"""audit: open every image of a data set, and check it for what its task needs."""
+
+from __future__ import annotations
+
+from pplcnet.data.audit import Audit, audit_dataset
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_facts import LookProgress
+from pplcnet.tasks import find
+
+__all__ = ["audit"]
+
+
+def audit(
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    fingerprints: bool = False,
+    progress: LookProgress = lambda looks, total: looks,
+) -> Audit:
+    """Decode every image once and compare them with each other.
+
+    Args:
+        workers: threads that decode; None for one on each core.
+        fingerprints: also compute what near-duplicates are found with.
+        progress: wraps the stream of looks (and gets their number), for a progress bar.
+
+    Raises:
+        MissingDependencyError: `fingerprints` without imagehash.
+    """
+    return audit_dataset(
+        dataset,
+        find(dataset.task),
+        workers=workers,
+        fingerprints=fingerprints,
+        progress=progress,
+    )

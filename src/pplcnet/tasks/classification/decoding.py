@@ -1,0 +1,40 @@
+"""A network's logits to one class per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.tasks.scores import ClassScore, ScoredPrediction, softmax
+from pplcnet.tasks.task import Decoder, Outputs
+
+__all__ = ["ClassPrediction", "decoder"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClassPrediction(ScoredPrediction):
+    """Which class an image shows."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits over the temperature, (classes,) float64."""
+        return softmax(self.logits / np.float32(self.temperature))
+
+    @property
+    def labels(self) -> list[ClassScore]:
+        """The most probable class, in a list, as a multi-label prediction has it."""
+        return [self.best]
+
+
+def decoder(manifest: Manifest) -> Decoder[ClassPrediction]:
+    """Decodes the output "logits"."""
+    classes, temperature = manifest.classes, manifest.temperature
+
+    def decode(outputs: Outputs, geometry: Any, source: str) -> ClassPrediction:
+        return ClassPrediction(source, None, outputs["logits"], classes, temperature)
+
+    return decode

@@ -1,0 +1,87 @@
+"""evaluate: predict every labelled image as it is deployed, and compare with the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.errors import DatasetError, InputError
+from pplcnet.system.wording import counted
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Evaluation, P, Task
+
+__all__ = ["Predictor", "check_task", "evaluate"]
+
+
+class Predictor(Protocol):
+    """A bundle that predicts, such as `pplcnet.Classifier`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        ...
+
+    def predict_many(self, images: Any) -> Iterator[Any]:
+        """A prediction for each image, in order."""
+        ...
+
+
+def evaluate(
+    model: Predictor,
+    dataset: Dataset,
+    *,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda each: each,
+) -> Evaluation:
+    """Predict every image of a data set the deployed way, and compare with what is labelled.
+
+    Args:
+        model: a `pplcnet.Classifier`, or what `pplcnet.load` gives.
+        dataset: its class names must be among the bundle's; the order may differ. For multi-label
+            data, a label that the data set does not have counts as unknown.
+        progress: wraps the predictions, for a progress bar.
+
+    Raises:
+        InputError: the data set is labelled for another task, or has classes that the bundle was
+            not trained on.
+        DatasetError: images that cannot be read; all of them are named.
+    """
+    task = find(model.manifest.task)
+    check_task(dataset, task, f"{dataset.root}: the photos have")
+    unknown = sorted(set(dataset.classes) - set(model.manifest.classes))
+    if unknown:
+        raise InputError(
+            f"the data set has classes that the bundle was not trained on: {', '.join(unknown)}; "
+            f"the bundle knows {', '.join(model.manifest.classes)}."
+        )
+    if not len(dataset):
+        raise DatasetError(f"{dataset.root}: no images to evaluate.")
+    dataset = dataset.with_classes(model.manifest.classes)
+    predictions = progress(model.predict_many(image.path for image in dataset.images))
+    return task.evaluate(model.manifest, dataset, _readable(dataset, predictions))
+
+
+def check_task(dataset: Dataset, task: Task[Any], photos_have: str) -> None:
+    """InputError when a data set is labelled for another task than a bundle's."""
+    if dataset.task != task.name:
+        raise InputError(
+            f"{photos_have} {find(dataset.task).title}, and the bundle was trained on photos with "
+            f"{task.title}; give photos labelled as those of the training."
+        )
+
+
+def _readable(dataset: Dataset, predictions: Iterable[P]) -> Iterator[tuple[LabelledImage, P]]:
+    """The images with their predictions; DatasetError at the end if some have none."""
+    unreadable: list[str] = []
+    for image, prediction in zip(dataset.images, predictions, strict=True):
+        if prediction.error is None:
+            yield image, prediction
+        else:
+            unreadable.append(str(prediction.error))
+    if unreadable:
+        raise DatasetError(
+            f"{dataset.root}: {counted(len(unreadable), 'image')} cannot be evaluated; fix "
+            "them, or leave them out with --skip-broken:",
+            unreadable,
+        )

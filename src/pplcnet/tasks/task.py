@@ -1,0 +1,239 @@
+"""What a task has to provide: the half that needs no Keras.
+
+A task is a folder beside this file, with a value of `Task` in its `task.py`. Everything outside of
+`tasks/` calls what is here and never asks which task it has. `task_training.py` describes the half
+that needs Keras, `pplcnet.pages.section` that which makes a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.annotations import Annotation
+from pplcnet.data.audit import Fault
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.errors import ImageError
+
+__all__ = [
+    "Calibrated",
+    "Decoder",
+    "Drop",
+    "Evaluation",
+    "Judge",
+    "Measure",
+    "Outputs",
+    "Picture",
+    "Prediction",
+    "Table",
+    "Task",
+]
+
+Outputs = Mapping[str, NDArray[np.float32]]
+"""What a network answers: output name to array, whose first axis is the image."""
+
+
+class Measure(NamedTuple):
+    """The one figure that a task is judged by, higher is better, 0 to 1."""
+
+    key: str
+    """"top1", "map": in manifests, JSON and history.csv (`validation_<key>`)."""
+    title: str
+    """"top-1", "mAP": in messages and on pages."""
+    is_share: bool
+    """Whether it is a share of the images, to be given in per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network says of one image, or why it says nothing.
+
+    For an image that could not be read, `error` is set, and asking for anything else raises it, so
+    that a missing answer is never taken for one.
+    """
+
+    source: str
+    """The image's path, or a description of what was given."""
+    error: ImageError | None = None
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """The keys of every row."""
+
+    def rows(self, most: int | None = None) -> list[dict[str, Any]]:
+        """What was found, a row each, the surest first, for JSON and CSV.
+
+        Args:
+            most: rows at most; None for what counts as an answer.
+        """
+        raise NotImplementedError
+
+    def to_text(self, most: int | None = None) -> str:
+        """The same in one line."""
+        raise NotImplementedError
+
+
+P = TypeVar("P", bound=Prediction)
+P_co = TypeVar("P_co", bound=Prediction, covariant=True)
+
+
+class Decoder(Protocol[P_co]):
+    """Turns a network's outputs for one image into a prediction."""
+
+    def __call__(self, outputs: Outputs, geometry: Any, source: str) -> P_co:
+        """The prediction.
+
+        Args:
+            outputs: of one image, without the axis of the images.
+            geometry: where the network's input lies in the image (`imaging.geometry.Geometry`).
+            source: the image's path, or a description of what was given.
+        """
+        ...
+
+
+class Drop(NamedTuple):
+    """How much worse one network is than another."""
+
+    amount: float
+    """0 to 1, negative where it is better; NaN when an output is."""
+    of: str
+    """What fell, for messages: "top-1", "mAP"."""
+
+
+class Judge(Protocol):
+    """Labelled images as a measure of outputs: chooses epochs, guards INT8 and tuning."""
+
+    def value(self, outputs: Outputs) -> float:
+        """The task's measure; NaN when an output is NaN."""
+        ...
+
+    def loss(self, outputs: Outputs) -> float:
+        """Which of two epochs with equal values is better: the lower."""
+        ...
+
+    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
+        """How much worse than the reference."""
+        ...
+
+    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
+        """The share of the images with the same answer."""
+        ...
+
+    def each(self, outputs: Outputs) -> list[float]:
+        """How right the answer to every image is, 0 to 1."""
+        ...
+
+    def of_some(self, chosen: Sequence[int]) -> Self:
+        """The same for some of the images, by their places."""
+        ...
+
+
+class Table(NamedTuple):
+    """A CSV file of an evaluation."""
+
+    name: str
+    """"per_class.csv" """
+    header: Sequence[str]
+    rows: Iterable[Sequence[object]]
+
+
+class Picture(NamedTuple):
+    """An image file of an evaluation."""
+
+    name: str
+    """"confusion.png" """
+    title: str
+    """What it shows: "confusion matrix"."""
+
+
+class Evaluation(Protocol):
+    """How good a network is on labelled images."""
+
+    @property
+    def images(self) -> int:
+        """How many images were evaluated."""
+        ...
+
+    @property
+    def picture(self) -> Picture:
+        """What `draw` draws."""
+        ...
+
+    def figures(self) -> dict[str, Any]:
+        """The few numbers that stand for the whole, by key; None for one that is not defined."""
+        ...
+
+    def headline(self) -> str:
+        """The most important of them in words: "0.8712 top-1, 0.9903 top-5"."""
+        ...
+
+    def weakness(self) -> str:
+        """A sentence on why this is no better than guessing; "" where it is better."""
+        ...
+
+    def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
+        """Plain values for JSON, with the `most_mistakes` worst mistakes."""
+        ...
+
+    def tables(self) -> list[Table]:
+        """The CSV files."""
+        ...
+
+    def to_text(self, mistakes: int = 5) -> str:
+        """The figures for a terminal, with the worst mistakes."""
+        ...
+
+    def draw(self, path: Path, title: str = "") -> None:
+        """The figures as one PNG; `title` is what the evaluation is of.
+
+        Raises:
+            MissingDependencyError: Matplotlib is not installed.
+        """
+        ...
+
+
+class Calibrated(NamedTuple):
+    """What was fitted on validation images so that probabilities mean what they say."""
+
+    decoding: Mapping[str, Any]
+    """Entries of the manifest's `decoding`."""
+    facts: Mapping[str, Any]
+    """For the manifest's `calibration`: what it was fitted on and how far it helped."""
+    changes_answers: bool
+    """Whether answers, not only probabilities, change with it."""
+
+
+@dataclass(frozen=True)
+class Task(Generic[P]):
+    """Everything that the runtime, evaluation and the guards need of a task."""
+
+    name: str
+    """The folder's name; in manifests."""
+    title: str
+    """What its images are labelled with, for messages: "one class per image"."""
+    noun: str
+    """What its classes are called: "class" or "label"."""
+    measure: Measure
+    annotation: type[Annotation]
+    prediction: type[P]
+    """Made with `source` and `error` alone for an image that cannot be read."""
+    default_resize: str
+    """"cover", "stretch" or "fit" (`imaging.preprocessing`)."""
+    faults: Callable[[Dataset], Iterable[Fault]]
+    """What makes its data sets unfit, beyond what every data set is audited for."""
+    notes: Callable[[Dataset], Iterable[str]]
+    """What is worth knowing of its data sets and no reason to stop, a sentence each."""
+    outputs: Callable[[Sequence[str]], Mapping[str, tuple[int, ...]]]
+    """Of the classes: the network's outputs by name, each with its shape for one image."""
+    decoder: Callable[[Manifest], Decoder[P]]
+    judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
+    """For images with the manifest's classes."""
+    evaluate: Callable[[Manifest, Dataset, Iterable[tuple[LabelledImage, P]]], Evaluation]
+    """For a data set with the manifest's classes; predictions without errors, in its order."""
+    calibrate: Callable[[Manifest, Outputs, Sequence[LabelledImage]], Calibrated] | None
+    """None for a task without probabilities to calibrate."""
