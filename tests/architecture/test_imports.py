@@ -95,7 +95,6 @@ WITHOUT_KERAS = {
 }  # fmt: skip
 # Imports that go up a floor, until what they need has moved down.
 UPWARD = {
-    ("imaging/augmentation.py", "recipe"),
     ("tasks/objective.py", "training"),
 }
 

@@ -1,4 +1,4 @@
-"""RandAugment and its relatives: pictures stay pictures, and draws come from the generator."""
+"""RandAugment and its relatives: images stay images, and draws come from the generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from PIL import Image
 
 from pplcnet.imaging.augmentation import augment_image
 from pplcnet.imaging.augmentation_policies import OPERATIONS, trivial_augment
-from pplcnet.recipe.recipe import Recipe
 
 
 def _image() -> np.ndarray:
@@ -17,12 +16,12 @@ def _image() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_at_full_strength_keeps_size_and_changes_the_picture(name: str) -> None:
+def test_an_operation_at_full_strength_keeps_size_and_changes_the_image(name: str) -> None:
     operation, full, _ = OPERATIONS[name]
     before = Image.fromarray(_image())
     after = operation(before, full)
     assert (after.size, after.mode) == (before.size, "RGB")
-    # This picture's contrast is nearly full already.
+    # This image's contrast is nearly full already.
     if name not in ("identity", "autocontrast"):
         assert np.abs(np.asarray(after, int) - np.asarray(before, int)).max() > 4
 
@@ -49,19 +48,21 @@ def test_an_operation_without_strength_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("augment", ["randaugment", "autoaugment", "trivialaugment"])
-def test_the_same_draws_give_the_same_picture_and_others_another(augment: str) -> None:
-    recipe = Recipe(augment=augment, augment_magnitude=20)
+def test_the_same_draws_give_the_same_image_and_other_draws_another(augment: str) -> None:
     images = [
-        augment_image(_image(), recipe, np.random.default_rng(seed)) for seed in (*range(8), 0)
+        augment_image(_image(), augment, np.random.default_rng(seed), operations=2, magnitude=20)
+        for seed in (*range(8), 0)
     ]
     np.testing.assert_array_equal(images[0], images[-1])
     assert len({each.tobytes() for each in images}) > 3
     assert all(each.dtype == np.uint8 and each.shape == (40, 48, 3) for each in images)
 
 
-def test_no_augmentation_is_the_picture_itself() -> None:
+def test_no_augmentation_is_the_image_itself() -> None:
     image = _image()
-    assert augment_image(image, Recipe(), np.random.default_rng(0)) is image
+    assert (
+        augment_image(image, "none", np.random.default_rng(0), operations=2, magnitude=7) is image
+    )
 
 
 def test_trivial_augment_uses_every_operation_but_invert() -> None:

@@ -1,17 +1,19 @@
-"""Random changes to one training picture; every draw comes from the generator that is passed."""
+"""Random changes to one training image; every draw comes from the generator that is passed."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.imaging.augmentation_policies import auto_augment, rand_augment, trivial_augment
-from pplcnet.recipe.recipe import Recipe
 
-__all__ = ["augment_image", "random_crop_box", "random_resized_crop"]
+__all__ = ["AugmentationPolicy", "augment_image", "random_crop_box", "random_resized_crop"]
+
+AugmentationPolicy = Literal["none", "randaugment", "autoaugment", "trivialaugment"]
 
 
 def random_crop_box(
@@ -20,9 +22,9 @@ def random_crop_box(
     ratio: tuple[float, float],
     generator: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """(left, top, width, height) of a random crop of a picture of `size` (width, height).
+    """(left, top, width, height) of a random crop of an image of `size` (width, height).
 
-    Area uniform in `scale` of the picture's, aspect log-uniform in `ratio` (Szegedy et al. 2015,
+    Area uniform in `scale` of the image's, aspect log-uniform in `ratio` (Szegedy et al. 2015,
     "Going deeper with convolutions"). When ten draws do not fit, the largest centre crop within
     `ratio`.
     """
@@ -72,20 +74,25 @@ def random_resized_crop(
 
 
 def augment_image(
-    pixels: NDArray[np.uint8], recipe: Recipe, generator: np.random.Generator
+    pixels: NDArray[np.uint8],
+    policy: AugmentationPolicy,
+    generator: np.random.Generator,
+    *,
+    operations: int,
+    magnitude: int,
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 after the recipe's changes of colour and shape."""
-    if recipe.augment == "none":
+    """(H, W, 3) uint8 after a policy's changes of colour and shape.
+
+    Args:
+        operations: how many "randaugment" applies.
+        magnitude: how strongly, from 0 to 30.
+    """
+    if policy == "none":
         return pixels
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    if recipe.augment == "randaugment":
-        image = rand_augment(
-            image,
-            generator,
-            operations=recipe.augment_operations,
-            magnitude=recipe.augment_magnitude,
-        )
-    elif recipe.augment == "autoaugment":
+    if policy == "randaugment":
+        image = rand_augment(image, generator, operations=operations, magnitude=magnitude)
+    elif policy == "autoaugment":
         image = auto_augment(image, generator)
     else:
         image = trivial_augment(image, generator)

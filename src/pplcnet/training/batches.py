@@ -156,7 +156,13 @@ class TrainingBatches:
             horizontal_flip=recipe.horizontal_flip,
             generator=generator,
         )
-        image = augment_image(image, recipe, generator)
+        image = augment_image(
+            image,
+            recipe.augment,
+            generator,
+            operations=recipe.augment_operations,
+            magnitude=recipe.augment_magnitude,
+        )
         if recipe.random_erasing and generator.random() < recipe.random_erasing:
             image = erase(image, generator)
         return image
