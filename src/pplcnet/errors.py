@@ -1,7 +1,7 @@
 """The errors that pplcnet raises on purpose.
 
 PPLCNetError
-├── InputError (ValueError)              what the user gave is wrong
+├── InputError (ValueError)              the input is wrong
 │   ├── UnknownNameError                 no such network, recipe field, ...: suggests the nearest
 │   ├── DatasetError                     all faults of a data set in one message
 │   ├── ImageError                       one image cannot be used, with its name
@@ -9,11 +9,11 @@ PPLCNetError
 │   └── TrainingDiverged                 the loss is NaN or infinite
 ├── BundleError (ValueError)             missing file, checksum, format version, no such variant
 ├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
-├── ConversionError (RuntimeError)       export failed, or its parity lies outside the limit
-├── StorageError (OSError)               a file could not be written: the disk is full, for one
+├── ConversionError (RuntimeError)       export failed, or parity is outside its limit
+├── StorageError (OSError)               a file could not be written, as on a full disk
 └── MissingDependencyError (ImportError) names the command that installs what is missing
 
-`TrainingInterrupted` is no error: it says that a training run was stopped and can continue.
+`TrainingInterrupted` is not a fault: it says that a training run was stopped and can be resumed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _restored(
 
 
 class InputError(PPLCNetError, ValueError):
-    """What the user gave is wrong: the message says what was given, what is allowed, what to do."""
+    """The input is wrong: the message says what was given, what is allowed and what to do."""
 
 
 class UnknownNameError(InputError):
@@ -134,7 +134,7 @@ class MissingDependencyError(PPLCNetError, ImportError):
 
 
 class StorageError(PPLCNetError, OSError):
-    """A file that could not be written; the message names it, and what is kept."""
+    """A file that could not be written; the message names it and says what is kept."""
 
 
 class TrainingDiverged(InputError):  # noqa: N818 - the field's word

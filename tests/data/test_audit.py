@@ -29,7 +29,7 @@ def test_sound_photos_have_no_faults(photos: Path) -> None:
 def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = photos / "class_0"
     (first / "zero.png").write_bytes(b"")
-    (first / "text.jpg").write_text("not a picture")
+    (first / "text.jpg").write_text("not an image")
     whole = (first / "000.png").read_bytes()
     (first / "cut.png").write_bytes(whole[: len(whole) // 2])
     shutil.copy(first / "001.png", photos / "class_1" / "same.png")

@@ -72,7 +72,7 @@ def _two_colours() -> Image.Image:
     return image
 
 
-def _transparent_pictures() -> dict[str, bytes]:
+def _transparent_images() -> dict[str, bytes]:
     """Left half transparent, right half blue or (for greys) level 85."""
     deep = struct.pack(">6H", 0x8001, 0, 0x8001, 0, 0, 0xFFFF)
     nearly = struct.pack(">6H", 0x8001, 0, 0x8002, 0, 0, 0xFFFF)
@@ -100,9 +100,9 @@ def _transparent_pictures() -> dict[str, bytes]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", _transparent_pictures())
+@pytest.mark.parametrize("kind", _transparent_images())
 def test_what_is_transparent_is_white_in_every_kind_of_file(kind: str) -> None:
-    image = decode(_transparent_pictures()[kind])
+    image = decode(_transparent_images()[kind])
     assert image.getpixel((0, 0)) == WHITE
     opaque = (85, 85, 85) if "grey" in kind else BLUE
     assert image.getpixel((image.width - 1, 0)) == opaque
@@ -189,7 +189,7 @@ def test_without_simplejpeg_a_profile_means_the_same(
     np.testing.assert_array_equal(np.asarray(decode(content, at_least=at_least)), usual)
 
 
-def test_transparent_and_palette_pictures_are_converted() -> None:
+def test_transparent_and_palette_images_are_converted() -> None:
     expected = _through_lcms(Image.new("RGB", (1, 1), (200, 30, 20)), WIDE)[0, 0].tolist()
     rgba = Image.new("RGBA", (2, 2), (200, 30, 20, 255))
     rgba.putpixel((1, 1), (0, 0, 0, 0))
@@ -237,7 +237,7 @@ def test_a_cmyk_profile_is_applied(kind: str) -> None:
     assert np.abs(np.subtract(seen, plain)).max() > 30
 
 
-def test_lab_pictures_are_converted() -> None:
+def test_lab_images_are_converted() -> None:
     content = encoded(Image.new("LAB", (2, 2), (255, 128, 128)), "TIFF")
     assert min(decode(content).getpixel((0, 0))) >= 253
 

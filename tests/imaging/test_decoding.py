@@ -1,4 +1,4 @@
-"""Every kind of picture becomes the upright RGB that a person sees, or an error with its name."""
+"""Every kind of image becomes the upright RGB that a person sees, or an error with its name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_first_frame_of_an_animation() -> None:
     _assert_two_halves(decode(content))
 
 
-def test_the_first_picture_of_a_stereo_jpeg() -> None:
+def test_the_first_image_of_a_stereo_jpeg() -> None:
     other = [Image.new("RGB", (24, 16), "blue")]
     content = _encoded(_two_halves(), "MPO", save_all=True, append_images=other, quality=95)
     _assert_two_halves(decode(content))
@@ -150,7 +150,7 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
         decode(array)
 
 
-def test_files_that_are_no_picture_are_named(tmp_path: Path) -> None:
+def test_files_that_are_no_image_are_named(tmp_path: Path) -> None:
     whole = _encoded(draw_image(0, 0, (400, 300)), "JPEG")
     png = _encoded(draw_image(0, 0), "PNG")
     cases = {
@@ -207,7 +207,7 @@ PNG = _encoded(draw_image(2, 0, (32, 24)), "PNG")
 
 
 @given(st.sampled_from([JPEG, PNG]), st.data())
-def test_a_damaged_file_gives_a_picture_or_an_image_error(whole: bytes, data) -> None:
+def test_a_damaged_file_gives_an_image_or_an_image_error(whole: bytes, data) -> None:
     content = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

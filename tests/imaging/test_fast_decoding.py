@@ -82,7 +82,7 @@ def test_a_shrunk_jpeg_keeps_the_pixels_that_are_asked_for(
 
 
 def _smooth(size: tuple[int, int]) -> Image.Image:
-    """A picture without noise, which any sensible resize leaves much the same."""
+    """An image without noise, which any sensible resize leaves much the same."""
     return draw_image(1, 3, (24, 18)).resize(size, Image.Resampling.BICUBIC)
 
 
@@ -104,7 +104,7 @@ def test_the_fast_policy_gives_near_pixels_with_any_library(
     ("size", "divisor"), [((500, 375), 1), ((1000, 750), 2), ((4000, 3000), 8), ((100, 80), 1)]
 )
 def test_the_fast_policy_decodes_no_more_than_it_needs(size: tuple[int, int], divisor: int) -> None:
-    assert Preprocessing(image_size=(224, 224), policy="fast")._divisor(size) == divisor
+    assert Preprocessing(image_size=(224, 224), policy="fast").divisor(size) == divisor
 
 
 def test_without_opencv_its_bilinear_is_the_same_within_a_level(

@@ -1,4 +1,4 @@
-"""What can be given as a picture, and what is said of everything else."""
+"""What is accepted as an image, and what is said of everything else."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Unseekable(io.RawIOBase):
         return self._file.read(min(size, 7))
 
 
-def test_file_objects_and_buffers_are_pictures(tmp_path: Path) -> None:
+def test_file_objects_and_buffers_are_images(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     expected = np.asarray(decode(PNG))
     at_its_end = io.BytesIO(PNG)
@@ -98,8 +98,8 @@ def test_file_objects_that_give_no_bytes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [None, 3, [], {}, object(), (PNG, PNG), 1.5])
-def test_what_is_no_picture_is_an_image_error(source: object) -> None:
-    with pytest.raises(ImageError, match=r"not a picture.*give a path"):
+def test_what_is_no_image_is_an_image_error(source: object) -> None:
+    with pytest.raises(ImageError, match=r"not an image.*give a path"):
         decode(source)
 
 

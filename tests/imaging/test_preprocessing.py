@@ -1,4 +1,4 @@
-"""The one preprocessing: what part of a picture the network sees, and at which values."""
+"""The one preprocessing: what part of an image the network sees, and at which values."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def test_cover_equals_resizing_everything_and_cutting_the_centre_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decoded", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
+    ("drawn", "size"), [((500, 375), 224), ((375, 500), 160), ((90, 70), 224), ((1200, 300), 96)]
 )
-def test_opencv_bilinear_equals_opencv_within_a_level(decoded: tuple[int, int], size: int) -> None:
+def test_opencv_bilinear_equals_opencv_within_a_level(drawn: tuple[int, int], size: int) -> None:
     """Against the pipeline of the official weights: short side, round, cut the centre out."""
     cv2 = pytest.importorskip("cv2")
-    image = draw_image(1, 3, decoded)
+    image = draw_image(1, 3, drawn)
     short = round(size / 0.875)
-    scale = short / min(decoded)
-    width, height = round(decoded[0] * scale), round(decoded[1] * scale)
+    scale = short / min(drawn)
+    width, height = round(drawn[0] * scale), round(drawn[1] * scale)
     resized = cv2.resize(np.asarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
     left, top = (width - size) // 2, (height - size) // 2
     expected = resized[top : top + size, left : left + size].astype(int)
@@ -42,12 +42,12 @@ def test_opencv_bilinear_equals_opencv_within_a_level(decoded: tuple[int, int], 
 
 
 @pytest.mark.parametrize("size", [(64, 48), (33, 47), (1, 1), (80, 160)])
-@pytest.mark.parametrize("decoded", [(500, 375), (40, 300), (7, 5), (1, 1)])
+@pytest.mark.parametrize("drawn", [(500, 375), (40, 300), (7, 5), (1, 1)])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])
-def test_any_picture_gets_the_networks_size(
-    size: tuple[int, int], decoded: tuple[int, int], resize: str
+def test_any_image_gets_the_networks_size(
+    size: tuple[int, int], drawn: tuple[int, int], resize: str
 ) -> None:
-    pixels = Preprocessing(image_size=size, resize=resize)(draw_image(0, 0, decoded))
+    pixels = Preprocessing(image_size=size, resize=resize)(draw_image(0, 0, drawn))
     assert pixels.shape == (*size, 3)
     assert pixels.dtype == np.uint8
 
@@ -96,7 +96,7 @@ def test_wrong_values_are_refused(values: dict) -> None:
 
 @pytest.mark.parametrize("size", [(40_000, 1), (1, 40_000)])
 @pytest.mark.parametrize("policy", ["exact", "fast"])
-def test_a_picture_of_a_line_of_pixels_needs_little_memory(
+def test_an_image_of_a_line_of_pixels_needs_little_memory(
     size: tuple[int, int], policy: str
 ) -> None:
     preprocessing = Preprocessing(

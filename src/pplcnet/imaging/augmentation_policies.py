@@ -1,6 +1,6 @@
-"""RandAugment, AutoAugment and TrivialAugment: random changes of a picture's colour and shape.
+"""RandAugment, AutoAugment and TrivialAugment: random changes of an image's colour and shape.
 
-Every draw comes from the generator that is passed, so that a picture looks the same in a resumed
+Every draw comes from the generator that is passed, so that an image looks the same in a resumed
 run. Keras has a RandAugment layer that works on batches; on two cores it makes some 50 images a
 second, a fifth of what a small network trains at. Pillow's operations cost a tenth of that.
 """
@@ -16,7 +16,7 @@ __all__ = ["OPERATIONS", "auto_augment", "rand_augment", "trivial_augment"]
 
 LEVELS = 30
 GREY = (124, 116, 104)
-"""ImageNet's mean: what comes in from outside the picture."""
+"""ImageNet's mean: fills what comes in from outside the image."""
 
 Operation = Callable[[Image.Image, float], Image.Image]
 
@@ -59,7 +59,7 @@ def _enhance(kind: type) -> Operation:
     return lambda image, change: kind(image).enhance(1 + change)
 
 
-# Name to the operation, its value at full strength, and whether its direction is drawn. The values
+# Name to the operation, its value at full strength, and whether its sign is random. The values
 # are those of the AutoAugment paper (arXiv 1805.09501, table 6) that RandAugment took over.
 OPERATIONS: dict[str, tuple[Operation, float, bool]] = {
     "identity": (lambda image, _: image, 0.0, False),
@@ -81,8 +81,8 @@ OPERATIONS: dict[str, tuple[Operation, float, bool]] = {
 # RandAugment's fourteen (arXiv 1909.13719, section 3.1): all but invert.
 _DRAWN = tuple(name for name in OPERATIONS if name != "invert")
 
-# AutoAugment's policy for ImageNet (arXiv 1805.09501, table 9): twice an operation, its
-# probability, and its strength from 0 to 9.
+# AutoAugment's policy for ImageNet (arXiv 1805.09501, table 9): pairs of operations, each with its
+# probability and its strength from 0 to 9.
 _Step = tuple[str, float, int]
 _IMAGENET_POLICY: tuple[tuple[_Step, _Step], ...] = (
     (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
@@ -116,14 +116,14 @@ _IMAGENET_POLICY: tuple[tuple[_Step, _Step], ...] = (
 def rand_augment(
     image: Image.Image, generator: np.random.Generator, *, operations: int, magnitude: int
 ) -> Image.Image:
-    """So many operations, drawn alike, each at `magnitude` of 30 (Cubuk et al. 2019)."""
+    """`operations` drawn uniformly, each at `magnitude` out of 30 (Cubuk et al. 2019)."""
     for name in generator.choice(_DRAWN, operations):
         image = _apply(image, str(name), magnitude / LEVELS, generator)
     return image
 
 
 def trivial_augment(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """One operation at a strength drawn alike (Mueller and Hutter 2021)."""
+    """One operation, at a strength drawn uniformly (Mueller and Hutter 2021)."""
     name = str(generator.choice(_DRAWN))
     return _apply(image, name, int(generator.integers(0, LEVELS + 1)) / LEVELS, generator)
 
@@ -139,7 +139,7 @@ def auto_augment(image: Image.Image, generator: np.random.Generator) -> Image.Im
 def _apply(
     image: Image.Image, name: str, strength: float, generator: np.random.Generator
 ) -> Image.Image:
-    """The operation at a part (0 to 1) of its full value."""
+    """The operation at a fraction (0 to 1) of its full value."""
     operation, full, has_direction = OPERATIONS[name]
     direction = -1 if has_direction and generator.random() < 0.5 else 1
     return operation(image, direction * full * strength)

@@ -31,14 +31,14 @@ DEEP_WHITE = 65535
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What has to be done to each band."""
+    """What has to be done to each band of rows."""
 
     transform: Transform | None
     """From the image's colour space to sRGB; None where the mode says enough."""
     transparency: Any = None
     """The transparent grey level, colour or palette entry."""
     low_bytes: Image.Image | None = None
-    """Of a 16-bit RGB PNG with a transparent colour: the lower half of every number."""
+    """For a 16-bit RGB PNG with a transparent colour: the lower byte of every sample."""
     deep_white: int = DEEP_WHITE
     is_white_zero: bool = False
     is_alpha_unused: bool = False
@@ -55,13 +55,13 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
     Args:
         image: of any mode, loaded or not.
         name: what to call it in an error.
-        is_ours: nobody else holds it, so that it may be changed in place.
+        is_ours: whether it may be changed in place, because the caller does not hold it.
 
     Returns:
         An RGB image, which is `image` itself where nothing had to be done.
 
     Raises:
-        ImageError: damaged, or of a kind that has no agreed black and white.
+        ImageError: damaged, or of a kind whose black and white are not defined.
     """
     rawmode, extents = _first_tile(image)
     try:
@@ -82,7 +82,7 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
 
 
 def _first_tile(image: Image.Image) -> tuple[str, tuple[int, int, int, int] | None]:
-    """How the pixels of an image that is not loaded yet are stored, and where they belong."""
+    """The raw mode of an image that is not loaded yet, and the box that its pixels fill."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return "", None
@@ -94,7 +94,7 @@ def _first_tile(image: Image.Image) -> tuple[str, tuple[int, int, int, int] | No
 def _low_bytes(image: Any) -> Image.Image:
     """The lower bytes of a 16-bit RGB PNG with a transparent colour; Pillow keeps the upper ones.
 
-    Whether a pixel has just the transparent colour shows in both.
+    It takes both to tell whether a pixel has exactly the transparent colour.
     """
     place = image.fp.tell()
     image.fp.seek(0)
@@ -228,7 +228,7 @@ def _from_deep_grey(
 def _colour_key(
     band: Image.Image, transparent: tuple[int, int, int], low_bytes: Image.Image | None
 ) -> Image.Image:
-    """Alpha of an RGB image one of whose colours is transparent."""
+    """Alpha of an RGB image that has a transparent colour."""
     is_deep = low_bytes is not None or max(transparent) > 255
     is_other = _differs(band, [each >> 8 if is_deep else each for each in transparent])
     if low_bytes is not None:

@@ -87,7 +87,7 @@ def read_image_file(source: ImageFile) -> bytes:
         hint = " (OpenCV's imread gives None for a file that it cannot read)" * (source is None)
         raise ImageError(
             name,
-            f"not a picture{hint}; give a path, bytes, a binary file object, a PIL image or a "
+            f"not an image{hint}; give a path, bytes, a binary file object, a PIL image or a "
             "uint8 array.",
         )
     _check_size(len(content), name)

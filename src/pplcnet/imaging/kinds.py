@@ -1,11 +1,11 @@
-"""What a file is, by its first bytes: an image that is read, or what to call it and what to do."""
+"""What a file is, by its first bytes: a supported image, or what to call it and what to do."""
 
 from __future__ import annotations
 
 __all__ = ["READ_FORMATS", "describe", "image_format"]
 
 READ_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""Pillow's names. "JPEG" also opens MPO, what some phones write."""
+"""Pillow's names. "JPEG" also opens MPO, which some phones write."""
 
 LIST = "JPEG, PNG, WebP, BMP, GIF and TIFF"
 CONVERT = "save it as JPEG or PNG"
@@ -115,7 +115,7 @@ def describe(content: bytes) -> str:
 
 
 def _recognised(head: bytes) -> tuple[str, str]:
-    """What it is and what to do; both empty where that is not known."""
+    """What it is and what to do; both empty if unknown."""
     for start, what, to_do in STARTS:
         if head.startswith(start):
             return what, to_do
@@ -133,7 +133,7 @@ def _recognised(head: bytes) -> tuple[str, str]:
 
 
 def _recognised_brand(head: bytes) -> tuple[str, str]:
-    """Of an ISO media file: images say so among their brands, all others are videos."""
+    """For an ISO media file: images are known by their brands, everything else is a video."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
     return next(

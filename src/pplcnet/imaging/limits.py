@@ -18,29 +18,29 @@ __all__ = [
 ]
 
 MAX_PIXELS = 150_000_000
-"""Above the everyday modes of the largest phone cameras, below what a decompression bomb wants."""
+"""More than the everyday modes of the largest phone cameras, less than a decompression bomb."""
 MAX_MEMORY_BYTES = 1_000_000_000
-"""Of the file, the decoded image and the decoder's own buffers at one time."""
+"""The file, the decoded image and the decoder's own buffers together, at any one time."""
 
-# Numbers, not characters, that EXIF may hold.
+# How many numbers (not characters) EXIF may hold.
 MAX_EXIF_NUMBERS = 100_000
 
-# Bytes that Pillow stores a pixel in; four in every mode that is not listed.
+# Bytes per pixel in Pillow's memory; four in every mode that is not listed.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 RGB_BYTES = 4
-# Pillow keeps a pointer to every row, and pads it; no photo has so many rows that it matters.
+# Pillow keeps a pointer to every row; no photo has enough rows for that to matter.
 ROW_BYTES = 12
 FREE_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a decoder needs beside the pixels that it hands out."""
+    """Memory that a decoder needs besides the pixels that it returns."""
 
     per_pixel: float = 0.0
     """Bytes for every pixel of the stored image."""
     fixed: int = 0
-    """Bytes whatever the size."""
+    """Bytes, whatever the size."""
 
 
 NO_COST = Cost()
@@ -68,7 +68,7 @@ def check_memory(
         size: (width, height) of the stored image.
         mode: Pillow's mode of the decoded image.
         divisor: what width and height are divided by while a JPEG is decoded.
-        is_changed: a second copy is made: it is converted to RGB, or turned upright.
+        is_changed: whether a second copy is made, to convert the image to RGB or turn it upright.
     """
     pixels = size[0] * size[1]
     handed_out = STORED.get(mode, 4) + (RGB_BYTES if is_changed else 0)

@@ -138,7 +138,7 @@ class Preprocessing:
             ImageError: the image cannot be used.
         """
         if self.policy == "fast":
-            decoded = decode_image(source, self._divisor, rough=True)
+            decoded = decode_image(source, self.divisor, rough=True)
         else:
             decoded = decode_image(source)
         resized = self._resize(decoded.image)
@@ -197,8 +197,8 @@ class Preprocessing:
         padded[:height, :width] = pixels
         return padded
 
-    def _divisor(self, size: tuple[int, int]) -> int:
-        """What an image of `size` can be divided by and still have the input's resolution."""
+    def divisor(self, size: tuple[int, int]) -> int:
+        """What a JPEG of `size` can be divided by and still have the input's resolution."""
         cut = self._cut(size)
         left, top, right, bottom = cut.box
         enough = min((right - left) / cut.filled[0], (bottom - top) / cut.filled[1])

@@ -1,7 +1,7 @@
 """ICC profiles: the transform from an image's own colours to sRGB, or that none is needed.
 
 Computed by lcms with the perceptual intent, as a colour-managed viewer does. A profile that
-changes no colour by more than PROFILE_TOLERANCE levels is taken for sRGB; a damaged one, or one of
+changes no colour by more than PROFILE_TOLERANCE levels counts as sRGB; a damaged one, or one for
 another colour space than the image's, is ignored.
 """
 

@@ -1,7 +1,7 @@
 """What the parts of an image file would cost a decoder, found without decoding anything.
 
 Segments, chunks, blocks and tags are walked through as the decoders do. A file that has more of
-them than an image needs is refused; of the others it is told what memory their decoder takes.
+them than an image needs is refused; for the others, the memory that the decoder takes is returned.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pplcnet.imaging.tiff_header import TiffHeader, read_tiff_header
 
 __all__ = ["check_structure", "png_without_extras"]
 
-# Any progressive JPEG has about ten scans. Every scan goes over all pixels, also an empty one.
+# Any progressive JPEG has about ten scans. Every scan goes over all pixels, even an empty one.
 USUAL_SCANS = 16
 MAX_SCANNED_PIXELS = 800_000_000
 # Pieces of a file (segments, chunks, blocks) are looked at one by one in Python.
@@ -22,10 +22,10 @@ MAX_SEGMENTS = 5_000
 MAX_STRAY_BYTES = 100_000
 MAX_CHUNKS = 5_000
 BYTES_PER_CHUNK = 512
-# Chunks that may be left out of a PNG, and are not: they change what is seen.
+# Optional chunks of a PNG that are kept, because they change what is seen.
 BARE_CHUNKS = frozenset([b"tRNS"])
 USED_CHUNKS = BARE_CHUNKS | {b"iCCP", b"eXIf", b"XMP"}
-# Of the first letter of a chunk's name: it may be left out.
+# This bit in the first letter of a chunk's name marks the chunk as optional.
 ANCILLARY = 0x20
 UNPACKED_XMP = b"XML:com.adobe.xmp\0\0"
 MAX_BLOCKS = 20_000
@@ -45,7 +45,7 @@ def check_structure(content: bytes, kind: str, name: str) -> Cost:
 
     Args:
         content: the whole file.
-        kind: its format, as `image_kinds.image_format` names it.
+        kind: its format, as `kinds.image_format` names it.
 
     Returns:
         What its decoder needs beside the pixels.
@@ -88,7 +88,7 @@ def _jpeg(content: bytes, name: str) -> Cost:
 
 
 def _coefficient_bytes(content: bytes, frame: bytes, scan: bytes, name: str) -> float:
-    """Bytes a pixel that libjpeg keeps of a JPEG in several scans, whose number is checked."""
+    """Bytes per pixel that libjpeg keeps of a JPEG in several scans, whose number is limited."""
     code, precision, components = frame[0], frame[3], frame[8]
     height, width = struct.unpack_from(">HH", frame, 4)
     if code in (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF):
@@ -116,7 +116,7 @@ def _coefficient_bytes(content: bytes, frame: bytes, scan: bytes, name: str) -> 
 
 
 def _count_scans(content: bytes) -> int:
-    """Scans of the first image of a JPEG file: not those of a thumbnail in its EXIF."""
+    """How many scans a JPEG file's first image has, without those of a thumbnail in its EXIF."""
     at, scans = 2, 0
     while 0 <= at < len(content) - 1:
         at = content.find(b"\xff", at)
@@ -150,7 +150,7 @@ def _png(content: bytes, name: str) -> Cost:
 def png_without_extras(content: bytes, *, bare: bool = False) -> bytes:
     """A PNG without the chunks that change no pixel: texts, times, later frames, private ones.
 
-    A decoder reads and unpacks them all, and refuses the picture when one is damaged or large.
+    A decoder reads and unpacks them all, and refuses the image when one is damaged or large.
 
     Args:
         bare: leave out the colour profile and the orientation too, which may be damaged.

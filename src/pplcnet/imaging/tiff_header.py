@@ -1,6 +1,6 @@
 """The first directory of a TIFF file, and of the TIFF that holds a photo's EXIF, without Pillow.
 
-Read before a decoder sees the file: how large its values are is what the limits are about.
+Read before a decoder sees the file, so that the size of its values can be limited.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q",
                  18: "Q"}  # fmt: skip
 BYTE_TYPES = frozenset((1, 2, 6, 7))
-# Compressions that cameras, scanners and microscopes write, and Pillow does not read.
+# Compressions that cameras, scanners and microscopes write and Pillow cannot read.
 COMPRESSIONS = {
     22610: "JPEG XR", 33003: "JPEG 2000", 33005: "JPEG 2000", 33007: "lossless JPEG",
     34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34933: "PNG", 34934: "JPEG XR",
     50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 KINDS_OF_SAMPLE = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
-# Longer arrays, such as the places of strips, are counted and not read.
+# Longer arrays, such as strip offsets, are counted and not read.
 READ_VALUES = 64
 
 
@@ -37,7 +37,7 @@ class TiffHeader:
     counts: Mapping[int, int]
     """Tag to how many values it declares."""
     stored_bytes: int
-    """What all values together occupy."""
+    """Bytes that all values together occupy."""
     number_count: int
     """Values other than bytes and characters, of all tags together."""
 

@@ -1,7 +1,7 @@
 """One writer at a time: an exclusive lock for a run folder, a bundle, or a file to be written.
 
 The operating system holds the lock (flock) and releases it when the process ends, however it ends.
-Nothing has to be cleaned up after a kill, and a lock file that was left behind locks nothing.
+Nothing has to be cleaned up after a kill, and a lock file left behind locks nothing.
 """
 
 from __future__ import annotations

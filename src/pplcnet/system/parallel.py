@@ -1,4 +1,4 @@
-"""Work on many photos in threads, in order, within a bound of memory."""
+"""Work on many images in threads, in order, within limited memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 16
-"""Items in work for each thread: enough that none waits for a slow one before it."""
-# A picture of 150 megapixels takes half of it.
+"""Items in flight per thread: enough that no thread waits for a slow item before its own."""
+# An image of 150 megapixels takes half of it.
 ROOM_BYTES = 3_000_000_000
 # Decoded, converted to RGB, and once more while its digest is made.
 BYTES_A_PIXEL = 10
@@ -48,7 +48,7 @@ def in_order(
 
 
 class Room:
-    """A limit on what all threads together hold decoded; who finds no room waits for it."""
+    """A limit on the decoded images that all threads hold together; a thread waits for room."""
 
     def __init__(self, limit: int = ROOM_BYTES) -> None:
         self._limit = limit
@@ -57,7 +57,7 @@ class Room:
 
     @contextlib.contextmanager
     def for_pixels(self, pixels: int) -> Iterator[None]:
-        """Within, a picture of so many pixels has its room; one above the limit is alone."""
+        """Hold room for an image of so many pixels; one larger than the limit gets all of it."""
         wanted = min(pixels * BYTES_A_PIXEL, self._limit)
         with self._changed:
             self._changed.wait_for(lambda: self._used + wanted <= self._limit)

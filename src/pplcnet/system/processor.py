@@ -19,8 +19,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 def available_cores() -> int:
     """Cores that this process may use, which a container may limit below what the machine has.
 
-    A quota of processor time (Linux' control groups, as `docker run --cpus` sets it) counts as so
-    many cores, rounded up: more threads than that would only stand in each other's way.
+    A quota of processor time (Linux' control groups, as `docker run --cpus` sets it) counts as that
+    many cores, rounded up: more threads would only get in each other's way.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -56,20 +56,20 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def processor_features() -> frozenset[str]:
-    """Instruction sets as Linux names them ("avx512_bf16"); empty where it is not told."""
+    """Instruction sets as Linux names them ("avx512_bf16"); empty where that is not known."""
     facts = _cpuinfo()
     return frozenset((facts.get("flags") or facts.get("Features") or "").split())
 
 
 def has_bfloat16(features: Collection[str]) -> bool:
-    """Whether a processor with these instruction sets computes in bfloat16 itself."""
+    """Whether a processor with these instruction sets computes in bfloat16 natively."""
     return "avx512_bf16" in features or "amx_bf16" in features
 
 
 def processor_name() -> str:
     """What tells this processor from another, with the cores that may be used.
 
-    A virtual machine's model name can hide what it runs on, so that family and model are named.
+    Family and model are included, because a virtual machine's model name can hide what it runs on.
     """
     facts = _cpuinfo()
     name = facts.get("model name") or platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Just enough of the protobuf wire format to read weights and networks without their libraries.
+"""Enough of the protobuf wire format to read weights and networks without their libraries.
 
 Varints, 32- and 64-bit numbers and length-delimited fields are read, every length checked against
 the bytes left; groups, which no format here uses, are refused.

@@ -1,4 +1,4 @@
-"""No usage statistics: what other libraries would send is switched off before they are imported."""
+"""No usage statistics: other libraries' telemetry is switched off before they are imported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["switch_off"]
 def switch_off() -> None:
     """Keep engines from sending usage statistics and from writing into the home folder.
 
-    To be called before ONNX Runtime, OpenVINO or NNCF is imported. ONNX Runtime (1.32 for
-    one) uploads by itself. OpenVINO and NNCF send through the package `openvino_telemetry` and do
-    without where it is not installed, which is how it is made to look here.
+    Call it before ONNX Runtime, OpenVINO or NNCF is imported. ONNX Runtime (1.32, for example)
+    uploads by itself. OpenVINO and NNCF send through the package `openvino_telemetry` and do
+    without it where it is not installed, which is what they are made to believe here.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["NNCF_CI"] = "1"

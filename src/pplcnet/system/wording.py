@@ -23,7 +23,7 @@ _SHOWN_CATEGORIES = ("Zs", "Co", "Cn")
 
 
 def printable(text: str) -> str:
-    r"""One line that a terminal shows and does not obey.
+    r"""One line that a terminal shows without obeying it.
 
     Control characters (line breaks, tabs, escape sequences, C1), bidirectional overrides and other
     invisible formatting become escapes such as \x1b and \u202e; bytes of a file name that are not
