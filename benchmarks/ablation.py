@@ -1,6 +1,6 @@
 """Measure what each technique of training is worth on a few thousand photos; resumable.
 
-    python benchmarks/ablation.py PHOTOS --weights TRUNK.npz --out RUNS [--seeds 3]
+    python benchmarks/ablation.py PHOTOS --weights BACKBONE.npz --out RUNS [--seeds 3]
     python benchmarks/ablation.py PHOTOS --model pplcnet_x0_25 --epochs 30 --out RUNS
 
 Trains one network per row and seed, each with one change to the plain recipe. Every run has a

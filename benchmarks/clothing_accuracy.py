@@ -1,6 +1,6 @@
 """Measure test top-1 on a few thousand photos: the table of docs/benchmarks.md.
 
-    python benchmarks/clothing_accuracy.py PHOTOS --trunk TRUNK.npz --teacher BUNDLE --out RUNS
+    python benchmarks/clothing_accuracy.py PHOTOS --backbone FILE --teacher BUNDLE --out RUNS
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
 Trains each row once per seed with `pplcnet train`, in a process and a folder of its own. Finished
@@ -26,7 +26,7 @@ ROWS = {
     "distilled x0_25": [*SCRATCH, "--model", "pplcnet_x0_25", "--teacher", "TEACHER"],
     "scratch x0_35": [*SCRATCH, "--model", "pplcnet_x0_35"],
     "scratch x1_0": [*SCRATCH, "--model", "pplcnet_x1_0"],
-    "trunk x0_35": ["--model", "pplcnet_x0_35", "--image-size", "160", "--weights", "TRUNK"],
+    "backbone x0_35": ["--model", "pplcnet_x0_35", "--image-size", "160", "--weights", "BACKBONE"],
     "scratch mobilenetv3 small x0_35": [*SCRATCH, "--model", "mobilenetv3_small_x0_35"],
 }
 
@@ -34,13 +34,15 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
-    parser.add_argument("--trunk", help="weights of pplcnet_x0_35 to fine-tune from")
+    parser.add_argument(
+        "--backbone", "--trunk", help="weights of pplcnet_x0_35 to fine-tune from", dest="backbone"
+    )
     parser.add_argument("--teacher", help="bundle that the distilled network learns from")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     arguments = parser.parse_args()
-    given = {"TRUNK": arguments.backbone, "TEACHER": arguments.teacher}
+    given = {"BACKBONE": arguments.backbone, "TEACHER": arguments.teacher}
     rows = [row for row in arguments.rows if all(given.get(each, True) for each in ROWS[row])]
     print(describe_machine("keras", "tensorflow-cpu"))
     for seed in range(arguments.seeds):
@@ -61,8 +63,8 @@ def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     times = out.with_suffix(".seconds.json")
-    places = {"TRUNK": arguments.backbone, "TEACHER": arguments.teacher}
-    settings = [places.get(each, each) for each in ROWS[row]]
+    files = {"BACKBONE": arguments.backbone, "TEACHER": arguments.teacher}
+    settings = [files.get(each, each) for each in ROWS[row]]
     verb = "distill" if "TEACHER" in ROWS[row] else "train"
     resume = ["--resume"] if (out / "run.json").is_file() else []
     started = time.perf_counter()

@@ -51,9 +51,9 @@ def write_photos(folder: Path, count: int) -> Path:
 
 def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model:
     """A model ready for steps; with `keras_layers`, BatchNorm and hard-swish are Keras' own."""
-    was = layers._is_tensorflow
+    was = layers.runs_on_tensorflow
     if keras_layers:
-        layers._is_tensorflow = lambda: False
+        layers.runs_on_tensorflow = lambda: False
     try:
         model = build_model(recipe.model, num_classes=classes, image_size=recipe.image_size)
         compile_model(model, recipe, steps_per_epoch=100)
@@ -62,7 +62,7 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
             np.eye(classes, dtype=np.float32)[np.zeros(recipe.batch_size, int)],
         )  # traces while the switch above holds
     finally:
-        layers._is_tensorflow = was
+        layers.runs_on_tensorflow = was
     return model
 
 

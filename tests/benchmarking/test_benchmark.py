@@ -82,13 +82,13 @@ def test_another_framework_is_measured_in_its_own_process(framework: OtherProces
 
 
 def test_a_framework_that_is_killed_while_it_is_measured_is_named(framework: OtherProcess) -> None:
-    os.kill(framework._process._process.pid, signal.SIGKILL)
-    for _ in range(2):  # to a pipe that is still open, and to one that is not
+    os.kill(framework.pid, signal.SIGKILL)
+    for _ in range(2):  # through a pipe that is still open, and through one that is closed
         with pytest.raises(InputError, match=r"tf-function .* ended .* \(exit code -9\)"):
             framework.run("pplcnet_x0_25")
 
 
-def test_a_framework_that_dies_in_the_middle_is_one_clear_error_and_not_a_success(
+def test_a_framework_that_dies_while_working_is_one_clear_error(
     common_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dying = tmp_path / "python"
@@ -98,8 +98,8 @@ def test_a_framework_that_dies_in_the_middle_is_one_clear_error_and_not_a_succes
     given = ["--python", f"paddle={dying}", "--out", str(tmp_path / "out")]
     assert main([*command, *given]) == 2
     error = capsys.readouterr().err
-    assert f"error: paddle (paddle in {dying}) ended in the middle of its work" in error
-    assert "the last that it said: out of memory" in error
+    assert f"error: paddle (paddle in {dying}) ended while it was working" in error
+    assert "its last output: out of memory" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -115,7 +115,7 @@ def _comparison() -> Comparison:
                       {"processor": "a processor", "threads": 2})  # fmt: skip
 
 
-def test_the_picture_has_a_line_for_each_family(tmp_path: Path) -> None:
+def test_the_plot_has_a_line_for_each_family(tmp_path: Path) -> None:
     written = {path.name: path for path in write_comparison(_comparison(), tmp_path)}
     text = written["benchmark.svg"].read_text()
     for title in ("PP-LCNet", "MobileNetV3 small", "GhostNet", "paddle", "openvino float32",
@@ -132,7 +132,7 @@ def test_the_table_has_every_measurement_and_the_limits() -> None:
     assert "float32 100 GFLOP/s" in lines[-1]
 
 
-def test_the_limit_is_arithmetic_or_the_weights_way() -> None:
+def test_the_limit_is_arithmetic_or_reading_the_weights() -> None:
     limits = Limits(2, {"float32": 100.0, "bfloat16": 200.0}, 10.0)
     assert limits.least_ms(50_000_000, 1000, "float32") == pytest.approx(1.0)
     assert limits.least_ms(50_000_000, 1000, "bfloat16") == pytest.approx(0.5)
@@ -167,7 +167,7 @@ def test_a_framework_that_is_not_installed_is_named(tmp_path: Path) -> None:
         OtherProcess("paddle", threads=1, python=str(broken))
 
 
-def test_a_way_that_an_engine_refuses_is_reported_and_left_out(
+def test_a_way_that_an_engine_refuses_is_reported_and_skipped(
     common_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusing(engine: str, content: bytes, *, precision: str, **options):
@@ -179,7 +179,7 @@ def test_a_way_that_an_engine_refuses_is_reported_and_left_out(
     subject = subject._replace(contents={**subject.contents, "int8": subject.contents["float32"]})
     monkeypatch.setattr(comparing, "open_engine", refusing)
     said: list[str] = []
-    ways = [way for way, _ in comparing._ways(subject, 1, 1, said.append)]
+    ways = [way for way, _ in comparing.open_ways(subject, 1, 1, said.append)]
     assert "onnxruntime float32" in ways
     if "openvino" in installed_engines():
         assert "openvino int8" not in ways

@@ -220,7 +220,7 @@ def test_a_run_that_failed_at_its_weights_can_be_started_again(
                "--epochs", "1", "--skip-broken"]  # fmt: skip
     other = [*command, "--weights", str(run / "model.bundle"), "--model", "pplcnet_x0_35"]
     assert main(other) == 2
-    assert "is of pplcnet_x0_25, not of pplcnet_x0_35" in capsys.readouterr().err
+    assert "holds weights of pplcnet_x0_25, not of pplcnet_x0_35" in capsys.readouterr().err
     wrong_stage = ["--weights", str(run / "model.bundle"), "--set", "freeze=blocks9"]
     assert main([*command, *wrong_stage]) == 2
     assert "unknown stage to freeze 'blocks9'" in capsys.readouterr().err

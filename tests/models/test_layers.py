@@ -39,8 +39,8 @@ def test_batch_norm_trains_as_keras_does(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_hard_swish_has_its_gradient_in_every_precision(dtype: str) -> None:
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_hard_swish_and_its_gradient_equal_keras_in_half_precision(dtype: str) -> None:
     values = tf.cast(tf.linspace(-4.0, 4.0, 33), dtype)
     found = []
     for layer in (HardSwish(dtype=dtype), keras.layers.Activation("hard_swish", dtype=dtype)):
@@ -113,7 +113,7 @@ def test_unequal_strides_are_computed_without_an_operator_for_them(
     theirs(images)
     found = []
     for has_operator in (True, False):
-        monkeypatch.setattr(layers, "_has_unequal_strides", lambda _, has=has_operator: has)
+        monkeypatch.setattr(layers, "supports_unequal_strides", lambda _, has=has_operator: has)
         ours = DepthwiseConv2D.from_config(theirs.get_config())
         ours.build(images.shape)
         ours.set_weights(theirs.get_weights())
@@ -183,7 +183,7 @@ def test_text_line_networks_train_and_answer_without_onednn() -> None:
 def test_other_runtimes_get_unequal_strides_as_one_operator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(layers, "_has_unequal_strides", lambda _: False)
+    monkeypatch.setattr(layers, "supports_unequal_strides", lambda _: False)
     layer = DepthwiseConv2D(3, strides=(2, 1))
     layer.build((1, 9, 9, 4))
 

@@ -20,7 +20,7 @@ from pplcnet.errors import InputError, WeightsError
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.weights.bundled import restore_model
-from pplcnet.weights.conversion import convert, imagenet_classes, read_inference_settings
+from pplcnet.weights.conversion import convert, imagenet_classes
 from tests.conformance import reference
 
 TEXTLINE = "reference/textline_ori_x0_25"
@@ -104,55 +104,15 @@ def test_a_state_dict_needs_its_network_and_its_classes(shared: Path, tmp_path: 
     assert not (tmp_path / "x.bundle").exists()
 
 
-def test_an_inference_model_is_no_other_network(shared: Path, tmp_path: Path) -> None:
+def test_an_inference_model_of_another_network_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is pplcnet_x0_25, not pplcnet_x1_0"):
         convert(shared / TEXTLINE, tmp_path / "x.bundle", network="pplcnet_x1_0")
 
 
-def test_a_trunk_alone_is_no_classifier(shared: Path, tmp_path: Path) -> None:
+def test_a_backbone_alone_is_refused(shared: Path, tmp_path: Path) -> None:
     backbone = shared / "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
     with pytest.raises(WeightsError, match="has no classifier"):
         convert(backbone, tmp_path / "x.bundle", network="pplcnet_x0_35")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("PreProcess: [", "not in PaddleX's form"),
-        ("PreProcess: {}", "not a list of steps"),
-        (
-            "PreProcess: {transform_ops: [{PadImage: 3}]}\n"
-            "PostProcess: {Topk: {label_list: [a, b]}}",
-            "unknown preprocessing step",
-        ),
-        (
-            "PreProcess: {transform_ops: [{ResizeImage: {size: 8}}, {NormalizeImage: {mean: [1], "
-            "std: [1]}}]}\nPostProcess: {Topk: {label_list: [a, b]}}",
-            "cannot be used",
-        ),
-        ("!!python/object/apply:os.system ['touch executed']", "not in PaddleX's form"),
-    ],
-)
-def test_a_wrong_inference_yml_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, complaint: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "inference.yml").write_text(text)
-    with pytest.raises((WeightsError, InputError), match=complaint):
-        read_inference_settings(tmp_path)
-    assert not (tmp_path / "executed").exists()
-
-
-def test_short_side_and_crop_of_an_inference_yml(tmp_path: Path) -> None:
-    (tmp_path / "inference.yml").write_text(
-        "PreProcess: {transform_ops: [{ResizeImage: {resize_short: 256}}, {CropImage: {size: 224}},"
-        " {NormalizeImage: {scale: 0.00392156862745098, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, "
-        "0.5]}}, {ToCHWImage: null}]}\nPostProcess: {Topk: {topk: 5, label_list: [a, b]}}"
-    )
-    classes, preprocessing, *_ = read_inference_settings(tmp_path)
-    assert classes == ("a", "b")
-    assert (preprocessing.image_size, preprocessing.crop_fraction) == ((224, 224), 0.875)
-    assert preprocessing.mean == (0.5, 0.5, 0.5)
 
 
 def test_imagenets_names_are_a_thousand_different_ones() -> None:

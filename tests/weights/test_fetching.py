@@ -167,7 +167,7 @@ def test_a_server_that_does_not_give_the_file(
     assert not (cache_folder() / "weights" / SOURCE.file_name).exists()
 
 
-def test_too_short_a_file_is_never_taken_for_whole(server: ThreadingHTTPServer) -> None:
+def test_a_truncated_file_is_never_accepted(server: ThreadingHTTPServer) -> None:
     server.behave = lambda handler, turn: handler.send_file(CONTENT[:9], length=len(CONTENT))
     with pytest.raises(WeightsError):
         fetch(SOURCE, pause_s=0)
@@ -186,7 +186,7 @@ def test_no_connection_says_where_to_put_the_file(
 def test_a_known_checksum_is_compared(server: ThreadingHTTPServer) -> None:
     right = SOURCE._replace(sha256=sha256(CONTENT).hexdigest())
     assert fetch(right).is_file()
-    with pytest.raises(WeightsError, match="is not the file that it should be"):
+    with pytest.raises(WeightsError, match="is not the expected file"):
         fetch(SOURCE._replace(sha256="0" * 64))
 
 
@@ -234,11 +234,11 @@ def test_unknown_kinds_of_weights_are_named(tmp_path: Path) -> None:
         find_source("pplcnet_x1_0", "imagnet")
     with pytest.raises(WeightsError, match="there are imagenet"):
         find_source("ghostnet_x0_5", "timm")
-    with pytest.raises(WeightsError, match="nor one of the kinds imagenet"):
+    with pytest.raises(WeightsError, match="not one of imagenet"):
         weights_path("pplcnet_x1_0", tmp_path / "absent.npz")
 
 
-def test_the_rest_of_a_file_that_has_changed_is_not_taken(server: ThreadingHTTPServer) -> None:
+def test_the_rest_of_a_changed_file_is_not_used(server: ThreadingHTTPServer) -> None:
     def change(handler: _Handler, turn: int) -> None:
         content, mark = (CONTENT, '"old"') if turn == 1 else (NEWER, '"new"')
         start = 0
@@ -258,7 +258,7 @@ def test_the_rest_of_a_file_that_has_changed_is_not_taken(server: ThreadingHTTPS
     assert server.asked[1][1] is not None
 
 
-def test_another_part_than_asked_for_is_not_taken(server: ThreadingHTTPServer) -> None:
+def test_a_part_that_was_not_requested_is_not_used(server: ThreadingHTTPServer) -> None:
     _leave_partial()
 
     def wrong_part(handler: _Handler, turn: int) -> None:
@@ -275,7 +275,7 @@ def test_another_part_than_asked_for_is_not_taken(server: ThreadingHTTPServer) -
     assert fetch(SOURCE, pause_s=0).read_bytes() == CONTENT
 
 
-def test_a_busy_server_is_asked_again(server: ThreadingHTTPServer) -> None:
+def test_a_busy_server_is_retried(server: ThreadingHTTPServer) -> None:
     server.behave = lambda handler, turn: (
         handler.send_error(429) if turn < 3 else handler.send_file(CONTENT)
     )
@@ -302,19 +302,19 @@ PACKED = gzip.compress(CONTENT[:1000])
 @pytest.mark.parametrize(
     ("behave", "complaint"),
     [
-        (_answers(CONTENT[:900_000]), "not a whole weights file"),
-        (_answers(b""), "not a whole weights file"),
-        (_answers(b"", Content_Length="0"), "not a whole weights file"),
-        (_answers(CONTENT, Content_Length="-5"), "a length of -5"),
-        (_answers(CONTENT, Content_Length="many"), "a length of many"),
+        (_answers(CONTENT[:900_000]), "not a complete weights file"),
+        (_answers(b""), "not a complete weights file"),
+        (_answers(b"", Content_Length="0"), "not a complete weights file"),
+        (_answers(CONTENT, Content_Length="-5"), "invalid length .-5"),
+        (_answers(CONTENT, Content_Length="many"), "invalid length .many"),
         (_answers(CONTENT, Content_Length=str(len(CONTENT) + 9)), "the connection ended after"),
-        (_answers(CONTENT[:99], Content_Length="99"), "not a whole weights file"),
-        (_answers(CONTENT, 206, Content_Range=f"bytes 0-9/{len(CONTENT)}"), "another part"),
-        (_answers(CONTENT, 206), "another part"),
-        (_answers(PACKED, Content_Encoding="gzip"), "packs the file"),
+        (_answers(CONTENT[:99], Content_Length="99"), "not a complete weights file"),
+        (_answers(CONTENT, 206, Content_Range=f"bytes 0-9/{len(CONTENT)}"), "not requested"),
+        (_answers(CONTENT, 206), "not requested"),
+        (_answers(PACKED, Content_Encoding="gzip"), "compresses the file"),
         (_answers(_state_dict(NUMBERS * 2)), "it has 482,000 numbers before the classifier"),
         (_answers(pickle.dumps({"a": np.zeros(NUMBERS)})), "no classifier"),
-        (_answers(b"", 302, Location="/again"), "redirects in a circle"),
+        (_answers(b"", 302, Location="/again"), "redirects in a loop"),
         (_answers(b"", 302, Location="file:///etc/passwd"), "the server answered 302|not allowed"),
         (_answers(b"", 302, Location="ftp://example.org/a"), "redirects to ftp://example.org/a"),
     ],
@@ -325,7 +325,7 @@ PACKED = gzip.compress(CONTENT[:1000])
         "redirect to ftp",
     ],
 )  # fmt: skip
-def test_an_answer_that_is_not_the_whole_file_is_never_trusted(
+def test_a_response_that_is_not_the_complete_file_is_never_accepted(
     server: ThreadingHTTPServer, behave, complaint: str
 ) -> None:
     server.behave = behave
@@ -353,7 +353,7 @@ def test_the_rest_is_not_asked_for_without_a_mark_of_the_version(
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_server_that_drips_is_given_up(
+def test_a_server_that_sends_too_slowly_is_given_up(
     server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     monkeypatch.setattr(downloading, "HEAD_DEADLINE_S", 0.3)
@@ -370,13 +370,13 @@ def test_a_server_that_drips_is_given_up(
 
     server.behave = drip
     try:
-        with pytest.raises(WeightsError, match=r"no answer within|bytes came in 0\.3 seconds"):
+        with pytest.raises(WeightsError, match=r"no response within|bytes arrived in 0\.3 seconds"):
             fetch(SOURCE, pause_s=0)
     finally:
         ended.set()
 
 
-def test_a_body_without_end_stops_at_the_limit(
+def test_an_endless_body_stops_at_the_limit(
     server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "SIZE_LIMIT", 1_000_000)
@@ -394,11 +394,11 @@ def test_a_body_without_end_stops_at_the_limit(
     assert not list((cache_folder() / "weights").glob(".partial*"))
 
 
-def test_https_is_not_left_for_http() -> None:
+def test_https_is_not_redirected_to_http() -> None:
     request = urllib.request.Request("https://example.org/w.pdparams")
     answer = io.BytesIO()
     with pytest.raises(downloading.DownloadError, match="redirects from https to http:"):
-        downloading._SameSafety().redirect_request(
+        downloading.SafeRedirects().redirect_request(
             request, answer, 302, "Found", {}, "http://example.org/w.pdparams"
         )
     assert answer.closed
@@ -419,7 +419,7 @@ def test_a_wrong_file_put_there_by_hand_is_refused(tmp_path: Path, monkeypatch) 
     target = tmp_path / "weights" / SOURCE.file_name
     target.parent.mkdir()
     target.write_bytes(b"<html>")
-    with pytest.raises(WeightsError, match=r"not a whole weights file.*; delete it"):
+    with pytest.raises(WeightsError, match=r"not a complete weights file.*; delete it"):
         fetch(SOURCE)
     target.write_bytes(CONTENT)
     assert fetch(SOURCE) == target

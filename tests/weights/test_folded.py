@@ -1,4 +1,4 @@
-"""A trunk with folded BatchNorm: the same function, before unfolding and after."""
+"""A backbone with folded BatchNorm: the same function, before unfolding and after."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKBONE = "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
 def model(shared: Path) -> keras.Model:
     model = build_model("pplcnet_x0_35", num_classes=10, image_size=320, dropout=0.0)
     (line,) = load_pretrained(model, shared / BACKBONE)
-    assert line.endswith("nothing fitting: fc, last_conv")
+    assert line.endswith("no matching weights: fc, last_conv")
     return model
 
 
@@ -36,7 +36,7 @@ def golden(shared: Path) -> tuple[np.ndarray, np.ndarray]:
         return file["x_nchw"].transpose(0, 2, 3, 1), file["feat_blocks6_nchw"].transpose(0, 2, 3, 1)
 
 
-def test_the_folded_trunk_gives_the_golden_features(model: keras.Model, golden) -> None:
+def test_the_folded_backbone_gives_the_golden_features(model: keras.Model, golden) -> None:
     images, features = golden
     assert has_neutral_norms(model)
     assert reference.relative_difference(_blocks6(model, images), features) <= 1e-3

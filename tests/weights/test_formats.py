@@ -173,14 +173,14 @@ def test_a_bundle_is_a_weights_file(common_bundle: Path) -> None:
     )
 
 
-def test_other_classes_keep_the_trunk_and_a_fresh_head(
+def test_other_classes_keep_the_backbone_and_a_random_head(
     original: reference.Reference, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "w.npz", **original.weights())
     model = create_model("pplcnet_x0_25", num_classes=5)
     before = value_of(model.get_layer("fc").kernel)
     (line,) = load_pretrained(model, tmp_path / "w.npz")
-    assert line.endswith("fresh, because the file has nothing fitting: fc")
+    assert line.endswith("no matching weights: fc")
     np.testing.assert_array_equal(value_of(model.get_layer("fc").kernel), before)
     np.testing.assert_array_equal(
         value_of(model.get_layer("last_conv").kernel)[0, 0].T,
@@ -188,7 +188,7 @@ def test_other_classes_keep_the_trunk_and_a_fresh_head(
     )
 
 
-def test_a_trunk_that_does_not_fit_is_refused_even_with_a_fresh_head(
+def test_a_backbone_that_does_not_fit_is_refused_even_with_a_random_head(
     original: reference.Reference, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "w.npz", **original.weights())
@@ -197,14 +197,14 @@ def test_a_trunk_that_does_not_fit_is_refused_even_with_a_fresh_head(
 
 
 @pytest.mark.parametrize("name", ["conv_stem.weight", "encoder.convolution.convolution.weight"])
-def test_a_foreign_name_that_the_network_has_not_is_named(name: str, tmp_path: Path) -> None:
+def test_a_foreign_name_that_the_network_lacks_is_named(name: str, tmp_path: Path) -> None:
     tensors = {name: np.zeros((8, 3, 3, 3), "f4"), "stage9.weird.weight": np.zeros(2, "f4")}
     (tmp_path / "w.safetensors").write_bytes(save(tensors))
     with pytest.raises(WeightsError, match=r"stage9\.weird\.weight"):
         read_weights(tmp_path / "w.safetensors")
 
 
-def test_places_that_hold_no_weights(tmp_path: Path) -> None:
+def test_paths_without_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.onnx").write_bytes(b"1")
     (tmp_path / "folder").mkdir()
     (tmp_path / "lonely.json").write_text("{}")
@@ -343,7 +343,7 @@ def test_a_bundle_says_all_that_its_network_needs(common_bundle: Path, tmp_path:
     assert embedding.output_shape == (None, 1280)
 
 
-def test_a_bundle_of_an_option_to_come_is_refused(common_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_an_unknown_option_is_refused(common_bundle: Path, tmp_path: Path) -> None:
     path = _with_options(common_bundle, tmp_path / "later.bundle", wings=2)
     with pytest.raises(WeightsError, match="was made with wings, which this version"):
         create_model("pplcnet_x0_25", weights=path)
@@ -371,7 +371,7 @@ def test_weights_of_other_strides_are_refused(shared: Path) -> None:
 
 
 def test_weights_of_another_network_are_named(shared: Path) -> None:
-    with pytest.raises(WeightsError, match="is of pplcnet_x0_25, not of pplcnet_x0_35"):
+    with pytest.raises(WeightsError, match="holds weights of pplcnet_x0_25, not of pplcnet_x0_35"):
         create_model("pplcnet_x0_35", num_classes=17, weights=shared / INFERENCE)
 
 

@@ -56,7 +56,7 @@ def test_names_are_read_as_they_stand(tmp_path: Path, given: str, wanted) -> Non
     assert _read(tmp_path, labels=f"label_list: [{given}]").classes == wanted
 
 
-def test_a_name_that_is_there_twice_gets_its_number(tmp_path: Path) -> None:
+def test_duplicate_names_get_their_index(tmp_path: Path) -> None:
     settings = _read(tmp_path, labels="label_list: [heron, crane, bell, crane]")
     assert settings.classes == ("heron", "crane (1)", "bell", "crane (3)")
 
@@ -87,7 +87,9 @@ def test_what_is_known_is_used(tmp_path: Path) -> None:
     assert (settings.task, settings.threshold) == ("classification", None)
     assert settings.preprocessing is not None
     assert settings.preprocessing.interpolation == "pillow-bicubic"
+    assert settings.preprocessing.image_size == (224, 224)
     assert settings.preprocessing.crop_fraction == 224 / 256
+    assert settings.preprocessing.mean == (0.485, 0.456, 0.406)
 
 
 def test_thresholds_make_a_multi_label_bundle(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_thresholds_make_a_multi_label_bundle(tmp_path: Path) -> None:
     assert _read(tmp_path, post=post).threshold == 0.5
 
 
-def test_names_may_lie_in_a_file_beside(tmp_path: Path) -> None:
+def test_names_may_be_in_a_file_beside(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("no\nyes\n")
     assert _read(tmp_path, labels="label_list: names.txt").classes == ("no", "yes")
     for elsewhere in ("/etc/passwd", "../names.txt", "'..\\names.txt'"):
@@ -110,8 +112,8 @@ def test_names_may_lie_in_a_file_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"decode": "to_rgb: False"}, "another order than RGB .to_rgb: False"),
-        ({"decode": "img_mode: BGR"}, "another order than RGB .img_mode: BGR"),
+        ({"decode": "to_rgb: False"}, "an order other than RGB .to_rgb: False"),
+        ({"decode": "img_mode: BGR"}, "an order other than RGB .img_mode: BGR"),
         ({"decode": "channel_first: True"}, "channels first"),
         ({"resize": "resize_long: 256"}, "'resize_long': did you mean resize_short"),
         ({"resize": "target_size: [8, 8]"}, "key of ResizeImage .*'target_size'"),
@@ -120,17 +122,18 @@ def test_names_may_lie_in_a_file_beside(tmp_path: Path) -> None:
         ({"resize": f"{RESIZE}, backend: pil"}, "pil's default interpolation"),
         ({"resize": "size: 8"}, "CropImage needs resize_short"),
         ({"resize": "resize_short: 256", "crop": ""}, "no fixed size"),
-        ({"resize": "resize_short: 0"}, "no whole number"),
+        ({"resize": "resize_short: 0"}, "not a whole number"),
         ({"resize": "resize_short: 100"}, "crop_fraction is 2.24"),
         ({"resize": "resize_short: 1e400"}, "too large"),
         ({"crop": "size: [.inf, .inf]"}, "is not a number"),
         ({"crop": "size: 224, mode: random"}, "key of CropImage .*'mode'"),
         ({"normalize": f"{NORMALIZE}, order: chw"}, "normalises channels first"),
-        ({"normalize": f"{NORMALIZE}, channel_num: 4"}, "another number of channels"),
+        ({"normalize": f"{NORMALIZE}, channel_num: 4"}, "a number of channels other than 3"),
         ({"normalize": f"{NORMALIZE}, is_scale: false"}, "does not scale pixels"),
         ({"normalize": f"{NORMALIZE}, scale: 1.0"}, "scales pixels by 1, not by 1/255"),
         ({"normalize": f"{NORMALIZE}, scale: 1/0"}, "divides by 0"),
         ({"normalize": "mean: [no, 1, 1], std: [1, 1, 1]"}, "'no' is not a number"),
+        ({"normalize": "mean: [1], std: [1]"}, "mean is not three numbers"),
         ({"normalize": "mean: [1, 1, 1], std: [0, 1, 1]"}, "std above 0"),
         ({"post": "PersonAttribute"}, "unknown postprocessing"),
         ({"post": "MultiLabelThreshOutput", "labels": f"threshold: 2, {LABELS}"}, "threshold is 2"),
@@ -158,6 +161,20 @@ def test_what_a_bundle_cannot_do_is_refused_by_name(
         _read(tmp_path, **change)
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("PreProcess: [", "not in PaddleX's form"),
+        ("PreProcess: {}", "not a list of steps"),
+        ("PreProcess: {transform_ops: [{PadImage: 3}]}", "unknown preprocessing step"),
+    ],
+)
+def test_another_structure_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "inference.yml").write_text(text)
+    with pytest.raises((WeightsError, InputError), match=complaint):
+        read_inference_settings(tmp_path)
+
+
 def test_steps_in_another_order_are_refused(tmp_path: Path) -> None:
     text = (
         "PreProcess: {transform_ops: [{NormalizeImage: {mean: [1, 1, 1], std: [1, 1, 1]}}, "
@@ -168,7 +185,7 @@ def test_steps_in_another_order_are_refused(tmp_path: Path) -> None:
         read_inference_settings(tmp_path)
 
 
-def test_aliases_that_expand_are_not_expanded(tmp_path: Path) -> None:
+def test_nested_aliases_are_not_expanded(tmp_path: Path) -> None:
     lines = ["  a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
     settings = _read(tmp_path, more="Hpi:\n" + "\n".join(lines) + "\n")

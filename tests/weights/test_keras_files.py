@@ -67,7 +67,7 @@ def test_keras_loads_our_models_whatever_is_imported_first(saved: Path, lines: s
     assert "SourceFileLoader" in ended.stdout  # the hook is gone
 
 
-def test_asking_whether_keras_is_there_does_not_load_it() -> None:
+def test_checking_for_keras_does_not_load_it() -> None:
     code = (
         "import importlib.util, sys, pplcnet\n"
         "assert importlib.util.find_spec('keras') is not None\n"
@@ -78,7 +78,7 @@ def test_asking_whether_keras_is_there_does_not_load_it() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_convert_makes_a_bundle_that_answers_as_the_model(
+def test_convert_makes_a_bundle_that_predicts_like_the_model(
     model: keras.Model, saved: Path, common_photos: Path, tmp_path: Path, capsys
 ) -> None:
     out = tmp_path / "m.bundle"
@@ -131,7 +131,7 @@ def test_layers_around_the_network_go_into_the_bundle(model: keras.Model, tmp_pa
         logits = restore_model(bundle)(bundle.manifest.preprocessing.normalize(pixels))
         inner = model(pixels.astype(np.float32) / 127.5 - 1, training=False)
         np.testing.assert_allclose(logits, inner, rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="scales its input itself"):
+    with pytest.raises(InputError, match="scales its own input"):
         convert(
             tmp_path / "sig.keras", tmp_path / "x.bundle", classes=CLASSES,
             preprocessing={"mean": (0, 0, 0)},
@@ -167,11 +167,11 @@ def _change_a_layer(model: keras.Model) -> keras.Model:
     ("change", "complaint"),
     [
         (_add_dense, "has the layer Dense 'mine' around pplcnet_x0_25"),
-        (_change_a_layer, r"was changed from .*\n  blocks3_0_dw_conv_bn: epsilon is 0.1"),
+        (_change_a_layer, r"differs from .*\n  blocks3_0_dw_conv_bn: epsilon is 0.1"),
         (lambda _: keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)]), "name it with"),
     ],
 )
-def test_what_is_no_network_of_the_catalog_is_refused(
+def test_a_model_that_is_not_in_the_catalog_is_refused(
     model: keras.Model, tmp_path: Path, change: Callable, complaint: str
 ) -> None:
     change(model).save(tmp_path / "m.keras")
@@ -181,22 +181,22 @@ def test_what_is_no_network_of_the_catalog_is_refused(
 
 
 def test_convert_needs_the_names_of_the_classes(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="3 classes without names; give them to --classes"):
+    with pytest.raises(InputError, match="3 classes without names; pass them with --classes"):
         convert(saved, tmp_path / "m.bundle")
     bundle = convert(saved, tmp_path / "m.bundle", classes=CLASSES)
     with pytest.raises(InputError, match="is a bundle already"):
         convert(bundle.path, tmp_path / "n.bundle", classes=CLASSES)
 
 
-def test_other_classes_get_a_fresh_head(model: keras.Model, saved: Path) -> None:
+def test_other_classes_get_a_random_head(model: keras.Model, saved: Path) -> None:
     other = build_model("pplcnet_x0_25", num_classes=5, image_size=32)
     before = native.get_values(other)
     (line,) = load_pretrained(other, saved)
-    assert line.endswith("nothing fitting: fc")
+    assert line.endswith("no matching weights: fc")
     after, trained = native.get_values(other), native.get_values(model)
     np.testing.assert_array_equal(after["fc.kernel"], before["fc.kernel"])
     np.testing.assert_array_equal(after["last_conv.kernel"], trained["last_conv.kernel"])
-    with pytest.raises(WeightsError, match="is of pplcnet_x0_25, not of pplcnet_x0_35"):
+    with pytest.raises(WeightsError, match="holds weights of pplcnet_x0_25, not of pplcnet_x0_35"):
         load_pretrained(build_model("pplcnet_x0_35", num_classes=3, image_size=32), saved)
 
 

@@ -88,7 +88,7 @@ class _Runs:
     ],
     ids=["os.system", "eval", "getattr", "numpy.zeros", "pickle.loads", "numpy.load"],
 )
-def test_a_file_made_to_run_code_runs_none(
+def test_a_file_with_code_does_not_run_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, function, arguments
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,9 @@ def test_a_file_made_to_run_code_runs_none(
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "not a readable"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_anything_but_a_state_dict_is_refused(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
     path = tmp_path / "w.pdparams"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=complaint) as caught:
@@ -187,7 +189,7 @@ def _hangs(*_: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "too large"])
-def test_only_ordinary_files_of_some_size_are_read(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_of_limited_size_are_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "w.pdparams"
     if kind == "fifo":
         os.mkfifo(path)
@@ -196,7 +198,7 @@ def test_only_ordinary_files_of_some_size_are_read(tmp_path: Path, kind: str) ->
     else:
         with path.open("wb") as file:
             file.truncate(1 << 40)
-    with pytest.raises(WeightsError, match=r"is not an ordinary file|at most 1,073,741,824"):
+    with pytest.raises(WeightsError, match=r"is not a regular file|at most 1,073,741,824"):
         read_pdparams(path)
 
 

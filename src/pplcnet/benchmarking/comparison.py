@@ -1,4 +1,4 @@
-"""benchmark: networks and engines in turns on this machine, and how far they are from its limit."""
+"""compare: time networks and engines in turns on this machine, and relate them to its limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pplcnet.system.processor import (
 )
 from pplcnet.system.wording import counted
 
-__all__ = ["Comparison", "Measurement", "compare"]
+__all__ = ["Comparison", "Measurement", "compare", "open_ways"]
 
 
 class Measurement(NamedTuple):
@@ -41,13 +41,13 @@ class Measurement(NamedTuple):
     median_ms: float
     p90_ms: float
     images_per_second: float | None
-    """A thread a core; None for other frameworks."""
+    """One thread per core; None for other frameworks."""
     macs: int
     parameters: int
     reported_top1: float | None
-    """Fraction; of the original's ImageNet weights."""
+    """Fraction; of the original's ImageNet weights, None for a bundle."""
     of_limit: float | None
-    """What the machine's limit needs, as part of the median; 1 would be perfect."""
+    """The least time that the machine allows as a fraction of the median; 1 would be perfect."""
 
 
 class Comparison(NamedTuple):
@@ -79,9 +79,9 @@ def compare(
 
     Args:
         threads: for one image, and cores for many; None for all.
-        rounds: turns that each has.
+        rounds: turns that each way of running gets.
         others: other frameworks by name, already running in their own processes.
-        report: called with a line for each thing worth saying.
+        report: called with a line for each step, and for each way that an engine refuses.
 
     Raises:
         InputError: no subjects, or more threads than cores.
@@ -91,8 +91,8 @@ def compare(
     if not subjects or not 1 <= threads <= cores or rounds < 1:
         raise InputError(
             f"{counted(len(subjects), 'network')} on {counted(threads, 'thread')}, "
-            f"{counted(rounds, 'round')}; it takes one or more "
-            f"of each, and this process may use {counted(cores, 'core')}."
+            f"{counted(rounds, 'round')}; at least one of "
+            f"each is needed, and this process may use {counted(cores, 'core')}."
         )
     with _pinned(threads):
         report(f"measuring the machine's limits on {counted(threads, 'thread')}")
@@ -102,9 +102,9 @@ def compare(
         named = {subject.name: subject for subject in subjects}
         for subject in subjects:
             image = np.random.default_rng(0).integers(0, 256, (1, *subject.image_size, 3), np.uint8)
-            for way, engine in _ways(subject, threads, 1, report):
+            for way, engine in open_ways(subject, threads, 1, report):
                 single[subject.name, way] = partial(engine.run, image)
-            for way, engine in _ways(subject, 1, threads, lambda line: None):
+            for way, engine in open_ways(subject, 1, threads, lambda line: None):
                 many[subject.name, way] = partial(engine.run, image)
             for other, process in (others or {}).items():
                 if process.load(subject.name, subject.image_size):
@@ -120,10 +120,13 @@ def compare(
     return Comparison(measurements, limits, _facts(threads, rounds, others or {}))
 
 
-def _ways(
+def open_ways(
     subject: Subject, threads: int, streams: int, report: Callable[[str], None]
 ) -> Iterator[tuple[str, Engine]]:
-    """What can run here; a way that an engine refuses is reported and left out."""
+    """Engine and precision to an engine that runs the subject, for all that can run here.
+
+    A way that an engine refuses is reported and skipped.
+    """
     wanted = [("onnxruntime", "float32", "float32"), ("openvino", "float32", "float32")]
     if has_bfloat16(processor_features()):
         wanted.append(("openvino", "bfloat16", "float32"))

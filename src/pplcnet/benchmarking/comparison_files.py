@@ -1,4 +1,4 @@
-"""A comparison as a table, as JSON, and as a picture."""
+"""A comparison as a table, as JSON, and as a plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pplcnet.system.wording import counted
 
 __all__ = ["describe", "write_comparison"]
 
-# Told apart in print and by people who see few colours (Okabe and Ito's palette).
+# Distinguishable in print and by colour-blind readers (Okabe and Ito's palette).
 STYLES = {
     "pplcnet": ("#D55E00", "o"),
     "pplcnetv2": ("#E69F00", "s"),
@@ -31,7 +31,7 @@ TITLES = {
 
 
 def describe(comparison: Comparison) -> str:
-    """The table, a line for each network and way, and the machine's limits below it."""
+    """The table, one line per network and way, and the machine's limits below it."""
     rows = [
         (
             each.network,
@@ -72,7 +72,7 @@ def describe(comparison: Comparison) -> str:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write benchmark.json, benchmark.txt and the picture as benchmark.png and .svg."""
+    """Write benchmark.json, benchmark.txt and the plot as benchmark.png and .svg."""
     folder.mkdir(parents=True, exist_ok=True)
     data, table = folder / "benchmark.json", folder / "benchmark.txt"
     write_text(data, json.dumps(comparison.to_dict(), indent=2) + "\n")
@@ -81,7 +81,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _draw(comparison: Comparison, folder: Path) -> list[Path]:
-    """Reported accuracy against latency, a panel for each way that has accuracies."""
+    """Reported accuracy over latency, a panel for each way that has accuracies."""
     ways = _drawn_ways(comparison.measurements)
     if not ways:
         return []
@@ -108,7 +108,7 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
         axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("milliseconds an image (log)")
+        axes.set_xlabel("milliseconds per image (log)")
         axes.set_title(way, fontsize=10, loc="left")
         axes.grid(color="#dddddd", linewidth=0.6, which="both")
         axes.set_axisbelow(True)
@@ -119,7 +119,7 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     paths = [folder / "benchmark.png", folder / "benchmark.svg"]
     for path in paths:
-        # Without a date and with fixed ids, the same figures give the same file.
+        # Without a date and with fixed ids, the same numbers give the same file.
         metadata = {"Date": None} if path.suffix == ".svg" else None
         with replacing(path) as file:
             figure.savefig(file, format=path.suffix[1:], metadata=metadata)
@@ -140,7 +140,7 @@ def _drawn_ways(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def _lines(measurements: Sequence[Measurement], way: str) -> dict[str, list[Measurement]]:
-    """Family, and "small" or "large" of MobileNetV3, to its points by latency."""
+    """Family (with "small" or "large" for MobileNetV3) to its points, by multiply-accumulates."""
     lines: dict[str, list[Measurement]] = {}
     for each in measurements:
         if each.way == way and each.reported_top1 is not None:

@@ -1,4 +1,4 @@
-"""What this machine can do at most: a large matrix product, and copying memory."""
+"""The limits of this machine: the rates of a large matrix product and of copying memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Limits(NamedTuple):
 
     threads: int
     gflops: dict[str, float]
-    """Precision to 10^9 floating-point operations a second in a matrix product."""
+    """Precision to 10^9 floating-point operations per second in a matrix product."""
     copy_gbytes: float
-    """10^9 bytes a second, read and written together."""
+    """10^9 bytes per second, read and written together."""
 
     def least_ms(self, macs: int, parameters: int, precision: str) -> float | None:
-        """Milliseconds that a network needs at least, by its arithmetic or its weights' way.
+        """The least milliseconds that a network needs, for its arithmetic or to read its weights.
 
         Roofline (Williams et al. 2009, doi 10.1145/1498765.1498785), with the weights as the only
         traffic, since activations of one image stay in the caches. None where the precision's
@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 
 
 def measure_limits(threads: int) -> Limits:
-    """Measure with the engines' own matrix product on so many threads; takes some seconds."""
+    """Measure with the engines' own matrix product, and by copying; takes a few seconds."""
     weights = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
     content = _matrix_product(weights).SerializeToString()
     rates = {"float32": _rate(_onnxruntime(content, weights, threads))}
@@ -96,7 +96,7 @@ def _openvino(
 
 
 def _rate(run: Callable[[], object]) -> float:
-    """The best of many, in GFLOP/s: a limit is what is possible, not what is usual."""
+    """The best of many runs, in GFLOP/s: a limit is what is possible, not what is usual."""
     run()
     best, end = float("inf"), time.perf_counter() + 1.0
     while (started := time.perf_counter()) < end:

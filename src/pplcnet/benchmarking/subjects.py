@@ -13,7 +13,7 @@ from pplcnet.models.catalog import CATALOG, Network
 
 __all__ = ["DEFAULT_MACS", "Subject", "default_names", "load_subject"]
 
-# What the paper calls light: networks up to this many multiply-accumulates are the default.
+# The paper calls networks up to this many multiply-accumulates light; they are the default.
 DEFAULT_MACS = 350_000_000
 
 
@@ -22,7 +22,7 @@ class Subject(NamedTuple):
 
     name: str
     row: Network | None
-    """Of the catalog; None for a bundle, whose accuracy is its own affair."""
+    """The row of the catalog; None for a bundle, which has no reported accuracy."""
     contents: dict[str, bytes]
     """"float32" and perhaps "int8" to an ONNX file of batch 1."""
     image_size: tuple[int, int]
@@ -31,7 +31,7 @@ class Subject(NamedTuple):
 
 
 def default_names() -> list[str]:
-    """Every network with a reported accuracy that is light."""
+    """Every light network with a reported accuracy."""
     return [
         row.name
         for row in CATALOG.values()
@@ -43,12 +43,12 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
     """A network by its name, built with random weights; or a bundle by its path.
 
     Args:
-        image_size: of networks; a bundle has its own.
-        int8: also quantise a network by its name, which takes some seconds.
+        image_size: (height, width) for networks; a bundle has its own.
+        int8: also quantise a network given by name, which takes a few seconds.
 
     Raises:
         UnknownNameError: neither a name nor a bundle.
-        BundleError: damaged, or its network takes any batch.
+        BundleError: damaged, or without a network for a batch of 1.
     """
     if text in CATALOG:
         return _by_name(text, image_size, int8)
@@ -65,7 +65,7 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
             f"{bundle.path}: has no network for one image; 'pplcnet export {bundle.path}' makes it."
         )
     size = bundle.manifest.preprocessing.image_size
-    macs, parameters = _counted(contents["float32"])
+    macs, parameters = _count_cost(contents["float32"])
     return Subject(str(bundle.path), None, contents, size, macs, parameters)
 
 
@@ -84,12 +84,12 @@ def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
 
         noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
         contents["int8"] = quantize_content(contents["float32"], noise)
-    macs, parameters = _counted(contents["float32"])
+    macs, parameters = _count_cost(contents["float32"])
     return Subject(name, CATALOG[name], contents, image_size, macs, parameters)
 
 
-def _counted(content: bytes) -> tuple[int, int]:
-    """Multiply-accumulates of convolutions and matrix products, and numbers in the weights."""
+def _count_cost(content: bytes) -> tuple[int, int]:
+    """Multiply-accumulates of convolutions and matrix products, and the number of weights."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))

@@ -54,13 +54,13 @@ UNDERSCORED = Names("_conv", "_batch_norm")
 def layer_name(path: str) -> str:
     """The name of the layer that holds the tensors under the state-dict `path`.
 
-    Underscores in front of a part go: no backend's scope may start with one.
+    Leading underscores of a part are dropped: a backend's scope may not start with one.
     """
     return "_".join(part.lstrip("_") for part in path.split("."))
 
 
 def scaled_channels(channels: float, divisor: int = 8) -> int:
-    """`channels` rounded to a multiple of `divisor`, never falling by more than a tenth.
+    """`channels` rounded to a multiple of `divisor`, never down by more than a tenth.
 
     The rounding of MobileNetV2 (Sandler et al. 2018), which most of these families use.
     """
@@ -72,7 +72,7 @@ def pad_symmetrically(inputs, kernel: int, strides: Strides, path: str):
     """The inputs and the padding mode that together pad `(kernel - 1) // 2` on every side.
 
     At stride 1 "same" does that by itself. At stride 2 it would put one row less at the top than
-    at the bottom whenever the size is even, which shifts the picture under trained weights.
+    at the bottom whenever the size is even, which shifts the image under trained weights.
     """
     if kernel == 1 or strides == (1, 1):
         return inputs, "same"
@@ -87,7 +87,7 @@ def _normalize(features, path: str):
 
 
 def activate(features, activation: Activation, path: str):
-    """The activation as a layer of its own; None is none."""
+    """Apply an activation as a layer of its own; None applies nothing."""
     if activation is None:
         return features
     name = layer_name(f"{path}.{activation.replace('_', '')}")
@@ -121,7 +121,7 @@ def conv_bn(
 
 
 def depthwise_conv(inputs, path: str, *, kernel: int, strides: Strides, use_bias: bool = False):
-    """A depthwise convolution alone, padded symmetrically; the channels stay."""
+    """A depthwise convolution alone, padded symmetrically; the number of channels stays."""
     inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
     return DepthwiseConv2D(
         kernel,
@@ -144,7 +144,7 @@ def depthwise_bn(
     activation: Activation = "hard_swish",
     names: Names = PLAIN,
 ):
-    """Depthwise convolution without bias, BatchNorm, activation; the channels stay."""
+    """Depthwise convolution without bias, BatchNorm, activation; the number of channels stays."""
     features = depthwise_conv(inputs, f"{path}.{names.conv}", kernel=kernel, strides=strides)
     return activate(_normalize(features, f"{path}.{names.norm}"), activation, path)
 
@@ -183,9 +183,9 @@ def classify(
 ):
     """Pooled features (N, 1, 1, C) to the embedding (N, C) and the logits (N, num_classes).
 
-    With `scaled_dropout` dropping is done as the originals do it ("downscale_in_infer"): training
-    drops without scaling up, inference multiplies by 1 - p. Scaling down first and dropping the
-    Keras way, which scales up, is the same in both modes; trained weights need that factor.
+    With `scaled_dropout`, dropout works as in the originals ("downscale_in_infer"): training drops
+    without scaling up, inference multiplies by 1 - p. Scaling down first and then dropping as Keras
+    does, which scales up, is the same in both modes; trained weights need that factor.
     """
     embedding = keras.layers.Flatten(name="flatten")(features)
     kept = embedding
@@ -193,6 +193,6 @@ def classify(
         if scaled_dropout:
             kept = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(kept)
         kept = keras.layers.Dropout(dropout, name="dropout")(kept)
-    # In 32 bits whatever the policy: softmax of 16-bit logits loses what small losses are made of.
+    # float32 under every policy: 16-bit logits are too coarse for the softmax of small losses.
     head = keras.layers.Dense(num_classes, dtype="float32", name=layer_name(path))
     return embedding, head(kept)

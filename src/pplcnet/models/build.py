@@ -1,4 +1,4 @@
-"""Build a network: a catalog name and options in, a plain keras.Model with random weights out."""
+"""build_model: a catalog name and options in, a plain keras.Model with random weights out."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Network(NamedTuple):
     name: str
     family: str
     variant: str
-    """Which table of the family's file ("small", "large"); "" where there is one."""
+    """Which table of the family's file ("small", "large"); "" if there is only one."""
     scale: float
     parameters: int
     """Trainable parameters with 1000 classes; of PP-LCNetV2 in its deployed form."""
@@ -85,7 +85,7 @@ FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 
 def find(name: str) -> Network:
-    """The row called `name`; UnknownNameError suggests the nearest when there is none."""
+    """The row called `name`; if there is none, UnknownNameError suggests the nearest."""
     try:
         return CATALOG[name]
     except KeyError:

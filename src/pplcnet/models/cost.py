@@ -15,7 +15,7 @@ class Cost(NamedTuple):
 
     trainable_parameters: int
     moving_statistics: int
-    """Moving means and variances of BatchNorm, which training updates but no gradient does."""
+    """Moving means and variances of BatchNorm, which training updates without a gradient."""
     macs: int
     """Multiply-accumulates of convolutions and fully connected layers."""
 

@@ -1,4 +1,4 @@
-"""Layers of our own: faster BatchNorm and hard-swish, and what Keras or TensorFlow does not have.
+"""Layers of our own: faster BatchNorm and hard-swish, and those that Keras or TensorFlow lacks.
 
 BatchNorm and hard-swish compute what Keras' own do. Both are bound by memory: Keras computes
 BatchNorm's moments with separate operators, and TensorFlow keeps several copies of the activations
@@ -24,11 +24,14 @@ __all__ = [
     "DepthwiseConv2D",
     "HardSigmoid",
     "HardSwish",
+    "runs_on_tensorflow",
+    "supports_unequal_strides",
     "tracing_for_another_runtime",
 ]
 
 
-def _is_tensorflow() -> bool:
+def runs_on_tensorflow() -> bool:
+    """Whether TensorFlow is Keras' backend."""
     return keras.backend.backend() == "tensorflow"
 
 
@@ -38,8 +41,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """As Keras' layer; trains on (N, H, W, C) through one operator."""
-        is_fused = training and self.trainable and len(inputs.shape) == 4 and _is_tensorflow()
-        if not is_fused or inputs.dtype == "float64":  # which the operator does not have
+        is_fused = training and self.trainable and len(inputs.shape) == 4 and runs_on_tensorflow()
+        if not is_fused or inputs.dtype == "float64":  # which the operator does not support
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -52,7 +55,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The operator answers the variance over n - 1; Keras' moving statistics take that over n.
+        # The operator returns the variance over n - 1; Keras' moving statistics use that over n.
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
         variance *= tf.where(count > 1, (count - 1) / count, 1.0)
         keep, change = self.momentum, 1 - self.momentum
@@ -65,9 +68,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` whose two strides may differ on every device.
 
-    TensorFlow has a depthwise convolution of unequal strides in oneDNN alone: not on macOS, ARM or
-    GPUs, and not in float64. Where there is none, one without padding is computed with the common
-    divisor of the strides, and the positions in between are dropped.
+    TensorFlow supports unequal strides in oneDNN only: not on macOS, ARM or GPUs, and not in
+    float64. Elsewhere, a convolution without padding is computed with the greatest common divisor
+    of the strides, and the positions in between are dropped.
     """
 
     def call(self, inputs):
@@ -77,9 +80,9 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             height == width
             or self.padding != "valid"
             or self.data_format != "channels_last"
-            or not _is_tensorflow()
+            or not runs_on_tensorflow()
             or _is_for_another_runtime.get()
-            or _has_unequal_strides(self.compute_dtype)
+            or supports_unequal_strides(self.compute_dtype)
         ):
             return super().call(inputs)
         common = math.gcd(height, width)
@@ -101,7 +104,7 @@ _is_for_another_runtime = ContextVar("_is_for_another_runtime", default=False)
 
 @contextmanager
 def tracing_for_another_runtime():
-    """Trace unequal strides as one operator, which TensorFlow need not be able to run here."""
+    """Trace unequal strides as one operator, even if TensorFlow cannot run it on this machine."""
     token = _is_for_another_runtime.set(True)
     try:
         yield
@@ -110,8 +113,8 @@ def tracing_for_another_runtime():
 
 
 @cache
-def _has_unequal_strides(dtype: str) -> bool:
-    """Whether TensorFlow computes and differentiates them here; found by trying one."""
+def supports_unequal_strides(dtype: str) -> bool:
+    """Whether TensorFlow computes and differentiates them on this machine, found by trying."""
     import tensorflow as tf
 
     with tf.init_scope():
@@ -134,7 +137,7 @@ class HardSwish(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         """The same shape as the inputs."""
-        if training and _is_tensorflow():
+        if training and runs_on_tensorflow():
             return _fused_hard_swish()(inputs)
         return keras.activations.hard_silu(inputs)
 
@@ -145,7 +148,7 @@ class HardSwish(keras.layers.Layer):
 
 @cache
 def _fused_hard_swish():
-    """Forward and gradient, each compiled by XLA to one pass over memory."""
+    """The function and its gradient, each compiled by XLA to one pass over memory."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True)

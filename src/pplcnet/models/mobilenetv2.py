@@ -1,6 +1,6 @@
 """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) as PaddleClas defines it.
 
-Widths are cut off, not rounded to multiples of eight, and the first block has an expansion
+Widths are truncated, not rounded to multiples of eight, and the first block has an expansion
 convolution although it does not expand.
 """
 

@@ -1,7 +1,7 @@
 """PP-LCNetV2 (PaddleClas 2022): the network definition, in its training and its deployed form.
 
 ReLU throughout. The third stage splits its pointwise convolution in two and has squeeze-and-excite
-(with a plain sigmoid, whatever the original calls it); the third and fourth stage train three
+(with a plain sigmoid, whatever its name in the original); the third and fourth stage train three
 parallel depthwise convolutions of 5x5, 3x3 and 1x1, which are one 5x5 convolution once trained
 (RepVGG, Ding et al. 2021); the fourth has shortcuts.
 """
@@ -112,7 +112,7 @@ def _block(inputs, path: str, stage: Stage, scale: float, stride: int, deploy: b
 
 
 def _parallel_branches(inputs, path: str, kernel: int, strides: tuple[int, int]):
-    # A 1x1 branch would skip every second pixel at stride 2; the original leaves it out there.
+    # A 1x1 branch would skip every second pixel at stride 2; the original omits it there.
     sizes = [size for size in range(kernel, 0, -2) if size > 1 or strides == (1, 1)]
     branches = [
         depthwise_bn(

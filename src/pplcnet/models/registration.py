@@ -1,8 +1,8 @@
-"""Keras can load saved models of this package after `import pplcnet`, in whatever order.
+"""Keras can load saved models of this package after `import pplcnet`, imported before or after.
 
-Keras resolves layers of other packages only by what is registered with it, and registering needs
-Keras, which `import pplcnet` does not load. So the layers register at once where Keras is there
-already, and otherwise as soon as somebody imports it.
+Keras resolves layers of other packages only if they are registered with it, and registering needs
+Keras, which `import pplcnet` does not load. So the layers are registered at once if Keras is loaded
+already, and otherwise as soon as it is imported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def register_with_keras() -> None:
 
 
 class _KerasFinder(MetaPathFinder):
-    """Finds Keras as the other finders do, and adds a step to its loading."""
+    """Finds Keras through the other finders, and adds a step to its loading."""
 
     def __init__(self) -> None:
         self.is_asking_others = False
@@ -55,7 +55,7 @@ class _KerasFinder(MetaPathFinder):
 
 
 class _RegisteringLoader(Loader):
-    """The loader of Keras; afterwards the layers are registered, and nothing of this is left."""
+    """Keras' own loader; afterwards the layers are registered and this hook is gone."""
 
     def __init__(self, inner: Any, finder: _KerasFinder) -> None:
         self.inner = inner

@@ -22,12 +22,12 @@ def has_parallel_branches(model: keras.Model) -> bool:
 def to_deploy_form(model: keras.Model) -> keras.Model:
     """The same function with fewer layers: every group of parallel branches as one convolution.
 
-    A convolution and the BatchNorm behind it are one convolution with bias; smaller kernels are
-    larger ones with zeros around; and the sum of convolutions is the convolution with the sum.
+    A convolution and the BatchNorm after it are one convolution with bias; a smaller kernel is a
+    larger one padded with zeros; and a sum of convolutions is a convolution with summed kernels.
 
     Args:
-        model: what `build_model` returned, trained or not; it is left as it is. One without
-            parallel branches is returned itself.
+        model: a network of the catalog, trained or not; it is not changed. One without parallel
+            branches is returned as it is.
     """
     if not has_parallel_branches(model):
         return model

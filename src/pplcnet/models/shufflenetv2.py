@@ -39,7 +39,7 @@ def default_dropout(**_: object) -> float:
 def build(inputs, row: Network, *, num_classes: int, dropout: float):
     """The stages' feature maps by name, the embedding (N, D) and the logits (N, num_classes)."""
     features = conv_bn(inputs, "_conv1", channels=STEM_CHANNELS, kernel=3, strides=(2, 2))
-    # The features are above zero after ReLU, so that padding with zeros changes no maximum.
+    # The features are not negative after ReLU, so padding with zeros changes no maximum.
     features = keras.layers.ZeroPadding2D(1, name="max_pool_pad")(features)
     features = keras.layers.MaxPooling2D(3, strides=2, name="max_pool")(features)
     stages = {"conv1": features}
@@ -55,7 +55,7 @@ def build(inputs, row: Network, *, num_classes: int, dropout: float):
 
 
 def _downsampling_block(inputs, path: str, channels: int):
-    """Both branches see everything and stride."""
+    """Both branches take all channels and downsample."""
     left = depthwise_bn(inputs, f"{path}._conv_dw_1", strides=(2, 2))
     left = conv_bn(left, f"{path}._conv_linear_1", channels=channels)
     right = conv_bn(inputs, f"{path}._conv_pw_2", channels=channels)
@@ -65,7 +65,7 @@ def _downsampling_block(inputs, path: str, channels: int):
 
 
 def _block(inputs, path: str, channels: int):
-    """One half of the channels passes as it is."""
+    """One half of the channels passes unchanged."""
     left, right = ChannelSplit(name=layer_name(f"{path}.split"))(inputs)
     right = conv_bn(right, f"{path}._conv_pw", channels=channels)
     right = depthwise_bn(right, f"{path}._conv_dw")

@@ -23,7 +23,7 @@ from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
 from pplcnet.weights.options import network_options
 
-__all__ = ["convert", "default_preprocessing", "imagenet_classes", "read_inference_settings"]
+__all__ = ["convert", "default_preprocessing", "imagenet_classes"]
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -42,18 +42,18 @@ def convert(
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write a bundle with the Keras variant of a weights file; `pplcnet.export` adds the deployed.
+    """Write a bundle with the Keras variant of a weights file; `pplcnet.export` adds the others.
 
     Args:
         path: any file that `read_weights` reads.
-        network: name in the catalog; not needed where the file says it.
-        classes: names; default those beside an inference model, and ImageNet's where there are
+        network: name in the catalog; not needed if the file states it.
+        classes: their names. Default: those beside an inference model, or ImageNet's if there are
             1000.
-        preprocessing: default what belongs to the file; a mapping changes some fields of that. A
-            `.keras` file is taken to have been trained on photos as Keras' own
-            `image_dataset_from_directory` loads them, scaled by the model or by ImageNet's mean
-            and standard deviation.
-        overwrite: replace a bundle that is in `out`.
+        preprocessing: Default: what belongs to the file. A mapping overrides single fields of it.
+            A `.keras` file is assumed to be trained on images as Keras' own
+            `image_dataset_from_directory` loads them, scaled by the model itself or by ImageNet's
+            mean and standard deviation.
+        overwrite: replace a bundle that exists at `out`.
 
     Raises:
         WeightsError: unreadable, or it does not fit the network.
@@ -110,7 +110,7 @@ def _check_names(names: Sequence[str], needed: int, path: Path) -> None:
 def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     """The catalog's name; errors for what cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
-        raise InputError(f"{path}: is a bundle already; 'pplcnet export' works on it.")
+        raise InputError(f"{path}: is a bundle already; export it with 'pplcnet export'.")
     if weights.kind == "folded":
         raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")
     name = given or weights.network
@@ -121,8 +121,8 @@ def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     saved = weights.saved
     if saved is not None and saved.unknown:
         raise WeightsError(
-            f"{path}: has the layer {saved.unknown} around {name}; a bundle holds a network of "
-            "the catalog. Save the network itself: model.get_layer(...).save(...)."
+            f"{path}: has the layer {saved.unknown} around {name}; a bundle holds only a "
+            "network of the catalog. Save the network itself: model.get_layer(...).save(...)."
         )
     return name
 
@@ -138,7 +138,7 @@ def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
 
 
 def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> Preprocessing:
-    """What belongs to a file that does not say it; of a `.keras` file its own scaling."""
+    """The preprocessing for a file that does not state it, with a `.keras` file's own scaling."""
     interpolations = {"original": "opencv-bilinear", "timm": "pillow-bicubic"}
     values: dict[str, Any] = {
         "image_size": tuple(options.get("image_size", (224, 224))),
@@ -167,14 +167,14 @@ def _preprocessing_for(
     chosen = beside.preprocessing or default_preprocessing(weights, options)
     scales_itself = weights.saved is not None and weights.saved.scaling is not None
     if scales_itself and {"mean", "std"} & set(given or {}):
-        raise InputError(f"{path}: scales its input itself; leave mean and std out.")
+        raise InputError(f"{path}: scales its own input; leave out mean and std.")
     return Preprocessing.from_dict(chosen.to_dict() | dict(given or {}))
 
 
 def _default_classes(count: int, path: Path) -> tuple[str, ...]:
     if count != len(imagenet_classes()):
         raise InputError(
-            f"{path}: has {counted(count, 'class')} without names; give them to --classes in the "
+            f"{path}: has {counted(count, 'class')} without names; pass them with --classes in the "
             "order of the outputs, as a,b,c or as a file with one name per line."
         )
     return imagenet_classes()

@@ -1,7 +1,7 @@
-"""One HTTP request whose every step has a deadline, and whose answer is what was asked for.
+"""One HTTP request with a deadline for every step and a checked response.
 
-The standard library does the talking, in a thread of its own: a server that sends a byte now and
-then holds that thread up, not the download, which waits for it only so long.
+The standard library makes the request in a thread of its own: a server that sends a byte now and
+then blocks that thread, but not the download, which stops waiting at its deadline.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any, NamedTuple
 
 from pplcnet.errors import WeightsError
 
-__all__ = ["Answer", "DownloadError", "ask", "content_length"]
+__all__ = ["DownloadError", "Response", "SafeRedirects", "ask", "content_length"]
 
 CONNECT_TIMEOUT_S = 20.0
 HEAD_DEADLINE_S = 60.0
-# After each such period as many bytes must have come, and a file must be complete in an hour.
+# In every period at least this many bytes must arrive, and a file must be complete in an hour.
 PERIOD_S = 30.0
-BYTES_A_PERIOD = 60_000
+BYTES_PER_PERIOD = 60_000
 BODY_DEADLINE_S = 3600.0
 CHUNK = 1 << 16
 
 
 class DownloadError(Exception):
-    """Why a request failed; asking again helps unless it is `final`."""
+    """Why a request failed; retrying may help unless it is `final`."""
 
     def __init__(self, problem: str, *, final: bool = False) -> None:
         self.final = final
         super().__init__(problem)
 
 
-class Answer(NamedTuple):
-    """The head of an answer, and its body as it comes."""
+class Response(NamedTuple):
+    """The head of a response, and its body as it arrives."""
 
     status: int
     headers: Message
@@ -45,8 +45,8 @@ class Answer(NamedTuple):
     """Raises DownloadError when the server stops, is too slow, or the connection ends early."""
 
 
-class _SameSafety(urllib.request.HTTPRedirectHandler):
-    """Follows redirects (ten at most), but never from https to http, nor to anything else."""
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects (ten at most), but never from https to http or to another scheme."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
@@ -63,7 +63,7 @@ class _SameSafety(urllib.request.HTTPRedirectHandler):
 
 
 class _Request(threading.Thread):
-    """Asks, and puts the answer's head, chunks and end into a queue."""
+    """Sends the request, and puts the response's head, chunks and end into a queue."""
 
     def __init__(self, address: str, headers: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -75,21 +75,21 @@ class _Request(threading.Thread):
     def run(self) -> None:
         try:
             request = urllib.request.Request(self.address, headers=self.headers)  # noqa: S310 - ask() has checked the scheme
-            opener = urllib.request.build_opener(_SameSafety)
+            opener = urllib.request.build_opener(SafeRedirects)
             try:
-                answer = opener.open(request, timeout=CONNECT_TIMEOUT_S)
+                response = opener.open(request, timeout=CONNECT_TIMEOUT_S)
             except urllib.error.HTTPError as error:
                 self._put((error.code, error.headers, str(error.reason)))
                 error.close()
                 return
-            with answer:
-                self._put((answer.status, answer.headers, ""))
+            with response:
+                self._put((response.status, response.headers, ""))
                 while not self.stopped.is_set():
-                    chunk = answer.read1(CHUNK)
+                    chunk = response.read1(CHUNK)
                     self._put(chunk)
                     if not chunk:
                         return
-        except Exception as error:  # noqa: BLE001 - whatever it is, who waits has to hear of it
+        except Exception as error:  # noqa: BLE001 - the thread that waits must see every error
             self._put(error)
 
     def _put(self, event: Any) -> None:
@@ -109,22 +109,22 @@ class _Request(threading.Thread):
         if isinstance(event, DownloadError):
             raise event
         if isinstance(event, Exception):
-            raise DownloadError(_said(event)) from event
+            raise DownloadError(_describe(event)) from event
         return event
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     inner = reason if isinstance(reason, Exception) else error
     return f"{type(inner).__name__}: {inner}"
 
 
-def ask(address: str, headers: dict[str, str]) -> Answer:
-    """Send a GET request and wait for the head of the answer.
+def ask(address: str, headers: dict[str, str]) -> Response:
+    """Send a GET request and wait for the head of the response.
 
     Raises:
         WeightsError: an address that is neither http nor https.
-        DownloadError: no answer, or not in time.
+        DownloadError: no response, or not in time.
     """
     if not address.startswith(("http://", "https://")):
         raise WeightsError(f"{address}: weights are downloaded from http and https addresses only.")
@@ -134,15 +134,15 @@ def ask(address: str, headers: dict[str, str]) -> Answer:
         status, head, reason = request.next(HEAD_DEADLINE_S)
     except TimeoutError:
         request.stopped.set()
-        raise DownloadError(f"no answer within {HEAD_DEADLINE_S:g} seconds") from None
-    if "redirect" in reason:  # urllib's words for a loop
-        raise DownloadError("the server redirects in a circle", final=True)
-    return Answer(status, head, _chunks(request))
+        raise DownloadError(f"no response within {HEAD_DEADLINE_S:g} seconds") from None
+    if "redirect" in reason:  # urllib's message for a loop
+        raise DownloadError("the server redirects in a loop", final=True)
+    return Response(status, head, _chunks(request))
 
 
 def _chunks(request: _Request) -> Iterator[bytes]:
     started = period = time.monotonic()
-    come = 0
+    received = 0
     try:
         while True:
             try:
@@ -152,13 +152,13 @@ def _chunks(request: _Request) -> Iterator[bytes]:
             now = time.monotonic()
             if now - started > BODY_DEADLINE_S:
                 raise DownloadError(f"it took more than {BODY_DEADLINE_S:g} seconds", final=True)
-            come += len(chunk or b"")
+            received += len(chunk or b"")
             if chunk == b"":
                 return
             if now - period >= PERIOD_S:
-                if come < BYTES_A_PERIOD:
-                    raise DownloadError(f"only {come:,} bytes came in {PERIOD_S:g} seconds")
-                period, come = now, 0
+                if received < BYTES_PER_PERIOD:
+                    raise DownloadError(f"only {received:,} bytes arrived in {PERIOD_S:g} seconds")
+                period, received = now, 0
             if chunk:
                 yield chunk
     finally:
@@ -166,10 +166,10 @@ def _chunks(request: _Request) -> Iterator[bytes]:
 
 
 def content_length(headers: Message) -> int | None:
-    """The declared length, None where there is none; DownloadError for one that is no length."""
+    """The declared length, None if there is none; DownloadError if it is not a length."""
     given = headers.get_all("Content-Length") or []
     if not given:
         return None
     if len(set(given)) > 1 or not (given[0].isascii() and given[0].isdigit()) or len(given[0]) > 18:
-        raise DownloadError(f"the server says a length of {', '.join(given)[:40]}")
+        raise DownloadError(f"the server sent an invalid length ({', '.join(given)[:40]})")
     return int(given[0])

@@ -1,7 +1,7 @@
 """Download a file once: resumed, retried, checked, and safe beside other processes.
 
 The cache is `PPLCNET_CACHE`, or the user's cache folder. `PPLCNET_MIRROR` replaces the address of
-every source: its files are asked for by name below that address.
+every source: its files are requested by name below that address.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pplcnet.errors import WeightsError
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
-from pplcnet.weights.downloading import Answer, DownloadError, ask, content_length
+from pplcnet.weights.downloading import DownloadError, Response, ask, content_length
 from pplcnet.weights.sources import TAGS, Source, find_source
 
 __all__ = ["fetch", "weights_path"]
 
 ATTEMPTS = 4
-# The largest official file has 44 MB; a page that never ends must not fill the disk.
+# The largest official file has 44 MB; a response that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
 # How long another process may take to download the same file.
 LOCK_WAIT_S = 4000.0
@@ -32,7 +32,7 @@ RETRIED = (408, 429)
 
 
 def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
-    """The file that is meant: a path, or a kind of official weights, downloaded if need be.
+    """The path of a weights file; a kind of official weights ("imagenet") is downloaded if needed.
 
     Raises:
         WeightsError: no such file, or as `fetch`.
@@ -41,22 +41,22 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
         return fetch(find_source(network, str(weights)))
     path = Path(weights)
     if not path.exists():
-        raise WeightsError(f"{path}: no such weights file, nor one of the kinds {', '.join(TAGS)}.")
+        raise WeightsError(f"{path}: no such weights file, and not one of {', '.join(TAGS)}.")
     return path
 
 
 def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
     """The source's file in the cache, downloaded if it is not there yet.
 
-    A sha256 that is known is compared. One that is not is recorded at the first download, after
-    the file has been read as weights of that network, and compared from then on.
+    A known sha256 is checked. Otherwise the sha256 is recorded at the first download, after the
+    file has been read as weights of that network, and checked from then on.
 
     Args:
         pause_s: seconds before the second attempt; doubled for each further one.
 
     Raises:
-        WeightsError: no connection, or another file than expected; it names the address and where
-            a file downloaded by other means has to be put.
+        WeightsError: no connection, or not the expected file; the message names the address and
+            where to put a file downloaded by other means.
     """
     folder = cache_folder() / "weights"
     target = folder / source.file_name
@@ -75,7 +75,7 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
         write_text(recorded, f"{digest}\n")
     elif digest != expected:
         raise WeightsError(
-            f"{target}: is not the file that it should be (sha256 {digest[:12]}..., expected "
+            f"{target}: is not the expected file (sha256 {digest[:12]}..., expected "
             f"{expected[:12]}...); delete it to download it again."
         )
     return target
@@ -95,7 +95,7 @@ def _address(source: Source) -> str:
 
 def _download(source: Source, target: Path, pause_s: float) -> None:
     address = _address(source)
-    # It stays after a failure, to be continued. The ending of the file tells its reader.
+    # It stays after a failure, to be continued. The extension chooses the reader.
     partial = target.with_name(f".partial-{target.name}")
     problem = ""
     for attempt in range(ATTEMPTS):
@@ -127,7 +127,7 @@ def _download(source: Source, target: Path, pause_s: float) -> None:
 
 
 def _fault(source: Source, path: Path) -> str:
-    """Why a file is not to be trusted as the source's weights; "" when it is."""
+    """What is wrong with a file as the source's weights; "" when nothing is."""
     from pplcnet.weights.recognition import fault_of
 
     if source.sha256:
@@ -139,9 +139,9 @@ def _mark_of(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.mark")
 
 
-def _question(partial: Path) -> tuple[int, dict[str, str]]:
-    """Where to go on, and the headers to ask with."""
-    # Packed on the way, lengths and ranges would not be those of the file.
+def _resumption(partial: Path) -> tuple[int, dict[str, str]]:
+    """The byte to continue at, and the headers of the request."""
+    # With compression in transit, lengths and ranges would not be those of the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": "pplcnet"}
     mark = _mark_of(partial)
     if not (partial.is_file() and mark.is_file()):
@@ -152,9 +152,9 @@ def _question(partial: Path) -> tuple[int, dict[str, str]]:
     return have, headers
 
 
-def _check_head(answer: Answer, have: int, partial: Path) -> int | None:
-    """The size of the whole file, None where it is not said; DownloadError for a wrong answer."""
-    status, headers = answer.status, answer.headers
+def _check_head(response: Response, have: int, partial: Path) -> int | None:
+    """The size of the whole file, None if it is not stated; DownloadError for a wrong response."""
+    status, headers = response.status, response.headers
     if have and status == 416:  # nothing is left to send, or it is another file
         partial.unlink()
         raise DownloadError("the server does not have the rest of the file")
@@ -165,7 +165,7 @@ def _check_head(answer: Answer, have: int, partial: Path) -> int | None:
         raise DownloadError("the server answered with a web page instead of the file")
     packed = headers.get("Content-Encoding") or "identity"
     if packed.strip().lower() != "identity":
-        raise DownloadError(f"the server packs the file ({packed[:20]})", final=True)
+        raise DownloadError(f"the server compresses the file ({packed[:20]})", final=True)
     length = content_length(headers)
     if status == 200:
         return length
@@ -174,23 +174,23 @@ def _check_head(answer: Answer, have: int, partial: Path) -> int | None:
     first, last, total = match.groups() if match else ("", "", "")
     if not have or first != str(have) or (length or int(last) + 1 - have) != int(last) + 1 - have:
         partial.unlink(missing_ok=True)
-        raise DownloadError(f"the server sent another part than was asked for ({part[:40]})")
+        raise DownloadError(f"the server sent a part that was not requested ({part[:40]})")
     return int(last) + 1 if total == "*" else int(total)
 
 
 def _continue(address: str, partial: Path) -> None:
-    """Go on with a download where it stopped; DownloadError when it is not complete afterwards."""
+    """Continue a download where it stopped; DownloadError if it is still incomplete."""
     from tqdm import tqdm
 
-    have, headers = _question(partial)
-    answer = ask(address, headers)
-    total = _check_head(answer, have, partial)
-    if answer.status == 200:
+    have, headers = _resumption(partial)
+    response = ask(address, headers)
+    total = _check_head(response, have, partial)
+    if response.status == 200:
         have = 0  # the server sends everything again
-        _note(answer, _mark_of(partial))
+        _note(response, _mark_of(partial))
     if (total or 0) > SIZE_LIMIT:
         raise DownloadError(
-            f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are taken", final=True
+            f"the file has {total:,} bytes, at most {SIZE_LIMIT:,} are allowed", final=True
         )
     with (
         partial.open("ab" if have else "wb") as file,
@@ -199,7 +199,7 @@ def _continue(address: str, partial: Path) -> None:
             desc=address.rpartition("/")[2], file=sys.stderr, leave=False,
         ) as bar,
     ):  # fmt: skip
-        for chunk in answer.chunks:
+        for chunk in response.chunks:
             file.write(chunk)
             have += len(chunk)
             bar.update(len(chunk))
@@ -214,12 +214,13 @@ def _continue(address: str, partial: Path) -> None:
         raise DownloadError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
-def _note(answer: Answer, mark: Path) -> None:
-    """Keep what tells this version of the file from another, so that the rest can be asked for."""
-    etag = answer.headers.get("ETag") or ""
-    told = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-    if told and told.isprintable():
-        # Half a mark is that of no version: the server then sends the whole file.
-        mark.write_text(told, encoding="latin-1", errors="replace")
+def _note(response: Response, mark: Path) -> None:
+    """Keep what identifies this version of the file, so that only its rest is requested later."""
+    etag = response.headers.get("ETag") or ""
+    is_strong = etag and not etag.startswith("W/")
+    validator = etag if is_strong else response.headers.get("Last-Modified")
+    if validator and validator.isprintable():
+        # Half a mark identifies no version: the server then sends the whole file.
+        mark.write_text(validator, encoding="latin-1", errors="replace")
     else:
         mark.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Read a weights file of any kind; its ending tells the reader, its tensors what it holds."""
+"""Read a weights file of any kind: its extension chooses the reader, its tensors tell the form."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class WeightsFile(NamedTuple):
     """What a file holds."""
 
     kind: Literal["original", "folded", "timm", "native"]
-    """Whose names the tensors have; "original" also stands for what was translated to those."""
+    """Whose names the tensors have; "original" includes names translated to the original's."""
     tensors: dict[str, np.ndarray]
     network: str | None = None
-    """The catalog's name, where the file says it."""
+    """The catalog's name, if the file states it."""
     options: Mapping[str, Any] | None = None
-    """What `build_model` needs besides, where the file says it."""
+    """What `build_model` needs besides, if the file states it."""
     beside: Path | None = None
-    """Folder of an inference model, where `inference.yml` may lie."""
+    """Folder of an inference model, where `inference.yml` may be."""
     saved: SavedModel | None = None
     """The network of a `.keras` file, as its configuration describes it."""
 
 
 def read_weights(path: str | PathLike[str]) -> WeightsFile:
-    """Read any file that weights come in; nothing in it is executed.
+    """Read a weights file of any supported kind; nothing in it is executed.
 
     Raises:
-        WeightsError: no such file, of an unknown kind, damaged, or made to do more than hold data.
+        WeightsError: missing, of an unknown kind, damaged, or holding more than data.
     """
     path = Path(path)
     if not path.exists():

@@ -1,7 +1,7 @@
 """Weights whose BatchNorm is folded into the convolutions, as deployed models hold them.
 
-Such a network predicts as it is, but it cannot be trained: BatchNorm in training mode would throw
-away what bias and scale hold. Unfolding measures mean m and variance v of every convolution's
+Such a network predicts as it is, but it cannot be trained: BatchNorm in training mode would
+discard what bias and scale hold. Unfolding measures mean m and variance v of every convolution's
 output on training images and sets gamma = sqrt(v + epsilon), beta = m + bias, moving mean m and
 moving variance v, which computes the same in inference, and nearly the same in training.
 """
@@ -55,7 +55,7 @@ def with_neutral_norms(
 
 
 def has_neutral_norms(model: keras.Model) -> bool:
-    """Whether the model's BatchNorms are those of `with_neutral_norms`, and wait for `unfold`."""
+    """Whether the model's BatchNorms are those of `with_neutral_norms`, which `unfold` replaces."""
     norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
     return bool(norms) and all(
         np.allclose(value_of(norm.moving_variance), 1 - norm.epsilon, atol=1e-7)
@@ -70,7 +70,7 @@ def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
 
     Args:
         model: with weights loaded through `with_neutral_norms`.
-        batches: normalised training images (N, H, W, 3), some hundred in all.
+        batches: normalised training images (N, H, W, 3), a few hundred in all.
     """
     norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
     inside = keras.Model(model.input, [norm.input for norm in norms])
@@ -86,7 +86,7 @@ def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
     for norm, total, square, count in zip(norms, sums, squares, counts, strict=True):
         mean = total / count
         variance = np.maximum(square / count - mean**2, 0)
-        # What the norm does now, `scale * x + shift`, it goes on doing.
+        # The norm keeps computing `scale * x + shift`.
         deviation = np.sqrt(value_of(norm.moving_variance).astype(np.float64) + norm.epsilon)
         scale = value_of(norm.gamma) / deviation
         shift = value_of(norm.beta) - value_of(norm.moving_mean) * scale

@@ -1,9 +1,9 @@
-"""Just enough of HDF5 to read what Keras writes, with every step counted.
+"""Just enough of HDF5 to read what Keras writes, with a limit on the number of steps.
 
-The HDF5 library hangs and crashes on damaged files, which no check before can exclude. Keras writes
-the oldest form of the format: groups as symbol tables, arrays in one piece, names as attributes.
-That is what is read here, after the HDF5 File Format Specification, version 3; anything else
-(links, chunks, compression, other files, virtual arrays) is refused.
+The HDF5 library hangs or crashes on some damaged files, and no check beforehand can rule that out.
+Keras writes the oldest form of the format: groups as symbol tables, contiguous arrays, names as
+attributes. Only that is read here, following the HDF5 File Format Specification, version 3;
+anything else (links, chunks, compression, external files, virtual arrays) is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_STEPS = 400_000
 UNDEFINED = (1 << 64) - 1
 _SYMBOL_TABLE, _CONTINUATION, _ATTRIBUTE = 0x11, 0x10, 0x0C
 _DATASPACE, _DATATYPE, _LAYOUT, _EXTERNAL, _FILTERS = 0x01, 0x03, 0x08, 0x07, 0x0B
-# What changes nothing: modification times, fill values, comments, group sizes, padding.
+# Without effect on the data: modification times, fill values, comments, group sizes, padding.
 _IGNORED = {0x00, 0x04, 0x05, 0x0A, 0x0D, 0x0E, 0x12, 0x16}
 
 
@@ -36,7 +36,7 @@ class _File:
         """`size` bytes at an address; WeightsError outside the file, or after too many steps."""
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise WeightsError("it leads in circles, or has more parts than a network has.")
+            raise WeightsError("it refers to itself in a circle, or has more parts than a network.")
         if at < 0 or size < 0 or at + size > len(self.content):
             raise WeightsError("it refers to bytes outside the file.")
         return self.content[at : at + size]
@@ -50,7 +50,7 @@ class _File:
 
 
 class _Object:
-    """What lies at an address: its messages and its attributes."""
+    """The object at an address: its messages and its attributes."""
 
     def __init__(self, file: _File, at: int) -> None:
         self.file = file
@@ -69,10 +69,10 @@ class _Object:
             if body + length > end:
                 raise WeightsError("a part of the file is cut off.")
             if flags & 2:
-                raise WeightsError("it shares parts as Keras does not.")
+                raise WeightsError("it has shared messages, which Keras does not write.")
             if kind == _CONTINUATION:
                 if depth > 8:
-                    raise WeightsError("it leads in circles.")
+                    raise WeightsError("it refers to itself in a circle.")
                 start, size = self.file.numbers("<QQ", body)
                 self._read(start, size, depth + 1)
             elif kind == _ATTRIBUTE:
@@ -102,23 +102,23 @@ class _Object:
             self.attributes[name] = self._from_heap(data).decode("utf-8")
 
     def _from_heap(self, at: int) -> bytes:
-        """A text of variable length, which lies in a collection of such."""
+        """A string of variable length, from the heap collection that holds it."""
         length, heap, wanted = self.file.numbers("<IQI", at)
         self.file.expect(heap, b"GCOL")
         (size,) = self.file.numbers("<Q", heap + 8)
         end, at = heap + size, heap + 16
         while at + 16 <= end:
-            index, _, _, held = self.file.numbers("<HHIQ", at)
+            index, _, _, stored = self.file.numbers("<HHIQ", at)
             if index == 0:
                 break
             if index == wanted:
-                return self.file.take(at + 16, min(length, held))
-            at += 16 + (held + 7) // 8 * 8
-        raise WeightsError("it names a text that is not there.")
+                return self.file.take(at + 16, min(length, stored))
+            at += 16 + (stored + 7) // 8 * 8
+        raise WeightsError("it refers to a string that is not there.")
 
 
 class Array(_Object):
-    """An array of plain numbers in one piece."""
+    """A contiguous array of plain numbers."""
 
     def read(self) -> np.ndarray:
         """Its numbers; WeightsError when they are not all inside the file."""
@@ -126,18 +126,18 @@ class Array(_Object):
         at, length = self.messages[_LAYOUT]
         version, kind = self.file.numbers("<BB", at)
         if version != 3 or kind != 1 or length < 18 or {_EXTERNAL, _FILTERS} & set(self.messages):
-            raise WeightsError("an array that does not lie in the file in one piece.")
-        place, size = self.file.numbers("<QQ", at + 2)
+            raise WeightsError("an array is not contiguous in the file.")
+        address, size = self.file.numbers("<QQ", at + 2)
         if size != math.prod(shape) * dtype.itemsize:
-            raise WeightsError(f"an array of shape {shape} in {size} bytes.")
-        content = self.file.take(place, size) if size else b""
+            raise WeightsError(f"an array of shape {shape} has {size} bytes.")
+        content = self.file.take(address, size) if size else b""
         return np.frombuffer(content, dtype).reshape(shape)
 
     def _shape(self) -> tuple[int, ...]:
         at, _ = self.messages[_DATASPACE]
         version, rank, _, kind = self.file.numbers("<BBBB", at)
         if version not in (1, 2) or rank > 8 or (version == 2 and kind == 2):
-            raise WeightsError("an array without a shape.")
+            raise WeightsError("an array has no shape.")
         return self.file.numbers(f"<{rank}Q", at + (8 if version == 1 else 4))
 
     def _dtype(self) -> np.dtype[Any]:
@@ -147,7 +147,7 @@ class Array(_Object):
         if kind & 15 == 5 and size == 2 and self.attributes.get("dtype") == "bfloat16":
             return np.dtype("<u2")
         if bits & 1 or size not in (1, 2, 4, 8) or kind & 15 > 1 or (kind & 15 == 1 and size == 1):
-            raise WeightsError("an array of something else than plain numbers.")
+            raise WeightsError("an array holds something other than plain numbers.")
         letter = "f" if kind & 15 == 1 else ("i" if bits & 8 else "u")
         return np.dtype(f"<{letter}{size}")
 
@@ -166,7 +166,7 @@ class Group(_Object):
         for entry in self._entries(tree, depth=0):
             name, address, kind = self.file.numbers("<QQI", entry)
             if kind == 2 or name >= size:
-                raise WeightsError("it links to another place.")
+                raise WeightsError("it has a link.")
             text = self.file.take(texts + name, min(size - name, 256)).partition(b"\0")[0]
             found[text.decode("utf-8")] = address
         return found
@@ -200,7 +200,7 @@ def open_hdf5(content: bytes) -> Group:
     """The root group of a file.
 
     Raises:
-        WeightsError: not HDF5 as Keras writes it, or damaged; so do all further steps.
+        WeightsError: not HDF5 as Keras writes it, or damaged; groups and arrays raise it as well.
     """
     file = _File(content)
     file.expect(0, b"\x89HDF\r\n\x1a\n")

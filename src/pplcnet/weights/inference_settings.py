@@ -1,6 +1,6 @@
 """Read `inference.yml`, which PaddleX puts beside a model: class names, preprocessing, task.
 
-Every key is used, is known to change no answer (`WITHOUT_EFFECT`), or is refused by name.
+Every key is either used, known not to change a prediction (`WITHOUT_EFFECT`), or refused by name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ WITHOUT_EFFECT = {
     "DecodeImage": {"backend", "to_np"},
     "ResizeImage": {"return_numpy"},
     "KeepKeys": {"keep_keys"},
-    "Topk": {"topk"},  # how many answers are printed
+    "Topk": {"topk"},  # how many classes are printed
 }
-"""Keys that change no answer, by the section or step that they stand in."""
+"""Keys that do not change a prediction, by the section or step that they are in."""
 
 # In the order in which they have to come.
 _STEPS = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage", "KeepKeys")
@@ -41,13 +41,13 @@ _NUMBER = re.compile(r"[-+]?(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,3})
 
 
 class InferenceSettings(NamedTuple):
-    """What stands in an `inference.yml`; the defaults are of a model without one."""
+    """The content of an `inference.yml`; the defaults are those of a model without one."""
 
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     task: str = "classification"
     threshold: float | None = None
-    """Of the task "multilabel": from which probability on a class is on the photo."""
+    """For the task "multilabel": a label is predicted from this probability on."""
 
 
 def read_inference_settings(folder: Path | None) -> InferenceSettings:
@@ -78,7 +78,7 @@ class _Reader:
         given = self._section("", settings, {"PreProcess", "PostProcess"})
         before = self._section("PreProcess", given.get("PreProcess"), {"transform_ops"})
         preprocessing = self._preprocessing(self._steps(before.get("transform_ops")))
-        classes, task, threshold = self._answers(given.get("PostProcess"))
+        classes, task, threshold = self._postprocessing(given.get("PostProcess"))
         told = settings.get("Global")
         count = told.get("class_num") if isinstance(told, dict) else None
         if count is not None and _whole(count, "class_num") != len(classes):
@@ -86,7 +86,7 @@ class _Reader:
         return InferenceSettings(classes, preprocessing, task, threshold)
 
     def _section(self, name: str, values: Any, used: set[str]) -> dict[str, Any]:
-        """The keys of a section that are used; UnknownNameError for those that nobody knows."""
+        """The keys of a section that are used; UnknownNameError for unknown ones."""
         if isinstance(values, Text) and values.is_null:
             values = {}
         if not isinstance(values, dict):
@@ -121,16 +121,16 @@ class _Reader:
         decode = self._section("DecodeImage", steps.get("DecodeImage", {}), {
             "to_rgb", "channel_first", "img_mode",
         })  # fmt: skip
-        _require(decode, "to_rgb", "true", "takes its colours in another order than RGB")
+        _require(decode, "to_rgb", "true", "takes its colours in an order other than RGB")
         _require(decode, "channel_first", "false", "decodes to channels first")
-        _require(decode, "img_mode", "rgb", "takes its colours in another order than RGB")
+        _require(decode, "img_mode", "rgb", "takes its colours in an order other than RGB")
         for name in ("ToCHWImage", "KeepKeys"):
             self._section(name, steps.get(name, {}), set())
         normalize = self._section("NormalizeImage", steps.get("NormalizeImage", {}), {
             "scale", "mean", "std", "order", "channel_num", "is_scale", "output_fp16",
         })  # fmt: skip
         _require(normalize, "order", ("", "hwc"), "normalises channels first")
-        _require(normalize, "channel_num", "3", "takes another number of channels than 3")
+        _require(normalize, "channel_num", "3", "takes a number of channels other than 3")
         _require(normalize, "is_scale", "true", "does not scale pixels by 1/255")
         _require(normalize, "output_fp16", "false", "takes 16-bit numbers")
         scale = _ratio(normalize["scale"]) if "scale" in normalize else 1 / 255
@@ -148,14 +148,16 @@ class _Reader:
         resize = self._section("ResizeImage", steps.get("ResizeImage", {}), {
             "size", "resize_short", "interpolation", "backend", "keep_ratio",
         })  # fmt: skip
-        _require(resize, "keep_ratio", "false", "keeps the aspect by padding or by another size")
+        _require(
+            resize, "keep_ratio", "false", "keeps the aspect ratio, by padding or another size"
+        )
         backend = str(resize.get("backend", "cv2")).lower()
         method = str(resize.get("interpolation", "bilinear" if backend == "cv2" else "")).lower()
         interpolation = _INTERPOLATIONS.get((backend, method))
         if interpolation is None:
             raise WeightsError(
-                f"resizes by {backend[:20]}'s {method[:20] or 'default'} interpolation; known are "
-                "bilinear of cv2, and bilinear and bicubic of pil."
+                f"resizes by {backend[:20]}'s {method[:20] or 'default'} interpolation; "
+                "allowed are bilinear of cv2, and bilinear and bicubic of pil."
             )
         values: dict[str, Any] = {"interpolation": interpolation}
         if "CropImage" not in steps:
@@ -167,10 +169,10 @@ class _Reader:
             raise WeightsError("its preprocessing cannot be used: CropImage needs resize_short.")
         size, short = _size(crop["size"]), _whole(resize["resize_short"], "resize_short")
         if size[0] != size[1]:
-            raise WeightsError("cuts out a part that is not square.")
+            raise WeightsError("crops to a part that is not square.")
         return values | {"image_size": size, "crop_fraction": min(size) / short}
 
-    def _answers(self, section: Any) -> tuple[tuple[str, ...], str, float | None]:
+    def _postprocessing(self, section: Any) -> tuple[tuple[str, ...], str, float | None]:
         if not isinstance(section, dict) or len(section) != 1:
             raise WeightsError("PostProcess is not one step.")
         (name, values), *_ = section.items()
@@ -194,10 +196,10 @@ class _Reader:
         names = tuple(str(each) for each in given)
         if not names or not all(name.strip() for name in names):
             raise WeightsError("label_list is empty, or has an empty name.")
-        return _told_apart(names)
+        return _made_unique(names)
 
     def _labels_of_file(self, name: str) -> list[str]:
-        """The lines of a file beside this one, which may not lead anywhere else."""
+        """The lines of a file beside this one; a name that leads elsewhere is refused."""
         if Path(name).name != name or "\\" in name or name in (".", ".."):
             raise WeightsError(
                 f"label_list names the file {name[:80]!r}; it must be one beside inference.yml."
@@ -206,8 +208,8 @@ class _Reader:
         return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
 
 
-def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that are there twice get their number behind: Paddle's own ImageNet has two cranes."""
+def _made_unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that occur twice get their index appended: Paddle's ImageNet list has two cranes."""
     counts = Counter(names)
     return tuple(
         f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)
@@ -251,7 +253,7 @@ def _plain(text: str) -> Text:
 def _whole(given: Any, key: str) -> int:
     value = _number(given, key)
     if value != int(value) or not 1 <= value <= 1_000_000:
-        raise WeightsError(f"{key} cannot be used: {str(given)[:40]!r} is no whole number above 0.")
+        raise WeightsError(f"{key} cannot be used: {str(given)[:40]!r} is not a whole number >= 1.")
     return int(value)
 
 

@@ -1,7 +1,7 @@
-"""What a saved Keras model is, told from its configuration: plain JSON, of which nothing is built.
+"""Which network a saved Keras model holds, read from its configuration without building anything.
 
 A model of the catalog, fine-tuned with plain Keras, may stand alone or with a few layers around it
-that need no weights: scaling in front, augmentation, softmax or a sigmoid behind.
+that need no weights: scaling or augmentation before it, a softmax or sigmoid after it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pplcnet.models import catalog
 __all__ = ["STRIDED", "SavedModel", "check_layers", "saved_model", "saved_options"]
 
 MAX_DEPTH = 8
-# Of PP-LCNet: the layers whose strides `strides` are, in that order.
+# PP-LCNet's layers to which the option `strides` belongs, in its order.
 STRIDED = ("conv1_conv", *(f"blocks{stage}_0_dw_conv_conv" for stage in (3, 4, 5, 6)))
 _MODELS = ("Functional", "Model", "Sequential")
-_ANSWERS = {"softmax": "classification", "sigmoid": "multilabel"}
-# How a layer was made, trained or stored, not what it answers.
+_TASKS = {"softmax": "classification", "sigmoid": "multilabel"}
+# How a layer was made, trained or stored; it does not change what the layer computes.
 _WITHOUT_EFFECT = {
     "name", "trainable", "dtype", "batch_shape", "momentum", "seed", "autocast", "synchronized",
     "sparse", "ragged", "optional", "input_spec", "shape",
@@ -54,16 +54,16 @@ def saved_model(config: Any) -> SavedModel | None:
     saved = SavedModel(_network_name(network), layers)
     if network is not config:
         return _with_surroundings(saved, config, network)
-    task = _ANSWERS.get(_activation(layers[-1]))
-    is_behind_logits = layers[-2].get("class_name") == "Dense"
-    if task is None or not is_behind_logits:
+    task = _TASKS.get(_activation(layers[-1]))
+    is_after_logits = layers[-2].get("class_name") == "Dense"
+    if task is None or not is_after_logits:
         return saved
     return saved._replace(task=task, layers=layers[:-1])
 
 
 def _activation(layer: Mapping[str, Any]) -> str:
     kind = str(layer.get("class_name"))
-    return str(_of(layer).get("activation")) if kind == "Activation" else kind.lower()
+    return str(_config(layer).get("activation")) if kind == "Activation" else kind.lower()
 
 
 def _models(config: Any, depth: int) -> Iterator[dict[str, Any]]:
@@ -79,10 +79,10 @@ def _layers(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else None
     found = layers if isinstance(layers, list) else []
-    return [each for each in found if isinstance(each, dict) and isinstance(_of(each), dict)]
+    return [each for each in found if isinstance(each, dict) and isinstance(_config(each), dict)]
 
 
-def _of(layer: Mapping[str, Any]) -> Any:
+def _config(layer: Mapping[str, Any]) -> Any:
     return layer.get("config")
 
 
@@ -96,23 +96,25 @@ def saved_options(name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, A
     """Options of `build_model` for the network `name`, without num_classes.
 
     Raises:
-        WeightsError: the layers do not say them.
+        WeightsError: the layers do not state them.
     """
-    of = {str(_of(each).get("name")): _of(each) for each in layers}
-    options: dict[str, Any] = {"dropout": _number(of.get("dropout", {}).get("rate", 0.0))}
+    configs = {str(_config(each).get("name")): _config(each) for each in layers}
+    options: dict[str, Any] = {"dropout": _number(configs.get("dropout", {}).get("rate", 0.0))}
     for layer in layers:
-        shape = _of(layer).get("batch_shape")
+        shape = _config(layer).get("batch_shape")
         if layer.get("class_name") == "InputLayer" and isinstance(shape, list) and len(shape) == 4:
             size = tuple(shape[1:3])
             if all(isinstance(side, int) for side in size):
                 options["image_size"] = size
     family = catalog.find(name).family
     if family == "pplcnet":
-        options["strides"] = tuple(_stride(of.get(each, {}).get("strides")) for each in STRIDED)
-        options["last_conv"] = "last_conv" in of
-        options["last_conv_bias"] = bool(of.get("last_conv", {}).get("use_bias", False))
+        options["strides"] = tuple(
+            _stride(configs.get(each, {}).get("strides")) for each in STRIDED
+        )
+        options["last_conv"] = "last_conv" in configs
+        options["last_conv_bias"] = bool(configs.get("last_conv", {}).get("use_bias", False))
     elif family == "pplcnetv2":
-        options["deploy"] = not any("_list_" in each for each in of)
+        options["deploy"] = not any("_list_" in each for each in configs)
     return options
 
 
@@ -125,64 +127,68 @@ def _stride(value: Any) -> tuple[int, int]:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise WeightsError("its configuration has something else where a number should be.")
+        raise WeightsError("its configuration has a value that is not the number expected there.")
     return float(value)
 
 
 def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]) -> SavedModel:
-    """The layers before and after the network, each used or named as unknown."""
+    """The layers before and after the network, each either used or named as unknown."""
     is_before, source = True, None
     for layer in _layers(whole):
-        kind, of = str(layer.get("class_name")), _of(layer)
+        kind, config = str(layer.get("class_name")), _config(layer)
         activation = _activation(layer)
         taken = [each[0] for each in _sources(layer)]
         if whole["class_name"] != "Sequential" and taken != ([source] if source else []):
-            return saved._replace(unknown=f"{kind} {of.get('name')!r}, not in a row with the rest,")
-        source = of.get("name")
+            return saved._replace(
+                unknown=f"{kind} {config.get('name')!r}, not in sequence with the rest,"
+            )
+        source = config.get("name")
         if layer is network:
             is_before = False
         elif kind == "InputLayer" or (kind.startswith("Random") and is_before):
             continue  # augmentation does nothing in inference
         elif kind == "Rescaling" and is_before and saved.scaling is None:
-            scaling = (_number(of.get("scale")), _number(of.get("offset")))
+            scaling = (_number(config.get("scale")), _number(config.get("offset")))
             saved = saved._replace(scaling=scaling)
-        elif not is_before and activation in _ANSWERS and saved.task == "classification":
-            saved = saved._replace(task=_ANSWERS[activation])
+        elif not is_before and activation in _TASKS and saved.task == "classification":
+            saved = saved._replace(task=_TASKS[activation])
         else:
-            return saved._replace(unknown=f"{kind} {of.get('name')!r}")
+            return saved._replace(unknown=f"{kind} {config.get('name')!r}")
     return saved if not is_before else saved._replace(unknown="a model in another model")
 
 
 def check_layers(model: Any, layers: Sequence[Mapping[str, Any]], source: str) -> None:
     """WeightsError unless the saved layers are those of `model`, connected in the same way."""
     own = json.loads(model.to_json())["config"]["layers"]
-    saved = {str(_of(each).get("name")): each for each in layers}
-    faults = [f"missing: {_of(each)['name']}" for each in own if _of(each)["name"] not in saved]
-    known = {_of(each)["name"] for each in own}
+    saved = {str(_config(each).get("name")): each for each in layers}
+    faults = [
+        f"missing: {_config(each)['name']}" for each in own if _config(each)["name"] not in saved
+    ]
+    known = {_config(each)["name"] for each in own}
     faults += [f"left over: {name}" for name in saved if name not in known]
     for layer in own:
-        other = saved.get(_of(layer)["name"])
+        other = saved.get(_config(layer)["name"])
         if other is not None:
             faults += _differences(layer, other)
     if faults:
         raise WeightsError(
-            f"{source}: was changed from {model.name} as the catalog has it; a bundle holds "
-            "networks of the catalog.",
+            f"{source}: differs from {model.name} as the catalog has it; a bundle holds "
+            "only networks of the catalog.",
             faults[:20],
         )
 
 
 def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    name = _of(own)["name"]
+    name = _config(own)["name"]
     if own["class_name"] != other.get("class_name"):
         yield f"{name}: is a {other.get('class_name')}, not a {own['class_name']}"
         return
     if _sources(own) != _sources(other):
-        yield f"{name}: takes other inputs"
-    for key, value in _of(own).items():
+        yield f"{name}: has other inputs"
+    for key, value in _config(own).items():
         if key in _WITHOUT_EFFECT or key.endswith(_WITHOUT_EFFECT_ENDINGS):
             continue
-        given = _of(other).get(key, value)
+        given = _config(other).get(key, value)
         if key == "units" and name in ("fc", "out", "fc_1"):
             continue  # the number of classes
         if given != value:

@@ -41,7 +41,7 @@ class KerasFile(NamedTuple):
 
 
 def is_keras_file(path: Path) -> bool:
-    """Whether the name says so."""
+    """Whether the file's extension is one of Keras'."""
     return path.suffix in (".keras", ".h5")
 
 
@@ -74,7 +74,7 @@ def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return None  # the arrays can be read without it; who needs it says so
+        return None  # the arrays can be read without it
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
@@ -88,7 +88,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
     if not found:
         raise WeightsError("it has no layers with names; save it with Keras 3.15 or later.")
     tensors = {name: _numbers(array) for name, array in found.items()}
-    # One piece of the file can be many arrays.
+    # Several arrays may share the same bytes of the file.
     check_unpacked(sum(each.nbytes for each in tensors.values()), len(content))
     return tensors
 
@@ -103,8 +103,8 @@ def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
     for key, place in group.group(address).names().items():
         layer = group.group(place)
         _collect(layer, found, depth + 1)
-        held = layer.names().get("vars")
-        variables = group.group(held) if held is not None else None
+        found_at = layer.names().get("vars")
+        variables = group.group(found_at) if found_at is not None else None
         name = variables.attributes.get("name") if variables is not None else None
         if variables is None or name is None:
             continue
@@ -120,8 +120,7 @@ def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
 
 def _numbers(array: Array) -> np.ndarray:
     numbers = array.read()
-    if (
-        array.attributes.get("dtype") == "bfloat16" and numbers.dtype.itemsize == 2
-    ):  # Keras' marking
+    # Keras marks bfloat16 by an attribute.
+    if array.attributes.get("dtype") == "bfloat16" and numbers.dtype.itemsize == 2:
         return (numbers.view("<u2").astype("<u4") << 16).view("<f4")
     return numbers

@@ -1,4 +1,4 @@
-"""What a weights file may cost: its bytes are counted before they are read or unpacked."""
+"""Limits on weights files: sizes are checked before anything is read or unpacked."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ __all__ = ["FILE_LIMIT", "check_unpacked", "listed", "open_archive", "read_file"
 # The largest network of the catalog with 21,000 classes has 150 MB, a training state five times
 # that.
 FILE_LIMIT = 1 << 30
-# Weights hardly compress. What claims to unpack to more than this has to be stored nearly as large.
+# Weights hardly compress: above this size, unpacking may not multiply the bytes by more than the
+# factor.
 FREELY_UNPACKED = 64 << 20
 UNPACKED_FACTOR = 4
 MAX_MEMBERS = 20_000
-# A central directory of so many members with names of some length; each takes a kilobyte in memory.
+# Bytes of the central directory; every member in it takes a kilobyte of memory.
 DIRECTORY_LIMIT = 4 << 20
 LISTED_FAULTS = 20
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 
 
 def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:
-    """The bytes of an ordinary file; WeightsError when it cannot be read or is too large."""
+    """The bytes of a regular file; WeightsError when it cannot be read or is too large."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise WeightsError(f"{path}: is not an ordinary file.")
+            raise WeightsError(f"{path}: is not a regular file.")
         if facts.st_size > limit:
             raise WeightsError(f"{path}: has {facts.st_size:,} bytes; at most {limit:,} are read.")
         with path.open("rb") as file:
@@ -45,7 +46,7 @@ def check_unpacked(declared: int, stored: int) -> None:
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
-    """A zip archive of which every member can be read without surprise.
+    """A zip archive whose members are safe to read.
 
     Raises:
         WeightsError: too many members, two of one name, another compression than deflate, or more
@@ -55,32 +56,32 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     end = content.rfind(_END)
     if end < 0 or len(content) < end + 22:
         raise WeightsError("not a zip archive, or cut off.")
-    # zipfile makes an object of each entry before anything can be counted.
+    # zipfile makes an object of each entry before they can be counted.
     is_large = content[max(end - 20, 0) :].startswith(_END_64)
     if is_large or int.from_bytes(content[end + 12 : end + 16], "little") > DIRECTORY_LIMIT:
-        raise WeightsError("an archive of more members than weights have.")
+        raise WeightsError("an archive with more members than weights have.")
     archive = zipfile.ZipFile(io.BytesIO(content))
     members = archive.infolist()
     names = {each.filename for each in members}
     if len(members) > MAX_MEMBERS or len(names) != len(members):
-        raise WeightsError("an archive of too many members, or of two with one name.")
+        raise WeightsError("an archive with too many members, or two of the same name.")
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise WeightsError("an archive that is compressed in another way than by deflate.")
+            raise WeightsError("an archive with a compression other than deflate.")
     check_unpacked(sum(each.file_size for each in members), len(content))
     return archive
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes, as many as the archive says."""
+    """A member's bytes; WeightsError unless there are as many as the archive states."""
     info = archive.getinfo(name)
     content = archive.read(info)
     if len(content) != info.file_size:
-        raise WeightsError(f"the member {name!r} has another size than the archive says.")
+        raise WeightsError(f"the member {name!r} does not have the size that the archive states.")
     return content
 
 
 def listed(faults: list[str]) -> list[str]:
-    """The first faults, and how many more there are: nobody would read on."""
+    """The first faults, and how many more there are."""
     more = len(faults) - LISTED_FAULTS
     return [*faults[:LISTED_FAULTS], *([f"and {more:,} more"] if more > 0 else [])]

@@ -22,19 +22,19 @@ OPTIONS = {
 
 
 class LoadedWeights(NamedTuple):
-    """A weights file, read once."""
+    """A weights file that was read for a network."""
 
     path: Path
     weights: WeightsFile
     options: dict[str, Any]
-    """What `build_model` needs to build its network, as far as the file says."""
+    """What `build_model` needs to build its network, as far as the file states it."""
 
 
 def read_for(name: str, path: Path) -> LoadedWeights:
-    """What a file holds for the network `name`.
+    """Read a weights file for the network `name`.
 
     Raises:
-        WeightsError: the file cannot be read, or is of another network.
+        WeightsError: the file cannot be read, or is for another network.
     """
     weights = read_weights(path)
     _check_network(name, weights, str(path))
@@ -53,10 +53,10 @@ def load_into(
 ) -> None:
     """Load a weights file into the model; every tensor has to fit.
 
-    `weights` is what `read_weights` read from there, if it has been.
+    `weights` is what `read_weights(path)` returned, if the file has been read already.
 
     Raises:
-        WeightsError: the file cannot be read or does not fit; the model is left as it was.
+        WeightsError: the file cannot be read or does not fit; the model is unchanged.
     """
     fill(model, weights or read_weights(path), source=str(path))
 
@@ -64,27 +64,27 @@ def load_into(
 def load_pretrained(
     model: keras.Model, path: str | PathLike[str], weights: WeightsFile | None = None
 ) -> list[str]:
-    """Load what a weights file holds to train on from there; a line for each thing worth saying.
+    """Load pretrained weights as a start for training; returns lines that report what was done.
 
-    `weights` is what `read_weights` read from there, if it has been.
+    `weights` is what `read_weights(path)` returned, if the file has been read already.
 
-    The trunk has to fit as a whole. A classifier (or the wide layer before it) that is missing or
-    made for other classes stays fresh. Weights whose BatchNorm is folded into the convolutions are
-    accepted; `folded.unfold` has to be called on training images afterwards.
+    The backbone has to fit as a whole. A classifier (or the wide layer before it) that is missing
+    or made for other classes keeps its random values. Weights whose BatchNorm is folded into
+    the convolutions are accepted; `folded.unfold` has to be called on training images afterwards.
 
     Raises:
-        WeightsError: the file cannot be read, or its trunk does not fit; the model is as it was.
+        WeightsError: the file cannot be read, or its backbone does not fit; the model is unchanged.
     """
     fresh = fill(model, weights or read_weights(path), source=str(path), fresh_head=True)
     if not fresh:
         return [f"every layer starts from {path}"]
-    return [f"starts from {path}; fresh, because the file has nothing fitting: {', '.join(fresh)}"]
+    return [f"starts from {path}; random, as the file has no matching weights: {', '.join(fresh)}"]
 
 
 def fill(
     model: keras.Model, weights: WeightsFile, source: str, *, fresh_head: bool = False
 ) -> list[str]:
-    """Set the model's variables from what was read; the layers that kept their values."""
+    """Set the model's variables from a file that was read; returns the layers that kept theirs."""
     _check_network(model.name, weights, source)
     if weights.network is not None:  # bare tensors say nothing of strides
         check_strides(model, network_options(weights.network, weights), source)
@@ -102,4 +102,4 @@ def fill(
 
 def _check_network(name: str, weights: WeightsFile, source: str) -> None:
     if weights.network is not None and weights.network != name:
-        raise WeightsError(f"{source}: is of {weights.network}, not of {name}.")
+        raise WeightsError(f"{source}: holds weights of {weights.network}, not of {name}.")

@@ -1,8 +1,8 @@
 """The original's state dict onto a Keras model: every tensor to exactly one variable.
 
 `blocks3.0.dw_conv.bn._mean` is the moving mean of the layer `blocks3_0_dw_conv_bn`: the path
-without its last part, with underscores, is the layer's name. So a tensor's place is found from its
-name, and the layers need no table.
+without its last part, with underscores, is the layer's name. So the variable is found from the
+tensor's name, and no table of layers is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pplcnet.weights.limits import listed
 
 __all__ = ["HEAD_LAYERS", "load_state_dict"]
 
-# The classifier and the wide layer before it, in every family: what may start fresh.
+# The classifier and the wide layer before it, in every family: they may start from random values.
 HEAD_LAYERS = frozenset({"fc", "last_conv", "out", "fc_0_conv", "fc_0_batch_norm", "fc_1"})
 
 
@@ -109,7 +109,7 @@ def _layers_without_tensors(
         fits = tensor is not None and (place.to_keras(tensor).shape == tuple(place.variable.shape))
         if at[0] in HEAD_LAYERS and not fits:
             fresh.add(at[0])
-    # A classifier on top of a fresh layer would be noise that looks like knowledge.
+    # On top of a randomly initialised layer, a trained classifier is worth nothing.
     return fresh | ({"fc"} if "last_conv" in fresh else set())
 
 
@@ -124,8 +124,8 @@ def _without_merged_branches(
 ) -> dict[str, np.ndarray]:
     """PP-LCNetV2's state dict also holds a merged convolution beside the branches it comes from.
 
-    The training form is made from the branches, so the merged one, which its file need not keep
-    up to date, is left aside.
+    The training form is built from the branches; the merged convolution, which may be out of date
+    in the file, is ignored.
     """
     names = {layer.name for layer in model.layers}
     return {

@@ -100,8 +100,8 @@ def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
 def read_npz(path: str | PathLike[str] | bytes, source: str = "") -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects.
 
-    The size that members claim, and each array's header, are held against the bytes that are there
-    before anything is made of them, so that a small file cannot claim much memory.
+    Declared sizes and array headers are checked against the bytes that are there before anything
+    is allocated, so that a small file cannot claim much memory.
 
     Args:
         path: the file, or its content.
@@ -135,6 +135,6 @@ def _array(content: bytes) -> np.ndarray:
     start = stream.tell()
     size = len(content) - start
     if math.prod(shape) * dtype.itemsize != size or any(side < 0 for side in shape):
-        raise ValueError(f"an array of shape {shape} in {size} bytes")
+        raise ValueError(f"an array of shape {shape} has {size} bytes")
     flat = np.frombuffer(content, dtype, offset=start)
     return flat.reshape(shape, order="F" if is_fortran else "C")

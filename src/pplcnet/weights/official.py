@@ -29,19 +29,19 @@ def official_bundle(
     """The bundle of NAME (its ImageNet weights) or NAME:TAG, from the cache if it is there.
 
     Args:
-        images: photos that the exported network is compared with Keras on, the first time.
+        images: those on which the exported network is compared with Keras, the first time.
         before_conversion: called before Keras is imported.
 
     Raises:
         WeightsError: the weights cannot be fetched or read.
-        MissingDependencyError: the first time needs the train extra; afterwards the runtime does.
+        MissingDependencyError: the first time needs the train extra; later the runtime is enough.
     """
     name, _, tag = text.partition(":")
     source = find_source(name, tag or "imagenet")
     bundle = cache_folder() / "bundles" / f"{name}-{source.tag}.bundle"
     if bundle.is_dir():
         return bundle
-    if importlib.util.find_spec("keras") is None:  # said before the download, not after it
+    if importlib.util.find_spec("keras") is None:  # reported before the download
         require("keras", purpose="converting official weights", extra="train")
     file = fetch(source)
     before_conversion()
@@ -54,7 +54,7 @@ def official_bundle(
             staged = bundle.with_name(f".{bundle.name}.converting")
             provenance = {"source": source.address, "licence": source.licence}
             usable = _usable(images)
-            # What a killed conversion left there is of no use.
+            # overwrite: a conversion that was killed may have left something there.
             convert(file, staged, network=name, provenance=provenance, overwrite=True)
             export(staged, usable)
             staged.rename(bundle)
@@ -62,7 +62,7 @@ def official_bundle(
 
 
 def _usable(images: Sequence[str | PathLike[str]]) -> list[str | PathLike[str]]:
-    """Those that decode; the ImageError of the first when none does."""
+    """The images that can be decoded; the first ImageError is raised if none can."""
     usable: list[str | PathLike[str]] = []
     problem: ImageError | None = None
     for image in images:

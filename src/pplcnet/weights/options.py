@@ -24,11 +24,11 @@ _CLASSIFIERS = tuple(
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
-    """Options of `build_model`, as far as the file tells them.
+    """Options of `build_model`, as far as the file states them.
 
-    "num_classes" is there when the file has a classifier, "image_size" and "dropout" when it says
-    them. Of PP-LCNet, bare tensors tell whether there is a last convolution and whether it has a
-    bias; their strides are taken to be the original's.
+    "num_classes" is there if the file has a classifier, "image_size" and "dropout" if it states
+    them. For PP-LCNet, bare tensors tell whether there is a last convolution and whether it has a
+    bias; their strides are assumed to be the original's.
     """
     if weights.options is not None:
         return dict(weights.options)
@@ -50,7 +50,7 @@ def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
 
 
 def check_strides(model: keras.Model, options: Mapping[str, Any] | None, source: str) -> None:
-    """WeightsError when the file's network strides elsewhere: no tensor's shape would show it."""
+    """WeightsError if the file's network has other strides, which no tensor's shape would show."""
     given = (options or {}).get("strides")
     if given is None:
         return

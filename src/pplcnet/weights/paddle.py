@@ -1,7 +1,7 @@
 """Read `.pdparams`, what `paddle.save` writes: a pickle of a state dict.
 
-`pickles.py` runs the pickle; here stands what the names in it may be: the few that numpy's arrays
-need, answered by stand-ins that make an array only from bytes that are in the file.
+`pickles.py` interprets the pickle; this module lists the names that it may refer to. They are the
+few that numpy's arrays need, with stand-ins that make an array only from bytes in the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _DtypeRecord:
     def __init__(self, *arguments: Any) -> None:
         spec = arguments[0] if arguments else None
         if not isinstance(spec, str) or spec.lstrip("<>|=") not in ALLOWED_DTYPES:
-            raise WeightsError("an array of a type that is not allowed; only plain numbers are.")
+            raise WeightsError("an array of a type that is not allowed; use plain numbers.")
         self.dtype = np.dtype(spec)
 
     def take_state(self, state: Any) -> None:
@@ -87,7 +87,7 @@ def _encode(text: Any, encoding: Any) -> bytes:
 
 def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
     if arguments:
-        raise WeightsError("it fills an ordered dictionary in another way than weights files do.")
+        raise WeightsError("it fills an ordered dictionary in a way that weights files do not.")
     return {}
 
 
@@ -113,7 +113,7 @@ def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     Both forms are read: plain arrays, and the newer `(framework name, array)` tuples.
 
     Raises:
-        WeightsError: no such file, cut off, not a state dict, or made to do anything but that.
+        WeightsError: missing, cut off, not a state dict, or doing anything else.
     """
     path = Path(path)
     content = read_file(path)
@@ -132,7 +132,7 @@ def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
 
 def _tensors(state: Any) -> dict[str, np.ndarray]:
     if not isinstance(state, dict):
-        raise WeightsError(f"it holds a {type(state).__name__} in place of a state dict.")
+        raise WeightsError(f"it holds a {type(state).__name__} instead of a state dict.")
     tensors = {}
     for key, value in state.items():
         if key in BOOKKEEPING_KEYS:

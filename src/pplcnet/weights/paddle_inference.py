@@ -1,7 +1,7 @@
 """Paddle inference models, as PaddleX and PaddleOCR ship them, without Paddle.
 
 A program (`inference.json` or `.pdmodel`) and all parameters in one file (`.pdiparams`), in the
-order of their sorted names. What is read is recognised as one of the catalog's PP-LCNets from the
+order of their sorted names. The network is recognised as one of the catalog's PP-LCNets by the
 shapes and strides of its convolutions, and its tensors go to that network's layers one to one.
 """
 
@@ -26,7 +26,7 @@ from pplcnet.weights.protobuf import fields
 
 __all__ = ["InferenceModel", "read_inference_model"]
 
-# JSON takes some 20 times as much memory; a PP-LCNet's program has 0.3 MB.
+# Parsed JSON takes about 20 times as much memory; a PP-LCNet's program has 0.3 MB.
 PROGRAM_LIMIT = 8 << 20
 FLOAT32 = 5
 
@@ -77,7 +77,7 @@ def read_inference_model(path: str | PathLike[str]) -> InferenceModel:
 def _read_parameters(
     content: bytes, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """One record a parameter: version, no levels, version, TensorDesc, the numbers."""
+    """One record per parameter: version, no levels, version, TensorDesc, the numbers."""
     arrays, at = {}, 0
     for name in sorted(shapes):
         version, levels, tensor_version, size = struct.unpack_from("<IQIi", content, at)
@@ -99,7 +99,7 @@ def _read_parameters(
         arrays[name] = np.frombuffer(content, "<f4", math.prod(shape), at).reshape(shape)
         at += length
     if at != len(content):
-        raise WeightsError(f"{len(content) - at} bytes are left over behind its parameters.")
+        raise WeightsError(f"{len(content) - at} bytes are left over after its parameters.")
     return arrays
 
 
@@ -138,7 +138,7 @@ def _add_bias(
     made_by: Mapping[str, Operator],
     arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """An addition of a parameter behind a layer is that layer's bias."""
+    """A parameter that is added after a layer is that layer's bias."""
     names = list(operator.inputs.values())
     layer = next((by_output[name] for name in names if name in by_output), None)
     for name in names:
@@ -187,7 +187,9 @@ def _recognised(program: Program, arrays: Mapping[str, np.ndarray]) -> Inference
         None,
     )
     if network is None:
-        raise WeightsError(f"its trunk ends in {width} channels, as no PP-LCNet of the catalog.")
+        raise WeightsError(
+            f"its backbone ends in {width} channels, unlike any PP-LCNet of the catalog."
+        )
     *_, height, image_width = program.input_shape
     options: dict[str, Any] = {
         "num_classes": int(classifiers[0].tensors["weight"].shape[1]),

@@ -1,10 +1,10 @@
 """Read a pickle of plain values and arrays without running it.
 
-A pickle is a program for a stack machine. Python's own machine imports and calls what the program
-names; this one knows the few instructions that plain values need, calls only the functions that it
-is given, and refuses the rest. What a file can cost is bounded by its size: each instruction does
-work in proportion to the bytes it takes in the file, dictionary keys are text or numbers (anything
-else could take for ever to hash), and whatever a call makes is charged to a budget.
+A pickle is a program for a stack machine. Python's unpickler imports and calls whatever the program
+names; this one implements the few instructions that plain values need, calls only the functions
+that it is given, and refuses the rest. The cost of a file is bounded by its size: each instruction
+does work in proportion to the bytes it takes in the file, dictionary keys are text or numbers
+(anything else could take forever to hash), and whatever a call makes is charged to a budget.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Maker:
 
 
 def shown(value: object) -> str:
-    """A name from a file for a message: quoted, and cut to a line."""
+    """A name from a file, quoted and shortened for a message."""
     if not isinstance(value, str | int) or (isinstance(value, int) and abs(value) > 1 << 64):
         return type(value).__name__
     text = repr(value[:80] if isinstance(value, str) else value)
@@ -61,7 +61,7 @@ def read_pickle(
 
     Args:
         names: (module, name) to what it stands for; a file that names anything else is refused.
-        find_persistent: answers persistent ids; without it they are refused.
+        find_persistent: resolves persistent ids; without it they are refused.
 
     Raises:
         WeightsError: another instruction, another name, or more work than the size allows.
@@ -84,7 +84,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.budget = BUDGET_FACTOR * len(content) + BUDGET_LEEWAY
-        # How deep containers nest, by id; an id that is used again is entered again.
+        # How deep containers nest, by id; the entry of a reused id is replaced.
         self.depths: dict[int, int] = {}
 
     def run(self) -> Any:
@@ -216,7 +216,7 @@ class _Machine:
             raise WeightsError("it sets entries of a value that is not a dictionary.")
         self._nest(target, values)
         for key, value in zip(values[::2], values[1::2], strict=True):
-            # Anything else could take without end to hash, or to compare.
+            # Anything else could take forever to hash or to compare.
             if not isinstance(key, str | int):
                 raise WeightsError(f"it has a {type(key).__name__} as a key of a dictionary.")
             target[key] = value
@@ -277,7 +277,7 @@ class _Machine:
         self.stack.append(self.find_persistent(self.stack.pop()))
 
     def _refuse_call(self) -> NoReturn:
-        raise WeightsError("it calls or changes what a weights file cannot.")
+        raise WeightsError("it calls or changes something that a weights file may not.")
 
     def _charge(self, made: Any) -> None:
         if isinstance(made, np.ndarray):

@@ -1,4 +1,4 @@
-"""The protobuf wire format as Paddle's files use it; what is wrong in them is a WeightsError."""
+"""The protobuf wire format as Paddle's files use it; faults are raised as WeightsError."""
 
 from __future__ import annotations
 

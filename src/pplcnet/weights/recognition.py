@@ -1,4 +1,4 @@
-"""Whether a file can be the weights of a network, found without Keras, by reading and counting."""
+"""Whether a file can be the weights of a network, checked without Keras by counting its numbers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def fault_of(path: Path, network: str) -> str:
     try:
         tensors = (read_safetensors if path.suffix == ".safetensors" else read_pdparams)(path)
     except WeightsError as error:
-        return f"it is not a whole weights file: {str(error).removeprefix(f'{path}: ')[:200]}"
+        return f"it is not a complete weights file: {str(error).removeprefix(f'{path}: ')[:200]}"
     key = next((each for each in CLASSIFIERS if each in tensors), None)
     if key is None or tensors[key].ndim != 2:
         return "it has no classifier"
     inputs, classes = tensors[key].shape
     if key == TIMM_CLASSIFIER:
         inputs, classes = classes, inputs
-    held = sum(math.prod(each.shape) for each in tensors.values()) - (inputs + 1) * classes
+    found = sum(math.prod(each.shape) for each in tensors.values()) - (inputs + 1) * classes
     wanted = catalog.find(network).parameters - (inputs + 1) * OFFICIAL_CLASSES
     low, high = BACKBONE_RATIO
-    if not low * wanted <= held <= high * wanted:
-        return f"it has {held:,} numbers before the classifier, {network} has {wanted:,}"
+    if not low * wanted <= found <= high * wanted:
+        return f"it has {found:,} numbers before the classifier, {network} has {wanted:,}"
     return ""

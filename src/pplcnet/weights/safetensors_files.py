@@ -14,7 +14,7 @@ from pplcnet.weights.pickles import shown
 
 __all__ = ["read_safetensors"]
 
-# A network of 1000 tensors has 100 kB; the library alone would take up to 100 MB of JSON.
+# A network of 1000 tensors has 100 kB; the library itself accepts 100 MB of JSON.
 HEADER_LIMIT = 4 << 20
 TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -28,7 +28,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     header = int.from_bytes(content[:8], "little")
     if header > HEADER_LIMIT:
         raise WeightsError(
-            f"{path}: not a readable .safetensors file (a header of {header:,} bytes)."
+            f"{path}: not a readable .safetensors file (its header has {header:,} bytes)."
         )
     library = require("safetensors", purpose="reading .safetensors", extra="train")
     try:

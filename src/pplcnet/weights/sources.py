@@ -1,4 +1,4 @@
-"""Where the official weights are, and what belongs to them; no framework is imported here.
+"""Where the official weights are, and what is known about them; no framework is imported here.
 
 Addresses and names are those of PaddleClas (`MODEL_URLS` of its backbones) and of timm
 (`default_cfgs` of mobilenetv3.py); accuracies are what their authors report. No checksums are
@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Under which the file lies in the cache; unlike any other source's."""
+        """The file's name in the cache, different for every source."""
         return f"{self.network}-{self.tag}{self.address[self.address.rindex('.') :]}"
 
 
@@ -90,7 +90,7 @@ def sources_of(network: str) -> dict[str, Source]:
 
 
 def find_source(network: str, tag: str) -> Source:
-    """The source of a network's weights; errors name the networks or tags that there are."""
+    """The source of a network's weights; errors list the networks or tags that there are."""
     if tag not in TAGS:
         raise UnknownNameError("kind of weights", tag, TAGS)
     found = sources_of(network)

@@ -72,7 +72,7 @@ def is_transformers(tensors: Mapping[str, np.ndarray]) -> bool:
 
 
 def to_original_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same tensors under the original's names; WeightsError for a name that none has."""
+    """The same tensors under the original's names; WeightsError for an unknown name."""
     path_of = _timm_path if is_timm(tensors) else _transformers_path
     renamed = {}
     for key, tensor in tensors.items():
@@ -83,7 +83,7 @@ def to_original_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
         is_norm = path.endswith("bn")
         original_part = _NORM_PARTS.get(part) if is_norm else part
         if original_part is None:
-            raise WeightsError(f"the tensor {key!r} is none of this network's.")
+            raise WeightsError(f"the tensor {key!r} is not part of this network.")
         transposed = path == "fc" and part == "weight" and tensor.ndim == 2
         renamed[f"{path}.{original_part}"] = tensor.T if transposed else tensor
     return renamed
@@ -92,7 +92,7 @@ def to_original_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 def _path(key: str, prefix: str, path_of: Callable[[str], str | None]) -> str:
     path = path_of(prefix)
     if path is None:
-        raise WeightsError(f"the tensor {key!r} is none of this network's.")
+        raise WeightsError(f"the tensor {key!r} is not part of this network.")
     return path
 
 

@@ -12,7 +12,7 @@ from pplcnet.models.catalog import CATALOG
 
 
 def main() -> None:
-    """Serve "keras-predict" or "tf-function" (the first argument) on so many threads."""
+    """Run as a worker: arguments are "keras-predict" or "tf-function", and the threads."""
     import keras
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""PP-LCNet in Paddle, by the names of the original's state dict: what the authors deploy."""
+"""PP-LCNet in Paddle, with the names of the original's state dict: what the authors deploy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConvBN(nn.Layer):
 
 
 class SqueezeExcite(nn.Layer):
-    """Channels weighted by what all positions say."""
+    """Channels weighted by a gate that sees all positions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

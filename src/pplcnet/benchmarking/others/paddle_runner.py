@@ -28,7 +28,7 @@ def save_inference_model(network: Any, image_size: tuple[int, int], folder: Path
 
 
 def create_predictor(folder: Path, threads: int) -> Any:
-    """Paddle's predictor of such a folder, with oneDNN."""
+    """Paddle's predictor for a folder of `save_inference_model`, with oneDNN."""
     from paddle import inference
 
     programs = (folder / "inference.json", folder / "inference.pdmodel")
@@ -42,7 +42,7 @@ def create_predictor(folder: Path, threads: int) -> Any:
 
 
 def main() -> None:
-    """Serve on so many threads as the second argument says."""
+    """Run as a worker; the second argument is the number of threads."""
     import paddle
 
     threads = int(sys.argv[2])
@@ -55,13 +55,13 @@ def main() -> None:
             save_inference_model(network, image_size, Path(folder))
             predictor = create_predictor(Path(folder), threads)
         given = predictor.get_input_handle(predictor.get_input_names()[0])
-        answer = predictor.get_output_handle(predictor.get_output_names()[0])
+        output = predictor.get_output_handle(predictor.get_output_names()[0])
         image = np.random.default_rng(0).standard_normal((1, 3, *image_size)).astype(np.float32)
 
         def run() -> object:
             given.copy_from_cpu(image)
             predictor.run()
-            return answer.copy_to_cpu()
+            return output.copy_to_cpu()
 
         return run
 

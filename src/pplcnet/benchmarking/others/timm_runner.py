@@ -28,7 +28,7 @@ NAMES = {
 
 
 def main() -> None:
-    """Serve on so many threads as the second argument says."""
+    """Run as a worker; the second argument is the number of threads."""
     import timm
     import torch
 

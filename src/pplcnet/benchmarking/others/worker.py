@@ -1,4 +1,4 @@
-"""The other side of `OtherProcess`: answer requests on stdin, a JSON line each way."""
+"""The other side of `OtherProcess`: answer requests on stdin, one JSON line each way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def serve(version: str, build: Build) -> None:
     Args:
         version: of the framework.
         build: (network's name in the catalog, image size) to a function that runs one image; None
-            for a network that the framework has not.
+            for a network that the framework does not have.
     """
     loaded: dict[str, Callable[[], object]] = {}
     _say({"version": version})

@@ -1,4 +1,4 @@
-"""Another framework in a process of its own, asked for one thing at a time."""
+"""Another framework in a worker process of its own, which answers one request at a time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SOURCE = Path(__file__).parents[3]
 
 
 class AnsweringProcess:
-    """A process that speaks first, and then answers each request; a JSON line each way."""
+    """A process that greets first and then answers each request, one JSON line each way."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start `command`; its first line is kept as `greeting`.
 
         Args:
-            name: what error messages call it.
+            name: what error messages call the process.
 
         Raises:
             InputError: it cannot be started, or ends before its first line.
@@ -61,11 +61,16 @@ class AnsweringProcess:
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The answer to a request; InputError when the process has ended."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        # To a process that has ended nothing can be sent; that it gives no answer says so.
+        # Sending to a process that has ended fails; the missing answer is reported instead.
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        return self._answer("in the middle of its work")
+        return self._answer("while it was working")
+
+    @property
+    def pid(self) -> int:
+        """The operating system's number of the process."""
+        return self._process.pid
 
     def close(self) -> None:
         """End the process, if it has not ended by itself."""
@@ -77,7 +82,7 @@ class AnsweringProcess:
     def _end(self) -> int:
         """Tell the process that nothing more comes, and wait for its exit code."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        with contextlib.suppress(OSError):  # what is left to be sent may have no reader any more
+        with contextlib.suppress(OSError):  # nobody may be left to read what is unsent
             self._process.stdin.close()
         return self._process.wait()
 
@@ -86,14 +91,14 @@ class AnsweringProcess:
         for line in self._process.stdout:
             try:
                 return json.loads(line)
-            except ValueError:  # a library that talks on stdout
+            except ValueError:  # a library that prints to stdout
                 continue
         code = self._end()
         self._notes.seek(0)
         said = self._notes.read().decode(errors="replace").strip().splitlines()
         raise InputError(
-            f"{self._name} ended {when} (exit code {code}); the last that it said: "
-            f"{said[-1].strip() if said else 'nothing'}. Put that right, or leave it out."
+            f"{self._name} ended {when} (exit code {code}); its last output: "
+            f"{said[-1].strip() if said else 'nothing'}. Fix this, or leave it out."
         )
 
 
@@ -105,7 +110,7 @@ class OtherProcess:
 
         Args:
             python: an interpreter (3.11 or later) that has the framework; None for this one. Only
-                numpy is needed beside it.
+                numpy is needed besides.
 
         Raises:
             UnknownNameError: no such framework.
@@ -129,7 +134,7 @@ class OtherProcess:
         self.version = str(self._process.greeting["version"])
 
     def load(self, network: str, image_size: tuple[int, int]) -> bool:
-        """Whether the framework has this network; it is built for one image.
+        """Build a network for one image of (height, width); returns whether the framework has it.
 
         Raises:
             InputError: the framework has ended.
@@ -137,12 +142,17 @@ class OtherProcess:
         return bool(self._process.ask({"load": network, "image_size": image_size}))
 
     def run(self, network: str) -> float:
-        """One image through a network that was loaded; milliseconds, measured over there.
+        """Run one image through a loaded network; returns milliseconds measured in that process.
 
         Raises:
             InputError: the framework has ended.
         """
         return float(self._process.ask({"run": network}))
+
+    @property
+    def pid(self) -> int:
+        """The operating system's number of the process."""
+        return self._process.pid
 
     def close(self) -> None:
         """End the process."""
