@@ -83,8 +83,8 @@ def test_split_csv_reads_back_labels_that_look_like_formulas(tmp_path: Path) -> 
     write_splits(draw_splits(dataset, validation=0.25, test=0, seed=0), tmp_path / "split.csv")
     read = Dataset.open(tmp_path / "split.csv")
     assert read.classes == dataset.classes == ("-b", "=a")
-    assert {(image.path.resolve(), image.marks) for image in read.images} == {
-        (image.path.resolve(), image.marks) for image in dataset.images
+    assert {(image.path.resolve(), image.annotation) for image in read.images} == {
+        (image.path.resolve(), image.annotation) for image in dataset.images
     }
 
 
@@ -96,4 +96,4 @@ def test_all_csv_is_written_by_the_guarded_writer() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("csv.writer", "csv.DictWriter")
     ]
-    assert writing == ["csv_cells.py"]
+    assert writing == ["system/csv_cells.py"]
