@@ -91,7 +91,7 @@ def test_split_csv_reads_back_labels_that_look_like_formulas(tmp_path: Path) -> 
 def test_all_csv_is_written_by_the_guarded_writer() -> None:
     source = Path(pplcnet.__file__).parent
     writing = [
-        str(path.relative_to(source))
+        path.relative_to(source).as_posix()
         for path in source.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("csv.writer", "csv.DictWriter")
