@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.imaging import limits as image_limits
 from pplcnet.runs.stages import audited
-from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image, draw_scene, write_photos
@@ -168,29 +166,3 @@ def test_photos_that_change_after_the_audit_are_named(photos: Path) -> None:
     third.touch()  # another time, the same content
     with pytest.raises(DatasetError, match=r"2 photos changed.*class_0/000.png, class_0/001.png"):
         checked.raise_changed()
-
-
-def test_huge_pictures_wait_for_each_other() -> None:
-    room, inside, most = Room(limit=100), [0], [0]
-    lock = threading.Lock()
-
-    def work(pixels: int) -> int:
-        with room.for_pixels(pixels):
-            with lock:
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-            with lock:
-                inside[0] -= 1
-        return pixels
-
-    given = [6, 1000, 7, 8] * 20  # 60 to 80 bytes each: no two fit
-    assert list(in_order(work, given, workers=4)) == given
-    assert most == [1]
-
-
-def test_work_is_begun_only_a_little_ahead() -> None:
-    taken = []
-    results = in_order(str, (taken.append(number) or number for number in range(1000)), workers=2)
-    assert next(results) == "0"
-    assert len(taken) <= 40
-    results.close()
