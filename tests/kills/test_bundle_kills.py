@@ -11,6 +11,8 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import update_bundle, write_bundle
+from pplcnet.data.annotations import ClassLabel
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.exporting import calibrating, quantization
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.kills.harness import Point, describe, kill_everywhere, needs_tracing
@@ -137,8 +139,8 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """quantize and calibrate without the networks: the numbers are made up, the writing is real."""
     import numpy as np
 
-    photos = [SimpleNamespace(path="photo", label=at) for at in (0, 1)]
-    images = SimpleNamespace(task="classification", images=photos)
+    photos = tuple(LabelledImage(Path("photo"), ClassLabel(at)) for at in (0, 1))
+    images = Dataset(Path(), ("a", "b"), photos)
 
     class Engine:
         batch_size = None
@@ -146,28 +148,11 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self, images):
             return np.eye(2, dtype=np.float32)[[0] * len(images)]
 
-    class Judge:
-        measure = "top1"
-
-        @classmethod
-        def of(cls, bundle, images):
-            return cls()
-
-        def loss(self, logits, reference):
-            return 0.0, "top-1"
-
-        def accuracy(self, logits):
-            return 1.0
-
-        def agreement(self, logits, reference):
-            return 1.0
-
     for module in (quantization, calibrating):
         monkeypatch.setattr(module, "open_engine", lambda *_, **__: Engine())
         monkeypatch.setattr(module, "prepare", lambda _, paths: np.zeros((len(paths), 8, 8, 3)))
         monkeypatch.setattr(module, "match_validation", lambda *_: images)
         monkeypatch.setattr(module, "run_all", lambda engine, images, **_: engine.run(images))
-    monkeypatch.setattr(quantization, "Judge", Judge)
     monkeypatch.setattr(quantization, "_quiet_nncf", lambda: type("N", (), {"IgnoredScope": dict}))
     monkeypatch.setattr(quantization, "_as_data", lambda *_: None)
     monkeypatch.setattr(quantization, "_stays_in_float", lambda _: [])
