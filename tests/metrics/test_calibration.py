@@ -19,6 +19,7 @@ from pplcnet.metrics.calibration import (
     fit_temperature,
     judge_temperature,
     least_calibration_error,
+    reliability,
 )
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.tasks.scores import softmax
@@ -137,3 +138,13 @@ def test_a_temperature_that_helps_is_used() -> None:
     assert (found.temperature, found.refused) == (1.2346, None)
     assert found.error_after < found.error_before
     assert "0.200 before, 0.162 after" in describe_calibration({**found.facts(), "images": 1})
+
+
+def test_reliability_holds_the_calibration_error() -> None:
+    generator = np.random.default_rng(3)
+    confidences = generator.random(200)
+    is_right = generator.random(200) < 0.6
+    found = reliability(confidences, is_right)
+    gaps = np.abs(found.confidence - found.accuracy) * found.counts
+    assert found.counts.sum() == 200
+    assert gaps.sum() / 200 == pytest.approx(expected_calibration_error(confidences, is_right))

@@ -24,6 +24,11 @@ class Annotation(Protocol):
         """Indices of the classes that the image is known to show, ascending."""
         ...
 
+    @property
+    def unknown(self) -> tuple[int, ...]:
+        """Indices of the classes of which nobody knows whether the image shows them."""
+        ...
+
     def renumbered(self, place: Mapping[int, int], count: int) -> Self | None:
         """The same for another list of classes; None if nothing is left to say.
 
@@ -72,6 +77,11 @@ class ClassLabel:
         """The class."""
         return (self.index,)
 
+    @property
+    def unknown(self) -> tuple[int, ...]:
+        """None: an image with one class shows no other."""
+        return ()
+
     def renumbered(self, place: Mapping[int, int], count: int) -> ClassLabel | None:
         """The class under its other index; None if that class is gone."""
         return ClassLabel(place[self.index]) if self.index in place else None
@@ -115,6 +125,11 @@ class Marks:
     def shown(self) -> tuple[int, ...]:
         """Indices of the labels that are known to be shown."""
         return tuple(at for at, mark in enumerate(self.values) if mark == PRESENT)
+
+    @property
+    def unknown(self) -> tuple[int, ...]:
+        """Indices of the labels marked as unknown."""
+        return tuple(at for at, mark in enumerate(self.values) if mark == UNKNOWN)
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Marks | None:
         """The marks in another order; labels that nothing is said of are unknown."""

@@ -9,9 +9,9 @@ __all__ = ["average_precision", "last_of_equals"]
 
 
 def average_precision(scores: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
-    """The mean of the precisions at which recall rises, images taken from the highest score down.
+    """The mean of the precisions at the images, ranked by score, where recall rises.
 
-    Sum of (R_n - R_(n-1)) P_n without interpolation; images of the same score count together, as
+    Sum of (R_n - R_(n-1)) P_n without interpolation; images of equal score count together, as
     scikit-learn's `average_precision_score` has it. NaN when no image shows the label.
 
     Args:
@@ -28,5 +28,5 @@ def average_precision(scores: NDArray[np.floating], is_shown: NDArray[np.bool_])
 
 
 def last_of_equals(ranked: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Places in descending numbers where a smaller one follows, and the last place."""
+    """Of numbers in descending order: the last index of each run of equal ones."""
     return np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)

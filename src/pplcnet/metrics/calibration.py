@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: temperature scaling and the calibration error."""
+"""Temperature scaling, the expected calibration error and reliability diagrams."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from pplcnet.system.wording import counted
 __all__ = [
     "TEMPERATURES",
     "Calibration",
+    "Reliability",
     "describe_calibration",
     "expected_calibration_error",
     "fit_sigmoid_temperature",
     "fit_temperature",
     "judge_temperature",
     "least_calibration_error",
+    "reliability",
 ]
 
-# Beyond these the logits say nothing, or the photos are all answered right.
+# Beyond these, logits carry no information or every image is answered correctly.
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
 
@@ -50,13 +52,13 @@ class Calibration(NamedTuple):
 
 
 def judge_temperature(temperature: float, error: Callable[[float], float]) -> Calibration:
-    """A fitted temperature, to four digits, or 1 where using it would do harm.
+    """A fitted temperature, rounded to four digits, or 1 if using it would do harm.
 
-    It is not used when it is an end of the search range, where the photos say only "as much as
-    possible", nor when the calibration error on the very photos that it was fitted on gets worse.
+    It is refused at an end of the search range, where the fit did not converge, and if it makes the
+    calibration error worse even on the images that it was fitted on.
 
     Args:
-        error: the calibration error of those photos at a temperature.
+        error: the calibration error of those images at a temperature.
     """
     temperature, before = round(temperature, 4), round(error(1.0), 4)
     low, high = TEMPERATURES
@@ -72,7 +74,7 @@ def judge_temperature(temperature: float, error: Callable[[float], float]) -> Ca
 
 
 def describe_calibration(facts: Mapping[str, Any]) -> str:
-    """What a manifest's calibration says, in a sentence."""
+    """A manifest's calibration in a sentence."""
     images = counted(facts["images"], "validation photo")
     if "refused" in facts:
         return (
@@ -92,7 +94,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     mean negative log-likelihood is convex in 1 / T; its derivative's sign is bisected.
 
     Args:
-        logits: (N, classes), of photos that were not trained on.
+        logits: (N, classes), of images that were not trained on.
         labels: (N,) class indices.
 
     Raises:
@@ -102,7 +104,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
         raise InputError(f"logits of shape {values.shape}; finite ones of some images are needed.")
     if (values.argmax(axis=1) == labels).all():
-        return 1.0  # no mistake says how sure is too sure
+        return 1.0  # without a mistake the best temperature is 0
     values = values - values.max(axis=1, keepdims=True)
     of_label = values[np.arange(len(values)), labels]
 
@@ -120,8 +122,8 @@ def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.b
     As `fit_temperature`, with binary cross-entropy, which is convex in 1 / T too.
 
     Args:
-        logits: (M,), of labels that are known on photos that were not trained on.
-        is_shown: (M,) whether the photo shows the label.
+        logits: (M,), of known labels of images that were not trained on.
+        is_shown: (M,) whether the image shows the label.
 
     Raises:
         InputError: no logits, or some that are not finite.
@@ -130,7 +132,7 @@ def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.b
     if not len(values) or not np.isfinite(values).all():
         raise InputError(f"logits of shape {values.shape}; finite ones of some labels are needed.")
     if ((values > 0) == is_shown).all():
-        return 1.0  # no mistake says how sure is too sure
+        return 1.0  # without a mistake the best temperature is 0
 
     def slope(inverse: float) -> float:
         halves = np.tanh(inverse * values / 2)  # sigmoid(x) = (1 + tanh(x / 2)) / 2
@@ -151,7 +153,7 @@ def _where_slope_is_zero(slope: Callable[[float], float]) -> float:
 def expected_calibration_error(
     confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """How far confidence and accuracy are apart, in the mean over the images.
+    """The mean gap between confidence and accuracy over the images.
 
     Images are sorted into bins of equal width by the probability of their answer; each bin counts
     with its images (Naeini et al. 2015, as Guo et al. 2017 use it).
@@ -168,10 +170,10 @@ def expected_calibration_error(
 
 
 def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200) -> float:
-    """The calibration error that a perfectly calibrated model would show, in the mean over `draws`.
+    """The expected calibration error of a perfectly calibrated model, averaged over `draws`.
 
-    Few images scatter: an answer of probability 0.8 is right or wrong, never 0.8 right. What an
-    evaluation shows above this is miscalibration.
+    Even that model shows some error on few images: an answer of probability 0.8 is right or wrong,
+    never 0.8 right. Only what exceeds it is miscalibration.
     """
     generator = np.random.default_rng(0)
     errors = [
@@ -179,3 +181,26 @@ def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200)
         for _ in range(draws)
     ]
     return float(np.mean(errors))
+
+
+class Reliability(NamedTuple):
+    """Images in bins of equal width by the probability of their answer; each (bins,)."""
+
+    confidence: NDArray[np.float64]
+    """Mean probability; 0 in an empty bin."""
+    accuracy: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+def reliability(
+    confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = BINS
+) -> Reliability:
+    """The points of a reliability diagram, in the bins of the expected calibration error."""
+    place = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    filled = np.maximum(counts, 1)
+    return Reliability(
+        np.bincount(place, confidences, bins) / filled,
+        np.bincount(place, is_right, bins) / filled,
+        counts,
+    )

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from pplcnet.errors import require
-from pplcnet.metrics.intervals import FEW_ANSWERS
+from pplcnet.metrics.thresholds import FEW_ANSWERS
 from pplcnet.system.wording import counted, format_exact, format_number, printable
 
 __all__ = ["render"]

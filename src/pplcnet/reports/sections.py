@@ -12,13 +12,12 @@ import numpy as np
 from pplcnet.data.annotations import UNKNOWN, Marks
 from pplcnet.data.dataset import MULTI, Dataset
 from pplcnet.errors import InputError
-from pplcnet.metrics.calibration import expected_calibration_error, least_calibration_error
-from pplcnet.metrics.intervals import (
-    kept_precision,
-    measured,
+from pplcnet.metrics.calibration import (
+    expected_calibration_error,
+    least_calibration_error,
     reliability,
-    threshold_for,
 )
+from pplcnet.metrics.thresholds import kept_precision, measured, threshold_for
 from pplcnet.pages import charts
 from pplcnet.pages.pictures import thumbnails
 from pplcnet.pages.scored import Answers, Scored

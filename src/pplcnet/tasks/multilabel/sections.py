@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.metrics.intervals import kept_precision, threshold_for
+from pplcnet.metrics.thresholds import kept_precision, threshold_for
 from pplcnet.pages import charts
 from pplcnet.pages.cards import SHOWN, looked_at
 from pplcnet.tasks.multilabel.answers import LabelAnswers
