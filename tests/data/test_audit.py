@@ -12,7 +12,7 @@ from PIL import Image
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.imaging import limits as image_limits
-from pplcnet.runs.stages import audited
+from pplcnet.runs.stages import audit_images
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image, draw_scene, write_photos
@@ -110,7 +110,8 @@ def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
     said: list[str] = []
     watcher = Watcher()
     watcher.say = said.append
-    assert audited(tmp_path, True, watcher).without_faults().classes == ("class_0", "class_2")
+    found = audit_images(tmp_path, skip_broken=True, watcher=watcher)
+    assert found.dataset.classes == ("class_0", "class_2")
     assert "classes left out: 'class_1', 'class_3'" in said
 
 

@@ -14,7 +14,7 @@ import pytest
 from pplcnet.data.annotations import ClassLabel, Marks
 from pplcnet.data.dataset import MULTI, SINGLE, Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits
-from pplcnet.runs.suspects import _fold_of_each
+from pplcnet.runs.folds import fold_of_each
 from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
 
@@ -120,7 +120,7 @@ def test_a_path_stays_together_without_an_audit_and_with_any_label() -> None:
 def test_folds_hold_every_file_once(folder: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     checked = audit(_table(folder, _rows() * 2))
-    parts = _fold_of_each(checked.dataset, 4, 0, checked.copies)
+    parts = fold_of_each(checked.dataset, 4, 0, checked.copies)
     assert sorted(parts.tolist()) == [fold for fold in range(4) for _ in range(4)]
 
 

@@ -17,7 +17,7 @@ from pplcnet.pages import charts
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.reports.sections import HISTORY_FILE, curve_charts
 from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
-from pplcnet.runs.folder import check_folder, check_same
+from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.splits import resplit
 from pplcnet.training.history import write_history
 from pplcnet.training.saved_facts import HISTORY_COLUMNS, check_facts, read_arrays, read_facts
@@ -36,11 +36,11 @@ def read_run_json(path: Path) -> None:
     out.mkdir(exist_ok=True)
     os.replace(path, out / RUN)
     assert all(os.sep not in name and name not in (".", "..") for name in names_in(out))
-    check_folder(out, TRAIN, overwrite=True)
     run = read_run(out)
     assert run is not None
     recipe = recorded_recipe(str(out), run)
-    check_same(out, run, {"recipe": recipe.to_dict(), "digest": run["digest"], "teacher": None})
+    now = {"photos": "/p", "recipe": recipe.to_dict(), "digest": run["digest"], "teacher": None}
+    RunFolder(out, run["kind"]).resume(run, now)
 
 
 def read_split(path: Path) -> None:

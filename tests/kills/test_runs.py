@@ -16,13 +16,7 @@ from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import RUN, SUSPECTS, TRAIN, fold_name, planned_names, read_run
-from pplcnet.runs.folder import (
-    check_checkpoint,
-    check_folder,
-    finished_bundle,
-    opened,
-    start_folder,
-)
+from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.replaced import set_aside
 from pplcnet.system.files import replacing, write_text
 from pplcnet.training.history import write_history
@@ -71,7 +65,7 @@ def _run(run: str, kind: str = TRAIN) -> dict[str, Any]:
 
 def _train(folder: Path, run: str) -> None:
     """What `run_job` does to the folder, without the training."""
-    start_folder(folder, Recipe(), _run(run), planned_names(TRAIN))
+    RunFolder(folder, TRAIN).start(Recipe(), _run(run), planned_names(TRAIN))
     write_text(folder / "split.csv", run)
     for epoch in (1, 2):
         _write_checkpoint(folder, run, epoch)
@@ -96,18 +90,16 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _overwrite(folder: Path) -> None:
-    with opened(folder):
-        check_folder(folder, TRAIN, overwrite=True)
-        with set_aside(folder):
-            _train(folder, "new")
+    with RunFolder(folder, TRAIN).opened(), set_aside(folder):
+        _train(folder, "new")
 
 
 def _is_one_run(folder: Path) -> str:
     """Which run the folder holds, all of it and nothing else."""
     run = read_run(folder)
     assert run is not None
-    check_checkpoint(folder, run)
-    finished_bundle(folder, run)
+    RunFolder(folder, TRAIN).has_checkpoint(run)
+    RunFolder(folder, TRAIN).finished_bundle(run)
     files = _files(folder)
     # The bundle's own leftovers are removed when it is written again.
     left = [name for name in files if "replaced-run" in name or ".writing" in name]
@@ -126,7 +118,7 @@ def test_an_overwrite_leaves_the_old_run_or_the_new_one(tmp_path: Path) -> None:
     seen = set()
 
     def check(folder: Path, point: Point) -> None:
-        with opened(folder):
+        with RunFolder(folder, TRAIN).opened():
             which = _is_one_run(folder)
         seen.add(which)
         if which == "old":
@@ -141,12 +133,12 @@ def test_an_overwrite_leaves_the_old_run_or_the_new_one(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_always_whole(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
-        start_folder(folder, Recipe(), _run("one"), planned_names(TRAIN))
+        RunFolder(folder, TRAIN).start(Recipe(), _run("one"), planned_names(TRAIN))
         _write_checkpoint(folder, "one", 1)
 
     def check(folder: Path, point: Point) -> None:
         assert read_facts(folder / CHECKPOINT)["epoch"] in (1, 2)
-        with opened(folder):
+        with RunFolder(folder, TRAIN).opened():
             assert set(_files(folder)) == {
                 *("run.json", "recipe.toml", CHECKPOINT), *([".pplcnet.lock"]),
             }  # fmt: skip
@@ -163,15 +155,15 @@ def test_a_failed_overwrite_brings_the_old_run_back_whenever_it_is_killed(tmp_pa
 
     def fail(folder: Path) -> None:
         try:
-            with opened(folder), set_aside(folder):
-                start_folder(folder, Recipe(), _run("new"), planned_names(TRAIN))
+            with RunFolder(folder, TRAIN).opened(), set_aside(folder):
+                RunFolder(folder, TRAIN).start(Recipe(), _run("new"), planned_names(TRAIN))
                 write_text(folder / "split.csv", "new")
                 raise InputError("its weights do not fit")
         except InputError:
             return
 
     def check(folder: Path, point: Point) -> None:
-        with opened(folder):
+        with RunFolder(folder, TRAIN).opened():
             _is_one_run(folder)
         assert _files(folder) == before
 
@@ -180,19 +172,20 @@ def test_a_failed_overwrite_brings_the_old_run_back_whenever_it_is_killed(tmp_pa
 
 def test_a_killed_start_of_suspects_can_be_started_again(tmp_path: Path) -> None:
     def start(folder: Path) -> None:
-        with opened(folder):
-            check_folder(folder, SUSPECTS)
+        suspects = RunFolder(folder, SUSPECTS)
+        with suspects.opened():
+            suspects.check()
             with set_aside(folder):
                 names = planned_names(SUSPECTS, folds=2)
-                start_folder(folder, Recipe(), _run("folds", SUSPECTS), names)
+                suspects.start(Recipe(), _run("folds", SUSPECTS), names)
                 (folder / fold_name(0)).mkdir()
                 _write_checkpoint(folder / fold_name(0), "folds", 1)
 
     def check(folder: Path, point: Point) -> None:
-        with opened(folder):
+        with RunFolder(folder, SUSPECTS).opened():
             run = read_run(folder)
             if run is not None:
-                check_checkpoint(folder / fold_name(0), run)
+                RunFolder(folder, SUSPECTS).has_checkpoint(run, 0)
             else:
                 assert not (folder / fold_name(0)).exists()
         if run is None or not (folder / fold_name(0) / CHECKPOINT).is_file():
@@ -203,7 +196,7 @@ def test_a_killed_start_of_suspects_can_be_started_again(tmp_path: Path) -> None
 
 def test_run_json_is_always_whole(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
-        start_folder(folder, Recipe(), _run("one"), planned_names(TRAIN))
+        RunFolder(folder, TRAIN).start(Recipe(), _run("one"), planned_names(TRAIN))
 
     def change(folder: Path) -> None:
         run = read_run(folder)

@@ -11,25 +11,14 @@ import pytest
 
 from pplcnet.bundle.manifest import MANIFEST, Manifest
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, StorageError, TrainingInterrupted
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import RUN, SUSPECTS, TRAIN, names_in, planned_names
-from pplcnet.runs.folder import (
-    check_checkpoint,
-    check_folder,
-    check_place,
-    check_same,
-    finished_bundle,
-    opened,
-    run_facts,
-    start_folder,
-)
+from pplcnet.runs.folder import RunFolder, run_facts
 from pplcnet.runs.replaced import recover, refuse_to_delete, set_aside
 from pplcnet.runs.stopped import resumable
 from pplcnet.system.locking import locked
-from pplcnet.tasks.audit import audit
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 
 FACTS = {
@@ -190,7 +179,7 @@ def test_a_run_that_is_damaged_is_overwritten_all_the_same(out: Path) -> None:
 def test_a_new_run_does_not_write_over_a_file_that_no_run_wrote(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"would overwrite {name}"):
-        start_folder(tmp_path, Recipe(), {"kind": TRAIN}, planned_names(TRAIN))
+        RunFolder(tmp_path, TRAIN).start(Recipe(), {}, planned_names(TRAIN))
     assert _files(tmp_path) == {name: "mine"}
 
 
@@ -208,8 +197,8 @@ def test_runs_of_two_kinds_do_not_share_a_folder(out: Path, kind: str, asked: st
     (out / RUN).write_text(run_json(kind=kind))
     for resume in (True, False):
         with pytest.raises(InputError, match=f"holds a run of pplcnet {kind}"):
-            check_folder(out, asked, resume=resume)
-    check_folder(out, asked, overwrite=True)
+            RunFolder(out, asked).check(resume=resume)
+    assert RunFolder(out, asked).check(overwrite=True) is None
 
 
 def _open_elsewhere(out: Path) -> int:
@@ -217,7 +206,7 @@ def _open_elsewhere(out: Path) -> int:
     process = os.fork()
     if not process:
         try:
-            with opened(out):
+            with RunFolder(out, TRAIN).opened():
                 os._exit(1)
         except InputError as error:
             os._exit(0 if "in use" in str(error) else 2)
@@ -234,9 +223,9 @@ def test_a_folder_is_one_process_s_alone(out: Path) -> None:
 def test_a_checkpoint_of_another_run_is_refused_by_name(out: Path, found: str | None) -> None:
     write_checkpoint(out / CHECKPOINT, found)
     with pytest.raises(InputError, match=r"checkpoint\.npz: belongs to another run"):
-        check_checkpoint(out, json.loads(run_json()))
+        RunFolder(out, TRAIN).has_checkpoint(json.loads(run_json()))
     write_checkpoint(out / CHECKPOINT, "old")
-    check_checkpoint(out, json.loads(run_json()))
+    assert RunFolder(out, TRAIN).has_checkpoint(json.loads(run_json()))
 
 
 def _write_bundle(out: Path, provenance: dict[str, object]) -> None:
@@ -264,9 +253,10 @@ def _write_bundle(out: Path, provenance: dict[str, object]) -> None:
 def test_a_bundle_of_another_run_is_refused_by_name(
     out: Path, provenance: dict[str, object], run: dict[str, object], fold: int | None
 ) -> None:
-    _write_bundle(out, provenance)
+    folder = RunFolder(out, TRAIN)
+    _write_bundle(folder.fold(fold), provenance)
     with pytest.raises(InputError, match=r"model\.bundle: belongs to another run"):
-        finished_bundle(out, json.loads(run_json(**run)), fold)
+        folder.finished_bundle(json.loads(run_json(**run)), fold)
 
 
 @pytest.mark.parametrize(
@@ -275,13 +265,13 @@ def test_a_bundle_of_another_run_is_refused_by_name(
         ({"run": "old", "dataset": {"digest": "d"}}, {}),
         ({"dataset": {"digest": "d"}}, {"id": None}),
     ],
-    ids=["the id", "of before there were ids"],
+    ids=["the id", "made before there were ids"],
 )
 def test_a_bundle_of_the_run_is_taken(
     out: Path, provenance: dict[str, object], run: dict[str, object]
 ) -> None:
     _write_bundle(out, provenance)
-    assert finished_bundle(out, json.loads(run_json(**run))) is not None
+    assert RunFolder(out, TRAIN).finished_bundle(json.loads(run_json(**run))) is not None
 
 
 # ------------------------------------------------------------------ what a run.json may be
@@ -299,7 +289,7 @@ def test_a_bundle_of_the_run_is_taken(
 def test_a_damaged_run_json_is_one_sentence(out: Path, text: str) -> None:
     (out / RUN).write_text(text)
     with pytest.raises(InputError, match="is damaged") as caught:
-        check_folder(out, TRAIN, resume=True)
+        RunFolder(out, TRAIN).check(resume=True)
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
 
@@ -307,7 +297,7 @@ def test_a_damaged_run_json_is_one_sentence(out: Path, text: str) -> None:
 def test_leftovers_of_killed_processes_are_removed(out: Path) -> None:
     own, others = [".checkpoint.npz.123.writing", ".run.json.7.writing"], [".notes.txt.1.writing"]
     _fill(out, [*own, *others])
-    with opened(out):
+    with RunFolder(out, TRAIN).opened():
         assert not any((out / name).exists() for name in own)
         assert (out / others[0]).exists()
 
@@ -340,19 +330,17 @@ def test_a_run_among_the_photos_is_refused(tmp_path: Path, field: str) -> None:
         each.mkdir()
     recipe = Recipe(teacher="x", unlabelled=str(folders["unlabelled"]))
     with pytest.raises(InputError, match="would be read as photos"):
-        check_place(folders[field] / "run", folders["photos"], recipe)
-    check_place(tmp_path / "run", folders["photos"], recipe)
+        RunFolder(folders[field] / "run", TRAIN).check_place(folders["photos"], recipe)
+    RunFolder(tmp_path / "run", TRAIN).check_place(folders["photos"], recipe)
 
 
-def test_another_teacher_under_the_same_name_is_noticed(
-    tmp_path: Path, common_photos: Path
-) -> None:
-    checked = audit(Dataset.open(common_photos))
+def test_another_teacher_under_the_same_name_is_noticed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, TRAIN)
     teacher = tmp_path / "teacher.keras"
     teacher.write_bytes(b"one")
     recipe = Recipe(teacher=str(teacher))
-    before = run_facts(common_photos, checked, recipe)
-    check_same(tmp_path, before, run_facts(common_photos, checked, recipe))
+    before = run_facts("photos", "d", recipe)
+    assert folder.resume(before, run_facts("photos", "d", recipe)) == before
     teacher.write_bytes(b"other")
     with pytest.raises(InputError, match="no longer the teacher that the run started with"):
-        check_same(tmp_path, before, run_facts(common_photos, checked, recipe))
+        folder.resume(before, run_facts("photos", "d", recipe))

@@ -1,4 +1,4 @@
-"""A resumed run divides its photos as before, and says by name what is not as it was."""
+"""A resumed run keeps its splits, and names the photos that have changed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.audit import Audit
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import draw_splits, write_splits
+from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import RUN, SPLIT, TRAIN, planned_names, read_run
-from pplcnet.runs.folder import run_facts, start_folder
+from pplcnet.runs.folder import RunFolder, run_facts
 from pplcnet.runs.splits import resplit, splits_as_before, splits_digest
+from pplcnet.runs.stages import AuditedImages, RunContext
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
@@ -28,24 +28,33 @@ class _Listener(Watcher):
         self.lines.append(line)
 
 
+RECIPE = Recipe(validation=0.2, test=0.2)
+
+
+def _audited(photos: Path) -> AuditedImages:
+    return AuditedImages(audit(Dataset.open(photos)))
+
+
 @pytest.fixture
 def out(tmp_path: Path, photos: Path) -> Path:
-    """A run that has divided its photos."""
-    folder, checked = tmp_path / "run", audit(Dataset.open(photos))
-    splits = draw_splits(checked.dataset, validation=0.2, test=0.2, seed=0)
-    facts = run_facts(photos, checked, Recipe())
-    run = {"kind": TRAIN, "id": "x", **facts, "division": splits_digest(splits)}
-    start_folder(folder, Recipe(), run, planned_names(TRAIN))
-    write_splits(splits, folder / SPLIT, checked.contents)
+    """A run that has split its photos."""
+    folder, images = tmp_path / "run", _audited(photos)
+    splits = images.draw_splits(RECIPE)
+    facts = {**run_facts(photos, images.digest, RECIPE), "division": splits_digest(splits)}
+    RunFolder(folder, TRAIN).start(RECIPE, facts, planned_names(TRAIN))
+    write_splits(splits, folder / SPLIT, images.labelled.contents)
     return folder
 
 
-def _again(out: Path, photos: Path, *, leave_out: bool = False, watcher: Watcher | None = None):
-    checked: Audit = audit(Dataset.open(photos))
+def _again(
+    out: Path, photos: Path, *, leave_out: bool = False, watcher: Watcher | None = None
+) -> tuple[Splits, dict[str, object]]:
     run = read_run(out)
     assert run is not None
-    arguments = checked.dataset, checked, None, Recipe(), out, run, leave_out
-    return splits_as_before(*arguments, watcher or Watcher())
+    context = RunContext(
+        RunFolder(out, TRAIN), RECIPE, _audited(photos), run, watcher or Watcher(), lambda: None
+    )
+    return splits_as_before(context, leave_out=leave_out)
 
 
 def _first(out: Path, split: str) -> Path:
@@ -57,7 +66,7 @@ def _names(dataset: Dataset) -> list[str]:
     return [dataset.name_of(image) for image in dataset.images]
 
 
-def test_the_division_is_the_same_again(out: Path, photos: Path) -> None:
+def test_the_splits_are_the_same_again(out: Path, photos: Path) -> None:
     splits, run = _again(out, photos)
     assert splits_digest(splits) == run["division"]
     assert run == read_run(out)
@@ -94,13 +103,9 @@ def test_a_photo_that_is_gone_is_named_and_can_be_left_out(
 
 def test_a_photo_that_became_unreadable_can_be_left_out(out: Path, photos: Path) -> None:
     _first(out, "train").write_bytes(b"broken")
-    checked = audit(Dataset.open(photos))
-    run = read_run(out)
-    assert run is not None
-    arguments = checked.without_faults(), checked, None, Recipe(), out, run
     with pytest.raises(InputError, match="gone or unreadable"):
-        splits_as_before(*arguments, False, Watcher())
-    splits, _ = splits_as_before(*arguments, True, Watcher())
+        _again(out, photos)
+    splits, _ = _again(out, photos, leave_out=True)
     assert sum(map(len, splits[:3])) == 35
 
 
@@ -115,27 +120,20 @@ def test_new_and_changed_photos_are_refused_by_name(
         _again(out, photos, leave_out=leave_out)
 
 
-def test_a_class_without_photos_is_not_gone_on_without(out: Path, photos: Path) -> None:
+def test_a_run_does_not_continue_without_a_class(out: Path, photos: Path) -> None:
     for each in (photos / "class_0").iterdir():
-        draw_image(7, int(each.stem)).save(photos / "class_1" / f"more-{each.name}")
         each.unlink()
-    with pytest.raises(InputError, match="new: "):
-        _again(out, photos, leave_out=True)
-    for each in (photos / "class_1").glob("more-*"):
-        each.unlink()
-    draw_image(0, 0).save(photos / "class_0" / "000.png")
-    checked, run = audit(Dataset.open(photos)), read_run(out)
-    assert run is not None
     with pytest.raises(InputError, match="no readable photos of class_0"):
-        splits_as_before(
-            checked.without_faults(), checked, None, Recipe(), out, run, True, Watcher()
-        )
+        _again(out, photos, leave_out=True)
+    draw_image(0, 0).save(photos / "class_0" / "000.png")  # one photo is too few
+    with pytest.raises(InputError, match="no readable photos of class_0"):
+        _again(out, photos, leave_out=True)
 
 
-def test_a_split_file_of_another_division_is_refused(out: Path, photos: Path) -> None:
+def test_a_split_file_with_other_splits_is_refused(out: Path, photos: Path) -> None:
     text = (out / SPLIT).read_text()
     (out / SPLIT).write_text(text.replace(",train,", ",test,", 1))
-    with pytest.raises(InputError, match=r"split\.csv: is not the division"):
+    with pytest.raises(InputError, match=r"split\.csv: has other splits"):
         _again(out, photos)
 
 

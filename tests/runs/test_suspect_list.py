@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from pplcnet.errors import InputError
-from pplcnet.runs.suspect_list import SUSPECTS, SuspectList, check_strength
+from pplcnet.runs.files import SUSPECT_LIST
+from pplcnet.runs.suspect_list import SuspectList, check_strength
 from pplcnet.tasks.baseline import Guess
 
 
 def test_weak_networks_name_no_suspects(tmp_path: Path) -> None:
-    (tmp_path / SUSPECTS).write_text("an older list")
+    (tmp_path / SUSPECT_LIST).write_text("an older list")
     with pytest.raises(InputError, match=r"accuracy 45%.*folds: 50%, 40%.*'a' gets 40%"):
         check_strength(tmp_path, [0.5, 0.4], Guess("a", 0.4))
-    assert not (tmp_path / SUSPECTS).exists()
+    assert not (tmp_path / SUSPECT_LIST).exists()
     check_strength(tmp_path, [0.9, 0.8], Guess("a", 0.4))
 
 

@@ -1,4 +1,4 @@
-"""--resume: photos and recipe come from the run; what is given beside it must not contradict."""
+"""--resume: photos and recipe come from the run, and what is given besides must agree with it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ __all__ = ["check_given", "recorded_photos", "recorded_recipe", "recorded_run"]
 
 def recorded_run(out: str, kind: str) -> dict[str, Any]:
     """The run.json of the run in `out`; InputError where there is none of this kind."""
-    from pplcnet.runs.folder import check_folder, opened
+    from pplcnet.runs.folder import RunFolder
 
-    with opened(Path(out)):
-        run = check_folder(Path(out), kind, resume=True)
-    if run is None:  # check_folder has raised
-        raise InputError(f"{out}: no run to resume there.")
-    return run
+    folder = RunFolder(Path(out), kind)
+    with folder.opened():
+        return folder.recorded()
 
 
 def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
@@ -48,7 +46,7 @@ def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:
 
 
 def check_given(out: str, recipe: Recipe, given: Mapping[str, object]) -> None:
-    """RecipeError that names the given fields which are other than the run's."""
+    """RecipeError that names the given fields whose values are not the run's."""
     wanted = recipe.changed(given)
     changed = [
         f"you gave {name}={shown_value(getattr(wanted, name))}, the run has "

@@ -1,4 +1,4 @@
-"""What a run writes, by name, so that other files in its folder are left to their owner."""
+"""The files of a run by name, so that others in its folder are left alone; and its run.json."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ from pplcnet.training.names import (
 
 __all__ = [
     "EVALUATION",
+    "PROBABILITIES",
     "RECIPE",
     "REPORT",
     "RUN",
     "SKIPPED",
     "SPLIT",
     "SUSPECTS",
+    "SUSPECT_LIST",
     "TRAIN",
     "fold_name",
     "holds_something",
@@ -43,17 +45,18 @@ __all__ = [
 ]
 
 TRAIN, SUSPECTS = "train", "suspects"
-"""The kinds of runs; a distillation is a training."""
+"""The kinds of runs; a distillation is of the kind "train"."""
 RECIPE, RUN, SPLIT, SKIPPED = "recipe.toml", "run.json", "split.csv", "skipped.csv"
 EVALUATION, REPORT = "evaluation", "report.html"
-SUSPECT_FILES = ("suspects.csv", "probabilities.npz")
+SUSPECT_LIST, PROBABILITIES = "suspects.csv", "probabilities.npz"
+SUSPECT_FILES = (SUSPECT_LIST, PROBABILITIES)
 
 _TRAIN_NAMES = (
     RECIPE, SPLIT, SKIPPED, CHECKPOINT, HISTORY, SEARCH, BUNDLE, EVALUATION, REPORT, TENSORBOARD,
 )  # fmt: skip
 _FOLD = re.compile(r"fold-[1-9]\d{0,5}")
 _TRIAL = re.compile(r"trial-[1-9]\d{0,5}")
-# Of a file that a killed process was writing.
+# A file that a killed process was writing.
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.\d+\.writing")
 # Files inside the folders that a run writes.
 _IN_TRAINING = {CHECKPOINT, HISTORY, BUNDLE, TENSORBOARD, "checkpoint.writing", "history.writing"}
@@ -72,7 +75,7 @@ def fold_name(fold: int) -> str:
 
 
 def planned_names(kind: str, *, folds: int = 0, extra: Iterable[str] = ()) -> list[str]:
-    """What a run writes into its folder in any case, and `extra`: what this one writes besides."""
+    """Names that every run of this kind writes into its folder, and `extra` ones of this run."""
     if kind == SUSPECTS:
         return [RUN, RECIPE, *SUSPECT_FILES, *map(fold_name, range(folds)), *extra]
     return [RUN, RECIPE, SPLIT, CHECKPOINT, HISTORY, BUNDLE, EVALUATION, REPORT, *extra]
@@ -81,7 +84,7 @@ def planned_names(kind: str, *, folds: int = 0, extra: Iterable[str] = ()) -> li
 def names_of(run: dict[str, Any]) -> list[str]:
     """Names in its folder that a run has written or may have; `run` is its run.json.
 
-    A name that no run writes is not believed. Runs of before there was a list, and damaged ones,
+    A name that no run writes is not believed. Runs made before the list existed, and damaged ones,
     have all the names of their kind.
     """
     listed = run.get("writes")
@@ -98,7 +101,7 @@ def names_of(run: dict[str, Any]) -> list[str]:
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """What `run.json` in `out` says, None where there is none; InputError when it is damaged."""
+    """The run.json in `out`, None where there is none; InputError when it is damaged."""
     path = out / RUN
     if not path.is_file():
         return None
@@ -119,7 +122,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
 
 
 def _check_facts(run: Any) -> None:
-    """KeyError, TypeError: what a run.json lacks, or holds in another type."""
+    """KeyError or TypeError for what a run.json lacks, or holds in another type."""
     if not isinstance(run, dict) or not isinstance(run["recipe"], dict):
         raise TypeError("it has no recipe")
     if not isinstance(run["digest"], str) or not isinstance(run["photos"], str):
@@ -136,7 +139,7 @@ def _check_facts(run: Any) -> None:
 
 
 def names_in(out: Path) -> list[str]:
-    """What the run in `out` has written there, or may have; nothing without a run.json."""
+    """Names that the run in `out` has written or may have; none without a run.json."""
     try:
         run = read_run(out)
     except InputError:
@@ -149,13 +152,13 @@ def _is_known(name: str) -> bool:
 
 
 def holds_something(out: Path) -> bool:
-    """Whether a run has come so far that it could be resumed, or is finished."""
-    places = (CHECKPOINT, BUNDLE, SEARCH_TRIALS, f"fold-1/{CHECKPOINT}", f"fold-1/{BUNDLE}")
-    return any((out / each).exists() for each in places)
+    """Whether a run got far enough to be resumed, or is finished."""
+    names = (CHECKPOINT, BUNDLE, SEARCH_TRIALS, f"fold-1/{CHECKPOINT}", f"fold-1/{BUNDLE}")
+    return any((out / each).exists() for each in names)
 
 
 def remove_leftovers(out: Path, names: Iterable[str]) -> None:
-    """Delete the half-written files of killed processes; the folder's lock is held."""
+    """Delete the half-written files of killed processes; needs the folder's lock."""
     names = set(names)
     for each in out.iterdir():
         found = _LEFTOVER.fullmatch(each.name)
@@ -169,29 +172,30 @@ def remove_leftovers(out: Path, names: Iterable[str]) -> None:
 
 
 def remove_own(path: Path) -> None:
-    """Delete what a run wrote at `path`; files of others inside it stay, with their folders."""
+    """Delete what a run wrote at `path`; other files inside it stay, with their folders."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    # All of them before the first goes: a bundle's manifest says which files are the bundle's.
+    # All are listed before the first goes: a bundle's manifest says which files are its own.
     for each in _own_inside(path):
         if each.is_dir() and not each.is_symlink():
             remove_own(each)
         else:
             each.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of its owner's is left
+    with contextlib.suppress(OSError):  # files of others are left
         path.rmdir()
 
 
 def _own_inside(folder: Path) -> list[Path]:
-    """What a run has put into this one of its folders."""
-    is_own = _naming(folder)
+    """What a run has written into one of its folders."""
+    is_own = _is_own_in(folder)
     return [
         each for each in folder.iterdir() if is_own(each.name) or _LEFTOVER.fullmatch(each.name)
     ]
 
 
-def _naming(folder: Path) -> Callable[[str], bool]:
+def _is_own_in(folder: Path) -> Callable[[str], bool]:
+    """Which names in one of a run's folders are the run's."""
     if folder.name == BUNDLE:
         own = _bundle_names(folder)
         return lambda name: name in own or bool(STAGED.fullmatch(name))

@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be begun or resumed, and what belongs to it."""
+"""The folder of a run: whether a run can begin or resume there, and what ties its files to it."""
 
 from __future__ import annotations
 
@@ -7,157 +7,52 @@ import importlib.util
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.data.audit import Audit, Unlabelled
 from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import (
     RECIPE,
     RUN,
-    TRAIN,
+    SUSPECTS,
+    fold_name,
     holds_something,
     names_in,
     read_run,
     remove_leftovers,
 )
 from pplcnet.runs.replaced import recover, set_aside
+from pplcnet.runs.stopped import resumable
 from pplcnet.system.files import check_writable, write_text
 from pplcnet.system.locking import locked
+from pplcnet.tasks import find
 from pplcnet.training.interruption import signals_stop
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 from pplcnet.training.saved_facts import read_facts
 
-__all__ = [
-    "change_run",
-    "check_checkpoint",
-    "check_digest",
-    "check_folder",
-    "check_id",
-    "check_place",
-    "check_same",
-    "finished_bundle",
-    "new_id",
-    "opened",
-    "require_keras",
-    "run_facts",
-    "set_aside",
-    "start_folder",
-]
+__all__ = ["RunFolder", "require_keras", "run_facts"]
 
-
-@contextlib.contextmanager
-def opened(out: Path) -> Iterator[None]:
-    """Within, the folder is this process's alone, and SIGTERM and SIGHUP end work as Ctrl-C does.
-
-    Raises:
-        InputError: another process uses the folder, or it cannot be written to.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out needs a folder.")
-    check_writable(out)
-    with signals_stop(), locked(out):
-        recover(out)
-        remove_leftovers(out, names_in(out))
-        yield
-
-
-def check_place(out: Path, photos: str | PathLike[str], recipe: Recipe) -> None:
-    """InputError when what a run writes to `out` would be found among the photos."""
-    for each in (photos, recipe.unlabelled):
-        if each and Path(each).is_dir() and out.resolve().is_relative_to(Path(each).resolve()):
-            raise InputError(
-                f"{out}: lies in the photos' folder {each}, where its files would be read as "
-                "photos; choose another --out."
-            )
-
-
-def check_folder(
-    out: Path, kind: str, *, resume: bool = False, overwrite: bool = False
-) -> dict[str, Any] | None:
-    """The run.json of the run that is in `out`, if there is one.
-
-    Raises:
-        InputError: another run is in there, or there is nothing to resume.
-    """
-    if overwrite:
-        with contextlib.suppress(InputError):  # damaged, and thrown away
-            return read_run(out)
-        return None
-    run = read_run(out)
-    if resume and run is None:
-        raise InputError(f"{out}: no run to resume there; leave --resume out to start one.")
-    if run is None:
-        return None
-    if run["kind"] != kind and (resume or holds_something(out)):
-        raise InputError(
-            f"{out}: holds a run of pplcnet {run['kind']}; choose another --out, or delete "
-            "that run with --overwrite."
-        )
-    # A run that failed before its first epoch left nothing that could be lost.
-    if kind == TRAIN and not resume and holds_something(out):
-        raise InputError(
-            f"{out}: holds a run already; --resume continues it, --overwrite deletes it, "
-            "another --out leaves it alone."
-        )
-    return run
+RESUME_BY_DEFAULT = {SUSPECTS}
+"""Kinds of runs that continue when they are started again without --resume."""
 
 
 def require_keras() -> None:
-    """Say at once that training cannot work here, not after minutes of audit."""
+    """MissingDependencyError at once where training cannot work, not after minutes of audit."""
     if importlib.util.find_spec("keras") is None:
         require("keras", purpose="training", extra="train")
 
 
-def new_id() -> str:
-    """A random id that ties what a run writes to its run.json."""
-    return secrets.token_hex(16)
-
-
-def change_run(out: Path, run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the run.json again with other facts; returns it."""
-    changed = {**run, **changes}
-    write_text(out / RUN, json.dumps(changed, indent=2) + "\n")
-    return changed
-
-
-def start_folder(out: Path, recipe: Recipe, run: Mapping[str, Any], writes: Iterable[str]) -> None:
-    """Write what the run is made with.
+def run_facts(photos: str | PathLike[str], digest: str, recipe: Recipe) -> dict[str, Any]:
+    """What has to be the same for a run to continue, and where the photos are.
 
     Args:
-        run: kind, id, and `run_facts`.
-        writes: names of everything that the run writes into `out`.
-
-    Raises:
-        InputError: one of these names is taken by a file that no run wrote.
+        digest: sha256 over all images and labels.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    writes = list(writes)
-    taken = [name for name in writes if (out / name).exists()]
-    if taken:
-        raise InputError(
-            f"{out}: would overwrite {', '.join(taken)}, which is not known to come from a run (no "
-            f"{RUN}); move those files away, or choose another --out."
-        )
-    # First of all: what lies in a folder without a run.json is not taken for a run's.
-    write_text(out / RUN, json.dumps({**run, "writes": writes}, indent=2) + "\n")
-    write_text(out / RECIPE, recipe.to_toml())
-
-
-def run_facts(
-    photos: str | PathLike[str],
-    checked: Audit,
-    recipe: Recipe,
-    unlabelled: Unlabelled | None = None,
-) -> dict[str, Any]:
-    """What has to be the same for a run to continue, and where the photos were."""
-    digest = checked.digest
-    if unlabelled is not None:
-        digest = sha256((digest + unlabelled.digest).encode()).hexdigest()
     return {
         "photos": str(Path(photos).resolve()),
         "digest": digest,
@@ -179,82 +74,203 @@ def _digest_of_network(teacher: str | None) -> str | None:
     return sha256("".join(digests).encode()).hexdigest()
 
 
-def check_same(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """InputError, RecipeError: the run in `out` was by another recipe, or another teacher.
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder that a run writes everything to."""
 
-    Args:
-        before: its run.json.
-        run: what it would be now, as `run_facts` gives it.
-    """
-    # A field that is newer than the run was at its default.
-    recipe = {**Recipe().to_dict(), **before["recipe"]}
-    changed = [
-        f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
-        for name, value in run["recipe"].items()
-        if recipe.get(name) != value
-    ]
-    if changed:
-        raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)
-    if before.get("teacher") != run["teacher"]:
-        raise InputError(
-            f"{run['recipe']['teacher']}: is no longer the teacher that the run started with; "
-            "put that one back, or start a new run."
-        )
+    path: Path
+    kind: str
+    """The kind of run that is to begin or resume there: TRAIN or SUSPECTS."""
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within, no other process uses the folder, and SIGTERM and SIGHUP stop work as Ctrl-C.
+
+        Raises:
+            InputError: another process uses the folder, or it cannot be written to.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: is a file; --out needs a folder.")
+        check_writable(self.path)
+        with signals_stop(), locked(self.path):
+            recover(self.path)
+            remove_leftovers(self.path, names_in(self.path))
+            yield
+
+    def check_place(self, photos: str | PathLike[str], recipe: Recipe) -> None:
+        """InputError when the run's files would be read as photos the next time."""
+        out = self.path.resolve()
+        for each in (photos, recipe.unlabelled):
+            if each and Path(each).is_dir() and out.is_relative_to(Path(each).resolve()):
+                raise InputError(
+                    f"{self.path}: lies in the photos' folder {each}, where its files would be "
+                    "read as photos; choose another --out."
+                )
+
+    def check(self, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any] | None:
+        """The run.json of the run that is resumed; None where a new run begins.
+
+        Raises:
+            InputError: another run is in there, or there is nothing to resume.
+        """
+        if resume:
+            return self.recorded()
+        if overwrite or read_run(self.path) is None or not holds_something(self.path):
+            return None  # a run that failed before its first epoch left nothing to lose
+        run = self.recorded()
+        if self.kind not in RESUME_BY_DEFAULT:
+            raise InputError(
+                f"{self.path}: holds a run already; --resume continues it, --overwrite deletes "
+                "it, another --out leaves it alone."
+            )
+        return run
+
+    def recorded(self) -> dict[str, Any]:
+        """The run.json; InputError when it is damaged, of another kind of run, or missing."""
+        run = read_run(self.path)
+        if run is None:
+            raise InputError(
+                f"{self.path}: no run to resume there; leave --resume out to start one."
+            )
+        if run["kind"] != self.kind:
+            raise InputError(
+                f"{self.path}: holds a run of pplcnet {run['kind']}; choose another --out, or "
+                "delete that run with --overwrite."
+            )
+        return run
+
+    @contextlib.contextmanager
+    def working(self, *, is_resumed: bool) -> Iterator[None]:
+        """Within, what stops the run says what is saved and how to continue.
+
+        For a new run, an older one in the folder is out of the way, and comes back when the new
+        run fails before it has anything to lose.
+        """
+        aside = contextlib.nullcontext() if is_resumed else set_aside(self.path)
+        with aside, resumable(self.path, self.kind):
+            yield
+
+    def start(
+        self, recipe: Recipe, facts: Mapping[str, Any], writes: Iterable[str]
+    ) -> dict[str, Any]:
+        """Write what a new run is made with; returns its run.json.
+
+        Args:
+            facts: what `run_facts` gives, and what else the run has to remember.
+            writes: names of everything that the run writes into the folder.
+
+        Raises:
+            InputError: one of these names is taken by a file that no run wrote.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        writes = list(writes)
+        taken = [name for name in writes if (self.path / name).exists()]
+        if taken:
+            raise InputError(
+                f"{self.path}: would overwrite {', '.join(taken)}, which is not known to come from "
+                f"a run (no {RUN}); move those files away, or choose another --out."
+            )
+        # The random id ties everything that the run writes to its run.json, which comes first:
+        # files in a folder without a run.json are not taken for a run's.
+        run = {"kind": self.kind, "id": secrets.token_hex(16), **facts}
+        self._write({**run, "writes": writes})
+        write_text(self.path / RECIPE, recipe.to_toml())
+        return run
+
+    def resume(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+        """The run.json of a run that continues, with the photos' present place.
+
+        Args:
+            before: the run.json.
+            now: what `run_facts` gives today; whether the photos are the same is checked
+                elsewhere (`check_digest`, `splits.splits_as_before`).
+
+        Raises:
+            InputError, RecipeError: the run was made with another recipe, or another teacher.
+        """
+        # A field that is newer than the run was at its default.
+        recipe = {**Recipe().to_dict(), **before["recipe"]}
+        changed = [
+            f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
+            for name, value in now["recipe"].items()
+            if recipe.get(name) != value
+        ]
+        if changed:
+            raise RecipeError(f"{self.path}: a resumed run keeps its recipe:", changed)
+        if before.get("teacher") != now["teacher"]:
+            raise InputError(
+                f"{now['recipe']['teacher']}: is no longer the teacher that the run started with; "
+                "put that one back, or start a new run."
+            )
+        return {**before, "photos": now["photos"]}
+
+    def check_digest(self, run: Mapping[str, Any], digest: str) -> None:
+        """InputError when the photos are not those that the run started with."""
+        if run["digest"] != digest:
+            raise InputError(
+                f"{self.path}: the photos are not those that the run started with (digest "
+                f"{run['digest'][:12]}, now {digest[:12]}); put them back as they were, or "
+                "start a new run."
+            )
+
+    def change(self, run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the run.json again with other facts; returns it."""
+        changed = {**run, **changes}
+        self._write(changed)
+        return changed
+
+    def _write(self, run: Mapping[str, Any]) -> None:
+        write_text(self.path / RUN, json.dumps(run, indent=2) + "\n")
+
+    def fold(self, number: int | None) -> Path:
+        """The folder of a fold of `pplcnet suspects`, counted from 0; None is the run's own."""
+        return self.path if number is None else self.path / fold_name(number)
+
+    def has_checkpoint(self, run: Mapping[str, Any], fold: int | None = None) -> bool:
+        """Whether there is a checkpoint; InputError when it is damaged, or of another run."""
+        path = self.fold(fold) / CHECKPOINT
+        if not path.is_file():
+            return False
+        _check_id(path, read_facts(path).get("run"), run)
+        return True
+
+    def finished_bundle(self, run: Mapping[str, Any], fold: int | None = None) -> Bundle | None:
+        """The bundle of a run that has nothing left to train or export; None for any other.
+
+        Calibration is the last change that a run makes to its networks. Runs made before it
+        existed have the figures of the evaluation instead.
+
+        Args:
+            run: the run.json that the bundle has to belong to.
+            fold: which one of `pplcnet suspects`, from 0.
+
+        Raises:
+            InputError: a whole bundle, of another run.
+        """
+        try:
+            bundle = Bundle.open(self.fold(fold) / BUNDLE)
+            bundle.verify()
+        except BundleError:
+            return None
+        _check_bundle(bundle, run, fold)
+        onnx = bundle.manifest.variants.get("onnx")
+        if onnx is None:
+            return None
+        key = find(bundle.manifest.task).measure.key
+        is_evaluated = f"test_{key}" in onnx or f"validation_{key}" in onnx
+        return bundle if bundle.manifest.calibration or is_evaluated else None
 
 
-def check_digest(out: Path, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """InputError when the photos are not those that the run started with; arguments as above."""
-    if before["digest"] != run["digest"]:
-        raise InputError(
-            f"{out}: the photos are not those that the run started with (digest "
-            f"{before['digest'][:12]}, now {run['digest'][:12]}); put them back as they were, or "
-            "start a new run."
-        )
-
-
-def check_checkpoint(folder: Path, run: Mapping[str, Any]) -> None:
-    """InputError when the checkpoint in `folder` is damaged, or belongs to another run."""
-    path = folder / CHECKPOINT
-    if path.is_file():
-        check_id(path, read_facts(path).get("run"), run)
-
-
-def check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
+def _check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
     """InputError when `path` carries the id of another run than the one of `run`, its run.json.
 
-    Runs of before there were ids have none, and neither have their files.
+    Runs made before there were ids have none, and neither have their files.
     """
     if found != run.get("id"):
         raise InputError(
             f"{path}: belongs to another run than the {RUN} beside it; put the right one back, or "
             "start over with --overwrite."
         )
-
-
-def finished_bundle(folder: Path, run: Mapping[str, Any], fold: int | None = None) -> Bundle | None:
-    """The bundle of a run that has nothing left to train or export; None for any other.
-
-    Calibration is the last that a run does to its networks; runs of before there was any have the
-    figures of the evaluation.
-
-    Args:
-        run: the run.json that the bundle has to belong to.
-        fold: which one of `pplcnet suspects`, from 0.
-
-    Raises:
-        InputError: a whole bundle, of another run.
-    """
-    try:
-        bundle = Bundle.open(folder / BUNDLE)
-        bundle.verify()
-    except BundleError:
-        return None
-    _check_bundle(bundle, run, fold)
-    onnx = bundle.manifest.variants.get("onnx")
-    if onnx is None:
-        return None
-    is_calibrated = bool(bundle.manifest.calibration)
-    return bundle if is_calibrated or {"test_top1", "validation_top1"} & set(onnx) else None
 
 
 def _check_bundle(bundle: Bundle, run: Mapping[str, Any], fold: int | None) -> None:
@@ -264,8 +280,8 @@ def _check_bundle(bundle: Bundle, run: Mapping[str, Any], fold: int | None) -> N
     found = made_by.get("run")
     if fold is not None and of.get("fold") != fold + 1:
         found = "another fold"
-    # Without ids the photos' digest says it, but where it also covers photos without classes.
+    # Without ids the photos' digest tells, except where it also covers unlabelled photos.
     has_digest = run.get("id") is None and not run["recipe"].get("unlabelled")
     if has_digest and of.get("digest") != run["digest"]:
         found = "other photos"
-    check_id(bundle.path, found, run)
+    _check_id(bundle.path, found, run)

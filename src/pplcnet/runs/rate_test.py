@@ -1,4 +1,4 @@
-"""A learning-rate range test on the photos of a run that is still to be made."""
+"""A learning-rate range test on the training images of a run that has not started yet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.runs.folder import check_place, opened, require_keras
-from pplcnet.runs.stages import audited, splits_of, write_skipped
+from pplcnet.runs.files import TRAIN
+from pplcnet.runs.folder import RunFolder, require_keras
+from pplcnet.runs.stages import audit_images
 from pplcnet.system.progress import Watcher
 
 if TYPE_CHECKING:
@@ -29,18 +30,17 @@ def find_learning_rate(
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> tuple[RangeTest, Path, Path]:
-    """A learning-rate range test on the training images, its CSV file and its picture in `out`.
+    """Run a range test; returns it with its CSV file and its plot, both in `out`.
 
     Arguments and errors are those of `run_job`; a run that is in `out` is left alone.
     """
     watcher = watcher or Watcher()
     require_keras()
-    out = Path(out)
-    check_place(out, photos, recipe)
-    with opened(out):
-        checked = audited(photos, skip_broken, watcher, listed_in=SKIPPED)
-        dataset = checked.without_faults() if checked.faults else checked.dataset
-        splits = splits_of(dataset, recipe, checked)
+    folder = RunFolder(Path(out), TRAIN)
+    folder.check_place(photos, recipe)
+    with folder.opened():
+        images = audit_images(photos, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
+        training = images.draw_splits(recipe).train
         before_training()
         from pplcnet.training.learning_rates import (
             draw_range_test,
@@ -49,10 +49,10 @@ def find_learning_rate(
         )
 
         with watcher.busy("trying learning rates"):
-            test = run_range_test(splits.train, recipe, report=watcher.say)
+            test = run_range_test(training, recipe, report=watcher.say)
         # Not skipped.csv, which is a run's.
-        write_skipped(checked, out / SKIPPED)
-        table, image = out / "learning_rates.csv", out / "learning_rates.png"
+        images.write_skipped(folder.path / SKIPPED)
+        table, plot = folder.path / "learning_rates.csv", folder.path / "learning_rates.png"
         write_range_test(test, table)
-        draw_range_test(test, image)
-    return test, table, image
+        draw_range_test(test, plot)
+    return test, table, plot

@@ -1,10 +1,10 @@
-"""An older run makes room for a new one, and comes back when the new one comes to nothing.
+"""An older run makes room for a new one, and comes back if the new one fails at once.
 
-Whatever kills the process, the next one can tell from the names in the folder how far it was:
+If the process is killed, the next one can tell from the names in the folder how far it was:
 
-    replaced-run.moving     the older run is on its way out or back: it goes back
-    replaced-run            the older run is all in there: it goes back if the new run has nothing
-                            to lose, and is thrown away otherwise
+    replaced-run.moving     the older run is being moved out or back: it goes back
+    replaced-run            the whole older run is in there: it goes back if the new run has nothing
+                            to lose, and is deleted otherwise
     replaced-run.discarded  nothing in there is needed any more
 """
 
@@ -26,15 +26,15 @@ REPLACED = "replaced-run"
 MOVING = "replaced-run.moving"
 DISCARDED = "replaced-run.discarded"
 KEPT = "kept"
-"""Where files go that their owner had put into a folder of the run that was thrown away."""
+"""Where files go that were not the run's, but lay in a folder of the run that is deleted."""
 
 
 def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
-    """InputError when throwing away the run in `out` would throw away what the new one reads."""
+    """InputError when deleting the run in `out` would delete what the new one reads."""
     names = (*names_in(out), REPLACED)
-    places = [(out / name).resolve() for name in names if (out / name).exists()]
+    deleted = [(out / name).resolve() for name in names if (out / name).exists()]
     for each in needed:
-        if any(each.resolve().is_relative_to(place) for place in places):
+        if any(each.resolve().is_relative_to(place) for place in deleted):
             raise InputError(
                 f"{out}: --overwrite would delete {each}, which the run needs; choose another "
                 "--out."
@@ -43,9 +43,9 @@ def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def set_aside(out: Path) -> Iterator[None]:
-    """Within, what an older run wrote to `out` is out of the way; afterwards it is thrown away.
+    """Within, what an older run wrote to `out` is out of the way; afterwards it is deleted.
 
-    It comes back when the new run fails before it has anything to lose. Other files stay.
+    It comes back if the new run fails before it has anything to lose. Other files stay.
     """
     old = [name for name in names_in(out) if _is_there(out / name)]
     if old:
@@ -59,7 +59,7 @@ def set_aside(out: Path) -> Iterator[None]:
     except BaseException as error:
         is_back = _bring_back(out)
         if is_back and isinstance(error, TrainingInterrupted):
-            # The new run cannot be resumed: it is as if it had never begun.
+            # The new run cannot be resumed, as if it had never begun.
             raise StoppedBySignal(error.signal) from error
         if not is_back:
             _discard(out)
@@ -68,10 +68,10 @@ def set_aside(out: Path) -> Iterator[None]:
 
 
 def recover(out: Path) -> None:
-    """Bring the folder into order after a process that was killed; its lock is held.
+    """Tidy the folder up after a process that was killed; needs its lock.
 
     Raises:
-        InputError: a file of an older run cannot go back, because another took its place.
+        InputError: a file of an older run cannot go back, because another has its name.
     """
     if not out.is_dir():
         return
@@ -84,14 +84,14 @@ def recover(out: Path) -> None:
 
 
 def _bring_back(out: Path) -> bool:
-    """Put the older run back, unless there is none or the new one has come too far."""
+    """Put the older run back, unless there is none or the new one has something to lose."""
     replaced = out / REPLACED
     if not replaced.is_dir():
         return False
     if (out / RUN).is_file():
         if holds_something(out):
             return False
-        # All of this is the new run's, whose run.json goes last: until then it is known to be.
+        # These files are the new run's. Its run.json goes last: until then they are known to be.
         new = {each.name for each in replaced.iterdir()}.union(names_in(out))
         for name in sorted(new, key=lambda each: each == RUN):
             if _is_there(out / name):
@@ -114,7 +114,7 @@ def _move_back(out: Path) -> None:
 
 
 def _discard(out: Path) -> None:
-    """Throw the older run away; files of their owner inside its folders go to `kept`."""
+    """Delete the older run; files inside its folders that are not its own go to `kept`."""
     replaced = out / REPLACED
     if not replaced.is_dir():
         return

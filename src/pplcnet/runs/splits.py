@@ -1,7 +1,7 @@
-"""How a run has divided its photos, and what of it is left when the run goes on.
+"""The splits of a run that is resumed, as its split.csv has them.
 
-A resumed run takes its division from split.csv, so that no photo changes sides: not when the photos
-were moved, not when some are gone, and not when a later version would divide otherwise.
+Every photo stays in its split: also when the photos were moved, when some are gone, or when a later
+version would draw other splits.
 """
 
 from __future__ import annotations
@@ -14,17 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pplcnet.data.audit import Audit, Unlabelled
 from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
 from pplcnet.data.splits import Splits
 from pplcnet.errors import InputError
-from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED, SPLIT
-from pplcnet.runs.folder import change_run, check_digest, run_facts
-from pplcnet.runs.stages import write_skipped
+from pplcnet.runs.stages import RunContext
 from pplcnet.system.csv_cells import original
-from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
 
 __all__ = ["Resplit", "resplit", "splits_as_before", "splits_digest"]
@@ -35,15 +31,15 @@ SHOWN = 5
 
 
 class Resplit(NamedTuple):
-    """The photos as the run divided them, and what is not as it was."""
+    """The photos in the splits that the run had, and what has changed since."""
 
     splits: Splits
     gone: tuple[str, ...]
-    """Paths in split.csv that no readable photo has any more."""
+    """Paths in split.csv of which there is no readable photo now."""
     new: tuple[str, ...]
     """Names of photos that split.csv does not list."""
     changed: tuple[str, ...]
-    """Names of photos whose file is another one now."""
+    """Names of photos whose content is different now."""
     is_known: bool
     """Whether split.csv says what the files contained."""
 
@@ -55,7 +51,7 @@ class _Row(NamedTuple):
 
 
 def splits_digest(splits: Splits) -> str:
-    """sha256 over the names of the photos and the parts they are in, in order."""
+    """sha256 over the names of the photos and their splits, in order."""
     digest = sha256()
     for split in SPLITS:
         part: Dataset = getattr(splits, split)
@@ -67,16 +63,16 @@ def splits_digest(splits: Splits) -> str:
 def resplit(
     dataset: Dataset, contents: Mapping[Path, str], path: Path, seed: int | None
 ) -> Resplit:
-    """Divide a data set as the split.csv at `path` has it.
+    """Split a data set as the split.csv at `path` has it.
 
-    Photos are known by their path, or by their content where they were moved.
+    Photos are recognised by their path, or by their content where they were moved.
 
     Args:
         contents: sha256 of the photos' files.
-        seed: what the division was drawn with; None where the data's own splits were used.
+        seed: what the splits were drawn with; None where the data's own splits were used.
 
     Raises:
-        InputError: the file is missing or damaged, or a class has no photos any more.
+        InputError: the file is missing or damaged, or a class has no photos left.
     """
     rows, classes = _read(path)
     missing = [name for name in classes if name not in dataset.classes]
@@ -114,7 +110,7 @@ def resplit(
 
 
 def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
-    """InputError that names what is not as it was; gone photos are allowed with `leave_out`."""
+    """InputError that names what has changed; gone photos are allowed with `leave_out`."""
     other = [(found.gone, "gone or unreadable"), (found.new, "new"), (found.changed, "changed")]
     listed = "; ".join(f"{what}: {_names(names)}" for names, what in other if names)
     if not listed:
@@ -135,63 +131,54 @@ def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
     empty = [name for name, count in zip(splits.train.classes, counts, strict=True) if not count]
     if empty or not all(map(len, parts)):
         raise InputError(
-            f"{out}: without the photos that are gone ({_names(found.gone)}) there is nothing to "
-            f"train {' and '.join(map(repr, empty)) or 'or to validate'} with; put them back."
+            f"{out}: without the photos that are gone ({_names(found.gone)}) there are none left "
+            f"{'to train ' + ' and '.join(map(repr, empty)) if empty else 'to train or validate'}"
+            " with; put them back."
         )
 
 
-def splits_as_before(
-    dataset: Dataset,
-    checked: Audit,
-    unlabelled: Unlabelled | None,
-    recipe: Recipe,
-    out: Path,
-    run: dict[str, Any],
-    leave_out: bool,
-    watcher: Watcher,
-) -> tuple[Splits, dict[str, Any]]:
-    """The division of a run that goes on, less photos that are gone, and its run.json.
+def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, dict[str, Any]]:
+    """The splits of a run that continues, less photos that are gone, and its run.json.
 
     Args:
-        run: its run.json, which is written again when photos are left out.
+        context: `run` is written again when photos are left out.
         leave_out: continue without missing photos.
 
     Raises:
         InputError: the photos or split.csv are not those that the run began with; or split.csv is
             damaged; or too few photos are left.
     """
+    folder, images, run = context.folder, context.images, context.run
+    dataset, path = images.dataset, folder.path / SPLIT
     is_drawn = not (dataset.has_splits and len(dataset.subset("validation")))
-    seed = recipe.seed if is_drawn else None
-    found = resplit(dataset, checked.contents, out / SPLIT, seed)
-    now = run_facts(run["photos"], checked, recipe, unlabelled)
+    seed = context.recipe.seed if is_drawn else None
+    found = resplit(dataset, images.labelled.contents, path, seed)
     known = run.get("division")
-    if now["digest"] == run["digest"] and known in (None, splits_digest(found.splits)):
+    if images.digest == run["digest"] and known in (None, splits_digest(found.splits)):
         return found.splits, run
-    _check_photos(out, found, leave_out=leave_out)
+    _check_photos(folder.path, found, leave_out=leave_out)
     if not found.gone:
-        check_digest(out, run, now)
+        folder.check_digest(run, images.digest)
         raise InputError(
-            f"{out / SPLIT}: is not the division that the run started with; put the right "
-            "file back, or start over with --overwrite."
+            f"{path}: has other splits than the run started with; put the right file back, or "
+            "start over with --overwrite."
         )
-    watcher.say(
+    context.watcher.say(
         f"continues without {counted(len(found.gone), 'photo')} of the run that "
         f"{'is' if len(found.gone) == 1 else 'are'} gone or unreadable ({SKIPPED})"
     )
-    names = list(dict.fromkeys([*run.get("writes", ()), SKIPPED]))
     left_out = [*run.get("left_out", ()), *found.gone]
-    # Before split.csv: the rows that it still has of gone photos then count no more.
-    run = change_run(
-        out,
+    # Before split.csv: the rows that it still has of gone photos then no longer count.
+    run = folder.change(
         run,
         {
-            "digest": now["digest"],
+            "digest": images.digest,
             "division": splits_digest(found.splits),
             "left_out": left_out,
-            "writes": names,
+            "writes": list(dict.fromkeys([*run.get("writes", ()), SKIPPED])),
         },
     )
-    write_skipped(checked, out / SKIPPED, unlabelled, left_out)
+    images.write_skipped(folder.path / SKIPPED, left_out)
     return found.splits, run
 
 

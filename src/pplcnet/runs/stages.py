@@ -1,120 +1,276 @@
-"""The photos of a run: found, audited, and divided."""
+"""The stages that runs are made of: audit, train, export, calibrate."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import Audit, Unlabelled, audit_unlabelled
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import Splits, draw_splits
 from pplcnet.errors import DatasetError
+from pplcnet.metrics.calibration import describe_calibration
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED
+from pplcnet.runs.folder import RunFolder
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
 from pplcnet.tasks import find
 from pplcnet.tasks.audit import audit
+from pplcnet.training.image_cache import ImageCache
 
-__all__ = ["audited", "audited_unlabelled", "splits_of", "write_skipped"]
+if TYPE_CHECKING:
+    from pplcnet.training.train import TrainingResult
+
+__all__ = [
+    "AuditedImages",
+    "RunContext",
+    "audit_images",
+    "calibrate_network",
+    "export_network",
+    "train_network",
+]
 
 NAMED_CLASSES = 20
 
 
-def audited(
-    photos: str | PathLike[str], skip_broken: bool, watcher: Watcher, *, listed_in: str = SKIPPED
+@dataclass(frozen=True)
+class AuditedImages:
+    """The images of a run, as they were found when it began or resumed."""
+
+    labelled: Audit
+    unlabelled: Unlabelled | None = None
+    """None where the recipe names no folder of unlabelled images."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The labelled images without those at fault."""
+        return self.labelled.without_faults() if self.labelled.faults else self.labelled.dataset
+
+    @property
+    def unlabelled_paths(self) -> Sequence[Path]:
+        """The unlabelled images to learn from."""
+        return self.unlabelled.images if self.unlabelled else ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all images and labels."""
+        if self.unlabelled is None:
+            return self.labelled.digest
+        return sha256((self.labelled.digest + self.unlabelled.digest).encode()).hexdigest()
+
+    @property
+    def have_faults(self) -> bool:
+        """Whether some images were left out."""
+        return bool(self.labelled.faults or (self.unlabelled and self.unlabelled.broken))
+
+    def draw_splits(self, recipe: Recipe) -> Splits:
+        """The data set's own splits, or those of the recipe's sizes, drawn with its seed."""
+        return draw_splits(
+            self.dataset,
+            validation=recipe.validation,
+            test=recipe.test,
+            seed=recipe.seed,
+            together=self.labelled.copies,
+        )
+
+    def raise_changed(self) -> None:
+        """DatasetError when images are not what they were when they were audited."""
+        self.labelled.raise_changed()
+        if self.unlabelled is not None:
+            self.unlabelled.raise_changed()
+
+    def write_skipped(self, path: Path, gone: Sequence[str] = ()) -> None:
+        """A CSV of the images that were left out; no file where there are none.
+
+        Args:
+            gone: paths of images that the run began with and that no longer exist.
+        """
+        rows = [
+            [PurePosixPath(self.labelled.dataset.name_of(image)), fault.kind, fault.text]
+            for fault in self.labelled.faults
+            for image in fault.left_out
+        ]
+        broken = self.unlabelled.broken if self.unlabelled else ()
+        rows += [
+            [PurePosixPath(error.source), "unreadable", f"without a class; {error.reason}"]
+            for error in broken
+        ]
+        rows += [[PurePosixPath(each), "gone", "missing or unreadable"] for each in gone]
+        if rows:
+            write_csv(path, ["path", "kind", "reason"], rows)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What every stage of a run needs."""
+
+    folder: RunFolder
+    recipe: Recipe
+    """What to train with: the recipe that was given, or what a search found."""
+    images: AuditedImages
+    run: dict[str, Any]
+    """The run.json."""
+    watcher: Watcher
+    before_training: Callable[[], object]
+    """Called once before Keras is imported."""
+    image_cache: ImageCache | None = None
+
+
+def audit_images(
+    photos: str | PathLike[str],
+    *,
+    unlabelled: str | None = None,
+    skip_broken: bool,
+    watcher: Watcher,
+    listed_in: str = SKIPPED,
+) -> AuditedImages:
+    """Open every image; DatasetError for faults, unless those images are to be left out.
+
+    Args:
+        photos: a data set of any layout that `Dataset.open` reads.
+        unlabelled: a folder of unlabelled images.
+        listed_in: name of the file that will list what is left out.
+    """
+    labelled = _audit_labelled(photos, skip_broken, watcher, listed_in)
+    if unlabelled is None:
+        return AuditedImages(labelled)
+    return AuditedImages(labelled, _audit_unlabelled(unlabelled, labelled, skip_broken, watcher))
+
+
+def _audit_labelled(
+    photos: str | PathLike[str], skip_broken: bool, watcher: Watcher, listed_in: str
 ) -> Audit:
-    """Open every photo; DatasetError for faults, unless the photos are to be left out."""
-    checked = audit(
+    found = audit(
         Dataset.open(photos),
         fingerprints=importlib.util.find_spec("imagehash") is not None,
         progress=lambda looks, total: watcher.watch(looks, total, "audit"),
     )
     if not skip_broken:
-        checked.raise_faults()
-    for note in checked.notes:
+        found.raise_faults()
+    for note in found.notes:
         watcher.say(f"note: {note}")
-    if checked.faults:
-        left_out = len({image.path for fault in checked.faults for image in fault.left_out})
+    if found.faults:
+        left_out = len({image.path for fault in found.faults for image in fault.left_out})
         watcher.say(
-            f"left out {counted(left_out, 'file')} for {counted(len(checked.faults), 'fault')} "
+            f"left out {counted(left_out, 'file')} for {counted(len(found.faults), 'fault')} "
             f"({listed_in})"
         )
-        kept = set(checked.without_faults().classes)
-        gone = [repr(name) for name in checked.dataset.classes if name not in kept]
+        kept = set(found.without_faults().classes)
+        gone = [repr(name) for name in found.dataset.classes if name not in kept]
         if gone:
-            kind = counted(len(gone), find(checked.dataset.task).noun).split(" ", 1)[1]
+            kind = counted(len(gone), find(found.dataset.task).noun).split(" ", 1)[1]
             watcher.say(f"{kind} left out: {listed(gone, NAMED_CLASSES)}")
-    return checked
+    return found
 
 
-def audited_unlabelled(
-    recipe: Recipe, checked: Audit, skip_broken: bool, watcher: Watcher
-) -> Unlabelled | None:
-    """The photos without classes that a recipe names; None where it names none."""
-    if recipe.unlabelled is None:
-        return None
+def _audit_unlabelled(
+    folder: str, labelled: Audit, skip_broken: bool, watcher: Watcher
+) -> Unlabelled:
     found = audit_unlabelled(
-        Path(recipe.unlabelled),
-        checked,
-        progress=lambda looks, total: watcher.watch(looks, total, "audit without classes"),
+        Path(folder),
+        labelled,
+        progress=lambda looks, total: watcher.watch(looks, total, "audit unlabelled photos"),
     )
     if found.broken and not skip_broken:
         raise DatasetError(
-            f"{recipe.unlabelled}: {len(found.broken)} of its photos cannot be read; fix them, or "
+            f"{folder}: {len(found.broken)} of its photos cannot be read; fix them, or "
             "leave them out with --skip-broken:",
             [str(error) for error in found.broken],
         )
     if not found.images:
         raise DatasetError(
-            f"{recipe.unlabelled}: nothing to learn from: {len(found.broken)} unreadable, "
+            f"{folder}: no photos to learn from: {len(found.broken)} unreadable, "
             f"{counted(found.copies, 'copy', 'copies')} of labelled photos."
         )
-    parts = f"{counted(len(found.images), 'photo')} without a class to learn from"
+    parts = f"{counted(len(found.images), 'unlabelled photo')} to learn from"
     if found.copies:
-        parts += f"; {counted(found.copies, 'copy', 'copies')} of labelled ones left out"
+        parts += f"; {counted(found.copies, 'copy', 'copies')} of labelled photos left out"
     if found.broken:
         parts += f"; {len(found.broken)} unreadable ones left out ({SKIPPED})"
     watcher.say(parts)
     return found
 
 
-def splits_of(dataset: Dataset, recipe: Recipe, checked: Audit) -> Splits:
-    """The data's own splits, or the recipe's parts drawn with its seed."""
-    return draw_splits(
-        dataset,
-        validation=recipe.validation,
-        test=recipe.test,
-        seed=recipe.seed,
-        together=checked.copies,
-    )
+# Keras and the framework behind it take seconds to import: not before the data are known good.
 
 
-def write_skipped(
-    checked: Audit,
-    path: Path,
-    unlabelled: Unlabelled | None = None,
-    gone: Sequence[str] = (),
-) -> None:
-    """A CSV of what was left out; nothing where that is nothing.
+def train_network(
+    context: RunContext,
+    training: Dataset,
+    validation: Dataset,
+    *,
+    out: Path,
+    provenance: Mapping[str, Any],
+) -> TrainingResult:
+    """Train, and write `out`/model.bundle with the weights of the best epoch.
 
     Args:
-        gone: paths of photos that the run began with, and that are not there any more.
+        out: training continues from the checkpoint in there, if there is one.
+        provenance: facts about the data that the manifest holds besides their digest.
     """
-    rows = [
-        [PurePosixPath(checked.dataset.name_of(image)), fault.kind, fault.text]
-        for fault in checked.faults
-        for image in fault.left_out
-    ]
-    broken = unlabelled.broken if unlabelled else ()
-    rows += [
-        [PurePosixPath(error.source), "unreadable", f"without a class; {error.reason}"]
-        for error in broken
-    ]
-    rows += [[PurePosixPath(each), "gone", "missing or unreadable"] for each in gone]
-    if not rows:
-        return
-    write_csv(path, ["path", "kind", "reason"], rows)
+    from pplcnet.training.train import train
+
+    trained = train(
+        context.recipe,
+        training,
+        validation,
+        out=out,
+        resume=True,
+        run_id=context.run.get("id"),
+        provenance={
+            "photos": context.run["photos"],
+            "digest": context.images.labelled.digest,
+            **provenance,
+        },
+        unlabelled=context.images.unlabelled_paths,
+        image_cache=context.image_cache,
+        report=context.watcher.say,
+        busy=context.watcher.busy,
+        before_saving=context.images.raise_changed,
+    )
+    context.images.raise_changed()
+    context.watcher.say(
+        f"best epoch {trained.best_epoch}, validation {find(training.task).measure.title} "
+        f"{trained.validation_score:.3f}"
+    )
+    return trained
+
+
+def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bundle:
+    """Add the ONNX network to a bundle, compared with Keras on the validation images."""
+    from pplcnet.exporting.export import export
+
+    with context.watcher.busy("exporting, and comparing with Keras"):
+        exported = export(bundle, [image.path for image in validation.images])
+    parity = exported.variant("onnx")["parity"]
+    context.watcher.say(
+        f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
+        f"is {parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}),"
+        f" same answer on {parity['agreement']:.3f}"
+    )
+    return exported
+
+
+def calibrate_network(context: RunContext, bundle: Bundle, validation: Dataset) -> Bundle:
+    """Fit what turns the network's outputs into answers, where its task has such a thing."""
+    if find(validation.task).calibrate is None:
+        return bundle
+    from pplcnet.exporting.calibrating import calibrate
+
+    with context.watcher.busy("calibrating"):
+        calibrated = calibrate(bundle, validation)
+    context.watcher.say(describe_calibration(calibrated.manifest.calibration))
+    if calibrated.manifest.thresholds:
+        context.watcher.say(
+            f"{counted(len(calibrated.classes), 'threshold')} chosen there, each with the best F1"
+        )
+    context.images.raise_changed()
+    return calibrated

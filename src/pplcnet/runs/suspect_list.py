@@ -1,4 +1,4 @@
-"""The list of suspects: what stands in it, and whether networks are good enough to make one."""
+"""The list of suspects, and whether the networks are good enough to make one."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.errors import InputError
+from pplcnet.runs.files import SUSPECT_LIST
 from pplcnet.system.files import write_csv
 from pplcnet.tasks.baseline import Guess, gain_over
 
-__all__ = ["COLUMNS", "SUSPECTS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
+__all__ = ["COLUMNS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
 
-SUSPECTS = "suspects.csv"
 LEAST_GAIN, GOOD_GAIN = 0.5, 0.8
-"""Parts of a guess's mistakes that the networks have to be rid of. Below the first they disagree
-with so many labels that most of a list would be their own mistakes: none is written. Below the
-second the list comes with a warning. (Of two equal classes they are accuracies of 0.75 and 0.9.)"""
+"""Shares of a guess's mistakes that the networks must avoid. Below the first they disagree with so
+many labels that most of the list would be their own mistakes: none is written. Below the second the
+list comes with a warning. (For two classes of equal size, accuracies of 0.75 and 0.9.)"""
 COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
 
 
 class Suspect(NamedTuple):
-    """A photo whose label the others do not support."""
+    """A photo whose label is probably wrong, by a network trained on the other photos."""
 
     path: Path
     name: str
     """Relative to the data set's folder."""
     label: str
     suggested: str
-    """The class that a network which has not seen the photo takes it for."""
+    """The most probable class, by a network that was not trained on the photo."""
     confidence_in_label: float
     """Calibrated probability of the label, 0 to 1."""
     confidence_in_suggested: float
@@ -40,13 +40,13 @@ class SuspectList(NamedTuple):
 
     suspects: tuple[Suspect, ...]
     photos: int
-    """How many were looked at."""
+    """How many were judged."""
     path: Path
     """The list as a CSV file, with absolute paths."""
     folds: tuple[float, ...]
-    """Of each fold, the part of its photos whose label its network agrees with."""
+    """Of each fold, the share of its photos whose label its network agrees with."""
     guess: Guess
-    """What always answering the most frequent class gets."""
+    """Always the most frequent class, and its accuracy."""
 
     @property
     def accuracy(self) -> float:
@@ -66,9 +66,9 @@ class SuspectList(NamedTuple):
 
 
 def check_strength(out: Path, folds: Sequence[float], guess: Guess) -> None:
-    """InputError where the networks know too little of the photos to doubt a label."""
+    """InputError when the networks are too weak to judge labels."""
     if gain_over(guess, sum(folds) / len(folds)) < LEAST_GAIN:
-        (out / SUSPECTS).unlink(missing_ok=True)
+        (out / SUSPECT_LIST).unlink(missing_ok=True)
         raise InputError(
             f"the networks are too weak to judge labels: accuracy {_percentages(folds)}, and "
             f"always answering {guess.label!r} gets {guess.accuracy:.0%}. No list was written; "
