@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from machine import describe_machine
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
@@ -39,7 +40,7 @@ def main() -> None:
     preprocessing = Preprocessing(image_size=size)
     model = build_model(arguments.model, image_size=size)
     classes = tuple(f"class {n}" for n in range(1000))
-    content = to_onnx(model, preprocessing, classes, batch=1).SerializeToString()
+    content = to_onnx(model, Manifest(classes, preprocessing, {}), batch=1).SerializeToString()
     engine = OnnxRuntimeEngine(content, threads=arguments.threads)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
     normalized = preprocessing.normalize(pixels)

@@ -16,6 +16,7 @@ from machine import describe_machine
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.exporting.timing import measure_latencies
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -39,7 +40,7 @@ def main() -> None:
     classes = tuple(f"class {number}" for number in range(1000))
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *size, 3), np.uint8)
     contents = {
-        batch: to_onnx(model, preprocessing, classes, batch=batch).SerializeToString()
+        batch: to_onnx(model, Manifest(classes, preprocessing, {}), batch=batch).SerializeToString()
         for batch in BATCHES
     }
     engines = [name for name in ("onnxruntime", "openvino") if name in installed_engines()]

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import find_images
 from pplcnet.errors import ConversionError, InputError
 from pplcnet.exporting import translation
@@ -42,7 +43,7 @@ def _difference(model: keras.Model, batch: int | None, images: int) -> float:
     size = model.input.shape[1:3]
     preprocessing = Preprocessing(image_size=size)
     classes = tuple(f"c{n}" for n in range(model.output.shape[-1]))
-    proto = to_onnx(model, preprocessing, classes, batch=batch)
+    proto = to_onnx(model, Manifest(classes, preprocessing, {}), batch=batch)
     pixels = np.random.default_rng(1).integers(0, 256, (images, *size, 3), np.uint8)
     expected = model(preprocessing.normalize(pixels), training=False).numpy()
     content = proto.SerializeToString()
@@ -84,7 +85,7 @@ def test_every_option_answers_as_in_keras(options: dict) -> None:
 
 def test_the_graph_has_few_operators() -> None:
     model = build_model("pplcnet_x1_0", num_classes=5)
-    proto = to_onnx(model, Preprocessing(image_size=(224, 224)), tuple("abcde"), batch=1)
+    proto = to_onnx(model, Manifest(tuple("abcde"), Preprocessing((224, 224)), {}), batch=1)
     counts = Counter(node.op_type for node in proto.graph.node)
     assert counts == {
         "Cast": 1, "Transpose": 1, "Sub": 1, "Conv": 32, "HardSwish": 28, "Clip": 2,
@@ -124,7 +125,7 @@ def _sequential(*layers: keras.layers.Layer) -> keras.Model:
 )
 def test_what_the_exporter_does_not_know_is_named(layers: list, complaint: str) -> None:
     with pytest.raises(ConversionError, match=complaint):
-        to_onnx(_sequential(*layers), Preprocessing(image_size=(8, 8)), ("a", "b"), batch=1)
+        to_onnx(_sequential(*layers), Manifest(("a", "b"), Preprocessing((8, 8)), {}), batch=1)
 
 
 def test_parity_on_real_pictures_stands_in_the_manifest(common_bundle: Path) -> None:

@@ -141,6 +141,7 @@ def test_unequal_strides_are_computed_in_float64() -> None:
 
 WITHOUT_ONEDNN = """
 import numpy as np, tensorflow as tf
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.build import build_model
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -156,7 +157,7 @@ with tf.GradientTape() as tape:
     loss = tf.reduce_sum(logits * tf.cos(logits))
 gradients = tape.gradient(loss, [each.value for each in model.trainable_variables])
 assert all(np.isfinite(each).all() and np.any(each) for each in gradients)
-proto = to_onnx(model, preprocessing, tuple("abc"), batch=1)
+proto = to_onnx(model, Manifest(tuple("abc"), preprocessing, {}), batch=1)
 strides = [
     list(attribute.ints)
     for node in proto.graph.node if node.op_type == "Conv"

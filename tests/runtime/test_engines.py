@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -72,7 +73,7 @@ def _content(engine: str, model: keras.Model) -> bytes:
 
         return to_tflite(model, PREPROCESSING)
     classes = tuple("abcdefg")
-    return to_onnx(model, PREPROCESSING, classes, batch=1).SerializeToString()
+    return to_onnx(model, Manifest(classes, PREPROCESSING, {}), batch=1).SerializeToString()
 
 
 @pytest.mark.parametrize(("name", "engine"), WAYS)
@@ -112,7 +113,9 @@ def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("name", SMALLEST)
 def test_opencv_answers_as_keras(name: str) -> None:
     network = _network(name)
-    content = to_onnx(network, PREPROCESSING, tuple("abcdefg"), batch=1).SerializeToString()
+    content = to_onnx(
+        network, Manifest(tuple("abcdefg"), PREPROCESSING, {}), batch=1
+    ).SerializeToString()
     pixels = _pixels(3)
     expected = network(PREPROCESSING.normalize(pixels), training=False).numpy()
     assert _relative_difference(_opencv_logits(content, pixels), expected) < 1e-4
@@ -166,7 +169,7 @@ def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | No
     size, count = model.input.shape[1:3], model.output.shape[-1]
     preprocessing = Preprocessing(image_size=size)
     classes = tuple("abcdefg"[:count])
-    content = to_onnx(model, preprocessing, classes, batch=batch).SerializeToString()
+    content = to_onnx(model, Manifest(classes, preprocessing, {}), batch=batch).SerializeToString()
     pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)
     expected = model(preprocessing.normalize(pixels), training=False).numpy()
     for name in ("onnxruntime", "openvino"):

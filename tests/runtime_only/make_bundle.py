@@ -40,7 +40,7 @@ def main(target: str) -> None:
         variants={"onnx": {"file": "model.onnx"}},
         provenance={"keras_logits": keras.ops.convert_to_numpy(logits)[0].tolist()},
     )
-    content = to_onnx(model, preprocessing, classes, batch=1).SerializeToString()
+    content = to_onnx(model, Manifest(classes, preprocessing, {}), batch=1).SerializeToString()
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder, "tiny.bundle"), manifest, {"model.onnx": content})
         bundle.pack(target)

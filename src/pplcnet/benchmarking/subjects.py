@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, Network
 
@@ -77,7 +78,7 @@ def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
 
     model = to_deploy_form(build_model(name, image_size=image_size))
     classes = tuple(f"class {number}" for number in range(1000))
-    proto = to_onnx(model, Preprocessing(image_size=image_size), classes, batch=1)
+    proto = to_onnx(model, Manifest(classes, Preprocessing(image_size), {}), batch=1)
     contents = {"float32": proto.SerializeToString()}
     if int8:
         from pplcnet.exporting.quantization import quantize_content

@@ -73,8 +73,7 @@ def _exported(
     model = restore_model(bundle)
     proto = to_onnx(
         to_deploy_form(model),
-        manifest.preprocessing,
-        bundle.classes,
+        manifest,
         batch=batch,
         activation="softmax" if manifest.task == "classification" else "sigmoid",
     )

@@ -45,17 +45,24 @@ class OnnxGraph:
         *,
         name: str,
         input_shape: Sequence[int | str],
-        output_shape: Sequence[int | str],
-        output: str,
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
-        """The checked model: `images` uint8 in, `logits` float32 out, which `output` becomes."""
-        self.node("Identity", [output], "logits")
+        """The checked model: `images` uint8 in, float32 outputs out.
+
+        Args:
+            outputs: name of each output to the tensor that it becomes, and its shape.
+        """
+        for output, (tensor, _) in outputs.items():
+            self.node("Identity", [tensor], output)
         graph = helper.make_graph(
             self._nodes,
             name,
             [helper.make_tensor_value_info("images", TensorProto.UINT8, input_shape)],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, output_shape)],
+            [
+                helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+                for output, (_, shape) in outputs.items()
+            ],
             initializer=list(self._constants.values()),
         )
         model = helper.make_model(

@@ -1,0 +1,58 @@
+"""What is known on the way through a Keras graph while it is written as ONNX."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import ConversionError
+from pplcnet.exporting.onnx_graph import OnnxGraph
+from pplcnet.imaging.preprocessing import Preprocessing
+
+__all__ = ["Walk", "inputs_of"]
+
+
+class Walk:
+    """The ONNX graph so far, and which of its tensors holds which Keras tensor.
+
+    Keras tensors are known by their identity; ONNX has channels first.
+    """
+
+    def __init__(self, model: keras.Model, preprocessing: Preprocessing) -> None:
+        self.graph = OnnxGraph()
+        self.model = model
+        self.preprocessing = preprocessing
+        self.names: dict[int, str] = {}
+        """Keras tensor to the name of the ONNX tensor that holds it."""
+        self.pads: dict[int, tuple[int, int, int, int]] = {}
+        """Padded Keras tensors: (top, left, bottom, right), for the convolution that follows."""
+        self.scales: dict[int, float | NDArray[np.float32]] = {}
+        """Keras tensors whose factor the layer that follows takes into its kernel."""
+        self._consumers: dict[int, list[keras.layers.Layer]] = {}
+        for layer in model.layers:
+            if not isinstance(layer, keras.layers.InputLayer):
+                for tensor in inputs_of(layer):
+                    self._consumers.setdefault(id(tensor), []).append(layer)
+
+    def is_written(self, layer: keras.layers.Layer) -> bool:
+        """Whether the layer's output is there, such as that of a BatchNorm folded before."""
+        return id(layer.output) in self.names or id(layer.output) in self.pads
+
+    def input_name(self, layer: keras.layers.Layer, at: int = 0) -> str:
+        """The ONNX tensor of a layer's input; ConversionError for one with padding or a factor."""
+        tensor = inputs_of(layer)[at]
+        if id(tensor) in self.pads or id(tensor) in self.scales:
+            raise ConversionError(f"the layer {layer.name!r} cannot follow padding or scaling.")
+        return self.names[id(tensor)]
+
+    def only_consumer(self, tensor: keras.KerasTensor) -> keras.layers.Layer | None:
+        """The layer that takes a tensor, if just one does and no output of the model needs it."""
+        consumers = self._consumers.get(id(tensor), [])
+        is_output = any(tensor is output for output in self.model.outputs)
+        return consumers[0] if len(consumers) == 1 and not is_output else None
+
+
+def inputs_of(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    """The tensors that a layer takes."""
+    return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
