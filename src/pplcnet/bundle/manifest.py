@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -153,12 +154,21 @@ class Manifest:
 
 
 def _renamed(variant: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant whose parity has the one name for agreement; before, every task had its own."""
+    """A variant whose parity is by output; in format 1 it was of the logits."""
     parity = variant.get("parity")
     if not isinstance(parity, dict):
         return dict(variant)
-    own = ("top1_agreement", "labels_agreement")
-    return {**variant, "parity": {"agreement" if k in own else k: v for k, v in parity.items()}}
+    agreement = parity.get("top1_agreement", parity.get("labels_agreement"))
+    if agreement is None:
+        return dict(variant)
+    logits = {
+        "largest_difference": parity["largest_logit_difference"],
+        "largest": parity.get("largest_logit", math.nan),
+    }
+    renamed = {
+        "images": parity["images"], "outputs": {"logits": logits}, "agreement": agreement
+    }  # fmt: skip
+    return {**variant, "parity": renamed}
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -129,14 +129,12 @@ def _only_packs(arguments: argparse.Namespace) -> bool:
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
     """Where the network is, how equal, how fast."""
+    from pplcnet.exporting.parity import describe_parity
+
     variant = exported.variant(name)
     parity = variant["parity"]
     show(f"exported    {exported.path / variant['file']}")
-    show(
-        f"parity      on {counted(parity['images'], 'photo')}: largest logit difference "
-        f"{parity['largest_logit_difference']:.2e} (logits up to {parity['largest_logit']:.1f}), "
-        f"same answer on {parity['agreement']:.3f}"
-    )
+    show(f"parity      {describe_parity(parity)}")
     latency = variant["latency"]
     show(
         f"latency     {latency['median_ms']} ms per image, {counted(latency['threads'], 'thread')}"

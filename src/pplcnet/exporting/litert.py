@@ -12,8 +12,9 @@ import numpy as np
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.errors import ConversionError, InputError, require
-from pplcnet.exporting.export import measure_latency, measure_parity
+from pplcnet.exporting.export import measure_latency
 from pplcnet.exporting.images import choose_images
+from pplcnet.exporting.parity import keras_outputs, measure_parity
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.layers import tracing_for_another_runtime
@@ -52,13 +53,13 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
     model = restore_model(bundle)
     content = to_tflite(to_deploy_form(model), preprocessing)
     engine = open_engine("litert", content)
-    expected = model.predict(preprocessing.normalize(pixels), batch_size=16, verbose=0)
+    expected = keras_outputs(model, bundle.manifest, pixels)
     judge = find(bundle.manifest.task).judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,
         "batch": 1,
         "precision": "float32",
-        "parity": measure_parity(np.asarray(expected), run_all(engine, pixels), judge),
+        "parity": measure_parity(expected, {"logits": run_all(engine, pixels)}, judge),
         "latency": measure_latency(engine, pixels[:1], "litert"),
     }
     return update_bundle(bundle, files={LITERT_FILE: content}, variants={"litert": variant})

@@ -165,8 +165,6 @@ def _hard_swish(walk: Walk, layer: HardSwish) -> None:
 
 def _activation_node(
     walk: Walk, kind: str, source: str, name: str, layer: keras.layers.Layer
-def _activation_node(
-    walk: Walk, kind: str, source: str, name: str, layer: keras.layers.Layer
 ) -> str:
     if kind == "hard_silu":
         return walk.graph.node("HardSwish", [source], name)

@@ -250,12 +250,7 @@ def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bu
 
     with context.watcher.busy("exporting, and comparing with Keras"):
         exported = export(bundle, [image.path for image in validation.images])
-    parity = exported.variant("onnx")["parity"]
-    context.watcher.say(
-        f"exported; on {counted(parity['images'], 'image')} the largest logit difference to Keras "
-        f"is {parity['largest_logit_difference']:.1e} (logits up to {parity['largest_logit']:.2f}),"
-        f" same answer on {parity['agreement']:.3f}"
-    )
+    context.watcher.say(f"exported: {describe_parity(exported.variant('onnx')['parity'])}")
     return exported
 
 
