@@ -247,6 +247,7 @@ def train_network(
 def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bundle:
     """Add the ONNX network to a bundle, compared with Keras on the validation images."""
     from pplcnet.exporting.export import export
+    from pplcnet.exporting.parity import describe_parity
 
     with context.watcher.busy("exporting, and comparing with Keras"):
         exported = export(bundle, [image.path for image in validation.images])
