@@ -25,7 +25,7 @@ class OurPipeline(Pipeline):
         return self._classifier.manifest.preprocessing(photo)[np.newaxis]
 
     def run(self, prepared: np.ndarray) -> np.ndarray:
-        return self._classifier.run(prepared)[0]
+        return self._classifier.run(prepared)["logits"][0]
 
     def label(self, photo: str) -> int:
         return self._classifier.predict(photo).best.class_index

@@ -48,7 +48,7 @@ def main() -> None:
     held_out = [*photos.subset("validation").images, *photos.subset("test").images]
     images = prepare(preprocessing, [each.path for each in held_out])
     labels = np.asarray([each.shown[0] for each in held_out])
-    reference = run_all(open_engine("onnxruntime", content, threads=1), images)
+    reference = run_all(open_engine("onnxruntime", content, threads=1), images)["logits"]
 
     model = onnx.load_from_string(content)
     depthwise, after_pooling = depthwise_convolutions(model), after_last_pooling(model)
@@ -81,7 +81,7 @@ def main() -> None:
     )
     print(f"{'INT8':<28} {'ms':>6} {'top-1':>7} {'agrees':>7} {'error':>7}   {len(labels)} photos")
     for name, engine in engines.items():
-        logits = run_all(engine, images)
+        logits = run_all(engine, images)["logits"]
         error = np.sqrt(((logits - reference) ** 2).mean() / (reference**2).mean())
         agreement = agreement_of(logits, reference)
         print(f"{name:<28} {latencies[name].median_ms:6.3f} {accuracy_of(logits, labels):7.4f} "

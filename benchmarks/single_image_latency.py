@@ -46,7 +46,7 @@ def main() -> None:
     normalized = preprocessing.normalize(pixels)
     tensor = tf.constant(normalized)
     graph = tf.function(lambda images: model(images, training=False))
-    difference = np.abs(engine.run(pixels) - graph(tensor).numpy()).max()
+    difference = np.abs(engine.run(pixels)["logits"] - graph(tensor).numpy()).max()
 
     ways = {
         "Keras model.predict": lambda: model.predict(normalized, verbose=0),

@@ -47,8 +47,8 @@ def _difference(model: keras.Model, batch: int | None, images: int) -> float:
     pixels = np.random.default_rng(1).integers(0, 256, (images, *size, 3), np.uint8)
     expected = model(preprocessing.normalize(pixels), training=False).numpy()
     content = proto.SerializeToString()
-    check_network(content, ".onnx", Sizes(size, len(classes)))
-    found = OnnxRuntimeEngine(content).run(pixels)
+    check_network(content, ".onnx", Sizes(size, {"logits": (len(classes),)}))
+    found = OnnxRuntimeEngine(content).run(pixels)["logits"]
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
@@ -156,7 +156,7 @@ def test_a_dynamic_batch_takes_any_number(
     bundle = export(copy, list(find_images(common_photos)), batch=None)
     engine = OnnxRuntimeEngine(bundle.read("model.onnx"))
     assert engine.batch_size is None
-    assert engine.run(np.zeros((5, 32, 32, 3), np.uint8)).shape == (5, 3)
+    assert engine.run(np.zeros((5, 32, 32, 3), np.uint8))["logits"].shape == (5, 3)
 
 
 def test_export_needs_pictures_and_a_sensible_batch(common_bundle: Path, tmp_path: Path) -> None:

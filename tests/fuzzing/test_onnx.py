@@ -29,7 +29,8 @@ def read(path: Path) -> None:
     batch, height, width, _ = network.inputs["images"][1]
     images = np.zeros((batch or 1, height, width, 3), np.uint8)
     for engine in _ENGINES:
-        assert len(open_engine(engine, content, threads=1).run(images)) == len(images)
+        outputs = open_engine(engine, content, threads=1).run(images)
+        assert [len(each) for each in outputs.values()] == [len(images)]
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
 from pplcnet.tasks.classification.decoding import ClassPrediction
 from pplcnet.tasks.scores import softmax
+from pplcnet.tasks.task import Outputs
 from tests.conftest import draw_image
 
 
@@ -123,7 +124,7 @@ def test_predict_many_needs_a_folder_or_several(
 
 
 def test_run_takes_prepared_pictures(classifier: Classifier) -> None:
-    assert classifier.run(np.zeros((3, 32, 32, 3), np.uint8)).shape == (3, 3)
+    assert classifier.run(np.zeros((3, 32, 32, 3), np.uint8))["logits"].shape == (3, 3)
 
 
 def test_a_packed_bundle_answers_the_same(
@@ -185,7 +186,7 @@ def test_predict_many_goes_on_after_a_truncated_pil_image(
 
 
 def test_no_pictures_give_no_logits(classifier: Classifier) -> None:
-    logits = classifier.run(np.zeros((0, 32, 32, 3), np.uint8))
+    logits = classifier.run(np.zeros((0, 32, 32, 3), np.uint8))["logits"]
     assert (logits.shape, logits.dtype) == ((0, 3), np.float32)
 
 
@@ -207,7 +208,7 @@ def test_a_network_of_eight_pictures_a_run_takes_any_number(
     np.testing.assert_allclose(
         by_eight.predict(paths[0]).logits, expected[0].logits, rtol=1e-4, atol=1e-5
     )
-    assert by_eight.run(np.zeros((11, 32, 32, 3), np.uint8)).shape == (11, 3)
+    assert by_eight.run(np.zeros((11, 32, 32, 3), np.uint8))["logits"].shape == (11, 3)
 
 
 class _Hostile:
@@ -318,7 +319,7 @@ def test_a_fault_of_the_engine_ends_the_stream(
     class Broken:
         batch_size = 1
 
-        def run(self, images: np.ndarray) -> np.ndarray:
+        def run(self, images: np.ndarray) -> Outputs:
             raise BundleError("the engine is broken")
 
     monkeypatch.setattr(classifier, "_engine", lambda streams: Broken())
@@ -397,19 +398,19 @@ def test_predict_many_refuses_what_holds_no_pictures(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_answer_that_is_no_number_is_an_error(
+def test_an_output_that_is_nan_or_infinite_is_an_error(
     common_bundle: Path, common_photos: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     class Broken:
         batch_size = None
 
-        def run(self, images: np.ndarray) -> np.ndarray:
-            return np.full((len(images), 3), value, np.float32)
+        def run(self, images: np.ndarray) -> Outputs:
+            return {"logits": np.full((len(images), 3), value, np.float32)}
 
     opened = Classifier(common_bundle)
     monkeypatch.setattr(opened, "_engine", lambda streams: Broken())
     photo = common_photos / "class_2" / "001.png"
-    with pytest.raises(BundleError, match="is not a number"):
+    with pytest.raises(BundleError, match="is NaN or infinite"):
         opened.predict(photo)
-    with pytest.raises(BundleError, match="is not a number"):
+    with pytest.raises(BundleError, match="is NaN or infinite"):
         list(opened.predict_many([photo]))

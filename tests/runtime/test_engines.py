@@ -24,9 +24,13 @@ from pplcnet.models.build import build_model
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
+from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import ENGINES, open_engine, run_padded
 from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.names import output_names
+from pplcnet.tasks.task import Outputs
 from tests.exporting.test_export import with_lively_statistics
+from tests.runtime.networks import small_network
 
 SIZE = 64
 PREPROCESSING = Preprocessing(image_size=(SIZE, SIZE))
@@ -76,6 +80,12 @@ def _content(engine: str, model: keras.Model) -> bytes:
     return to_onnx(model, Manifest(classes, PREPROCESSING, {}), batch=1).SerializeToString()
 
 
+def _only(outputs: Outputs) -> np.ndarray:
+    """The one output, whose name a LiteRT file does not keep."""
+    (found,) = outputs.values()
+    return found
+
+
 @pytest.mark.parametrize(("name", "engine"), WAYS)
 def test_every_engine_answers_as_keras(name: str, engine: str) -> None:
     network = _network(name)
@@ -88,7 +98,8 @@ def test_every_engine_answers_as_keras(name: str, engine: str) -> None:
     with ThreadPoolExecutor(2) as pool:
         at_once = list(pool.map(many.run, [pixels[at % 3][np.newaxis] for at in range(12)]))
     for at in range(12):
-        for found in (at_once[at], single.run(pixels[at % 3][np.newaxis])):
+        for outputs in (at_once[at], single.run(pixels[at % 3][np.newaxis])):
+            found = _only(outputs)
             assert found.dtype == np.float32
             difference = np.abs(found - expected[at % 3]).max() / np.abs(expected).max()
             assert difference < 1e-4
@@ -174,7 +185,7 @@ def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | No
     expected = model(preprocessing.normalize(pixels), training=False).numpy()
     for name in ("onnxruntime", "openvino"):
         engine = open_engine(name, content, threads=1)
-        assert _relative_difference(run_padded(engine, pixels), expected) < 1e-4, name
+        assert _relative_difference(run_padded(engine, pixels)["logits"], expected) < 1e-4, name
     assert _relative_difference(_opencv_logits(content, pixels), expected) < 1e-4
 
 
@@ -196,19 +207,55 @@ def test_int8_keeps_the_gates() -> None:
     }
     for name, precision in (("openvino", "int8"), ("onnxruntime", "float32")):
         found = run_padded(open_engine(name, quantized, precision=precision, threads=1), pixels)
-        assert _relative_difference(found, expected) < 0.1, name
+        assert _relative_difference(found["logits"], expected) < 0.1, name
 
 
 def test_bfloat16_is_near_and_not_the_same() -> None:
     model = with_lively_statistics(build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE))
     content = _content("openvino", model)
     pixels = _pixels(1)
-    exact = open_engine("openvino", content, threads=1).run(pixels)
-    rough = open_engine("openvino", content, precision="bfloat16", threads=1).run(pixels)
+    exact = open_engine("openvino", content, threads=1).run(pixels)["logits"]
+    rough = open_engine("openvino", content, precision="bfloat16", threads=1).run(pixels)["logits"]
     difference = np.abs(rough - exact).max() / np.abs(exact).max()
     if difference == 0:
         pytest.skip("this processor computes bfloat16 in float32")
     assert difference < 0.1
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_every_output_has_its_name(engine: str) -> None:
+    proto = small_network("N")
+    pooled = onnx.helper.make_tensor_value_info("flat", onnx.TensorProto.FLOAT, ["N", 4])
+    proto.graph.output.append(pooled)
+    sizes = Sizes((8, 8), {"flat": (4,), "logits": (2,)})
+    opened = open_engine(engine, proto.SerializeToString(), threads=1, sizes=sizes)
+    outputs = opened.run(np.zeros((3, 8, 8, 3), np.uint8))
+    assert {name: each.shape for name, each in outputs.items()} == {
+        "logits": (3, 2),
+        "flat": (3, 4),
+    }
+    with pytest.raises(BundleError, match="its outputs are 'logits'"):
+        open_engine(
+            engine,
+            small_network().SerializeToString(),
+            sizes=Sizes((8, 8), {"flat": (4,), "logits": (2,)}),
+        )
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_the_only_output_has_the_name_that_the_manifest_gives_it(engine: str) -> None:
+    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
+    sizes = Sizes((SIZE, SIZE), {"scores": (7,)})
+    opened = open_engine(engine, _content(engine, model), threads=1, sizes=sizes)
+    assert list(opened.run(_pixels(1))) == ["scores"]
+
+
+def test_outputs_of_other_names_are_an_error() -> None:
+    with pytest.raises(BundleError, match="has the outputs a, b; its manifest says c, d"):
+        output_names(["a", "b"], ["c", "d"])
+    assert output_names(["a", "b"], ["b", "a"]) == ["a", "b"]
+    assert output_names(["a", "b"], ["c", "d"], is_ordered=True) == ["c", "d"]
+    assert output_names(["a", "b"], None) == ["a", "b"]
 
 
 def test_pixels_that_must_not_be_written_to_are_taken() -> None:
@@ -266,7 +313,7 @@ def test_openvino_works_where_nothing_can_be_kept(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "file" / "cache"))
     engine = open_engine("openvino", _content("openvino", model), threads=1)
-    assert engine.run(_pixels(1)).shape == (1, 7)
+    assert engine.run(_pixels(1))["logits"].shape == (1, 7)
 
 
 class _ForeignError(Exception):

@@ -22,7 +22,7 @@ from tests.runtime.networks import small_network
 
 
 def _check(model: onnx.ModelProto) -> None:
-    check_network(model.SerializeToString(), ".onnx", Sizes((8, 8), 2))
+    check_network(model.SerializeToString(), ".onnx", Sizes((8, 8), {"logits": (2,)}))
 
 
 @pytest.mark.parametrize("batch", [1, 4, "N"])
@@ -31,7 +31,7 @@ def test_what_the_exporter_writes_is_accepted_and_runs(batch: int | str) -> None
     _check(model)
     engine = open_engine("onnxruntime", model.SerializeToString())
     images = np.zeros((batch if batch != "N" else 3, 8, 8, 3), np.uint8)
-    assert engine.run(images).shape == (len(images), 2)
+    assert engine.run(images)["logits"].shape == (len(images), 2)
 
 
 def _node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -217,8 +217,11 @@ def test_every_engine_has_the_same_door(engine: str) -> None:
 @pytest.mark.parametrize(
     ("sizes", "complaint"),
     [
-        (Sizes((8, 16), 2), "takes pictures of 8x8; the manifest says 8x16"),
-        (Sizes((8, 8), 3), "2 outputs for 3 classes"),
+        (Sizes((8, 16), {"logits": (2,)}), "takes images of 8x8; the manifest says 8x16"),
+        (
+            Sizes((8, 8), {"logits": (3,)}),
+            r"outputs are 'logits' \(2,\); the manifest says 'logits' \(3,\)",
+        ),
     ],
 )
 def test_a_network_of_other_sizes_than_its_manifest_says_is_refused(

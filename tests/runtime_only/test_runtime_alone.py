@@ -41,7 +41,7 @@ def test_the_answer_is_that_of_keras(bundle: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     expected = classifier.manifest.provenance["keras_logits"]
     assert np.ptp(expected) > 0.1
-    np.testing.assert_allclose(classifier.run(image)[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(classifier.run(image)["logits"][0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_predict_inspect_and_models(bundle: Path, folder: Path, capsys) -> None:

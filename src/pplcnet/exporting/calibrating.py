@@ -8,8 +8,6 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
@@ -18,7 +16,7 @@ from pplcnet.errors import InputError
 from pplcnet.exporting.images import match_validation
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes
-from pplcnet.runtime.engines.engine import open_engine
+from pplcnet.runtime.engines.engine import join_outputs, open_engine
 from pplcnet.runtime.selection import DEFAULT
 from pplcnet.tasks import find
 
@@ -54,7 +52,7 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content, sizes=Sizes.of(bundle.manifest))
     paths = [image.path for image in validation.images]
-    logits = np.concatenate(
+    outputs = join_outputs(
         [
             run_all(engine, prepare(bundle.manifest.preprocessing, paths[start : start + CHUNK]))
             for start in range(0, len(paths), CHUNK)
@@ -63,7 +61,7 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     calibrate_task = find(before.task).calibrate
     if calibrate_task is None:
         raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
-    found = calibrate_task(before, {"logits": logits}, validation.images)
+    found = calibrate_task(before, outputs, validation.images)
     calibration = {**found.facts, "images": len(validation), "fitted": today()}
     changes: dict[str, Any] = {"calibration": calibration}
     if "thresholds" in found.decoding:

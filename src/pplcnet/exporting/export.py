@@ -73,7 +73,7 @@ def _exported(
     engine = open_engine("onnxruntime", content)
     expected = keras_outputs(model, manifest, pixels)
     judge = find(manifest.task).judge(manifest, ())
-    parity = measure_parity(expected, {"logits": run_all(engine, pixels)}, judge)
+    parity = measure_parity(expected, run_all(engine, pixels), judge)
     variant = {
         "file": ONNX_FILE,
         "batch": batch,

@@ -19,6 +19,7 @@ from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.layers import tracing_for_another_runtime
 from pplcnet.models.reparameterization import to_deploy_form
+from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.tasks import find
 from pplcnet.weights.bundled import restore_model
@@ -52,14 +53,14 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
     pixels = prepare(preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)
     content = to_tflite(to_deploy_form(model), preprocessing)
-    engine = open_engine("litert", content)
+    engine = open_engine("litert", content, sizes=Sizes.of(bundle.manifest))
     expected = keras_outputs(model, bundle.manifest, pixels)
     judge = find(bundle.manifest.task).judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,
         "batch": 1,
         "precision": "float32",
-        "parity": measure_parity(expected, {"logits": run_all(engine, pixels)}, judge),
+        "parity": measure_parity(expected, run_all(engine, pixels), judge),
         "latency": measure_latency(engine, pixels[:1], "litert"),
     }
     return update_bundle(bundle, files={LITERT_FILE: content}, variants={"litert": variant})

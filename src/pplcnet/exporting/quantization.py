@@ -31,7 +31,7 @@ from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.system import telemetry
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
-from pplcnet.tasks.task import Judge, Measure
+from pplcnet.tasks.task import Judge, Measure, Outputs
 
 __all__ = [
     "INT8_FILE",
@@ -236,19 +236,18 @@ def _figures(
     images: NDArray[np.uint8],
     judge: Judge,
     measure: Measure,
-    reference: NDArray[np.float32],
+    reference: Outputs,
 ) -> dict[str, Any]:
     """Measured as it will run: in OpenVINO."""
-    logits = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
-    outputs, expected = {"logits": logits}, {"logits": reference}
-    drop = judge.drop(outputs, expected)
+    outputs = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
+    drop = judge.drop(outputs, reference)
     return {
         "images": len(images),
-        f"float32_{measure.key}": judge.value(expected),
+        f"float32_{measure.key}": judge.value(reference),
         measure.key: judge.value(outputs),
         "drop": drop.amount,
         "lost": drop.of,
-        "agreement": judge.agreement(outputs, expected),
+        "agreement": judge.agreement(outputs, reference),
     }
 
 
@@ -276,9 +275,9 @@ def _with_accuracy_control(
         content = candidate.SerializeToString()
         engine = open_engine("openvino", content, precision="int8", threads=1)
         chosen = list(items)
-        logits = run_all(engine, images[chosen])
+        outputs = run_all(engine, images[chosen])
         some = judge.of_some(chosen)
-        return some.value({"logits": logits}), some.each({"logits": logits})
+        return some.value(outputs), some.each(outputs)
 
     checks = nncf.Dataset(range(len(images)))
     with _silence():

@@ -1,4 +1,4 @@
-"""What deployment measures: logits of many images, accuracy, latency and throughput of engines."""
+"""What deployment measures: outputs for many images, accuracy, latency, throughput of engines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.runtime.engines.engine import Engine, run_padded
+from pplcnet.runtime.engines.engine import Engine, join_outputs, run_padded
 from pplcnet.system.processor import available_cores
+from pplcnet.tasks.task import Outputs
 
 __all__ = [
     "Latency",
@@ -49,12 +50,12 @@ def prepare(
         return np.stack(list(pool.map(preprocessing, map(Path, images))))
 
 
-def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> NDArray[np.float32]:
-    """Logits (N, classes) of prepared images, whatever batch the engine takes."""
+def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> Outputs:
+    """Outputs (N, ...) for N >= 1 prepared images, whatever batch the engine takes."""
     batch = engine.batch_size or 32
     parts = [images[at : at + batch] for at in range(0, len(images), batch)]
     with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(partial(run_padded, engine), parts)))
+        return join_outputs(list(pool.map(partial(run_padded, engine), parts)))
 
 
 def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

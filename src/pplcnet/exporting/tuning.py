@@ -23,13 +23,20 @@ from pplcnet.exporting.images import (
     evenly_chosen,
     match_validation,
 )
-from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates, prepare, run_all
+from pplcnet.exporting.timing import (
+    Latency,
+    measure_latencies,
+    measure_rates,
+    prepare,
+    run_all,
+)
+from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import ENGINES, Engine, installed_engines, open_engine
 from pplcnet.runtime.selection import DEFAULT, Choice, choices_of
 from pplcnet.system.processor import available_cores, processor_features, processor_name
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
-from pplcnet.tasks.task import Judge, Measure
+from pplcnet.tasks.task import Judge, Measure, Outputs
 
 __all__ = ["Resizing", "Row", "Tuning", "tune"]
 
@@ -156,7 +163,7 @@ def _tuned(
         for name, variant in bundle.manifest.variants.items()
         if str(variant["file"]).endswith(tuple(kind.ending for kind in ENGINES.values()))
     }
-    default = _open(DEFAULT, contents, threads=1)
+    default = _open(DEFAULT, contents, Sizes.of(bundle.manifest), threads=1)
     reference = run_all(default, images)
 
     resizing = _compare_resizing(bundle, default, paths, judge, reference)
@@ -195,13 +202,21 @@ def _check_batch(bundle: Bundle) -> None:
         )
 
 
-def _open(choice: Choice, contents: Mapping[str, bytes], threads: int, streams: int = 1) -> Engine:
+def _open(
+    choice: Choice,
+    contents: Mapping[str, bytes],
+    sizes: Sizes,
+    *,
+    threads: int,
+    streams: int = 1,
+) -> Engine:
     return open_engine(
         choice.engine,
         contents[choice.variant],
         precision=choice.precision,
         threads=threads,
         streams=streams,
+        sizes=sizes,
     )
 
 
@@ -210,13 +225,13 @@ def _compare_resizing(
     engine: Engine,
     paths: list[Any],
     judge: Judge,
-    exact: NDArray[np.float32],
+    exact: Outputs,
 ) -> Resizing:
     prepared = prepare(replace(bundle.manifest.preprocessing, policy="fast"), paths)
-    fast, expected = {"logits": run_all(engine, prepared)}, {"logits": exact}
+    fast = run_all(engine, prepared)
     return Resizing(
-        agreement=judge.agreement(fast, expected),
-        exact_accuracy=judge.value(expected),
+        agreement=judge.agreement(fast, exact),
+        exact_accuracy=judge.value(exact),
         fast_accuracy=judge.value(fast),
     )
 
@@ -227,28 +242,28 @@ def _measure(
     images: NDArray[np.uint8],
     judge: Judge,
     measure: Measure,
-    reference: NDArray[np.float32],
+    reference: Outputs,
     max_drop: float,
     report: Callable[[str], None],
 ) -> list[Row]:
-    cores = available_cores()
+    cores, sizes = available_cores(), Sizes.of(bundle.manifest)
     rows: list[Row] = []
     streams: dict[Choice, Engine] = {}
     for choice in choices_of(bundle, installed_engines(), processor_features()):
         try:
-            engine = _open(choice, contents, threads=1, streams=cores)
-            logits = run_all(engine, images, threads=cores)
+            engine = _open(choice, contents, sizes, threads=1, streams=cores)
+            outputs = run_all(engine, images, threads=cores)
         except PPLCNetError as error:
             report(f"{choice}: {error}")
             continue
-        row = _judged(choice, logits, judge, measure, reference, max_drop)
+        row = _judged(choice, outputs, judge, measure, reference, max_drop)
         rows.append(row)
         if not row.verdict:
             streams[choice] = engine
     image = images[:1]
     counts = sorted({cores, *(2**power for power in range(cores.bit_length()))})
     single = {
-        (choice, threads): _open(choice, contents, threads)
+        (choice, threads): _open(choice, contents, sizes, threads=threads)
         for choice in streams
         for threads in counts
         if threads <= cores
@@ -270,23 +285,31 @@ def _measure(
 
 def _judged(
     choice: Choice,
-    logits: NDArray[np.float32],
+    outputs: Outputs,
     judge: Judge,
     measure: Measure,
-    reference: NDArray[np.float32],
+    reference: Outputs,
     max_drop: float,
 ) -> Row:
-    outputs, expected = {"logits": logits}, {"logits": reference}
-    difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
-    drop = judge.drop(outputs, expected)
+    difference = _relative_difference(outputs, reference)
+    drop = judge.drop(outputs, reference)
     verdict = ""
     # Written so that a NaN is no good.
     if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
         verdict = f"differs by {difference:.1e} of the largest logit"
     elif not drop.amount <= max_drop:
         verdict = f"loses {drop.amount:.4f} of {drop.of}"
-    agreement = judge.agreement(outputs, expected)
+    agreement = judge.agreement(outputs, reference)
     return Row(choice, judge.value(outputs), agreement, difference, None, 0, None, verdict, measure)
+
+
+def _relative_difference(outputs: Outputs, reference: Outputs) -> float:
+    """The largest difference of a number, as a share of its output's largest; NaN where one is."""
+    differences = [
+        np.abs(outputs[name] - expected).max() / np.abs(expected).max()
+        for name, expected in reference.items()
+    ]
+    return float(np.max(differences))
 
 
 def _timed(

@@ -31,6 +31,7 @@ from pplcnet.system.processor import available_cores, processor_name
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
 from pplcnet.tasks.scores import ScoredPrediction
+from pplcnet.tasks.task import Outputs
 
 __all__ = ["Classifier"]
 
@@ -174,8 +175,8 @@ class Classifier:
         pixels = self._prepared(image)
         if isinstance(pixels, ImageError):
             raise pixels
-        logits = run_padded(engine, pixels[np.newaxis])[0]
-        return self._answer(image, logits)
+        outputs = run_padded(engine, pixels[np.newaxis])
+        return self._answer(image, {name: each[0] for name, each in outputs.items()})
 
     def predict_many(
         self, images: Iterable[ImageSource] | str | PathLike[str]
@@ -247,13 +248,13 @@ class Classifier:
             for image, pixels in zip(images, prepared, strict=True)
         ]
 
-    def _answer(self, image: ImageSource, logits: NDArray[np.float32]) -> ScoredPrediction:
-        if not np.isfinite(logits).all():
+    def _answer(self, image: ImageSource, outputs: Outputs) -> ScoredPrediction:
+        if not all(np.isfinite(each).all() for each in outputs.values()):
             raise BundleError(
-                f"the network's answer to {_describe(image)} is not a number (NaN or infinite) in "
+                f"the network's output for {_describe(image)} is NaN or infinite in "
                 f"{self.choice}; its weights are damaged."
             )
-        prediction: ScoredPrediction = self._decode({"logits": logits}, None, _describe(image))
+        prediction: ScoredPrediction = self._decode(outputs, None, _describe(image))
         return prediction
 
     def _prepared(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:
@@ -287,18 +288,29 @@ class Classifier:
                 )
             return self._engines[streams]
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Prepared pictures (N, height, width, 3) uint8 to logits (N, classes) float32."""
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """The network's outputs for prepared images.
+
+        Args:
+            images: (N, height, width, 3) uint8 RGB, as `manifest.preprocessing` makes them.
+
+        Returns:
+            Output name to (N, ...) float32; "logits" (N, classes) of a classifier.
+        """
         if not len(images):
-            return np.empty((0, len(self.classes)), np.float32)
+            shapes = Sizes.of(self.manifest).outputs
+            return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
         return run_padded(self._engine(streams=1), images)
 
 
-def _run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
-    """Logits of each; together where the network was exported for several, else one by one."""
-    together = engine.batch_size or 1
-    for at in range(0, len(images), together):
-        yield from run_padded(engine, np.stack(images[at : at + together]))
+def _run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[Outputs]:
+    """The outputs for each; several at once where the network was exported so, else one by one."""
+    batch = engine.batch_size or 1
+    for start in range(0, len(images), batch):
+        some = images[start : start + batch]
+        outputs = run_padded(engine, np.stack(some))
+        for at in range(len(some)):
+            yield {name: each[at] for name, each in outputs.items()}
 
 
 def _describe(image: Any) -> str:

@@ -162,7 +162,7 @@ def _exported_teacher(bundle: Bundle, order: list[int], workers: int) -> Teacher
         streams=workers,
     )
     return Teacher(
-        lambda images: run_padded(engine, images)[:, order],
+        lambda images: run_padded(engine, images)["logits"][:, order],
         bundle.manifest.preprocessing.image_size,
     )
 

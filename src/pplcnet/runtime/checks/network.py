@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.runtime.checks.onnx import check_onnx
 from pplcnet.system.protobuf import ProtobufError
+from pplcnet.tasks import find
 
 __all__ = ["Sizes", "check_network"]
 
 
 class Sizes(NamedTuple):
-    """What a manifest says of its network."""
+    """What a manifest says of its network's input and outputs."""
 
     image_size: tuple[int, int]
     """(height, width) in pixels."""
-    outputs: int
+    outputs: Mapping[str, tuple[int, ...]]
+    """Output name to shape for one image."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Sizes:
         """What this manifest says."""
-        return cls(manifest.preprocessing.image_size, len(manifest.classes))
+        outputs = find(manifest.task).outputs(manifest.classes)
+        return cls(manifest.preprocessing.image_size, outputs)
 
 
 def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> None:
@@ -31,7 +35,7 @@ def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> No
     Args:
         content: the network's file.
         ending: ".onnx" or ".tflite".
-        sizes: what the network has to take and answer with; None for any.
+        sizes: what the network has to take and return; None for any.
 
     Raises:
         BundleError: the file is damaged, of another kind than the exporters write, or of other

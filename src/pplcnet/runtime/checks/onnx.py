@@ -7,14 +7,24 @@ graph is followed from its input to its output before any engine sees it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from pplcnet.runtime.checks.onnx_reading import FLOAT, UINT8, Network, Node, Tensor, read_onnx
+from pplcnet.runtime.checks.onnx_reading import (
+    FLOAT,
+    UINT8,
+    Described,
+    Network,
+    Node,
+    Tensor,
+    read_onnx,
+)
 from pplcnet.runtime.checks.onnx_shapes import MAX_RANK, OPERATORS
 from pplcnet.system.protobuf import ProtobufError
 
 __all__ = ["check_onnx"]
 
 MAX_BATCH = 4096
+MAX_OUTPUTS = 16
 MAX_SIDE = 4096
 # The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of a picture's pixels;
 # the free ones are for small pictures, which have as many channels in the last layers.
@@ -31,29 +41,26 @@ FREE_WORK = 1 << 31
 
 
 def check_onnx(
-    content: bytes, image_size: tuple[int, int] | None = None, outputs: int | None = None
+    content: bytes,
+    image_size: tuple[int, int] | None = None,
+    outputs: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     """ProtobufError, with the reason, for a network of another kind, or of other sizes.
 
     Args:
         image_size: (height, width) that it has to take; None for any.
-        outputs: logits that it has to answer with; None for any number.
+        outputs: name to shape for one image of the outputs that it has to have; None for any.
     """
     network = read_onnx(content)
-    shape, result = _contract(network)
-    if image_size is not None and shape[1:3] != image_size:
-        raise ProtobufError(
-            f"it takes pictures of {shape[1]}x{shape[2]}; the manifest says "
-            f"{image_size[0]}x{image_size[1]}"
-        )
-    if outputs is not None and result != outputs:
-        raise ProtobufError(f"it has {result} outputs for {outputs} classes")
+    shape, results = _contract(network)
+    _check_sizes(shape[1:3], results, image_size, outputs)
     known = dict(network.constants)
     if "images" in known:
         raise ProtobufError("a constant in place of the input")
     known["images"] = Tensor(UINT8, shape)
     pixels = shape[0] * shape[1] * shape[2]
     last_use = {name: at for at, node in enumerate(network.nodes) for name in node.inputs}
+    last_use |= dict.fromkeys(results, len(network.nodes))
     most_live = min(LIVE_PER_PIXEL * pixels + FREE_LIVE * shape[0], MOST_LIVE)
     work, live = 0, 3 * pixels
     for at, node in enumerate(network.nodes):
@@ -71,26 +78,66 @@ def check_onnx(
         live -= sum(_numbers(known[name]) for name in node.outputs if name not in last_use)
     if work > WORK_PER_PIXEL * pixels + FREE_WORK * shape[0]:
         raise ProtobufError(f"it multiplies {work:,} times for {pixels:,} pixels")
-    if known.get("logits", known["images"])[:2] != (FLOAT, (shape[0], result)):
-        raise ProtobufError(f"its operators do not end in {result} logits")
+    made_outputs = {name: known[name][:2] for name in results if name in known}
+    if made_outputs != {name: (FLOAT, (shape[0], *each)) for name, each in results.items()}:
+        raise ProtobufError(f"its operators do not end in {_described(results)}")
     _check_descriptions(network, known)
 
 
-def _contract(network: Network) -> tuple[tuple[int, int, int, int], int]:
-    """The input's shape, a batch of one where any is taken, and the number of logits."""
-    if list(network.inputs) != ["images"] or list(network.outputs) != ["logits"]:
-        raise ProtobufError("its input and output are not 'images' and 'logits'")
-    (dtype, shape), (out_type, out_shape) = network.inputs["images"], network.outputs["logits"]
-    if dtype != UINT8 or len(shape) != 4 or shape[3] != 3 or out_type != FLOAT:
-        raise ProtobufError("it does not take uint8 RGB and answer with float32")
+def _check_sizes(
+    size: tuple[int, int],
+    results: Mapping[str, tuple[int, ...]],
+    image_size: tuple[int, int] | None,
+    outputs: Mapping[str, tuple[int, ...]] | None,
+) -> None:
+    if image_size is not None and size != image_size:
+        raise ProtobufError(
+            f"it takes images of {size[0]}x{size[1]}; the manifest says "
+            f"{image_size[0]}x{image_size[1]}"
+        )
+    # A network with one output may call it anything: the runtime takes the manifest's name.
+    is_same = outputs is None or results == outputs
+    if outputs is not None and len(results) == len(outputs) == 1:
+        is_same = list(results.values()) == list(outputs.values())
+    if outputs is not None and not is_same:
+        raise ProtobufError(
+            f"its outputs are {_described(results)}; the manifest says {_described(outputs)}"
+        )
+
+
+def _contract(
+    network: Network,
+) -> tuple[tuple[int, int, int, int], dict[str, tuple[int, ...]]]:
+    """The input's shape, a batch of one where any is taken, and every output's for one image."""
+    if list(network.inputs) != ["images"]:
+        raise ProtobufError("its input is not 'images'")
+    if not 1 <= len(network.outputs) <= MAX_OUTPUTS:
+        raise ProtobufError(f"it has {len(network.outputs)} outputs")
+    dtype, shape = network.inputs["images"]
+    if dtype != UINT8 or len(shape) != 4 or shape[3] != 3:
+        raise ProtobufError("it does not take uint8 RGB")
     batch, height, width = shape[0] or 1, shape[1], shape[2]
-    if len(out_shape) != 2 or out_shape[0] != shape[0] or not out_shape[1] or out_shape[1] < 1:
-        raise ProtobufError(f"its output is of shape {out_shape}")
     if shape[0] == 0 or not height or not width:
         raise ProtobufError(f"its input is of shape {shape}")
     if not (1 <= batch <= MAX_BATCH and 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise ProtobufError(f"its input is of shape {shape}")
-    return (batch, height, width, 3), out_shape[1]
+    results = {name: _shape_of(name, each, shape[0]) for name, each in network.outputs.items()}
+    return (batch, height, width, 3), results
+
+
+def _shape_of(name: str, output: Described, batch: int | None) -> tuple[int, ...]:
+    """An output's shape for one image."""
+    dtype, shape = output
+    if dtype != FLOAT:
+        raise ProtobufError(f"its output {name!r} is not float32")
+    rest = tuple(each for each in shape[1:] if each is not None and each >= 1)
+    if len(shape) < 2 or shape[0] != batch or len(rest) != len(shape) - 1:
+        raise ProtobufError(f"its output {name!r} is of shape {shape}")
+    return rest
+
+
+def _described(outputs: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name[:40]!r} {shape}" for name, shape in outputs.items())
 
 
 def _apply(node: Node, known: dict[str, Tensor]) -> tuple[list[Tensor], int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pplcnet.errors import BundleError
 
@@ -23,20 +23,35 @@ OPERATORS = {
     45: "STRIDED_SLICE", 49: "SPLIT", 53: "CAST", 55: "MAXIMUM", 57: "MINIMUM", 60: "PADV2",
     65: "SLICE", 117: "HARD_SWISH", 152: "RELU_0_TO_1",
 }  # fmt: skip
+MAX_OUTPUTS = 16
 MAX_TABLES = 10_000
 MAX_NUMBERS = 1 << 30
 """Of one tensor."""
 
 
-def check_tflite(content: bytes, image_size: tuple[int, int] | None, outputs: int | None) -> None:
-    """BundleError, with the reason, for a network of another kind, or of other sizes."""
+def check_tflite(
+    content: bytes,
+    image_size: tuple[int, int] | None = None,
+    outputs: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:
+    """BundleError, with the reason, for a network of another kind, or of other sizes.
+
+    Args:
+        image_size: (height, width) that it has to take; None for any.
+        outputs: name to shape for one image of the outputs that it has to have, in their order;
+            None for any. Their names in the file are not looked at: converting loses them.
+    """
     try:
         _check(_Table.root(content), image_size, outputs)
     except struct.error as error:
         raise BundleError("it is cut off") from error
 
 
-def _check(model: _Table, image_size: tuple[int, int] | None, outputs: int | None) -> None:
+def _check(
+    model: _Table,
+    image_size: tuple[int, int] | None,
+    outputs: Mapping[str, tuple[int, ...]] | None,
+) -> None:
     if model.integer(0, "<I") != 3:
         raise BundleError("it is of another version of the format")
     codes = [_code(each) for each in model.tables(1)]
@@ -53,25 +68,34 @@ def _check(model: _Table, image_size: tuple[int, int] | None, outputs: int | Non
             if not -1 <= index < len(tensors):
                 raise BundleError("an operator on a tensor that is not there")
     given, answered = graph.integers(1), graph.integers(2)
-    if len(given) != 1 or len(answered) != 1:
-        raise BundleError("it has other than one input and one output")
-    if not (0 <= given[0] < len(tensors) and 0 <= answered[0] < len(tensors)):
-        raise BundleError("its input or output is not there")
-    _check_contract(tensors[given[0]], tensors[answered[0]], image_size, outputs)
+    if len(given) != 1 or not 1 <= len(answered) <= MAX_OUTPUTS:
+        raise BundleError(f"it has {len(given)} inputs and {len(answered)} outputs")
+    if not all(0 <= each < len(tensors) for each in (*given, *answered)):
+        raise BundleError("its input or an output is not there")
+    _check_contract(tensors[given[0]], [tensors[each] for each in answered], image_size, outputs)
 
 
 def _check_contract(
     given: tuple[int, ...],
-    answered: tuple[int, ...],
+    answered: list[tuple[int, ...]],
     image_size: tuple[int, int] | None,
-    outputs: int | None,
+    outputs: Mapping[str, tuple[int, ...]] | None,
 ) -> None:
-    if len(given) != 4 or given[3] != 3 or len(answered) != 2 or given[0] != answered[0]:
-        raise BundleError(f"it takes {given} and answers with {answered}")
+    if len(given) != 4 or given[3] != 3:
+        raise BundleError(f"it takes an input of shape {given}")
+    for shape in answered:
+        if len(shape) < 2 or shape[0] != given[0]:
+            raise BundleError(f"it takes {given} and returns {shape}")
     if image_size is not None and given[1:3] != image_size:
-        raise BundleError(f"it takes pictures of {given[1]}x{given[2]}, against its manifest")
-    if outputs is not None and answered[1] != outputs:
-        raise BundleError(f"it has {answered[1]} outputs for {outputs} classes")
+        raise BundleError(
+            f"it takes images of {given[1]}x{given[2]}; the manifest says "
+            f"{image_size[0]}x{image_size[1]}"
+        )
+    shapes = [shape[1:] for shape in answered]
+    if outputs is not None and shapes != list(outputs.values()):
+        raise BundleError(
+            f"its outputs have the shapes {shapes}; the manifest says {list(outputs.values())}"
+        )
 
 
 def _code(table: _Table) -> int:

@@ -1,10 +1,10 @@
-"""The engine protocol: what every inference engine offers to the classifier; and the engines."""
+"""The engine protocol: what every inference engine offers to `Model`; and the engines."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 from pplcnet.errors import UnknownNameError, require
 from pplcnet.runtime.checks.network import Sizes, check_network
 from pplcnet.system import telemetry
+from pplcnet.tasks.task import Outputs
 
-__all__ = ["ENGINES", "Engine", "EngineKind", "installed_engines", "open_engine", "run_padded"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineKind",
+    "installed_engines",
+    "join_outputs",
+    "open_engine",
+    "run_padded",
+]
 
 
 class Engine(Protocol):
@@ -25,8 +34,8 @@ class Engine(Protocol):
         """Images that one run takes; None when any number is fine."""
         ...
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
         ...
 
 
@@ -55,8 +64,8 @@ def installed_engines() -> list[str]:
     return [name for name, kind in ENGINES.items() if importlib.util.find_spec(kind.module)]
 
 
-def run_padded(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logits (N, classes) of N >= 1 prepared images, whatever batch the engine takes.
+def run_padded(engine: Engine, images: NDArray[np.uint8]) -> Outputs:
+    """Outputs (N, ...) for N >= 1 prepared images, whatever batch the engine takes.
 
     Where it takes a fixed number, the last run is filled up with the first image.
     """
@@ -66,7 +75,12 @@ def run_padded(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]
     missing = -len(images) % batch
     padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
     parts = [engine.run(padded[at : at + batch]) for at in range(0, len(padded), batch)]
-    return np.concatenate(parts)[: len(images)]
+    return {name: each[: len(images)] for name, each in join_outputs(parts).items()}
+
+
+def join_outputs(parts: Sequence[Outputs]) -> Outputs:
+    """The outputs of at least one run as those of one run for all of their images."""
+    return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
 
 
 def open_engine(
@@ -87,7 +101,8 @@ def open_engine(
         precision: what to compute in: "float32", "bfloat16", or "int8" for a quantised file.
         threads: inside one run; None for one a core.
         streams: runs that will be made at once, from as many threads of the caller.
-        sizes: what the network has to take and answer with, where a manifest says so.
+        sizes: what the network has to take and return, where a manifest says so. Without it,
+            outputs have the names that they have in the file.
         trusted: give the engine any network, checked by nobody but the engine.
 
     Raises:
@@ -104,6 +119,10 @@ def open_engine(
     require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
     module = importlib.import_module(f"pplcnet.runtime.engines.{name}")
     engine: Engine = module.open_engine(
-        content, precision=precision, threads=threads, streams=streams
+        content,
+        precision=precision,
+        threads=threads,
+        streams=streams,
+        outputs=tuple(sizes.outputs) if sizes else None,
     )
     return engine

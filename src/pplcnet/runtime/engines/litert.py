@@ -10,7 +10,9 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.names import output_names
 from pplcnet.system.processor import available_cores
+from pplcnet.tasks.task import Outputs
 
 __all__ = ["LiteRtEngine", "open_engine"]
 
@@ -18,22 +20,44 @@ NAME = "LiteRT"
 
 
 def open_engine(
-    content: bytes, *, precision: str, threads: int | None, streams: int
+    content: bytes,
+    *,
+    precision: str,
+    threads: int | None,
+    streams: int,
+    outputs: tuple[str, ...] | None,
 ) -> LiteRtEngine:
-    """As `runtime.engine.open_engine`."""
-    return LiteRtEngine(content, threads=threads)
+    """As `runtime.engines.engine.open_engine`."""
+    return LiteRtEngine(content, threads=threads, outputs=outputs)
 
 
 class LiteRtEngine:
     """Runs an exported `.tflite` file on the CPU, through XNNPACK."""
 
-    def __init__(self, content: bytes, *, threads: int | None = None) -> None:
-        """Load the file in `content`; `threads` inside one run, None for one a core."""
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        threads: int | None = None,
+        outputs: tuple[str, ...] | None = None,
+    ) -> None:
+        """Load a `.tflite` file.
+
+        Args:
+            content: the file.
+            threads: inside one run; None for one a core.
+            outputs: their names in the order of the file, which does not keep the names that they
+                were exported with; None for the names in the file.
+        """
         self._content = content
         self._threads = threads or available_cores()
         # An interpreter takes one caller at a time: each thread has its own.
         self._of_thread = threading.local()
-        self._batch_size = int(self._interpreter().get_input_details()[0]["shape"][0])
+        interpreter = self._interpreter()
+        given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()
+        self._batch_size, self._input = int(given["shape"][0]), given["index"]
+        names = output_names([str(each["name"]) for each in answered], outputs, is_ordered=True)
+        self._outputs = dict(zip(names, (each["index"] for each in answered), strict=True))
 
     @property
     def batch_size(self) -> int | None:
@@ -49,13 +73,10 @@ class LiteRtEngine:
             self._of_thread.interpreter = interpreter
         return interpreter
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
         interpreter = self._interpreter()
         with speaking_clearly(NAME, "run"):
-            (given,) = interpreter.get_input_details()
-            (answered,) = interpreter.get_output_details()
-            interpreter.set_tensor(given["index"], images)
+            interpreter.set_tensor(self._input, images)
             interpreter.invoke()
-            logits: NDArray[np.float32] = interpreter.get_tensor(answered["index"])
-        return logits
+            return {name: interpreter.get_tensor(at) for name, at in self._outputs.items()}

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.names import output_names
 from pplcnet.system import telemetry
+from pplcnet.tasks.task import Outputs
 
 telemetry.switch_off()
 import onnxruntime  # noqa: E402
@@ -17,17 +19,34 @@ NAME = "ONNX Runtime"
 
 
 def open_engine(
-    content: bytes, *, precision: str, threads: int | None, streams: int
+    content: bytes,
+    *,
+    precision: str,
+    threads: int | None,
+    streams: int,
+    outputs: tuple[str, ...] | None,
 ) -> OnnxRuntimeEngine:
-    """As `runtime.engine.open_engine`; a session takes runs from any number of threads."""
-    return OnnxRuntimeEngine(content, threads=threads)
+    """As `runtime.engines.engine.open_engine`; a session takes runs from any number of threads."""
+    return OnnxRuntimeEngine(content, threads=threads, outputs=outputs)
 
 
 class OnnxRuntimeEngine:
     """Runs an exported ONNX file on the CPU."""
 
-    def __init__(self, content: bytes, *, threads: int | None = None) -> None:
-        """Load the ONNX file in `content`; `threads` inside one run, None for one a core."""
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        threads: int | None = None,
+        outputs: tuple[str, ...] | None = None,
+    ) -> None:
+        """Load an ONNX file.
+
+        Args:
+            content: the file.
+            threads: inside one run; None for one a core.
+            outputs: as for `runtime.engines.names.output_names`.
+        """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
@@ -40,7 +59,8 @@ class OnnxRuntimeEngine:
                 content, options, providers=["CPUExecutionProvider"]
             )
             (self._input,) = self._session.get_inputs()
-            (self._output,) = self._session.get_outputs()
+            self._outputs = [each.name for each in self._session.get_outputs()]
+        self._names = output_names(self._outputs, outputs)
 
     @property
     def batch_size(self) -> int | None:
@@ -48,10 +68,8 @@ class OnnxRuntimeEngine:
         size = self._input.shape[0]
         return size if isinstance(size, int) else None
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
         with speaking_clearly(NAME, "run"):
-            logits: NDArray[np.float32] = self._session.run(
-                [self._output.name], {self._input.name: images}
-            )[0]
-        return logits
+            arrays = self._session.run(self._outputs, {self._input.name: images})
+        return dict(zip(self._names, arrays, strict=True))

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.names import output_names
 from pplcnet.system import telemetry
 from pplcnet.system.cache import cache_folder
+from pplcnet.tasks.task import Outputs
 
 telemetry.switch_off()
 import openvino  # noqa: E402
@@ -52,11 +54,24 @@ def _writable_cache() -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
+def _name(output: Any) -> str:
+    """An output's name in the ONNX file, among those of the tensors that OpenVINO made one."""
+    name = str(output.get_node().get_friendly_name()).removesuffix("/sink_port_0")
+    return name if name in output.get_names() else str(output.get_any_name())
+
+
 def open_engine(
-    content: bytes, *, precision: str, threads: int | None, streams: int
+    content: bytes,
+    *,
+    precision: str,
+    threads: int | None,
+    streams: int,
+    outputs: tuple[str, ...] | None,
 ) -> OpenVinoEngine:
-    """As `runtime.engine.open_engine`."""
-    return OpenVinoEngine(content, precision=precision, threads=threads, streams=streams)
+    """As `runtime.engines.engine.open_engine`."""
+    return OpenVinoEngine(
+        content, precision=precision, threads=threads, streams=streams, outputs=outputs
+    )
 
 
 class OpenVinoEngine:
@@ -73,8 +88,9 @@ class OpenVinoEngine:
         precision: str = "float32",
         threads: int | None = None,
         streams: int = 1,
+        outputs: tuple[str, ...] | None = None,
     ) -> None:
-        """Load the ONNX file in `content`; arguments as `runtime.engine.open_engine`."""
+        """Load the ONNX file in `content`; arguments as `runtime.engines.engine.open_engine`."""
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -91,6 +107,7 @@ class OpenVinoEngine:
             )
         size = self._network.input(0).get_partial_shape()[0]
         self._batch_size = size.get_length() if size.is_static else None
+        self._names = output_names([_name(each) for each in self._network.outputs], outputs)
         self._of_thread = threading.local()
 
     @property
@@ -98,8 +115,8 @@ class OpenVinoEngine:
         """The fixed batch of the exported graph, None when it is dynamic."""
         return self._batch_size
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, height, width, 3) uint8 RGB to logits (N, classes) float32."""
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
         with speaking_clearly(NAME, "run"):
             request = getattr(self._of_thread, "request", None)
             if request is None:
@@ -109,6 +126,8 @@ class OpenVinoEngine:
             shared = pixels.flags.writeable
             request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
             request.infer()
-            # The tensor's memory is used again by the next run.
-            logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
-        return logits
+            # The tensors' memory is used again by the next run.
+            return {
+                name: request.get_output_tensor(at).data.copy()
+                for at, name in enumerate(self._names)
+            }

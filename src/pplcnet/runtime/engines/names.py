@@ -1,0 +1,31 @@
+"""What the outputs of a network's file are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pplcnet.errors import BundleError
+
+__all__ = ["output_names"]
+
+
+def output_names(
+    in_file: Sequence[str], wanted: Sequence[str] | None, *, is_ordered: bool = False
+) -> list[str]:
+    """The name of every output, in the order of the file.
+
+    Args:
+        in_file: their names in the file.
+        wanted: the names in the bundle's manifest; None for those in the file.
+        is_ordered: the file has the outputs in the manifest's order, whatever their names.
+
+    Raises:
+        BundleError: the file has other outputs than the manifest.
+    """
+    if wanted is None or set(wanted) == set(in_file):
+        return list(in_file)
+    if len(wanted) == len(in_file) and (is_ordered or len(wanted) == 1):
+        return list(wanted)
+    raise BundleError(
+        f"this network has the outputs {', '.join(in_file)}; its manifest says {', '.join(wanted)}."
+    )
