@@ -1,11 +1,8 @@
-"""Saved Keras models: loaded by Keras, converted to bundles, trained on from, and never trusted."""
+"""Saved Keras models: converted to bundles, trained on from, and never trusted."""
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,36 +43,6 @@ def saved(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "m.keras"
     model.save(path)
     return path
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "import pplcnet, keras",
-        pytest.param("import keras, pplcnet", marks=pytest.mark.slow),
-        pytest.param(
-            "import pplcnet; from keras.models import load_model; import keras",
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_keras_loads_our_models_whatever_is_imported_first(saved: Path, lines: str) -> None:
-    code = f"{lines}\nprint(keras.models.load_model({str(saved)!r}).name, keras.__spec__.loader)"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("pplcnet_x0_25")
-    assert "SourceFileLoader" in ended.stdout  # the hook is gone
-
-
-def test_checking_for_keras_does_not_load_it() -> None:
-    code = (
-        "import importlib.util, sys, pplcnet\n"
-        "assert importlib.util.find_spec('keras') is not None\n"
-        "assert importlib.util.find_spec('keras').origin.endswith('__init__.py')\n"
-        "assert 'keras' not in sys.modules and 'numpy' not in sys.modules"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_convert_makes_a_bundle_that_predicts_like_the_model(
@@ -208,58 +175,6 @@ def test_weights_h5_are_read(model: keras.Model, tmp_path: Path) -> None:
         np.testing.assert_array_equal(native.get_values(other)[name], value)
 
 
-def _h5(fill: Callable[[h5py.File], object]) -> bytes:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        held = file.create_group("layers/dense/vars")
-        held.attrs["name"] = "fc"
-        fill(held)
-    return buffer.getvalue()
-
-
-def _virtual(group: h5py.Group) -> None:
-    layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
-    layout[:] = h5py.VirtualSource("/etc/passwd", "x", shape=(4,))
-    group.create_virtual_dataset("0", layout)
-
-
-HOSTILE = {
-    "700 million numbers": lambda g: g.create_dataset("0", (700_000_000,), "f4", chunks=(1000,)),
-    "packed zeros": lambda g: g.create_dataset(
-        "0", data=np.zeros(40_000_000, "f4"), compression="gzip", chunks=(4_000_000,)
-    ),
-    "external link": lambda g: g.__setitem__("0", h5py.ExternalLink("/etc/passwd", "x")),
-    "soft link": lambda g: g.__setitem__("0", h5py.SoftLink("/layers")),
-    "external storage": lambda g: g.create_dataset(
-        "0", (4,), "f4", external=[("/etc/hostname", 0, 16)]
-    ),
-    "virtual": _virtual,
-    "text": lambda g: g.create_dataset("0", data=["a", "b"], dtype=h5py.string_dtype()),
-    "references": lambda g: g.create_dataset("0", (2,), h5py.ref_dtype),
-    "a group": lambda g: g.create_group("0"),
-    "a plugin's filter": lambda g: g.create_dataset(
-        "0", data=np.zeros(4000, "f4"), compression="lzf", chunks=(1000,)
-    ),
-    "no numbers": lambda g: g.create_dataset("0", data=h5py.Empty("f4")),
-    "itself": lambda g: g.__setitem__("layers", g.file["layers"]),
-}
-
-
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-@pytest.mark.parametrize("name", HOSTILE)
-def test_only_plain_numbers_inside_the_file_are_read(
-    tmp_path: Path, name: str, ending: str
-) -> None:
-    content, path = _h5(HOSTILE[name]), tmp_path / f"m{ending}"
-    if ending == ".keras":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("model.weights.h5", content)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"not accepted as a Keras file|not a readable Keras"):
-        read_weights(path)
-
-
 @pytest.mark.parametrize(
     "config",
     [
@@ -272,11 +187,15 @@ def test_only_plain_numbers_inside_the_file_are_read(
         "text",
     ],
 )
-def test_a_configuration_is_never_built(saved: Path, tmp_path: Path, config: object) -> None:
+def test_a_configuration_is_never_built(
+    model: keras.Model, saved: Path, tmp_path: Path, config: object
+) -> None:
     with zipfile.ZipFile(saved) as good, zipfile.ZipFile(tmp_path / "m.keras", "w") as bad:
         for name in good.namelist():
             bad.writestr(name, json.dumps(config) if name == "config.json" else good.read(name))
-    assert read_weights(tmp_path / "m.keras").network is None
+    found = read_weights(tmp_path / "m.keras")
+    assert found.network is None
+    assert found.tensors.keys() == native.get_values(model).keys()
     with pytest.raises(InputError, match="name it with --model"):
         convert(tmp_path / "m.keras", tmp_path / "m.bundle", classes=CLASSES)
 
@@ -303,23 +222,3 @@ def test_a_whole_preprocessing_can_be_given(saved: Path, tmp_path: Path) -> None
     pre = Preprocessing(image_size=(48, 48))
     bundle = convert(saved, tmp_path / "m.bundle", classes=CLASSES, preprocessing=pre)
     assert bundle.manifest.preprocessing == pre
-
-
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "u1", "bfloat16"])
-def test_every_type_that_keras_writes_is_read(tmp_path: Path, dtype: str) -> None:
-    numbers = np.array([[1, 2, 3], [4, 5, 64]])
-
-    def fill(group: h5py.Group) -> None:
-        if dtype == "bfloat16":
-            # h5py, and so Keras, stores them as opaque pairs of bytes.
-            data = (numbers.astype("f4").view("u4") >> 16).astype("u2").view("V2")
-            group.create_dataset("0", data=data).attrs["dtype"] = dtype
-        else:
-            group.create_dataset("0", data=numbers.astype(dtype))
-        for at in range(1, 40):  # more than a node of the group's tree holds
-            group.create_dataset(str(at), data=np.zeros(0, "f4"))
-
-    (tmp_path / "m.weights.h5").write_bytes(_h5(fill))
-    found = read_weights(tmp_path / "m.weights.h5").tensors
-    np.testing.assert_array_equal(found["fc.kernel"], numbers)
-    assert len(found) == 40

@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import re
-import shutil
 import struct
 from pathlib import Path
 
@@ -16,14 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import WeightsError
 from pplcnet.models import pplcnet as family
 from pplcnet.models.variables import value_of
-from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.files import read_weights
-from pplcnet.weights.loading import load_into, load_pretrained
+from pplcnet.weights.loading import load_pretrained
 from pplcnet.weights.mapping import load_state_dict
 from pplcnet.weights.pretrained import create_model
 from tests.conformance import reference
@@ -138,17 +135,6 @@ def test_an_inference_model_says_which_network_it_is(
         np.testing.assert_array_equal(found.tensors[key], tensor, err_msg=key)
 
 
-def test_the_textline_model_has_other_strides_and_no_last_convolution(shared: Path) -> None:
-    folder = shared / "reference" / "textline_ori_x0_25"
-    found = read_weights(folder)
-    assert found.options["strides"] == ((1, 2), (2, 1), (2, 1), (2, 1), (2, 1))
-    assert (found.options["last_conv"], found.options["dropout"]) == (False, 0.0)
-    with np.load(folder / "weights_named.npz") as named:
-        assert set(named) == set(found.tensors)
-        for key in named:
-            np.testing.assert_array_equal(found.tensors[key], named[key])
-
-
 def test_the_older_names_of_pplcnetv2_are_read(shared: Path, tmp_path: Path) -> None:
     original = reference.load(shared, "pplcnetv2_small")
     older = {
@@ -160,17 +146,6 @@ def test_the_older_names_of_pplcnetv2_are_read(shared: Path, tmp_path: Path) -> 
     logits = model(reference.images(224, 224), training=False).numpy()
     expected = original.outputs["logits_224x224"]
     assert reference.relative_difference(logits, expected) <= 1e-4
-
-
-def test_a_bundle_is_a_weights_file(common_bundle: Path) -> None:
-    model = create_model(
-        "pplcnet_x0_25", num_classes=3, image_size=32, weights=common_bundle, dropout=0.2
-    )
-    found = read_weights(common_bundle)
-    assert found.network == "pplcnet_x0_25"
-    np.testing.assert_array_equal(
-        value_of(model.get_layer("fc").kernel), found.tensors["fc.kernel"]
-    )
 
 
 def test_other_classes_keep_the_backbone_and_a_random_head(
@@ -196,14 +171,6 @@ def test_a_backbone_that_does_not_fit_is_refused_even_with_a_random_head(
         load_pretrained(create_model("pplcnet_x0_5", num_classes=5), tmp_path / "w.npz")
 
 
-@pytest.mark.parametrize("name", ["conv_stem.weight", "encoder.convolution.convolution.weight"])
-def test_a_foreign_name_that_the_network_lacks_is_named(name: str, tmp_path: Path) -> None:
-    tensors = {name: np.zeros((8, 3, 3, 3), "f4"), "stage9.weird.weight": np.zeros(2, "f4")}
-    (tmp_path / "w.safetensors").write_bytes(save(tensors))
-    with pytest.raises(WeightsError, match=r"stage9\.weird\.weight"):
-        read_weights(tmp_path / "w.safetensors")
-
-
 def test_paths_without_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.onnx").write_bytes(b"1")
     (tmp_path / "folder").mkdir()
@@ -214,11 +181,10 @@ def test_paths_without_weights_are_refused(tmp_path: Path) -> None:
         ("w.onnx", "weights are read from"),
         ("folder", "a folder without"),
         ("lonely.json", "an inference model is two files"),
+        ("broken.keras", "not accepted as a Keras file"),
     ):
         with pytest.raises(WeightsError, match=complaint):
             read_weights(tmp_path / name)
-    with pytest.raises(WeightsError, match="not accepted as a Keras file"):
-        load_into(create_model("pplcnet_x0_25", num_classes=3), tmp_path / "broken.keras")
 
 
 @pytest.mark.parametrize("verb", ["convert", "inspect"])
@@ -237,21 +203,6 @@ def test_whatever_a_file_holds_the_command_line_answers_in_a_sentence(
         (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
         assert line.startswith("error: ")
         assert line.endswith((".", ")"))
-
-
-def test_an_inference_model_needs_both_files(shared: Path, tmp_path: Path) -> None:
-    shutil.copy(shared / INFERENCE / "inference.json", tmp_path)
-    with pytest.raises(WeightsError, match=r"inference\.pdiparams: cannot be read"):
-        read_weights(tmp_path / "inference.json")
-
-
-def test_parameters_cut_off_or_too_many(shared: Path, tmp_path: Path) -> None:
-    shutil.copy(shared / INFERENCE / "inference.json", tmp_path)
-    content = (shared / INFERENCE / "inference.pdiparams").read_bytes()
-    for changed, complaint in ((content[:-5], "cut off"), (content + b"12345", "5 bytes are left")):
-        (tmp_path / "inference.pdiparams").write_bytes(changed)
-        with pytest.raises(WeightsError, match=complaint):
-            read_weights(tmp_path / "inference.json")
 
 
 def _small_files() -> dict[str, bytes]:
@@ -297,58 +248,6 @@ def test_damage_anywhere_gives_arrays_or_one_clear_error(
     assert all(isinstance(each, np.ndarray) for each in found.tensors.values())
 
 
-def test_a_keras_file_is_read_without_its_configuration(tmp_path: Path) -> None:
-    """The configuration could name any Python object; only the arrays are wanted."""
-    import zipfile
-
-    model = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    model.save(tmp_path / "good.keras")
-    with (
-        zipfile.ZipFile(tmp_path / "good.keras") as good,
-        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
-    ):
-        for name in good.namelist():
-            config = b'{"module": "os", "class_name": "system", "config": {"command": "touch x"}}'
-            bad.writestr(name, config if name == "config.json" else good.read(name))
-    other = create_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    load_into(other, tmp_path / "bad.keras")
-    np.testing.assert_array_equal(
-        value_of(other.get_layer("fc").kernel), value_of(model.get_layer("fc").kernel)
-    )
-
-
-def _with_options(bundle: Path, folder: Path, **options: object) -> Path:
-    """A copy of a bundle whose network has other options."""
-    shutil.copytree(bundle, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["network"]["options"].update(options)
-    del manifest["checksum"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
-
-
-def test_a_bundle_says_all_that_its_network_needs(common_bundle: Path, tmp_path: Path) -> None:
-    # Another rate than the original's, as every trained bundle may have.
-    path = _with_options(common_bundle, tmp_path / "other.bundle", dropout=0.0)
-    bundle = Bundle.open(path)
-    height, width = bundle.manifest.preprocessing.image_size
-    images = 9 * np.random.default_rng(0).standard_normal((4, height, width, 3)).astype(np.float32)
-    name = bundle.manifest.network["name"]
-    model = create_model(name, image_size=(height, width), weights=path)
-    expected = restore_model(bundle)(images, training=False).numpy()
-    np.testing.assert_array_equal(model(images, training=False).numpy(), expected)
-    other = create_model(name, image_size=(height, width), weights=path, dropout=0.2)
-    assert not np.array_equal(other(images, training=False).numpy(), expected)
-    embedding = create_model(name, image_size=None, weights=path, output="embedding")
-    assert embedding.output_shape == (None, 1280)
-
-
-def test_a_bundle_with_an_unknown_option_is_refused(common_bundle: Path, tmp_path: Path) -> None:
-    path = _with_options(common_bundle, tmp_path / "later.bundle", wings=2)
-    with pytest.raises(WeightsError, match="was made with wings, which this version"):
-        create_model("pplcnet_x0_25", weights=path)
-
-
 def test_networks_of_timm_do_not_scale_their_features(
     original: reference.Reference, shared: Path, tmp_path: Path
 ) -> None:
@@ -359,37 +258,3 @@ def test_networks_of_timm_do_not_scale_their_features(
     np.testing.assert_array_equal(
         model(images, training=False).numpy(), same(images, training=False).numpy()
     )
-
-
-def test_weights_of_other_strides_are_refused(shared: Path) -> None:
-    folder = shared / "reference/textline_ori_x0_25"
-    with pytest.raises(WeightsError, match=r"its strides are .*; build it with strides="):
-        create_model("pplcnet_x0_25", weights=folder, strides=(2, 2, 2, 2, 2))
-    told = read_weights(folder).options or {}
-    model = create_model("pplcnet_x0_25", weights=folder)
-    assert model.output_shape == (None, told["num_classes"])
-
-
-def test_weights_of_another_network_are_named(shared: Path) -> None:
-    with pytest.raises(WeightsError, match="holds weights of pplcnet_x0_25, not of pplcnet_x0_35"):
-        create_model("pplcnet_x0_35", num_classes=17, weights=shared / INFERENCE)
-
-
-def _safetensors(kind: str, data: bytes) -> bytes:
-    header = f'{{"fc.weight":{{"dtype":"{kind}","shape":[2,3],"data_offsets":[0,{len(data)}]}}}}'
-    return len(header).to_bytes(8, "little") + header.encode() + data
-
-
-def test_safetensors_in_half_precision_are_read(tmp_path: Path) -> None:
-    numbers = np.array([[1, -2, 3], [0.5, 5, 64]], "<f4")
-    upper_halves = (numbers.view("<u4") >> 16).astype("<u2").tobytes()
-    for kind, data in (("BF16", upper_halves), ("F16", numbers.astype("<f2").tobytes())):
-        (tmp_path / "w.safetensors").write_bytes(_safetensors(kind, data))
-        found = read_weights(tmp_path / "w.safetensors").tensors
-        np.testing.assert_array_equal(found["fc.weight"], numbers)
-
-
-def test_safetensors_in_8_bit_floats_are_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "w.safetensors").write_bytes(_safetensors("F8_E4M3", bytes(6)))
-    with pytest.raises(WeightsError, match=r"'fc\.weight' is of the type 'F8_E4M3'"):
-        read_weights(tmp_path / "w.safetensors")
