@@ -112,7 +112,7 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
             "image_size is 'abc'; it must be a whole number, or two",
         ),
         ("train photos --out new --epochs 0", "the recipe has 1 fault:"),
-        ("export good.bundle --images nowhere", "no images there"),
+        ("export good.bundle --images nowhere", "no photos there"),
         ("export nowhere.bundle", "no such bundle"),
         ("classify good.bundle", "unknown verb 'classify'"),
         ("predic good.bundle", "did you mean predict"),
@@ -123,12 +123,15 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("models --sort size", "invalid choice"),
         ("convert nowhere.pdparams --out new --images photos", "no such file or folder"),
         ("convert text.jpg --out new --images photos", "weights are read from"),
-        ("convert text.jpg --out new --images nowhere", "no images there"),
+        ("convert text.jpg --out new --images nowhere", "no photos there"),
         ("convert text.jpg --model pplcnet --out new --images photos", "did you mean"),
         ("predict pplcnet_x1_0:imagnet photos", "did you mean imagenet"),
         ("predict ghostnet_x0_5:timm photos", "there are imagenet"),
         ("train photos --out new --set freeze=blocks4", "freeze is 'blocks4'; it needs weights"),
-        ("train photos --out new --weights imagnet", "no such weights file, nor one of the kinds"),
+        (
+            "train photos --out new --weights imagnet",
+            "no such weights file, and not one of imagenet",
+        ),
         # Numbers that are none, or out of any range, or in other digits.
         (
             "predict good.bundle photos --top-k nan",

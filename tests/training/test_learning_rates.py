@@ -91,4 +91,4 @@ def test_what_belongs_to_training_is_refused(
     other: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "photos", "--out", "nowhere", "--find-learning-rate", *other]) == 2
-    assert f"trains nothing; leave {other[0]} out" in capsys.readouterr().err
+    assert f"--find-learning-rate does not train; leave out {other[0]}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the verbs' arguments share: photos and bundles, given in any of the accepted ways."""
+"""Arguments that several verbs share: photos and bundles, in any of the accepted forms."""
 
 from __future__ import annotations
 
@@ -37,11 +37,9 @@ MOST_THREADS = 1024
 def add_photos(
     parser: argparse.ArgumentParser, text: str = PHOTOS_HELP, name: str = "PHOTOS"
 ) -> None:
-    """The photos that a verb is about: PHOTOS, or the same after --photos."""
+    """The photos of a verb: PHOTOS, or the same after --photos."""
     parser.add_argument("photos", metavar=name, nargs="?", help=text)
-    parser.add_argument(
-        "--photos", dest="photos_option", metavar=name, help=f"another way to give {name}"
-    )
+    parser.add_argument("--photos", dest="photos_option", metavar=name, help=f"the same as {name}")
 
 
 def add_photos_option(
@@ -89,8 +87,8 @@ def number(low: float, high: float) -> Callable[[str], float]:
 class Parser(argparse.ArgumentParser):
     """Wrong arguments end in one `error:` line, as every other wrong input does.
 
-    Options may stand anywhere between the other arguments. A run's folder stands for the bundle
-    in it.
+    Options may stand anywhere between the other arguments. The folder of a run stands for the
+    bundle in it.
     """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -156,7 +154,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _without_marker(args: list[str]) -> list[str]:
-    """The same without "--", which argparse's free order cannot take: what follows are paths."""
+    """The same without "--", which `parse_intermixed_args` does not support; paths follow it."""
     if "--" not in args:
         return args
     at = args.index("--")
@@ -186,7 +184,7 @@ def _bundle_in(given: str) -> str:
         if os.path.isdir(inside):
             return inside
         is_run = os.path.isfile(os.path.join(given, "run.json"))
-    except (OSError, ValueError):  # no name of a file at all, which the verb says better
+    except (OSError, ValueError):  # not a valid path, for which the verb has a better message
         return given
     if is_run:
         raise InputError(

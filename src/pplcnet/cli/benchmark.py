@@ -1,8 +1,8 @@
 """Compare the speed of networks, bundles and engines on this machine.
 
-Everything is timed in turns on pinned cores, and medians are printed. Accuracies are those that the
-authors report for their ImageNet weights. Latency does not depend on the weights, so networks are
-timed with random ones. Writes benchmark.json, benchmark.txt, benchmark.png and benchmark.svg to
+All are timed in turn on pinned cores, and medians are printed. Accuracies are those reported by the
+authors for their ImageNet weights. Latency does not depend on the weights, so networks are timed
+with random ones. Writes benchmark.json, benchmark.txt, benchmark.png and benchmark.svg to
 --out.
 """
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 100_000),
         default=12,
         metavar="N",
-        help="times that each is measured in turn. Default: 12",
+        help="rounds in which each is timed once. Default: 12",
     )
     parser.add_argument(
         "--int8", action="store_true", help="also time INT8 networks; quantising each takes seconds"

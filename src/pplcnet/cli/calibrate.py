@@ -1,7 +1,7 @@
 """Fit a bundle's temperature on labelled photos, so that its probabilities match its accuracy.
 
-For multi-label bundles the threshold of each label is chosen again, too. 'train' does this by
-itself; use this verb for bundles from 'convert', or when the photos have changed.
+For multi-label bundles the threshold of each label is chosen again, too. 'train' does this itself;
+use this verb for bundles from 'convert', or when the photos have changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
-from pplcnet.cli.validation import add_bundle_and_validation, validation_part
+from pplcnet.cli.validation import add_bundle_and_validation, find_validation
 
 __all__ = ["add_arguments", "run"]
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.metrics.calibration import describe_calibration
 
     before = Bundle.open(arguments.bundle).manifest
-    validation = validation_part(arguments)
+    validation = find_validation(arguments).validation
     with Console().busy("calibrating"):
         manifest = calibrate(arguments.bundle, validation).manifest
     show(describe_calibration(manifest.calibration))

@@ -1,6 +1,6 @@
-"""Check labelled photos: every fault, near-duplicates, leakage between splits, sizes.
+"""Check labelled photos for faults, near-duplicates and leakage between splits.
 
-Exit code 0 when nothing is wrong, 1 when problems were found, 2 for input that is no data set.
+Exit code 0 if nothing is wrong, 1 if problems were found, 2 if the input is not a data set.
 Near-duplicates need imagehash: pip install 'pplcnet[report]'.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 SHOWN = 10
 # What `Check.to_dict` holds.
 JSON_KEYS = {
-    "photos": "what was checked",
+    "photos": "the path that was checked",
     "images": "how many, readable or not",
     "classes": "names",
     "digest": "sha256 over names, labels and contents, as a bundle's manifest has it",
@@ -36,7 +36,7 @@ JSON_KEYS = {
     "sizes": "short_side (pixels), megapixels and aspect (width / height), each {least, "
     "quartiles, most}, and histogram {edges, counts}",
 }
-# What to print of a size: its name and its decimals.
+# How to print a size: its name and its decimals.
 SIZES = {
     "short_side": ("short side (pixels)  ", 0),
     "megapixels": ("megapixels           ", 2),
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_photos(parser)
     parser.add_argument(
-        "--html", metavar="FILE.html", help="write one page with pictures and histograms"
+        "--html", metavar="FILE.html", help="write a page with pictures and histograms"
     )
     parser.add_argument(
         "--json",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print and write; 1 when something is wrong with the photos."""
+    """Check, print and write; 1 if something is wrong with the photos."""
     from pplcnet.data.check import check
     from pplcnet.data.dataset import Dataset
     from pplcnet.system.files import check_file, write_text
@@ -116,8 +116,8 @@ def _described(checked: Check) -> list[str]:
             text, digits = SIZES[name]
             low, _, high = values["quartiles"]
             lines.append(
-                f"{text}  {values['least']:.{digits}f} to {values['most']:.{digits}f}, half of "
-                f"them {low:.{digits}f} to {high:.{digits}f}"
+                f"{text}  {values['least']:.{digits}f} to {values['most']:.{digits}f}, the middle "
+                f"half {low:.{digits}f} to {high:.{digits}f}"
             )
     lines += [f"note: {note}" for note in checked.notes]
     return [*lines, *_problem_lines(checked)]

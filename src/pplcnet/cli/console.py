@@ -1,4 +1,4 @@
-"""What the verbs share on the terminal: progress on stderr, and quiet frameworks."""
+"""The terminal: progress on stderr, and frameworks kept quiet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Console", "quiet_frameworks", "without_chatter"]
 
 Item = TypeVar("Item")
 
-# Seconds. Short work leaves no trace, so that logs and fast commands stay clean.
+# Seconds. Short work shows nothing, so that logs and fast commands stay clean.
 SPINNER_AFTER, LINE_AFTER = 0.5, 3.0
 SPINNER_EVERY, LINE_EVERY = 0.15, 30.0
-# How the notes of TensorFlow's, LiteRT's and absl's loggers begin.
+# Beginnings of the messages that TensorFlow, LiteRT and absl log.
 _CHATTER = (
     b"INFO: ",
     b"WARNING:absl:",
@@ -102,9 +102,9 @@ def _write_lines(text: str, file: TextIO, done: threading.Event) -> None:
 def quiet_frameworks(purpose: str = "training") -> None:
     """Import Keras without TensorFlow's start-up messages, which no setting switches off.
 
-    They come from native code before its logging is set up, so stderr is redirected meanwhile; a
-    spinner goes to the real one. When the import fails, the messages are shown after all; when
-    Keras is not installed, MissingDependencyError says what `purpose` needs.
+    They come from native code before its logging is set up, so stderr is redirected meanwhile; the
+    spinner goes to the real one. If the import fails, the messages are shown after all; if Keras is
+    not installed, MissingDependencyError says what `purpose` needs.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -117,7 +117,7 @@ def quiet_frameworks(purpose: str = "training") -> None:
         try:
             with _sign_of_life("loading Keras", shown):
                 require("keras", purpose=purpose, extra="train")
-            # TensorFlow warns of graphs traced anew, which small networks of all sizes are.
+            # TensorFlow warns about retraced graphs, which networks of many sizes cause.
             logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except (MissingDependencyError, KeyboardInterrupt):
             raise
@@ -133,7 +133,7 @@ def quiet_frameworks(purpose: str = "training") -> None:
 
 @contextlib.contextmanager
 def without_chatter(text: str) -> Iterator[None]:
-    """Within, LiteRT's and its converter's notes are kept from stderr; a spinner shows `text`.
+    """Within, messages of LiteRT and its converter do not reach stderr; a spinner shows `text`.
 
     They come from native code and from logging that is set up on import, so stderr is redirected.
     Everything else that was written to it is shown afterwards.
@@ -157,7 +157,7 @@ def without_chatter(text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _copy_of(descriptor: int) -> Iterator[TextIO]:
-    """Another file on the same descriptor; that nobody reads it any more is not an error."""
+    """Another file on the same descriptor; it is no error if nobody reads it any more."""
     encoding = sys.stderr.encoding
     file = open(os.dup(descriptor), "w", encoding=encoding, errors="backslashreplace")  # noqa: SIM115
     try:

@@ -1,6 +1,6 @@
-"""Convert a weights file to a bundle: saved Keras models, timm's, transformers', Paddle's, ours.
+"""Convert a weights file of Keras, timm, transformers, Paddle or pplcnet to a bundle.
 
-Classes and preprocessing come from the inference.yml beside an inference model, or are given.
+Classes and preprocessing come from the inference.yml beside an inference model, or from options.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".keras, .weights.h5, .pdparams, .npz, .safetensors, or an inference model (its "
         "folder, inference.json or .pdmodel)",
     )
-    parser.add_argument("--model", metavar="NAME", help="the network, if the file does not name it")
+    parser.add_argument(
+        "--model", metavar="NAME", help="the network, where the file does not name it"
+    )
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
     parser.add_argument(
@@ -38,15 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_photos_option(
         parser,
-        "a photo or a folder of photos to compare the exported network with Keras on; without "
-        "them nothing is exported",
+        "a photo or a folder of photos to compare the exported network with Keras on; without it "
+        "nothing is exported",
         older="images",
         required=False,
     )
     add_format(parser)
-    group = parser.add_argument_group("preprocessing, if the file does not say")
+    group = parser.add_argument_group("preprocessing, where the file does not say")
     group.add_argument(
-        "--resize", choices=("cover", "stretch"), help="default: as is usual for this file format"
+        "--resize", choices=("cover", "stretch"), help="default: what is usual for the file format"
     )
     group.add_argument(
         "--crop-fraction",
@@ -115,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
-    """What was written, and how photos will be prepared for it."""
+    """Show what was written, and how photos are prepared for it."""
     made, pre = bundle.manifest, bundle.manifest.preprocessing
     height, width = pre.image_size
     resize = f"cover {pre.crop_fraction:g}" if pre.resize == "cover" else "stretch"

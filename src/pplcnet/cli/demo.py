@@ -1,7 +1,7 @@
-"""Try the whole job on handwritten digits, as on a folder of your own photos, without downloads.
+"""Try the whole job on handwritten digits, without downloads.
 
-Writes scikit-learn's digits as PNG files, then audits, trains, exports, evaluates on held-out
-images, and classifies single files.
+Writes scikit-learn's digits as PNG files, then does what 'train' does with a folder of photos:
+audits, trains, exports, evaluates on held-out images. At the end it classifies a few files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SETTINGS = {
     "image_size": (64, 64),
     "epochs": 25,
     "batch_size": 32,
-    # A mirrored digit is another sign, and a crop of a third of one is none.
+    # A mirrored digit is not the same digit, and a small crop of one cannot be read.
     "horizontal_flip": False,
     "crop_scale": (0.7, 1.0),
     "crop_fraction": 1.0,
@@ -74,11 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_place(photos: Path, run: Path) -> None:
-    """InputError where the demo would write among photos, or over a run, that are not its own."""
+    """InputError where the demo would touch photos or a run that are not its own."""
     from pplcnet.runs.files import holds_something, read_run
 
     if photos.is_dir() and not {each.name for each in photos.iterdir()} <= set("0123456789"):
-        raise InputError(f"{photos}: holds other photos than the demo's; choose another --out.")
+        raise InputError(f"{photos}: holds photos that are not the demo's; choose another --out.")
     recorded = read_run(run)
     is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())
     if holds_something(run) and not is_of_demo:

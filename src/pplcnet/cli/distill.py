@@ -1,9 +1,9 @@
-"""Train a small network to answer as a larger one does.
+"""Train a small network to imitate a larger one.
 
-The teacher is a bundle that `pplcnet train` made, or a `.keras` file of the same classes. It
+The teacher is a bundle that `pplcnet train` made, or a `.keras` file with the same classes. It
 classifies the same augmented views that the student sees. With --distillation ssld the labels are
-ignored, so that --unlabelled photos help; with mutual two students teach each other. All else is as
-with `pplcnet train`, which also continues a stopped run.
+ignored, so that --unlabelled photos help; with mutual two students teach each other. Everything
+else works as in `pplcnet train`, which can also resume the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OPTIONS = ("teacher", "distillation", "unlabelled")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: those of train, and who teaches."""
+    """Arguments of the verb: those of train, and the teacher."""
     train.add_arguments(parser)
     defaults, texts = Recipe().to_dict(), field_help()
     for name in OPTIONS:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=name.upper(),
             help=f"{train.one_line(texts[name])} Default: {shown}.".replace("%", "%%"),
         )
-    parser.add_argument("--student", dest="model", metavar="MODEL", help="as --model")
+    parser.add_argument("--student", dest="model", metavar="MODEL", help="the same as --model")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """Evaluate a bundle on labelled photos, with the network and preprocessing that 'predict' uses.
 
-Writes evaluation.md, evaluation.json, mistakes.csv, per_class.csv, confusion.csv and confusion.png
-to --out; for multi-label bundles per_label.csv and labels.png in place of the last three.
+Writes evaluation.md, evaluation.json, tables as CSV and a figure as PNG to --out: mistakes.csv,
+per_class.csv, confusion.csv and confusion.png, or for multi-label bundles mistakes.csv,
+per_label.csv and labels.png.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
         show(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):
         console.say(
-            "note: no picture was drawn: that needs matplotlib (pip install 'pplcnet[report]')."
+            "note: no figure was drawn: this needs matplotlib (pip install 'pplcnet[report]')."
         )
     return 0
 
 
 def _default_folder(subject: Subject, source: Source) -> Path:
-    """Beside the bundle: a name that no evaluation of another split or of other photos has."""
+    """A folder beside the bundle that holds no evaluation of another split or of other photos."""
     if subject.is_whole_part:
         if source.split == subject.own_split:
             return subject.folder / EVALUATION
@@ -109,7 +110,7 @@ def _default_folder(subject: Subject, source: Source) -> Path:
 
 
 def _is_free(folder: Path, source: Source) -> bool:
-    """Whether a folder holds no evaluation, or one of the same photos."""
+    """Whether a folder holds no evaluation, or one of the same split of the same photos."""
     try:
         with (folder / "evaluation.json").open("rb") as file:
             found = json.loads(file.read(EVALUATION_LIMIT))

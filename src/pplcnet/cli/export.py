@@ -1,7 +1,7 @@
-"""Export a bundle's network to ONNX (or LiteRT) and compare it with Keras on real photos.
+"""Export a bundle's network to ONNX or LiteRT and compare it with Keras on real photos.
 
-The exported network takes uint8 RGB images (N, height, width, 3) and returns logits. Normalisation
-is part of the graph; the labels and the preprocessing are in its metadata.
+The exported network takes uint8 RGB images (N, height, width, 3) and returns its raw outputs, such
+as logits. Normalisation is part of the graph; labels and preprocessing are in its metadata.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_photos_option(
         parser,
         "a photo or a folder of photos to compare the exported network with Keras on; default: "
-        "those that the bundle was trained on",
+        "the photos that the bundle was trained on",
         older="images",
         required=False,
     )
@@ -44,15 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch",
         default="1",
         metavar="1|dynamic",
-        help="images that the network takes at once; dynamic (any number) is slower. Default: 1",
+        help="number of images per call; dynamic (any number) is slower. Default: 1",
     )
     add_format(parser)
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
-        help="also pack the bundle into one file; a bundle that is exported already is only packed",
+        help="also pack the bundle into one file; a bundle that was exported before is only packed",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file of --pack")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the file that --pack names"
+    )
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -122,13 +124,13 @@ def _check_pack(target: Path, *, overwrite: bool) -> None:
 
 
 def _only_packs(arguments: argparse.Namespace) -> bool:
-    """Whether the bundle has its network, and nothing was said of how to export another."""
+    """Whether the bundle has its network, and no option asks for another."""
     is_plain = arguments.batch == "1" and arguments.to == "onnx" and not arguments.images
     return is_plain and "onnx" in Bundle.open(arguments.bundle).manifest.variants
 
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
-    """Where the network is, how equal, how fast."""
+    """Show where the network is, how close to Keras, and how fast."""
     from pplcnet.exporting.parity import describe_parity
 
     variant = exported.variant(name)
@@ -142,7 +144,7 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
 
 
 def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
-    """Which variants and tuning a change has dropped, and the command that makes each again."""
+    """Show which variants and tuning a change has removed, and the commands that remake them."""
     gone = sorted(set(before.variants) - set(after.variants))
     commands = {
         "litert": "pplcnet export --to tflite",
@@ -164,5 +166,5 @@ def find_given_images(given: str) -> list[Path]:
     path = Path(given)
     images = list(find_images(path)) if path.is_dir() else [path]
     if not path.exists() or not images:
-        raise InputError(f"{path}: no images there to compare the exported network on.")
+        raise InputError(f"{path}: no photos there to compare the exported network on.")
     return images

@@ -1,8 +1,8 @@
 """The command line: choose a verb, run it, turn errors into one line and an exit code.
 
 Exit code 0: done. 2: the input is wrong, and one `error:` line says how. 1: a bug, with its
-traceback; also `check` that found problems, and `predict` without an answer for any photo (with
---strict: for some photo). 130: stopped by Ctrl-C. Results go to stdout, progress to stderr.
+traceback; also when `check` found problems, and when `predict` has no answer for any photo (with
+--strict: not for every photo). 130: stopped by Ctrl-C. Results go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["VERBS", "main", "parser_of"]
 
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
-    "train": "train, export and evaluate a classifier on your photos",
+    "train": "train, export and evaluate a network on your photos",
     "distill": "train a small network to imitate a larger one",
     "suspects": "find photos whose label is probably wrong",
     "check": "check labelled photos for errors, near-duplicates and leakage",
     "evaluate": "measure a bundle's accuracy on labelled photos",
-    "report": "write everything about a bundle to one HTML page",
+    "report": "evaluate a bundle and write one HTML page about it",
     "export": "export a bundle to ONNX and compare it with Keras",
     "quantize": "add an INT8 network to a bundle, if its accuracy holds",
     "tune": "find the fastest way to run a bundle on this machine",
     "calibrate": "calibrate a bundle's probabilities",
     "convert": "convert a weights file to a bundle",
-    "predict": "classify photos",
+    "predict": "run a bundle on photos",
     "benchmark": "compare the speed of networks and engines on this machine",
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",
     "demo": "try the whole job on handwritten digits, without downloads",
 }
-# What these print is their result; all others write files, and go on when nobody reads stdout.
+# What these print is their result; the others write files, and go on when nobody reads stdout.
 PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
 
 

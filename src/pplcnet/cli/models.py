@@ -1,6 +1,6 @@
 """List the networks with their parameters and multiply-accumulates at 1000 classes and 224x224.
 
-Accuracies are those that the authors report for their own ImageNet weights. The column `weights`
+Accuracies are those reported by the authors for their own ImageNet weights. The column `weights`
 lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept.
 """
 
@@ -26,7 +26,9 @@ SORTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("--family", metavar="NAME", help=f"list only one of {', '.join(FAMILIES)}")
+    parser.add_argument(
+        "--family", metavar="NAME", help=f"list one family only: {', '.join(FAMILIES)}"
+    )
     parser.add_argument(
         "--max-macs",
         type=number(0.001, 1e6),

@@ -1,7 +1,7 @@
-"""Everything that verbs write to stdout goes through here.
+"""Everything that the verbs write to stdout goes through here.
 
-Text is shown line by line, with control characters in names escaped. JSON and CSV read back
-exactly; on a terminal, CSV is escaped as text is.
+Text is written line by line, with control characters in names escaped. JSON and CSV can be read
+back exactly; on a terminal, CSV is escaped like text.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _in_ascii(text: str) -> str:
 
 
 def csv_output(header: Sequence[str]) -> CsvWriter:
-    """A writer of CSV to stdout: in UTF-8, as our CSV files are, unless PYTHONIOENCODING is set."""
+    """A writer of CSV to stdout: UTF-8 as in our CSV files, unless PYTHONIOENCODING is set."""
     from pplcnet.system.csv_cells import CsvWriter
 
     if sys.stdout.isatty():

@@ -1,8 +1,8 @@
-"""Classify photos: files, folders, or one photo from stdin.
+"""Run a bundle on photos: files, folders, or one photo from stdin.
 
-A photo that cannot be read gets a record with the error in place of an answer, in every format,
-and the other photos are still classified. Exit code 0: at least one photo has an answer (with
---strict: every photo); 1: none has (with --strict: some has not); 2: wrong arguments, or a damaged
+A photo that cannot be read gets a record with the error instead of an answer, in every format, and
+the other photos still get their answers. Exit code 0: at least one photo has an answer (with
+--strict: all have); 1: none has one (with --strict: not all have); 2: wrong arguments, or a damaged
 bundle.
 """
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 COMPARED = 64
-"""Photos that the network of official weights is compared with Keras on, the first time."""
+"""Photos on which a network with official weights is compared with Keras, the first time."""
 STDIN = "-"
 STDIN_LIMIT = 1 << 28
-"""Bytes; no photo that may be decoded is as large."""
+"""Bytes; more than any photo that is decoded."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         metavar="IMAGE_OR_FOLDER",
         nargs="*",
-        help="photos to classify; - reads one photo from stdin",
+        help="photos, or folders of photos; - reads one photo from stdin",
     )
     parser.add_argument(
         "--photos",
@@ -58,13 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="another way to give IMAGE_OR_FOLDER",
+        help="the same as IMAGE_OR_FOLDER",
     )
     parser.add_argument(
         "--top-k",
         type=whole(1, 1_000_000),
         metavar="K",
-        help="show the K most probable classes of each photo; default: 1, or for a multi-label "
+        help="show the K most probable answers for each photo; default: 1, or for a multi-label "
         "bundle every label that reaches its threshold",
     )
     form = parser.add_mutually_exclusive_group()
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classify and print, one line per photo (or per class, with --csv)."""
+    """Predict and print, a line per photo (per answer with --csv)."""
     given = [*arguments.inputs, *arguments.more_inputs]
     if arguments.bundle.lower().endswith(PHOTO_ENDINGS) and Path(arguments.bundle).is_file():
         raise InputError(
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         trust_network=arguments.trust_network,
     )
-    # Only LiteRT writes notes; what another engine says of a crash has to reach stderr at once.
+    # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if classifier.choice.engine == "litert" else Console().busy
     with opening("opening the network"):
         predictions = iter(_predictions(classifier, given, stdin, passed_over))
@@ -178,7 +178,7 @@ def _read_stdin() -> bytes:
 def _print_all(
     predictions: Iterable[Prediction], columns: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[int, int]:
-    """Print each answer in the format asked for; how many photos, and how many of them unread."""
+    """Print each answer in the chosen format; returns the number of photos and of unread ones."""
     rows = csv_output(columns) if arguments.csv else None
     photos = unread = 0
     for prediction in predictions:
@@ -213,7 +213,7 @@ def _cell(value: object) -> object:
 
 
 def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
-    """The bundle that is meant: a path, or an official network's, made the first time."""
+    """The bundle: a path, or that of an official network, which is made the first time."""
     if text.partition(":")[0] not in CATALOG or Path(text).exists():
         return text
     import tempfile
@@ -233,7 +233,7 @@ def _check_given(given: list[str]) -> None:
     from pplcnet.data.image_files import PassedOver, find_images
 
     if not given:
-        raise InputError("no photos given; name files or folders, or - for one photo from stdin.")
+        raise InputError("no photos given; give files or folders, or - for one photo from stdin.")
     if STDIN in given and len(given) > 1:
         raise InputError("- reads one photo from stdin and cannot be mixed with other photos.")
     missing = [each for each in given if each != STDIN and not (each and Path(each).exists())]
@@ -254,7 +254,7 @@ def _check_given(given: list[str]) -> None:
 
 
 def _paths(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
-    """The photos of all files and folders; what is not taken is counted in `passed_over`."""
+    """The photos in all files and folders; files that are ignored are counted in `passed_over`."""
     from pplcnet.data.image_files import find_images
 
     for each in given:

@@ -1,6 +1,6 @@
 """Add an INT8 network to an exported bundle, if its accuracy holds.
 
-Accuracy is measured on at most 2000 validation photos, evenly chosen; the quantisation ranges come
+Accuracy is measured on up to 2000 validation photos, evenly chosen. The quantisation ranges come
 from photos that the bundle was trained on, or from --calibration. The figures are stored in the
 bundle. 'pplcnet tune' then shows whether INT8 is faster on this machine.
 """
@@ -12,7 +12,7 @@ import shlex
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
-from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, judging_photos
+from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
 from pplcnet.data.dataset import find_images
 from pplcnet.errors import InputError, require
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     require("onnx", purpose="quantising", extra="quantize")
     from pplcnet.exporting.quantization import quantize
 
-    validation, calibration = judging_photos(arguments)
+    validation, calibration = find_validation(arguments)
     if arguments.calibration:
         calibration = list(find_images(arguments.calibration))
         if not calibration:

@@ -1,10 +1,10 @@
-"""Write everything about a bundle on labelled photos to one self-contained HTML file.
+"""Evaluate a bundle on labelled photos and write a report as one self-contained HTML file.
 
-It shows the training data, figures with confidence intervals, the confusion matrix with its photos,
-the most confident mistakes with heat maps, calibration, reject thresholds, near-duplicates of
-training photos, and every exported variant. For multi-label bundles: mAP, the right and wrong
-answers of each label with their photos, and recall at a given precision. Which photos were trained
-on is read from split.csv beside the bundle, or from the photos' own splits.
+The report shows the training data, figures with confidence intervals, the confusion matrix with its
+photos, the most confident mistakes with heat maps, calibration, reject thresholds, near-duplicates
+of training photos, and every exported variant. For multi-label bundles it shows mAP, the right and
+wrong answers for each label with their photos, and recall at a given precision. Which photos were
+trained on is read from split.csv beside the bundle, or from the photos' own splits.
 """
 
 from __future__ import annotations

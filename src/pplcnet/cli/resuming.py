@@ -24,24 +24,24 @@ def recorded_run(out: str, kind: str) -> dict[str, Any]:
 
 
 def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
-    """Where the run's photos were when it was last worked on; InputError when they have moved."""
+    """Where the run's photos were the last time; InputError when they are no longer there."""
     photos = str(run["photos"])
     if not os.path.exists(photos):
         raise InputError(
             f"{out}: its photos are no longer at {photos}; if they were moved, give their new "
-            "place: PHOTOS before --resume."
+            "path as PHOTOS."
         )
     return photos
 
 
 def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:
-    """The recipe that a run began with; InputError when its run.json holds none."""
+    """The recipe that a run began with; InputError when this version cannot read it."""
     values = {name: value for name, value in run["recipe"].items() if name != "folds"}
     try:
         return Recipe().changed(values)
     except PPLCNetError as error:
         raise InputError(
-            f"{Path(out) / 'run.json'}: holds no recipe of this version; {error}"
+            f"{Path(out) / 'run.json'}: its recipe does not fit this version of pplcnet; {error}"
         ) from error
 
 

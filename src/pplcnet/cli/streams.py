@@ -1,11 +1,11 @@
-"""stdout and stderr that survive what happens to them: closed, full, another encoding, no reader.
+"""stdout and stderr that may be closed, full, without a reader, or in another encoding.
 
 - A character that the encoding lacks is written as an escape, and nothing after it is lost.
-- Nobody reads stderr any more, or its disk is full: the work goes on in silence.
-- Nobody reads stdout any more (`| head`): a verb whose output is its result stops (exit code 0); a
-  verb that writes files goes on in silence.
-- stdout is closed or full: an error, for verbs whose output is their result; so is a full disk for
-  every verb.
+- If nobody reads stderr any more, or its disk is full, the work continues without messages.
+- If nobody reads stdout any more (`| head`), a verb whose output is its result stops (exit code 0);
+  a verb that writes files continues.
+- If stdout is closed, verbs whose output is their result end with an error; if its disk is full,
+  every verb does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["ReaderGone", "surviving_streams"]
 
 NAMES = "pplcnet.names"
-"""Codec error handler: bytes of file names as they are, else escapes."""
+"""Codec error handler: bytes of file names unchanged, other characters as escapes."""
 
 
 class ReaderGone(BrokenPipeError):  # noqa: N818 - it is no error
@@ -42,7 +42,7 @@ codecs.register_error(NAMES, _encode_names)
 
 
 class _Output(io.FileIO):
-    """A file descriptor of which the first failed write decides about all that follow."""
+    """A file descriptor; after the first write that fails, the others are discarded."""
 
     def __init__(self, descriptor: int, *, name: str, is_result: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -52,7 +52,7 @@ class _Output(io.FileIO):
         try:
             return super().write(content) or 0
         except OSError as error:
-            # What is still buffered, and what native code writes, goes nowhere from here on.
+            # From here on, what is still buffered and what native code writes is discarded.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())
             is_gone = error.errno == errno.EPIPE or (
@@ -69,9 +69,11 @@ class _Output(io.FileIO):
 def surviving_streams(*, is_result: bool) -> Iterator[bool]:
     """Within, sys.stdout and sys.stderr behave as this module says.
 
-    `is_result` says whether what goes to stdout is what the user wants. Yields whether there is a
-    stdout at all. Writing to it raises ReaderGone, or OSError with the filename "stdout"; flush it
-    within, to learn of a failure.
+    Yields whether there is a stdout at all. Writing to it raises ReaderGone, or OSError with the
+    filename "stdout"; flush it within to see a failure.
+
+    Args:
+        is_result: whether what goes to stdout is the result of the command.
     """
     before = sys.stdout, sys.stderr
     _open_standard_descriptors()
@@ -87,7 +89,7 @@ def surviving_streams(*, is_result: bool) -> Iterator[bool]:
 
 
 def _open_standard_descriptors() -> None:
-    """Give closed ones to the null device, lest the next file that is opened takes their place."""
+    """Point closed ones to the null device, so that no file that is opened takes their number."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

@@ -1,9 +1,8 @@
 """List the photos whose label is probably wrong.
 
-The photos are cut into folds; a network is trained on all folds but one and judges the photos of
-that one, until every photo has been judged by a network that has not seen it. Doubtful
-photos are listed in suspects.csv, the most suspicious first, for a person to look at: no label is
-changed.
+The photos are split into folds. For each fold, a network is trained on the others and judges the
+photos of the fold, so that no photo is judged by a network that was trained on it. Doubtful labels
+are listed in suspects.csv, the most suspicious first, for a person to review: no label is changed.
 
 Started again with the same arguments, or with --resume, it continues where it stopped.
 """
@@ -33,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds",
         type=int,
         metavar="N",
-        help=f"parts of the photos, with a network for each; default: {FOLDS}",
+        help=f"number of folds, with a network for each; default: {FOLDS}",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train what is left to train, and show the first of the list."""
+    """Train the networks that are missing, and show the top of the list."""
     recipe = read_recipe(arguments, Recipe.named(RECIPE), kind="suspects")
     folds = arguments.folds
     if arguments.run is not None:
@@ -75,5 +74,5 @@ def run(arguments: argparse.Namespace) -> int:
     if left > 0:
         show(f"  and {left} more")
     show(f"list        {found.path}")
-    show("look at them: an unusual photo is doubted as well as a wrong label; no label was changed")
+    show("review them: unusual photos are listed as well as wrong labels; no label was changed")
     return 0

@@ -1,10 +1,10 @@
-"""Train a classifier on a folder of photos.
+"""Train a network on labelled photos, export it and evaluate it.
 
-PHOTOS is a folder of class folders, a folder with train/validation/test of class folders, a CSV
-file with a path and a label column, or a list of PaddleClas or PaddleX with its label file beside
-it. For multi-label data: a CSV with a column labels (a;b), or a column for each label that
-holds 1, 0 or nothing.
-Everything is written below --out: the bundle, the evaluation, the history, the recipe.
+PHOTOS is a folder with one subfolder per class, or with such folders in train, validation and test;
+a CSV file with a path and a label column; or a PaddleClas or PaddleX list with its label file
+beside it. For multi-label data it is a CSV file with a column `labels` (a;b), or with a column for
+each label that holds 1, 0 or nothing.
+Everything is written to --out: the bundle, the evaluation, the report, the history, the recipe.
 """
 
 from __future__ import annotations
@@ -57,17 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--find-learning-rate",
         action="store_true",
-        help="train nothing: raise the learning rate step by step, write the losses to "
-        "learning_rates.csv and .png, and suggest one",
+        help="instead of training, raise the learning rate step by step, write the losses to "
+        "learning_rates.csv and .png, and suggest a rate",
     )
 
 
 def add_recipe_arguments(
     parser: argparse.ArgumentParser, base: Recipe | None = None, default: str = DEFAULT
 ) -> None:
-    """Photos, folder and recipe; the recipe's explanations come from the recipe.
+    """Photos, folder and recipe; the help on the recipe's fields comes from the recipe.
 
-    `base` is the recipe without --recipe and --weights, and `default` says what it is.
+    Args:
+        base: the recipe that is used without --recipe and --weights.
+        default: what the help calls it.
     """
     defaults, texts = (base or Recipe()).to_dict(), field_help()
     add_photos(parser, "the labelled photos; not needed with --resume")
@@ -95,13 +97,12 @@ def add_recipe_arguments(
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out the files with faults, and list them in skipped.csv",
+        help="leave out files with faults, and list them in skipped.csv",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --out after it was stopped, with the photos and the recipe "
-        "that it started with",
+        help="continue the run in --out with the photos and the recipe that it started with",
     )
     parser.add_argument("--overwrite", action="store_true", help="delete the run in --out first")
     width = max(map(len, texts)) + 2
@@ -113,12 +114,12 @@ def add_recipe_arguments(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the main job and print where things are."""
+    """Run the main job and print the result."""
     return run_recipe(arguments, read_recipe(arguments))
 
 
 def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
-    """As `run`, by a recipe that was read already."""
+    """As `run`, with a recipe that was read already."""
     search = None if arguments.search is None else _search_seconds(arguments.search)
     console = Console()
 
@@ -126,7 +127,7 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         return _find_learning_rate(arguments, recipe, console)
     from pplcnet.runs.training_run import run_job
 
-    # A search that was stopped goes on for the time that it was given; a finished one is done.
+    # A search that was stopped continues for the time it was given; a finished one is not repeated.
     if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
         search = arguments.run.get("search")
     result = run_job(
@@ -157,7 +158,7 @@ def _search_seconds(text: str) -> float:
 def _refuse_other_options(arguments: argparse.Namespace) -> None:
     others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
     if others:
-        raise InputError(f"--find-learning-rate trains nothing; leave {' and '.join(others)} out.")
+        raise InputError(f"--find-learning-rate does not train; leave out {' and '.join(others)}.")
 
 
 def _find_learning_rate(
@@ -165,7 +166,7 @@ def _find_learning_rate(
     recipe: Recipe,
     console: Console,
 ) -> int:
-    """The range test in place of the training, and what to do with its suggestions."""
+    """Run the range test instead of the training, and show its suggestions."""
     from pplcnet.runs.rate_test import find_learning_rate
 
     test, table, image = find_learning_rate(
@@ -189,7 +190,7 @@ def _find_learning_rate(
         )
         show(
             f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
-            "(a tenth of the rate with the least loss)"
+            "(a tenth of the rate with the lowest loss)"
         )
     show(f"losses      {table}, {image}")
     return 0
@@ -204,12 +205,15 @@ def read_recipe(
     """The recipe of the file, then of the options, then of --set; with --resume, the run's own.
 
     Args:
-        arguments: get `run`, the run.json with --resume, else None; `photos` is filled in from it.
+        arguments: get a field `run`, the run.json with --resume, else None; `photos` is filled in
+            from it.
         base: the recipe without --recipe and weights; None for the fields' own defaults.
+        options: fields that have an option of their own.
         kind: of the run that --resume continues.
 
     Raises:
-        RecipeError: also with --resume, for fields that are given and are other than the run's.
+        RecipeError: a field or value that does not exist; with --resume, one that differs from the
+            run's.
     """
     if getattr(arguments, "find_learning_rate", False):
         _refuse_other_options(arguments)
@@ -248,7 +252,7 @@ def _recipe_file(chosen: str) -> Path:
 
 
 def one_line(text: str) -> str:
-    """A field's explanation without its line breaks."""
+    """A field's help text without line breaks."""
     return " ".join(text.split())
 
 

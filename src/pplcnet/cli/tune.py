@@ -1,7 +1,7 @@
 """Find the fastest way to run a bundle on this machine, and use it from then on.
 
-Every installed engine is timed in every precision and on every number of threads; what loses
-too much accuracy is not used. The table is stored in the bundle under this processor's name.
+Every installed engine is timed in every precision and with every number of threads. What loses too
+much accuracy is not used. The table is stored in the bundle under this processor's name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show, show_json
-from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, validation_part
+from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
 from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fast-resize",
         action="store_true",
         help="also switch on faster decoding and resizing of photos, if the answers agree; without "
-        "this option it is switched off",
+        "this option they are switched off",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.exporting.tuning import tune
 
     console = Console()
-    validation = validation_part(arguments)
+    validation = find_validation(arguments).validation
     with console.busy("tuning"):
         tuning = tune(
             arguments.bundle,
@@ -57,15 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
     for row in tuning.rows:
         show(_line(row))
     show(
-        "ranked by ms divided by images/s, so that latency and throughput count alike; a lower "
-        f"precision may lose at most {arguments.max_drop:g} of {measure}"
+        "ranked by ms divided by images/s, so that latency and throughput count equally; a lower "
+        f"precision may lose at most {arguments.max_drop:g} {measure}"
     )
     show(f"'predict' and Classifier now use {tuning.rows[0].choice}.")
     resizing = tuning.resizing
     state = "on" if tuning.is_fast_resize else "off"
     refused = arguments.fast_resize and not tuning.is_fast_resize
     show(
-        f"fast resize {state}{', too many other answers' if refused else ''}: same answer on "
+        f"fast resize {state}{', too many answers differ' if refused else ''}: same answer on "
         f"{resizing.agreement:.4f}, {measure} {resizing.fast_accuracy:.4f} (exact "
         f"{resizing.exact_accuracy:.4f})"
     )

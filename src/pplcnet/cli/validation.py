@@ -1,4 +1,4 @@
-"""What the verbs share that look at a bundle with labelled photos."""
+"""Labelled photos for verbs that evaluate a bundle or change it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ __all__ = [
     "add_bundle_and_validation",
     "add_max_drop",
     "add_skip_broken",
-    "judging_photos",
+    "find_validation",
     "note_training_photos",
     "readable",
-    "validation_part",
 ]
 
 NAMED_BROKEN = 5
@@ -39,7 +38,7 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
-        "labelled photos, as 'train' takes them. The photos of the validation split are used (by "
+        "labelled photos, as 'train' takes them. Used are those of the validation split (by "
         "split.csv beside the bundle, or their own splits), else all that were not trained on",
         older="validation",
     )
@@ -51,44 +50,39 @@ def add_skip_broken(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out photos that cannot be read, and list them",
+        help="leave out photos that cannot be read, and name them",
     )
 
 
 def add_max_drop(parser: argparse.ArgumentParser) -> None:
-    """The guard that quantising and tuning share."""
+    """How much accuracy quantising and tuning may lose."""
     parser.add_argument(
         "--max-drop",
         type=number(0, 1),
         default=0.005,
         metavar="D",
-        help="how far top-1 on the validation photos may fall below that of float32 (multi-label: "
-        "mAP, and the share of right labels). Default: 0.005",
+        help="how far accuracy on the validation photos may fall below that of float32 (top-1; for "
+        "multi-label bundles mAP, and the share of right labels). Default: 0.005",
     )
 
 
-def validation_part(arguments: argparse.Namespace) -> Dataset:
-    """The photos that a bundle's changes are judged by: none that it was trained on, if possible.
-
-    Says on the terminal which of them were trained on.
-
-    Raises:
-        InputError: all of them were trained on; or their classes are not the bundle's.
-        BundleError: the bundle cannot be changed, or has no exported network.
-    """
-    return judging_photos(arguments).validation
-
-
-class JudgingPhotos(NamedTuple):
-    """What a bundle's changes are judged by, and what it was trained on."""
+class ValidationPhotos(NamedTuple):
+    """The photos that decide on a change to a bundle, and those that it was trained on."""
 
     validation: Dataset
     training: list[Path]
     """Where the photos of the run's training are now; empty where that is not known."""
 
 
-def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
-    """As `validation_part`, with the photos of the training that split.csv lists."""
+def find_validation(arguments: argparse.Namespace) -> ValidationPhotos:
+    """The photos that decide on a change to a bundle: none that it was trained on, if possible.
+
+    Shows how many of them were trained on.
+
+    Raises:
+        InputError: all of them were trained on; or their classes are not the bundle's.
+        BundleError: the bundle cannot be changed, or has no exported network.
+    """
     from pplcnet.exporting.images import match_validation
     from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.selection import DEFAULT
@@ -107,26 +101,26 @@ def judging_photos(arguments: argparse.Namespace) -> JudgingPhotos:
     validation = readable(subject.reported, arguments.skip_broken, console)
     match_validation(bundle, validation)
     note_training_photos(subject, console)
-    judging = {os.path.realpath(image.path) for image in validation.images}
+    used = {os.path.realpath(image.path) for image in validation.images}
     training = [image.path for image in subject.train.images] if subject.known else []
-    return JudgingPhotos(
-        validation, [path for path in training if os.path.realpath(path) not in judging]
+    return ValidationPhotos(
+        validation, [path for path in training if os.path.realpath(path) not in used]
     )
 
 
 def _all_trained_on(subject: Subject, photos: str) -> str:
-    """What to say where no photo is left to judge by, and which photos to give instead."""
+    """The message where all photos were trained on, with the photos to give instead."""
     count = counted(subject.trained, "photo")
     whole = f"all {count} were" if subject.trained > 1 else f"the only {count.split()[1]} was"
     advice = "give labelled photos that it was not trained on"
     recorded = subject.recorded_photos
     if recorded and os.path.realpath(recorded) != os.path.realpath(photos):
         advice = f"give --photos {shlex.quote(recorded)}, of which its run held some out"
-    return f"{photos}: {whole} used to train the bundle, so they cannot judge it; {advice}."
+    return f"{photos}: {whole} used to train the bundle, so they cannot validate it; {advice}."
 
 
 def note_training_photos(subject: Subject, console: Console) -> None:
-    """Say what was noticed about the photos, and where figures are flattered, or may be."""
+    """Show notes on the photos, and why figures are or may be too good."""
     for note in (*subject.photo_notes, *subject.notes):
         console.say(f"note: {note}")
     if subject.trained:
@@ -137,13 +131,13 @@ def note_training_photos(subject: Subject, console: Console) -> None:
         )
     if subject.is_of_training:
         console.say(
-            "note: the bundle was made of these photos, and which of them were trained on is not "
+            "note: the bundle was made from these photos, and which of them were trained on is not "
             "known (its run's split.csv is not beside it): the figures may be too good."
         )
 
 
 def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
-    """The data set, with --skip-broken less what cannot be read, which is named."""
+    """The data set; with --skip-broken, without photos that cannot be read, which are named."""
     if not skip_broken or not len(dataset):
         return dataset
     from pplcnet.data.audit import leave_out_broken
@@ -160,5 +154,5 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
     counts = zip(dataset.classes, dataset.class_counts(), kept.class_counts(), strict=True)
     gone = [repr(name) for name, before, after in counts if before and not after]
     if gone:
-        console.say(f"without any photo now: {listed(gone, NAMED_CLASSES)}")
+        console.say(f"left without photos: {listed(gone, NAMED_CLASSES)}")
     return kept

@@ -1,4 +1,4 @@
-"""Verbs that look at a bundle with the photos of its run: which count, and what is said."""
+"""Verbs that take labelled photos beside a bundle: which photos count, and what is said of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle, write_bundle
 from pplcnet.cli.main import main
-from pplcnet.cli.validation import judging_photos
+from pplcnet.cli.validation import find_validation
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.metrics.calibration import TEMPERATURES
@@ -63,8 +63,8 @@ def test_photos_that_were_all_trained_on_cannot_judge_the_bundle(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        f"error: {photos}: all 36 photos were used to train the bundle, so they cannot judge it; "
-        "give labelled photos that it was not trained on.\n"
+        f"error: {photos}: all 36 photos were used to train the bundle, so they cannot validate "
+        "it; give labelled photos that it was not trained on.\n"
     )
     assert (run / "model.bundle" / "manifest.json").read_bytes() == before
 
@@ -143,7 +143,7 @@ def test_a_class_without_a_readable_photo_is_named(capsys, run: Path, photos: Pa
     for path in (photos / "class_1").iterdir():
         path.write_bytes(b"no picture")
     assert main(["evaluate", str(run / "model.bundle"), str(photos), "--skip-broken"]) == 0
-    assert "without any photo now: 'class_1'" in capsys.readouterr().err
+    assert "left without photos: 'class_1'" in capsys.readouterr().err
 
 
 def test_nothing_but_broken_photos_is_an_error(capsys, run: Path, photos: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_bundle_away_from_its_run_may_have_been_trained_on_the_photos(
 ) -> None:
     page = tmp_path / "page.html"
     assert main(["report", str(common_bundle), str(common_photos), "--out", str(page)]) == 0
-    assert "the bundle was made of these photos" in capsys.readouterr().err
-    assert "The bundle was made of these photos" in page.read_text()
+    assert "the bundle was made from these photos" in capsys.readouterr().err
+    assert "The bundle was made from these photos" in page.read_text()
 
 
 def test_photos_that_were_trained_on_are_no_near_duplicates(run: Path, photos: Path) -> None:
@@ -276,7 +276,7 @@ def test_photos_of_the_run_are_known_by_content_wherever_they_are(
     assert "were trained on" not in err
     assert main(["calibrate", given[0], "--validation", given[1]]) == 0
     assert "fitted on 9 validation photos" in capsys.readouterr().out
-    found = judging_photos(Namespace(bundle=given[0], validation=given[1], skip_broken=False))
+    found = find_validation(Namespace(bundle=given[0], validation=given[1], skip_broken=False))
     assert len(found.validation) == 9
     assert len(found.training) == 18
     assert all(path.is_relative_to(elsewhere) for path in found.training)
