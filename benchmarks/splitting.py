@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from pplcnet.data.annotations import ClassLabel, Marks
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits
 
 SIZES = ((60_000, 1000), (1_280_000, 1000))
@@ -45,7 +45,7 @@ def of_labels(photos: int, labels: int) -> Dataset:
         for _ in range(5):
             marks[int(labels * draw.random() ** 2)] = 1
         images.append(LabelledImage(root / f"{at:08d}.jpg", Marks(tuple(marks))))
-    return Dataset(root, names, tuple(images), task=MULTI)
+    return Dataset(root, names, tuple(images), task="multilabel")
 
 
 def measure(dataset: Dataset) -> None:
@@ -53,7 +53,7 @@ def measure(dataset: Dataset) -> None:
     begin = time.process_time()
     splits = draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     seconds = time.process_time() - begin
-    kind = "labels" if dataset.task == MULTI else "classes"
+    kind = "labels" if dataset.task == "multilabel" else "classes"
     print(
         f"{len(dataset):>9} photos, {len(dataset.classes):>5} {kind:<7}  {seconds:7.2f} s  "
         f"({len(splits.train)} / {len(splits.validation)} / {len(splits.test)})",

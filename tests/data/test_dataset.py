@@ -174,7 +174,7 @@ def test_split_leaves_every_class_on_both_sides(tmp_path: Path) -> None:
 def test_copies_of_a_picture_stay_on_one_side(photos: Path, seed: int) -> None:
     whole = Dataset.open(photos)
     copies = [[image.path for image in whole.images if image.shown[0] == 0][:5]]
-    for part in draw_splits(whole, validation=0.25, test=0.25, seed=seed, together=copies)[:3]:
+    for part in draw_splits(whole, validation=0.25, test=0.25, seed=seed, groups=copies)[:3]:
         assert len({image.path for image in part.images} & set(copies[0])) in (0, 5)
         assert all(part.class_counts())
 
@@ -182,7 +182,7 @@ def test_copies_of_a_picture_stay_on_one_side(photos: Path, seed: int) -> None:
 def test_a_class_of_nothing_but_copies_is_trained_on(photos: Path) -> None:
     whole = Dataset.open(photos)
     copies = [[image.path for image in whole.images if image.shown[0] == 0]]
-    training, validating = whole.split(0.25, together=copies)
+    training, validating = whole.split(0.25, groups=copies)
     assert training.class_counts()[0] == 12
     assert validating.class_counts() == (0, 3, 3)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.data.annotations import ClassLabel, Marks
-from pplcnet.data.dataset import MULTI, SINGLE, Dataset, LabelledImage
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits
 from pplcnet.runs.folds import fold_of_each
 from pplcnet.tasks.audit import audit
@@ -52,7 +52,7 @@ def test_a_path_listed_three_times_stays_in_one_split(folder: Path) -> None:
     assert len(checked.dataset) == 16
     assert checked.faults == ()
     assert "32 entries repeat a file" in checked.notes[0]
-    parts = draw_splits(checked.dataset, validation=0.2, test=0.2, seed=0, together=checked.copies)
+    parts = draw_splits(checked.dataset, validation=0.2, test=0.2, seed=0, groups=checked.copies)
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 16
     assert not _real(parts.train) & (_real(parts.validation) | _real(parts.test))
 
@@ -157,7 +157,7 @@ def _drawn(count: int, classes: int, *, is_multi: bool) -> Dataset:
     )  # fmt: skip
     if is_multi:
         names = tuple(f"l{at}" for at in range(classes))
-    return Dataset(root, names, images, task=MULTI if is_multi else SINGLE)
+    return Dataset(root, names, images, task="multilabel" if is_multi else "classification")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_a_seed_gives_the_division_that_runs_were_begun_with(
     dataset = _drawn(count, classes, is_multi=is_multi)
     together = [[image.path for image in dataset.images[at : at + 3]] for at in range(0, 30, 5)]
     given = together if is_multi else []
-    parts = draw_splits(dataset, validation=0.2, test=0.15, seed=0, together=given)
+    parts = draw_splits(dataset, validation=0.2, test=0.15, seed=0, groups=given)
     paths = [[str(image.path) for image in part.images] for part in parts[:3]]
     assert sha256(repr(paths).encode()).hexdigest()[:16] == digest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.data.annotations import ClassLabel, Marks
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.reports.recorded import find_recorded
 from tests.fuzzing.harness import fuzz
 
@@ -18,8 +18,8 @@ OLDER = "path,label,split\ninput.csv,cat,train\n/nowhere/b.png,dog,validation\n"
 
 
 def find(path: Path) -> None:
-    for task in ("classification", MULTI):
-        marks = (1, 0) if task == MULTI else ()
+    for task in ("classification", "multilabel"):
+        marks = (1, 0) if task == "multilabel" else ()
         images = (LabelledImage(path, Marks(marks) if marks else ClassLabel(0)),)
         given = Dataset(path.parent, ("cat", "dog"), images, task=task)
         found = find_recorded(given, path, path.parent)

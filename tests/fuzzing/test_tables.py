@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.data.class_names import class_name, name_faults
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from tests.fuzzing.harness import fuzz
 
 TABLE, LIST = "input.csv", "input.txt"
@@ -34,9 +34,9 @@ def _check(dataset: Dataset) -> None:
     assert name_faults(names) == []
     for image in dataset.images:
         assert image.path.is_file()
-        if dataset.task == MULTI:
-            assert len(image.marks) == len(names)
-            assert set(image.marks) <= {-1, 0, 1}
+        if dataset.task == "multilabel":
+            assert len(image.annotation.values) == len(names)
+            assert set(image.annotation.values) <= {-1, 0, 1}
         else:
             assert 0 <= image.shown[0] < len(names)
 

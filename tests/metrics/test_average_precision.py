@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError
 from pplcnet.metrics.average_precision import average_precision
@@ -35,7 +35,7 @@ def _table(folder: Path, text: str, photos: int = 8) -> Path:
 def test_names_between_semicolons_and_a_column_a_label_say_the_same(tmp_path: Path) -> None:
     named = Dataset.open(_table(tmp_path, "path,labels\n0.png,b; a\n1.png,\n2.png,a;a\n"))
     columns = Dataset.open(_table(tmp_path, "path,b,a\n0.png,1,1\n1.png,0,0.0\n2.png,0,1\n"))
-    assert named.task == columns.task == MULTI
+    assert named.task == columns.task == "multilabel"
     assert named.classes == columns.classes == ("a", "b")
     assert (
         marks_of(named.images, 2).tolist()
@@ -114,7 +114,7 @@ def test_every_label_is_divided_near_to_its_share_and_read_back(tmp_path: Path) 
         assert np.abs(shares - 0.2).max() < 0.1
     write_splits(parts, tmp_path / "split.csv")
     again = Dataset.open(tmp_path / "split.csv")
-    assert again.task == MULTI
+    assert again.task == "multilabel"
     assert again.subset("test").class_counts() == parts.test.class_counts()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.dataset import MULTI, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.reports.recorded import find_recorded
 from pplcnet.tasks.audit import audit
@@ -49,7 +49,7 @@ def test_moved_photos_of_several_labels_have_their_splits(table: Path, tmp_path:
     moved = table.parent.rename(tmp_path / "moved")
     given = Dataset.open(moved / table.name)
     found = find_recorded(given, tmp_path / "split.csv", None)
-    assert found.recorded.task == MULTI
+    assert found.recorded.task == "multilabel"
     assert found.gone == 0
     assert {image.path.parent for image in found.recorded.images} == {moved}
     splits = {image.path.name: image.split for image in written.images}

@@ -168,7 +168,9 @@ def test_a_damaged_split_file_is_one_sentence(tmp_path: Path, photos: Path, text
 def test_a_name_that_is_too_long_for_the_disk_is_a_photo_that_is_gone(
     tmp_path: Path, photos: Path
 ) -> None:
-    (tmp_path / SPLIT).write_text(f"path,split\r\n/{'a' * 5000}/{'b' * 300}.png,train\r\n")
+    (tmp_path / SPLIT).write_text(
+        f"path,label,split\r\n/{'a' * 5000}/{'b' * 300}.png,class_0,train\r\n"
+    )
     found = resplit(Dataset.open(photos), {}, tmp_path / SPLIT, 0)
     assert len(found.gone) == 1
     assert len(found.new) == 36

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pplcnet.data.annotations import Marks
-from pplcnet.data.dataset import MULTI, Dataset, LabelledImage
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.metrics.calibration import least_calibration_error
 from pplcnet.reports.evaluation_files import Source, write_evaluation
 from pplcnet.tasks.multilabel.answers import LabelAnswers
@@ -177,7 +177,7 @@ def answers() -> LabelAnswers:
         LabelledImage(Path(f"{number}.png"), Marks(tuple(row.tolist())))
         for number, row in enumerate(marks)
     )
-    dataset = Dataset(Path(), tuple("abcdef"), images, task=MULTI)
+    dataset = Dataset(Path(), tuple("abcdef"), images, task="multilabel")
     thresholds = np.linspace(0.3, 0.7, 6)
     return LabelAnswers(dataset, dataset.classes, scores.astype(np.float32), marks, thresholds, 1.3)
 

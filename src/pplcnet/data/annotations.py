@@ -1,7 +1,7 @@
 """What is said of one image: the class that it shows, or which of several labels.
 
-An annotation speaks of classes by their index in the data set's list of classes. A task brings its
-own kind of annotation, and everything that `Annotation` asks for is all that shared code knows.
+An annotation gives classes by their index in the data set's list of classes. Every task has its own
+type of annotation; shared code knows no more of it than `Annotation` lists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
 
 class Annotation(Protocol):
-    """What a user says of one image. Hashable, and equal to what says the same."""
+    """What a user says of one image. Hashable; equal annotations say the same."""
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ class Annotation(Protocol):
 
     @classmethod
     def are_contradictory(cls, said: Iterable[Self]) -> bool:
-        """Whether not all of them can be true of the same image."""
+        """Whether they cannot all be true of the same image."""
         ...
 
     def to_text(self, classes: Sequence[str]) -> str:
@@ -48,12 +48,22 @@ class Annotation(Protocol):
         ...
 
     def facts(self, classes: Sequence[str]) -> str:
-        """All that is said, in names: what a data set's digest is made of."""
+        """All that is said, in names, for the data set's digest."""
         ...
 
     @classmethod
     def columns(cls, classes: Sequence[str]) -> list[str]:
         """Names of the columns that hold an annotation in a table such as split.csv."""
+        ...
+
+    @classmethod
+    def classes_in(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+        """The names of the classes that such a table is about; ValueError if it is not one.
+
+        Args:
+            columns: those of the table, less the ones that every table has (path, split, ...).
+            rows: the cells in these columns.
+        """
         ...
 
     def cells(self, classes: Sequence[str]) -> list[Any]:
@@ -88,7 +98,7 @@ class ClassLabel:
 
     @classmethod
     def are_contradictory(cls, said: Iterable[Self]) -> bool:
-        """Whether there are several classes."""
+        """Whether they give more than one class."""
         return len({each.index for each in said}) > 1
 
     def to_text(self, classes: Sequence[str]) -> str:
@@ -104,6 +114,14 @@ class ClassLabel:
         """One column, of names."""
         return ["label"]
 
+    @classmethod
+    def classes_in(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+        """The names in the column, sorted."""
+        if "label" not in columns:
+            raise ValueError("it has no column 'label'")
+        at = columns.index("label")
+        return sorted({row[at] for row in rows})
+
     def cells(self, classes: Sequence[str]) -> list[Any]:
         """The name of the class."""
         return [classes[self.index]]
@@ -111,7 +129,10 @@ class ClassLabel:
     @classmethod
     def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> ClassLabel:
         """From the name of a class; ValueError for another name."""
-        return cls(classes.index(cells[0]))
+        try:
+            return cls(classes.index(cells[0]))
+        except ValueError:
+            raise ValueError(f"{cells[0][:40]!r} is not one of the classes") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +153,7 @@ class Marks:
         return tuple(at for at, mark in enumerate(self.values) if mark == UNKNOWN)
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Marks | None:
-        """The marks in another order; labels that nothing is said of are unknown."""
+        """The marks in the other order; labels that are new are unknown."""
         values = [UNKNOWN] * count
         for old, new in place.items():
             values[new] = self.values[old]
@@ -140,7 +161,7 @@ class Marks:
 
     @classmethod
     def are_contradictory(cls, said: Iterable[Self]) -> bool:
-        """Whether some label is shown by one and not by another; unknown contradicts nothing."""
+        """Whether a label is present in one and absent in another."""
         columns = zip(*(each.values for each in said), strict=True)
         return any({PRESENT, ABSENT} <= set(column) for column in columns)
 
@@ -157,6 +178,11 @@ class Marks:
         """A column for each label."""
         return list(classes)
 
+    @classmethod
+    def classes_in(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+        """The names of the columns."""
+        return list(columns)
+
     def cells(self, classes: Sequence[str]) -> list[Any]:
         """The marks, 1, 0 and -1."""
         return list(self.values)
@@ -166,5 +192,5 @@ class Marks:
         """From 1, 0 and -1; ValueError for anything else."""
         values = tuple(map(int, cells))
         if len(values) != len(classes) or not set(values) <= {PRESENT, ABSENT, UNKNOWN}:
-            raise ValueError(f"{', '.join(cells)[:40]!r} are not {len(classes)} marks")
+            raise ValueError(f"{', '.join(cells)[:40]!r} are not {len(classes)} times 1, 0 or -1")
         return cls(values)

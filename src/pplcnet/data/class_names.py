@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from pplcnet.errors import printable
+from pplcnet.errors import DatasetError, printable
 
-__all__ = ["class_name", "name_faults"]
+__all__ = ["class_name", "name_faults", "require_two_classes"]
 
 LONGEST_NAME = 200
 
@@ -60,6 +61,20 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
         for group in alike.values()
         if len(group) > 1
     ]
+
+
+def require_two_classes(root: Path, classes: Sequence[str], *, hint: str = "") -> None:
+    """DatasetError if there is only one class.
+
+    Args:
+        root: of the data set, for the message.
+        hint: a sentence that ends it.
+    """
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{root}: one class only ({classes[0]!r}); a classifier needs two or more "
+            f"classes.{hint}"
+        )
 
 
 def _look(name: str) -> str:

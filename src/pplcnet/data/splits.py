@@ -1,19 +1,33 @@
-"""Divide a data set into what is trained on, what chooses the epoch, and what is reported on."""
+"""Split a data set into training, validation and test images, and write that down."""
 
 from __future__ import annotations
 
+import csv
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pplcnet.data.dataset import Dataset
-from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
-from pplcnet.errors import DatasetError
+from pplcnet.data.annotations import Annotation
+from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
+from pplcnet.errors import DatasetError, InputError
+from pplcnet.system.csv_cells import original
 from pplcnet.system.files import write_csv
 from pplcnet.system.wording import counted
 
-__all__ = ["Splits", "draw_splits", "write_splits"]
+__all__ = [
+    "CHECKSUM_COLUMN",
+    "Recorded",
+    "Splits",
+    "draw_splits",
+    "read_splits",
+    "write_splits",
+]
+
+CHECKSUM_COLUMN = "sha256"
+"""Of the files; in every split.csv that a run writes."""
+LARGEST_BYTES = 1 << 30
 
 
 class Splits(NamedTuple):
@@ -22,9 +36,9 @@ class Splits(NamedTuple):
     train: Dataset
     validation: Dataset
     test: Dataset
-    """May be empty; then the figures at the end come from `validation`, which is said."""
+    """May be empty; then the final figures are of `validation`, and say so."""
     seed: int | None
-    """None when the data's own splits were used as they are."""
+    """None if the data's own splits were used as they are."""
 
 
 def draw_splits(
@@ -33,13 +47,20 @@ def draw_splits(
     validation: float,
     test: float,
     seed: int,
-    together: Sequence[Collection[Path]] = (),
+    groups: Sequence[Collection[Path]] = (),
 ) -> Splits:
-    """Use the data's own splits where there are any, and draw what is missing with the seed.
+    """Use the data's own splits if there are any, and draw what is missing.
 
-    `validation` and `test` are fractions of all images. With own splits, a missing test split
-    stays missing; a missing validation split is drawn from the training images. What is drawn
-    keeps the images of `together` (copies of a picture) on one side.
+    With own splits, a missing test split stays empty; a missing validation split is drawn from the
+    training images.
+
+    Args:
+        validation: fraction of all images.
+        test: the same; 0 for no test split.
+        groups: paths of images that are never split up, such as copies of one image.
+
+    Raises:
+        DatasetError: too few images for a split.
     """
     if dataset.has_splits:
         training = dataset.keep(each for each in dataset.images if each.split in ("train", None))
@@ -48,26 +69,26 @@ def draw_splits(
         if not len(training):
             raise DatasetError(f"{dataset.root}: its train split holds no images.")
         if not len(validating):
-            training, validating = training.split(validation, seed, together=together)
+            training, validating = training.split(validation, seed, groups=groups)
             drawn_seed = seed
     else:
         training, testing = dataset, dataset.keep(())
         if test:
-            training, testing = dataset.split(test, seed, together=together)
+            training, testing = dataset.split(test, seed, groups=groups)
         share = validation / (1 - test)
-        training, validating = training.split(share, seed, together=together)
+        training, validating = training.split(share, seed, groups=groups)
         drawn_seed = seed
     if not len(validating):
         raise DatasetError(
             f"{dataset.root}: {counted(len(dataset), 'photo')} in "
-            f"{counted(len(dataset.classes), 'class')} are too few "
-            f"to hold any out for validation{_remedy(len(testing), drawn=not dataset.has_splits)}."
+            f"{counted(len(dataset.classes), 'class')} are too few to hold any out for "
+            f"validation{_remedy(len(testing), is_drawn=not dataset.has_splits)}."
         )
     return Splits(training, validating, testing, drawn_seed)
 
 
-def _remedy(tested: int, *, drawn: bool) -> str:
-    if tested and drawn:
+def _remedy(tested: int, *, is_drawn: bool) -> str:
+    if tested and is_drawn:
         return (
             ": a class of 2 photos gives one to the test split and keeps one for training. Use "
             "--set test=0 to leave out the test split, or add a third photo to the classes"
@@ -78,19 +99,83 @@ def _remedy(tested: int, *, drawn: bool) -> str:
 def write_splits(
     splits: Splits, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
 ) -> None:
-    """A CSV of path, what is said of each image, and split, which `Dataset.open` reads back.
+    """A CSV of path, annotation and split, for `read_splits` and `Dataset.open`.
 
     Args:
-        contents: sha256 of the files by path, so that photos can be recognised that were moved.
+        contents: sha256 of the files by path, so that images that were moved can be recognised.
     """
     classes = splits.train.classes
     columns = type(splits.train.images[0].annotation).columns(classes)
     checksum = [CHECKSUM_COLUMN] if contents else []
     rows: list[list[object]] = []
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         part: Dataset = getattr(splits, split)
         for image in part.images:
             own = [contents.get(image.path, "")] if contents else []
             cells = image.annotation.cells(classes)
             rows.append([image.path.resolve(), *cells, split, *own])
     write_csv(path, ["path", *columns, "split", *checksum], rows)
+
+
+class Recorded(NamedTuple):
+    """What a split.csv says."""
+
+    classes: tuple[str, ...]
+    """Names of the classes that its annotations are about."""
+    images: tuple[LabelledImage, ...]
+    """Every image with its split, whether the file is still there or not."""
+    contents: tuple[str, ...]
+    """sha256 of each when the file was written; "" if that is not known."""
+
+
+def read_splits(path: Path, annotation: type[Annotation]) -> Recorded:
+    """Read what `write_splits` wrote.
+
+    Args:
+        annotation: what the task says of an image.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ValueError(f"it has more than {LARGEST_BYTES:,} bytes")
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            rows = [_checked(row, header) for row in reader if row]
+        return _recorded(path.parent, header, rows, annotation)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({str(error)[:200]}).") from error
+
+
+def _checked(row: list[str], header: Sequence[str]) -> list[str]:
+    if len(row) != len(header):
+        raise ValueError(f"a row has {len(row)} cells, the header {len(header)}: {str(row)[:120]}")
+    return row
+
+
+def _recorded(
+    folder: Path, header: Sequence[str], rows: Sequence[list[str]], annotation: type[Annotation]
+) -> Recorded:
+    if not {"path", "split"} <= {*header} or not rows:
+        raise ValueError("it lists no photos" if header else "it is empty")
+    path_at, split_at = header.index("path"), header.index("split")
+    checksum_at = header.index(CHECKSUM_COLUMN) if CHECKSUM_COLUMN in header else None
+    for row in rows:
+        if not row[path_at] or "\0" in row[path_at] or row[split_at] not in SPLITS:
+            raise ValueError(f"a row says {str(row)[:120]}")
+    others = [at for at in range(len(header)) if at not in (path_at, split_at, checksum_at)]
+    columns = [original(header[at]) for at in others]
+    cells = [[original(row[at]) for at in others] for row in rows]
+    classes = tuple(annotation.classes_in(columns, cells))
+    order = [columns.index(name) for name in annotation.columns(classes)]
+    said = functools.cache(lambda *own: annotation.from_cells(own, classes))
+    images = tuple(
+        LabelledImage(folder / row[path_at], said(*(own[at] for at in order)), row[split_at])
+        for row, own in zip(rows, cells, strict=True)
+    )
+    contents = tuple("" if checksum_at is None else row[checksum_at] for row in rows)
+    return Recorded(classes, images, contents)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from pplcnet.data.annotations import ClassLabel, Marks
-from pplcnet.data.dataset import MULTI, SPLITS, Dataset, LabelledImage
+from pplcnet.data.annotations import Marks
+from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.image_files import read_photo
-from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
-from pplcnet.data.layouts.csv_table import read_table as read_labels
-from pplcnet.errors import DatasetError
+from pplcnet.data.splits import read_splits
+from pplcnet.errors import InputError
 from pplcnet.system.csv_cells import original
 from pplcnet.system.parallel import in_order
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 
 __all__ = ["Found", "find_recorded", "read_table"]
 
@@ -181,39 +181,14 @@ def _checksum(path: Path) -> str:
 
 def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
     """Every photo that split.csv records, whether there or not, and the checksums by path."""
-    rows = [row for row in read_table(file) if row.get("split") in SPLITS and _is_path(row)]
-    checksums = {
-        file.parent / row["path"]: row[CHECKSUM_COLUMN] for row in rows if row.get(CHECKSUM_COLUMN)
-    }
-    if task == MULTI:
-        return _read_marks(file), checksums
-    classes = tuple(sorted({row.get("label", "") for row in rows}))
-    place = {name: index for index, name in enumerate(classes)}
-    images = tuple(
-        LabelledImage(
-            file.parent / row["path"], ClassLabel(place[row.get("label", "")]), row["split"]
-        )
-        for row in rows
-    )
-    return Dataset(file.parent, classes, images), checksums
-
-
-def _read_marks(file: Path) -> Dataset:
-    """The same for multi-label data: a column per label."""
     try:
-        rows, labels, faults, _ = read_labels(file)
-    except DatasetError:  # none, or none of a run
-        rows, labels, faults = [], None, []
-    named = [] if labels is None or faults else [row for row in rows if row.split in SPLITS]
-    named = [row for row in named if _is_path({"path": row.path})]
-    images = tuple(
-        LabelledImage(file.parent / row.path, Marks(row.marks), row.split) for row in named
-    )
-    return Dataset(file.parent, labels or (), images, task=MULTI)
-
-
-def _is_path(row: Mapping[str, str]) -> bool:
-    return bool(row.get("path")) and "\0" not in row["path"]
+        classes, images, contents = read_splits(file, find(task).annotation)
+    except InputError:  # missing or damaged: a report can do without
+        return Dataset(file.parent, (), (), task=task), {}
+    checksums = {
+        image.path: content for image, content in zip(images, contents, strict=True) if content
+    }
+    return Dataset(file.parent, classes, images, task=task), checksums
 
 
 def _recorded_name(path: Path, root: Path) -> str:

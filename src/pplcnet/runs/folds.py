@@ -28,8 +28,8 @@ def fold_of_each(
     Raises:
         InputError: a class has fewer different images than there are folds.
     """
-    units = dataset.units(copies)
-    labels = [dataset.images[unit[0]].shown[0] for unit in units]
+    groups = dataset.groups(copies)
+    labels = [dataset.images[group[0]].shown[0] for group in groups]
     counts = Counter(labels)
     fewest, name = min((counts[at], name) for at, name in enumerate(dataset.classes))
     if fewest < folds:
@@ -42,7 +42,7 @@ def fold_of_each(
     stratified = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(stratified.split(labels, labels)):
         for each in held_out:
-            fold_of[units[each]] = fold
+            fold_of[groups[each]] = fold
     return fold_of
 
 
@@ -55,7 +55,7 @@ def train_fold(
     )
     recipe, folds = context.recipe, context.run["recipe"]["folds"]
     training, validation = used.split(
-        recipe.validation, recipe.seed, together=context.images.labelled.copies
+        recipe.validation, recipe.seed, groups=context.images.labelled.copies
     )
     if not len(validation):
         raise DatasetError(

@@ -6,7 +6,6 @@ version would draw other splits.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,18 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
-from pplcnet.data.layouts.csv_table import CHECKSUM_COLUMN
-from pplcnet.data.splits import Splits
+from pplcnet.data.splits import Splits, read_splits
 from pplcnet.errors import InputError
 from pplcnet.runs.files import SKIPPED, SPLIT
 from pplcnet.runs.stages import RunContext
-from pplcnet.system.csv_cells import original
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 
 __all__ = ["Resplit", "resplit", "splits_as_before", "splits_digest"]
 
-FILE_LIMIT = 1 << 30
-_OTHER_COLUMNS = ("path", "split", CHECKSUM_COLUMN)
 SHOWN = 5
 
 
@@ -42,12 +38,6 @@ class Resplit(NamedTuple):
     """Names of photos whose content is different now."""
     is_known: bool
     """Whether split.csv says what the files contained."""
-
-
-class _Row(NamedTuple):
-    path: str
-    split: str
-    content: str
 
 
 def splits_digest(splits: Splits) -> str:
@@ -74,8 +64,13 @@ def resplit(
     Raises:
         InputError: the file is missing or damaged, or a class has no photos left.
     """
-    rows, classes = _read(path)
-    missing = [name for name in classes if name not in dataset.classes]
+    try:
+        recorded = read_splits(path, find(dataset.task).annotation)
+    except InputError as error:
+        raise InputError(
+            f"{error} Put a good copy back, or start over with --overwrite."
+        ) from error
+    missing = [name for name in recorded.classes if name not in dataset.classes]
     if missing:
         raise InputError(
             f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was "
@@ -89,23 +84,23 @@ def resplit(
     gone: list[str] = []
     changed: list[str] = []
     taken: set[LabelledImage] = set()
-    for row in rows:
-        there = images.get(os.path.realpath(path.parent / row.path))
-        is_same = there is not None and row.content in ("", contents.get(there.path))
-        moved = [each for each in by_content.get(row.content, ()) if each not in taken]
-        if is_same or (moved and row.content):
+    for before, content in zip(recorded.images, recorded.contents, strict=True):
+        there = images.get(os.path.realpath(before.path))
+        is_same = there is not None and content in ("", contents.get(there.path))
+        moved = [each for each in by_content.get(content, ()) if each not in taken]
+        if is_same or (moved and content):
             image = there if there is not None and is_same else moved[0]
             taken.add(image)
-            parts[row.split].append(image)
+            parts[str(before.split)].append(image)
         elif there is not None:
             taken.add(there)
             changed.append(dataset.name_of(there))
         else:
-            gone.append(row.path)
+            gone.append(str(before.path))
     new = [dataset.name_of(each) for each in dataset.images if each not in taken]
     train, validation, test = (dataset.keep(parts[split]) for split in SPLITS)
     splits_of = Splits(train, validation, test, seed)
-    is_known = all(row.content for row in rows)
+    is_known = all(recorded.contents)
     return Resplit(splits_of, tuple(gone), tuple(new), tuple(changed), is_known)
 
 
@@ -185,37 +180,3 @@ def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, d
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
-
-
-def _read(path: Path) -> tuple[list[_Row], list[str]]:
-    """The rows, and the names of the classes."""
-    try:
-        if path.stat().st_size > FILE_LIMIT:
-            raise ValueError(f"it has more than {FILE_LIMIT:,} bytes")
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            reader = csv.DictReader(file)
-            values = list(reader)
-            rows = [_row(each) for each in values]
-            header = reader.fieldnames or ()
-            if "label" in header:
-                classes = list(dict.fromkeys(original(each["label"] or "") for each in values))
-            else:
-                classes = [original(name) for name in header if name not in _OTHER_COLUMNS]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (csv.Error, ValueError) as error:
-        raise InputError(
-            f"{path}: is damaged ({str(error)[:200]}); put a good copy back, or start over with "
-            "--overwrite."
-        ) from error
-    if not rows:
-        raise InputError(f"{path}: is damaged (it lists no photos); start over with --overwrite.")
-    return rows, classes
-
-
-def _row(values: Mapping[str | Any, str | Any]) -> _Row:
-    path, split = values.get("path"), values.get("split")
-    content = values.get(CHECKSUM_COLUMN) or ""
-    if not path or "\0" in path or split not in SPLITS or None in values:
-        raise ValueError(f"a row says {str(dict(values))[:120]}")
-    return _Row(path, split, str(content))

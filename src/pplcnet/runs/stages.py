@@ -78,7 +78,7 @@ class AuditedImages:
             validation=recipe.validation,
             test=recipe.test,
             seed=recipe.seed,
-            together=self.labelled.copies,
+            groups=self.labelled.copies,
         )
 
     def raise_changed(self) -> None:

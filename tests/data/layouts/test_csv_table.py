@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.data.dataset import MULTI, SINGLE, Dataset
+from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
 from pplcnet.tasks.multilabel.measures import marks_of
 
@@ -254,7 +254,7 @@ def test_a_class_may_be_called_like_a_number_or_a_word_for_nothing(folder: Path)
     rows = "".join(f"{number}.png,{name}\n" for number, name in enumerate(names))
     dataset = _open(folder, f"path,label\n{rows}")
     assert dataset.classes == names
-    assert dataset.task == SINGLE
+    assert dataset.task == "classification"
 
 
 @pytest.mark.parametrize("missing", ["nan", "NaN", "<NA>", "#N/A", "#REF!"])
@@ -264,7 +264,7 @@ def test_a_missing_value_is_no_class(folder: Path, missing: str) -> None:
 
 def test_columns_of_true_and_false_are_labels(folder: Path) -> None:
     dataset = _open(folder, "path,cat,dog\n0.png,True,False\n1.png,FALSE,1\n2.png,,true\n")
-    assert dataset.task == MULTI
+    assert dataset.task == "multilabel"
     assert marks_of(dataset.images, len(dataset.classes)).tolist() == [[1, 0], [0, 1], [-1, 1]]
 
 
@@ -371,7 +371,7 @@ def test_what_is_not_read_beside_a_training_table_is_said(folder: Path) -> None:
 
 def test_one_label_on_every_line_of_several_is_said(folder: Path) -> None:
     dataset = _open(folder, "path,labels\n0.png,a\n1.png,b\n")
-    assert dataset.task == MULTI
+    assert dataset.task == "multilabel"
     assert "if a photo never has several labels, call it 'label'" in dataset.notes[0]
     assert _open(folder, "path,labels\n0.png,a;b\n1.png,b\n").notes == ()
 

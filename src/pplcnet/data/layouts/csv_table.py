@@ -1,40 +1,54 @@
-"""A CSV file of labelled photos, in three forms: one label a photo, several, or a column a label.
+"""A CSV file with a header: a path column, the labels, and a split column if wanted.
 
-Only text is read here; `pplcnet.dataset` makes labelled images of it.
+The labels are in one of three forms: a column `label` with one name; a column `labels` with any
+number of names, separated by semicolons; or, without either, a column for each label that holds 1
+(or true) if the image shows it, 0 (or false) if not, and nothing or -1 if that is unknown.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pplcnet.data.annotations import ABSENT, PRESENT, UNKNOWN
+from pplcnet.data.annotations import ABSENT, PRESENT, UNKNOWN, Marks
 from pplcnet.data.class_names import class_name, name_faults
+from pplcnet.data.dataset import SPLITS, Dataset
 from pplcnet.data.layouts.csv_text import Sheet, read_sheet
 from pplcnet.data.layouts.label_cells import LABELS_COLUMN, SEPARATOR, label_faults, list_faults
 from pplcnet.data.layouts.list_text import (
     SPLIT_NAMES,
-    SPLITS,
+    lists_beside,
     notes_on_unread,
     shortened,
     shown_beside,
 )
+from pplcnet.data.layouts.listed_images import (
+    Listed,
+    Row,
+    dataset_of_classes,
+    listed_images,
+    root_of,
+)
+from pplcnet.data.layouts.repeats import without_repeats
 from pplcnet.data.layouts.table_columns import (
-    CHECKSUM_COLUMN,
     LABEL_COLUMNS,
     PATH_COLUMNS,
+    RESERVED,
     SPLIT_COLUMN,
     Part,
     find_columns,
     is_to_be_answered,
     is_unlabelled,
 )
+from pplcnet.data.splits import CHECKSUM_COLUMN
 from pplcnet.errors import DatasetError
 from pplcnet.system.csv_cells import original
+from pplcnet.system.wording import counted
 
-__all__ = ["CHECKSUM_COLUMN", "Row", "Table", "read_table"]
+__all__ = ["read", "recognises"]
 
 _CELLS = {
     "1": PRESENT,
@@ -49,47 +63,32 @@ _CELLS = {
 }
 
 
-class Row(NamedTuple):
-    """One line, as it stands there."""
+class _Table(NamedTuple):
+    """All lines of a table with several labels per image."""
 
-    place: str
-    """Where it stands, for messages."""
-    path: str
-    label: str
-    """The one label of a table with one a photo, else ""."""
-    split: str
-    marks: tuple[int, ...] = ()
-    """PRESENT, ABSENT or UNKNOWN for every label of a table with several a photo."""
-    folder: Path | None = None
-    """Where relative paths start, if not in the folder of the table or list that was given."""
-
-
-class Table(NamedTuple):
-    """The lines of a CSV file."""
-
-    rows: list[Row]
-    labels: tuple[str, ...] | None
-    """Sorted names of the labels that `marks` are for; None for one label a photo."""
+    labels: tuple[str, ...]
+    """Sorted."""
+    marks: list[Marks]
+    """One for each row."""
     faults: list[str]
-    """A sentence for each line or column that is wrong; with one, the rows are not to be used."""
-    notes: tuple[str, ...] = ()
-    """What is worth knowing, a sentence each."""
+    notes: list[str]
 
 
-def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
-    """Read a CSV with a header: a path column, the labels, and a split column if wanted.
+def recognises(path: Path) -> bool:
+    """Whether it is a file whose name ends in .csv or .tsv."""
+    return path.suffix.lower() in (".csv", ".tsv") and not os.path.isdir(path)
 
-    The labels are a column `label` with a name; or a column `labels` with any number of names
-    between semicolons; or, without either, every other column is a label that holds 1 (or true)
-    where the photo shows it, 0 (or false) where not, and nothing or -1 where nobody knows.
 
-    Args:
-        beside: tables of other splits, of the same form, with the split that each stands for; one
-            that has no labels is left out.
+def read(path: Path) -> Dataset:
+    """The images of a table, and of the tables of other splits beside a training table.
+
+    A table of another split that has no labels is left out, with a note.
 
     Raises:
-        DatasetError: it cannot be read, or lacks these columns, or has one of them twice.
+        DatasetError: the file cannot be read, lacks a column or has one twice; or all faults of the
+            lines.
     """
+    beside = lists_beside(path)
     own = read_sheet(path, PATH_COLUMNS, name=shown_beside(path, path) if beside else "")
     labelled, notes = list[Part](), list[str]()
     for file, split in beside:
@@ -116,16 +115,39 @@ def read_table(path: Path, beside: Sequence[tuple[Path, str]] = ()) -> Table:
         first = _first_places((row.place, (row.label,)) for row in rows)
         is_written_by_us = CHECKSUM_COLUMN in map(str.lower, own.columns)
         check = name_faults if is_written_by_us else label_faults
-        return Table(rows, None, [*faults, *check(first.keys() - {""}, first)], tuple(notes))
-    table = _with_columns(parts, rows) if parts[0].labels is None else _with_names(parts, rows)
-    return table._replace(faults=[*faults, *table.faults], notes=(*notes, *table.notes))
+        faults += check(first.keys() - {""}, first)
+        classes = tuple(sorted(first.keys() - {""}))
+        return dataset_of_classes(path, Listed(rows, classes, faults, tuple(notes)))
+    table = _with_columns(parts) if parts[0].labels is None else _with_names(parts, rows)
+    listed = Listed(rows, table.labels, [*faults, *table.faults], (*notes, *table.notes))
+    images = listed_images(path, listed, table.marks)
+    root = root_of(path, rows)
+    _check_labels(root, table.labels)
+    return without_repeats(
+        Dataset(root, table.labels, images, task="multilabel", notes=listed.notes)
+    )
+
+
+def _check_labels(root: Path, labels: Sequence[str]) -> None:
+    """DatasetError if there is only one label, or one with the name of a column."""
+    if len(labels) < 2:
+        raise DatasetError(
+            f"{root}: {counted(len(labels), 'label')} in the whole table; multi-label data need at "
+            "least two. For a yes or no, give a column 'label' with two names."
+        )
+    taken = [name for name in labels if name.lower() in RESERVED]
+    if taken:
+        raise DatasetError(
+            f"{root}: no label can be called {', '.join(taken)}, which are names of columns; give "
+            "it another name."
+        )
 
 
 def _rows(part: Part) -> Iterable[Row]:
     for place, cells in part.sheet.lines:
         label = class_name(original(cells[part.label])) if part.label is not None else ""
         own = cells[part.split_column].lower() if part.split_column is not None else ""
-        yield Row(place, cells[part.path], label, own or part.split, (), part.sheet.path.parent)
+        yield Row(place, cells[part.path], label, own or part.split, part.sheet.path.parent)
 
 
 def _left_out(part: Part) -> Iterable[str]:
@@ -159,8 +181,8 @@ def _split_faults(rows: Sequence[Row]) -> Iterable[str]:
             yield f"{row.place}: the split is empty, but other lines have one"
 
 
-def _with_names(parts: Sequence[Part], rows: list[Row]) -> Table:
-    """A photo has the labels that are named and no other; it may have none."""
+def _with_names(parts: Sequence[Part], rows: Sequence[Row]) -> _Table:
+    """An image shows the labels that are named, perhaps none, and no others."""
     texts = [
         original(cells[part.labels])
         for part in parts
@@ -172,9 +194,8 @@ def _with_names(parts: Sequence[Part], rows: list[Row]) -> Table:
         (row.place, sorted(names)) for row, names in zip(rows, named, strict=True)
     )
     labels = tuple(sorted(first))
-    marked = [
-        row._replace(marks=tuple(PRESENT if label in names else ABSENT for label in labels))
-        for row, names in zip(rows, named, strict=True)
+    marks = [
+        Marks(tuple(PRESENT if label in names else ABSENT for label in labels)) for names in named
     ]
     notes = []
     if rows and all(len(names) == 1 for names in named):
@@ -182,7 +203,7 @@ def _with_names(parts: Sequence[Part], rows: list[Row]) -> Table:
             f"column {LABELS_COLUMN!r} holds one name on every line; if a photo never has several "
             f"labels, call it {LABEL_COLUMNS[0]!r}."
         )
-    return Table(marked, labels, list_faults(first), tuple(notes))
+    return _Table(labels, marks, list_faults(first), notes)
 
 
 def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
@@ -194,7 +215,8 @@ def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
     return first
 
 
-def _with_columns(parts: Sequence[Part], rows: list[Row]) -> Table:
+def _with_columns(parts: Sequence[Part]) -> _Table:
+    """A column for each label."""
     ordered = [_by_name(part) for part in parts]
     named = [
         tuple(class_name(original(part.sheet.columns[at])) for at in columns)
@@ -213,15 +235,14 @@ def _with_columns(parts: Sequence[Part], rows: list[Row]) -> Table:
         path = parts[0].sheet.path
         raise DatasetError(f"{path}: has several columns named {', '.join(repeated)}.")
     faults = name_faults(labels)
-    marks: list[tuple[int, ...]] = []
+    marks: list[Marks] = []
     for part, columns in zip(parts, ordered, strict=True):
         faults += _cell_faults(part.sheet, columns)
         marks += [
-            tuple(_CELLS.get(cells[at].lower(), UNKNOWN) for at in columns)
+            Marks(tuple(_CELLS.get(cells[at].lower(), UNKNOWN) for at in columns))
             for _, cells in part.sheet.lines
         ]
-    marked = [row._replace(marks=mark) for row, mark in zip(rows, marks, strict=True)]
-    return Table(marked, labels, faults)
+    return _Table(labels, marks, faults, [])
 
 
 def _by_name(part: Part) -> list[int]:

@@ -1,4 +1,4 @@
-"""Lists of photos with label ids, as PaddleClas and PaddleX write them.
+"""Lists of images with label ids, in the format of PaddleClas and PaddleX.
 
 A list has `relative/path.jpg 3` on each line. A label file beside it names the classes: one name
 per line, where the first line has id 0, or `3 name` per line in any order.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 from pplcnet.data.class_names import class_name, name_faults
-from pplcnet.data.layouts.csv_table import Row
+from pplcnet.data.dataset import Dataset
 from pplcnet.data.layouts.list_text import (
     lists_beside,
     notes_on_unread,
@@ -23,10 +23,11 @@ from pplcnet.data.layouts.list_text import (
     shortened,
     shown_beside,
 )
+from pplcnet.data.layouts.listed_images import Listed, Row, dataset_of_classes
 from pplcnet.errors import DatasetError
 from pplcnet.system.wording import listed
 
-__all__ = ["LABEL_FILES", "Listed", "list_in", "read_list"]
+__all__ = ["LABEL_FILES", "read", "read_list_file", "recognises"]
 
 LABEL_FILES = ("labels.txt", "label_list.txt", "label.txt", "classes.txt")
 TRAINING_LISTS = ("train_list.txt", "train.txt")
@@ -40,20 +41,49 @@ _ID_LAST = re.compile(r"[\s:,]([0-9]+)")
 _SEVERAL_IDS = re.compile(r"[0-9]+(?:[,;|][0-9]+)+")
 
 
-class Listed(NamedTuple):
-    """What lists and label file say together."""
-
-    rows: list[Row]
-    classes: tuple[str, ...]
-    """Class names by rising id."""
-    faults: list[str]
-    """A sentence for each wrong line."""
-    notes: tuple[str, ...]
-    """What is worth knowing, a sentence each."""
+def recognises(path: Path) -> bool:
+    """Whether it is a .txt file, or a folder with a training list and a label file."""
+    if os.path.isdir(path):
+        return _list_in(path) is not None
+    return path.suffix.lower() == ".txt"
 
 
-def list_in(folder: Path) -> Path | None:
-    """The training list of a folder that holds one with a label file, else None."""
+def read(path: Path) -> Dataset:
+    """The images of a list, or of the training list in a folder.
+
+    Raises:
+        DatasetError: as `read_list_file`.
+    """
+    listed = _list_in(path) if os.path.isdir(path) else None
+    if listed is None:
+        return read_list_file(path)
+    try:
+        dataset = read_list_file(listed)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{path}: holds a list of photos and a label file, which are read in place of "
+            f"class folders; move the list away to read those. {error.summary}",
+            error.faults,
+        ) from error
+    note = f"the photos are those that {listed.name} lists, whatever the folders are called."
+    return replace(dataset, notes=(note, *dataset.notes))
+
+
+def read_list_file(path: Path, label_file: str | PathLike[str] | None = None) -> Dataset:
+    """The images of a list, and of the lists of other splits beside a training list.
+
+    Args:
+        label_file: names the classes; None takes the one of LABEL_FILES beside the list.
+
+    Raises:
+        DatasetError: a file cannot be read, or label files contradict themselves or one another; or
+            all faults of the lines.
+    """
+    return dataset_of_classes(path, _read_lists(path, label_file))
+
+
+def _list_in(folder: Path) -> Path | None:
+    """The training list of a folder that has one with a label file, else None."""
     for name in TRAINING_LISTS:
         path = folder / name
         if os.path.isfile(path) and _label_files(path):
@@ -61,15 +91,7 @@ def list_in(folder: Path) -> Path | None:
     return None
 
 
-def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> Listed:
-    """Read a list, the lists of other splits beside a training list, and the label file.
-
-    Args:
-        label_file: the label file; None takes the one of LABEL_FILES beside the list.
-
-    Raises:
-        DatasetError: a file cannot be read, or label files contradict themselves or one another.
-    """
+def _read_lists(path: Path, label_file: str | PathLike[str] | None) -> Listed:
     classes = _classes(path, label_file)
     beside = lists_beside(path)
     rows, faults = [], []
@@ -103,9 +125,8 @@ def read_list(path: Path, label_file: str | PathLike[str] | None = None) -> List
                 several = "; lists have one label per photo; use a CSV for several"
                 place += f" (label {shortened(item['id'])!r}, allowed are {allowed}"
                 place += f"{several if _SEVERAL_IDS.fullmatch(item['id']) else ''})"
-            rows.append(
-                Row(place, item["path"], label, split if len(lists) > 1 else "", (), file.parent)
-            )
+            own_split = split if len(lists) > 1 else ""
+            rows.append(Row(place, item["path"], label, own_split, file.parent))
     return Listed(rows, tuple(index.values()), faults, tuple(notes))
 
 

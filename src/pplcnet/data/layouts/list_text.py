@@ -11,7 +11,6 @@ from pplcnet.errors import DatasetError
 from pplcnet.system.wording import listed
 
 __all__ = [
-    "SPLITS",
     "SPLIT_NAMES",
     "lists_beside",
     "notes_on_unread",
@@ -21,7 +20,6 @@ __all__ = [
     "shown_beside",
 ]
 
-SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -31,7 +29,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""The split that a folder's name, a list's name or a cell stands for."""
+"""Names of folders, lists and cells to the split that they mean."""
 
 LARGEST_BYTES = 1 << 30
 LONGEST_SHOWN = 200
@@ -94,7 +92,7 @@ def numbered_lines(text: str) -> list[tuple[int, str]]:
 
 
 def shortened(text: str) -> str:
-    """A cell for a message, which would otherwise be as long as a broken file."""
+    """A cell for a message; in a broken file, a cell can be as long as the file."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 

@@ -1,4 +1,4 @@
-"""From a path in a table or a list to the photo that it names."""
+"""Images that the lines of a table or a list name by their path."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
-from pplcnet.data.layouts.csv_table import Row
-from pplcnet.data.layouts.list_text import SPLIT_NAMES, SPLITS, shortened
+from pplcnet.data.annotations import Annotation, ClassLabel
+from pplcnet.data.class_names import require_two_classes
+from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
+from pplcnet.data.layouts.list_text import SPLIT_NAMES, shortened
+from pplcnet.data.layouts.repeats import without_repeats
 from pplcnet.errors import DatasetError, printable
 from pplcnet.imaging.decoding import IMAGE_ENDINGS
 from pplcnet.system.wording import counted
 
-__all__ = ["PhotoFinder", "find_listed"]
+__all__ = ["FileFinder", "Listed", "Row", "dataset_of_classes", "listed_images", "root_of"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -24,35 +28,74 @@ _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # Looking for what was meant costs more than finding what is there.
 SUGGESTIONS = 20
 SUBFOLDERS = 50
-# Linux takes no longer one.
+# Linux allows no longer ones.
 LONGEST_PATH = 4096
 
 _Names = dict[str, str | None]
 
 
-def find_listed(
-    path: Path, rows: Sequence[Row], faults: Sequence[str], *, needs_label: bool
-) -> list[Path]:
-    """The photos that the rows of a table or list name.
+class Row(NamedTuple):
+    """One line of a table or list, as it is written there."""
+
+    place: str
+    """Which line, for messages."""
+    path: str
+    label: str
+    """The class, "" where there is none."""
+    split: str
+    folder: Path
+    """What a relative path is relative to."""
+
+
+class Listed(NamedTuple):
+    """All lines of a table or list, and of those of other splits beside it."""
+
+    rows: list[Row]
+    classes: tuple[str, ...]
+    faults: list[str]
+    """A sentence for everything that is wrong."""
+    notes: tuple[str, ...] = ()
+    """A sentence for everything that is worth knowing."""
+
+
+def dataset_of_classes(path: Path, listed: Listed) -> Dataset:
+    """The data set of a table or list at `path` that gives each image one class.
+
+    Raises:
+        DatasetError: all faults, or no rows, or fewer than two classes.
+    """
+    index = {name: at for at, name in enumerate(listed.classes)}
+    labels = [ClassLabel(index[row.label]) if row.label else None for row in listed.rows]
+    images = listed_images(path, listed, labels)
+    root = root_of(path, listed.rows)
+    require_two_classes(root, listed.classes)
+    return without_repeats(Dataset(root, listed.classes, images, notes=listed.notes))
+
+
+def listed_images(
+    path: Path, listed: Listed, annotations: Sequence[Annotation | None]
+) -> tuple[LabelledImage, ...]:
+    """The images that the rows of a table or list at `path` name.
 
     Args:
-        path: the table or list.
-        faults: what is known to be wrong with it.
-        needs_label: whether a row without `label` is a fault.
+        annotations: one for each row; None for a row that lacks one, which is a fault.
 
     Raises:
         DatasetError: all faults, or no rows.
     """
-    finders, found, missing = dict[Path, PhotoFinder](), list[Path](), 0
-    faults = list(faults)
-    for row in rows:
+    finders, images, missing = dict[Path, FileFinder](), list[LabelledImage](), 0
+    faults = list(listed.faults)
+    for row, annotation in zip(listed.rows, annotations, strict=True):
         if not row.path:
             faults.append(f"{row.place}: no path")
         else:
-            folder = row.folder or path.parent
-            finder = finders.get(folder) or finders.setdefault(folder, PhotoFinder(folder))
+            finder = finders.get(row.folder)
+            if finder is None:
+                finder = finders[row.folder] = FileFinder(row.folder)
             try:
-                found.append(finder.find(row.path))
+                found = finder.find(row.path)
+                if annotation is not None:
+                    images.append(LabelledImage(found, annotation, SPLIT_NAMES.get(row.split)))
             except DatasetError as error:
                 faults.append(f"{row.place}: {error}")
                 missing += 1
@@ -60,18 +103,24 @@ def find_listed(
             faults.append(
                 f"{row.place}: split {shortened(row.split)!r}, allowed are {', '.join(SPLITS)}"
             )
-        if needs_label and not row.label:
+        if annotation is None:
             faults.append(f"{row.place}: no usable label")
     if faults:
         start = f" (paths are relative to {path.parent})" if missing else ""
         raise DatasetError(f"{path}: {counted(len(faults), 'fault')}{start}:", faults)
-    if not rows:
+    if not listed.rows:
         raise DatasetError(f"{path}: lists no photos.")
-    return found
+    return tuple(images)
 
 
-class PhotoFinder:
-    """Finds the photos that a file in `folder` names by relative or absolute paths."""
+def root_of(path: Path, rows: Sequence[Row]) -> Path:
+    """What names of images are relative to: the folder of the files that list them."""
+    is_one = len({row.folder for row in rows}) == 1
+    return path.parent if is_one else path.absolute().parent.parent
+
+
+class FileFinder:
+    """Finds the files that a table or list in `folder` names by relative or absolute paths."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,10 +128,10 @@ class PhotoFinder:
         self._listings: dict[tuple[Path, Callable[[str], str]], _Names] = {}
 
     def find(self, name: str) -> Path:
-        """The file of this name; it may be written with backslashes, or its accents otherwise.
+        """The file of this name, which may be written with backslashes or other accents.
 
-        An accented letter is one character in one Unicode form (NFC, as Excel writes it), and a
-        letter with a combining accent in another (NFD, as macOS names files).
+        An accented letter is one character in one Unicode form (NFC, which Excel writes), and a
+        letter with a combining accent in another (NFD, which macOS uses for file names).
 
         Raises:
             DatasetError: there is no such file; the message has no full stop, to stand in a list.
@@ -138,16 +187,16 @@ class PhotoFinder:
         try:
             with os.scandir(self.folder) as entries:
                 return sorted(each.name for each in entries if each.is_dir())[:SUBFOLDERS]
-        except OSError:  # nothing can be suggested then
+        except OSError:  # then nothing is suggested
             return []
 
     def _with_ending(self, name: str) -> Path | None:
-        """The photo, where the list leaves out the ending."""
+        """The image, if the list leaves out the ending."""
         found = (self._walk(name + ending, _lowered) for ending in sorted(IMAGE_ENDINGS))
         return next((each for each in found if each is not None), None)
 
     def _walk(self, name: str, key: Callable[[str], str]) -> Path | None:
-        """Follow the path, taking at every folder what is named so or has the same key."""
+        """Follow the path; in every folder, take the name itself or one with the same key."""
         relative = Path(name.replace("\\", "/"))
         place, parts = self.folder, relative.parts
         if relative.anchor:
@@ -162,13 +211,13 @@ class PhotoFinder:
         return place
 
     def _listing(self, folder: Path, key: Callable[[str], str]) -> _Names:
-        """Names in a folder by their key; None where two have the same."""
+        """Names in a folder by their key; None where two names have the same key."""
         listing = self._listings.get((folder, key))
         if listing is None:
             listing = self._listings[folder, key] = {}
             try:
                 names = sorted(os.listdir(folder))
-            except OSError:  # no such folder, or a closed one: then nothing is found there
+            except OSError:  # no such folder, or not allowed: then nothing is found there
                 names = []
             for name in names:
                 listing[key(name)] = None if key(name) in listing else name

@@ -1,4 +1,4 @@
-"""Which columns of a table hold what."""
+"""What the columns of a table hold."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from pplcnet.data.layouts.csv_text import Sheet
 from pplcnet.data.layouts.label_cells import LABELS_COLUMN
 from pplcnet.data.layouts.list_text import shortened
+from pplcnet.data.splits import CHECKSUM_COLUMN
 from pplcnet.errors import DatasetError
 from pplcnet.system.wording import listed
 
 __all__ = [
-    "CHECKSUM_COLUMN",
     "LABEL_COLUMNS",
     "PATH_COLUMNS",
     "RESERVED",
@@ -26,10 +26,8 @@ __all__ = [
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class", "category")
 SPLIT_COLUMN = "split"
-CHECKSUM_COLUMN = "sha256"
-"""Of the files, which a run's split.csv has; no label."""
 RESERVED = {*PATH_COLUMNS, LABELS_COLUMN, SPLIT_COLUMN, CHECKSUM_COLUMN, *LABEL_COLUMNS}
-"""What no label can be called: a table with a column for it could not be read back."""
+"""Names that no label can have, since a table with a column for it could not be read back."""
 
 
 class Part(NamedTuple):
@@ -46,7 +44,7 @@ class Part(NamedTuple):
 
     @property
     def kind(self) -> tuple[bool, bool]:
-        """Whether it has a column for one label, or for several."""
+        """Whether it has a column for one label, and one for several."""
         return self.label is not None, self.labels is not None
 
     @property
@@ -68,10 +66,10 @@ def is_unlabelled(sheet: Sheet) -> bool:
 
 
 def is_to_be_answered(sheet: Sheet, training: Sheet) -> bool:
-    """Whether a test table lists photos whose labels nobody gives, as competitions have it.
+    """Whether a test table lists images for which the labels are wanted, as in competitions.
 
-    Such a table lacks the label column that the training table has, and may give the photos by a
-    number, or facts about them besides.
+    Such a table lacks the label column that the training table has; it may give the images by a
+    number, or other facts about them.
     """
     named = {name.lower() for name in training.columns} & {*LABEL_COLUMNS, LABELS_COLUMN}
     given = {name.lower() for name in sheet.columns}
@@ -82,7 +80,7 @@ def find_columns(sheet: Sheet, split: str) -> Part:
     """The columns of a table.
 
     Args:
-        split: what the whole file stands for, or "".
+        split: what the whole file is for, or "".
 
     Raises:
         DatasetError: columns are missing, or there is more than one for the same thing.
