@@ -23,10 +23,11 @@ import numpy as np
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.image_cache import ImageCache
-from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizers import compile_model
+from pplcnet.training.setup import preprocessing_of
 
 SIZE = 160
 NETWORKS = ("keras-mobilenetv3-small-0.35", "timm-lcnet_035")
@@ -90,7 +91,8 @@ def main() -> None:
     batches = TrainingBatches(
         dataset.subset("train"), recipe, preprocessing, image_cache=image_cache
     )
-    compile_model(model, recipe, batches.steps_per_epoch)
+    objective = training_of(find(dataset.task)).objective(recipe, dataset.subset("train"))
+    compile_model(model, recipe, batches.steps_per_epoch, objective)
     validation = EvaluationImages(
         dataset.subset("validation"), preprocessing, recipe.workers, image_cache
     )

@@ -31,9 +31,10 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.models import layers
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.task_training import Objective
 from pplcnet.training.batches import Batch, TrainingBatches
-from pplcnet.training.loop import preprocessing_of
 from pplcnet.training.optimizers import compile_model
+from pplcnet.training.setup import preprocessing_of
 
 ROUNDS, STEPS = 4, 12
 
@@ -56,7 +57,8 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
         layers.runs_on_tensorflow = lambda: False
     try:
         model = build_model(recipe.model, num_classes=classes, image_size=recipe.image_size)
-        compile_model(model, recipe, steps_per_epoch=100)
+        objective = Objective(keras.losses.CategoricalCrossentropy(from_logits=True), [])
+        compile_model(model, recipe, 100, objective)
         model.train_on_batch(
             np.zeros((recipe.batch_size, *recipe.image_size, 3), np.float32),
             np.eye(classes, dtype=np.float32)[np.zeros(recipe.batch_size, int)],

@@ -19,11 +19,11 @@ from pplcnet.reports.sections import HISTORY_FILE, curve_charts
 from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
 from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.splits import resplit
-from pplcnet.training.history import write_history
-from pplcnet.training.saved_facts import HISTORY_COLUMNS, check_facts, read_arrays, read_facts
+from pplcnet.training.history import history_columns, write_history
+from pplcnet.training.saved_facts import check_facts, read_arrays, read_facts
 from tests.fuzzing.harness import fuzz
 
-ROWS = [dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": each} for each in (1, 2)]
+ROWS = [dict.fromkeys(history_columns(["top1"], "top1"), 0.5) | {"epoch": each} for each in (1, 2)]
 RUN_FACTS = {
     "kind": TRAIN, "id": "0" * 32, "photos": "/photos", "digest": "d" * 64, "teacher": None,
     "recipe": Recipe().to_dict(), "skip_broken": False, "search": None, "left_out": ["a.png"],
@@ -87,8 +87,9 @@ def test_mutated_histories_are_read(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mutated_checkpoints_are_read_or_refused(tmp_path: Path) -> None:
     facts = {
-        "run": "id", "epoch": 2, "step": 0, "loss_sum": 1.5, "accuracy_sum": 0.5, "best_epoch": 0,
-        "best_accuracy": 0.5, "best_loss": 1.0, "history": ROWS, "options": {"dropout": 0.0},
+        "run": "id", "epoch": 2, "step": 0, "loss_sum": 1.5, "metric_sums": {"top1": 0.5},
+        "best_epoch": 0, "best_score": 0.5, "best_loss": 1.0, "history": ROWS,
+        "options": {"dropout": 0.0},
     }  # fmt: skip
     held = io.BytesIO()
     content = np.frombuffer(json.dumps(facts).encode(), np.uint8)

@@ -19,9 +19,9 @@ from pplcnet.runs.files import RUN, SUSPECTS, TRAIN, fold_name, planned_names, r
 from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.replaced import set_aside
 from pplcnet.system.files import replacing, write_text
-from pplcnet.training.history import write_history
+from pplcnet.training.history import history_columns, write_history
 from pplcnet.training.names import BUNDLE, CHECKPOINT, HISTORY
-from pplcnet.training.saved_facts import HISTORY_COLUMNS, read_facts
+from pplcnet.training.saved_facts import read_facts
 from tests.kills.harness import Point, kill_everywhere, needs_tracing
 
 pytestmark = [needs_tracing, pytest.mark.slow]
@@ -33,10 +33,13 @@ OWN = {
 
 
 def _facts(run: str, epoch: int) -> dict[str, Any]:
-    rows = [dict.fromkeys(HISTORY_COLUMNS, 0.0) | {"epoch": each + 1} for each in range(epoch)]
+    rows = [
+        dict.fromkeys(history_columns(["top1"], "top1"), 0.0) | {"epoch": each + 1}
+        for each in range(epoch)
+    ]
     return {
-        "run": run, "epoch": epoch, "step": 0, "loss_sum": 0.0, "accuracy_sum": 0.0,
-        "best_epoch": epoch - 1, "best_accuracy": 0.5, "best_loss": 1.0, "history": rows,
+        "run": run, "epoch": epoch, "step": 0, "loss_sum": 0.0, "metric_sums": {"top1": 0.0},
+        "best_epoch": epoch - 1, "best_score": 0.5, "best_loss": 1.0, "history": rows,
         "options": {},
     }  # fmt: skip
 

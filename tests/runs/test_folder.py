@@ -22,8 +22,8 @@ from pplcnet.system.locking import locked
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 
 FACTS = {
-    "epoch": 0, "step": 3, "loss_sum": 0.0, "accuracy_sum": 0.0, "best_epoch": -1,
-    "best_accuracy": -1.0, "best_loss": 1e9, "history": [], "options": {},
+    "epoch": 0, "step": 3, "loss_sum": 0.0, "metric_sums": {"top1": 0.0}, "best_epoch": -1,
+    "best_score": -1.0, "best_loss": 1e9, "history": [], "options": {},
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Batches: the same for the same seed, epoch and picture, whatever runs beside or before."""
+"""Batches: the same for the same seed, epoch and image, whatever runs beside or before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.imaging.augmentation import random_crop_box
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import TrainingBatches, load_for_evaluation
@@ -61,28 +60,25 @@ def test_fewer_images_than_a_batch(common_photos: Path) -> None:
     assert (batches.batch_size, batches.steps_per_epoch) == (36, 1)
 
 
-def test_a_broken_picture_stops_the_epoch_by_name(photos: Path) -> None:
+def test_a_broken_image_stops_the_epoch_by_name(photos: Path) -> None:
     (photos / "class_0" / "004.png").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"004\.png"):
         list(_batches(photos, workers=2).epoch(0))
 
 
-def test_validation_sees_what_the_deployed_classifier_will(common_photos: Path) -> None:
+def test_validation_sees_what_the_deployed_model_will(common_photos: Path) -> None:
     dataset = Dataset.open(common_photos)
-    images, labels = load_for_evaluation(dataset, PREPROCESSING, workers=2)
+    images = load_for_evaluation(dataset.images, PREPROCESSING, workers=2)
     assert images.shape == (36, 24, 32, 3)
     np.testing.assert_array_equal(images[7], PREPROCESSING(dataset.images[7].path))
-    assert labels.tolist() == [image.shown[0] for image in dataset.images]
 
 
-@pytest.mark.parametrize("size", [(500, 375), (30, 900), (1, 1)])
-def test_random_crops_stay_inside_and_keep_their_area(size: tuple[int, int]) -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(200):
-        left, top, width, height = random_crop_box(size, (0.3, 0.8), (0.75, 1.33), generator)
-        assert left >= 0
-        assert top >= 0
-        assert 0 < width <= size[0] - left
-        assert 0 < height <= size[1] - top
-        if size == (500, 375):
-            assert 0.28 < width * height / (500 * 375) < 0.82
+def test_balanced_sampling_shows_every_class_equally_often(common_photos: Path) -> None:
+    dataset = Dataset.open(common_photos)
+    rare = [each for at, each in enumerate(dataset.images) if each.shown[0] or at < 2]
+    dataset = dataset.keep(rare)
+    recipe = Recipe().changed({"image_size": 8, "batch_size": 9, "balanced_sampling": True})
+    batches = TrainingBatches(dataset, recipe, PREPROCESSING)
+    shown = sum(batch.targets.sum(axis=0) for epoch in range(20) for batch in batches.epoch(epoch))
+    assert shown.min() / shown.max() > 0.7
+    assert dataset.class_counts()[0] == 2

@@ -27,6 +27,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import keras
 from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
+from pplcnet.tasks.task_training import Objective
 from pplcnet.training.devices import Devices
 from pplcnet.training.optimizers import compile_model
 from pplcnet.recipe.recipe import Recipe
@@ -44,7 +45,8 @@ for count in (1, 2):
     keras.utils.set_random_seed(0)
     with devices.scope():
         model = build_model("pplcnet_x0_25", num_classes=3, image_size=64, dropout=0.0)
-        compile_model(model, recipe, 10)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        compile_model(model, recipe, 10, Objective(loss, [keras.metrics.CategoricalAccuracy()]))
     step = devices.step_of(model)
     losses.append([step(images, targets)["loss"] for _ in range(2)])
     found.append({each.path: value_of(each) for each in model.variables})

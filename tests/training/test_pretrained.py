@@ -20,14 +20,13 @@ from pplcnet.models.catalog import CATALOG
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool
-from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.optimizers import compile_model
 from pplcnet.training.pretrained import (
     freeze_stages,
     options_for_training,
     read_start,
     stage_depths,
 )
+from pplcnet.training.setup import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
@@ -147,24 +146,6 @@ def test_features_are_those_that_the_whole_network_computes(parts) -> None:
     assert sorted(labels) == [0] * 9 + [1] * 9 + [2] * 9
 
 
-def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
-    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
-    fields = {"layer_decay": 0.5, "weight_decay": 0.0, "warmup_epochs": 0.0, "optimizer": "adamw"}
-    compile_model(model, Recipe().changed(SETTINGS | fields), 5)
-    before = _values(model)
-    images = np.random.default_rng(0).standard_normal((9, 32, 32, 3)).astype("f4")
-    model.train_on_batch(images, np.eye(3, dtype="f4")[np.arange(9) % 3])
-    rate = Recipe().changed(SETTINGS | fields).peak_learning_rate
-    # AdamW's first step is the learning rate, whatever the gradient.
-    steps = {
-        name: float(np.abs(value - before[name]).max()) for name, value in _values(model).items()
-    }
-    assert steps["fc.kernel"] == pytest.approx(rate, rel=0.01)
-    assert steps["blocks6_1_pw_conv_conv.kernel"] == pytest.approx(rate / 2, rel=0.01)
-    assert steps["blocks4_0_dw_conv_conv.kernel"] == pytest.approx(rate / 8, rel=0.01)
-    assert steps["conv1_conv.kernel"] == pytest.approx(rate / 64, rel=0.01)
-
-
 @pytest.mark.parametrize("name", SMALLEST)
 def test_every_layer_with_weights_has_its_stage(name: str) -> None:
     model = build_model(name, num_classes=3, image_size=32)
@@ -244,18 +225,3 @@ def test_a_run_resumes_when_its_weights_are_gone(
     again = train(recipe, *parts, out=tmp_path / "run", resume=True)
     for name, value in _values(restore_model(Bundle.open(again.bundle))).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
-
-
-def test_weight_decay_goes_with_each_layers_own_rate() -> None:
-    fields = {"layer_decay": 0.5, "weight_decay": 0.5, "warmup_epochs": 0.0}
-    recipe = Recipe().changed(SETTINGS | fields)
-    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    compile_model(model, recipe, 5)
-    before = _values(model)
-    model.optimizer._apply_weight_decay(model.trainable_variables)
-    after = _values(model)
-    for name, depth in (("fc.kernel", 0), ("blocks6_1_pw_conv_conv.kernel", 1),
-                        ("conv1_conv.kernel", 6)):  # fmt: skip
-        faded = recipe.peak_learning_rate * 0.5 * 0.5**depth
-        np.testing.assert_allclose(after[name], before[name] * (1 - faded), rtol=1e-5, atol=1e-8)
-    np.testing.assert_array_equal(after["fc.bias"], before["fc.bias"])

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import InputError
-from pplcnet.training.saved_facts import HISTORY_COLUMNS, read_arrays, read_facts
+from pplcnet.training.history import history_columns
+from pplcnet.training.saved_facts import read_arrays, read_facts
 
-ROW = dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": 1}
+ROW = dict.fromkeys(history_columns(["top1"], "top1"), 0.5) | {"epoch": 1}
 FACTS = {
-    "run": "id", "epoch": 1, "step": 0, "loss_sum": 1.5, "accuracy_sum": 0.5, "best_epoch": 0,
-    "best_accuracy": 0.5, "best_loss": float("inf"), "history": [ROW], "options": {"dropout": 0.0},
+    "run": "id", "epoch": 1, "step": 0, "loss_sum": 1.5, "metric_sums": {"top1": 0.5},
+    "best_epoch": 0, "best_score": 0.5, "best_loss": float("inf"), "history": [ROW],
+    "options": {"dropout": 0.0},
 }  # fmt: skip
 
 
@@ -35,6 +37,13 @@ def test_facts_are_read_without_the_arrays(tmp_path: Path) -> None:
     assert read_facts(write(path, {k: v for k, v in FACTS.items() if k != "run"}))["epoch"] == 1
 
 
+def test_facts_of_version_0_1_are_read_under_the_names_of_today(tmp_path: Path) -> None:
+    names = {"best_score": "best_accuracy", "metric_sums": "accuracy_sum"}
+    old = {names.get(name, name): value for name, value in FACTS.items()} | {"accuracy_sum": 0.5}
+    found = read_facts(write(tmp_path / "checkpoint.npz", old))
+    assert found == FACTS | {"metric_sums": {"accuracy": 0.5}}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -43,6 +52,7 @@ def test_facts_are_read_without_the_arrays(tmp_path: Path) -> None:
         {"history": [3]}, {"history": [{**ROW, "epoch": 7}]}, {"history": [{**ROW, "loss": "x"}]},
         {"history": [{**ROW, "more": 1}]}, {"options": {"num_classes": 10**9}}, {"options": []},
         {"run": 3}, {"loss_sum": None}, {"best_loss": [1]},
+        {"metric_sums": {"top1": "x"}}, {"metric_sums": 3}, {"history": [{}]},
     ],
 )  # fmt: skip
 def test_facts_of_no_run_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ def test_a_trial_has_a_third_of_the_epochs(epochs: int, tried: int) -> None:
 def test_the_first_trial_is_the_recipe_and_only_figures_are_kept(searched) -> None:
     out, best, lines = searched
     assert len(lines) == 4
-    assert lines[0].startswith("trial   1  validation accuracy")
+    assert lines[0].startswith("trial   1  validation top-1")
     assert "learning_rate=0.4 weight_decay=0.002 label_smoothing=0.05 dropout=0 crop_" in lines[0]
     assert lines[3].startswith("best of 3 trials")
     assert {each.name for each in (out / "search").iterdir()} == {"best.toml", "trials.log"}
@@ -168,7 +168,7 @@ def test_a_damaged_journal_is_one_sentence(searched, parts, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_recipe_that_diverges_does_not_end_the_search(parts, tmp_path: Path) -> None:
     best, lines = _search(parts, tmp_path / "run", trials=1, learning_rate=9e5, epochs=9)
-    assert lines[0].startswith("trial   1  validation accuracy")
+    assert lines[0].startswith("trial   1  validation top-1")
     assert best.learning_rate == 9e5
 
 

@@ -11,17 +11,12 @@ import pytest
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, TrainingDiverged
-from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe, field_help, parse_setting
 from pplcnet.recipe.search_space import ranges_of
-from pplcnet.tasks.objective import loss_and_metrics
-from pplcnet.training.distillation import student_network
-from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.learning_rates import run_range_test
-from pplcnet.training.optimizers import compile_model
-from pplcnet.training.setup import prepare
+from pplcnet.training.setup import build_trainable
 from pplcnet.training.train import train
 
 SMALL = Recipe(model="pplcnet_x0_25", image_size=(32, 32), batch_size=9, epochs=1)
@@ -46,14 +41,14 @@ def test_two_students_of_the_same_weights_begin_with_two_heads(parts, common_bun
     recipe = replace(
         SMALL, weights=str(common_bundle), distillation="mutual", layer_decay=0.5, warmup_epochs=0
     )
-    run = prepare(*parts, recipe, None, (), ImageCache(), lambda line: None)
+    run = build_trainable(parts[0], recipe, report=lambda line: None)
     (peer,) = [layer for layer in run.model.layers if isinstance(layer, keras.Model)]
-    for own, other in zip(run.whole.weights[:-2], peer.weights[:-2], strict=True):
+    for own, other in zip(run.network.weights[:-2], peer.weights[:-2], strict=True):
         np.testing.assert_array_equal(value_of(own), value_of(other))
-    heads = [value_of(each.weights[-2]) for each in (run.whole, peer)]
+    heads = [value_of(each.weights[-2]) for each in (run.network, peer)]
     assert not np.array_equal(*heads)
     # The layers' rates hold for both: the stem learns a small part of what the head does.
-    networks = (run.whole, peer)
+    networks = (run.network, peer)
     before = [[value_of(each.weights[at]) for at in (0, -2)] for each in networks]
     gradients = [keras.ops.ones_like(each) for each in run.model.trainable_variables]
     run.model.optimizer.apply(gradients, run.model.trainable_variables)
@@ -63,18 +58,6 @@ def test_two_students_of_the_same_weights_begin_with_two_heads(parts, common_bun
             for at, value in zip((0, -2), old, strict=True)
         )
         assert 0 < stem < head / 20
-
-
-def test_photos_without_a_label_count_neither_as_right_nor_as_wrong(parts) -> None:
-    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    recipe = replace(SMALL, teacher="x")
-    compile_model(model, recipe, 1, **loss_and_metrics(recipe, parts[0]))
-    images = np.zeros((4, 32, 32, 3), np.float32)
-    answer = int(model.predict_on_batch(images)[0].argmax())
-    targets = np.zeros((4, 6), np.float32)
-    targets[0, answer] = targets[1, (answer + 1) % 3] = 1
-    logs = model.test_on_batch(images, targets, return_dict=True)
-    assert logs["accuracy"] == pytest.approx(0.5)
 
 
 def test_more_accumulation_than_batches_is_refused(parts, tmp_path: Path) -> None:
@@ -140,7 +123,13 @@ def test_what_the_asymmetric_loss_does_not_use_is_not_searched() -> None:
     assert "label_smoothing" not in ranges_of(Recipe(multilabel_loss="asymmetric"))
 
 
-def test_a_student_beside_another_answers_as_it_does_alone() -> None:
-    one, other = (build_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
-    both = student_network(one, Recipe(distillation="mutual"), None, other)
-    assert both.output_shape == (None, 6)
+@pytest.mark.parametrize(
+    ("part", "sizes"),
+    [(1.0, [224] * 9), (0.5, [128, 128, 128, 160, 160, 192, 224, 224, 224])],
+)
+def test_progressive_resizing_grows_to_the_whole(part: float, sizes: list[int]) -> None:
+    recipe = Recipe(epochs=9, progressive_resizing=part)
+    found = [recipe.size_in_epoch(epoch)[0] for epoch in range(9)]
+    assert found[0] == sizes[0]
+    assert found == sorted(found)
+    assert found[-3:] == [224] * 3

@@ -11,7 +11,13 @@ from PIL import Image
 
 from pplcnet.imaging.augmentation_policies import auto_augment, rand_augment, trivial_augment
 
-__all__ = ["AugmentationPolicy", "augment_image", "random_crop_box", "random_resized_crop"]
+__all__ = [
+    "AugmentationPolicy",
+    "augment_image",
+    "erase_rectangle",
+    "random_crop_box",
+    "random_resized_crop",
+]
 
 AugmentationPolicy = Literal["none", "randaugment", "autoaugment", "trivialaugment"]
 
@@ -97,3 +103,20 @@ def augment_image(
     else:
         image = trivial_augment(image, generator)
     return np.asarray(image)
+
+
+def erase_rectangle(pixels: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 with noise in a rectangle of 2 to 33 % of it (Zhong et al. 2017)."""
+    height, width = pixels.shape[:2]
+    for _ in range(10):
+        area = height * width * generator.uniform(0.02, 0.33)
+        aspect = math.exp(generator.uniform(math.log(0.3), math.log(1 / 0.3)))
+        tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < tall < height and 0 < wide < width:
+            top = int(generator.integers(0, height - tall + 1))
+            left = int(generator.integers(0, width - wide + 1))
+            erased = pixels.copy()
+            noise = generator.integers(0, 256, (tall, wide, 3), np.uint8)
+            erased[top : top + tall, left : left + wide] = noise
+            return erased
+    return pixels

@@ -9,8 +9,9 @@ from pplcnet.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from pplcnet.tasks.task import Task
+    from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "find"]
+__all__ = ["TASKS", "find", "training_of"]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
@@ -25,3 +26,9 @@ def find(name: str) -> Task[Any]:
         raise UnknownNameError("task", name, TASKS)
     task: Task[Any] = importlib.import_module(f"{TASKS[name]}.task").TASK
     return task
+
+
+def training_of(task: Task[Any]) -> TaskTraining:
+    """What training needs of a task; imports Keras."""
+    training: TaskTraining = importlib.import_module(f"{TASKS[task.name]}.training").TRAINING
+    return training

@@ -1,7 +1,7 @@
 """Labelled images to batches of arrays, decoded and augmented by threads ahead of the step.
 
-What a picture looks like in an epoch depends on the seed, the epoch and the picture alone, not on
-threads or on what ran before: that is what makes a resumed run equal to an uninterrupted one.
+What an image looks like in an epoch depends on the seed, the epoch and the image alone, not on
+threads or on what ran before. That makes a resumed run equal to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,25 +19,21 @@ from PIL import Image
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.imaging.augmentation import augment_image, random_resized_crop
 from pplcnet.imaging.decoding import decode
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
-from pplcnet.tasks.losses import labels_of, targets_of
+from pplcnet.tasks import find, training_of
 from pplcnet.training.image_cache import ImageCache
-from pplcnet.training.mixing import erase, mix
-
-if TYPE_CHECKING:
-    from pplcnet.training.distillation import Teacher
+from pplcnet.training.mixing import mix
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
-# Crops are taken from pictures kept at this multiple of the input: large enough that most crops
+# Crops are taken from images kept at this multiple of the input: large enough that most crops
 # are still scaled down, small enough to keep thousands in memory.
 KEPT_SIZE_FACTOR = 1.5
 BATCHES_AHEAD = 2
-# Sets a batch's draws apart from those of a picture.
+# Makes a batch's random numbers other than those of an image.
 MIXING = 1 << 20
 
 
@@ -47,14 +43,14 @@ class Batch(NamedTuple):
     images: NDArray[np.float32]
     """(N, height, width, 3), normalised."""
     targets: NDArray[np.float32]
-    """(N, T): a column for each class, then what a teacher answers, if there is one."""
+    """(N, ...): the task's targets; with a teacher, its answers are further columns."""
 
 
 def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
-    """Images a step (the recipe's, or all of them when there are fewer), and steps an epoch.
+    """Images in a step (the recipe's number, or all if there are fewer), and steps in an epoch.
 
-    Batches are full, and divide among the recipe's devices; the rest, other images every epoch, is
-    left out.
+    Batches are full and divide among the recipe's devices. The rest is left out; it is other images
+    in every epoch.
     """
     batch_size = min(recipe.batch_size, images - images % recipe.devices)
     if not batch_size:
@@ -74,22 +70,28 @@ class TrainingBatches:
         recipe: Recipe,
         preprocessing: Preprocessing,
         *,
-        teacher: Teacher | None = None,
+        target_columns: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
         unlabelled: Sequence[Path] = (),
         image_cache: ImageCache | None = None,
     ) -> None:
-        """`unlabelled` photos come after the labelled ones; only a teacher says what they show.
+        """Batches of a data set.
 
-        `image_cache` may be shared with what else is trained on the same files; without it the
-        recipe says how much is kept.
+        Args:
+            target_columns: images of a batch to further columns of their targets
+                (`Distillation.target_columns`).
+            unlabelled: images that come after the labelled ones. Their targets are 0 but for the
+                further columns.
+            image_cache: shared with what else is trained on the same files; by default one of the
+                size that the recipe says.
         """
+        training = training_of(find(dataset.task))
+        self._view = training.view
+        self._targets = training.targets(dataset)
         self._paths = [image.path for image in dataset.images] + list(unlabelled)
-        labelled = targets_of(labels_of(dataset), len(dataset.classes))
-        self._targets = np.pad(labelled, ((0, len(unlabelled)), (0, 0)))
         self._recipe = recipe
         self._preprocessing = preprocessing
-        self._teacher = teacher
-        self._chances = _balanced_chances(labelled) if recipe.balanced_sampling else None
+        self._target_columns = target_columns
+        self._chances = _balanced_chances(dataset) if recipe.balanced_sampling else None
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
         self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
@@ -128,44 +130,31 @@ class TrainingBatches:
         return generator.permutation(order)
 
     def _batch(self, members: NDArray[np.int64], epoch: int, step: int) -> Batch:
-        size = self._recipe.size_in_epoch(epoch)
-        images = np.stack(
-            [
-                self._augmented(int(member), epoch, size, place)
-                for place, member in enumerate(members, step * self.batch_size)
-            ]
+        recipe, size = self._recipe, self._recipe.size_in_epoch(epoch)
+        views = [
+            self._viewed(int(member), epoch, size, place)
+            for place, member in enumerate(members, step * self.batch_size)
+        ]
+        images, targets = mix(
+            np.stack([image for image, _ in views]),
+            np.stack([target for _, target in views]),
+            np.random.default_rng((recipe.seed, epoch, step, MIXING)),
+            mixup=recipe.mixup,
+            cutmix=recipe.cutmix,
         )
-        generator = np.random.default_rng((self._recipe.seed, epoch, step, MIXING))
-        images, targets = mix(images, self._targets[members], self._recipe, generator)
-        if self._teacher is not None:
-            targets = np.concatenate([targets, self._teacher.targets(images)], axis=1)
+        if self._target_columns is not None:
+            targets = np.concatenate([targets, self._target_columns(images)], axis=1)
         return Batch(self._preprocessing.normalize(images), targets)
 
-    def _augmented(
+    def _viewed(
         self, member: int, epoch: int, size: tuple[int, int], place: int
-    ) -> NDArray[np.uint8]:
-        recipe = self._recipe
-        # Balanced sampling draws a picture more than once: every time with another view.
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        # Balanced sampling draws an image more than once: every time with another view.
         drawn = (place,) if self._chances is not None else ()
-        generator = np.random.default_rng((recipe.seed, epoch, member, *drawn))
-        image = random_resized_crop(
-            self._image(member),
-            size,
-            scale=recipe.crop_scale,
-            ratio=recipe.crop_ratio,
-            horizontal_flip=recipe.horizontal_flip,
-            generator=generator,
-        )
-        image = augment_image(
-            image,
-            recipe.augment,
-            generator,
-            operations=recipe.augment_operations,
-            magnitude=recipe.augment_magnitude,
-        )
-        if recipe.random_erasing and generator.random() < recipe.random_erasing:
-            image = erase(image, generator)
-        return image
+        generator = np.random.default_rng((self._recipe.seed, epoch, member, *drawn))
+        is_labelled = member < len(self._targets)
+        target = self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
+        return self._view(self._image(member), target, size, self._recipe, generator)
 
     def _image(self, member: int) -> NDArray[np.uint8]:
         path, side = self._paths[member], self._kept_side
@@ -173,7 +162,7 @@ class TrainingBatches:
 
 
 def _shrunk(path: Path, side: int) -> NDArray[np.uint8]:
-    """The picture with a short side of at most `side` pixels."""
+    """The image with a short side of at most `side` pixels."""
     image = decode(path, at_least=side)
     shrink = side / min(image.size)
     if shrink < 1:
@@ -182,31 +171,34 @@ def _shrunk(path: Path, side: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _balanced_chances(targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each photo to be drawn, so that every class comes equally often."""
-    counts = targets.sum(axis=0)
-    chances: NDArray[np.float64] = (1 / counts[targets.argmax(axis=1)]).astype(np.float64)
+def _balanced_chances(dataset: Dataset) -> NDArray[np.float64]:
+    """The probability of each image to be drawn, so that every class comes equally often.
+
+    An image with several classes counts as one of the rarest of them.
+    """
+    rates = 1 / np.maximum(np.asarray(dataset.class_counts(), np.float32), 1)
+    least = 1 / len(dataset)
+    chances = np.asarray(
+        [max((rates[at] for at in image.shown), default=least) for image in dataset.images],
+        np.float64,
+    )
     return chances / chances.sum()
 
 
 def load_for_evaluation(
-    dataset: Dataset, preprocessing: Preprocessing, workers: int
-) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """All images as the deployed classifier will see them: (N, H, W, 3) uint8, and their labels."""
-    return _loaded(preprocessing, dataset.images, workers), labels_of(dataset)
-
-
-def _loaded(
-    load: Callable[[Path], NDArray[np.uint8]], images: Sequence[LabelledImage], workers: int
+    images: Sequence[LabelledImage],
+    preprocessing: Callable[[Path], NDArray[np.uint8]],
+    workers: int,
 ) -> NDArray[np.uint8]:
+    """All images as the deployed model will see them, (N, H, W, 3)."""
     with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(load, [image.path for image in images])))
+        return np.stack(list(pool.map(preprocessing, [image.path for image in images])))
 
 
 class EvaluationImages:
-    """A data set as the deployed classifier will see it, a chunk of uint8 images at a time.
+    """A data set as the deployed model will see it, in chunks of uint8 images (N, H, W, 3).
 
-    Goes round as often as it is asked to. What `image_cache` keeps is not decoded again.
+    It can be iterated over again. What `image_cache` keeps is not decoded a second time.
     """
 
     CHUNK = 256
@@ -218,20 +210,15 @@ class EvaluationImages:
         workers: int,
         image_cache: ImageCache | None = None,
     ) -> None:
-        self._dataset = dataset
+        self._images = dataset.images
         self._preprocessing = preprocessing
         self._workers = workers
         self._image_cache = ImageCache() if image_cache is None else image_cache
 
-    @property
-    def labels(self) -> NDArray[Any]:
-        """(N,) class indices or (N, labels) marks, in the order of the images."""
-        return labels_of(self._dataset)
-
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(self._dataset), self.CHUNK):
-            chunk = self._dataset.images[start : start + self.CHUNK]
-            yield _loaded(self._image, chunk, self._workers)
+        for start in range(0, len(self._images), self.CHUNK):
+            chunk = self._images[start : start + self.CHUNK]
+            yield load_for_evaluation(chunk, self._image, self._workers)
 
     def _image(self, path: Path) -> NDArray[np.uint8]:
         key = (path, self._preprocessing)

@@ -7,6 +7,8 @@ weights so far, and the history.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,9 @@ import numpy as np
 from pplcnet.errors import InputError
 from pplcnet.models.variables import value_of
 from pplcnet.system.files import write_arrays
+from pplcnet.training.history import in_columns, metrics_of
 from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
+from pplcnet.training.validation import Score
 from pplcnet.weights import native
 
 __all__ = ["Progress", "SavedState", "read", "save"]
@@ -33,42 +37,50 @@ class Progress:
     """The step within that epoch to run next; above 0 only after an interruption."""
     loss_sum: float = 0.0
     """Over the steps of the current epoch that are done."""
-    accuracy_sum: float = 0.0
+    metric_sums: dict[str, float] = field(default_factory=dict)
+    """The same of what each step counts, by name."""
     best_epoch: int = -1
-    best_accuracy: float = -1.0
+    best_score: float = -1.0
+    """The validation images' measure after the best epoch."""
     best_loss: float = float("inf")
     best_values: dict[str, np.ndarray] = field(default_factory=dict)
-    """The weights after the best epoch."""
+    """The weights after that epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One row for each finished epoch."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What `build_model` built the network with."""
+    """What the task built the network with."""
     run: str | None = None
     """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
 
+    def keep_if_best(self, score: Score, network: keras.Model) -> None:
+        """Keep the weights that the network has after this epoch, if none was better."""
+        best = Score(self.best_score, self.best_loss)
+        if math.isfinite(score.loss) and score.is_better_than(best):
+            self.best_epoch = self.epoch
+            self.best_score, self.best_loss = score
+            self.best_values = native.get_values(network)
 
-def save(path: Path, model: keras.Model, whole: keras.Model, progress: Progress) -> None:
+    def has_stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs were not better than the best; never for 0."""
+        waited = self.epoch - 1 - self.best_epoch
+        return bool(patience and self.history and waited >= patience)
+
+
+def save(path: Path, model: keras.Model, network: keras.Model, progress: Progress) -> None:
     """Write the state beside `path` and move it there, so that a crash leaves the old one.
 
-    `model` is what is trained: the whole network, or its head. StorageError when it cannot be
-    written; the state before is intact.
+    `model` is what is trained: the network, its head, or a model around either. StorageError when
+    the state cannot be written; the one before is intact.
     """
     arrays = {
         f"state/{name}": value_of(variable)
-        for name, variable in _state_variables(model, whole).items()
+        for name, variable in _state_variables(model, network).items()
     }
     arrays |= {f"best/{name}": value for name, value in progress.best_values.items()}
     facts = {
-        "run": progress.run,
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "loss_sum": progress.loss_sum,
-        "accuracy_sum": progress.accuracy_sum,
-        "best_epoch": progress.best_epoch,
-        "best_accuracy": progress.best_accuracy,
-        "best_loss": progress.best_loss,
-        "history": progress.history,
-        "options": progress.options,
+        each.name: getattr(progress, each.name)
+        for each in fields(Progress)
+        if each.name != "best_values"
     }
     arrays[FACTS] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     write_arrays(path, arrays)
@@ -91,25 +103,32 @@ class SavedState(NamedTuple):
         if run_id is not None and self.facts.get("run") != run_id:
             raise InputError(f"{self.path}: belongs to another run; put the right one back.")
 
-    def restore(self, model: keras.Model, whole: keras.Model) -> Progress:
-        """Put the state into a compiled model and say how far it had come."""
+    def restore(self, model: keras.Model, network: keras.Model, columns: Sequence[str]) -> Progress:
+        """Put the state into a compiled model and say how far it had come.
+
+        `columns` are those of the history. InputError when the state is of another network, task
+        or version.
+        """
+        known = {each.name for each in fields(Progress)}
+        facts = {name: value for name, value in self.facts.items() if name in known}
         try:
-            for name, variable in _state_variables(model, whole).items():
+            for name, variable in _state_variables(model, network).items():
                 variable.assign(self.arrays[f"state/{name}"])
             best = {
                 name.removeprefix("best/"): value
                 for name, value in self.arrays.items()
                 if name.startswith("best/")
             }
-            _check_best(best, whole, self.facts["best_epoch"])
+            _check_best(best, network, facts["best_epoch"])
+            facts["history"] = [in_columns(row, columns) for row in facts["history"]]
+            facts["metric_sums"] = dict(
+                zip(metrics_of(columns), facts["metric_sums"].values(), strict=False)
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: this state belongs to another recipe or version ({error})."
             ) from error
-        known = {each.name for each in fields(Progress)}
-        return Progress(
-            best_values=best, **{name: each for name, each in self.facts.items() if name in known}
-        )
+        return Progress(best_values=best, **facts)
 
 
 def read(path: Path) -> SavedState:
@@ -118,20 +137,20 @@ def read(path: Path) -> SavedState:
     return SavedState(path, check_facts(path, arrays), arrays)
 
 
-def _check_best(best: dict[str, np.ndarray], whole: keras.Model, best_epoch: int) -> None:
+def _check_best(best: dict[str, np.ndarray], network: keras.Model, best_epoch: int) -> None:
     """ValueError, before hours of training, when the best weights so far are not this network's."""
     if best_epoch < 0:
         return
-    wanted = {name: value.shape for name, value in native.get_values(whole).items()}
+    wanted = {name: value.shape for name, value in native.get_values(network).items()}
     if {name: value.shape for name, value in best.items()} != wanted:
         raise ValueError("its best weights are of another network")
 
 
-def _state_variables(model: keras.Model, whole: keras.Model) -> dict[str, keras.Variable]:
+def _state_variables(model: keras.Model, network: keras.Model) -> dict[str, keras.Variable]:
     # Everything that a step changes: weights, moving statistics, dropout's random state, running
     # metrics, and the optimiser's moments and step count; and what lies before a head that is
     # trained alone. Numbered, since names may repeat.
     variables = [*model.variables, *model.optimizer.variables]
     held = {id(each) for each in variables}
-    variables += [each for each in whole.variables if id(each) not in held]
+    variables += [each for each in network.variables if id(each) not in held]
     return {f"{at:04d}": variable for at, variable in enumerate(variables)}

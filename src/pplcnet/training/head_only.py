@@ -1,14 +1,13 @@
-"""Training the head alone, on features of the trunk that are computed once.
+"""Training the head alone, on features of the backbone that are computed once.
 
-What the trunk sees of a photo is its evaluation view and, where the recipe flips, that mirrored.
-A step costs thousandths of what a step through the trunk costs.
+The backbone sees an image as in evaluation and, where the recipe flips, mirrored too. A step costs
+thousandths of what a step through the backbone costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,23 +18,15 @@ from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import features_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
-from pplcnet.tasks.losses import targets_of
-from pplcnet.tasks.objective import loss_and_metrics
+from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import Batch, EvaluationImages, batches_of
 from pplcnet.training.optimizers import compile_model
 
 __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
 
-# What does not go with features that are computed once, from nothing but the photos.
-ALONE: dict[str, Any] = {
-    "teacher": None, "distillation": "soft", "distillation_layers": "", "unlabelled": None,
-    "mixup": 0.0, "cutmix": 0.0, "balanced_sampling": False, "drop_path": 0.0, "ema": 0.0,
-    "progressive_resizing": 1.0, "devices": 1,
-}  # fmt: skip
-
 
 def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The trunk, images to pooled features (N, 1, 1, C); and the head, those to logits.
+    """The backbone, images to pooled features (N, 1, 1, C); and the head, those to logits.
 
     Both share their layers with the model.
     """
@@ -76,8 +67,8 @@ class FeatureBatches:
         epochs: int,
     ) -> None:
         images = EvaluationImages(dataset, preprocessing, recipe.workers)
-        self._targets = targets_of(images.labels, len(dataset.classes))
-        # An epoch sees every photo once, in one of its views.
+        self._targets = training_of(find(dataset.task)).targets(dataset)
+        # An epoch sees every image once, in one of its views.
         views = min(2 if recipe.horizontal_flip else 1, epochs)
         self._views = compute_features(backbone, images, preprocessing, views=views)
         self._seed = recipe.seed
@@ -91,7 +82,7 @@ class FeatureBatches:
         for step in range(first_step, self.steps_per_epoch):
             members = order[step * self.batch_size : (step + 1) * self.batch_size]
             features = np.stack([self._views[views[member]][member] for member in members])
-            yield Batch(features, self._targets[members])
+            yield Batch(features, np.stack([self._targets[int(member)] for member in members]))
 
 
 def train_head(
@@ -101,17 +92,23 @@ def train_head(
     preprocessing: Preprocessing,
     report: Callable[[str], None],
 ) -> None:
-    """`recipe.head_epochs` epochs of the head alone, before everything is trained."""
+    """Train the head alone for `recipe.head_epochs` epochs, before everything is trained."""
     backbone, head = split_at_pool(model)
-    own = replace(recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, **ALONE)
+    own = replace(
+        recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, ema=0.0, devices=1
+    )
     batches = FeatureBatches(backbone, train_set, own, preprocessing, own.epochs)
     scaled = replace(own, batch_size=batches.batch_size)
-    compile_model(head, scaled, batches.steps_per_epoch, **loss_and_metrics(own, train_set))
-    loss = accuracy = 0.0
+    objective = training_of(find(train_set.task)).objective(own, train_set)
+    trained = objective.trained_model(head)
+    compile_model(trained, scaled, batches.steps_per_epoch, objective)
+    names = ("loss", *(metric.name for metric in objective.metrics))
+    means = dict.fromkeys(names, 0.0)
     for epoch in range(own.epochs):
-        loss = accuracy = 0.0
+        means = dict.fromkeys(names, 0.0)
         for features, targets in batches.epoch(epoch):
-            logs = head.train_on_batch(features, targets, return_dict=True)
-            loss += float(logs["loss"]) / batches.steps_per_epoch
-            accuracy += float(logs["accuracy"]) / batches.steps_per_epoch
-    report(f"head alone, {counted(own.epochs, 'epoch')}: loss {loss:.3f}, accuracy {accuracy:.3f}")
+            logs = trained.train_on_batch(features, targets, return_dict=True)
+            for name in names:
+                means[name] += float(logs[name]) / batches.steps_per_epoch
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+    report(f"head alone, {counted(own.epochs, 'epoch')}: {figures}")

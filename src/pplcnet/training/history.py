@@ -1,10 +1,10 @@
-"""What a run tells of itself after every epoch: history.csv, TensorBoard's events, a line."""
+"""What a training says of itself after every epoch: history.csv, TensorBoard's events, a line."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,94 @@ from typing import Any
 from pplcnet.errors import require
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.files import named_failures, write_csv
+from pplcnet.tasks.task import Measure
 from pplcnet.training.names import TENSORBOARD
 
-__all__ = ["event_writer", "line_of", "write_history"]
+__all__ = [
+    "are_history_columns",
+    "event_writer",
+    "history_columns",
+    "in_columns",
+    "line_of",
+    "metrics_of",
+    "score_column",
+    "write_history",
+]
+
+_BEFORE, _AFTER = ("epoch", "loss"), ("learning_rate", "images_per_second")
+# Up to version 0.1 the columns of the metric had the same name for every task.
+_COLUMNS_OF_0_1 = (
+    *_BEFORE, "accuracy", "validation_loss", "validation_accuracy", *_AFTER,
+)  # fmt: skip
 
 
-def line_of(row: dict[str, Any], epochs: int, measure: str) -> str:
-    """The row for a person; `measure` names what is validated."""
+def score_column(key: str) -> str:
+    """The column of the validation images' measure, which chooses the best epoch.
+
+    Args:
+        key: of the task's measure.
+    """
+    return f"validation_{key}"
+
+
+def history_columns(metrics: Sequence[str], key: str) -> tuple[str, ...]:
+    """The columns of history.csv.
+
+    Args:
+        metrics: what a step of training counts.
+        key: of the task's measure.
+    """
+    return (*_BEFORE, *metrics, "validation_loss", score_column(key), *_AFTER)
+
+
+def metrics_of(columns: Sequence[str]) -> Sequence[str]:
+    """The metrics among the columns of a history."""
+    return columns[len(_BEFORE) : columns.index("validation_loss")]
+
+
+def are_history_columns(columns: Sequence[str]) -> bool:
+    """Whether a history may have these columns."""
+    validation = tuple(columns[-4:-2])
     return (
-        f"epoch {row['epoch']:>3}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}"
-        f"  validation loss {row['validation_loss']:.3f}"
-        f"  {measure} {row['validation_accuracy']:.3f}  {row['images_per_second']:.0f} images/s"
+        tuple(columns[:2]) == _BEFORE
+        and tuple(columns[-2:]) == _AFTER
+        and validation[:1] == ("validation_loss",)
+        and validation[1].startswith("validation_")
+    )
+
+
+def in_columns(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """A row of a history with these columns; ValueError for a row of another task.
+
+    Rows of version 0.1 get the names of today.
+    """
+    if tuple(row) == _COLUMNS_OF_0_1 and len(columns) == len(row):
+        return dict(zip(columns, row.values(), strict=True))
+    if tuple(row) != tuple(columns):
+        raise ValueError("its history has other columns")
+    return row
+
+
+def line_of(row: dict[str, Any], epochs: int, measure: Measure) -> str:
+    """The row for a person."""
+    metrics = [
+        f"{measure.title if name == measure.key else name} {row[name]:.3f}"
+        for name in metrics_of(tuple(row))
+    ]
+    return "  ".join(
+        [
+            f"epoch {row['epoch']:>3}/{epochs}",
+            f"loss {row['loss']:.3f}",
+            *metrics,
+            f"validation loss {row['validation_loss']:.3f}",
+            f"validation {measure.title} {row[score_column(measure.key)]:.3f}",
+            f"{row['images_per_second']:.0f} images/s",
+        ]
     )
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    """Write history.csv whole, a row an epoch; no file for no rows."""
+    """Write history.csv as a whole, a row for each epoch; no file for no rows."""
     if not history:
         path.unlink(missing_ok=True)
         return
@@ -36,7 +108,7 @@ def write_history(path: Path, history: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def event_writer(folder: Path, recipe: Recipe) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Takes the rows, for TensorBoard where the recipe wants it; StorageError on a full disk."""
+    """Write the rows for TensorBoard if the recipe asks for it; StorageError on a full disk."""
     if not recipe.tensorboard:
         yield lambda row: None
         return

@@ -18,29 +18,15 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
-from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.files import replacing, write_csv
-from pplcnet.tasks.objective import loss_and_metrics
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.head_only import FeatureBatches, split_at_pool, train_head
-from pplcnet.training.loop import preprocessing_of
-from pplcnet.training.optimizers import compile_model
-from pplcnet.training.pretrained import (
-    BACKBONE,
-    freeze_stages,
-    options_for_training,
-    read_start,
-    start_from_weights,
-)
-from pplcnet.training.stochastic_depth import with_stochastic_depth
+from pplcnet.training.head_only import FeatureBatches
+from pplcnet.training.setup import build_trainable
 
 __all__ = ["RangeTest", "draw_range_test", "run_range_test", "write_range_test"]
 
 LOWEST = 1e-4
-ON_ITS_OWN: dict[str, Any] = {
-    "progressive_resizing": 1.0, "devices": 1, "gradient_accumulation": 1, "ema": 0.0,
-}  # fmt: skip
 STEPS = 100
 SMOOTHING = 0.9
 STOP_AT = 4.0
@@ -100,7 +86,7 @@ def run_range_test(
 ) -> RangeTest:
     """Train for `steps` steps, from 1e-4 to 10 times the default learning rate of the recipe.
 
-    It stops when the smoothed loss is 4 times its minimum, or no number any more. Everything but
+    It stops when the smoothed loss is 4 times its minimum, NaN or infinite. Everything but
     the learning rate is the recipe's: weights, frozen stages, augmentation, optimiser; at the whole
     image size, on one device, and without what only averages steps (ema, gradient_accumulation).
 
@@ -111,15 +97,21 @@ def run_range_test(
 
     Raises:
         WeightsError: the recipe's weights cannot be fetched or read, or do not fit.
-        InputError: the loss is no number at the lowest learning rate.
+        InputError: the loss is NaN or infinite at the lowest learning rate.
         RecipeError: a recipe with a teacher or a second student.
     """
     if recipe.distils:
         raise RecipeError(
             "the range test needs plain training; leave out the teacher and distillation=mutual."
         )
-    recipe = replace(recipe, **ON_ITS_OWN)
-    model, batches = _prepared(train_set, recipe, report)
+    recipe = replace(recipe, progressive_resizing=1.0, devices=1, gradient_accumulation=1, ema=0.0)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        trainable = build_trainable(train_set, recipe, report=report)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model = trainable.model
     # What the recipe's unit is multiplied by for its batch size.
     scale = recipe.changed({"learning_rate": 1.0}).peak_learning_rate
     highest = 10 * recipe.changed({"learning_rate": None}).peak_learning_rate / scale
@@ -132,7 +124,7 @@ def run_range_test(
     losses: list[float] = []
     smoothed: list[float] = []
     average = 0.0
-    for images, targets in _endless(batches, steps):
+    for images, targets in _endless(trainable.batches, steps):
         model.reset_metrics()
         loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
@@ -191,51 +183,10 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
         figure.savefig(file, format="png")
 
 
-def _prepared(
-    train_set: Dataset, recipe: Recipe, report: Callable[[str], None]
-) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
-    """The network as training begins with it, compiled, and its batches."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(recipe.precision)
-    try:
-        return _built(train_set, recipe, report)
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
-def _built(
-    train_set: Dataset, recipe: Recipe, report: Callable[[str], None]
-) -> tuple[keras.Model, TrainingBatches | FeatureBatches]:
-    keras.utils.set_random_seed(recipe.seed)
-    start, preprocessing = read_start(recipe), preprocessing_of(recipe)
-    model = build_model(
-        recipe.model,
-        num_classes=len(train_set.classes),
-        image_size=recipe.image_size,
-        **options_for_training(recipe, start),
-    )
-    heads_only = recipe.freeze == BACKBONE
-    if not heads_only:
-        freeze_stages(model, recipe)
-    if start is not None:
-        start_from_weights(model, start, train_set, recipe, preprocessing, report)
-    if recipe.head_epochs:
-        train_head(model, train_set, recipe, preprocessing, report)
-    batches: TrainingBatches | FeatureBatches
-    if heads_only:
-        backbone, model = split_at_pool(model)
-        batches = FeatureBatches(backbone, train_set, recipe, preprocessing, recipe.epochs)
-    else:
-        batches = TrainingBatches(train_set, recipe, preprocessing)
-        model = with_stochastic_depth(model, recipe.drop_path)
-    compile_model(model, recipe, batches.steps_per_epoch, **loss_and_metrics(recipe, train_set))
-    return model, batches
-
-
 def _endless(
     batches: TrainingBatches | FeatureBatches, steps: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
-    """`steps` batches, epoch after epoch, with targets (N, classes)."""
+    """`steps` batches, epoch after epoch, with their targets."""
     epoch = 0
     while steps > 0:
         for images, targets in batches.epoch(epoch):

@@ -1,7 +1,7 @@
-"""What is done to a whole batch: mixup, CutMix, random erasing.
+"""Mixup and CutMix of a batch.
 
-On uint8 images, before a teacher sees them: it answers to what the student is shown. Keras' layers
-of these names draw from a state of their own, which would not survive an interruption.
+Keras has layers of these names, but they draw from a state of their own, which an interruption
+would lose. Images are mixed as uint8, so that a teacher sees what the student sees.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.recipe.recipe import Recipe
-
-__all__ = ["erase", "mix"]
+__all__ = ["mix"]
 
 Mixed = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -22,16 +20,21 @@ Mixed = tuple[NDArray[np.uint8], NDArray[np.float32]]
 def mix(
     images: NDArray[np.uint8],
     targets: NDArray[np.float32],
-    recipe: Recipe,
     generator: np.random.Generator,
+    *,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
 ) -> Mixed:
-    """Images (N, H, W, 3) and targets (N, T), mixed with one another as the recipe says.
+    """Images (N, H, W, 3) and targets (N, ...), each mixed with another of the batch.
 
-    Every image is mixed with that of a shuffled batch, all by the same part, drawn from
-    Beta(alpha, alpha) (Zhang et al. 2017; Yun et al. 2019).
+    All images get the same share of the other, drawn from Beta(alpha, alpha) (Zhang et al. 2017;
+    Yun et al. 2019).
+
+    Args:
+        mixup: alpha; 0 for no mixup. With both, one of the two is drawn.
+        cutmix: alpha; 0 for no CutMix.
     """
-    ways = [(recipe.mixup, _mixup), (recipe.cutmix, _cutmix)]
-    ways = [(alpha, way) for alpha, way in ways if alpha > 0]
+    ways = [(alpha, way) for alpha, way in ((mixup, _mixup), (cutmix, _cutmix)) if alpha > 0]
     if not ways:
         return images, targets
     alpha, way = ways[generator.integers(len(ways))]
@@ -67,20 +70,3 @@ def _rectangle(
     top = int(generator.integers(0, height)) - tall // 2
     left = int(generator.integers(0, width)) - wide // 2
     return max(0, top), min(height, top + tall), max(0, left), min(width, left + wide)
-
-
-def erase(image: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A rectangle of 2 to 33 % of (H, W, 3) becomes noise (Zhong et al. 2017)."""
-    height, width = image.shape[:2]
-    for _ in range(10):
-        area = height * width * generator.uniform(0.02, 0.33)
-        aspect = math.exp(generator.uniform(math.log(0.3), math.log(1 / 0.3)))
-        tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < tall < height and 0 < wide < width:
-            top = int(generator.integers(0, height - tall + 1))
-            left = int(generator.integers(0, width - wide + 1))
-            erased = image.copy()
-            noise = generator.integers(0, 256, (tall, wide, 3), np.uint8)
-            erased[top : top + tall, left : left + wide] = noise
-            return erased
-    return image

@@ -1,4 +1,8 @@
-"""What a run's folder holds, by name; read without Keras."""
+"""Names of the files that training writes into a run's folder.
+
+Not beside the code that writes them, because the command line's help and the reader of a run's
+folder need them without waiting for numpy or Keras.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe's optimiser, schedule and loss, on a model."""
+"""Compiling a model with the recipe's optimiser and schedule."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from typing import Any
 import keras
 
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.task_training import Objective
 from pplcnet.training.pretrained import stage_depths
 
 __all__ = ["compile_model"]
 
 
 def compile_model(
-    model: keras.Model,
-    recipe: Recipe,
-    steps_per_epoch: int,
-    *,
-    loss: Any = None,
-    metrics: Any = None,
+    model: keras.Model, recipe: Recipe, steps_per_epoch: int, objective: Objective
 ) -> None:
-    """Give the model the recipe's optimiser and schedule, and `objective`'s loss and metrics.
-
-    Without those it is cross-entropy with the recipe's label smoothing, and accuracy.
-    """
+    """Give the model the recipe's optimiser and schedule, and the objective's loss and metrics."""
     accumulation = recipe.gradient_accumulation
     total = max(1, recipe.epochs * steps_per_epoch // accumulation)
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch / accumulation), total - 1)
@@ -53,11 +46,8 @@ def compile_model(
         optimizer.exclude_from_weight_decay(var_list=vectors)
     model.compile(
         optimizer=optimizer,
-        loss=loss
-        or keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=metrics or [keras.metrics.CategoricalAccuracy(name="accuracy")],
+        loss=objective.loss,
+        metrics=list(objective.metrics),
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
@@ -92,7 +82,7 @@ def _with_factors(
 
         def _apply_weight_decay(self, variables: Any) -> None:
             # Decoupled decay goes with the variable's own learning rate (Loshchilov and Hutter,
-            # arXiv 1711.05101): what hardly learns must not fade away.
+            # arXiv 1711.05101): what hardly learns must not decay to 0.
             if self.weight_decay is None:
                 return
             for variable in variables:

@@ -68,8 +68,8 @@ def start_from_weights(
     if not has_neutral_norms(model):
         return
     order = np.random.default_rng(recipe.seed).permutation(len(train_set))[:UNFOLDING_IMAGES]
-    measured = train_set.keep(train_set.images[at] for at in order)
-    pixels, _ = load_for_evaluation(measured, preprocessing, recipe.workers)
+    measured = [train_set.images[at] for at in order]
+    pixels = load_for_evaluation(measured, preprocessing, recipe.workers)
     parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
     unfold(model, (preprocessing.normalize(part) for part in parts))
     report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")

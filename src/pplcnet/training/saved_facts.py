@@ -14,20 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import InputError
+from pplcnet.training.history import are_history_columns
 
-__all__ = ["FACTS", "HISTORY_COLUMNS", "check_facts", "damaged", "read_arrays", "read_facts"]
+__all__ = ["FACTS", "check_facts", "damaged", "read_arrays", "read_facts"]
 
 FACTS = "facts"
 FACTS_LIMIT = 64 << 20
-HISTORY_COLUMNS = (
-    "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate",
-    "images_per_second",
-)  # fmt: skip
 _OPTIONS = {"strides", "last_conv", "last_conv_bias", "deploy", "dropout"}
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "epoch": int, "step": int, "best_epoch": int, "loss_sum": (int, float),
-    "accuracy_sum": (int, float), "best_accuracy": (int, float), "best_loss": (int, float),
-    "history": list, "options": dict,
+    "metric_sums": dict, "best_score": (int, float), "best_loss": (int, float), "history": list,
+    "options": dict,
 }  # fmt: skip
 
 
@@ -80,7 +77,7 @@ def _array(content: bytes) -> NDArray[Any]:
 def check_facts(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """The facts among a checkpoint's arrays; InputError when they cannot be of a run."""
     try:
-        facts = json.loads(arrays[FACTS].tobytes())
+        facts = _renamed(json.loads(arrays[FACTS].tobytes()))
         wrong = [name for name, kind in _KINDS.items() if not _is_a(facts.get(name), kind)]
         if wrong or not _is_a(facts.get("run"), (str, type(None))):
             raise ValueError(f"{', '.join(wrong or ['run'])} is missing or of the wrong type")
@@ -88,6 +85,16 @@ def check_facts(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
     return dict(facts)
+
+
+def _renamed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts of version 0.1, where every measure was called accuracy, under the names of today."""
+    if "best_accuracy" not in facts:
+        return facts
+    kept = {**facts, "best_score": facts["best_accuracy"]}
+    kept["metric_sums"] = {"accuracy": kept.pop("accuracy_sum")}
+    del kept["best_accuracy"]
+    return kept
 
 
 def _is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
@@ -102,9 +109,11 @@ def _check_progress(facts: dict[str, Any]) -> None:
         raise ValueError(f"its best epoch is {facts['best_epoch']} of {epoch}")
     if not set(facts["options"]) <= _OPTIONS:
         raise ValueError(f"its network has the options {sorted(facts['options'])}")
+    if not all(_is_a(each, (int, float)) for each in facts["metric_sums"].values()):
+        raise ValueError("its metrics are not numbers")
     for number, row in enumerate(history, 1):
-        numbers = [row[name] for name in HISTORY_COLUMNS]
-        if len(row) != len(numbers) or not all(_is_a(each, (int, float)) for each in numbers):
+        columns = tuple(row) == tuple(history[0]) and are_history_columns(tuple(row))
+        if not columns or not all(_is_a(each, (int, float)) for each in row.values()):
             raise ValueError(f"row {number} of its history is of another kind")
         if row["epoch"] != number:
             raise ValueError(f"row {number} of its history is of epoch {row['epoch']}")

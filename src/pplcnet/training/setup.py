@@ -1,31 +1,26 @@
-"""Everything a run begins with: the network, its optimiser and loss, the batches, the state."""
+"""Everything that a training begins with: network, optimiser, loss, batches, saved state."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.data.dataset import MULTI, Dataset
-from pplcnet.errors import InputError, RecipeError
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.tasks import find
-from pplcnet.tasks.objective import loss_and_metrics
-from pplcnet.tasks.task import Judge
+from pplcnet.system.progress import Busy, no_sign
+from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step
-from pplcnet.training.distillation import open_teacher, student_network
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool, train_head
+from pplcnet.training.history import history_columns
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.pretrained import (
@@ -36,28 +31,56 @@ from pplcnet.training.pretrained import (
     start_from_weights,
 )
 from pplcnet.training.stochastic_depth import with_stochastic_depth
+from pplcnet.training.validation import Validation
 from pplcnet.weights.loading import LoadedWeights, load_pretrained
 
-__all__ = ["Prepared", "prepare", "preprocessing_of"]
+__all__ = ["FitContext", "Prepared", "Trainable", "build_trainable", "prepare", "preprocessing_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitContext:
+    """What is trained on what, and who is told; `fit` describes each of them."""
+
+    train_set: Dataset
+    validation_set: Dataset
+    recipe: Recipe
+    folder: Path
+    unlabelled: Sequence[Path] = ()
+    image_cache: ImageCache
+    run_id: str | None = None
+    report: Callable[[str], None] = lambda line: None
+    busy: Busy = no_sign
+    before_saving: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A network with all that a step needs."""
+
+    network: keras.Model
+    """The network that is kept, on one device."""
+    model: keras.Model
+    """What is trained and compiled: the network, its head, or a model around either."""
+    backbone: keras.Model | None
+    """Images to the features that `model` is trained on; None where it is trained on images."""
+    validated: keras.Model
+    """What validation asks: the network, or its head where there is a backbone."""
+    step: Step
+    batches: TrainingBatches | FeatureBatches
+    metrics: tuple[str, ...]
+    """The names of what a step counts."""
+    options: dict[str, Any]
+    """What the task builds the network with, besides name, classes and size."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready for its next step."""
+    """A training that is ready for its next step."""
 
-    whole: keras.Model
-    """The network that is kept, on one device; logits out."""
-    model: keras.Model
-    """What is trained and compiled: the network, its head, or more around it."""
-    answering: keras.Model
-    """What validation asks: the network, or its head."""
-    step: Step
-    batches: TrainingBatches | FeatureBatches
-    validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]]
-    """Images, or features of them where only the head is trained."""
-    judge: Judge
-    """Of `validation`."""
-    preprocessing: Preprocessing
+    trainable: Trainable
+    validation: Validation
+    columns: tuple[str, ...]
+    """Of its history."""
     progress: Progress
 
 
@@ -71,77 +94,112 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
     )
 
 
-def prepare(
-    train_set: Dataset,
-    validation_set: Dataset,
-    recipe: Recipe,
-    saved: SavedState | None,
-    unlabelled: Sequence[Path],
-    image_cache: ImageCache,
-    report: Callable[[str], None],
-) -> Prepared:
-    """Build all that a run needs, and put a saved state into it.
+def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
+    """Build all that a training needs, and put a saved state into it.
 
     Raises:
-        InputError: a recipe that does not go with these photos.
+        InputError: a recipe that does not go with these images.
         RecipeError: one that does not go with this network or machine.
         WeightsError, BundleError: weights or a teacher that cannot be used.
     """
+    recipe, train_set, validation_set = context.recipe, context.train_set, context.validation_set
+    trainable = build_trainable(
+        train_set,
+        recipe,
+        saved=saved,
+        unlabelled=context.unlabelled,
+        image_cache=context.image_cache,
+        report=context.report,
+    )
+    task, preprocessing = find(train_set.task), preprocessing_of(recipe)
+    images = EvaluationImages(validation_set, preprocessing, recipe.workers, context.image_cache)
+    expected = Manifest(train_set.classes, preprocessing, {}, task=train_set.task)
+    validation = Validation(
+        trainable.validated,
+        # Nothing before the head changes, so that its inputs are computed once.
+        compute_features(trainable.backbone, images, preprocessing)
+        if trainable.backbone is not None
+        else images,
+        task.judge(expected, validation_set.images),
+        tuple(task.outputs(train_set.classes)),
+        preprocessing,
+    )
+    columns = history_columns(trainable.metrics, task.measure.key)
+    progress = Progress(options=trainable.options)
+    if saved is not None:
+        progress = saved.restore(trainable.model, trainable.network, columns)
+    return Prepared(trainable, validation, columns, progress)
+
+
+def build_trainable(
+    train_set: Dataset,
+    recipe: Recipe,
+    *,
+    saved: SavedState | None = None,
+    unlabelled: Sequence[Path] = (),
+    image_cache: ImageCache | None = None,
+    report: Callable[[str], None],
+) -> Trainable:
+    """The network as training begins with it, compiled, and its batches.
+
+    With a saved state, the network is built as that was, but has random weights. The arguments and
+    errors are those of `fit` and `prepare`.
+    """
+    training = training_of(find(train_set.task))
     batch_size, steps = _steps(len(train_set) + len(unlabelled), recipe)
     # The state holds all that the weights gave: they need not be there any more.
     start = None if saved else read_start(recipe)
     options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)
     devices = Devices(recipe)
-    teacher = open_teacher(recipe, train_set.classes, preprocessing)
+    distillation = training.distillation(recipe, train_set, preprocessing)
     with devices.scope():
-        trained = _network(train_set, recipe, options)
-        peer = _peer(train_set, recipe, options, start)
-    whole = devices.on_one(trained)
-    images = EvaluationImages(validation_set, preprocessing, recipe.workers, image_cache)
+        built = _network(train_set, recipe, options)
+        peers = (
+            [_peer(train_set, recipe, options, start)]
+            if distillation is not None and distillation.has_peer
+            else []
+        )
+    network = devices.on_one(built)
     if start is not None:
-        start_from_weights(whole, start, train_set, recipe, preprocessing, report)
+        start_from_weights(network, start, train_set, recipe, preprocessing, report)
     if recipe.head_epochs and saved is None:
-        for student in (trained, peer) if peer is not None else (trained,):
+        for student in (built, *peers):
             train_head(devices.on_one(student), train_set, recipe, preprocessing, report)
-    heads_only = recipe.freeze == BACKBONE
-    backbone, answering = split_at_pool(whole) if heads_only else (whole, whole)
-    # With fewer photos than a batch of the recipe, the rate is that of the batch there is.
+    backbone, validated = None, network
+    if recipe.freeze == BACKBONE:
+        backbone, validated = split_at_pool(network)
+    # With fewer images than a batch of the recipe, the rate is that of the batch there is.
     scaled = replace(recipe, batch_size=batch_size)
-    features = math.prod(teacher.features) if teacher and teacher.features else 0
     with devices.scope():
-        model = answering
-        if not heads_only:
-            deep = with_stochastic_depth(trained, recipe.drop_path)
-            model = student_network(deep, recipe, teacher, peer)
-        objective = loss_and_metrics(recipe, train_set, features=features)
-        compile_model(model, scaled, steps, **objective)
+        objective = (distillation or training).objective(recipe, train_set)
+        model = validated
+        if backbone is None:
+            model = with_stochastic_depth(built, recipe.drop_path)
+        model = objective.trained_model(model, *peers)
+        compile_model(model, scaled, steps, objective)
     batches: TrainingBatches | FeatureBatches
-    validation: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]] = images
-    if heads_only:
-        # Nothing before the head changes, so that its inputs are computed once.
+    if backbone is not None:
         batches = FeatureBatches(backbone, train_set, recipe, preprocessing, recipe.epochs)
-        validation = compute_features(backbone, images, preprocessing)
     else:
         batches = TrainingBatches(
             train_set,
             recipe,
             preprocessing,
-            teacher=teacher,
+            target_columns=distillation.target_columns if distillation is not None else None,
             unlabelled=unlabelled,
             image_cache=image_cache,
         )
-    expected = Manifest(train_set.classes, preprocessing, {}, task=train_set.task)
-    return Prepared(
-        whole,
-        model,
-        answering,
-        devices.step_of(model),
-        batches,
-        validation,
-        find(train_set.task).judge(expected, validation_set.images),
-        preprocessing,
-        saved.restore(model, whole) if saved else Progress(options=options),
+    metrics = tuple(metric.name for metric in objective.metrics)
+    return Trainable(
+        network=network,
+        model=model,
+        backbone=backbone,
+        validated=validated,
+        step=devices.step_of(model),
+        batches=batches,
+        metrics=metrics,
+        options=options,
     )
 
 
@@ -157,15 +215,11 @@ def _steps(images: int, recipe: Recipe) -> tuple[int, int]:
 
 def _peer(
     train_set: Dataset, recipe: Recipe, options: dict[str, Any], start: LoadedWeights | None
-) -> keras.Model | None:
-    """The second student of mutual learning: other initial weights, or another head on theirs."""
-    if recipe.distillation != "mutual":
-        return None
-    peer = build_model(
-        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
-    )
+) -> keras.Model:
+    """A second network: other initial weights, or the same weights with another head."""
+    peer = _built(train_set, recipe, options)
     if start is not None:
-        # Two students with one head too would have nothing to say to each other.
+        # Two networks with the same head too would have nothing to learn from each other.
         head = peer.layers[-1]
         own = head.get_weights()
         load_pretrained(peer, start.path, start.weights)
@@ -174,24 +228,18 @@ def _peer(
     return peer
 
 
-def _built_for(recipe: Recipe) -> tuple[int, int] | None:
-    """The size that the network is built for; None where it sees several."""
-    sizes = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
-    sizes.add(recipe.test_image_size or recipe.image_size)
-    return sizes.pop() if len(sizes) == 1 else None
-
-
 def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
-    if recipe.distils and train_set.task == MULTI:
-        raise RecipeError("distillation is for photos of one class; these have several labels.")
-    if recipe.balanced_sampling and train_set.task == MULTI:
-        raise RecipeError(
-            "balanced_sampling is for photos of one class; these have several labels."
-        )
     keras.utils.set_random_seed(recipe.seed)
-    model = build_model(
-        recipe.model, num_classes=len(train_set.classes), image_size=_built_for(recipe), **options
-    )
+    model = _built(train_set, recipe, options)
     if recipe.freeze != BACKBONE:
         freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
     return model
+
+
+def _built(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
+    """For the one size that it sees, or for any where it sees several."""
+    sizes = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
+    sizes.add(recipe.test_image_size or recipe.image_size)
+    size = sizes.pop() if len(sizes) == 1 else None
+    build = training_of(find(train_set.task)).build
+    return build(recipe.model, train_set.classes, size, options)

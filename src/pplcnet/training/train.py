@@ -14,13 +14,16 @@ import keras
 
 from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.data.dataset import MULTI, Dataset, find_images
+from pplcnet.data.dataset import Dataset, find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.recipe.recipe import FINETUNE, Recipe
 from pplcnet.system.progress import Busy, no_sign
+from pplcnet.tasks import find
+from pplcnet.training.history import score_column
 from pplcnet.training.image_cache import ImageCache
-from pplcnet.training.loop import fit, preprocessing_of
+from pplcnet.training.loop import fit
 from pplcnet.training.names import BUNDLE
+from pplcnet.training.setup import preprocessing_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import weights_path
 
@@ -35,7 +38,7 @@ class TrainingResult(NamedTuple):
     best_epoch: int
     """Counted from 1; its weights are in the bundle."""
     validation_score: float
-    """Or the mAP, where photos have several labels."""
+    """The task's measure on the validation images (top-1, mAP)."""
     history: list[dict[str, Any]]
     """One row an epoch, as in `history.csv`."""
 
@@ -67,12 +70,12 @@ def train(
         resume: continue from the checkpoint in `out`; with the same data and recipe weights equal
             those of an uninterrupted run.
         provenance: facts about the data that the manifest should hold.
-        unlabelled: photos without classes, which only a teacher says something of; without any,
-            those of the recipe's folder.
+        unlabelled: images without labels, for which a teacher gives targets; by default those of
+            the recipe's folder.
         image_cache: decoded images, shared with other trainings on the same files.
         run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
         report: called with one line of text after every epoch.
-        busy: called with what is being done where that takes long; gives a context manager.
+        busy: called with what is being done where that takes long; returns a context manager.
         before_saving: called before the state after an epoch is saved; what it raises ends the
             training with the state before.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
@@ -80,7 +83,7 @@ def train(
     Raises:
         RecipeError, UnknownNameError: a field that does not exist, or a value it cannot have.
         InputError: the two sets do not have the same classes.
-        ImageError: a photo cannot be read any more; the state was saved.
+        ImageError: an image can no longer be read; the state was saved.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
             saved.
     """
@@ -105,7 +108,8 @@ def train(
         busy=busy,
         before_saving=before_saving,
     )
-    accuracy = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
+    column = score_column(find(train_set.task).measure.key)
+    score = fitted.history[fitted.best_epoch - 1][column]
     manifest = Manifest(
         classes=train_set.classes,
         task=train_set.task,
@@ -114,7 +118,7 @@ def train(
         variants={
             "keras": {
                 "file": KERAS_FILE,
-                "validation_map" if train_set.task == MULTI else "validation_top1": accuracy,
+                column: score,
                 "best_epoch": fitted.best_epoch,
             }
         },
@@ -139,7 +143,7 @@ def train(
         },
     )
     bundle = write_bundle(out / BUNDLE, manifest, {KERAS_FILE: pack_weights(fitted.model)})
-    return TrainingResult(bundle.path, fitted.best_epoch, accuracy, fitted.history)
+    return TrainingResult(bundle.path, fitted.best_epoch, score, fitted.history)
 
 
 def _photos_in(folder: str | None) -> list[Path]:

@@ -15,9 +15,14 @@ from pplcnet.errors import InputError, RecipeError, UnknownNameError
 from pplcnet.exporting.export import export
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.classification.distillation import (
+    DistillationLoss,
+    LabelledAccuracy,
+    student_network,
+)
+from pplcnet.tasks.classification.teachers import open_teacher
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.distillation import DistillationLoss, open_teacher, student_network
-from pplcnet.training.loop import preprocessing_of
+from pplcnet.training.setup import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights.bundled import restore_model
 from tests.conftest import draw_image
@@ -114,9 +119,9 @@ def test_an_exported_teacher_answers_as_its_keras_network_in_the_students_order(
     expected = restore_model(bundle).predict(
         bundle.manifest.preprocessing.normalize(images), verbose=0
     )
-    np.testing.assert_allclose(found.targets(images), expected, atol=1e-3)
-    np.testing.assert_allclose(other.targets(images), expected[:, ::-1], atol=1e-3)
-    assert found.targets(images[:, ::2, ::2]).shape == (4, 3)
+    np.testing.assert_allclose(found.answers(images), expected, atol=1e-3)
+    np.testing.assert_allclose(other.answers(images), expected[:, ::-1], atol=1e-3)
+    assert found.answers(images[:, ::2, ::2]).shape == (4, 3)
 
 
 def test_a_keras_file_may_teach_whether_it_ends_in_softmax_or_not(parts, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_a_keras_file_may_teach_whether_it_ends_in_softmax_or_not(parts, tmp_pat
         keras.Model(model.input, output).save(tmp_path / "t.keras")
         found = open_teacher(recipe, parts[0].classes, preprocessing_of(recipe))
         assert found
-        seen.append(_softmax(found.targets(images)))
+        seen.append(_softmax(found.answers(images)))
     np.testing.assert_allclose(*seen, atol=1e-4)
 
 
@@ -163,7 +168,11 @@ def test_photos_without_classes_bring_the_teachers_answers_alone(teacher: Path, 
     guide = open_teacher(recipe, parts[0].classes, preprocessing_of(recipe))
     extra = list(find_images(parts[1].root))[:9]
     batches = TrainingBatches(
-        parts[0], recipe, preprocessing_of(recipe), teacher=guide, unlabelled=extra
+        parts[0],
+        recipe,
+        preprocessing_of(recipe),
+        target_columns=guide.answers,
+        unlabelled=extra,
     )
     targets = np.concatenate([batch.targets for batch in batches.epoch(0)])
     assert len(targets) == (len(parts[0]) + 9) // 9 * 9
@@ -171,6 +180,15 @@ def test_photos_without_classes_bring_the_teachers_answers_alone(teacher: Path, 
     unlabelled = targets[targets[:, :3].sum(axis=1) == 0]
     assert len(unlabelled)
     assert np.abs(unlabelled[:, 3:]).max() > 0
+
+
+def test_images_without_a_class_count_neither_as_right_nor_as_wrong() -> None:
+    logits = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
+    targets = np.zeros((4, 6), np.float32)
+    targets[0, 0] = targets[1, 2] = 1
+    metric = LabelledAccuracy(3)
+    metric.update_state(targets, logits)
+    assert float(metric.result()) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +212,8 @@ def test_a_student_has_the_catalogs_network_whatever_taught_it(
 
 def test_mutual_students_are_two(parts) -> None:
     one, other = (build_model("pplcnet_x0_25", num_classes=3, image_size=32) for _ in "ab")
-    both = student_network(one, Recipe(distillation="mutual"), None, other)
+    both = student_network(one, Recipe(distillation="mutual"), peer=other)
+    assert both.output_shape == (None, 6)
     images = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(both(images), np.hstack([one(images), other(images)]), atol=1e-5)
 

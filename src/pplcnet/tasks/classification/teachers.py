@@ -1,9 +1,8 @@
-"""Learning from another network: its answers become part of the targets.
+"""Opening the network that another one learns from: a bundle or a `.keras` file.
 
-A teacher answers to the very pictures that the student sees, cut and mixed alike (Beyer et al.
-2021, arXiv 2106.05237), in the fast runtime where it is an exported bundle: in TensorFlow its
-forward pass would cost several times the student's step. Keras' own `Distiller` runs teacher and
-student in one framework and needs labels; these targets need neither.
+A teacher answers to the very images that the student sees, cut and mixed alike (Beyer et al. 2021,
+arXiv 2106.05237). An exported bundle answers in the fast runtime: in TensorFlow its forward pass
+would cost several times the student's step.
 """
 
 from __future__ import annotations
@@ -11,77 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.errors import InputError, RecipeError, UnknownNameError
+from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.weights.keras_files import read_keras_file
 
-__all__ = ["DistillationLoss", "Teacher", "open_teacher", "student_network"]
-
-
-class DistillationLoss(keras.losses.Loss):
-    """The part of the labels, and the part of another network's answers.
-
-    Targets are [classes | teacher's logits | teacher's features], answers [logits | features]; for
-    mutual learning [classes] and [logits | the other's logits].
-    """
-
-    def __init__(
-        self, recipe: Recipe, classes: int, hard: keras.losses.Loss, *, features: int = 0
-    ) -> None:
-        super().__init__(name="distillation")
-        self.kind = recipe.distillation
-        self.weight = recipe.distillation_weight
-        self.temperature = recipe.distillation_temperature
-        self.classes = classes
-        self.hard = hard
-        self.features = features
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss (N,) of targets and answers as above."""
-        targets, logits = y_true[:, : self.classes], y_pred[:, : self.classes]
-        if self.kind == "mutual":
-            return self._mutual(targets, logits, y_pred[:, self.classes :])
-        taught = y_true[:, self.classes : 2 * self.classes]
-        if self.kind == "ssld":
-            # Cui et al. 2021, arXiv 2103.05959: the divergences of both directions, no labels.
-            losses = (_divergence(taught, logits, 1.0) + _divergence(logits, taught, 1.0)) / 2
-        else:
-            # Hinton et al. 2015, arXiv 1503.02531: the square keeps the gradient's size.
-            soft = _divergence(taught, logits, self.temperature) * self.temperature**2
-            losses = self.weight * soft + (1 - self.weight) * self.hard.call(targets, logits)
-        if self.features:
-            difference = y_pred[:, self.classes :] - y_true[:, 2 * self.classes :]
-            losses = losses + self.weight * ops.mean(ops.square(difference), axis=-1)
-        return losses
-
-    def _mutual(self, targets: Any, one: Any, other: Any) -> Any:
-        """Zhang et al. 2017, arXiv 1706.00384: each follows the other, who stands still."""
-        losses = 0.0
-        for own, peer in ((one, other), (other, one)):
-            followed = _divergence(ops.stop_gradient(peer), own, 1.0)
-            losses += (1 - self.weight) * self.hard.call(targets, own) + self.weight * followed
-        return losses
-
-
-def _divergence(target: Any, answer: Any, temperature: float) -> Any:
-    """Kullback-Leibler divergence (N,) of softmax(answer / t) from softmax(target / t)."""
-    log_target = ops.log_softmax(target / temperature)
-    log_answer = ops.log_softmax(answer / temperature)
-    return ops.sum(ops.exp(log_target) * (log_target - log_answer), axis=-1)
+__all__ = ["Teacher", "layer_of", "open_teacher"]
 
 
 class Teacher:
-    """Answers to uint8 pictures of any size; safe to ask from several threads."""
+    """Answers to images of any size; several threads may ask it."""
 
     def __init__(
         self,
@@ -90,14 +34,19 @@ class Teacher:
         *,
         features: tuple[int, ...] = (),
     ) -> None:
-        """`answer` gives (N, classes + features); it takes `image_size`, None for any."""
+        """A teacher whose network is `answer`.
+
+        Args:
+            answer: uint8 images (N, H, W, 3) to (N, classes + features).
+            image_size: of these images, (height, width); None for any.
+            features: shape (height, width, channels) of the features that follow the logits.
+        """
         self._answer = answer
         self._image_size = image_size
         self.features = features
-        """Shape (height, width, channels) of the features that follow the logits."""
 
-    def targets(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Columns (N, classes + features) for the student's targets."""
+    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits and features (N, classes + features) for images (N, H, W, 3)."""
         return self._answer(_resized(images, self._image_size))
 
 
@@ -134,7 +83,7 @@ def open_teacher(
     order = _column_order(bundle, classes)
     if not layer and "onnx" in bundle.manifest.variants:
         return _exported_teacher(bundle, order, recipe.workers)
-    from pplcnet.weights.bundled import restore_model
+    from pplcnet.weights.bundled import restore_model  # weights stand above tasks
 
     model = restore_model(bundle)
     own = bundle.manifest.preprocessing
@@ -168,6 +117,8 @@ def _exported_teacher(bundle: Bundle, order: list[int], workers: int) -> Teacher
 
 
 def _load_keras(path: Path) -> keras.Model:
+    from pplcnet.weights.keras_files import read_keras_file  # weights stand above tasks
+
     try:
         read_keras_file(path)  # refuses what takes memory or hangs in the HDF5 library
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -195,7 +146,7 @@ def _keras_teacher(
         )
     outputs, features = [model.output], ()
     if layer:
-        found = _layer(model, layer).output
+        found = layer_of(model, layer).output
         features = tuple(found.shape[1:])
         outputs.append(found)
     network = keras.Model(model.input, outputs)
@@ -217,40 +168,9 @@ def _keras_teacher(
     return Teacher(answer, None if None in size else (size[0], size[1]), features=features)
 
 
-def _layer(model: keras.Model, name: str) -> keras.Layer:
+def layer_of(model: keras.Model, name: str) -> keras.Layer:
+    """The layer of this name; UnknownNameError lists the layers."""
     names = [each.name for each in model.layers]
     if name not in names:
         raise UnknownNameError("layer to distil from", name, names)
     return model.get_layer(name)
-
-
-def student_network(
-    whole: keras.Model, recipe: Recipe, teacher: Teacher | None, peer: keras.Model | None
-) -> keras.Model:
-    """The network that is trained: `whole`, or one around it with more answers beside its logits.
-
-    Its further answers are the features that a teacher's are compared with, or the logits of
-    `peer`, a second student.
-    """
-    if peer is not None:
-        answers = [whole.output, peer(whole.input)]
-    elif teacher is not None and teacher.features:
-        answers = [whole.output, _projected(whole, recipe, teacher.features)]
-    else:
-        return whole
-    return keras.Model(
-        whole.input, keras.layers.Concatenate(dtype="float32", name="answers")(answers)
-    )
-
-
-def _projected(whole: keras.Model, recipe: Recipe, features: tuple[int, ...]) -> Any:
-    name = recipe.distillation_layers.partition(":")[0].strip()
-    own = _layer(whole, name).output
-    if len(features) == 3 and tuple(own.shape[1:3]) == tuple(features[:2]):
-        projection = keras.layers.Conv2D(features[2], 1, name="distillation_projection")
-        return keras.layers.Flatten(name="distillation_features")(projection(own))
-    raise RecipeError(
-        f"distillation_layers is {recipe.distillation_layers!r}: the student's features are "
-        f"{tuple(own.shape[1:])}, the teacher's {features}; height and width have to be the same "
-        "(avg_pool of a network of the catalog always is)."
-    )

@@ -1,0 +1,136 @@
+"""The journal of a search: Optuna's file of all trials, which survives any kind of end."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from pplcnet.errors import InputError, require
+
+__all__ = [
+    "enqueue",
+    "finished_trials",
+    "has_budget",
+    "next_trial",
+    "open_study",
+    "rank",
+    "require_optuna",
+    "score_of",
+]
+
+TRIALS_BEFORE_PRUNING = 3
+RANDOM_TRIALS = 6
+# One image more is worth more than any loss: validation sets are far smaller than a million.
+LOSS_WEIGHT = 1e-6
+LARGEST_LOSS = 1e3
+
+
+def require_optuna() -> Any:
+    """Optuna, or MissingDependencyError with the command that installs it."""
+    return require("optuna", purpose="a search", extra="search")
+
+
+def open_study(path: Path, run_id: str | None) -> Any:
+    """The search whose journal is this file, or a new one.
+
+    Raises:
+        InputError: the journal is damaged, or belongs to another run.
+        MissingDependencyError: Optuna is not installed.
+    """
+    optuna = require_optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path.parent.mkdir(exist_ok=True)
+    _cut_unfinished_line(path)
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name="search",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is damaged ({error!r:.200}); the search cannot continue; --overwrite starts "
+            "it over."
+        ) from error
+    if not study.get_trials(deepcopy=False) and not study.user_attrs:
+        study.set_user_attr("run", run_id)
+    if study.user_attrs.get("run") != run_id:
+        raise InputError(f"{path}: belongs to another run; put the right one back.")
+    return study
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    """Remove what a killed process wrote of a line, which would make the next one unreadable."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def enqueue(study: Any, own: dict[str, float]) -> None:
+    """The recipe's own values first, then what was running when the process ended."""
+    from optuna.trial import TrialState
+
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    known = [each.params for each in finished_trials(study)]
+    known += [each.user_attrs["numbers"] for each in waiting]
+    for each in running:
+        study.tell(each.number, state=TrialState.FAIL)
+    for numbers in [own, *(each.params for each in running)]:
+        if numbers not in known:
+            study.enqueue_trial(numbers, user_attrs={"numbers": numbers})
+            known.append(numbers)
+
+
+def finished_trials(study: Any) -> list[Any]:
+    """The trials that ended, by themselves or because they were worse than others."""
+    from optuna.trial import TrialState
+
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return list(study.get_trials(deepcopy=False, states=ended))
+
+
+def has_budget(study: Any, seconds: float, most_trials: int | None) -> bool:
+    """Whether another trial of average length fits into the time; the first always does."""
+    finished = finished_trials(study)
+    if not finished:
+        return True
+    if most_trials is not None and len(finished) >= most_trials:
+        return False
+    spent = sum(each.duration.total_seconds() for each in finished)
+    return bool(spent + spent / len(finished) <= seconds)
+
+
+def next_trial(study: Any, seed: int) -> Any:
+    """A trial, whose values are still to be drawn."""
+    from optuna.samplers import TPESampler
+
+    # A sampler for each trial: what is proposed depends on the seed and the trials before it alone,
+    # not on where the search was stopped.
+    own = (seed * 1_000_003 + len(finished_trials(study))) % 2**32
+    study.sampler = TPESampler(seed=own, n_startup_trials=RANDOM_TRIALS)
+    return study.ask()
+
+
+def rank(score: float, loss: float) -> float:
+    """What a trial is worth: its score, and with equal scores the loss."""
+    if not math.isfinite(loss):
+        return -LOSS_WEIGHT * LARGEST_LOSS
+    return score - LOSS_WEIGHT * min(loss, LARGEST_LOSS)
+
+
+def score_of(trial: Any) -> float:
+    """The task's measure of a trial's best epoch."""
+    attributes = trial.user_attrs
+    # Journals of version 0.1 call every measure accuracy.
+    return float(attributes["score"] if "score" in attributes else attributes["accuracy"])

@@ -1,0 +1,69 @@
+"""Validation: the loss and the task's measure of a network on images it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.tasks.task import Judge, Outputs
+
+__all__ = ["Score", "Validation", "named_outputs"]
+
+BATCH_SIZE = 64
+
+
+class Score(NamedTuple):
+    """How good a network is on validation images."""
+
+    value: float
+    """Of the task's measure, higher is better."""
+    loss: float
+
+    def is_better_than(self, other: Score) -> bool:
+        """By the measure, then by the loss."""
+        return (self.value, -self.loss) > (other.value, -other.loss)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Images, and the judge of what a model says of them."""
+
+    model: keras.Model
+    """The network, or its head."""
+    inputs: Iterable[NDArray[np.uint8]] | list[NDArray[np.float32]]
+    """Chunks of images (N, H, W, 3) uint8, or of features for the head."""
+    judge: Judge
+    output_names: Sequence[str]
+    """Of the model's outputs, in their order."""
+    preprocessing: Preprocessing
+
+    def score(self) -> Score:
+        """The model as it is now."""
+        outputs = [
+            named_outputs(self.model.predict_on_batch(inputs), self.output_names)
+            for inputs in self._batches()
+        ]
+        collected = {
+            name: np.concatenate([each[name] for each in outputs]) for name in self.output_names
+        }
+        return Score(self.judge.value(collected), self.judge.loss(collected))
+
+    def _batches(self) -> Iterable[NDArray[np.float32]]:
+        for chunk in self.inputs:
+            for start in range(0, len(chunk), BATCH_SIZE):
+                part: NDArray[Any] = chunk[start : start + BATCH_SIZE]
+                yield self.preprocessing.normalize(part) if part.dtype == np.uint8 else part
+
+
+def named_outputs(outputs: Any, names: Sequence[str]) -> Outputs:
+    """What a Keras model returned, by name: one array, a list in the names' order, or a dict."""
+    if isinstance(outputs, dict):
+        return {name: np.asarray(outputs[name]) for name in names}
+    arrays = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}

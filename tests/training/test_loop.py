@@ -1,0 +1,110 @@
+"""The loop with all that a recipe can switch on: interrupted runs end as uninterrupted ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import TrainingInterrupted
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training import loop
+from pplcnet.training.train import train
+from pplcnet.weights import native
+from pplcnet.weights.bundled import restore_model
+
+BASE = {
+    "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 3, "seed": 5,
+    "learning_rate": 0.4,
+}  # fmt: skip
+EVERYTHING = BASE | {
+    "augment": "randaugment", "random_erasing": 0.5, "mixup": 0.2, "cutmix": 1.0, "ema": 0.5,
+    "gradient_accumulation": 2, "progressive_resizing": 0.5, "image_size": [64, 64], "epochs": 2,
+    "test_image_size": [96, 96], "early_stopping": 3, "recalibrate_batchnorm": 18,
+    "loss": "focal", "class_weights": "balanced", "balanced_sampling": True, "dropout": 0.2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
+    return Dataset.open(common_photos).split(0.25, seed=0)
+
+
+def _values(bundle: Path) -> dict[str, np.ndarray]:
+    return native.get_values(restore_model(Bundle.open(bundle)))
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Ctrl-C comes during so many steps of training."""
+    done = []
+    own = keras.Model.train_on_batch
+
+    def counted(model, *given, **named):
+        done.append(None)
+        return own(model, *given, **named)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+
+    class Asked:
+        def __enter__(self):
+            return lambda: len(done) >= steps
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(loop, "interrupts_deferred", Asked)
+
+
+def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
+    parts, tmp_path: Path
+) -> None:
+    recipe = Recipe().changed(EVERYTHING)
+    whole = train(recipe, *parts, out=tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 4)
+        with pytest.raises(TrainingInterrupted):
+            train(recipe, *parts, out=tmp_path / "stopped")
+    resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
+    expected = _values(whole.bundle)
+    for name, value in _values(resumed.bundle).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert Bundle.open(whole.bundle).manifest.preprocessing.image_size == (96, 96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_sixteen_bits_train_a_network_of_32(parts, tmp_path: Path, precision: str) -> None:
+    recipe = Recipe().changed(BASE | {"precision": precision, "ema": 0.5, "epochs": 1})
+    trained = train(recipe, *parts, out=tmp_path / "whole")
+    assert keras.config.dtype_policy().name == "float32"
+    assert all(value.dtype == np.float32 for value in _values(trained.bundle).values())
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 1)
+        with pytest.raises(TrainingInterrupted):
+            train(recipe, *parts, out=tmp_path / "stopped")
+    resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
+    for name, value in _values(resumed.bundle).items():
+        np.testing.assert_array_equal(value, _values(trained.bundle)[name], err_msg=name)
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(parts, tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = Recipe().changed(BASE | {"epochs": 12, "learning_rate": 1e-9, "early_stopping": 2})
+    result = train(recipe, *parts, out=tmp_path, report=said.append)
+    assert len(result.history) < 12
+    best = result.best_epoch
+    assert len(result.history) == best + 2
+    assert "stopped early: no improvement for 2 epochs" in said
+
+
+def test_the_moving_average_is_what_is_kept(parts, tmp_path: Path) -> None:
+    slow = Recipe().changed(BASE | {"ema": 0.999, "epochs": 1})
+    plain = Recipe().changed(BASE | {"epochs": 1})
+    kernel = "blocks6_1_pw_conv_conv.kernel"
+    averaged = _values(train(slow, *parts, out=tmp_path / "slow").bundle)[kernel]
+    own = _values(train(plain, *parts, out=tmp_path / "plain").bundle)[kernel]
+    assert not np.allclose(averaged, own, atol=1e-4)
