@@ -18,7 +18,7 @@ from pathlib import Path
 
 from machine import describe_machine
 
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from PIL import Image
 
 from pplcnet.benchmarking.others.worker_process import AnsweringProcess
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError
 from pplcnet.models.catalog import find
 

@@ -82,7 +82,7 @@ def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path)
 
     from pplcnet.bundle.manifest import Manifest
     from pplcnet.bundle.writing import write_bundle
-    from pplcnet.data.dataset import find_images
+    from pplcnet.data.image_files import find_images
     from pplcnet.exporting.export import export
     from pplcnet.imaging.preprocessing import Preprocessing
     from pplcnet.models.build import build_model

@@ -46,7 +46,7 @@ def test_all_faults_come_in_one_message(photos: Path, monkeypatch: pytest.Monkey
         "unreadable: class_0/text.jpg: not an image",
         "unreadable: class_0/cut.png: truncated or damaged",
         "unreadable: class_0/huge.png: has 100x100 pixels",
-        "same picture with two labels: class_0/001.png (class_0), class_1/same.png (class_1)",
+        "same photo with two labels: class_0/001.png (class_0), class_1/same.png (class_1)",
         "empty class: 'nothing'",
         "class with one image: 'single' has only single/only.png",
         "--skip-broken",

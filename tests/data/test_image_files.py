@@ -12,8 +12,8 @@ import pytest
 from pplcnet.cli.main import main
 from pplcnet.data import image_files as photo_files
 from pplcnet.data.audit import audit_unlabelled
-from pplcnet.data.dataset import Dataset, find_images
-from pplcnet.data.image_files import PassedOver, read_photo
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_files import PassedOver, find_images, read_image_file
 from pplcnet.errors import DatasetError
 from pplcnet.tasks.audit import audit
 
@@ -108,7 +108,7 @@ def test_pipes_sockets_devices_and_broken_links_are_not_opened(
         }
         for name in ("pipe.jpg", "zero.jpg", "socket.jpg"):
             with pytest.raises(OSError, match=r"not a regular file|No such device"):
-                read_photo(tmp_path / name)
+                read_image_file(tmp_path / name)
 
 
 def test_a_folder_without_photos_says_what_it_holds(capsys, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import ConversionError, InputError
 from pplcnet.exporting import onnx_rules
 from pplcnet.exporting.export import export

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier

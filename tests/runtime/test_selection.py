@@ -10,7 +10,7 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import BundleError, InputError
 from pplcnet.runtime import selection
 from pplcnet.runtime.classifier import Classifier

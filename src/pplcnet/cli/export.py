@@ -15,7 +15,7 @@ from pplcnet.bundle.writing import check_place
 from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
 from pplcnet.cli.console import quiet_frameworks, without_chatter
 from pplcnet.cli.output import show
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import BundleError, InputError
 from pplcnet.system.files import check_file
 from pplcnet.system.wording import counted

@@ -13,7 +13,7 @@ import shlex
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
-from pplcnet.data.dataset import find_images
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError, require
 
 __all__ = ["add_arguments", "run"]

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pplcnet.data.audit_notes import notes_on
-from pplcnet.data.dataset import Dataset, LabelledImage, find_images
-from pplcnet.data.image_facts import Look, LookProgress, Sight, look_at_each, raise_changed
-from pplcnet.data.image_files import PassedOver
+from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.data.image_facts import (
+    ImageFacts,
+    Opened,
+    OpeningProgress,
+    open_each,
+    raise_changed,
+)
+from pplcnet.data.image_files import PassedOver, find_images
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.system.wording import counted, listed
 
@@ -29,9 +35,9 @@ __all__ = [
     "names_of",
 ]
 
-# Where copies of a picture lie in several splits, the evaluation's copy is the one to keep: what
-# was trained on must not be counted as unseen.
 NAMED = 10
+# If copies of an image are in several splits, the copy for evaluation is kept: what was trained on
+# must not count as unseen.
 KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
 
 
@@ -66,24 +72,24 @@ class Audit:
     faults: tuple[Fault, ...]
     """Each stops a training run unless the images in question are left out."""
     notes: tuple[str, ...]
-    """Worth knowing, and no reason to stop: imbalance, copies within a class."""
+    """Worth knowing, but no reason to stop: imbalance, copies within a class."""
     digest: str
     """sha256 over the names, labels and contents of all images that can be read."""
-    sights: Mapping[Path, Sight] = field(default_factory=dict)
+    facts: Mapping[Path, ImageFacts] = field(default_factory=dict)
     """Of every image that can be read, by its path in the data set."""
 
     @property
     def copies(self) -> list[list[Path]]:
-        """Paths of the images that are the same picture, of each picture that is there twice."""
+        """Paths of images with the same pixels, a list for each image that is there repeatedly."""
         groups: dict[str, list[Path]] = defaultdict(list)
-        for path, sight in self.sights.items():
-            groups[sight.pixels].append(path)
+        for path, facts in self.facts.items():
+            groups[facts.pixels].append(path)
         return [group for group in groups.values() if len(group) > 1]
 
     @property
     def contents(self) -> dict[Path, str]:
         """sha256 of every image that can be read, by its path."""
-        return {path: sight.content for path, sight in self.sights.items()}
+        return {path: facts.content for path, facts in self.facts.items()}
 
     def raise_faults(self) -> None:
         """DatasetError with every fault, if there are any."""
@@ -96,20 +102,24 @@ class Audit:
             )
 
     def raise_changed(self) -> None:
-        """DatasetError when photos are not what they were when they were audited."""
-        raise_changed(self.dataset.root, self.sights)
+        """DatasetError if images have changed since they were audited."""
+        raise_changed(self.dataset.root, self.facts)
 
     def without_faults(self) -> Dataset:
-        """The data set less the images that the faults concern, and less classes left empty.
+        """The data set without the images at fault, and without classes that cannot be learned.
 
-        In multi-label data, a label that is on fewer than two photos goes, not the photo.
+        A class needs two images, one of them to train on. An image that shows other classes too
+        loses only the class.
+
+        Raises:
+            DatasetError: fewer than two classes are left.
         """
-        # Not their paths: a table may list a file twice, and only one entry be at fault.
+        # Not by path: a table may list a file twice, and only one entry may be at fault.
         left_out = {image for fault in self.faults for image in fault.left_out}
         kept = [image for image in self.dataset.images if image not in left_out]
         part = self.dataset.keep(kept)
         counts, to_train_on = part.class_counts(), _to_train_on(part).class_counts()
-        # Leaving broken files out can leave a class with a single image, which goes as well.
+        # A class can lose all but one of its images here, so the audit's faults do not say it.
         remaining = [
             label for label, count in enumerate(counts) if count > 1 and to_train_on[label]
         ]
@@ -123,24 +133,24 @@ class Audit:
 
 
 class Unlabelled(NamedTuple):
-    """Photos without classes, as they were found."""
+    """Images without labels, as they were found."""
 
     images: tuple[Path, ...]
-    """Those that can be learned from: readable, and no copies of the labelled ones."""
+    """Those that can be learned from: readable, and not copies of labelled ones."""
     broken: tuple[ImageError, ...]
     copies: int
-    """How many are the same picture as a labelled one, and are left out."""
+    """How many have the same pixels as a labelled one, and are left out."""
     digest: str
     """sha256 over the contents of `images`, in their order."""
-    sights: Mapping[Path, Sight]
+    facts: Mapping[Path, ImageFacts]
     """Of `images`, by path."""
     notes: tuple[str, ...] = ()
     """A sentence each on files in the folder that were not taken."""
 
     def raise_changed(self) -> None:
-        """DatasetError when photos are not what they were when they were audited."""
+        """DatasetError if images have changed since they were audited."""
         if self.images:
-            raise_changed(self.images[0].parent, self.sights)
+            raise_changed(self.images[0].parent, self.facts)
 
 
 def audit_dataset(
@@ -149,7 +159,7 @@ def audit_dataset(
     *,
     workers: int | None = None,
     fingerprints: bool = False,
-    progress: LookProgress = lambda looks, total: looks,
+    progress: OpeningProgress = lambda opened, total: opened,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
@@ -157,22 +167,23 @@ def audit_dataset(
         rules: of the data set's task.
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
-        progress: wraps the stream of looks (and gets their number), for a progress bar.
+        progress: wraps the stream of opened images (and gets their number), for a progress bar.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
     """
-    looks = look_at_each([image.path for image in dataset.images], workers, progress, fingerprints)
-    seen = list(zip(dataset.images, looks, strict=True))
+    paths = [image.path for image in dataset.images]
+    opened = open_each(paths, workers, progress, fingerprints=fingerprints)
+    errors = [(image, each.error) for image, each in zip(dataset.images, opened, strict=True)]
     faults = [
-        Fault("unreadable", f"unreadable: {_relative(dataset, look.error)}", (image,))
-        for image, look in seen
-        if look.error is not None
+        Fault("unreadable", f"unreadable: {_relative(dataset, error)}", (image,))
+        for image, error in errors
+        if error is not None
     ]
+    readable = _readable(dataset, opened)
     groups: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image, look in seen:
-        if look.error is None:
-            groups[look.sight.pixels].append(image)
+    for image, facts in readable:
+        groups[facts.pixels].append(image)
     repeated = [group for group in groups.values() if len(group) > 1]
     faults += [fault for group in repeated for fault in _repetition_faults(dataset, group)]
     faults += rules.faults(dataset)
@@ -180,8 +191,8 @@ def audit_dataset(
         dataset,
         tuple(faults),
         (*dataset.notes, *notes_on(dataset, repeated), *rules.notes(dataset)),
-        _digest(dataset, seen),
-        {image.path: look.sight for image, look in seen if look.error is None},
+        _digest(dataset, readable),
+        {image.path: facts for image, facts in readable},
     )
 
 
@@ -189,13 +200,12 @@ def leave_out_broken(
     dataset: Dataset,
     *,
     workers: int | None = None,
-    progress: LookProgress = lambda looks, total: looks,
+    progress: OpeningProgress = lambda opened, total: opened,
 ) -> tuple[Dataset, list[str]]:
-    """The data set less the images that cannot be read, and a line for each of those."""
-    looks = look_at_each([image.path for image in dataset.images], workers, progress)
-    seen = list(zip(dataset.images, looks, strict=True))
-    broken = [_relative(dataset, look.error) for _, look in seen if look.error is not None]
-    return dataset.keep(image for image, look in seen if look.error is None), broken
+    """The data set without the images that cannot be read, and a line for each of those."""
+    opened = open_each([image.path for image in dataset.images], workers, progress)
+    broken = [_relative(dataset, each.error) for each in opened if each.error is not None]
+    return dataset.keep(image for image, _ in _readable(dataset, opened)), broken
 
 
 def audit_unlabelled(
@@ -203,14 +213,14 @@ def audit_unlabelled(
     labelled: Audit,
     *,
     workers: int | None = None,
-    progress: LookProgress = lambda looks, total: looks,
+    progress: OpeningProgress = lambda opened, total: opened,
 ) -> Unlabelled:
-    """Open every photo of a folder without classes, and leave out what is among the labelled.
+    """Open every image of a folder without classes; copies of labelled ones are left out.
 
-    A copy of a test photo would be learned from; one of a training photo teaches nothing new.
+    A copy of a test image would be learned from; one of a training image teaches nothing new.
 
     Raises:
-        DatasetError: no photos in the folder, or folders in it that cannot be read.
+        DatasetError: no images in the folder, or folders in it that cannot be read.
     """
     passed_over = PassedOver()
     paths = list(find_images(folder, passed_over))
@@ -220,19 +230,25 @@ def audit_unlabelled(
             f"{folder}: no photos there; give a folder of photos without classes.",
             passed_over.notes(),
         )
-    looks = look_at_each(paths, workers, progress)
-    known = {sight.pixels for sight in labelled.sights.values()}
-    seen = list(zip(paths, looks, strict=True))
-    readable = [(path, look) for path, look in seen if look.error is None]
-    kept = [(path, look) for path, look in readable if look.sight.pixels not in known]
+    opened = open_each(paths, workers, progress)
+    known = {facts.pixels for facts in labelled.facts.values()}
+    readable = {
+        path: each.facts for path, each in zip(paths, opened, strict=True) if each.error is None
+    }
+    kept = {path: facts for path, facts in readable.items() if facts.pixels not in known}
     return Unlabelled(
-        tuple(path for path, _ in kept),
-        tuple(look.error for _, look in seen if look.error is not None),
+        tuple(kept),
+        tuple(each.error for each in opened if each.error is not None),
         len(readable) - len(kept),
-        sha256("".join(look.sight.content for _, look in kept).encode()).hexdigest(),
-        {path: look.sight for path, look in kept},
+        sha256("".join(facts.content for facts in kept.values()).encode()).hexdigest(),
+        kept,
         tuple(passed_over.notes()),
     )
+
+
+def _readable(dataset: Dataset, opened: Sequence[Opened]) -> list[tuple[LabelledImage, ImageFacts]]:
+    pairs = zip(dataset.images, opened, strict=True)
+    return [(image, each.facts) for image, each in pairs if each.error is None]
 
 
 def _relative(dataset: Dataset, error: ImageError) -> str:
@@ -244,16 +260,16 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
     splits = {image.split for image in group}
     names = names_of(dataset, group)
     if contradict(group):
-        # Nobody but the owner can say which label is right, so no copy is kept.
-        yield Fault("two labels", f"the same picture with two labels: {names}", tuple(group))
+        # Only the owner can say which label is right, so no copy is kept.
+        yield Fault("two labels", f"the same photo with two labels: {names}", tuple(group))
     elif len(splits) > 1:
         kept = min(splits, key=lambda split: KEPT_FIRST[split])
         others = tuple(image for image in group if image.split != kept)
-        yield Fault("two splits", f"the same picture in two splits: {names}", others)
+        yield Fault("two splits", f"the same photo in two splits: {names}", others)
 
 
 def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
-    """The images with their labels; of many, some, among them one of every label and split."""
+    """The images with their labels; of many, some, with one of every label and split."""
     if len(group) > NAMED:
         leaders = {(image.annotation, image.split): image for image in reversed(group)}
         first = sorted(leaders.values(), key=dataset.name_of)
@@ -266,7 +282,7 @@ def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
 
 
 def contradict(group: Sequence[LabelledImage]) -> bool:
-    """Whether copies of a picture say different things; an unknown label contradicts nothing."""
+    """Whether the annotations of copies of an image cannot all be true."""
     said = {image.annotation for image in group}
     return type(group[0].annotation).are_contradictory(said)
 
@@ -275,11 +291,10 @@ def _to_train_on(dataset: Dataset) -> Dataset:
     return dataset.keep(image for image in dataset.images if image.split in ("train", None))
 
 
-def _digest(dataset: Dataset, seen: Sequence[tuple[LabelledImage, Look]]) -> str:
+def _digest(dataset: Dataset, readable: Sequence[tuple[LabelledImage, ImageFacts]]) -> str:
     total = sha256()
-    named = [(dataset.name_of(image), image, look) for image, look in seen if look.error is None]
-    for name, image, look in sorted(named, key=lambda each: each[0]):
-        total.update(
-            f"{name}\0{image.annotation.facts(dataset.classes)}\0{look.sight.content}\n".encode()
-        )
+    named = [(dataset.name_of(image), image, facts) for image, facts in readable]
+    for name, image, facts in sorted(named, key=lambda each: each[0]):
+        said = image.annotation.facts(dataset.classes)
+        total.update(f"{name}\0{said}\0{facts.content}\n".encode())
     return total.hexdigest()

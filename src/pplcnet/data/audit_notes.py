@@ -1,4 +1,4 @@
-"""What an audit says that is worth knowing and no reason to stop."""
+"""What an audit notes that is worth knowing but no reason to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABSENT_NAMED = 8
 
 
 def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Iterable[str]:
-    """A sentence each; `repeated` are groups of images that are the same picture."""
+    """A sentence each; `repeated` are groups of images with the same pixels."""
     counts = [
         (count, name)
         for count, name in zip(dataset.class_counts(), dataset.classes, strict=True)
@@ -24,8 +24,7 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
     if most[0] >= IMBALANCE_NOTED_FROM * least[0]:
         yield (
             f"imbalance: {most[1]!r} has {counted(most[0], 'image')}, {least[1]!r} has "
-            f"{least[0]}; rare "
-            "classes will be recognised less well."
+            f"{least[0]}; rare classes will be recognised less well."
         )
     copies = sum(
         len(group) - 1
@@ -42,7 +41,7 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
 
 
 def _absence_notes(dataset: Dataset) -> Iterable[str]:
-    """Classes that nothing will be known of, because a part that there is has no photo of them."""
+    """Classes of which the figures say nothing, because the split has no images of them."""
     for split in ("validation", "test"):
         part = dataset.subset(split)
         counts = zip(dataset.class_counts(), part.class_counts(), dataset.classes, strict=True)

@@ -1,4 +1,4 @@
-"""Everything that can be said about labelled photos before anything is trained on them."""
+"""Everything that can be said about labelled images before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Check:
             number = sum(map(len, harmless))
             notes.append(
                 f"{number} photos are near-duplicates of others in the same class and split "
-                f"({counted(len(harmless), 'group')}): they count double."
+                f"({counted(len(harmless), 'group')}): such photos count twice."
             )
         if self.groups is None:
             notes.append(
@@ -107,7 +107,7 @@ class Check:
     def sizes(self) -> Sizes:
         """Short side, megapixels and aspect of the images that can be read."""
         sides = np.array(
-            [(each.width, each.height) for each in self.audit.sights.values()], np.float64
+            [(each.width, each.height) for each in self.audit.facts.values()], np.float64
         ).reshape(-1, 2)
         return Sizes(sides.min(axis=1), sides.prod(axis=1) / 1e6, sides[:, 0] / sides[:, 1])
 
@@ -155,15 +155,15 @@ def check(
     *,
     given: str | PathLike[str] | None = None,
     workers: int | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda looks, total: looks,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda opened, total: opened,
 ) -> Check:
-    """Open every photo, find all faults and near-duplicates.
+    """Open every image, find all faults and near-duplicates.
 
     Args:
         rules: of the data set's task.
         given: the folder or list that was opened; None for the data set's root.
         workers: threads that decode; None for one on each core.
-        progress: wraps the stream of looks (and gets their number), for a progress bar.
+        progress: wraps the stream of opened images (and gets their number), for a progress bar.
     """
     is_able = importlib.util.find_spec("imagehash") is not None
     audited = audit_dataset(
@@ -175,13 +175,13 @@ def check(
 
 def near_duplicates(audited: Audit) -> tuple[Group, ...]:
     """Groups of near-duplicates of an audit with fingerprints, exact copies alone left out."""
-    images = [image for image in audited.dataset.images if image.path in audited.sights]
-    sights = [audited.sights[image.path] for image in images]
-    prints = stacked([each.fingerprint for each in sights if each.fingerprint is not None])
+    images = [image for image in audited.dataset.images if image.path in audited.facts]
+    facts = [audited.facts[image.path] for image in images]
+    prints = stacked([each.fingerprint for each in facts if each.fingerprint is not None])
     return tuple(
         tuple(images[at] for at in group)
         for group in group_similar(prints)
-        if len({sights[at].pixels for at in group}) > 1
+        if len({facts[at].pixels for at in group}) > 1
     )
 
 

@@ -16,13 +16,12 @@ from os import PathLike
 from pathlib import Path
 
 from pplcnet.data.annotations import Annotation
-from pplcnet.data.image_files import find_images
 from pplcnet.data.stratification import hold_out
 from pplcnet.errors import InputError, printable
 from pplcnet.system.notebook import facts_table, shortened
 from pplcnet.system.wording import counted
 
-__all__ = ["MULTI", "SPLITS", "Dataset", "LabelledImage", "find_images"]
+__all__ = ["MULTI", "SPLITS", "Dataset", "LabelledImage"]
 
 SPLITS = ("train", "validation", "test")
 MULTI = "multilabel"

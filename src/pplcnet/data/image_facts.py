@@ -1,4 +1,4 @@
-"""A look at every photo: whether it can be read, what it shows, whether it has changed since."""
+"""What is known of an image once it has been opened, and whether its file has changed since."""
 
 from __future__ import annotations
 
@@ -13,64 +13,65 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.data.image_files import FileState, read_photo
+from pplcnet.data.image_files import FileState, read_image_file
 from pplcnet.data.near_duplicates import fingerprint
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.imaging.decoding import decode, stated_pixels
 from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.wording import counted, listed
 
-__all__ = ["Look", "LookProgress", "Sight", "look_at_each", "raise_changed"]
+__all__ = ["ImageFacts", "Opened", "OpeningProgress", "open_each", "raise_changed"]
+
+BAND_PIXELS = 4_000_000
 
 
-class Sight(NamedTuple):
-    """What a readable picture looks like, and the file that it is from."""
+class ImageFacts(NamedTuple):
+    """Facts about an image that can be read, and about its file."""
 
     width: int
-    """Of the upright picture, in pixels."""
+    """Of the upright image, in pixels."""
     height: int
     pixels: str
-    """Digest of the decoded picture: equal for the same picture under another name or EXIF."""
+    """Digest of the decoded image: equal for the same pixels in another file or format."""
     fingerprint: NDArray[np.uint64] | None = None
-    """As `pplcnet.similarity.fingerprint`; None unless it was asked for."""
+    """From `near_duplicates.fingerprint`; None unless it was asked for."""
     content: str = ""
     """sha256 of the file."""
     state: FileState | None = None
     """Of the file when it was read."""
 
 
-class Look(NamedTuple):
-    """At one file: an error, or a sight."""
+class Opened(NamedTuple):
+    """One file that was opened: an error, or else the facts."""
 
     error: ImageError | None
-    sight: Sight = Sight(0, 0, "")
+    facts: ImageFacts = ImageFacts(0, 0, "")
 
 
-BAND_PIXELS = 4_000_000
-
-LookProgress = Callable[[Iterable[Look], int], Iterable[Look]]
-"""Wraps the stream of looks, and gets their number, for a progress bar."""
+OpeningProgress = Callable[[Iterable[Opened], int], Iterable[Opened]]
+"""Wraps the stream of opened images, and gets their number, for a progress bar."""
 
 
-def look_at_each(
+def open_each(
     paths: Sequence[Path],
     workers: int | None,
-    progress: LookProgress,
+    progress: OpeningProgress,
+    *,
     fingerprints: bool = False,
-) -> list[Look]:
-    """Read and decode each file once; the looks are in the order of the paths.
+) -> list[Opened]:
+    """Read and decode each file once; the results are in the order of the paths.
 
     Args:
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
     """
-    look_at = partial(_look, room=Room(), with_fingerprint=fingerprints)
-    return list(progress(in_order(look_at, paths, workers), len(paths)))
+    open_one = partial(_open, room=Room(), with_fingerprint=fingerprints)
+    return list(progress(in_order(open_one, paths, workers), len(paths)))
 
 
-def raise_changed(root: Path, sights: Mapping[Path, Sight]) -> None:
-    """DatasetError that names the photos that are gone, or whose content has changed since."""
-    changed = [path for path, sight in sights.items() if _is_changed(path, sight)]
+def raise_changed(root: Path, facts: Mapping[Path, ImageFacts]) -> None:
+    """DatasetError that names the images that are gone, or whose content has changed since."""
+    changed = [path for path, each in facts.items() if _is_changed(path, each)]
     if changed:
         names = [os.path.relpath(path, root) for path in changed]
         raise DatasetError(
@@ -80,36 +81,36 @@ def raise_changed(root: Path, sights: Mapping[Path, Sight]) -> None:
         )
 
 
-def _is_changed(path: Path, sight: Sight) -> bool:
-    """What the file system says comes first: it is a thousand times faster than the content."""
+def _is_changed(path: Path, facts: ImageFacts) -> bool:
+    """Asks the file system first, which is a thousand times faster than reading the content."""
     try:
-        if FileState.of(path.stat()) == sight.state:
+        if FileState.of(path.stat()) == facts.state:
             return False
-        return sha256(read_photo(path).content).hexdigest() != sight.content
+        return sha256(read_image_file(path).content).hexdigest() != facts.content
     except OSError:
         return True
 
 
-def _look(path: Path, *, room: Room, with_fingerprint: bool) -> Look:
+def _open(path: Path, *, room: Room, with_fingerprint: bool) -> Opened:
     if not _is_utf8(path):
-        return Look(ImageError(os.fspath(path), "its name is not UTF-8; rename it."))
+        return Opened(ImageError(os.fspath(path), "its name is not UTF-8; rename it."))
     try:
-        content, state = read_photo(path)
+        content, state = read_image_file(path)
     except OSError as error:
-        return Look(ImageError(os.fspath(path), f"cannot be read ({error.strerror})."))
+        return Opened(ImageError(os.fspath(path), f"cannot be read ({error.strerror})."))
     with room.for_pixels(stated_pixels(content)):
         try:
             image = decode(content)
         except ImageError as error:
-            return Look(ImageError(os.fspath(path), error.reason))
+            return Opened(ImageError(os.fspath(path), error.reason))
         pixels = _pixel_digest(image)
-        marks = fingerprint(image) if with_fingerprint else None
+        bits = fingerprint(image) if with_fingerprint else None
         digest = sha256(content).hexdigest()
-        return Look(None, Sight(*image.size, pixels, marks, digest, state))
+        return Opened(None, ImageFacts(*image.size, pixels, bits, digest, state))
 
 
 def _pixel_digest(image: Image.Image) -> str:
-    """Of size and pixels, a band of rows at a time: large pictures are not copied as a whole."""
+    """Of size and pixels, one band of rows at a time, so that no copy of a large image is made."""
     digest = blake2b(repr(image.size).encode(), digest_size=16)
     rows = max(1, BAND_PIXELS // image.width)
     for top in range(0, image.height, rows):
@@ -119,7 +120,7 @@ def _pixel_digest(image: Image.Image) -> str:
 
 
 def _is_utf8(path: os.PathLike[str]) -> bool:
-    """Whether the lists that a run writes can name the file."""
+    """Whether a run can write the name to its files."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:

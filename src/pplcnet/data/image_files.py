@@ -1,4 +1,4 @@
-"""Photo files on disk: which are found in a folder, which are passed over, which are the same."""
+"""Image files on disk: which ones a folder has, which are ignored, which are the same file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pplcnet.system.wording import counted, listed
 
 __all__ = [
     "FileState",
+    "ImageFile",
     "PassedOver",
-    "PhotoFile",
     "find_images",
-    "read_photo",
+    "read_image_file",
     "same_file_key",
     "subfolders",
 ]
 
-# Folders that systems and programs make for themselves, in lower case; what looks like a photo in
+# Folders that systems and programs make for themselves, in lower case; what looks like an image in
 # them is a thumbnail, a deleted file or a resource fork.
 SYSTEM_FOLDERS = frozenset(
     [
@@ -37,8 +37,8 @@ SYSTEM_FOLDERS = frozenset(
 HIDDEN, NO_ENDING, OTHER = "hidden", "without an ending", "with other endings"
 SPECIAL, BROKEN_LINK = "of a special type (pipe, socket or device)", "behind a broken link"
 LOOSE = "beside the class folders"
-# Photos of kinds that are not read.
-UNREAD_PHOTOS = frozenset(
+# Images in formats that are not read.
+UNREAD_ENDINGS = frozenset(
     [".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"]
 )
 LONGEST_ENDING = 8
@@ -48,7 +48,7 @@ FolderKey = tuple[int, int]
 
 
 class FileState(NamedTuple):
-    """What changes when a file is written, replaced or moved; cheap to read."""
+    """What changes when a file is written, replaced or moved; fast to read."""
 
     device: int
     inode: int
@@ -66,7 +66,7 @@ class FileState(NamedTuple):
 
 @dataclass
 class PassedOver:
-    """What a search for photos ignored, counted by kind."""
+    """What a search for images ignored, counted by kind."""
 
     files: Counter[str] = field(default_factory=Counter)
     """Files by kind: an ending such as ".heic", or words such as "hidden"."""
@@ -120,19 +120,19 @@ def find_images(
 ) -> Iterator[Path]:
     """Every image file below `folder`, sorted within each folder.
 
-    Regular files and links to them are taken; hidden files and folders, folders of the system
-    (@eaDir, __MACOSX, ...) and special files are not. Links to folders are followed after all real
-    folders, and every real folder is searched once, so that loops end.
+    Regular files and links to them count; hidden files and folders, folders of the system (@eaDir,
+    __MACOSX, ...) and special files do not. Links to folders are followed after all real folders,
+    and every real folder is searched once, so that loops end.
 
     Args:
-        passed_over: counts what is not taken, and collects the folders that cannot be read.
+        passed_over: counts what is ignored, and collects the folders that cannot be read.
 
     Raises:
-        DatasetError: without `passed_over`, after all others: folders that cannot be read.
+        DatasetError: without `passed_over`, after the last image: folders that cannot be read.
     """
     folder = Path(folder)
     found = PassedOver() if passed_over is None else passed_over
-    # A link to a folder that holds this one would bring the whole of it in again.
+    # A link to a folder that holds this one would list everything a second time.
     seen = {key for each in folder.resolve().parents if (key := _folder_key(each)) is not None}
     waiting = [folder]
     while waiting:
@@ -146,7 +146,7 @@ def find_images(
 def _walk(
     folder: Path, seen: set[FolderKey], linked: list[Path], passed_over: PassedOver
 ) -> Iterator[Path]:
-    """The photos below a folder; its links to folders are added to `linked`."""
+    """The images below a folder; its links to folders are added to `linked`."""
     stack = [folder]
     while stack:
         parent = stack.pop()
@@ -172,10 +172,10 @@ def _walk(
 
 
 def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
-    """The folders right in a folder that may hold photos, sorted; links to it are left out.
+    """The folders directly in a folder that may hold images, sorted; links to it are left out.
 
     Args:
-        passed_over: counts what is not taken, photos right in `folder` among it.
+        passed_over: counts what is ignored, images directly in `folder` included.
 
     Raises:
         DatasetError: without `passed_over`, when the folder cannot be read.
@@ -186,9 +186,9 @@ def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path
     for entry in _entries(folder, found):
         path = Path(folder, entry.name)
         if _kind(entry) != "folder":
-            # Lists, notes and programs may well lie there.
+            # Lists, notes and programs are often there.
             ending = os.path.splitext(entry.name)[1].lower()
-            if not entry.name.startswith(".") and ending in IMAGE_ENDINGS | UNREAD_PHOTOS:
+            if not entry.name.startswith(".") and ending in IMAGE_ENDINGS | UNREAD_ENDINGS:
                 found.files[LOOSE] += 1
         elif _is_searched(entry.name, found) and not (
             entry.is_symlink() and _folder_key(path) in around
@@ -199,14 +199,14 @@ def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path
     return folders
 
 
-class PhotoFile(NamedTuple):
+class ImageFile(NamedTuple):
     """A file's bytes, and its state when they were read."""
 
     content: bytes
     state: FileState
 
 
-def read_photo(path: str | os.PathLike[str]) -> PhotoFile:
+def read_image_file(path: str | os.PathLike[str]) -> ImageFile:
     """All bytes of a regular file, or of what a link to one points to.
 
     Raises:
@@ -221,7 +221,7 @@ def read_photo(path: str | os.PathLike[str]) -> PhotoFile:
         if status.st_size > MAX_FILE_BYTES:
             reason = f"{status.st_size:,} bytes; up to {MAX_FILE_BYTES:,} are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
-        return PhotoFile(file.read(), FileState.of(status))
+        return ImageFile(file.read(), FileState.of(status))
 
 
 def same_file_key(path: Path) -> object:

@@ -1,10 +1,10 @@
-"""Photos that look alike: perceptual hashes, and the search for pairs among many of them.
+"""Images that look alike: perceptual hashes, and the search for pairs among many of them.
 
-A photo that was saved again, smaller, brighter or grey is another file with other pixels, and the
-same photo. Its perceptual hash (pHash, by the library imagehash: the signs of the lowest
+An image that was saved again, smaller, brighter or grey is another file with other pixels, but the
+same image. Its perceptual hash (pHash, by the library imagehash: the signs of the lowest
 frequencies of a cosine transform against their median) stays nearly the same.
 
-Two hashes are compared. 64 bits are enough to search with, and too few to decide: photos of one
+Two hashes are compared. 64 bits are enough to search with, but too few to decide: images of one
 kind, such as shirts laid out on the same table, come as near as 4 bits. 256 bits of the same
 transform tell these apart.
 """
@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 COARSE_DISTANCE = 8
-"""Of 64 bits; pairs within it are looked at with the fine hash."""
+"""Of 64 bits; pairs within it are compared by the fine hash."""
 FINE_DISTANCE = 32
-"""Of 256 bits; pairs within it are near-duplicates. On photos of clothing it holds smaller copies,
-JPEG quality 30, brightness by a third, grey, a cut of 1 % all round; a cut of 3 % is outside, and
-so is another photo of the same thing (`benchmarks/near_duplicates.py`)."""
+"""Of 256 bits; pairs within it are near-duplicates. On images of clothing, it covers smaller
+copies, JPEG quality 30, a third brighter, grey, and a crop of 1 % on each side; a crop of 3 %
+is outside, and so is another image of the same thing (`benchmarks/near_duplicates.py`)."""
 WORDS = 5
 """A fingerprint is (5,) uint64: the coarse hash in the first word, the fine one in the others."""
 
-# Pictures are halved until just above this before they are hashed: 12 megapixels need not go
+# Images are reduced to just above this before they are hashed: 12 megapixels need not go
 # through a Lanczos filter to become 64 by 64.
 HASHED_SIDE = 128
 # Rows and columns of one block of the search: its 2 million distances stay in the caches.
@@ -49,7 +49,7 @@ ROWS, COLUMNS = 256, 8192
 
 
 def fingerprint(image: Image.Image) -> NDArray[np.uint64]:
-    """The coarse and the fine pHash of an upright picture, (5,) uint64.
+    """The coarse and the fine pHash of an upright image, (5,) uint64.
 
     Raises:
         MissingDependencyError: imagehash is not installed.
@@ -67,10 +67,10 @@ def group_similar(
     coarse: int = COARSE_DISTANCE,
     fine: int = FINE_DISTANCE,
 ) -> list[NDArray[np.intp]]:
-    """Groups of near-duplicates: each photo is near to at least one other of its group.
+    """Groups of near-duplicates: each image is near to at least one other of its group.
 
     All pairs are compared, in blocks, so that memory does not grow with their number: 100,000
-    photos are five thousand million pairs.
+    images are five billion pairs.
 
     Args:
         prints: (N, 5) uint64, fingerprints.
@@ -93,7 +93,7 @@ def group_similar(
 
 
 class Nearest(NamedTuple):
-    """For each photo the most similar of others."""
+    """For each image, the most similar of others."""
 
     place: NDArray[np.intp]
     """(N,) index into the others; -1 where none is near."""

@@ -34,7 +34,7 @@ def check_page(checked: Check) -> str:
         title=f"Check of {checked.place.name or checked.place}",
         root=str(checked.place),
         images=len(checked.dataset),
-        readable=len(checked.audit.sights),
+        readable=len(checked.audit.facts),
         classes=len(checked.dataset.classes),
         digest=checked.audit.digest,
         splits=checked.splits,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset, LabelledImage
-from pplcnet.data.image_files import read_photo
+from pplcnet.data.image_files import read_image_file
 from pplcnet.data.near_duplicates import HASHED_SIDE, fingerprint, nearest, stacked
 from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import decode, stated_pixels
@@ -146,7 +146,7 @@ def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64
 
     def look(path: Path) -> NDArray[np.uint64] | None:
         try:
-            content = read_photo(path).content
+            content = read_image_file(path).content
             with room.for_pixels(stated_pixels(content)):
                 return fingerprint(decode(content, at_least=HASHED_SIDE))
         except (ImageError, OSError):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pplcnet.data.annotations import Marks
 from pplcnet.data.dataset import Dataset, LabelledImage
-from pplcnet.data.image_files import read_photo
+from pplcnet.data.image_files import read_image_file
 from pplcnet.data.splits import read_splits
 from pplcnet.errors import InputError
 from pplcnet.system.csv_cells import original
@@ -174,7 +174,7 @@ def _were(count: int) -> str:
 def _checksum(path: Path) -> str:
     """sha256 of a file; "" where it cannot be read, which whatever uses it will say."""
     try:
-        return sha256(read_photo(path).content).hexdigest()
+        return sha256(read_image_file(path).content).hexdigest()
     except OSError:
         return ""
 

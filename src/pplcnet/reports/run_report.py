@@ -42,9 +42,9 @@ def write_run_report(
         source="split.csv",
     )
     fingerprints = {
-        path: sight.fingerprint
-        for path, sight in checked.sights.items()
-        if sight.fingerprint is not None
+        path: facts.fingerprint
+        for path, facts in checked.facts.items()
+        if facts.fingerprint is not None
     }
     try:
         page = bundle_report(

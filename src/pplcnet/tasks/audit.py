@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pplcnet.data.audit import Audit, audit_dataset
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.image_facts import LookProgress
+from pplcnet.data.image_facts import OpeningProgress
 from pplcnet.tasks import find
 
 __all__ = ["audit"]
@@ -15,14 +15,14 @@ def audit(
     *,
     workers: int | None = None,
     fingerprints: bool = False,
-    progress: LookProgress = lambda looks, total: looks,
+    progress: OpeningProgress = lambda opened, total: opened,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
     Args:
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
-        progress: wraps the stream of looks (and gets their number), for a progress bar.
+        progress: wraps the stream of opened images (and gets their number), for a progress bar.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.

@@ -14,7 +14,8 @@ import keras
 
 from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.data.dataset import Dataset, find_images
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.recipe.recipe import FINETUNE, Recipe
 from pplcnet.system.progress import Busy, no_sign

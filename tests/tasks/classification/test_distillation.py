@@ -10,7 +10,8 @@ import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
-from pplcnet.data.dataset import Dataset, find_images
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError, RecipeError, UnknownNameError
 from pplcnet.exporting.export import export
 from pplcnet.models.build import build_model
