@@ -42,7 +42,7 @@ def test_what_is_written_is_read(bundle: Bundle) -> None:
     again.verify()
     values = json.loads((bundle.path / "manifest.json").read_text())
     assert values["input"] == {"shape": ["N", 8, 8, 3], "dtype": "uint8", "meaning": "RGB"}
-    assert values["output"] == {"shape": ["N", 2], "meaning": "logits"}
+    assert values["outputs"] == [{"name": "logits", "shape": ["N", 2], "dtype": "float32"}]
 
 
 def test_packed_is_the_same(bundle: Bundle, tmp_path: Path) -> None:

@@ -22,11 +22,19 @@ def _manifest(**values: Any) -> Manifest:
         "classes": ("cat", "dog"),
         "preprocessing": Preprocessing(image_size=(8, 8)),
         "network": {"name": "pplcnet_x0_25", "options": {"dropout": 0.2}},
-        "variants": {"onnx": {"file": "model.onnx", "batch": 1, "precision": "float32"}},
+        "variants": {
+            "onnx": {
+                "file": "model.onnx",
+                "batch": 1,
+                "precision": "float32",
+                "figures": {"test": {"map": 0.5}},
+            }
+        },
         "files": {"model.onnx": {"sha256": "ab" * 32, "bytes": 7}},
-        "calibration": {"temperature": 1.5, "images": 20},
+        "outputs": {"logits": (2,), "embedding": (1280,)},
+        "decoding": {"temperature": 1.5, "thresholds": {"cat": 0.25}},
+        "calibration": {"error_before": 0.1, "images": 20},
         "task": "multilabel",
-        "thresholds": {"cat": 0.25},
         "tuning": {
             "a processor": {
                 "policy": "fast",
@@ -94,16 +102,36 @@ FAULTS: list[tuple[Callable[[dict], object], str]] = [
     (lambda v: v["preprocessing"].update(mean=[math.nan, 0, 0]), "mean is nan"),
     (lambda v: v["preprocessing"].update(crop_fraction=True), "crop_fraction is True"),
     (lambda v: v["preprocessing"].update(mean=0.5), "incomplete or wrong"),
-    (lambda v: v["calibration"].update(temperature=5e-324), "temperature is 5e-324"),
-    (lambda v: v["calibration"].update(temperature=math.nan), "temperature is nan"),
-    (lambda v: v["calibration"].update(temperature=math.inf), "temperature is inf"),
-    (lambda v: v["calibration"].update(temperature="1.5"), "temperature is 1.5"),
-    (lambda v: v["calibration"].update(temperature=True), "temperature is True"),
-    (lambda v: v["calibration"].update(temperature=10**400), "more than 64 bits"),
-    (lambda v: v["thresholds"].update(cat=True), "threshold of 'cat' is True"),
-    (lambda v: v["thresholds"].update(cat=math.nan), "threshold of 'cat' is nan"),
-    (lambda v: v["thresholds"].update(cow=0.5), "'cow', which is no class"),
-    (lambda v: v.update(task="single"), "'single' with thresholds"),
+    (lambda v: v["decoding"].update(temperature=5e-324), "temperature is 5e-324"),
+    (lambda v: v["decoding"].update(temperature=math.nan), "temperature is nan"),
+    (lambda v: v["decoding"].update(temperature=math.inf), "temperature is inf"),
+    (lambda v: v["decoding"].update(temperature="1.5"), "temperature is 1.5"),
+    (lambda v: v["decoding"].update(temperature=True), "temperature is True"),
+    (lambda v: v["decoding"].update(temperature=10**400), "more than 64 bits"),
+    (lambda v: v["decoding"]["thresholds"].update(cat=True), "threshold of 'cat' is True"),
+    (lambda v: v["decoding"]["thresholds"].update(cat=math.nan), "threshold of 'cat' is nan"),
+    (lambda v: v["decoding"]["thresholds"].update(cow=0.5), "'cow', which is no class"),
+    (lambda v: v["decoding"].update(temperature={"cat": 1.5}), "temperature is {"),
+    (lambda v: v["decoding"].update(thresholds=0.5), "thresholds must be an object"),
+    (lambda v: v["decoding"].update(iou_threshold=math.nan), "iou_threshold is nan"),
+    (lambda v: v["decoding"].update(iou_threshold=[0.5]), "iou_threshold is"),
+    (lambda v: v.update(decoding=[]), "decoding must be an object"),
+    (lambda v: v.update(task="Multi"), "task 'Multi'"),
+    (lambda v: v.update(task=["multilabel"]), "task"),
+    (lambda v: v.pop("task"), "incomplete or wrong"),
+    (lambda v: v.pop("outputs"), "incomplete or wrong"),
+    (lambda v: v.update(outputs=[]), "outputs must be a list of 1 to 16"),
+    (lambda v: v.update(outputs=v["outputs"] * 9), "outputs must be a list of 1 to 16"),
+    (lambda v: v.update(outputs=v["outputs"] * 2), "'logits' appears twice"),
+    (lambda v: v["outputs"][1].update(name="a\x1b"), "an output has the name"),
+    (lambda v: v["outputs"][1].update(name=7), "an output has the name '7'"),
+    (lambda v: v["outputs"][1].update(shape=["N"]), "'embedding' has the shape"),
+    (lambda v: v["outputs"][1].update(shape=["N", True]), "'embedding' has the shape"),
+    (lambda v: v["outputs"][1].update(shape=["N", 0]), "'embedding' has the shape"),
+    (lambda v: v["outputs"][1].update(shape=[1, 1280]), "'embedding' has the shape"),
+    (lambda v: v["outputs"][1].update(shape=["N", 1 << 14, 1 << 15]), "'embedding' is too large"),
+    (lambda v: v["outputs"][1].update(dtype="uint8"), "'embedding' is too large, or not float32"),
+    (lambda v: v["variants"]["onnx"].update(figures=0.5), "figures of variant 'onnx'"),
     (lambda v: v.update(classes=["cat", "cat"]), "appears twice"),
     (lambda v: v.update(classes=["cat", ""]), "must be names"),
     (lambda v: v.update(classes=["cat", "d\x1b[2Jog"]), "control characters"),
@@ -153,10 +181,10 @@ def test_nesting_without_end_and_repeated_keys_are_refused() -> None:
 
 def test_a_manifest_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "x.bundle"
-    manifest = _manifest(files={}, task="classification", thresholds={})
+    manifest = _manifest(files={}, task="classification", decoding={})
     write_bundle(path, manifest, {"model.onnx": b"network"})
     with pytest.raises(BundleError, match="control characters"):
-        write_bundle(path, _manifest(classes=("a", "b\n"), thresholds={}), {"model.onnx": b"2"})
+        write_bundle(path, _manifest(classes=("a", "b\n"), decoding={}), {"model.onnx": b"2"})
     assert Bundle.open(path).read("model.onnx") == b"network"
 
 

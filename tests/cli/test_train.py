@@ -48,7 +48,7 @@ def test_everything_is_there(run: Path) -> None:
     assert set(bundle.manifest.variants) == {"keras", "onnx"}
     onnx = bundle.variant("onnx")
     figures = json.loads((run / "evaluation" / "evaluation.json").read_text())
-    assert onnx["test_top1"] == figures["top1"]
+    assert onnx["figures"]["test"]["top1"] == figures["top1"]
     assert onnx["parity"]["agreement"] == 1.0
     made_of = bundle.manifest.provenance["dataset"]
     assert made_of["split_seed"] == 0

@@ -142,7 +142,7 @@ def test_a_bundle_of_either_form_fits_the_photos_of_the_other() -> None:
             network={"name": "pplcnet_x0_25"},
             variants={},
             task="multilabel",
-            thresholds=dict.fromkeys(classes, 0.25),
+            decoding={"thresholds": dict.fromkeys(classes, 0.25)},
         )
         return Manifest.from_json(manifest.to_json(), "the bundle")
 

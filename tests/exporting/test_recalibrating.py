@@ -52,7 +52,7 @@ def test_new_thresholds_drop_int8_and_the_tuning_and_say_so(
 ) -> None:
     before = _bundle(tmp_path).manifest
     after = calibrate(tmp_path / "x.bundle", photos).manifest
-    assert set(after.thresholds) == {"a", "b"}
+    assert set(after.decoding["thresholds"]) == {"a", "b"}
     assert set(after.variants) == {"onnx"}
     assert after.tuning == {}
     assert not (tmp_path / "x.bundle" / "model.int8.onnx").exists()
@@ -72,7 +72,7 @@ def test_the_same_thresholds_keep_int8_and_the_tuning(tmp_path: Path, photos: Da
     manifest = Manifest(**{**vars(first), "variants": variants, "tuning": TUNING})
     write_bundle(path, manifest, {"model.onnx": content, "int8.onnx": content})
     again = calibrate(path, photos).manifest
-    assert again.thresholds == first.thresholds
+    assert again.decoding == first.decoding
     assert set(again.variants) == {"onnx", "int8"}
     assert again.tuning == TUNING
 

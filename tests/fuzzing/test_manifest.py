@@ -34,9 +34,8 @@ def test_mutated_manifests_are_read_or_refused(tmp_path: Path) -> None:
         network={"name": "pplcnet_x0_25", "options": {"dropout": 0.2}},
         variants={"onnx": {"file": "model.onnx", "batch": 1, "precision": "float32"}},
         files={"model.onnx": {"sha256": "ab" * 32, "bytes": 7}},
-        calibration={"temperature": 1.5},
+        decoding={"temperature": 1.5, "thresholds": {"cat": 0.25}},
         task="multilabel",
-        thresholds={"cat": 0.25},
         tuning={
             "cpu": {
                 "policy": "fast",

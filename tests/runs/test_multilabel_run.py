@@ -61,8 +61,8 @@ def test_training_learns_the_labels_and_reports_them(run: Path) -> None:
     assert "How much is named at which precision" in (run / "report.html").read_text()
     manifest = Bundle.open(run / "model.bundle").manifest
     assert manifest.task == "multilabel"
-    assert set(manifest.thresholds) == set(COLOURS)
-    assert manifest.variants["onnx"]["test_map"] == figures["map"]
+    assert set(manifest.decoding["thresholds"]) == set(COLOURS)
+    assert manifest.variants["onnx"]["figures"]["test"]["map"] == figures["map"]
     assert manifest.variants["onnx"]["parity"]["agreement"] >= 0.98
     best = manifest.variants["keras"]["validation_map"]
     with (run / "history.csv").open() as file:
@@ -96,7 +96,12 @@ def test_photos_of_the_other_kind_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("task", "many"), ("thresholds", {"red": 1.5}), ("thresholds", {"x": 0.5})]
+    ("field", "value"),
+    [
+        ("task", "Many"),
+        ("decoding", {"thresholds": {"red": 1.5}}),
+        ("decoding", {"thresholds": {"x": 0.5}}),
+    ],
 )
 def test_a_damaged_task_or_threshold_is_named(
     run: Path, tmp_path: Path, field: str, value: object
@@ -105,5 +110,5 @@ def test_a_damaged_task_or_threshold_is_named(
     manifest = json.loads((bundle / "manifest.json").read_text())
     del manifest["checksum"]
     (bundle / "manifest.json").write_text(json.dumps(manifest | {field: value}))
-    with pytest.raises(BundleError, match=r"task 'many'|threshold"):
+    with pytest.raises(BundleError, match=r"task 'Many'|threshold"):
         Bundle.open(bundle)

@@ -57,11 +57,18 @@ def test_an_onnx_file_alone_answers_as_its_bundle(
     assert "not calibrated" in network.advice
 
 
-def test_a_network_of_several_labels_keeps_its_task(
-    common_bundle: Path, photo: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"task": None, "output": "logits: float32 (N, classes), before sigmoid"},
+        {"task": "multilabel"},
+    ],
+    ids=["0.1", "0.2"],
+)
+def test_a_multi_label_network_keeps_its_task(
+    common_bundle: Path, photo: Path, tmp_path: Path, metadata: dict
 ) -> None:
-    output = "logits: float32 (N, classes), before sigmoid"
-    network = Classifier(_changed(common_bundle, tmp_path / "x.onnx", output=output))
+    network = Classifier(_changed(common_bundle, tmp_path / "x.onnx", **metadata))
     assert network.thresholds == (0.5, 0.5, 0.5)
     assert "thresholds are all 0.5" in network.advice
     assert network.predict(photo).probabilities.sum() != pytest.approx(1)
@@ -74,6 +81,8 @@ def test_a_network_of_several_labels_keeps_its_task(
         ({"preprocessing": None}, "no 'preprocessing' in its metadata"),
         ({"classes": '["a", "b"]'}, "3 outputs for 2 classes|classes"),
         ({"classes": "[1, 2, 3]"}, "class"),
+        ({"classes": "3"}, "cannot be read"),
+        ({"task": "poetry"}, "unknown task 'poetry'"),
         ({"classes": "{"}, "cannot be read|JSON"),
         ({"preprocessing": "[" * 100_000}, "cannot be read"),
         ({"preprocessing": '{"image_size": [1e9, 2]}'}, "image_size"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from pplcnet.bundle.format_1 import to_format_2
 from pplcnet.bundle.manifest_checks import check_values
 from pplcnet.errors import BundleError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -19,11 +19,10 @@ from pplcnet.system.wording import counted
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "MANIFEST_LIMIT", "Manifest", "today"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 16 << 20
 CHECKSUM = "checksum"
-TASKS_OF_FORMAT_1 = {"single": "classification", "multi": "multilabel"}
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,27 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File name to `sha256` and `bytes`."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variant name ("keras", "onnx") to its `file` and what was measured of it."""
+    """Variant name ("keras", "onnx") to its `file` and what was measured of it.
+
+    `figures` are those of an evaluation, by split: `{"test": {"top1": 0.87}}`.
+    """
     provenance: dict[str, Any] = field(default_factory=dict)
-    """Data set digest, split, recipe, versions, source of the weights."""
+    """Digest of the data set, splits, recipe, versions, source of the weights."""
     calibration: dict[str, Any] = field(default_factory=dict)
-    """"temperature" that logits are divided by, and what it was fitted on."""
+    """What `decoding` was fitted on, and how far that helped; empty where nothing was."""
     tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Processor to what `pplcnet tune` measured there and which way of running it chose."""
     task: str = "classification"
     """The name of its task (`pplcnet.tasks.TASKS`)."""
-    thresholds: dict[str, float] = field(default_factory=dict)
-    """Of the task "multi": from which probability on a class is on the photo; 0.5 if absent."""
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The network's outputs by name, each with its shape for one image. Given none, it is one,
+    "logits", with a number for each class."""
+    decoding: dict[str, Any] = field(default_factory=dict)
+    """What the task's decoder needs beside the outputs, such as "temperature" or "thresholds"."""
+
+    def __post_init__(self) -> None:
+        if not self.outputs:
+            object.__setattr__(self, "outputs", {"logits": (len(self.classes),)})
 
     def __repr__(self) -> str:
         (_, network), (_, size), _, (_, variants) = self.facts()
@@ -68,10 +77,10 @@ class Manifest:
     @property
     def temperature(self) -> float:
         """What logits are divided by before softmax or sigmoid; 1 where nothing was fitted."""
-        return float(self.calibration.get("temperature", 1.0))
+        return float(self.decoding.get("temperature", 1.0))
 
     def preprocessing_on(self, processor: str) -> Preprocessing:
-        """How pictures are prepared on this processor: the resize policy is part of tuning."""
+        """How images are prepared on this processor: the resize policy is part of tuning."""
         policy = self.tuning.get(processor, {}).get("policy", self.preprocessing.policy)
         return replace(self.preprocessing, policy=policy)
 
@@ -80,15 +89,18 @@ class Manifest:
         values = {
             "format": "pplcnet bundle",
             "format_version": FORMAT_VERSION,
+            "task": self.task,
             "classes": list(self.classes),
-            "task": next(old for old, name in TASKS_OF_FORMAT_1.items() if name == self.task),
-            **({"thresholds": self.thresholds} if self.thresholds else {}),
             "input": {
                 "shape": ["N", *self.preprocessing.image_size, 3],
                 "dtype": "uint8",
                 "meaning": "RGB",
             },
-            "output": {"shape": ["N", len(self.classes)], "meaning": "logits"},
+            "outputs": [
+                {"name": name, "shape": ["N", *shape], "dtype": "float32"}
+                for name, shape in self.outputs.items()
+            ],
+            "decoding": self.decoding,
             "preprocessing": self.preprocessing.to_dict(),
             "network": self.network,
             "variants": self.variants,
@@ -125,6 +137,8 @@ class Manifest:
                     "damaged, or was edited. Use another copy; if you edited it on purpose, "
                     f"delete its entry {CHECKSUM!r}."
                 )
+            if version == 1:
+                values = to_format_2(values)
             check_values(values)
             return cls._from_values(values)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -137,38 +151,25 @@ class Manifest:
         composed = {name: unicodedata.normalize("NFC", name) for name in values["classes"]}
         if len(set(composed.values())) < len(composed):  # an older bundle may have both forms
             composed = {name: name for name in composed}
-        thresholds = values.get("thresholds", {})
         return cls(
             # As data sets have them, which Macs and others write in different forms.
             classes=tuple(composed[name] for name in values["classes"]),
-            task=TASKS_OF_FORMAT_1[values.get("task", "single")],
-            thresholds={composed.get(name, name): cut for name, cut in thresholds.items()},
+            task=values["task"],
+            outputs={each["name"]: tuple(each["shape"][1:]) for each in values["outputs"]},
+            decoding={
+                name: {composed.get(key, key): each for key, each in value.items()}
+                if isinstance(value, dict)
+                else value
+                for name, value in values["decoding"].items()
+            },
             calibration=values.get("calibration", {}),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             network=values["network"],
             files=values["files"],
-            variants={name: _renamed(each) for name, each in values["variants"].items()},
+            variants=values["variants"],
             provenance=values["provenance"],
             tuning=values.get("tuning", {}),
         )
-
-
-def _renamed(variant: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant whose parity is by output; in format 1 it was of the logits."""
-    parity = variant.get("parity")
-    if not isinstance(parity, dict):
-        return dict(variant)
-    agreement = parity.get("top1_agreement", parity.get("labels_agreement"))
-    if agreement is None:
-        return dict(variant)
-    logits = {
-        "largest_difference": parity["largest_logit_difference"],
-        "largest": parity.get("largest_logit", math.nan),
-    }
-    renamed = {
-        "images": parity["images"], "outputs": {"logits": logits}, "agreement": agreement
-    }  # fmt: skip
-    return {**variant, "parity": renamed}
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -15,14 +15,18 @@ FILE_LIMIT = 512 << 20
 MAX_CLASSES = 100_000
 MAX_NAME = 100
 MAX_DEPTH = 32
-# Calibration tries 0.05 to 20.
-TEMPERATURES = (0.01, 100.0)
+MAX_OUTPUTS = 16
+MAX_OUTPUT_NUMBERS = 1 << 28
+# What a decoder computes with, and of each class; calibration tries temperatures from 0.05 to 20.
+DECODING = {"temperature": (0.01, 100.0)}
+DECODING_BY_CLASS = {"thresholds": (0.0, 1.0)}
+OTHER_DECODING = (-1e9, 1e9)
 MAX_THREADS = 4096
 # JSON has no limit; no figure of a bundle needs more.
 MAX_INTEGER = 1 << 63
 
 KNOWN = {
-    "format", "format_version", "classes", "task", "thresholds", "input", "output",
+    "format", "format_version", "task", "classes", "input", "outputs", "decoding",
     "preprocessing", "network", "variants", "provenance", "calibration", "tuning", "files",
 }  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "int8", "int8-bfloat16")
@@ -30,7 +34,11 @@ POLICIES = ("exact", "fast")
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """ValueError, TypeError or KeyError for the first thing that is wrong in a parsed manifest."""
+    """ValueError, TypeError or KeyError for the first thing that is wrong in a parsed manifest.
+
+    Args:
+        values: of format 2.
+    """
     unknown = sorted(set(values) - KNOWN)
     if unknown:
         raise ValueError(f"unknown key {unknown[0][:40]!r}")
@@ -40,12 +48,13 @@ def check_values(values: Mapping[str, Any]) -> None:
     _check_files(values["files"])
     _check_variants(values["variants"], values["files"])
     _check_preprocessing(values["preprocessing"])
-    _check_contract(values, len(classes))
+    _check_task(values["task"])
+    _check_input(values)
+    _check_outputs(values["outputs"], len(classes))
+    _check_decoding(values["decoding"], classes)
     _check_network(values["network"])
     _dictionary(values["provenance"], "provenance")
-    calibration = _dictionary(values.get("calibration", {}), "calibration")
-    _check_number(calibration.get("temperature", 1.0), *TEMPERATURES, "temperature")
-    _check_thresholds(values.get("task", "single"), values.get("thresholds", {}), classes)
+    _dictionary(values.get("calibration", {}), "calibration")
     for name, facts in _dictionary(values.get("tuning", {}), "tuning").items():
         _check_tuning(_dictionary(facts, f"the tuning for {name[:80]!r}"))
 
@@ -113,6 +122,7 @@ def _check_variants(variants: Any, files: Mapping[str, Any]) -> None:
         batch = variant.get("batch")
         if batch is not None and not (_is_integer(batch) and 1 <= batch <= 1 << 16):
             raise ValueError(f"variant {name[:40]!r} has the batch {str(batch)[:40]!r}")
+        _dictionary(variant.get("figures", {}), f"the figures of variant {name[:40]!r}")
         if variant.get("precision", "float32") not in PRECISIONS:
             raise ValueError(
                 f"variant {name[:40]!r} has the precision {str(variant['precision'])[:40]!r}"
@@ -131,16 +141,53 @@ def _check_preprocessing(values: Any) -> None:
         _check_number(each, 1e-6, 1e3, "std")
 
 
-def _check_contract(values: Mapping[str, Any], classes: int) -> None:
-    """What the manifest says of the network's input and output against the rest of it."""
+def _check_task(task: Any) -> None:
+    if not isinstance(task, str) or not re.fullmatch("[a-z][a-z0-9_]{0,39}", task):
+        raise ValueError(f"task {str(task)[:40]!r}")
+
+
+def _check_input(values: Mapping[str, Any]) -> None:
     height, width = values["preprocessing"]["image_size"]
-    expected = {
-        "input": {"shape": ["N", height, width, 3], "dtype": "uint8", "meaning": "RGB"},
-        "output": {"shape": ["N", classes], "meaning": "logits"},
-    }
-    for name, contract in expected.items():
-        if values.get(name, contract) != contract:
-            raise ValueError(f"its {name} does not fit its image_size and classes")
+    expected = {"shape": ["N", height, width, 3], "dtype": "uint8", "meaning": "RGB"}
+    if values.get("input", expected) != expected:
+        raise ValueError("its input does not fit its image_size")
+
+
+def _check_outputs(outputs: Any, classes: int) -> None:
+    if not isinstance(outputs, list) or not 1 <= len(outputs) <= MAX_OUTPUTS:
+        raise ValueError(f"outputs must be a list of 1 to {MAX_OUTPUTS}")
+    seen: set[str] = set()
+    for output in outputs:
+        name = _dictionary(output, "an output")["name"]
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][\w.]{0,99}", name, re.ASCII):
+            raise ValueError(f"an output has the name {str(name)[:40]!r}")
+        if name in seen:
+            raise ValueError(f"the output {name!r} appears twice")
+        seen.add(name)
+        shape = output["shape"]
+        if not isinstance(shape, list) or not 2 <= len(shape) <= 6 or shape[0] != "N":
+            raise ValueError(f"the output {name!r} has the shape {str(shape)[:40]}")
+        if not all(_is_integer(each) and each >= 1 for each in shape[1:]):
+            raise ValueError(f"the output {name!r} has the shape {str(shape)[:40]}")
+        if math.prod(shape[1:]) > MAX_OUTPUT_NUMBERS or output.get("dtype") != "float32":
+            raise ValueError(f"the output {name!r} is too large, or not float32")
+        if name == "logits" and shape != ["N", classes]:
+            raise ValueError("its output does not fit its classes")
+
+
+def _check_decoding(decoding: Any, classes: list[str]) -> None:
+    """A number, text or truth value each, or a number for each of some classes."""
+    names = set(classes)
+    for key, value in _dictionary(decoding, "decoding").items():
+        if key in DECODING_BY_CLASS or (isinstance(value, dict) and key not in DECODING):
+            low, high = DECODING_BY_CLASS.get(key, OTHER_DECODING)
+            what = f"the {key[:40].removesuffix('s')}"
+            for name, each in _dictionary(value, key[:40]).items():
+                if name not in names:
+                    raise ValueError(f"{what} of {name[:40]!r}, which is no class")
+                _check_number(each, low, high, f"{what} of {name[:40]!r}")
+        elif key in DECODING or not isinstance(value, str | bool):
+            _check_number(value, *DECODING.get(key, OTHER_DECODING), key[:40])
 
 
 def _check_network(network: Any) -> None:
@@ -148,18 +195,6 @@ def _check_network(network: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"the network's name is {str(name)[:40]!r}")
     _dictionary(network.get("options", {}), "the network's options")
-
-
-def _check_thresholds(task: Any, thresholds: Any, classes: list[str]) -> None:
-    if task not in ("single", "multi"):
-        raise ValueError(f"task {str(task)[:40]!r}")
-    names = set(classes)
-    for name, each in _dictionary(thresholds, "thresholds").items():
-        if name not in names:
-            raise ValueError(f"a threshold for {name[:40]!r}, which is no class")
-        _check_number(each, 0, 1, f"the threshold of {name[:40]!r}")
-    if thresholds and task == "single":
-        raise ValueError("task 'single' with thresholds")
 
 
 def _check_tuning(facts: Mapping[str, Any]) -> None:

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     with Console().busy("calibrating"):
         manifest = calibrate(arguments.bundle, validation).manifest
     show(describe_calibration(manifest.calibration))
-    if manifest.thresholds:
-        chosen = ", ".join(f"{name} {each:.3f}" for name, each in manifest.thresholds.items())
-        show(f"thresholds  {chosen}")
+    for key, value in manifest.decoding.items():
+        if isinstance(value, dict):  # one number for each class
+            show(f"{key}  {', '.join(f'{name} {each:.3f}' for name, each in value.items())}")
     report_dropped(before, manifest, "judged by the previous answers")
     return 0

@@ -35,9 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     height, width = pre.image_size
     show(f"{bundle.path}: {manifest.network['name']}, {counted(len(bundle.classes), 'class')}")
     show(f"classes        {', '.join(bundle.classes)}")
-    if manifest.thresholds:
-        show("task           multi-label")
-        show(f"thresholds     {_shown(manifest.thresholds)}")
+    show(f"task           {manifest.task}")
+    for key, value in manifest.decoding.items():
+        if key != "temperature":
+            show(f"{key:<14} {_shown(value)}")
     crop = f", centre crop {pre.crop_fraction:g}" if pre.resize == "cover" else ""
     show(
         f"input          uint8 RGB {height}x{width} (height x width), {pre.resize}{crop}, "

@@ -63,9 +63,10 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
         raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
     found = calibrate_task(before, outputs, validation.images)
     calibration = {**found.facts, "images": len(validation), "fitted": today()}
-    changes: dict[str, Any] = {"calibration": calibration}
-    if "thresholds" in found.decoding:
-        changes["thresholds"] = found.decoding["thresholds"]
+    changes: dict[str, Any] = {
+        "calibration": calibration,
+        "decoding": {**before.decoding, **found.decoding},
+    }
     if not found.changes_answers:
         return update_bundle(bundle, **changes)
     # INT8 and the tuned ways were kept because their answers agree with those before.

@@ -30,7 +30,6 @@ from pplcnet.runs.replaced import recover, set_aside
 from pplcnet.runs.stopped import resumable
 from pplcnet.system.files import check_writable, write_text
 from pplcnet.system.locking import locked
-from pplcnet.tasks import find
 from pplcnet.training.interruption import signals_stop
 from pplcnet.training.names import BUNDLE, CHECKPOINT
 from pplcnet.training.saved_facts import read_facts
@@ -256,9 +255,7 @@ class RunFolder:
         onnx = bundle.manifest.variants.get("onnx")
         if onnx is None:
             return None
-        key = find(bundle.manifest.task).measure.key
-        is_evaluated = f"test_{key}" in onnx or f"validation_{key}" in onnx
-        return bundle if bundle.manifest.calibration or is_evaluated else None
+        return bundle if bundle.manifest.calibration or onnx.get("figures") else None
 
 
 def _check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:

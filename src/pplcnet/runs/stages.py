@@ -264,7 +264,7 @@ def calibrate_network(context: RunContext, bundle: Bundle, validation: Dataset) 
     with context.watcher.busy("calibrating"):
         calibrated = calibrate(bundle, validation)
     context.watcher.say(describe_calibration(calibrated.manifest.calibration))
-    if calibrated.manifest.thresholds:
+    if "thresholds" in calibrated.manifest.decoding:
         context.watcher.say(
             f"{counted(len(calibrated.classes), 'threshold')} chosen there, each with the best F1"
         )

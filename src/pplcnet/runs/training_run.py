@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
@@ -223,9 +222,8 @@ def _evaluate(context: RunContext, splits: Splits, bundle: Bundle) -> JobResult:
     with named_failures(folder):
         write_evaluation(evaluation, folder, Source(split, context.run["photos"]))
     if not bundle.manifest.tuning:  # else what was evaluated may be another network than "onnx"
-        figures: dict[str, Any] = {
-            f"{split}_{name}": figure for name, figure in evaluation.figures().items()
-        }
-        bundle = update_bundle(bundle, variants={"onnx": {**bundle.variant("onnx"), **figures}})
+        onnx = bundle.variant("onnx")
+        figures = {**onnx.get("figures", {}), split: evaluation.figures()}
+        bundle = update_bundle(bundle, variants={"onnx": {**onnx, "figures": figures}})
     page = write_run_report(bundle, splits, split, recorded, context.images.labelled, watcher)
     return JobResult(bundle.path, folder, evaluation, split, bundle.manifest, page)

@@ -12,8 +12,9 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import FORMAT_VERSION, Manifest
 from pplcnet.bundle.manifest_checks import FILE_LIMIT
 from pplcnet.bundle.members import read_member
-from pplcnet.errors import BundleError
+from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.system.protobuf import BYTES, ProtobufError, fields
+from pplcnet.tasks import find
 
 __all__ = ["LoneNetwork", "open_network"]
 
@@ -62,6 +63,10 @@ def open_network(path: Path) -> LoneNetwork:
         preprocessing = json.loads(metadata["preprocessing"])
         classes = json.loads(metadata["classes"])
         height, width = preprocessing["image_size"]
+        task = find(_task_name(metadata))
+        outputs = task.outputs(classes)
+    except UnknownNameError as error:
+        raise BundleError(f"{path}: {error}") from None
     except KeyError as error:
         raise BundleError(
             f"{path}: has no {error} in its metadata, so it was not exported by "
@@ -74,9 +79,13 @@ def open_network(path: Path) -> LoneNetwork:
         "format": "pplcnet bundle",
         "format_version": FORMAT_VERSION,
         "classes": classes,
-        "task": "multi" if metadata.get("output", "").endswith("sigmoid") else "single",
+        "task": task.name,
         "input": {"shape": ["N", height, width, 3], "dtype": "uint8", "meaning": "RGB"},
-        "output": {"shape": ["N", len(classes)], "meaning": "logits"},
+        "outputs": [
+            {"name": name, "shape": ["N", *shape], "dtype": "float32"}
+            for name, shape in outputs.items()
+        ],
+        "decoding": {},
         "preprocessing": preprocessing,
         "network": {"name": path.stem},
         "variants": {"onnx": {"file": "model.onnx", "precision": precision}},
@@ -84,6 +93,12 @@ def open_network(path: Path) -> LoneNetwork:
         "files": {"model.onnx": {"sha256": sha256(content).hexdigest(), "bytes": len(content)}},
     }
     return LoneNetwork(path, Manifest.from_json(json.dumps(values), str(path)), content)
+
+
+def _task_name(metadata: Mapping[str, str]) -> str:
+    """As exported; before 0.2 the file said only what makes probabilities of its logits."""
+    is_multilabel = metadata.get("output", "").endswith("sigmoid")
+    return metadata.get("task", "multilabel" if is_multilabel else "classification")
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:

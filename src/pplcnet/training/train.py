@@ -109,18 +109,19 @@ def train(
         busy=busy,
         before_saving=before_saving,
     )
-    column = score_column(find(train_set.task).measure.key)
-    score = fitted.history[fitted.best_epoch - 1][column]
+    task = find(train_set.task)
+    score = fitted.history[fitted.best_epoch - 1][score_column(task.measure.key)]
     manifest = Manifest(
         classes=train_set.classes,
+        outputs=task.outputs(train_set.classes),
         task=train_set.task,
         preprocessing=preprocessing_of(recipe),
         network={"name": recipe.model, "options": fitted.options},
         variants={
             "keras": {
                 "file": KERAS_FILE,
-                column: score,
                 "best_epoch": fitted.best_epoch,
+                "figures": {"validation": {task.measure.key: score}},
             }
         },
         provenance={

@@ -80,11 +80,14 @@ def convert(
     for told in ("num_classes", "image_size"):  # the manifest says these elsewhere
         options.pop(told)
     options.setdefault("dropout", None)
+    decoding = {}
+    if beside.threshold is not None:
+        decoding["thresholds"] = dict.fromkeys(names, beside.threshold)
     manifest = Manifest(
         classes=names,
         preprocessing=chosen,
         task=beside.task if saved is None else saved.task,
-        thresholds=dict.fromkeys(names, beside.threshold) if beside.threshold is not None else {},
+        decoding=decoding,
         network={"name": name, "options": options},
         variants={"keras": {"file": KERAS_FILE}},
         provenance={

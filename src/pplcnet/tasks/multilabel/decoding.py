@@ -53,7 +53,8 @@ class LabelPrediction(ScoredPrediction):
 
 def thresholds_of(manifest: Manifest) -> tuple[float, ...]:
     """The thresholds in the order of the classes."""
-    return tuple(manifest.thresholds.get(name, DEFAULT_THRESHOLD) for name in manifest.classes)
+    chosen = manifest.decoding.get("thresholds", {})
+    return tuple(chosen.get(name, DEFAULT_THRESHOLD) for name in manifest.classes)
 
 
 def logit_thresholds(manifest: Manifest) -> NDArray[np.float64]:

@@ -74,12 +74,10 @@ def _calibrate(manifest: Manifest, outputs: Outputs, images: Sequence[LabelledIm
     # As LabelPrediction computes it: a threshold can lie between probabilities that hardly differ.
     chosen = choose_thresholds(sigmoid(logits / np.float32(found.temperature)), marks)
     thresholds = dict(zip(manifest.classes, chosen, strict=True))
-    is_same = thresholds == manifest.thresholds and found.temperature == manifest.temperature
-    return Calibrated(
-        {"temperature": found.temperature, "thresholds": thresholds},
-        found.facts(),
-        changes_answers=not is_same,
-    )
+    decoding = {"temperature": found.temperature, "thresholds": thresholds}
+    before = {"temperature": manifest.temperature, **manifest.decoding}
+    is_same = {**before, **decoding} == before
+    return Calibrated(decoding, found.facts(), changes_answers=not is_same)
 
 
 TASK = Task(
