@@ -79,7 +79,7 @@ def test_a_multi_label_network_keeps_its_task(
     [
         ({"classes": None}, "no 'classes' in its metadata"),
         ({"preprocessing": None}, "no 'preprocessing' in its metadata"),
-        ({"classes": '["a", "b"]'}, r"outputs are 'logits' \(3,\); the manifest says 'logits' \(2,\)"),
+        ({"classes": '["a", "b"]'}, r"'logits' \(3,\); the manifest says 'logits' \(2,\)"),
         ({"classes": "[1, 2, 3]"}, "class"),
         ({"classes": "3"}, "cannot be read"),
         ({"task": "poetry"}, "unknown task 'poetry'"),
