@@ -19,6 +19,7 @@ from pplcnet.reports.sections import HISTORY_FILE, curve_charts
 from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
 from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.splits import resplit
+from pplcnet.tasks import options_of
 from pplcnet.training.history import history_columns, write_history
 from pplcnet.training.saved_facts import check_facts, read_arrays, read_facts
 from tests.fuzzing.harness import fuzz
@@ -38,7 +39,7 @@ def read_run_json(path: Path) -> None:
     assert all(os.sep not in name and name not in (".", "..") for name in names_in(out))
     run = read_run(out)
     assert run is not None
-    recipe = recorded_recipe(str(out), run)
+    recipe = recorded_recipe(str(out), run, options_of("classification"))
     now = {"photos": "/p", "recipe": recipe.to_dict(), "digest": run["digest"], "teacher": None}
     RunFolder(out, run["kind"]).resume(run, now)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.recipe.recipe import Recipe, named_recipes, parse_setting, recipe_path
+from pplcnet.recipe.files import named_recipes, recipe_path
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.settings import parse_setting
 from tests.fuzzing.harness import fuzz
 
 

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+import copy
+import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
+from typing import get_args, get_origin
 
 import pytest
 
 import pplcnet.recipe
 from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError, UnknownNameError
-from pplcnet.recipe.idle_fields import NEEDS, idle_fields
-from pplcnet.recipe.recipe import Recipe, field_help, named_recipes, parse_setting
+from pplcnet.recipe.files import named_recipes
+from pplcnet.recipe.idle_fields import idle_fields
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.settings import field_help, known_fields, parse_setting
+from pplcnet.tasks import TASKS, options_of
 
 RECIPES = Path(pplcnet.recipe.__file__).parent
 
 
 FLOATS = [
     name
-    for name, hint in get_type_hints(Recipe).items()
+    for name, hint in known_fields().items()
     if hint is float or (float in get_args(hint) and get_origin(hint) is not tuple)
 ]
 
 
 def test_every_field_is_explained() -> None:
     texts = field_help()
-    assert set(texts) == {field.name for field in fields(Recipe)}
+    assert set(texts) == set(known_fields())
     assert all(text.endswith(".") for text in texts.values())
 
 
@@ -219,29 +225,96 @@ def test_text_survives_its_file_whatever_is_in_it(tmp_path: Path) -> None:
     assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
 
 
-def test_every_field_says_when_it_changes_nothing() -> None:
-    assert set(NEEDS) == {field.name for field in fields(Recipe)}
+ONE, MANY = TASKS
 
 
 @pytest.mark.parametrize(
-    ("changes", "is_multi", "named"),
+    ("changes", "task", "named"),
     [
-        ({"multilabel_loss": "asymmetric"}, False, "multilabel_loss"),
-        ({"focal_gamma": 3.0}, False, "focal_gamma"),
-        ({"focal_gamma": 3.0, "loss": "focal"}, True, "loss, focal_gamma"),
-        ({"augment_magnitude": 9}, False, "augment_magnitude"),
-        ({"augment_operations": 3, "augment": "trivialaugment"}, False, "augment_operations"),
-        ({"multilabel_loss": "asymmetric", "label_smoothing": 0.1}, True, "label_smoothing"),
-        ({"distillation": "mutual", "distillation_temperature": 2.0}, False,
+        ({"focal_gamma": 3.0}, ONE, "focal_gamma"),
+        ({"augment_magnitude": 9}, ONE, "augment_magnitude"),
+        ({"augment_operations": 3, "augment": "trivialaugment"}, ONE, "augment_operations"),
+        ({"multilabel_loss": "asymmetric", "label_smoothing": 0.1}, MANY, "label_smoothing"),
+        ({"distillation": "mutual", "distillation_temperature": 2.0}, ONE,
          "distillation_temperature"),
-        ({"resize": "stretch", "crop_fraction": 0.9}, False, "crop_fraction"),
-        ({"weights": "x", "freeze": "trunk", "layer_decay": 0.5}, False, "layer_decay"),
-        ({"weights": "x", "freeze": "trunk", "crop_scale": (0.2, 1.0)}, False, "crop_scale"),
-        ({"focal_gamma": 3.0, "loss": "focal"}, False, None),
-        ({"augment_magnitude": 9, "augment": "randaugment"}, False, None),
-        ({"multilabel_loss": "asymmetric"}, True, None),
+        ({"resize": "stretch", "crop_fraction": 0.9}, ONE, "crop_fraction"),
+        ({"weights": "x", "freeze": "trunk", "layer_decay": 0.5}, ONE, "layer_decay"),
+        ({"weights": "x", "freeze": "trunk", "crop_scale": (0.2, 1.0)}, ONE, "crop_scale"),
+        ({"focal_gamma": 3.0, "loss": "focal"}, ONE, None),
+        ({"augment_magnitude": 9, "augment": "randaugment"}, ONE, None),
+        ({"multilabel_loss": "asymmetric"}, MANY, None),
     ],
 )  # fmt: skip
-def test_fields_without_effect_are_named(changes, is_multi: bool, named: str | None) -> None:
-    said = idle_fields(Recipe().changed(changes), is_multi=is_multi)
+def test_fields_without_effect_are_named(changes, task: str, named: str | None) -> None:
+    said = idle_fields(Recipe().changed(changes).for_options(options_of(task)))
     assert [line.split(":")[0] for line in said] == ([f"no effect of {named}"] if named else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "said"),
+    [
+        ({"multilabel_loss": "asymmetric"}, "classification",
+         ["multilabel_loss is for multi-label data; this is single-label data."]),
+        ({"focal_gamma": 3.0, "loss": "focal"}, "multilabel",
+         ["loss is for single-label data; this is multi-label data.",
+          "focal_gamma is for single-label data; this is multi-label data."]),
+    ],
+)  # fmt: skip
+def test_fields_of_another_task_are_refused(changes, task: str, said: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe().changed(changes).for_options(options_of(task))
+    for line in said:
+        assert line in str(caught.value)
+
+
+def test_fields_of_different_tasks_are_refused_before_the_photos_are_known() -> None:
+    with pytest.raises(RecipeError, match="fields of different tasks") as caught:
+        Recipe(loss="focal", multilabel_loss="asymmetric", epochs=3)
+    assert "loss is for single-label data" in str(caught.value)
+    assert "multilabel_loss is for multi-label data" in str(caught.value)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", named_recipes())
+def test_a_named_recipe_is_for_every_task(name: str, task: str) -> None:
+    recipe = Recipe.named(name).for_options(options_of(task))
+    assert recipe.epochs == Recipe.named(name).epochs
+    assert recipe.label_smoothing == Recipe.named(name).label_smoothing
+
+
+def test_a_recipe_in_full_names_the_fields_of_every_task(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('loss = "cross-entropy"\nmultilabel_loss = "asymmetric"\nmixup = 0\n')
+    recipe = Recipe.from_toml(path)
+    assert (recipe.multilabel_loss, recipe.mixup) == ("asymmetric", 0.0)
+    path.write_text('loss = "focal"\nmultilabel_loss = "bce"\nmixup = 1\n')
+    assert (Recipe.from_toml(path).loss, Recipe.from_toml(path).mixup) == ("focal", 1.0)
+
+
+def test_a_recipe_is_copied_with_its_task(tmp_path: Path) -> None:
+    recipe = Recipe(multilabel_loss="asymmetric", mixup=0.2)
+    assert pickle.loads(pickle.dumps(recipe)) == copy.deepcopy(recipe) == recipe
+    assert replace(recipe, epochs=3, mixup=0.1).changed({"mixup": 0.2, "epochs": 20}) == recipe
+
+
+@pytest.mark.parametrize("name", ["options", "preset", "self", "field_of_nothing"])
+def test_what_is_no_field_is_refused(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="recipe field"):
+        Recipe().changed({name: 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "demand"),
+    [
+        ("epochs", 0, "1 to 1,000,000"), ("dropout", 1.0, "at least 0 and below 1"),
+        ("ema", 1.0, "0 (off), or above 0 and below 1"),
+        ("mixup", 1e-9, "0 (off), or 0.001 to 100"),
+        ("progressive_resizing", 0.1, "0.25 to 1 (off)"), ("image_size", 5000, "1 to 4096 pixels"),
+        ("crop_scale", (0.9, 0.1), "two rising numbers, 0.0001 to 1"),
+        ("layer_decay", 0.0, "above 0 and at most 1"), ("learning_rate", 0.0, "above 0 and below"),
+    ],
+)  # fmt: skip
+def test_the_range_is_in_the_message_and_in_the_help(field: str, value, demand: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(f"; it must be {demand}")):
+        Recipe().changed({field: value})
+    assert f"{demand[0].upper()}{demand[1:]}" in field_help()[field]

@@ -15,7 +15,7 @@ from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.recipe.search_space import FIELDS
+from pplcnet.recipe.search_space import searched_fields
 from pplcnet.training import loop, searching
 from tests.conftest import draw_image
 
@@ -77,16 +77,16 @@ def test_any_other_budget_is_one_sentence(text: str, capsys: pytest.CaptureFixtu
 def test_the_ranges_hold_the_recipe_and_make_recipes() -> None:
     for changes in ({}, {"optimizer": "adamw"}, {"crop_scale": [0.1, 0.1], "dropout": 0.8}):
         recipe = Recipe().changed(changes)
-        for name, field in FIELDS.items():
+        for name, field in searched_fields(recipe).items():
             limits = field.limits(recipe)
             if limits is None:
                 continue
             assert limits[0] <= field.value(recipe) <= limits[1]
             for each in limits:
                 recipe.changed({name: field.stored(each, recipe)})
-    low, high = FIELDS["learning_rate"].limits(Recipe())
+    low, high = searched_fields(Recipe())["learning_rate"].limits(Recipe())
     assert (low, high) == pytest.approx((0.4, 12.8))
-    assert FIELDS["weight_decay"].limits(Recipe(weight_decay=0.0)) is None
+    assert searched_fields(Recipe())["weight_decay"].limits(Recipe(weight_decay=0.0)) is None
 
 
 @pytest.mark.parametrize(("epochs", "tried"), [(1, 1), (3, 3), (7, 3), (20, 7), (60, 20)])
@@ -105,7 +105,7 @@ def test_the_first_trial_is_the_recipe_and_only_figures_are_kept(searched) -> No
     assert lines[3].startswith("best of 3 trials")
     assert {each.name for each in (out / "search").iterdir()} == {"best.toml", "trials.log"}
     fields = tomllib.loads((out / "search" / "best.toml").read_text())
-    assert set(fields) == set(FIELDS)
+    assert set(fields) == set(searched_fields(best))
     assert Recipe().changed(SMALL | fields) == best
     assert searching.read_best(out, Recipe().changed(SMALL)) == best
 

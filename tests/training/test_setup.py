@@ -13,8 +13,10 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, TrainingDiverged
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.idle_fields import idle_fields
-from pplcnet.recipe.recipe import Recipe, field_help, parse_setting
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.search_space import ranges_of
+from pplcnet.recipe.settings import field_help, parse_setting
+from pplcnet.tasks import options_of
 from pplcnet.training.learning_rates import run_range_test
 from pplcnet.training.setup import build_trainable
 from pplcnet.training.train import train
@@ -72,7 +74,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_one_sentence(parts, tmp_path: 
 
 def test_balanced_sampling_is_for_one_class_a_photo(common_photos: Path, tmp_path: Path) -> None:
     parts = _multi(common_photos, tmp_path).split(0.25)
-    with pytest.raises(RecipeError, match="balanced_sampling is for photos of one class"):
+    with pytest.raises(RecipeError, match="balanced_sampling is for single-label data"):
         train(replace(SMALL, balanced_sampling=True), *parts, out=tmp_path)
 
 
@@ -82,19 +84,19 @@ def test_the_range_test_is_of_plain_training(parts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_multi", "named"),
+    ("fields", "task", "named"),
     [
-        ({"weights": "x", "freeze": "trunk", "augment": "randaugment"}, False, ["augment"]),
-        ({"loss": "focal"}, True, ["loss"]),
-        ({"loss": "focal"}, False, []),
-        ({"teacher": "x", "distillation": "ssld", "loss": "focal"}, False, ["loss"]),
-        ({"distillation": "ssld"}, False, ["distillation"]),
-        ({"distillation": "mutual", "distillation_weight": 0.2}, False, []),
-        ({}, True, []),
+        ({"weights": "x", "freeze": "trunk", "augment": "randaugment"}, "classification",
+         ["augment"]),
+        ({"loss": "focal"}, "classification", []),
+        ({"teacher": "x", "distillation": "ssld", "loss": "focal"}, "classification", ["loss"]),
+        ({"distillation": "ssld"}, "classification", ["distillation"]),
+        ({"distillation": "mutual", "distillation_weight": 0.2}, "classification", []),
+        ({}, "multilabel", []),
     ],
-)
-def test_fields_that_change_nothing_are_named(fields, is_multi: bool, named: list[str]) -> None:
-    said = idle_fields(replace(SMALL, **fields), is_multi=is_multi)
+)  # fmt: skip
+def test_fields_that_change_nothing_are_named(fields, task: str, named: list[str]) -> None:
+    said = idle_fields(replace(SMALL, **fields).for_options(options_of(task)))
     assert [line.split(":")[0] for line in said] == [f"no effect of {name}" for name in named]
 
 

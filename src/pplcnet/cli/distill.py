@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pplcnet.cli import train
 from pplcnet.errors import InputError
-from pplcnet.recipe.recipe import Recipe, field_help
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.settings import field_defaults, field_help
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,7 +24,7 @@ OPTIONS = ("teacher", "distillation", "unlabelled")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb: those of train, and the teacher."""
     train.add_arguments(parser)
-    defaults, texts = Recipe().to_dict(), field_help()
+    defaults, texts = field_defaults(Recipe()), field_help()
     for name in OPTIONS:
         shown = train.shown(defaults[name])
         parser.add_argument(
@@ -37,15 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the teacher, then run the main job."""
     recipe = train.read_recipe(arguments, options=(*train.OPTIONS, *OPTIONS))
-    if not recipe.distils:
+    if not recipe.options.distils:
         raise InputError(
             "no teacher: give --teacher BUNDLE (or a .keras file), or --distillation mutual "
             "for two students that teach each other."
         )
-    if recipe.teacher is not None and not Path(recipe.teacher).exists():
-        raise InputError(f"{recipe.teacher}: no such teacher; give a bundle or a .keras file.")
-    if recipe.unlabelled is not None and not Path(recipe.unlabelled).is_dir():
-        raise InputError(
-            f"{recipe.unlabelled}: no such folder; --unlabelled takes a folder of photos."
-        )
+    teacher, unlabelled = recipe.options.teacher, recipe.options.unlabelled
+    if teacher is not None and not Path(teacher).exists():
+        raise InputError(f"{teacher}: no such teacher; give a bundle or a .keras file.")
+    if unlabelled is not None and not Path(unlabelled).is_dir():
+        raise InputError(f"{unlabelled}: no such folder; --unlabelled takes a folder of photos.")
     return train.run_recipe(arguments, recipe)

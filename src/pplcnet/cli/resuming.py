@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pplcnet.errors import InputError, PPLCNetError, RecipeError
+from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.task_options import TaskOptions, known_options
 from pplcnet.recipe.values import shown_value
 
 __all__ = ["check_given", "recorded_photos", "recorded_recipe", "recorded_run"]
@@ -34,11 +36,16 @@ def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
     return photos
 
 
-def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:
-    """The recipe that a run began with; InputError when this version cannot read it."""
-    values = {name: value for name, value in run["recipe"].items() if name != "folds"}
+def recorded_recipe(out: str, run: Mapping[str, Any], options: type[TaskOptions]) -> Recipe:
+    """The recipe that a run began with; InputError when this version cannot read it.
+
+    Args:
+        options: of the photos' task. Fields of other tasks had no effect and are left out.
+    """
+    unused = {"folds"}.union(*map(field_types, known_options())) - field_types(options).keys()
+    values = {name: value for name, value in run["recipe"].items() if name not in unused}
     try:
-        return Recipe().changed(values)
+        return Recipe(options=options()).changed(values)
     except PPLCNetError as error:
         raise InputError(
             f"{Path(out) / 'run.json'}: its recipe does not fit this version of pplcnet; {error}"
@@ -47,12 +54,13 @@ def recorded_recipe(out: str, run: Mapping[str, Any]) -> Recipe:
 
 def check_given(out: str, recipe: Recipe, given: Mapping[str, object]) -> None:
     """RecipeError that names the given fields whose values are not the run's."""
-    wanted = recipe.changed(given)
+    kept = recipe.to_dict()
+    wanted = recipe.changed(given).for_options(type(recipe.options))
     changed = [
         f"you gave {name}={shown_value(getattr(wanted, name))}, the run has "
         f"{shown_value(getattr(recipe, name))}"
         for name in given
-        if getattr(wanted, name) != getattr(recipe, name)
+        if name in kept and getattr(wanted, name) != getattr(recipe, name)
     ]
     if changed:
         raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)

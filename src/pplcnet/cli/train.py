@@ -17,16 +17,11 @@ from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError
-from pplcnet.recipe.recipe import (
-    FINETUNE,
-    Recipe,
-    field_help,
-    named_recipes,
-    parse_setting,
-    recipe_path,
-)
-from pplcnet.recipe.values import read_toml
+from pplcnet.recipe.files import named_recipes, read_toml, recipe_path
+from pplcnet.recipe.recipe import FINETUNE, Recipe
+from pplcnet.recipe.settings import field_defaults, field_help, parse_setting
 from pplcnet.system.wording import counted
+from pplcnet.tasks import options_of
 from pplcnet.training.names import SEARCH_BEST
 
 __all__ = [
@@ -71,7 +66,7 @@ def add_recipe_arguments(
         base: the recipe that is used without --recipe and --weights.
         default: what the help calls it.
     """
-    defaults, texts = (base or Recipe()).to_dict(), field_help()
+    defaults, texts = field_defaults(base or Recipe()), field_help()
     add_photos(parser, "the labelled photos; not needed with --resume")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the run to")
     for name in OPTIONS:
@@ -228,27 +223,31 @@ def read_recipe(
     if not arguments.resume:
         return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
     from pplcnet.cli.resuming import check_given, recorded_photos, recorded_recipe, recorded_run
+    from pplcnet.data.dataset import Dataset
 
     arguments.run = recorded_run(arguments.out, kind)
-    recipe = recorded_recipe(arguments.out, arguments.run)
-    check_given(arguments.out, recipe, {**_file_values(arguments.recipe), **changes})
     arguments.photos = arguments.photos or recorded_photos(arguments.out, arguments.run)
+    of_task = options_of(Dataset.open(arguments.photos).task)
+    recipe = recorded_recipe(arguments.out, arguments.run, of_task)
+    check_given(arguments.out, recipe, {**_file_values(arguments.recipe), **changes})
     return recipe
 
 
 def _file_values(chosen: str | None) -> dict[str, object]:
-    return {} if chosen is None else read_toml(_recipe_file(chosen))
+    if chosen is None:
+        return {}
+    return read_toml(recipe_path(chosen) if _is_name(chosen) else chosen)
 
 
 def _base(chosen: str | None, changes: dict[str, object], base: Recipe) -> Recipe:
     if chosen is None:
         return Recipe.named(FINETUNE) if "weights" in changes else base
-    return Recipe.from_toml(_recipe_file(chosen))
+    return Recipe.named(chosen) if _is_name(chosen) else Recipe.from_toml(chosen)
 
 
-def _recipe_file(chosen: str) -> Path:
-    is_name = Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
-    return recipe_path(chosen) if is_name else Path(chosen)
+def _is_name(chosen: str) -> bool:
+    """Whether --recipe is the name of a recipe, not a file."""
+    return Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
 
 
 def one_line(text: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pplcnet.recipe.fields import Searched, metadata
+from pplcnet.recipe.idle_fields import unmet_need
 from pplcnet.recipe.recipe import Recipe
 
-__all__ = ["FIELDS", "Field", "ranges_of", "stored_fields"]
+__all__ = ["Field", "ranges_of", "searched_fields", "stored_fields"]
 
 
 class Field(NamedTuple):
@@ -50,10 +52,6 @@ FIELDS: Mapping[str, Field] = {
         lambda recipe: recipe.decay * 10,
         logarithmic=True,
     ),
-    "label_smoothing": Field(
-        lambda recipe: recipe.label_smoothing, lambda recipe: 0.0, lambda recipe: 0.2
-    ),
-    "dropout": Field(lambda recipe: recipe.dropout, lambda recipe: 0.0, lambda recipe: 0.5),
     "crop_scale": Field(
         lambda recipe: recipe.crop_scale[0],
         lambda recipe: min(0.2, recipe.crop_scale[1]),
@@ -61,22 +59,42 @@ FIELDS: Mapping[str, Field] = {
         stored=lambda value, recipe: (min(value, recipe.crop_scale[1]), recipe.crop_scale[1]),
     ),
 }
-"""What is searched; a row more is a field more."""
+"""Fields whose range depends on the recipe; the others have `Searched` beside them."""
+
+
+def searched_fields(recipe: Recipe) -> dict[str, Field]:
+    """Every field that is searched; those of the task come last."""
+    found = dict(FIELDS)
+    for owner in (Recipe, type(recipe.options)):
+        for name, beside in metadata(owner).items():
+            for each in beside:
+                if isinstance(each, Searched):
+                    found[name] = _plain_field(name, each)
+    return found
+
+
+def _plain_field(name: str, searched: Searched) -> Field:
+    return Field(
+        lambda recipe: float(getattr(recipe, name)),
+        lambda recipe: searched.low,
+        lambda recipe: searched.high,
+    )
 
 
 def ranges_of(recipe: Recipe) -> dict[str, tuple[float, float]]:
     """Lowest and highest value of every field that can be searched with this recipe."""
-    found = {name: field.limits(recipe) for name, field in FIELDS.items()}
-    if recipe.multilabel_loss == "asymmetric":
-        found["label_smoothing"] = None  # that loss takes none
+    found = {
+        name: field.limits(recipe)
+        for name, field in searched_fields(recipe).items()
+        if unmet_need(recipe, name) is None
+    }
     return {name: limits for name, limits in found.items() if limits is not None}
 
 
 def stored_fields(numbers: Mapping[str, float], recipe: Recipe) -> dict[str, Any]:
     """Recipe fields of a trial's numbers, to three digits (more would claim too much)."""
-    fields = {}
+    fields, stored = searched_fields(recipe), {}
     for name, number in numbers.items():
-        field = FIELDS[name]
-        is_own = number == field.value(recipe)
-        fields[name] = field.stored(number if is_own else float(f"{number:.3g}"), recipe)
-    return fields
+        is_own = number == fields[name].value(recipe)
+        stored[name] = fields[name].stored(number if is_own else float(f"{number:.3g}"), recipe)
+    return stored

@@ -1,67 +1,27 @@
-"""Values of recipe fields: how TOML is read and written, and of which type they may be."""
+"""Values of recipe fields: of which type and in which range they may be."""
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
-import tomllib
 import types
 import typing
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from pplcnet.errors import RecipeError
-
 __all__ = [
+    "Between",
+    "Range",
+    "Rising",
     "is_text",
-    "parse_toml",
-    "read_toml",
     "shaped",
     "shown_value",
-    "toml_value",
     "type_problem",
 ]
 
-SIZE_LIMIT = 1 << 16
-DOTS_LIMIT = 64
-"""In a line: Python's reader of TOML takes quadratic time for keys such as a.b.c."""
 LARGEST = 2**53
-"""Above it whole numbers are no floating-point numbers any more, and no field needs them."""
+"""Floats represent every whole number up to here; no field needs a larger one."""
 TEXT_LIMIT = 4096
-
-
-def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
-    """The values of a TOML file; RecipeError when it cannot be read."""
-    path = Path(path)
-    try:
-        if path.exists() and not path.is_file():
-            raise RecipeError(f"{path}: is not a file; a recipe is a TOML file.")
-        with path.open("rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:  # a name with a null byte
-        raise RecipeError(f"{str(path)!r}: cannot be read ({error}).") from error
-    if len(content) > SIZE_LIMIT:
-        raise RecipeError(f"{path}: is larger than {SIZE_LIMIT:,} bytes, too large for a recipe.")
-    try:
-        return parse_toml(content.decode("utf-8"))
-    except ValueError as error:
-        raise RecipeError(f"{path}: not readable as TOML ({error}).") from error
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text; ValueError when it is not one, too large, or nested too deeply."""
-    if len(text) > SIZE_LIMIT:
-        raise ValueError(f"it has more than {SIZE_LIMIT:,} characters")
-    if any(line.count(".") > DOTS_LIMIT for line in text.split("\n")):
-        raise ValueError(f"a line has more than {DOTS_LIMIT} dots")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 class _Short(reprlib.Repr):
@@ -139,13 +99,64 @@ def type_problem(value: Any, hint: Any) -> str | None:
     return None
 
 
-def toml_value(value: Any) -> str:
-    """A value as TOML writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(toml_value(each) for each in value)}]"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's too, but for the delete character, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
-    return repr(value)
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The numbers that a field may have; of a pair, each. None is always allowed."""
+
+    low: float
+    high: float
+    excludes: Literal["", "low", "high", "both"] = ""
+    """Which end is not allowed itself."""
+    off: float | None = None
+    """The value that switches the field off, allowed wherever it lies."""
+    unit: str = ""
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type lies in the range."""
+        if isinstance(value, tuple):
+            return all(self.allows(each) for each in value)
+        if value is None or value == self.off:
+            return True
+        is_above: bool = self.low < value if self.excludes in ("low", "both") else self.low <= value
+        is_below: bool = (
+            value < self.high if self.excludes in ("high", "both") else value <= self.high
+        )
+        return is_above and is_below
+
+    def __str__(self) -> str:
+        low, high = _number(self.low), _number(self.high)
+        is_end = self.off in (self.low, self.high) and not self.excludes
+        if self.excludes:
+            low = f"{'above' if self.excludes in ('low', 'both') else 'at least'} {low}"
+            high = f"{'below' if self.excludes in ('high', 'both') else 'at most'} {high}"
+        if is_end and self.off == self.low:
+            low += " (off)"
+        elif is_end:
+            high += " (off)"
+        text = f"{low} {'and' if self.excludes else 'to'} {high}"
+        if self.off is not None and not is_end:
+            text = f"{_number(self.off)} (off), or {text}"
+        return f"{text} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Rising:
+    """A range for pairs whose second number is not below the first."""
+
+    low: float
+    high: float
+
+    def allows(self, value: tuple[float, float]) -> bool:
+        """Whether the pair rises, within the range."""
+        return self.low <= value[0] <= value[1] <= self.high
+
+    def __str__(self) -> str:
+        return f"two rising numbers, {_number(self.low)} to {_number(self.high)}"
+
+
+Range = Between | Rising
+
+
+def _number(value: float) -> str:
+    """With commas where the digits would have to be counted."""
+    return f"{value:,.10g}" if abs(value) >= 10_000 else f"{value:g}"

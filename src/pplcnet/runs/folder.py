@@ -16,6 +16,7 @@ from typing import Any
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, RecipeError, require
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.settings import field_defaults
 from pplcnet.runs.files import (
     RECIPE,
     RUN,
@@ -56,7 +57,7 @@ def run_facts(photos: str | PathLike[str], digest: str, recipe: Recipe) -> dict[
         "photos": str(Path(photos).resolve()),
         "digest": digest,
         "recipe": recipe.to_dict(),
-        "teacher": _digest_of_network(recipe.teacher),
+        "teacher": _digest_of_network(recipe.options.teacher),
     }
 
 
@@ -99,7 +100,7 @@ class RunFolder:
     def check_place(self, photos: str | PathLike[str], recipe: Recipe) -> None:
         """InputError when the run's files would be read as photos the next time."""
         out = self.path.resolve()
-        for each in (photos, recipe.unlabelled):
+        for each in (photos, recipe.options.unlabelled):
             if each and Path(each).is_dir() and out.is_relative_to(Path(each).resolve()):
                 raise InputError(
                     f"{self.path}: lies in the photos' folder {each}, where its files would be "
@@ -188,7 +189,7 @@ class RunFolder:
             InputError, RecipeError: the run was made with another recipe, or another teacher.
         """
         # A field that is newer than the run was at its default.
-        recipe = {**Recipe().to_dict(), **before["recipe"]}
+        recipe = {**field_defaults(Recipe()), **before["recipe"]}
         changed = [
             f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
             for name, value in now["recipe"].items()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder, require_keras
-from pplcnet.runs.stages import audit_images
+from pplcnet.runs.stages import audit_images, recipe_for
 from pplcnet.system.progress import Watcher
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def find_learning_rate(
     folder = RunFolder(Path(out), TRAIN)
     folder.check_place(photos, recipe)
     with folder.opened():
+        recipe = recipe_for(photos, recipe)
         images = audit_images(photos, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
         training = images.draw_splits(recipe).train
         before_training()

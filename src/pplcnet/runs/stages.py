@@ -22,7 +22,7 @@ from pplcnet.runs.folder import RunFolder
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
-from pplcnet.tasks import find
+from pplcnet.tasks import find, options_of
 from pplcnet.tasks.audit import audit
 from pplcnet.training.image_cache import ImageCache
 
@@ -35,6 +35,7 @@ __all__ = [
     "audit_images",
     "calibrate_network",
     "export_network",
+    "recipe_for",
     "train_network",
 ]
 
@@ -122,6 +123,11 @@ class RunContext:
     before_training: Callable[[], object]
     """Called once before Keras is imported."""
     image_cache: ImageCache | None = None
+
+
+def recipe_for(photos: str | PathLike[str], recipe: Recipe) -> Recipe:
+    """The recipe for the photos' task; RecipeError for fields of another, before any is opened."""
+    return recipe.for_options(options_of(Dataset.open(photos).task))
 
 
 def audit_images(

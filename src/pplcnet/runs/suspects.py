@@ -25,7 +25,7 @@ from pplcnet.runs.files import PROBABILITIES, SKIPPED, SUSPECT_LIST, SUSPECTS, p
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
 from pplcnet.runs.folds import fold_of_each, probabilities_of, train_fold
 from pplcnet.runs.replaced import refuse_to_delete
-from pplcnet.runs.stages import RunContext, audit_images
+from pplcnet.runs.stages import RunContext, audit_images, recipe_for
 from pplcnet.runs.suspect_list import Suspect, SuspectList, check_strength, write_suspects
 from pplcnet.system.files import write_arrays
 from pplcnet.system.progress import Watcher
@@ -82,7 +82,7 @@ def find_suspects(
             f"{counted(folds, 'fold')}; at least 2 are needed, so that each can be "
             "judged by a network trained on the others."
         )
-    if recipe.distils:
+    if recipe.options.distils:
         raise InputError(
             "suspects needs plain training; leave out teacher and distillation=mutual."
         )
@@ -93,6 +93,7 @@ def find_suspects(
         if before is None:
             refuse_to_delete(folder.path, [Path(photos), *_weights(recipe)])
         _check_annotation(photos)
+        recipe = recipe_for(photos, recipe)
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
         images = audit_images(photos, skip_broken=is_skipping, watcher=watcher)
         dataset = images.dataset

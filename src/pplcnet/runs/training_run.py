@@ -26,6 +26,7 @@ from pplcnet.runs.stages import (
     audit_images,
     calibrate_network,
     export_network,
+    recipe_for,
     train_network,
 )
 from pplcnet.system.files import named_failures, write_text
@@ -67,6 +68,7 @@ def run_job(
 
     Raises:
         DatasetError: all faults of the data in one message.
+        RecipeError: the recipe has fields of another task than the data's.
         InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
             became unreadable during the training, whose state is saved.
         StorageError: the disk is full; the message says what is kept.
@@ -85,11 +87,15 @@ def run_job(
         if recipe.weights is not None and not has_checkpoint:
             weights = weights_path(recipe.model, recipe.weights)
         if before is None:
-            needed = (photos, recipe.teacher, recipe.unlabelled, weights)
+            needed = (photos, recipe.options.teacher, recipe.options.unlabelled, weights)
             refuse_to_delete(folder.path, [Path(each) for each in needed if each])
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
+        recipe = recipe_for(photos, recipe)
         images = audit_images(
-            photos, unlabelled=recipe.unlabelled, skip_broken=is_skipping, watcher=watcher
+            photos,
+            unlabelled=recipe.options.unlabelled,
+            skip_broken=is_skipping,
+            watcher=watcher,
         )
         facts = run_facts(photos, images.digest, recipe)
         if before is None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pplcnet.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from pplcnet.recipe.task_options import TaskOptions
     from pplcnet.tasks.task import Task
     from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "find", "training_of"]
+__all__ = ["TASKS", "find", "options_of", "training_of"]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
@@ -22,13 +23,23 @@ TASKS = {
 
 def find(name: str) -> Task[Any]:
     """The task's plain half; UnknownNameError lists the tasks."""
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    task: Task[Any] = importlib.import_module(f"{TASKS[name]}.task").TASK
+    task: Task[Any] = _part(name, "task").TASK
     return task
+
+
+def options_of(name: str) -> type[TaskOptions]:
+    """The task's recipe fields; UnknownNameError lists the tasks."""
+    options: type[TaskOptions] = _part(name, "options").OPTIONS
+    return options
 
 
 def training_of(task: Task[Any]) -> TaskTraining:
     """What training needs of a task; imports Keras."""
-    training: TaskTraining = importlib.import_module(f"{TASKS[task.name]}.training").TRAINING
+    training: TaskTraining = _part(task.name, "training").TRAINING
     return training
+
+
+def _part(name: str, module: str) -> Any:
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS)
+    return importlib.import_module(f"{TASKS[name]}.{module}")

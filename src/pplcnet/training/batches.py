@@ -91,7 +91,7 @@ class TrainingBatches:
         self._recipe = recipe
         self._preprocessing = preprocessing
         self._target_columns = target_columns
-        self._chances = _balanced_chances(dataset) if recipe.balanced_sampling else None
+        self._chances = _balanced_chances(dataset) if recipe.options.balanced_sampling else None
         self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
         self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
@@ -139,8 +139,8 @@ class TrainingBatches:
             np.stack([image for image, _ in views]),
             np.stack([target for _, target in views]),
             np.random.default_rng((recipe.seed, epoch, step, MIXING)),
-            mixup=recipe.mixup,
-            cutmix=recipe.cutmix,
+            mixup=recipe.options.mixup,
+            cutmix=recipe.options.cutmix,
         )
         if self._target_columns is not None:
             targets = np.concatenate([targets, self._target_columns(images)], axis=1)

@@ -100,7 +100,7 @@ def run_range_test(
         InputError: the loss is NaN or infinite at the lowest learning rate.
         RecipeError: a recipe with a teacher or a second student.
     """
-    if recipe.distils:
+    if recipe.options.distils:
         raise RecipeError(
             "the range test needs plain training; leave out the teacher and distillation=mutual."
         )

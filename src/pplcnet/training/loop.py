@@ -113,7 +113,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     saved = checkpoint.read(state) if resume and state.exists() else None
     if saved is not None:
         saved.check_run(context.run_id)
-    for line in idle_fields(recipe, is_multi=context.train_set.task == "multilabel"):
+    for line in idle_fields(recipe):
         report(f"note: {line}")
     with context.busy("preparing the network"):
         run = prepare(context, saved)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.errors import InputError, TrainingDiverged, TrainingInterrupted
+from pplcnet.recipe.files import read_toml
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.recipe.search_space import FIELDS, ranges_of, stored_fields
-from pplcnet.recipe.values import read_toml
+from pplcnet.recipe.search_space import ranges_of, searched_fields, stored_fields
 from pplcnet.system.files import write_text
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
@@ -90,7 +90,7 @@ def search(
     image_cache: ImageCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
-    """Try values of `FIELDS`, the recipe's own first, and return the recipe with the best.
+    """Try values of `searched_fields`, the recipe's own first, and return the recipe with the best.
 
     A trial trains `short_recipe` in `OUT/search/trial-N`, which is removed afterwards. Trials are
     compared by the task's measure of the best epoch on `validation_set`, then by the loss. One that
@@ -115,14 +115,14 @@ def search(
     """
     measure = find(train_set.task).measure
     study = open_study(out / SEARCH_TRIALS, run_id)
-    ranges = ranges_of(recipe)
-    enqueue(study, {name: FIELDS[name].value(recipe) for name in ranges})
+    ranges, fields = ranges_of(recipe), searched_fields(recipe)
+    enqueue(study, {name: fields[name].value(recipe) for name in ranges})
     try:
         while has_budget(study, seconds, most_trials):
             trial = next_trial(study, recipe.seed)
             number = len(finished_trials(study)) + 1
             numbers = {
-                name: trial.suggest_float(name, *limits, log=FIELDS[name].logarithmic)
+                name: trial.suggest_float(name, *limits, log=fields[name].logarithmic)
                 for name, limits in ranges.items()
             }
             tried = recipe.changed(stored_fields(numbers, recipe))

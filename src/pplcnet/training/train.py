@@ -19,7 +19,7 @@ from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError, WeightsError
 from pplcnet.recipe.recipe import FINETUNE, Recipe
 from pplcnet.system.progress import Busy, no_sign
-from pplcnet.tasks import find
+from pplcnet.tasks import find, options_of
 from pplcnet.training.history import score_column
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit
@@ -82,7 +82,8 @@ def train(
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
     Raises:
-        RecipeError, UnknownNameError: a field that does not exist, or a value it cannot have.
+        RecipeError, UnknownNameError: a field that does not exist or belongs to another task, or
+            a value that it cannot have.
         InputError: the two sets do not have the same classes.
         ImageError: an image can no longer be read; the state was saved.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
@@ -91,7 +92,7 @@ def train(
     if not isinstance(model, Recipe):
         base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
         model = base.changed({"model": model})
-    recipe = model.changed(settings)
+    recipe = model.changed(settings).for_options(options_of(train_set.task))
     if _kind(train_set) != _kind(validation_set) or not len(train_set) or not len(validation_set):
         raise InputError("training and validation need the same classes, and both need images.")
     out = Path(out)
@@ -102,7 +103,7 @@ def train(
         recipe,
         out,
         resume=resume,
-        unlabelled=unlabelled or _photos_in(recipe.unlabelled),
+        unlabelled=unlabelled or _photos_in(recipe.options.unlabelled),
         image_cache=image_cache,
         run_id=run_id,
         report=report,

@@ -17,6 +17,7 @@ from pplcnet.errors import RecipeError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.classification.losses import class_loss
+from pplcnet.tasks.classification.options import ClassificationOptions
 from pplcnet.tasks.classification.teachers import Teacher, layer_of, open_teacher
 from pplcnet.tasks.task_training import Distillation, Objective
 
@@ -32,13 +33,14 @@ def distillation(
         BundleError: the teacher's bundle cannot be opened.
         InputError: no such file, or a teacher of other classes.
     """
-    if not recipe.distils:
+    options = recipe.options_as(ClassificationOptions)
+    if not options.distils:
         return None
     teacher = open_teacher(recipe, dataset.classes, preprocessing)
 
     def objective(recipe: Recipe, dataset: Dataset) -> Objective:
         classes = len(dataset.classes)
-        hard = class_loss(recipe, dataset, all_have_a_class=recipe.unlabelled is None)
+        hard = class_loss(recipe, dataset, all_have_a_class=options.unlabelled is None)
         features = math.prod(teacher.features) if teacher and teacher.features else 0
         return Objective(
             DistillationLoss(recipe, classes, hard, features=features),
@@ -78,9 +80,10 @@ class DistillationLoss(keras.losses.Loss):
         self, recipe: Recipe, classes: int, hard: keras.losses.Loss, *, features: int = 0
     ) -> None:
         super().__init__(name="distillation")
-        self.kind = recipe.distillation
-        self.weight = recipe.distillation_weight
-        self.temperature = recipe.distillation_temperature
+        options = recipe.options_as(ClassificationOptions)
+        self.kind = options.distillation
+        self.weight = options.distillation_weight
+        self.temperature = options.distillation_temperature
         self.classes = classes
         self.hard = hard
         self.features = features
@@ -142,13 +145,14 @@ def student_network(
 
 
 def _projected(network: keras.Model, recipe: Recipe, features: tuple[int, ...]) -> Any:
-    name = recipe.distillation_layers.partition(":")[0].strip()
+    layers = recipe.options_as(ClassificationOptions).distillation_layers
+    name = layers.partition(":")[0].strip()
     own = layer_of(network, name).output
     if len(features) == 3 and tuple(own.shape[1:3]) == tuple(features[:2]):
         projection = keras.layers.Conv2D(features[2], 1, name="distillation_projection")
         return keras.layers.Flatten(name="distillation_features")(projection(own))
     raise RecipeError(
-        f"distillation_layers is {recipe.distillation_layers!r}: the student's features are "
+        f"distillation_layers is {layers!r}: the student's features are "
         f"{tuple(own.shape[1:])}, the teacher's {features}; height and width have to be the same "
         "(avg_pool of a network of the catalog always is)."
     )

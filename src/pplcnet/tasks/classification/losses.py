@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.classification.options import ClassificationOptions
 
 __all__ = ["ClassLoss", "balanced_weights", "class_loss", "class_targets"]
 
@@ -67,13 +68,14 @@ def class_loss(
     Args:
         all_have_a_class: False where some targets are 0 for every class.
     """
-    is_plain = recipe.loss == "cross-entropy" and recipe.class_weights == "none"
+    options = recipe.options_as(ClassificationOptions)
+    is_plain = options.loss == "cross-entropy" and options.class_weights == "none"
     if is_plain and all_have_a_class:
         return keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
+            from_logits=True, label_smoothing=options.label_smoothing
         )
     return ClassLoss(
-        label_smoothing=recipe.label_smoothing,
-        focal_gamma=recipe.focal_gamma if recipe.loss == "focal" else 0.0,
-        weights=balanced_weights(dataset) if recipe.class_weights == "balanced" else None,
+        label_smoothing=options.label_smoothing,
+        focal_gamma=options.focal_gamma if options.loss == "focal" else 0.0,
+        weights=balanced_weights(dataset) if options.class_weights == "balanced" else None,
     )

@@ -20,6 +20,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.classification.options import ClassificationOptions
 
 __all__ = ["Teacher", "layer_of", "open_teacher"]
 
@@ -71,12 +72,13 @@ def open_teacher(
         BundleError: the bundle cannot be opened.
         InputError: no such file, or a teacher of other classes.
     """
-    if recipe.teacher is None:
+    options = recipe.options_as(ClassificationOptions)
+    if options.teacher is None:
         return None
-    path = Path(recipe.teacher)
+    path = Path(options.teacher)
     if not path.exists():
         raise InputError(f"{path}: no such teacher; give a bundle or a .keras file.")
-    layer = recipe.distillation_layers.partition(":")[2].strip()
+    layer = options.distillation_layers.partition(":")[2].strip()
     if path.suffix == ".keras":
         return _keras_teacher(_load_keras(path), layer, len(classes), preprocessing, path)
     bundle = Bundle.open(path)

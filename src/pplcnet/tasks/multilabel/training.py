@@ -8,11 +8,10 @@ from typing import Any
 import keras
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import RecipeError
-from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.multilabel.losses import MultiLabelLoss, known_labels_right, label_targets
+from pplcnet.tasks.multilabel.options import MultilabelOptions
 from pplcnet.tasks.task_training import ImageSize, Objective, TaskTraining
 from pplcnet.tasks.views import random_view
 
@@ -26,23 +25,15 @@ def _build(
 
 
 def _objective(recipe: Recipe, dataset: Dataset) -> Objective:
-    is_asymmetric = recipe.multilabel_loss == "asymmetric"
+    options = recipe.options_as(MultilabelOptions)
+    is_asymmetric = options.multilabel_loss == "asymmetric"
     loss = MultiLabelLoss(
         is_asymmetric=is_asymmetric,
-        label_smoothing=0.0 if is_asymmetric else recipe.label_smoothing,
+        label_smoothing=0.0 if is_asymmetric else options.label_smoothing,
     )
     # Not mAP, which has no meaning for a batch.
     right = keras.metrics.MeanMetricWrapper(known_labels_right, name="accuracy")
     return Objective(loss, [right])
-
-
-def _distillation(recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing) -> None:
-    if recipe.distils:
-        raise RecipeError("distillation is for photos of one class; these have several labels.")
-    if recipe.balanced_sampling:
-        raise RecipeError(
-            "balanced_sampling is for photos of one class; these have several labels."
-        )
 
 
 TRAINING = TaskTraining(
@@ -50,5 +41,4 @@ TRAINING = TaskTraining(
     targets=label_targets,
     view=random_view,
     objective=_objective,
-    distillation=_distillation,
 )

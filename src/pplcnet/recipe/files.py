@@ -1,0 +1,84 @@
+"""Recipes in files: TOML read and written, and the recipes that come with pplcnet."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from pplcnet.errors import RecipeError, UnknownNameError
+
+__all__ = ["named_recipes", "parse_toml", "read_toml", "recipe_path", "toml_text"]
+
+SIZE_LIMIT = 1 << 16
+DOTS_LIMIT = 64
+"""In a line: Python's reader of TOML takes quadratic time for keys such as a.b.c."""
+_NAMED = Path(__file__).parent
+
+
+def named_recipes() -> list[str]:
+    """Names of the recipes that come with pplcnet; each file says what it is for and reached."""
+    return sorted(path.stem for path in _NAMED.glob("*.toml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe that comes with pplcnet; UnknownNameError lists them."""
+    if name not in named_recipes():
+        raise UnknownNameError("recipe", name, named_recipes())
+    return _NAMED / f"{name}.toml"
+
+
+def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
+    """The values of a TOML file; RecipeError when it cannot be read."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise RecipeError(f"{path}: is not a file; a recipe is a TOML file.")
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:  # a name with a null byte
+        raise RecipeError(f"{str(path)!r}: cannot be read ({error}).") from error
+    if len(content) > SIZE_LIMIT:
+        raise RecipeError(f"{path}: is larger than {SIZE_LIMIT:,} bytes, too large for a recipe.")
+    try:
+        return parse_toml(content.decode("utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path}: not readable as TOML ({error}).") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text; ValueError when it is not one, too large, or nested too deeply."""
+    if len(text) > SIZE_LIMIT:
+        raise ValueError(f"it has more than {SIZE_LIMIT:,} characters")
+    if any(line.count(".") > DOTS_LIMIT for line in text.split("\n")):
+        raise ValueError(f"a line has more than {DOTS_LIMIT} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def toml_text(values: Mapping[str, Any], explanations: Mapping[str, str]) -> str:
+    """Plain values as TOML, each under its explanation; None is left out."""
+    lines = []
+    for name, value in values.items():
+        lines += [f"# {line}" for line in explanations[name].splitlines()]
+        lines += [f"# {name} =" if value is None else f"{name} = {_toml_value(value)}", ""]
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(each) for each in value)}]"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's too, but for the delete character, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    return repr(value)
