@@ -39,7 +39,7 @@ def _learning_rate(recipe: Recipe) -> float:
     return float(f"{recipe.peak_learning_rate / scale:.6g}")
 
 
-FIELDS: Mapping[str, Field] = {
+OPTIMIZER: Mapping[str, Field] = {
     "learning_rate": Field(
         _learning_rate,
         lambda recipe: _learning_rate(recipe) / 8,
@@ -52,6 +52,8 @@ FIELDS: Mapping[str, Field] = {
         lambda recipe: recipe.decay * 10,
         logarithmic=True,
     ),
+}
+CROPS: Mapping[str, Field] = {
     "crop_scale": Field(
         lambda recipe: recipe.crop_scale[0],
         lambda recipe: min(0.2, recipe.crop_scale[1]),
@@ -63,14 +65,15 @@ FIELDS: Mapping[str, Field] = {
 
 
 def searched_fields(recipe: Recipe) -> dict[str, Field]:
-    """Every field that is searched; those of the task come last."""
-    found = dict(FIELDS)
-    for owner in (Recipe, type(recipe.options)):
-        for name, beside in metadata(owner).items():
-            for each in beside:
-                if isinstance(each, Searched):
-                    found[name] = _plain_field(name, each)
-    return found
+    """Every field that is searched, in the order in which values are drawn."""
+    plain = {
+        name: _plain_field(name, each)
+        for owner in (type(recipe.options), Recipe)
+        for name, beside in metadata(owner).items()
+        for each in beside
+        if isinstance(each, Searched)
+    }
+    return {**OPTIMIZER, **plain, **CROPS}
 
 
 def _plain_field(name: str, searched: Searched) -> Field:
