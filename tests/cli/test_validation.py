@@ -117,10 +117,8 @@ def test_what_the_run_left_out_is_left_out_again(capsys, run: Path, photos: Path
     assert "1 image cannot be evaluated" in capsys.readouterr().err
     name = broken.relative_to(photos)
     (run / "skipped.csv").write_text(f"path,kind,reason\n{name},unreadable,broken\n")
-    for verb in (["evaluate"], ["report", "--out", str(run / "page.html")]):
-        given = [*verb, "--split", "all"]
-        assert main([given[0], str(run / "model.bundle"), str(photos), *given[1:]]) == 0
-        assert "18 of these 36 photos were trained on" in capsys.readouterr().err
+    assert main(["evaluate", str(run / "model.bundle"), str(photos), "--split", "all"]) == 0
+    assert "18 of these 36 photos were trained on" in capsys.readouterr().err
 
 
 def test_broken_photos_are_left_out_by_name(capsys, run: Path, photos: Path) -> None:
@@ -231,7 +229,6 @@ def test_a_name_that_is_not_utf8_is_a_fault_of_the_photos(capsys, photos: Path) 
 def test_a_name_that_is_not_utf8_can_be_evaluated(run: Path, photos: Path) -> None:
     _with_odd_name(photos)
     given = [str(run / "model.bundle"), str(photos), "--split", "all"]
-    assert main(["evaluate", *given]) == 0
     assert main(["report", *given, "--out", str(run / "page.html")]) == 0
 
 
