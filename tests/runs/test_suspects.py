@@ -56,7 +56,7 @@ def write_trunk(path: Path, table: Path) -> Path:
     pixels = np.stack([preprocessing(image.path) for image in Dataset.open(table).images])
     keras.utils.set_random_seed(7)
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    for _ in range(60):
+    for _ in range(8):
         model(preprocessing.normalize(pixels), training=True)
     np.savez(path, **get_values(model))
     return path
