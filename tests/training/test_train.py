@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -183,6 +184,24 @@ def test_a_photo_that_changes_during_the_training_ends_it_with_the_state_before(
     changed.write_bytes(content)
     assert len(run(resume=True).history) == 4
     _assert_same(out / "model.bundle", whole.bundle)
+
+
+def test_a_state_of_version_0_1_is_read_under_the_names_of_today(
+    whole, parts, tmp_path: Path
+) -> None:
+    arrays = dict(np.load(whole.bundle.parent / "checkpoint.npz"))
+    facts = json.loads(arrays["facts"].tobytes())
+    facts["accuracy_sum"] = facts.pop("metric_sums")["top1"]
+    facts["best_accuracy"] = facts.pop("best_score")
+    names = {"top1": "accuracy", "validation_top1": "validation_accuracy"}
+    rows = facts["history"]
+    facts["history"] = [{names.get(key, key): row[key] for key in row} for row in rows]
+    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    np.savez(tmp_path / "checkpoint.npz", **arrays)
+    resumed = train(Recipe().changed(SETTINGS), *parts, out=tmp_path, resume=True)
+    assert resumed.history == whole.history
+    assert resumed.validation_score == whole.validation_score
+    _assert_same(resumed.bundle, whole.bundle)
 
 
 def test_a_state_of_another_recipe_is_refused(whole, parts, tmp_path: Path) -> None:

@@ -21,18 +21,18 @@ from pplcnet.recipe.recipe import Recipe
 __all__ = ["Devices", "Step"]
 
 Step = Callable[[NDArray[np.float32], NDArray[np.float32]], dict[str, Any]]
-"""A batch's images and targets to the step's loss and accuracy; the model is changed by it."""
+"""A batch's images and targets to the step's loss and metrics; it changes the model."""
 
 
 class Devices:
     """Where the steps of a run are computed: on one device, or on the recipe's number of them."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Raises RecipeError: other devices than this machine has, or a backend without them."""
+        """RecipeError for more devices than this machine has, or a backend that cannot use them."""
         self._strategy = _strategy(recipe.devices) if recipe.devices > 1 else None
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Networks that are trained are built and compiled in here."""
+        """Models to be trained are built and compiled within."""
         return nullcontext() if self._strategy is None else self._strategy.scope()
 
     def step_of(self, model: keras.Model) -> Step:
@@ -42,7 +42,7 @@ class Devices:
         return _shared_step(model, self._strategy)
 
     def on_one(self, model: keras.Model) -> keras.Model:
-        """The same layers as a model that answers on one device; outside of the scope."""
+        """The same layers as a model for prediction on one device, made outside of the scope."""
         return model if self._strategy is None else keras.Model(model.inputs, model.outputs)
 
 

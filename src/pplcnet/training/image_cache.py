@@ -1,4 +1,4 @@
-"""Decoded pictures, kept from epoch to epoch and from trial to trial: in memory, then on disk."""
+"""Decoded images, kept from epoch to epoch and from trial to trial, in memory, then on disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ GIGABYTE = 1 << 30
 
 
 class _Place(NamedTuple):
-    """Of a picture in the file."""
+    """Where an image is in the file."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class ImageCache:
-    """Pictures by key, as long as there is room; what does not fit is made anew every time.
+    """Images by key, as long as there is room; what does not fit is decoded again every time.
 
     Threads may share it. The file on disk has no name (or vanishes when it is closed), so that
     nothing of it is left after any kind of end.
@@ -52,7 +52,7 @@ class ImageCache:
 
     @classmethod
     def of(cls, recipe: Recipe) -> ImageCache:
-        """With the room that a recipe gives."""
+        """A cache of the size that a recipe says."""
         return cls(recipe.cache_gigabytes, recipe.disk_cache_gigabytes)
 
     def __enter__(self) -> ImageCache:
@@ -71,7 +71,7 @@ class ImageCache:
             self._file = None
 
     def get(self, key: Hashable, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """The picture of `key`; `make` gives it the first time, and whenever it was not kept."""
+        """The image of `key`; `make` returns it the first time, and whenever it was not kept."""
         kept = self._kept.get(key)
         if kept is not None:
             return kept
@@ -97,7 +97,7 @@ class ImageCache:
                 if written == image.nbytes:
                     self._disk_bytes_left -= written
                     self._places[key] = _Place(offset, image.shape)
-                else:  # others have filled the disk: what is there stays in use
+                else:  # the disk is full: what was written stays in use
                     self._disk_bytes_left = 0
 
     def _read(self, file: IO[bytes], place: _Place) -> NDArray[np.uint8]:
@@ -117,5 +117,5 @@ def _open_file(gigabytes: float) -> IO[bytes]:
             f"disk_cache_gigabytes is {gigabytes:g}, but {folder} has {free:.1f} GB free; give "
             "less, or another folder with PPLCNET_CACHE."
         )
-    # Unbuffered: what could not be written is not tried again by the next seek.
+    # Unbuffered, or the next seek would try again to write what could not be written.
     return tempfile.TemporaryFile(dir=folder, buffering=0)

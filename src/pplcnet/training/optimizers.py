@@ -51,16 +51,16 @@ def compile_model(
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
-    # For 16-bit floats Keras has put its own around it, which scales the loss.
+    # With 16-bit floats this is an optimiser of Keras around ours, which scales the loss.
     model.optimizer.build(model.trainable_variables)
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
-    """What each trainable variable's learning rate is multiplied by; empty when all learn alike."""
+    """The factor of each trainable variable's learning rate; empty if all have the same rate."""
     if recipe.layer_decay == 1:
         return []
     factor_of: dict[int, float] = {}
-    # The second of two students is a layer of the first's model.
+    # A second network that is trained beside the first is a layer of its model.
     peers = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     for network in (model, *peers):
         stages, depths = stage_depths(recipe.model, network)

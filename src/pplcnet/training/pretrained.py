@@ -1,4 +1,4 @@
-"""Where training starts from: pretrained weights, and what of them stays as it is."""
+"""Pretrained weights that training starts from, and which of them are frozen."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNFOLDING_IMAGES = 512
 
 
 def read_start(recipe: Recipe) -> LoadedWeights | None:
-    """The weights that a recipe starts from, downloaded if need be; None when it has none.
+    """The weights that a recipe starts from, downloaded if necessary; None if it names none.
 
     Raises:
         WeightsError: they cannot be fetched or read, or are of another network.
@@ -44,13 +44,13 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
 
 
 def options_for_training(recipe: Recipe, start: LoadedWeights | None) -> dict[str, Any]:
-    """What `build_model` needs besides the name, the classes and the size.
+    """Options of the network, besides its name, classes and size.
 
-    The network is the one that the weights were made for: as wide a head, the same strides.
+    They are those that the weights were made for: the same strides, as wide a head.
     """
-    told = start.options if start is not None else {}
-    elsewhere = {"num_classes", "image_size", "dropout"}
-    options = {name: value for name, value in told.items() if name not in elsewhere}
+    of_file = start.options if start is not None else {}
+    of_recipe = {"num_classes", "image_size", "dropout"}
+    options = {name: value for name, value in of_file.items() if name not in of_recipe}
     return {"dropout": recipe.dropout, **options}
 
 

@@ -20,7 +20,8 @@ __all__ = ["FACTS", "check_facts", "damaged", "read_arrays", "read_facts"]
 
 FACTS = "facts"
 FACTS_LIMIT = 64 << 20
-_OPTIONS = {"strides", "last_conv", "last_conv_bias", "deploy", "dropout"}
+# What a network is built with besides its options.
+_NOT_OPTIONS = {"classes", "image_size", "name", "num_classes"}
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "epoch": int, "step": int, "best_epoch": int, "loss_sum": (int, float),
     "metric_sums": dict, "best_score": (int, float), "best_loss": (int, float), "history": list,
@@ -107,7 +108,7 @@ def _check_progress(facts: dict[str, Any]) -> None:
         raise ValueError("its epoch, step and history do not go together")
     if not -1 <= facts["best_epoch"] < epoch:
         raise ValueError(f"its best epoch is {facts['best_epoch']} of {epoch}")
-    if not set(facts["options"]) <= _OPTIONS:
+    if set(facts["options"]) & _NOT_OPTIONS:
         raise ValueError(f"its network has the options {sorted(facts['options'])}")
     if not all(_is_a(each, (int, float)) for each in facts["metric_sums"].values()):
         raise ValueError("its metrics are not numbers")

@@ -242,4 +242,7 @@ def _built(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras
     sizes.add(recipe.test_image_size or recipe.image_size)
     size = sizes.pop() if len(sizes) == 1 else None
     build = training_of(find(train_set.task)).build
-    return build(recipe.model, train_set.classes, size, options)
+    try:
+        return build(recipe.model, train_set.classes, size, options)
+    except TypeError as error:  # options of a saved state
+        raise InputError(f"{recipe.model}: cannot be built with {options} ({error}).") from error

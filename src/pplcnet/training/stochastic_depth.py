@@ -14,7 +14,7 @@ __all__ = ["with_stochastic_depth"]
 
 
 class _RandomSum(keras.layers.Layer):
-    """shortcut + features, without the features of some images (Huang et al. 2016)."""
+    """shortcut + features; in training, some images get the shortcut alone (Huang et al. 2016)."""
 
     def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
@@ -22,7 +22,7 @@ class _RandomSum(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(zlib.crc32(self.name.encode()))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The sum; in training, features that stay are divided by 1 - rate."""
+        """The sum; in training, features that are kept are divided by 1 - rate."""
         shortcut, features = inputs
         if training:
             shape = (ops.shape(features)[0], 1, 1, 1)
@@ -37,7 +37,7 @@ class _RandomSum(keras.layers.Layer):
 
 
 def with_stochastic_depth(model: keras.Model, rate: float) -> keras.Model:
-    """The same layers, with sums that skip blocks: from 0 at the first to `rate` at the last.
+    """The same layers, with blocks skipped at a rate that rises from 0 to `rate` at the last.
 
     Raises:
         RecipeError: the network has no shortcuts.

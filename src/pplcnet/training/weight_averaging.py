@@ -1,4 +1,4 @@
-"""Weights that are not the optimiser's own: moving averages, and BatchNorm measured anew."""
+"""Moving averages of the weights, and BatchNorm's statistics measured again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["averaged_weights", "recalibrate"]
 
 @contextmanager
 def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
-    """Within, the compiled model has the moving averages of its weights, if the recipe keeps any.
+    """Within, the compiled model has moving averages for weights, if the recipe says so.
 
     Keras' optimiser keeps them; BatchNorm's statistics are moving averages already.
     """
@@ -34,9 +34,9 @@ def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
 
 
 def recalibrate(model: keras.Model, batches: Iterable[NDArray[np.float32]]) -> None:
-    """BatchNorm's statistics become the means of those of some batches of training images.
+    """Set BatchNorm's statistics to the means over some batches of training images.
 
-    While training they trail behind weights that still change (Wu and Johnson 2021,
+    During training they lag behind the weights, which still change (Wu and Johnson 2021,
     arXiv 2105.07576, section 3).
     """
     layers = [
@@ -49,7 +49,7 @@ def recalibrate(model: keras.Model, batches: Iterable[NDArray[np.float32]]) -> N
     count = 0
     try:
         for layer in layers:
-            layer.momentum = 0.0  # what a batch had is then what stands there
+            layer.momentum = 0.0  # the statistics are then those of the last batch
         for images in batches:
             model(images, training=True)
             found = [

@@ -1,4 +1,4 @@
-"""The trained Keras model inside a bundle: rebuilt from the catalog, weights from `weights.npz`.
+"""The trained Keras model inside a bundle: rebuilt by its task, weights from `weights.npz`.
 
 The network is rebuilt by this project's own code from a catalog name and options; nothing that the
 bundle holds is executed.
@@ -14,7 +14,7 @@ import numpy as np
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, WeightsError
-from pplcnet.models.build import build_model
+from pplcnet.tasks import find, training_of
 from pplcnet.weights import native
 
 __all__ = ["KERAS_FILE", "pack_weights", "restore_model"]
@@ -23,26 +23,27 @@ KERAS_FILE = "weights.npz"
 
 
 def pack_weights(model: keras.Model) -> bytes:
-    """The content of `weights.npz` for a model of the catalog."""
+    """The content of `weights.npz` for a model that a task built."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **native.get_values(model))
     return buffer.getvalue()
 
 
 def restore_model(bundle: Bundle) -> keras.Model:
-    """The Keras model of a bundle: normalised float images in, logits out.
+    """The Keras model of a bundle: normalised float images in, the outputs of its task out.
 
     Raises:
         BundleError: no Keras variant, damaged, or of a network that this version does not know.
     """
     content = bundle.read(str(bundle.variant("keras")["file"]))
     network: dict[str, Any] = bundle.manifest.network
+    build = training_of(find(bundle.manifest.task)).build
     try:
-        model = build_model(
+        model = build(
             network["name"],
-            num_classes=len(bundle.classes),
-            image_size=bundle.manifest.preprocessing.image_size,
-            **network["options"],
+            bundle.classes,
+            bundle.manifest.preprocessing.image_size,
+            network["options"],
         )
         native.set_values(model, native.read_npz(content, KERAS_FILE), source=str(bundle.path))
     except (KeyError, TypeError, InputError, WeightsError) as error:

@@ -1,0 +1,51 @@
+"""What every task provides for training fits together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks import TASKS, find, training_of
+
+
+def _dataset(task: str, photos: Path, folder: Path) -> Dataset:
+    if task == "classification":
+        return Dataset.open(photos)
+    rows = [f"{image.path},{image.shown[0] % 2},{'' if at % 3 else 1}"
+            for at, image in enumerate(Dataset.open(photos).images)]  # fmt: skip
+    (folder / "labels.csv").write_text("\n".join(["path,odd,some", *rows]) + "\n")
+    return Dataset.open(folder / "labels.csv")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_network_targets_views_and_loss_go_together(
+    name: str, common_photos: Path, tmp_path: Path
+) -> None:
+    dataset, task = _dataset(name, common_photos, tmp_path), find(name)
+    training, recipe = training_of(task), Recipe(image_size=(32, 32))
+    assert dataset.task == name
+    network = training.build("pplcnet_x0_25", dataset.classes, (32, 32), {"dropout": 0.0})
+    outputs = task.outputs(dataset.classes)
+    assert [tuple(each.shape[1:]) for each in network.outputs] == list(outputs.values())
+    targets = training.targets(dataset)
+    assert len(targets) == len(dataset)
+    views = [
+        training.view(
+            np.full((40, 50, 3), 90, np.uint8), targets[at], (32, 32), recipe,
+            np.random.default_rng(at),
+        )
+        for at in range(4)
+    ]  # fmt: skip
+    assert {view.shape for view, _ in views} == {(32, 32, 3)}
+    objective = training.objective(recipe, dataset)
+    model = objective.trained_model(network)
+    model.compile("sgd", loss=objective.loss, metrics=list(objective.metrics))
+    images = np.stack([view for view, _ in views]).astype(np.float32)
+    logs = model.train_on_batch(images, np.stack([target for _, target in views]), return_dict=True)
+    assert np.isfinite(logs["loss"])
+    assert set(logs) == {"loss", *(metric.name for metric in objective.metrics)}
+    assert training.distillation(recipe, dataset, None) is None
