@@ -43,12 +43,9 @@ ROLES = {
     "distillation": "task training",
     "teachers": "task training",
     "report": "task report",
-    "confusion_picture": "task report",
-    "figures_picture": "task report",
     "answers": "task report",
-    "confusion": "task report",
-    "label_counts": "task report",
-    "sections": "task report",
+    "cells": "task report",
+    "picture": "task report",
 }
 # Third-party libraries at the top of a module, by part; then the files that need others.
 MAY_USE = {

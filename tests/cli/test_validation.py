@@ -292,7 +292,7 @@ def test_copies_of_trained_photos_among_others_are_said(
     assert main(["evaluate", *given]) == 0
     out, err = capsys.readouterr()
     assert "images 3" in out
-    assert "3 photos in the test split of these photos were trained on by the bundle's run" in err
+    assert "the bundle's run trained on 3 photos in the test split of these photos" in err
     assert main(["evaluate", *given, "--split", "all"]) == 0
     assert "3 of these 6 photos were trained on" in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ from pplcnet.reports.sections import HISTORY_FILE, curve_charts
 from pplcnet.runs.files import RUN, TRAIN, names_in, planned_names, read_run
 from pplcnet.runs.folder import RunFolder
 from pplcnet.runs.splits import resplit
-from pplcnet.tasks import options_of
+from pplcnet.tasks import find, options_of
 from pplcnet.training.history import history_columns, write_history
 from pplcnet.training.saved_facts import check_facts, read_arrays, read_facts
 from tests.fuzzing.harness import fuzz
@@ -53,7 +53,7 @@ def read_history(path: Path) -> None:
     os.replace(path, path.parent / HISTORY_FILE)
     with pytest.MonkeyPatch.context() as patch:  # a picture takes a hundred times the reading
         patch.setattr(charts, "curves", lambda *given: given)
-        curve_charts(path.parent)
+        curve_charts(path.parent, find("classification").measure)
 
 
 def read_checkpoint(path: Path) -> None:

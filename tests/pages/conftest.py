@@ -1,4 +1,4 @@
-"""A report and a check page of small photos whose names mean harm, and a browser to open them."""
+"""Reports and a check page of small photos with malicious names, and a browser to open them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.main import main
 from pplcnet.reports import sections
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.tasks.classification import confusion
+from pplcnet.tasks.classification import cells
 from tests.conftest import draw_scene
 
 EVIL = (
@@ -30,10 +30,10 @@ EVIL_FILE = "<b onclick=alert(1)>&'\".png"
 
 @pytest.fixture(scope="session")
 def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
-    """A run's folder of several labels a photo: bundle, split.csv, history.csv, photos, page.
+    """The folder of a multi-label run: bundle, split.csv, history.csv, photos, page.
 
     Of the 8 test photos every second shows the first label; every third the second, of which two
-    photos are not known; none the third.
+    photos are unknown; none the third.
     """
     folder = tmp_path_factory.mktemp("label_run")
     rows = []
@@ -45,7 +45,7 @@ def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> 
         second = -1 if number in (14, 16) else int(number % 3 == 0)
         third = int(number < 8 and number % 4 == 0)
         rows.append([path.relative_to(folder), number % 2, second, third, split])
-    # One test photo is a training photo, smaller, with another label and a name that means harm.
+    # One test photo is a training photo, smaller, with another label and a malicious name.
     draw_scene(501).resize((100, 78)).save(folder / "photos" / EVIL_FILE)
     rows.append([f"photos/{EVIL_FILE}", 0, 0, 0, "test"])
     _write(folder / "split.csv", ["path", *EVIL, "split"], rows)
@@ -57,7 +57,7 @@ def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> 
         opened.manifest,
         classes=EVIL,
         task="multilabel",
-        # So that every label is named on some photos, and on others not.
+        # So that every label is predicted for some photos and not for others.
         thresholds=dict(zip(EVIL, middles.tolist(), strict=True)),
     )
     write_bundle(opened.path, manifest, {name: opened.read(name) for name in opened.manifest.files})
@@ -79,7 +79,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path, label_run
             draw_scene(100 * label + number).save(path)
             split = "train" if number < 5 else "validation" if number < 8 else "test"
             rows.append([path.relative_to(folder), name, split])
-    # One test photo is a training photo, smaller; one has a name that means harm.
+    # One test photo is a training photo, smaller; one has a malicious name.
     draw_scene(0).resize((100, 78)).save(folder / "photos" / EVIL_FILE)
     rows.append([f"photos/{EVIL_FILE}", EVIL[1], "test"])
     _write(folder / "split.csv", ["path", "label", "split"], rows)
@@ -109,10 +109,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path, label_run
 
 @pytest.fixture(scope="session")
 def pairs_page(run: Path) -> Path:
-    """The report as it is of more classes than a matrix is drawn of, with the first three pairs."""
+    """The report with more classes than a matrix has room for: the first three pairs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confusion, "MATRIX_CLASSES", 2)
-        patch.setattr(confusion, "LISTED_PAIRS", 3)
+        patch.setattr(cells, "MATRIX_CLASSES", 2)
+        patch.setattr(cells, "LISTED_PAIRS", 3)
         patch.setattr(sections, "EXAMPLE_CLASSES", 2)
         given = [str(run / "model.bundle"), str(run / "split.csv")]
         assert main(["report", *given, "--out", str(run / "pairs.html")]) == 0

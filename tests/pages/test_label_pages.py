@@ -1,4 +1,4 @@
-"""The page of several labels a photo: its sections, counts, and labels that nothing is known of."""
+"""The multi-label report: its sections, counts, and labels of which nothing is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.cli.main import main
-from pplcnet.tasks.multilabel import label_counts as label_cells
+from pplcnet.tasks.multilabel import cells as label_cells
 from tests.conftest import draw_scene
 from tests.pages.conftest import EVIL
 from tests.pages.test_pages import _Reader
@@ -78,7 +78,7 @@ def test_cells_count_every_known_label_once(label_run: Path) -> None:
 def test_photos_of_mistakes_come_first_where_a_page_has_no_room(
     label_run: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(label_cells, "PHOTOS", 2)
+    monkeypatch.setattr(label_cells, "IMAGES", 2)
     data = _cells(_report(label_run, label_run / "split.csv", tmp_path / "page.html"))
     assert len(data["photos"]) == 2
     wrong = [

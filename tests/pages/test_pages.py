@@ -132,7 +132,7 @@ def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
     for part in (
         "On all 36 photos of",
         "Chosen on the reported photos themselves",
-        "Which photos were trained on is not known",
+        "It is not known which photos were trained on",
         "no temperature was fitted",
     ):
         assert part in text

@@ -58,7 +58,7 @@ def test_training_learns_the_labels_and_reports_them(run: Path) -> None:
     assert {each["label"] for each in figures["per_label"]} == set(COLOURS)
     assert (run / "evaluation" / "labels.png").is_file()
     assert "mAP" in (run / "evaluation" / "evaluation.md").read_text()
-    assert "How much is named at which precision" in (run / "report.html").read_text()
+    assert "Recall at a given precision" in (run / "report.html").read_text()
     manifest = Bundle.open(run / "model.bundle").manifest
     assert manifest.task == "multilabel"
     assert set(manifest.decoding["thresholds"]) == set(COLOURS)

@@ -1,4 +1,4 @@
-"""Figures of several labels a photo: the bootstrap of mAP, what is named, what is unknown."""
+"""Multi-label figures: the bootstrap of mAP, precision and recall, unknown labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pplcnet.tasks.multilabel.figures import (
     effective_positives,
     label_intervals,
     map_interval,
-    named_above,
+    measured_above,
     resampled_map,
 )
 from pplcnet.tasks.multilabel.measures import mean_average_precision
@@ -160,13 +160,13 @@ def test_the_files_say_what_perfect_probabilities_would_show(tmp_path: Path) -> 
     )
 
 
-def test_what_is_named_by_hand() -> None:
-    found = named_above(
+def test_precision_and_recall_are_those_counted_by_hand() -> None:
+    found = measured_above(
         np.array([True, True, True, False, False]), np.array([True, True, False, True, False])
     )
-    assert (found.named, found.shown) == (3, 3)
+    assert (found.predicted, found.shown) == (3, 3)
     assert found.precision == found.recall == pytest.approx(2 / 3)
-    nothing = named_above(np.zeros(2, bool), np.zeros(2, bool))
+    nothing = measured_above(np.zeros(2, bool), np.zeros(2, bool))
     assert nothing.precision == nothing.recall == 0
 
 
@@ -185,9 +185,9 @@ def answers() -> LabelAnswers:
 def test_unknown_labels_count_nowhere(answers: LabelAnswers) -> None:
     flipped = np.where(answers.is_known, answers.logits, -answers.logits)
     other = replace(answers, logits=flipped)
-    assert (other.is_named != answers.is_named).any()
+    assert (other.is_predicted != answers.is_predicted).any()
     assert other.score() == answers.score()
-    assert other.photos_right == answers.photos_right
+    assert other.images_right == answers.images_right
     assert (other.is_wrong == answers.is_wrong).all()
     assert all(
         (one == two).all()
@@ -195,16 +195,16 @@ def test_unknown_labels_count_nowhere(answers: LabelAnswers) -> None:
     )
 
 
-def test_a_label_is_named_beyond_its_threshold(answers: LabelAnswers) -> None:
-    assert ((answers.distances >= 0) == answers.is_named).all()
+def test_a_label_is_predicted_beyond_its_threshold(answers: LabelAnswers) -> None:
+    assert ((answers.distances >= 0) == answers.is_predicted).all()
 
 
 def test_photos_of_which_nothing_is_known_are_not_right(answers: LabelAnswers) -> None:
-    right, counted = answers.photos_right
+    right, counted = answers.images_right
     assert counted == 30
     marks = answers.marks.copy()
     marks[~answers.is_wrong.any(axis=1)] = -1
-    assert replace(answers, marks=marks).photos_right == (0, 30 - right)
+    assert replace(answers, marks=marks).images_right == (0, 30 - right)
     names = tuple(map(str, range(30)))
     probabilities, thresholds = answers.probabilities, tuple(answers.thresholds)
     unknown = np.full_like(marks, -1)
@@ -217,6 +217,6 @@ def test_scores_of_some_photos(answers: LabelAnswers) -> None:
     chosen = np.arange(30) < 10
     score = answers.score(chosen)
     assert score is not None
-    assert score.photos == 10
+    assert score.images == 10
     assert score.value == mean_average_precision(answers.logits[:10], answers.marks[:10])
     assert answers.score(~chosen & chosen) is None

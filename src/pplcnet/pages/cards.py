@@ -1,10 +1,10 @@
-"""The photos that are worth a look, each with where the network looked."""
+"""Cards of single photos: what the network sees, and its evidence for some classes."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,21 @@ from PIL import Image
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import PPLCNetError
 from pplcnet.pages.pictures import data_uri, overlaid
-from pplcnet.pages.scored import Answers, Scored
+from pplcnet.pages.section import ReportContext
 
-__all__ = ["cards", "looked_at", "open_gradcam"]
+__all__ = ["SHOWN", "Card", "make_cards", "open_gradcam"]
 
 SHOWN = 12
+"""Cards of one kind on a page."""
 SIDE = 160
+
+
+class Card(NamedTuple):
+    """An image, and the classes whose evidence is shown."""
+
+    at: int
+    """Index of the image in the reported data set."""
+    classes: tuple[int, ...]
 
 
 def open_gradcam(bundle: Bundle, before_keras: Callable[[], object]) -> tuple[Any, str]:
@@ -39,78 +48,45 @@ def open_gradcam(bundle: Bundle, before_keras: Callable[[], object]) -> tuple[An
         return None, f"Grad-CAM is not possible here: {error}"
 
 
-def cards(
-    answers: Answers, bundle: Bundle, gradcam: Any, shown: int = SHOWN
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The most confident mistakes and the least sure photos, for the page's cards.
-
-    A mistake shows what spoke for the answer and what for the label; an unsure photo its two most
-    probable classes.
-    """
-    wrong = np.nonzero(~answers.is_right)[0]
-    wrong = wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:shown]
-    unsure = np.argsort(answers.confidences, kind="stable")[:shown]
-    seconds = np.argsort(-answers.probabilities[unsure], axis=1, kind="stable")[:, 1]
-    looks = [
-        *((at, (answers.answers[at], answers.labels[at])) for at in wrong),
-        *((at, (answers.answers[at], second)) for at, second in zip(unsure, seconds, strict=True)),
-    ]
-    made = [
-        {
-            "label": answers.classes[answers.labels[at]],
-            "is_right": bool(answers.is_right[at]),
-            **card,
-        }
-        for (at, _), card in zip(looks, looked_at(answers, bundle, gradcam, looks), strict=True)
-    ]
-    return made[: len(wrong)], made[len(wrong) :]
-
-
-def looked_at(
-    answers: Scored, bundle: Bundle, gradcam: Any, looks: Sequence[tuple[int, Sequence[int]]]
+def make_cards(
+    context: ReportContext, probabilities: NDArray[np.floating], chosen: Sequence[Card]
 ) -> list[dict[str, Any]]:
-    """Photos as the network sees them, each with what speaks for some classes.
+    """Values for the macro `seen`, a card each.
 
     Args:
-        looks: places of photos and of their classes, equally many for each photo.
+        probabilities: (N, classes) of the reported images.
+        chosen: equally many classes for each image.
     """
-    prepare = bundle.manifest.preprocessing
-    images = [answers.dataset.images[at] for at, _ in looks]
+    prepare, classes = context.bundle.manifest.preprocessing, context.bundle.classes
+    images = [context.reported.images[each.at] for each in chosen]
     pixels = [prepare(image.path) for image in images]
-    maps = _maps(gradcam, pixels, [classes for _, classes in looks])
+    maps = _maps(context.gradcam, pixels, [each.classes for each in chosen])
     return [
         {
-            "name": answers.dataset.name_of(image),
-            "picture": data_uri(_scaled(each)),
+            "name": context.reported.name_of(image),
+            "picture": data_uri(_scaled(seen)),
             "looks": [
                 {
-                    "label": answers.classes[chosen],
-                    "probability": float(answers.probabilities[at, chosen]),
-                    "picture": None if maps is None else data_uri(overlaid(each, heat, SIDE)),
+                    "label": classes[at],
+                    "probability": float(probabilities[card.at, at]),
+                    "picture": None if heat is None else data_uri(overlaid(seen, heat, SIDE)),
                 }
-                for chosen, heat in zip(classes, _of(maps, number, len(classes)), strict=True)
+                for at, heat in zip(card.classes, heats, strict=True)
             ],
         }
-        for number, ((at, classes), image, each) in enumerate(
-            zip(looks, images, pixels, strict=True)
-        )
+        for card, image, seen, heats in zip(chosen, images, pixels, maps, strict=True)
     ]
 
 
 def _maps(
-    gradcam: Any, pixels: list[NDArray[np.uint8]], classes: list[Sequence[int]]
-) -> NDArray[np.float32] | None:
-    """(photos, classes, h, w): for each of the classes of every photo."""
+    gradcam: Any, pixels: list[NDArray[np.uint8]], classes: list[tuple[int, ...]]
+) -> Sequence[Sequence[NDArray[np.float32] | None]]:
+    """For each image, a heat map (h, w) for each of its classes; None without Grad-CAM."""
     if gradcam is None or not pixels:
-        return None
+        return [[None] * len(each) for each in classes]
     stacked = np.stack(pixels)
-    return np.stack(
-        [gradcam.maps(stacked, np.array(each)) for each in zip(*classes, strict=True)], axis=1
-    )
-
-
-def _of(maps: NDArray[np.float32] | None, number: int, classes: int) -> Sequence[Any]:
-    return [None] * classes if maps is None else list(maps[number])
+    of_classes = [gradcam.maps(stacked, np.array(each)) for each in zip(*classes, strict=True)]
+    return list(zip(*of_classes, strict=True))
 
 
 def _scaled(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -1,7 +1,7 @@
-"""Charts as SVG inside a page, in the page's own colours.
+"""Charts as SVG inside a page, in the colours of the page.
 
-Matplotlib draws with marker colours, which are replaced by the page's CSS variables; text stays
-text, in the page's font.
+Matplotlib draws in placeholder colours, which are replaced by the page's CSS variables; text stays
+text, in the font of the page.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import require
+from pplcnet.metrics.calibration import Reliability
 
 __all__ = ["coverage_chart", "curves", "histogram", "reliability_chart"]
 
@@ -55,14 +56,14 @@ _SETTINGS = {
 
 
 class Chart:
-    """One set of axes on a transparent ground: `with Chart(...) as axes`, then `svg()`."""
+    """One set of axes on a transparent background: `with Chart(...) as axes`, then `svg()`."""
 
     def __init__(self, title: str, x: str, y: str, description: str) -> None:
         matplotlib = require("matplotlib", purpose="drawing charts", extra="report")
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        # The salt makes the names of clip paths differ between the charts of one page.
+        # With the salt, clip paths have different names in the charts of one page.
         self._settings: Any = {**_SETTINGS, "svg.hashsalt": f"{title} {description}"}
         self._description = description
         self._context = matplotlib.rc_context(self._settings)
@@ -82,7 +83,7 @@ class Chart:
         self._context.__exit__(*error)
 
     def svg(self) -> Any:
-        """The chart as markup that a template takes as it is."""
+        """The chart as markup that templates do not escape."""
         import matplotlib
         from markupsafe import Markup, escape
 
@@ -99,7 +100,7 @@ class Chart:
         body = text[text.index(">", text.index("<svg")) + 1 :]
         body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
         body = re.sub(r"#0[0-5]0[0-5]0[0-5]\b", lambda found: _VARIABLES[found[0]], body)
-        # Groups are called the same in every chart, and an id stands once in a page.
+        # Groups have the same ids in every chart, and an id must be unique in a page.
         body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
         return Markup(  # noqa: S704 - Matplotlib escapes its text, and the rest is escaped here
             f'<svg class="chart" role="img" aria-label="{escape(self._description)}" '
@@ -112,8 +113,8 @@ def curves(
 ) -> Any:
     """Up to two lines over epochs, NaN where nothing was measured.
 
-    The scale is logarithmic where a few values would press all others to the ground, as a loss does
-    whose first epochs are far out.
+    The scale is logarithmic if a few values would flatten all others, as the loss of a diverging
+    first epoch does.
     """
     chart = Chart(title, "epoch", "", description)
     with chart as axes:
@@ -131,13 +132,13 @@ def curves(
 
 
 def _is_far_out(values: NDArray[np.float64]) -> bool:
-    """Whether the largest is more than ten times the usual; never with values that have no log."""
+    """Whether the largest is over ten times the median and all values have a logarithm."""
     finite = values[np.isfinite(values)]
     return bool(finite.size and finite.min() > 0 and finite.max() > 10 * np.median(finite))
 
 
 def histogram(title: str, x: str, values: NDArray[np.float64], description: str) -> Any:
-    """How many photos have which size; the widest range is cut into 24 bars."""
+    """How many photos have which size, in 24 bars."""
     chart = Chart(title, x, "photos", description)
     with chart as axes:
         low, high = float(values.min()), float(values.max())
@@ -147,31 +148,19 @@ def histogram(title: str, x: str, values: NDArray[np.float64], description: str)
     return chart.svg()
 
 
-def reliability_chart(
-    title: str,
-    confidence: NDArray[np.float64],
-    accuracy: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    description: str,
-    x: str,
-    y: str,
-) -> Any:
-    """Accuracy over probability, a point a bin whose area grows with its photos.
+def reliability_chart(title: str, points: Reliability, description: str, *, x: str, y: str) -> Any:
+    """Accuracy over probability, a point per bin whose area grows with its images.
 
-    Args:
-        confidence: (bins,) mean probability of the answers.
-        accuracy: (bins,) part of them that is right.
-        counts: (bins,) photos; bins without any are left out.
+    Empty bins are left out.
     """
     chart = Chart(title, x, y, description)
     with chart as axes:
-        filled = counts > 0
+        filled = points.counts > 0
+        confidence, accuracy = points.confidence[filled], points.accuracy[filled]
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.vlines(
-            confidence[filled], confidence[filled], accuracy[filled], color=SECOND, linewidth=1.6
-        )
-        area = 14 + 150 * counts[filled] / counts.max()
-        axes.scatter(confidence[filled], accuracy[filled], s=area, color=FIRST, zorder=3)
+        axes.vlines(confidence, confidence, accuracy, color=SECOND, linewidth=1.6)
+        area = 14 + 150 * points.counts[filled] / points.counts.max()
+        axes.scatter(confidence, accuracy, s=area, color=FIRST, zorder=3)
         axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.05))
     return chart.svg()
 
@@ -183,8 +172,8 @@ def coverage_chart(
     x: str = "fraction answered",
     y: str = "fraction correct",
 ) -> Any:
-    """Precision of the answers that are kept over the part of the photos that is kept."""
-    chart = Chart("Keeping the surest answers", x, y, description)
+    """Precision of the accepted answers over the share of the photos that is answered."""
+    chart = Chart("Accepting the most confident answers", x, y, description)
     with chart as axes:
         axes.plot(coverage, precision, color=FIRST)
         low = np.floor(10 * float(precision.min())) / 10

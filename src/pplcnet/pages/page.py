@@ -1,13 +1,13 @@
-"""One self-contained HTML page from a template: nothing in it is loaded from anywhere.
+"""One self-contained HTML page from templates: nothing in it is loaded from anywhere.
 
-Names of classes and files are whatever somebody called them: templates escape every value, data
-for the script go through Jinja2's `tojson`, and the page's Content-Security-Policy lets run the one
-script whose digest it names.
+Class and file names come from outside: templates escape every value, data for the script go through
+Jinja2's `tojson`, and the Content-Security-Policy allows only the script whose digest it names.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
 from importlib import resources
@@ -15,22 +15,55 @@ from typing import Any
 
 from pplcnet.errors import require
 from pplcnet.metrics.thresholds import FEW_ANSWERS
+from pplcnet.pages.section import Section
 from pplcnet.system.wording import counted, format_exact, format_number, printable
 
-__all__ = ["render"]
+__all__ = ["percent", "render"]
 
 EXTRA = "report"
+PACKAGE = "pplcnet.pages"
 
 
-def render(template: str, **values: Any) -> str:
-    """The page of a template in `templates/`.
+def render(
+    template: str, *, sections: Sequence[Section] = (), package: str = PACKAGE, **values: Any
+) -> str:
+    """The page of a template.
+
+    Args:
+        template: a file in `templates/` of this package.
+        sections: given to the template as pairs of a section and its HTML.
+        package: a task's package. Files in its own `templates/`, if any, come before those of this
+            package with the same name.
+        values: other variables of the template.
 
     Raises:
         MissingDependencyError: Jinja2 is not installed.
     """
+    environment = _environment(package)
+    markup = require("markupsafe", purpose="writing the page", extra=EXTRA).Markup
+    style, script = _template_text("style.css"), _template_text("page.js")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    bodies = [
+        (each, markup(environment.get_template(each.template).render(each.values)))
+        for each in sections
+    ]
+    page: str = environment.get_template(template).render(
+        style=markup(style),
+        script=markup(script),
+        script_digest=digest,
+        sections=bodies,
+        **values,
+    )
+    return page
+
+
+def _environment(package: str) -> Any:
     jinja2 = require("jinja2", purpose="writing the page", extra=EXTRA)
+    packages = [PACKAGE]
+    if package != PACKAGE and (resources.files(package) / "templates").is_dir():
+        packages.insert(0, package)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pplcnet.pages"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_visible,
@@ -39,19 +72,13 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters |= {
         "counted": counted,
-        "percent": _percent,
+        "percent": percent,
         "number": format_number,
-        "in_full": format_exact,
-        "in_full_percent": _in_full_percent,
+        "exact": format_exact,
+        "exact_percent": _exact_percent,
     }
     environment.globals["FEW_ANSWERS"] = FEW_ANSWERS
-    markup = require("markupsafe", purpose="writing the page", extra=EXTRA).Markup
-    style, script = _template_text("style.css"), _template_text("page.js")
-    digest = b64encode(sha256(script.encode()).digest()).decode()
-    page: str = environment.get_template(template).render(
-        style=markup(style), script=markup(script), script_digest=digest, **values
-    )
-    return page
+    return environment
 
 
 def _visible(value: Any) -> Any:
@@ -60,15 +87,15 @@ def _visible(value: Any) -> Any:
 
 
 def _template_text(name: str) -> str:
-    """A file of the templates, for a page that only has one of each."""
-    return (resources.files("pplcnet.pages") / "templates" / name).read_text(encoding="utf-8")
+    """A file beside the templates that goes into every page as it is."""
+    return (resources.files(PACKAGE) / "templates" / name).read_text(encoding="utf-8")
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    """With a dash for a figure that is not defined."""
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in per cent, with a dash for one that is not defined."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _in_full_percent(value: float) -> str:
-    """All that somebody asked for, 99.999 % too."""
+def _exact_percent(value: float) -> str:
+    """With every digit that was asked for, such as 99.999 %."""
     return f"{(100 * Decimal(repr(value))).normalize():f} %"

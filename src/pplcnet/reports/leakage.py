@@ -1,4 +1,4 @@
-"""Reported photos that nearly duplicate a training photo, and what they do to the score."""
+"""Reported images that nearly duplicate a training image, and their effect on the score."""
 
 from __future__ import annotations
 
@@ -16,35 +16,48 @@ from pplcnet.data.near_duplicates import HASHED_SIDE, fingerprint, nearest, stac
 from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import decode, stated_pixels
 from pplcnet.pages.pictures import thumbnails
-from pplcnet.pages.scored import Scored
+from pplcnet.pages.section import Scored, Section
 from pplcnet.reports.report_data import Subject
 from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.progress import Watcher
+from pplcnet.tasks.task import Measure
 
-__all__ = ["leakage_context"]
+__all__ = ["copies_section"]
 
 SHOWN = 24
 
 
-def leakage_context(
+def copies_section(
+    answers: Scored,
+    subject: Subject,
+    measure: Measure,
+    known: Mapping[Path, NDArray[np.uint64]],
+    watcher: Watcher,
+) -> Section:
+    """Near-duplicates between the reported images and the training images.
+
+    Reported images that were themselves trained on are counted, not compared.
+
+    Args:
+        answers: to the reported images.
+        known: fingerprints by path, where they are known already.
+    """
+    if importlib.util.find_spec("imagehash") is None:
+        values = {"missing": "imagehash is not installed here: pip install 'pplcnet[report]'."}
+    elif not len(subject.train):
+        values = {"missing": "it is not known which photos were trained on, or they are gone."}
+    else:
+        values = _values(answers, subject, known, watcher)
+    return Section("copies", "Copies", "copies.html", {"measure": measure, **values})
+
+
+def _values(
     answers: Scored,
     subject: Subject,
     known: Mapping[Path, NDArray[np.uint64]],
     watcher: Watcher,
 ) -> dict[str, Any]:
-    """Near-duplicates between the reported photos and the training photos, for the template.
-
-    Reported photos that were themselves trained on are counted, not compared.
-
-    Args:
-        subject: whose reported photos were answered.
-        known: fingerprints that are there already, by path.
-    """
     train = subject.train
-    if importlib.util.find_spec("imagehash") is None:
-        return {"missing": "imagehash is not installed here: pip install 'pplcnet[report]'."}
-    if not len(train):
-        return {"missing": "Which photos were trained on is not known, or they are gone."}
     prints = {
         **known,
         **_hashed(
@@ -117,17 +130,17 @@ def _shown(answers: Scored, train: Dataset, pairs: list[Any]) -> list[dict[str, 
 
 
 def _named(dataset: Dataset, image: LabelledImage) -> str:
-    """What is said of it, for the page."""
+    """Its annotation as text."""
     return image.annotation.to_text(dataset.classes)
 
 
 def _is_disputed(
     dataset: Dataset, image: LabelledImage, others: Dataset, other: LabelledImage
 ) -> bool:
-    """Whether what is said of two photos cannot be true of the same image."""
+    """Whether the annotations of two images contradict each other."""
     classes = list(dict.fromkeys((*dataset.classes, *others.classes)))
     place = {name: index for index, name in enumerate(classes)}
-    said = [
+    annotations = [
         annotation
         for part, each in ((dataset, image), (others, other))
         if (
@@ -136,15 +149,14 @@ def _is_disputed(
             )
         )
     ]
-    return type(image.annotation).are_contradictory(said)
+    return type(image.annotation).are_contradictory(annotations)
 
 
 def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:
-    """Fingerprints of the photos that can be read."""
-
+    """Fingerprints of the images that can be read."""
     room = Room()
 
-    def look(path: Path) -> NDArray[np.uint64] | None:
+    def hash_of(path: Path) -> NDArray[np.uint64] | None:
         try:
             content = read_image_file(path).content
             with room.for_pixels(stated_pixels(content)):
@@ -152,5 +164,5 @@ def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64
         except (ImageError, OSError):
             return None
 
-    prints = watcher.watch(in_order(look, paths), len(paths), "look for copies")
-    return {path: mark for path, mark in zip(paths, prints, strict=True) if mark is not None}
+    prints = watcher.watch(in_order(hash_of, paths), len(paths), "find near-duplicates")
+    return {path: each for path, each in zip(paths, prints, strict=True) if each is not None}

@@ -1,7 +1,7 @@
-"""The photos that a run's split.csv records, found again by what is in them.
+"""The images that a run's split.csv records, found again by their content.
 
-The file has their absolute paths and the sha256 of each, by which a photo is known wherever it has
-gone and whatever it is called now. Files that older versions wrote have no checksums.
+The file has their absolute paths and sha256 checksums, which identify an image that was moved or
+renamed. Files that older versions wrote have no checksums.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ __all__ = ["Found", "find_recorded", "read_table"]
 
 @dataclass(frozen=True)
 class Found:
-    """Given photos, and those that split.csv records, each where it is now."""
+    """Given images, and those that split.csv records, each where it is now."""
 
     images: tuple[LabelledImage, ...]
-    """The given photos; those that are recorded have the recorded split."""
+    """The given images; those that are recorded have the recorded split."""
     recorded: Dataset
-    """The recorded photos that are still somewhere."""
+    """The recorded images that still exist."""
     known: frozenset[Path] = frozenset()
-    """Paths of the given photos that are recorded."""
+    """Paths of the given images that are recorded."""
     gone: int = 0
-    """How many recorded photos are nowhere."""
+    """How many recorded images no longer exist."""
     notes: tuple[str, ...] = ()
-    """A sentence each: how photos were recognised, and where that could fail."""
+    """A sentence each: how images were recognised, and where that could fail."""
 
 
 def find_recorded(
     given: Dataset, file: Path, trained_in: Path | None, watcher: Watcher | None = None
 ) -> Found:
-    """Which of the given photos a split.csv records.
+    """Which of the given images a split.csv records.
 
     Args:
         file: the split.csv; it need not exist.
         trained_in: the data set's folder at the time, for files without checksums.
-        watcher: told how the reading goes.
+        watcher: told of progress.
     """
     recorded, checksums = _read(file, given.task)
     if not len(recorded):
@@ -66,7 +66,7 @@ def _found_by_content(
     given: Dataset, recorded: Dataset, checksums: dict[Path, str], watcher: Watcher
 ) -> Found:
     paths = [image.path for image in given.images]
-    digests = watcher.watch(in_order(_checksum, paths), len(paths), "look for the run's photos")
+    digests = watcher.watch(in_order(_checksum, paths), len(paths), "find the run's photos")
     own = dict(zip(paths, digests, strict=True))
     places = {os.path.realpath(path): path for path in paths}
     by_content: dict[str, list[Path]] = {}
@@ -79,10 +79,10 @@ def _found_by_content(
     for image in recorded.images:
         there = places.get(os.path.realpath(image.path))
         checksum = checksums.get(image.path, "")
-        # A photo without a checksum was not read when the file was written.
+        # An image without a checksum was not read when the file was written.
         matches = by_content.get(checksum, []) if checksum else [there] if there else []
         for path in matches:
-            # A content that is recorded twice counts as trained on if any of it was.
+            # Content that is recorded twice counts as trained on if either copy was.
             if splits.get(path) != "train":
                 splits[path] = image.split
         if matches and there not in matches:
@@ -101,7 +101,7 @@ def _found_by_content(
 
 
 def _found_by_path(given: Dataset, recorded: Dataset, file: Path, trained_in: Path | None) -> Found:
-    """For a split.csv without checksums: by path, or by name where no path is the same."""
+    """For a split.csv without checksums: by path, or by name if no path is the same."""
     by_place = {os.path.realpath(image.path): image.split for image in recorded.images}
     splits = {
         image.path: by_place[place]
@@ -154,8 +154,8 @@ def _found(
     )
     for split, count in sorted(held_out.items(), key=str):
         notes.append(
-            f"{counted(count, 'photo')} in the {split} split of these photos {_were(count)} "
-            "trained on by the bundle's run, and counted as such."
+            f"the bundle's run trained on {counted(count, 'photo')} in the {split} split of these "
+            f"photos; {'it counts' if count == 1 else 'they count'} as trained on."
         )
     root = _common_folder(located, recorded.root)
     return Found(
@@ -172,7 +172,7 @@ def _were(count: int) -> str:
 
 
 def _checksum(path: Path) -> str:
-    """sha256 of a file; "" where it cannot be read, which whatever uses it will say."""
+    """sha256 of a file; "" if it cannot be read, which is reported when it is used."""
     try:
         return sha256(read_image_file(path).content).hexdigest()
     except OSError:
@@ -180,7 +180,7 @@ def _checksum(path: Path) -> str:
 
 
 def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
-    """Every photo that split.csv records, whether there or not, and the checksums by path."""
+    """Every image that split.csv records, whether it exists or not, and the checksums by path."""
     try:
         classes, images, contents = read_splits(file, find(task).annotation)
     except InputError:  # missing or damaged: a report can do without
@@ -197,7 +197,7 @@ def _recorded_name(path: Path, root: Path) -> str:
 
 
 def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:
-    """The folder that all photos lie in, so that their names are short."""
+    """The folder that all images are in, so that their names are short."""
     folders = {image.path.parent for image in images}
     try:
         return Path(os.path.commonpath(folders)) if folders else otherwise
@@ -206,9 +206,9 @@ def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file by lower-case column; none where it is missing or unreadable.
+    """Rows of a CSV file by lower-case column; none if it is missing or unreadable.
 
-    A report can do without the file, so that nothing is raised.
+    Nothing is raised, since a report can do without the file.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:

@@ -1,7 +1,7 @@
-"""What a report is about: a bundle, the photos it reports on, and those it was made of.
+"""What a report is about: a bundle, the images it reports on, and those it was trained on.
 
-A run's `split.csv` beside the bundle says which photos were trained on; without one, the data
-set's own splits do.
+A run's `split.csv` beside the bundle says which images were trained on; without one, the data set's
+own splits do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RUN_LIMIT = 8 << 20
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle and its photos; a part that is not known has no images."""
+    """A bundle and its images; a part that is not known has no images."""
 
     bundle: Bundle
     split: str
@@ -37,25 +37,24 @@ class Subject:
     train: Dataset
     validation: Dataset
     source: str
-    """What says which photos were trained on: "split.csv", "the data set's splits" or ""."""
+    """What says which images were trained on: "split.csv", "the data set's splits" or ""."""
     gone: int = 0
-    """Photos that split.csv lists and that are not there any more."""
+    """How many images split.csv lists that no longer exist."""
     is_of_training: bool = False
-    """Whether the bundle was made of this very folder, and nothing says which of its photos were
-    trained on."""
+    """Whether the bundle was trained on images of this very folder, and nothing says on which."""
     notes: tuple[str, ...] = ()
-    """A sentence each on how surely it is known which photos were trained on."""
+    """A sentence each on how reliably it is known which images were trained on."""
     photo_notes: tuple[str, ...] = ()
-    """What was noticed while the photos were listed, as `Dataset.notes`."""
+    """`Dataset.notes` of the data set that the reported images are from."""
     known: frozenset[Path] = frozenset()
-    """Paths of the photos that split.csv lists, wherever they are now."""
+    """Current paths of the images that split.csv lists."""
 
     known_trained: frozenset[Path] = frozenset()
     """Those of them that were trained on."""
 
     @cached_property
     def is_trained(self) -> tuple[bool, ...]:
-        """Of each reported photo, whether it was trained on, which flatters the figures."""
+        """Of each reported image, whether it was trained on, which flatters the figures."""
         trained = _places(self.train)
         return tuple(
             image.path in self.known_trained or os.path.realpath(image.path) in trained
@@ -64,24 +63,24 @@ class Subject:
 
     @property
     def trained(self) -> int:
-        """How many reported photos were trained on."""
+        """How many reported images were trained on."""
         return sum(self.is_trained)
 
     @property
     def is_held_out(self) -> bool:
-        """Whether the reported photos are all of a part that split.csv calls held out."""
+        """Whether split.csv records all reported images as held out."""
         return self.split in ("validation", "test") and all(
             image.path in self.known for image in self.reported.images
         )
 
     @property
     def own_split(self) -> str:
-        """What the bundle's run was evaluated on, by split.csv."""
+        """The split that the bundle's run was evaluated on, by split.csv."""
         return "test" if self._recorded_in("test") else "validation"
 
     @property
     def is_whole_part(self) -> bool:
-        """Whether the reported photos are a whole part of split.csv, and nothing else."""
+        """Whether the reported images are exactly those of their split in split.csv."""
         paths = {image.path for image in self.reported.images}
         return paths <= self.known and len(paths) >= self._recorded_in(self.split) > 0
 
@@ -91,7 +90,7 @@ class Subject:
 
     @property
     def recorded_photos(self) -> str | None:
-        """Where the photos are of which split.csv holds some out; None where that is not known."""
+        """Where the run's images are, if split.csv holds some of them out; None if not known."""
         named = _trained_on(self.bundle)
         if self.source != SPLIT_FILE or named is None or not os.path.exists(named):
             return None
@@ -101,7 +100,7 @@ class Subject:
 
     @property
     def folder(self) -> Path:
-        """Where the run's files lie: beside the bundle."""
+        """The folder of the run's files, which is that of the bundle."""
         return self.bundle.path.resolve().parent
 
 
@@ -111,14 +110,14 @@ def find_subject(
     split: str | None = None,
     watcher: Watcher | None = None,
 ) -> Subject:
-    """Open the photos and find out which of them, and which others, were trained on.
+    """Open the images and find out which of them, and which others, were trained on.
 
     Args:
         split: the part to report on, or "all"; None takes test, else validation, else all.
-        watcher: told how the photos are compared with those of the bundle's run.
+        watcher: told of progress in comparing the images with those of the bundle's run.
 
     Raises:
-        DatasetError: the photos are no data set.
+        DatasetError: the images are not a data set.
         InputError: there is no such part.
     """
     whole = Dataset.open(photos)
@@ -175,7 +174,7 @@ def find_subject(
 
 
 def _is_of_another_run(bundle: Bundle, file: Path) -> bool:
-    """Whether the run.json there is known to be of another run than the bundle."""
+    """Whether the run.json is known to be of another run than the bundle's."""
     own = bundle.manifest.provenance.get("run")
     try:
         with file.open("rb") as opened:
@@ -186,7 +185,7 @@ def _is_of_another_run(bundle: Bundle, file: Path) -> bool:
 
 
 def _trained_on(bundle: Bundle) -> str | None:
-    """The photos that the bundle's run was given, as it was given them."""
+    """The path of the images that the bundle's run was given, as it was given."""
     data = bundle.manifest.provenance.get("dataset")
     named = data.get("photos") if isinstance(data, dict) else None
     return named if isinstance(named, str) else None
@@ -205,7 +204,7 @@ def _is_same(named: str | None, photos: str | PathLike[str]) -> bool:
 
 
 def _without_skipped(whole: Dataset, found: Found, skipped: Path) -> tuple[LabelledImage, ...]:
-    """The photos less those that the run left out."""
+    """The images without those that the run skipped."""
     names = {original_path(row.get("path", "")) for row in read_table(skipped)}
     return tuple(
         image
@@ -215,7 +214,7 @@ def _without_skipped(whole: Dataset, found: Found, skipped: Path) -> tuple[Label
 
 
 def _known(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The data set, or an empty one where it has classes that the bundle does not know."""
+    """The data set, or an empty one if it has classes that the bundle does not know."""
     return dataset if set(dataset.classes) <= set(classes) else dataset.keep(())
 
 
@@ -224,7 +223,7 @@ def _places(dataset: Dataset) -> set[str]:
 
 
 def _other_than(reported: Dataset, dataset: Dataset) -> Dataset:
-    """The photos that are not reported on."""
+    """The images that are not reported on."""
     seen = _places(reported)
     return dataset.keep(
         image for image in dataset.images if os.path.realpath(image.path) not in seen

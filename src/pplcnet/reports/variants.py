@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import PPLCNetError
-from pplcnet.pages.scored import Score, Scored
+from pplcnet.pages.section import Score, Scored, Section
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.engines.engine import ENGINES, installed_engines
 from pplcnet.runtime.selection import Choice, choices_of
 from pplcnet.system.processor import processor_features, processor_name
+from pplcnet.system.progress import Watcher
+from pplcnet.tasks.task import Measure
 
-__all__ = ["VariantRow", "compare_variants", "tuned_on"]
+__all__ = ["VariantRow", "variants_section"]
 
 
 class VariantRow(NamedTuple):
@@ -25,40 +27,69 @@ class VariantRow(NamedTuple):
     is_reported: bool
     """Whether the report's figures come from it."""
     score: Score | None
-    """On the reported photos, measured now."""
+    """On the reported images, measured now."""
     agreement: float | None
-    """The part of the photos with the same answer as the reported one."""
+    """The share of the images with the same answer as the reported variant."""
     median_ms: float | None
-    """One image in the network, as tuning or the export measured it."""
+    """Latency of one image in the network, as tuning or the export measured it."""
     threads: int | None
     images_per_second: float | None
     note: str
 
 
-def tuned_on(bundle: Bundle) -> str:
+def variants_section(
+    bundle: Bundle,
+    reported: Choice,
+    answers: Scored,
+    measure: Measure,
+    *,
+    is_measured: bool,
+    watcher: Watcher,
+) -> Section:
+    """Every variant with its score, latency and agreement.
+
+    Args:
+        reported: the variant and engine that `answers` are of.
+        is_measured: run every variant on the reported images; otherwise, only the figures of the
+            manifest are given.
+    """
+    exported = bundle.manifest.variants.get("onnx", {})
+    rows = _compare(
+        bundle,
+        reported,
+        answers,
+        is_measured=is_measured,
+        progress=lambda each, what: watcher.watch(each, len(answers.dataset), what),
+    )
+    values = {
+        "measure": measure,
+        "rows": rows,
+        "is_measured": is_measured,
+        "tuned_on": _tuned_on(bundle),
+        "exported_on": (exported.get("latency") or {}).get("processor", ""),
+        "parity": exported.get("parity"),
+    }
+    return Section("variants", "Variants", "variants.html", values)
+
+
+def _tuned_on(bundle: Bundle) -> str:
     """The processor whose tuning the table shows: this one, else any; "" without tuning."""
     here = processor_name()
     return here if here in bundle.manifest.tuning else next(iter(bundle.manifest.tuning), "")
 
 
-def compare_variants(
+def _compare(
     bundle: Bundle,
     reported: Choice,
     answers: Scored,
     *,
-    is_measured: bool = True,
-    progress: Callable[[Any, str], Any] = lambda predictions, what: predictions,
+    is_measured: bool,
+    progress: Callable[[Any, str], Any],
 ) -> list[VariantRow]:
-    """Run every variant on the reported photos, and set beside it what the manifest knows.
-
-    Args:
-        reported: how `answers` came about.
-        is_measured: without it, only the manifest's figures are given.
-        progress: wraps the predictions of one way of running.
-    """
+    """The variants in every engine, the fastest first."""
     rows = {
         (str(row.get("engine")), str(row.get("precision"))): row
-        for row in bundle.manifest.tuning.get(tuned_on(bundle), {}).get("rows", ())
+        for row in bundle.manifest.tuning.get(_tuned_on(bundle), {}).get("rows", ())
     }
     everything = choices_of(bundle, list(ENGINES), ("avx512_bf16",))
     able = choices_of(bundle, installed_engines(), processor_features())
@@ -72,7 +103,15 @@ def compare_variants(
             note = "not installed here" if choice.engine not in installed_engines() else "not here"
         elif is_measured:
             given, note = _run(bundle, choice, answers, progress)
-        found.append(_row(bundle, choice, choice == reported, answers, given, rows, note))
+        row = _row(bundle, choice, rows)
+        found.append(
+            row._replace(
+                is_reported=choice == reported,
+                score=None if given is None else given.score(),
+                agreement=None if given is None else answers.agreement(given),
+                note=note or row.note,
+            )
+        )
     return sorted(found, key=lambda row: (row.median_ms is None, row.median_ms or 0))
 
 
@@ -88,28 +127,25 @@ def _run(
         return None, str(error)
 
 
-def _row(
-    bundle: Bundle,
-    choice: Choice,
-    is_reported: bool,
-    answers: Scored,
-    given: Scored | None,
-    tuned: dict[tuple[str, str], Any],
-    note: str,
-) -> VariantRow:
+def _row(bundle: Bundle, choice: Choice, tuned: dict[tuple[str, str], Any]) -> VariantRow:
+    """What the manifest says of a variant in an engine.
+
+    Args:
+        tuned: the rows of a tuning by engine and precision.
+    """
     variant = bundle.variant(choice.variant)
     row = tuned.get((choice.engine, choice.precision), {})
     latency = row if row else _latency_of_export(variant, choice)
     return VariantRow(
         choice,
         int(bundle.manifest.files[str(variant["file"])].get("bytes", 0)),
-        is_reported,
-        None if given is None else given.score(),
-        None if given is None else answers.agreement(given),
-        latency.get("median_ms"),
-        latency.get("threads"),
-        row.get("images_per_second"),
-        note or str(row.get("verdict") or ""),
+        is_reported=False,
+        score=None,
+        agreement=None,
+        median_ms=latency.get("median_ms"),
+        threads=latency.get("threads"),
+        images_per_second=row.get("images_per_second"),
+        note=str(row.get("verdict") or ""),
     )
 
 

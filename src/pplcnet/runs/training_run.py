@@ -211,10 +211,10 @@ def _searched(
 
 def _evaluate(context: RunContext, splits: Splits, bundle: Bundle) -> JobResult:
     """Evaluate the exported network on the test images, and write the evaluation and the report."""
-    from pplcnet.pages.scored import evaluate_and_keep
     from pplcnet.reports.evaluation_files import Source, write_evaluation
-    from pplcnet.reports.run_report import write_run_report
+    from pplcnet.reports.report import write_run_report
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.tasks.evaluate import evaluate_and_keep
 
     watcher, folder = context.watcher, context.folder.path / EVALUATION
     split = "test" if len(splits.test) else "validation"

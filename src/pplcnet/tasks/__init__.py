@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from pplcnet.pages.section import ReportContext, TaskReport
     from pplcnet.recipe.task_options import TaskOptions
     from pplcnet.tasks.task import Task
     from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "find", "options_of", "training_of"]
+__all__ = ["TASKS", "find", "options_of", "report_of", "training_of"]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
@@ -37,6 +39,12 @@ def training_of(task: Task[Any]) -> TaskTraining:
     """What training needs of a task; imports Keras."""
     training: TaskTraining = _part(task.name, "training").TRAINING
     return training
+
+
+def report_of(task: Task[Any]) -> Callable[[ReportContext], TaskReport]:
+    """What a task adds to a report."""
+    report: Callable[[ReportContext], TaskReport] = _part(task.name, "report").report
+    return report
 
 
 def _part(name: str, module: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import Dataset, LabelledImage
@@ -12,7 +12,7 @@ from pplcnet.system.wording import counted
 from pplcnet.tasks import find
 from pplcnet.tasks.task import Evaluation, P, Task
 
-__all__ = ["Predictor", "check_task", "evaluate"]
+__all__ = ["EvaluatedPredictions", "Predictor", "check_task", "evaluate", "evaluate_and_keep"]
 
 
 class Predictor(Protocol):
@@ -60,6 +60,34 @@ def evaluate(
     dataset = dataset.with_classes(model.manifest.classes)
     predictions = progress(model.predict_many(image.path for image in dataset.images))
     return task.evaluate(model.manifest, dataset, _readable(dataset, predictions))
+
+
+class EvaluatedPredictions(NamedTuple):
+    """An evaluation and the predictions that it was made of, in the order of the data set."""
+
+    evaluation: Evaluation
+    predictions: list[Any]
+
+
+def evaluate_and_keep(
+    model: Predictor,
+    dataset: Dataset,
+    *,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda each: each,
+) -> EvaluatedPredictions:
+    """As `evaluate`, keeping the prediction of every image.
+
+    Raises:
+        InputError, DatasetError: as `evaluate`.
+    """
+    kept: list[Any] = []
+
+    def keep(predictions: Iterable[Any]) -> Iterator[Any]:
+        for prediction in progress(predictions):
+            kept.append(prediction)
+            yield prediction
+
+    return EvaluatedPredictions(evaluate(model, dataset, progress=keep), kept)
 
 
 def check_task(dataset: Dataset, task: Task[Any], photos_have: str) -> None:

@@ -1,4 +1,4 @@
-"""What a multi-label network answered to each photo of a data set."""
+"""What a multi-label network answered to each image of a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.annotations import PRESENT, UNKNOWN
 from pplcnet.data.dataset import Dataset
-from pplcnet.pages.scored import Score
+from pplcnet.pages.section import Score
 from pplcnet.tasks.multilabel.figures import map_interval
 from pplcnet.tasks.multilabel.measures import marks_of, mean_average_precision
 from pplcnet.tasks.scores import sigmoid
@@ -22,7 +22,7 @@ __all__ = ["LabelAnswers"]
 
 @dataclass(frozen=True)
 class LabelAnswers:
-    """Logits beside marks, a row a photo, in the order of the data set."""
+    """Logits and marks, one row per image, in the order of the data set."""
 
     dataset: Dataset
     classes: tuple[str, ...]
@@ -32,12 +32,12 @@ class LabelAnswers:
     marks: NDArray[np.int8]
     """(N, labels): 1 shown, 0 not shown, -1 unknown."""
     thresholds: NDArray[np.float64]
-    """(labels,) probabilities from which on a label is named."""
+    """(labels,) probabilities that a label has to reach to be predicted."""
     temperature: float
 
     @classmethod
     def of(cls, dataset: Dataset, predictions: Sequence[Any]) -> Self:
-        """From predictions without errors, of a multi-label network."""
+        """From predictions without errors, in the order of the data set."""
         classes = tuple(predictions[0].classes)
         return cls(
             dataset,
@@ -58,47 +58,47 @@ class LabelAnswers:
         return sigmoid(self.logits / np.float32(temperature))
 
     def points_at(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Of every known label of every photo: its probability, and whether it is shown."""
+        """(M,) each: the probabilities of the known labels of all images, and if they are shown."""
         return self.probabilities_at(temperature)[self.is_known], self.is_shown[self.is_known]
 
     @cached_property
     def is_known(self) -> NDArray[np.bool_]:
-        """(N, labels) whether it is known if the photo shows the label."""
+        """(N, labels) whether it is known if the image shows the label."""
         return np.asarray(self.marks != UNKNOWN)
 
     @cached_property
     def is_shown(self) -> NDArray[np.bool_]:
-        """(N, labels) whether the photo is known to show the label."""
+        """(N, labels) whether the image is known to show the label."""
         return np.asarray(self.marks == PRESENT)
 
     @cached_property
-    def is_named(self) -> NDArray[np.bool_]:
+    def is_predicted(self) -> NDArray[np.bool_]:
         """(N, labels) whether the probability reaches the label's threshold."""
         return np.asarray(self.probabilities >= self.thresholds)
 
     @cached_property
     def is_wrong(self) -> NDArray[np.bool_]:
-        """(N, labels) whether the label is known, and the answer another."""
-        return np.asarray(self.is_known & (self.is_named != self.is_shown))
+        """(N, labels) whether the label is known and the answer is wrong."""
+        return np.asarray(self.is_known & (self.is_predicted != self.is_shown))
 
     @cached_property
     def distances(self) -> NDArray[np.float64]:
-        """(N, labels) from the threshold, in logits over the temperature; below it negative."""
+        """(N, labels) from the threshold, in logits over the temperature; negative below it."""
         chances = np.clip(self.thresholds, 1e-15, 1 - 1e-15)
         scaled = np.log(chances / (1 - chances))
         return np.asarray(self.logits / self.temperature - scaled, np.float64)
 
     @property
-    def photos_right(self) -> tuple[int, int]:
-        """(photos with every known label right, photos of which some label is known)."""
+    def images_right(self) -> tuple[int, int]:
+        """(images with every known label right, images with a known label)."""
         is_counted = self.is_known.any(axis=1)
         wrong = int(self.is_wrong.any(axis=1).sum())
         return int(is_counted.sum()) - wrong, int(is_counted.sum())
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """mAP with its interval on the photos where `chosen` (N,) is true, or on all.
+        """mAP with its interval on the images where `chosen` (N,) is true, or on all.
 
-        None where no photo shows a label.
+        None if no image shows a label.
         """
         places = np.arange(len(self.marks)) if chosen is None else np.flatnonzero(chosen)
         probabilities, marks = self.probabilities[places], self.marks[places]
@@ -108,10 +108,10 @@ class LabelAnswers:
         return Score(len(places), value, map_interval(probabilities, marks))
 
     def agreement(self, other: LabelAnswers) -> float:
-        """The part of the photos with the same set of labels."""
-        return float((self.is_named == other.is_named).all(axis=1).mean())
+        """The share of the images with the same set of labels."""
+        return float((self.is_predicted == other.is_predicted).all(axis=1).mean())
 
     def answered_by(self, predictions: Sequence[Any]) -> LabelAnswers:
-        """The same photos as another network answers them."""
+        """Another network's answers to the same images."""
         logits = np.stack([each.logits for each in predictions])
         return replace(self, logits=logits, temperature=predictions[0].temperature)

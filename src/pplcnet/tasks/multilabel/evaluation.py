@@ -280,7 +280,7 @@ class LabelEvaluation:
         Raises:
             MissingDependencyError: Matplotlib is not installed.
         """
-        from pplcnet.tasks.multilabel.figures_picture import draw_labels
+        from pplcnet.tasks.multilabel.picture import draw_labels
 
         draw_labels(self, path, title)
 

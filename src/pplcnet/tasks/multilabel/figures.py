@@ -1,4 +1,4 @@
-"""Multi-label figures: intervals, and how much is named at which precision."""
+"""Multi-label figures: intervals, and recall at a given precision."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = [
     "LEAST_PER_LABEL",
     "LEAST_PHOTOS",
     "LEAST_POSITIVES",
-    "Naming",
+    "Predicted",
     "effective_positives",
     "label_intervals",
     "map_interval",
-    "named_above",
+    "measured_above",
     "resampled_map",
 ]
 
 RESAMPLES = 1000
 LEAST_PHOTOS, LEAST_POSITIVES, LEAST_PER_LABEL = 50, 20, 5
-"""With fewer photos, or effective positives in all or a label, an interval would miss too often."""
-# Photos of as many resamples are counted at once as make about so many numbers.
+"""With fewer images, or effective positives in all or per label, intervals miss too often."""
+# Resamples are counted in blocks of about so many numbers.
 BLOCK = 2**21
 
 
@@ -37,21 +37,22 @@ def map_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """A 95 % interval of the mAP: Wilson's, by the spread and the bias of a bootstrap over photos.
+    """A 95 % interval of the mAP: Wilson's, by the variance and bias of a bootstrap over images.
 
-    Few photos have too high an mAP: every photo that shows a label ranks beside few others. A
-    resample is to the photos what these are to all photos, so its mean mAP less theirs is taken off
-    (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", 10.3); from the lower end twice,
-    since resamples have doubled photos, not new ones, and show a part of the bias only. Quantiles
-    of resamples are no use for the ends: near 1 hardly any differs. Wilson's score interval is
-    taken instead, with as many trials as would spread an observed part like the resamples' mAP, and
-    no more than `effective_positives` (after Boyd, Eng and Page 2013, "Area under the
-    Precision-Recall Curve", 3, who take the photos that show a label for trials).
-    benchmarks/interval_coverage.py measures how often it holds the truth.
+    On few images mAP is biased upwards, since every image that shows a label is ranked among few
+    others. A resample is to the images what these are to all images, so the mean mAP of the
+    resamples less that of the images estimates the bias and is subtracted (Efron and Tibshirani
+    1993, "An Introduction to the Bootstrap", 10.3); twice from the lower end, since resamples
+    repeat images in place of new ones and show only a part of the bias. Quantiles of the resamples
+    cannot be the ends: near 1 hardly any of them differ. Wilson's score interval is used instead,
+    with the number of trials for which an observed share would vary like the mAP of the resamples,
+    at most `effective_positives` (after Boyd, Eng and Page 2013, "Area under the Precision-Recall
+    Curve", 3, who use the images that show a label as trials). benchmarks/interval_coverage.py
+    measures how often the interval holds the truth.
 
-    None where no photo shows a label, or so few do that the interval would miss too often. A
-    resample leaves out the labels that none of its photos shows, as mAP does. The interval stays in
-    0 to 1, with the mAP inside.
+    None if no image shows a label, or so few do that the interval would miss too often. A resample
+    leaves out the labels that none of its images shows, as mAP does. The interval stays within 0 to
+    1 and contains the mAP.
 
     Args:
         scores: (N, labels) in any scale.
@@ -74,10 +75,10 @@ def map_interval(
 
 
 def effective_positives(marks: NDArray[np.int8]) -> float:
-    """How many photos that show it a single label would need for as sharp an mAP; 0 for none.
+    """How many images would have to show a single label for as precise an mAP; 0 for none.
 
-    The mean of K labels with n photos each has a variance of 1 / K times the mean of 1 / n, so that
-    it is K^2 / sum(1 / n) photos, over the labels that some photo shows.
+    The mean of K labels with n images each has a variance of 1 / K times the mean of 1 / n, which
+    makes K^2 / sum(1 / n) images, over the labels that some image shows.
     """
     shown = (marks == PRESENT).sum(axis=0)
     shown = shown[shown > 0]
@@ -87,7 +88,7 @@ def effective_positives(marks: NDArray[np.int8]) -> float:
 def _resamples(
     scores: NDArray[np.floating], marks: NDArray[np.int8], resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """mAP of photos drawn with replacement, (R,); those that show no label are left out."""
+    """mAP of resamples of the images, (R,) or fewer: those that show no label are left out."""
     count = len(marks)
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK // count)
@@ -108,12 +109,12 @@ def _resamples(
 def resampled_map(
     scores: NDArray[np.floating], marks: NDArray[np.int8], times: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """mAP of resamples, (R,); NaN where none of the drawn photos shows a label.
+    """mAP of resamples, (R,); NaN if none of the drawn images shows a label.
 
     Args:
         scores: (N, labels)
         marks: (N, labels)
-        times: (R, N) how often each photo was drawn.
+        times: (R, N) how often each image was drawn.
     """
     total, labels = np.zeros(len(times)), np.zeros(len(times))
     for at in range(marks.shape[1]):
@@ -121,7 +122,7 @@ def resampled_map(
         order = places[np.argsort(-scores[places, at], kind="stable")]
         if not (marks[order, at] == PRESENT).any():
             continue
-        # Photos of the same score count together: of these only the last is a place to stop.
+        # Images of equal score count together, so only the last of them is an end.
         ends = np.append(np.flatnonzero(np.diff(scores[order, at])), len(order) - 1)
         drawn = times[:, order]
         taken = np.cumsum(drawn, axis=1)[:, ends]
@@ -143,32 +144,32 @@ def label_intervals(evaluation: LabelEvaluation) -> list[ClassIntervals]:
     ]
 
 
-class Naming(NamedTuple):
-    """What naming some labels of some photos, and not the others, is worth."""
+class Predicted(NamedTuple):
+    """Precision and recall when some labels of some images are predicted."""
 
     threshold: float | None
     """None for the labels' own thresholds."""
-    named: int
+    predicted: int
     precision: float
-    """The part of the named labels that the photos show; 0 where none is named."""
+    """The share of the predicted labels that is shown; 0 if none is predicted."""
     precision_interval: Interval
     shown: int
     recall: float
-    """The part of the shown labels that is named; 0 where none is shown."""
+    """The share of the shown labels that is predicted; 0 if none is shown."""
     recall_interval: Interval
 
 
-def named_above(
-    is_named: NDArray[np.bool_], is_shown: NDArray[np.bool_], threshold: float | None = None
-) -> Naming:
-    """Count known labels of photos, both arguments (M,); the intervals are Wilson's, 95 %."""
-    named, shown = int(is_named.sum()), int(is_shown.sum())
-    right = int((is_named & is_shown).sum())
-    return Naming(
+def measured_above(
+    is_predicted: NDArray[np.bool_], is_shown: NDArray[np.bool_], threshold: float | None = None
+) -> Predicted:
+    """Of known labels of images, both arguments (M,); the intervals are Wilson's, 95 %."""
+    predicted, shown = int(is_predicted.sum()), int(is_shown.sum())
+    right = int((is_predicted & is_shown).sum())
+    return Predicted(
         threshold,
-        named,
-        right / max(named, 1),
-        wilson(right, named),
+        predicted,
+        right / max(predicted, 1),
+        wilson(right, predicted),
         shown,
         right / max(shown, 1),
         wilson(right, shown),

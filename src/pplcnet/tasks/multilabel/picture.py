@@ -1,4 +1,4 @@
-"""The figures of every label as a PNG file."""
+"""Average precision and F1 of every label as a PNG file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw_labels(evaluation: LabelEvaluation, path: Path, title: str = "") -> Non
     axes.set_title(
         f"mAP {format_number(evaluation.mean_average_precision)} on "
         f"{counted(evaluation.images, 'image')} (in "
-        "brackets: those that show it)" + (f"\n{title}" if title else ""),
+        "brackets: the support of each label)" + (f"\n{title}" if title else ""),
         fontsize=10,
         loc="left",
         parse_math=False,

@@ -22,11 +22,13 @@ DRAWN_CLASSES = 60
 
 @lettering()
 def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> None:
-    """The confusion matrix as PNG: shade is the part of the true class, number is the count.
+    """The confusion matrix as PNG: the shade is the share of the true class, the number the count.
 
-    The picture grows with the number of classes up to 2000 pixels, and shows the `DRAWN_CLASSES` of
-    the most mistakes where there are more, so that labels and numbers stay readable.
-    `title` is what the evaluation is of, for the title.
+    The image grows with the number of classes up to 2000 pixels. Of more than `DRAWN_CLASSES`,
+    those with the most mistakes are drawn, so that labels and numbers stay readable.
+
+    Args:
+        title: what the evaluation is of, for the second line of the title.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,7 +47,7 @@ def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> 
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    # Names are names: a dollar sign begins no formula.
+    # A dollar sign in a name does not start a formula.
     axes.set_xticks(range(size), labels, rotation=90, parse_math=False)
     axes.set_yticks(range(size), labels, parse_math=False)
     axes.tick_params(length=0, labelsize=9)
@@ -78,6 +80,6 @@ def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> 
 
 
 def most_confused(counts: NDArray[np.int64], limit: int) -> NDArray[np.intp]:
-    """Places of the classes that most mistakes begin or end at, in their order."""
+    """Indices of the `limit` classes with the most mistakes, as label or answer, ascending."""
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     return np.sort(np.argsort(-mistakes, kind="stable")[:limit])
