@@ -150,7 +150,7 @@ def test_resuming_a_finished_run_says_so_and_keeps_what_was_made_of_it(
     said = capsys.readouterr()
     assert "Already finished" in said.err
     assert "epoch" not in said.err
-    assert "accuracy" in said.out
+    assert "result      " in said.out
     assert Bundle.open(out / "model.bundle").manifest == before
 
 
@@ -198,7 +198,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
     assert "epoch   8/8" in resumed.err
     assert "epoch   1/8" not in resumed.err
-    assert "accuracy" in resumed.out
+    assert "result      " in resumed.out
 
 
 def test_training_without_keras_names_the_command_that_installs_it(

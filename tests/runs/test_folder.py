@@ -1,4 +1,4 @@
-"""The folder of a run: nothing that is needed, or of somebody else, is thrown away."""
+"""The folder of a run: who may use it, and whether it can be resumed."""
 
 from __future__ import annotations
 
@@ -6,173 +6,18 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pplcnet.bundle.manifest import MANIFEST, Manifest
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
-from pplcnet.errors import InputError, StorageError, TrainingInterrupted
+from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import RUN, SUSPECTS, TRAIN, names_in, planned_names
 from pplcnet.runs.folder import RunFolder, run_facts
-from pplcnet.runs.replaced import recover, refuse_to_delete, set_aside
-from pplcnet.runs.stopped import resumable
 from pplcnet.system.locking import locked
 from pplcnet.training.names import BUNDLE, CHECKPOINT
-
-FACTS = {
-    "epoch": 0, "step": 3, "loss_sum": 0.0, "metric_sums": {"top1": 0.0}, "best_epoch": -1,
-    "best_score": -1.0, "best_loss": 1e9, "history": [], "options": {},
-}  # fmt: skip
-
-
-def run_json(**changes: object) -> str:
-    facts = {
-        "kind": TRAIN, "id": "old", "photos": "/photos", "digest": "d", "recipe": {},
-        "teacher": None, "writes": planned_names(TRAIN),
-    }  # fmt: skip
-    return json.dumps({**facts, **changes})
-
-
-def write_checkpoint(path: Path, run: str | None) -> None:
-    content = json.dumps({**FACTS, "run": run}).encode()
-    with path.open("wb") as file:
-        np.savez(file, facts=np.frombuffer(content, np.uint8))
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A finished run, with a file of its owner's."""
-    folder = tmp_path / "run"
-    (folder / BUNDLE).mkdir(parents=True)
-    (folder / BUNDLE / MANIFEST).write_text("old")
-    (folder / RUN).write_text(run_json())
-    for name in (CHECKPOINT, "notes.txt"):
-        (folder / name).write_text("old")
-    return folder
-
-
-def _files(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): path.read_text()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-@pytest.mark.parametrize("error", [InputError("wrong"), KeyboardInterrupt()])
-def test_a_run_that_fails_at_once_leaves_the_older_one(out: Path, error: BaseException) -> None:
-    before = _files(out)
-    with pytest.raises(type(error)), set_aside(out):  # noqa: PT012
-        assert not (out / BUNDLE).exists()
-        (out / RUN).write_text(run_json(id="new"))
-        (out / "split.csv").write_text("new")
-        raise error
-    assert _files(out) == before
-
-
-def test_a_run_that_can_be_resumed_takes_the_older_ones_place(out: Path) -> None:
-    with pytest.raises(TrainingInterrupted), set_aside(out):  # noqa: PT012
-        (out / RUN).write_text("new")
-        (out / CHECKPOINT).write_text("new")
-        raise TrainingInterrupted("stopped", run=str(out))
-    assert _files(out) == {RUN: "new", CHECKPOINT: "new", "notes.txt": "old"}
-
-
-def test_an_older_run_that_came_back_cannot_be_resumed_as_the_new_one(out: Path) -> None:
-    before = _files(out)
-    with pytest.raises(KeyboardInterrupt), set_aside(out), resumable(out, TRAIN):  # noqa: PT012
-        (out / RUN).write_text(run_json(id="new"))
-        raise KeyboardInterrupt
-    assert _files(out) == before
-
-
-def test_what_a_killed_process_had_set_aside_comes_back(out: Path) -> None:
-    before = _files(out)
-    aside = out / "replaced-run"
-    aside.mkdir()
-    for name in (RUN, CHECKPOINT, BUNDLE):
-        (out / name).rename(aside / name)
-    (out / RUN).write_text(run_json(id="new"))
-    recover(out)
-    assert _files(out) == before
-
-
-def test_an_overwrite_of_before_that_was_killed_within_its_moves_is_undone(out: Path) -> None:
-    before = _files(out)
-    (out / "replaced-run").mkdir()
-    (out / RUN).rename(out / "replaced-run" / RUN)
-    recover(out)
-    assert _files(out) == before
-
-
-def test_a_name_that_is_taken_is_not_replaced_when_the_older_run_comes_back(out: Path) -> None:
-    moving = out / "replaced-run.moving"
-    moving.mkdir()
-    (out / CHECKPOINT).rename(moving / CHECKPOINT)
-    (out / CHECKPOINT).write_text("mine")
-    with pytest.raises(InputError, match="move one of the two away"):
-        recover(out)
-    assert (moving / CHECKPOINT).read_text() == "old"
-    assert (out / CHECKPOINT).read_text() == "mine"
-
-
-def test_ctrl_c_before_the_first_epoch_says_so(tmp_path: Path) -> None:
-    (tmp_path / RUN).write_text("{}")
-    with (
-        pytest.raises(TrainingInterrupted, match="Nothing was trained yet"),
-        resumable(tmp_path, TRAIN),
-    ):
-        raise KeyboardInterrupt
-
-
-def test_what_the_new_run_reads_is_not_deleted(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"would delete .*manifest"):
-        refuse_to_delete(out, [out / BUNDLE / MANIFEST])
-    refuse_to_delete(out, [out / "notes.txt", tmp_path / "photos"])
-
-
-# ------------------------------------------------------------------ other people's files
-
-
-def _fill(out: Path, names: list[str]) -> None:
-    for name in names:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_text("mine")
-
-
-@pytest.mark.parametrize(
-    "name", ["fold-notes.txt", "fold-1/photo.jpg", "suspects.csv", "search.txt", "tensorboard/x"]
-)
-def test_overwrite_leaves_files_that_the_run_did_not_write(out: Path, name: str) -> None:
-    _fill(out, [name])
-    with set_aside(out):
-        (out / RUN).write_text(run_json(id="new"))
-        write_checkpoint(out / CHECKPOINT, "new")
-    assert (out / name).read_text() == "mine"
-    assert not (out / BUNDLE).exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["evaluation/notes.md", "model.bundle/labels.txt", "model.bundle/a/b.txt"]
-)
-def test_overwrite_keeps_its_owners_files_within_the_runs_folders(out: Path, name: str) -> None:
-    _fill(out, [name, "evaluation/confusion.csv"])
-    with set_aside(out):
-        (out / RUN).write_text(run_json(id="new"))
-        write_checkpoint(out / CHECKPOINT, "new")
-    assert (out / "kept" / name).read_text() == "mine"
-    assert not list(out.rglob("confusion.csv"))
-    assert not list(out.rglob(MANIFEST))
-
-
-def test_a_run_that_is_damaged_is_overwritten_all_the_same(out: Path) -> None:
-    (out / RUN).write_text("x")
-    _fill(out, ["fold-notes.txt"])
-    with set_aside(out):
-        (out / CHECKPOINT).write_text("new")
-    assert _files(out) == {CHECKPOINT: "new", "notes.txt": "old", "fold-notes.txt": "mine"}
+from tests.runs.conftest import files_in, fill, run_json, write_checkpoint
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "evaluation", "report.html", "split.csv"])
@@ -180,16 +25,13 @@ def test_a_new_run_does_not_write_over_a_file_that_no_run_wrote(tmp_path: Path, 
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"would overwrite {name}"):
         RunFolder(tmp_path, TRAIN).start(Recipe(), {}, planned_names(TRAIN))
-    assert _files(tmp_path) == {name: "mine"}
+    assert files_in(tmp_path) == {name: "mine"}
 
 
 @pytest.mark.parametrize("names", [["../photos"], ["/etc"], [3], ["a/../.."], "fold-1"])
-def test_a_run_json_cannot_name_foreign_files_as_its_own(out: Path, names: object) -> None:
+def test_a_run_json_cannot_claim_files_of_others(out: Path, names: object) -> None:
     (out / RUN).write_text(run_json(writes=names))
     assert all(os.sep not in name for name in names_in(out))
-
-
-# ------------------------------------------------------------------ whose run it is
 
 
 @pytest.mark.parametrize(("kind", "asked"), [(TRAIN, SUSPECTS), (SUSPECTS, TRAIN)])
@@ -213,7 +55,7 @@ def _open_elsewhere(out: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def test_a_folder_is_one_process_s_alone(out: Path) -> None:
+def test_only_one_process_can_open_a_folder(out: Path) -> None:
     assert _open_elsewhere(out) == 1
     with locked(out):
         assert _open_elsewhere(out) == 0
@@ -274,9 +116,6 @@ def test_a_bundle_of_the_run_is_taken(
     assert RunFolder(out, TRAIN).finished_bundle(json.loads(run_json(**run))) is not None
 
 
-# ------------------------------------------------------------------ what a run.json may be
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -296,31 +135,10 @@ def test_a_damaged_run_json_is_one_sentence(out: Path, text: str) -> None:
 
 def test_leftovers_of_killed_processes_are_removed(out: Path) -> None:
     own, others = [".checkpoint.npz.123.writing", ".run.json.7.writing"], [".notes.txt.1.writing"]
-    _fill(out, [*own, *others])
+    fill(out, [*own, *others])
     with RunFolder(out, TRAIN).opened():
         assert not any((out / name).exists() for name in own)
         assert (out / others[0]).exists()
-
-
-def test_a_full_disk_says_what_is_kept_and_how_to_go_on(out: Path) -> None:
-    write_checkpoint(out / CHECKPOINT, "old")
-    with pytest.raises(StorageError) as caught, resumable(out, TRAIN):  # noqa: PT012
-        full = OSError(28, "No space left on device")
-        raise StorageError(f"{out / 'split.csv'}: cannot be written (disk full).") from full
-    text = str(caught.value)
-    assert text.startswith(f"{out / 'split.csv'}: cannot be written")
-    assert "step 3 of epoch 1" in text
-    assert text.endswith(f"continue with: pplcnet train --resume --out {out}")
-
-
-@pytest.mark.parametrize("within", ["", "fold-2", "search/trial-1", "teacher"])
-def test_a_stopped_training_inside_a_run_names_the_run_that_can_go_on(
-    out: Path, within: str
-) -> None:
-    with pytest.raises(TrainingInterrupted) as caught, resumable(out, TRAIN):
-        raise TrainingInterrupted("stopped", run=str(out / within), signal=15)
-    assert caught.value.run == str(out)
-    assert caught.value.signal == 15
 
 
 @pytest.mark.parametrize("field", ["photos", "unlabelled"])

@@ -1,4 +1,4 @@
-"""Several labels a photo, the whole way: train, export, evaluate, predict, calibrate."""
+"""A multi-label run as a whole: train, export, evaluate, predict, calibrate."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Parser(argparse.ArgumentParser):
         if parsed.photos and parsed.photos_option:
             self.error(f"{name} and --photos mean the same thing; use one")
         parsed.photos = parsed.photos or parsed.photos_option
-        if not parsed.photos and not getattr(parsed, "resume", False):  # which knows them
+        if not parsed.photos and not getattr(parsed, "resume", False):  # a run knows its photos
             self.error(f"the following arguments are required: {name}")
 
 

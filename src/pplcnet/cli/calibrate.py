@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         manifest = calibrate(arguments.bundle, validation).manifest
     show(describe_calibration(manifest.calibration))
     for key, value in manifest.decoding.items():
-        if isinstance(value, dict):  # one number for each class
-            show(f"{key}  {', '.join(f'{name} {each:.3f}' for name, each in value.items())}")
+        if isinstance(value, dict):  # one for each class, such as thresholds
+            show(f"{key:<12}{', '.join(f'{name} {each:.3f}' for name, each in value.items())}")
     report_dropped(before, manifest, "judged by the previous answers")
     return 0

@@ -1,4 +1,4 @@
-"""What a finished run leaves behind, in words."""
+"""The result of a finished run, and its summary for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["JobResult"]
 
 
 class JobResult(NamedTuple):
-    """Where things are and how good they are."""
+    """Where the files of the run are, and how good its network is."""
 
     bundle: Path
     evaluation_folder: Path
@@ -22,12 +22,12 @@ class JobResult(NamedTuple):
     """"test", or "validation" where no test images were held out."""
     manifest: Manifest
     page: Path | None = None
-    """`report.html`; None where it could not be made, which was said."""
+    """`report.html`; None where it could not be written (the watcher was told why)."""
 
     def summary(self) -> list[str]:
-        """A line each: accuracy, latency, where the bundle and the report are."""
+        """A line each: the task's figures, latency, and where the bundle and the report are."""
         evaluation = self.evaluation
-        chosen = " (which chose the epoch: a test split would be stricter)"
+        chosen = " (which also chose the epoch; a test split would be stricter)"
         caveat = chosen if self.evaluated_on == "validation" else ""
         latency = self.manifest.variants["onnx"].get("latency")
         speed = (
@@ -37,7 +37,7 @@ class JobResult(NamedTuple):
             else "not measured"
         )
         return [
-            f"accuracy    {evaluation.headline()} on "
+            f"result      {evaluation.headline()} on "
             f"{counted(evaluation.images, f'{self.evaluated_on} image')}{caveat}",
             f"latency     {speed}",
             f"bundle      {self.bundle}",
@@ -45,7 +45,7 @@ class JobResult(NamedTuple):
         ]
 
     def advice(self) -> list[str]:
-        """What to do about a network that is hardly better than guessing; nothing for others."""
+        """What to do about a network that is no better than guessing; empty for others."""
         problem = self.evaluation.weakness()
         if not problem:
             return []

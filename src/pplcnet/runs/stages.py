@@ -263,16 +263,16 @@ def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bu
 
 def calibrate_network(context: RunContext, bundle: Bundle, validation: Dataset) -> Bundle:
     """Fit what turns the network's outputs into answers, where its task has such a thing."""
-    if find(validation.task).calibrate is None:
+    task = find(validation.task)
+    if task.calibrate is None:
         return bundle
     from pplcnet.exporting.calibrating import calibrate
 
     with context.watcher.busy("calibrating"):
         calibrated = calibrate(bundle, validation)
     context.watcher.say(describe_calibration(calibrated.manifest.calibration))
-    if "thresholds" in calibrated.manifest.decoding:
-        context.watcher.say(
-            f"{counted(len(calibrated.classes), 'threshold')} chosen there, each with the best F1"
-        )
+    for name, value in calibrated.manifest.decoding.items():
+        if isinstance(value, Mapping):  # one for each class, such as thresholds
+            context.watcher.say(f"{name} chosen for {counted(len(value), task.noun)}")
     context.images.raise_changed()
     return calibrated

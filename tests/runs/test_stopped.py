@@ -1,0 +1,41 @@
+"""What a run says when it is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pplcnet.errors import StorageError, TrainingInterrupted
+from pplcnet.runs.files import RUN, TRAIN
+from pplcnet.runs.stopped import resumable
+from pplcnet.training.names import CHECKPOINT
+from tests.runs.conftest import write_checkpoint
+
+
+def test_ctrl_c_before_the_first_epoch_says_that_nothing_was_trained(tmp_path: Path) -> None:
+    (tmp_path / RUN).write_text("{}")
+    with (
+        pytest.raises(TrainingInterrupted, match="Nothing was trained yet"),
+        resumable(tmp_path, TRAIN),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_a_full_disk_says_what_is_kept_and_how_to_continue(out: Path) -> None:
+    write_checkpoint(out / CHECKPOINT, "old")
+    with pytest.raises(StorageError) as caught, resumable(out, TRAIN):  # noqa: PT012
+        full = OSError(28, "No space left on device")
+        raise StorageError(f"{out / 'split.csv'}: cannot be written (disk full).") from full
+    text = str(caught.value)
+    assert text.startswith(f"{out / 'split.csv'}: cannot be written")
+    assert "step 3 of epoch 1" in text
+    assert text.endswith(f"continue with: pplcnet train --resume --out {out}")
+
+
+@pytest.mark.parametrize("within", ["", "fold-2", "search/trial-1", "teacher"])
+def test_a_training_stopped_inside_a_run_names_the_run_to_resume(out: Path, within: str) -> None:
+    with pytest.raises(TrainingInterrupted) as caught, resumable(out, TRAIN):
+        raise TrainingInterrupted("stopped", run=str(out / within), signal=15)
+    assert caught.value.run == str(out)
+    assert caught.value.signal == 15
