@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pplcnet.recipe.recipe import Recipe
     from pplcnet.runs.training_run import run_job
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import Model, load
     from pplcnet.tasks.audit import audit
     from pplcnet.tasks.evaluate import evaluate
     from pplcnet.tasks.task import Prediction
@@ -36,6 +37,7 @@ _PLACES = {
     "Bundle": "bundle.bundle",
     "Classifier": "runtime.classifier",
     "Dataset": "data.dataset",
+    "Model": "runtime.model",
     "PPLCNetError": "errors",
     "Prediction": "tasks.task",
     "Preprocessing": "imaging.preprocessing",
@@ -47,6 +49,7 @@ _PLACES = {
     "evaluate": "tasks.evaluate",
     "export": "exporting.export",
     "export_litert": "exporting.litert",
+    "load": "runtime.model",
     "quantize": "exporting.quantization",
     "restore_model": "weights.bundled",
     "run_job": "runs.training_run",
@@ -67,6 +70,7 @@ __all__ = [
     "Bundle",
     "Classifier",
     "Dataset",
+    "Model",
     "PPLCNetError",
     "Prediction",
     "Preprocessing",
@@ -78,6 +82,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_litert",
+    "load",
     "quantize",
     "restore_model",
     "run_job",

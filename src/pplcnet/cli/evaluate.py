@@ -61,10 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         write_evaluation,
     )
     from pplcnet.reports.report_data import find_subject
-    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import load
     from pplcnet.tasks.evaluate import evaluate
 
-    classifier = Classifier(arguments.bundle)
+    model = load(arguments.bundle)
     console = Console()
     subject = find_subject(
         Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
     evaluation = evaluate(
-        classifier,
+        model,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )

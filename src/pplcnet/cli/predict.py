@@ -25,7 +25,7 @@ from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.data.image_files import PassedOver
-    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import Model
     from pplcnet.tasks.task import Prediction, Task
 
 __all__ = ["add_arguments", "run"]
@@ -107,13 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _check_given(given)
     from pplcnet.data.image_files import PassedOver
-    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import load
     from pplcnet.tasks import find
 
     stdin = _read_stdin() if STDIN in given else None
     passed_over = PassedOver()
     bundle = _bundle(arguments.bundle, given, stdin)
-    classifier = Classifier(
+    model = load(
         bundle,
         threads=arguments.threads,
         engine=arguments.engine,
@@ -121,13 +121,13 @@ def run(arguments: argparse.Namespace) -> int:
         trust_network=arguments.trust_network,
     )
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
-    opening = without_chatter if classifier.choice.engine == "litert" else Console().busy
+    opening = without_chatter if model.choice.engine == "litert" else Console().busy
     with opening("opening the network"):
-        predictions = iter(_predictions(classifier, given, stdin, passed_over))
+        predictions = iter(_predictions(model, given, stdin, passed_over))
         first = list(islice(predictions, 1))  # which compiles the network
-    if classifier.advice:
-        complain(f"note: {classifier.advice}")
-    columns = ("path", "rank", *find(classifier.manifest.task).prediction.columns, "error")
+    if model.advice:
+        complain(f"note: {model.advice}")
+    columns = ("path", "rank", *find(model.manifest.task).prediction.columns, "error")
     photos, unread = _print_all(chain(first, predictions), columns, arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
@@ -138,25 +138,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predictions(
-    classifier: Classifier, given: list[str], stdin: bytes | None, passed_over: PassedOver
+    model: Model[Prediction], given: list[str], stdin: bytes | None, passed_over: PassedOver
 ) -> Iterable[Prediction]:
     if stdin is not None:
-        return [_predict_one(classifier, stdin, "stdin")]
+        return [_predict_one(model, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
-        return [_predict_one(classifier, Path(given[0]), given[0])]
-    return classifier.predict_many(_paths(given, passed_over))
+        return [_predict_one(model, Path(given[0]), given[0])]
+    return model.predict_many(_paths(given, passed_over))
 
 
-def _predict_one(classifier: Classifier, photo: Path | bytes, name: str) -> Prediction:
+def _predict_one(model: Model[Prediction], photo: Path | bytes, name: str) -> Prediction:
     """On all cores, which is faster than `predict_many` for a single photo."""
     from dataclasses import replace
 
     try:
-        return replace(classifier.predict(photo), source=name)
+        return replace(model.predict(photo), source=name)
     except ImageError as error:
         from pplcnet.tasks import find
 
-        task: Task[Prediction] = find(classifier.manifest.task)
+        task: Task[Prediction] = find(model.manifest.task)
         return task.prediction(name, ImageError(name, error.reason))
 
 

@@ -22,7 +22,7 @@ from pplcnet.reports.leakage import copies_section
 from pplcnet.reports.report_data import Subject
 from pplcnet.reports.sections import made_section, suspects_sections, training_sections
 from pplcnet.reports.variants import variants_section
-from pplcnet.runtime.classifier import Classifier
+from pplcnet.runtime.model import Model, load
 from pplcnet.system.files import write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks import TASKS, find, report_of
@@ -80,11 +80,11 @@ def bundle_report(
     check_precisions(precisions)
     watcher = watcher or Watcher()
     bundle, task = subject.bundle, find(subject.bundle.manifest.task)
-    classifier = Classifier(bundle.path)
-    evaluated = evaluated or _evaluate(classifier, subject.reported, "reported", watcher)
+    model = load(bundle.path)
+    evaluated = evaluated or _evaluate(model, subject.reported, "reported", watcher)
     on_validation: list[Any] = []
     if len(subject.validation):
-        on_validation = _evaluate(classifier, subject.validation, "validation", watcher).predictions
+        on_validation = _evaluate(model, subject.validation, "validation", watcher).predictions
     gradcam, gradcam_missing = open_gradcam(bundle, before_keras)
     own = report_of(task)(
         ReportContext(
@@ -109,7 +109,7 @@ def bundle_report(
             copies_section(own.scored, subject, task.measure, fingerprints or {}, watcher),
             variants_section(
                 bundle,
-                classifier.choice,
+                model.choice,
                 own.scored,
                 task.measure,
                 is_measured=is_every_variant_measured,
@@ -122,7 +122,7 @@ def bundle_report(
         split=subject.split,
         images=len(subject.reported),
         photos=str(subject.reported.root.resolve()),
-        choice=str(classifier.choice),
+        choice=str(model.choice),
         trained=subject.trained,
         warning=warning_of(evaluated.evaluation),
         is_of_training=subject.is_of_training,
@@ -131,10 +131,10 @@ def bundle_report(
 
 
 def _evaluate(
-    classifier: Classifier, dataset: Dataset, part: str, watcher: Watcher
+    model: Model[Any], dataset: Dataset, part: str, watcher: Watcher
 ) -> EvaluatedPredictions:
     return evaluate_and_keep(
-        classifier,
+        model,
         dataset,
         progress=lambda each: watcher.watch(each, len(dataset), f"predict {part} photos"),
     )

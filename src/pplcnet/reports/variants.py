@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import PPLCNetError
 from pplcnet.pages.section import Score, Scored, Section
-from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.engines.engine import ENGINES, installed_engines
+from pplcnet.runtime.model import load
 from pplcnet.runtime.selection import Choice, choices_of
 from pplcnet.system.processor import processor_features, processor_name
 from pplcnet.system.progress import Watcher
@@ -119,9 +119,9 @@ def _run(
     bundle: Bundle, choice: Choice, answers: Scored, progress: Callable[[Any, str], Any]
 ) -> tuple[Scored | None, str]:
     try:
-        classifier = Classifier(bundle.path, engine=choice.engine, precision=choice.precision)
+        model = load(bundle.path, engine=choice.engine, precision=choice.precision)
         paths = [image.path for image in answers.dataset.images]
-        predictions = progress(classifier.predict_many(paths), str(choice))
+        predictions = progress(model.predict_many(paths), str(choice))
         return answers.answered_by(list(predictions)), ""
     except PPLCNetError as error:
         return None, str(error)

@@ -213,14 +213,14 @@ def _evaluate(context: RunContext, splits: Splits, bundle: Bundle) -> JobResult:
     """Evaluate the exported network on the test images, and write the evaluation and the report."""
     from pplcnet.reports.evaluation_files import Source, write_evaluation
     from pplcnet.reports.report import write_run_report
-    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import load
     from pplcnet.tasks.evaluate import evaluate_and_keep
 
     watcher, folder = context.watcher, context.folder.path / EVALUATION
     split = "test" if len(splits.test) else "validation"
     held_out: Dataset = getattr(splits, split)
     recorded = evaluate_and_keep(
-        Classifier(bundle.path),
+        load(bundle.path),
         held_out,
         progress=lambda each: watcher.watch(each, len(held_out), f"evaluate on {split}"),
     )

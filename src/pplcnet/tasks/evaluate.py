@@ -16,7 +16,7 @@ __all__ = ["EvaluatedPredictions", "Predictor", "check_task", "evaluate", "evalu
 
 
 class Predictor(Protocol):
-    """A bundle that predicts, such as `pplcnet.Classifier`."""
+    """A bundle that predicts, such as `pplcnet.Model`."""
 
     @property
     def manifest(self) -> Manifest:
@@ -37,7 +37,7 @@ def evaluate(
     """Predict every image of a data set the deployed way, and compare with what is labelled.
 
     Args:
-        model: a `pplcnet.Classifier`, or what `pplcnet.load` gives.
+        model: a `pplcnet.Model`, such as a `pplcnet.Classifier`.
         dataset: its class names must be among the bundle's; the order may differ. For multi-label
             data, a label that the data set does not have counts as unknown.
         progress: wraps the predictions, for a progress bar.

@@ -9,7 +9,6 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.runtime.checks.onnx import check_onnx
 from pplcnet.system.protobuf import ProtobufError
-from pplcnet.tasks import find
 
 __all__ = ["Sizes", "check_network"]
 
@@ -25,8 +24,7 @@ class Sizes(NamedTuple):
     @classmethod
     def of(cls, manifest: Manifest) -> Sizes:
         """What this manifest says."""
-        outputs = find(manifest.task).outputs(manifest.classes)
-        return cls(manifest.preprocessing.image_size, outputs)
+        return cls(manifest.preprocessing.image_size, manifest.outputs)
 
 
 def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "installed_engines",
     "join_outputs",
     "open_engine",
+    "run_each",
     "run_padded",
 ]
 
@@ -76,6 +77,16 @@ def run_padded(engine: Engine, images: NDArray[np.uint8]) -> Outputs:
     padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
     parts = [engine.run(padded[at : at + batch]) for at in range(0, len(padded), batch)]
     return {name: each[: len(images)] for name, each in join_outputs(parts).items()}
+
+
+def run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[Outputs]:
+    """The outputs for each; several at once where the network was exported so, else one by one."""
+    batch = engine.batch_size or 1
+    for start in range(0, len(images), batch):
+        some = images[start : start + batch]
+        outputs = run_padded(engine, np.stack(some))
+        for at in range(len(some)):
+            yield {name: each[at] for name, each in outputs.items()}
 
 
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:

@@ -358,7 +358,7 @@ def test_pictures_of_another_size_are_one_clear_error(engine: str) -> None:
 
 
 def test_every_engine_names_an_extra_that_exists() -> None:
-    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    pyproject = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     extras = pyproject["project"]["optional-dependencies"]
     for name, kind in ENGINES.items():
         requirements = extras[kind.extra] if kind.extra else pyproject["project"]["dependencies"]

@@ -1,4 +1,4 @@
-"""The classifier: any form of picture, streams of any length, broken files by name."""
+"""A model takes any form of image, streams of any length, and reports broken files by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import io
 import itertools
 import os
 import pickle
-import queue
 import shutil
 import signal
-import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +23,8 @@ from pplcnet.bundle.writing import write_bundle
 from pplcnet.data.image_files import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.runtime.classifier import CHUNK, CHUNKS_PER_WORKER, Classifier
+from pplcnet.runtime.classifier import Classifier
+from pplcnet.runtime.model import CHUNK, CHUNKS_PER_WORKER
 from pplcnet.tasks.classification.decoding import ClassPrediction
 from pplcnet.tasks.scores import softmax
 from pplcnet.tasks.task import Outputs
@@ -170,7 +169,7 @@ def test_predict_many_refuses_a_single_picture(
 ) -> None:
     path = common_photos / "class_0" / "000.png"
     single = form(path if form is Image.open else path.read_bytes())
-    with pytest.raises(InputError, match="is one picture; predict takes one"):
+    with pytest.raises(InputError, match="is one image; predict takes one"):
         classifier.predict_many(single)
     assert len(list(classifier.predict_many([single]))) == 1
 
@@ -248,84 +247,12 @@ def test_file_objects_are_pictures_and_named(classifier: Classifier, common_phot
     expected = classifier.predict(path).logits
     with path.open("rb") as file:
         by_file, by_buffer = classifier.predict_many([file, io.BytesIO(path.read_bytes())])
-        with pytest.raises(InputError, match="is one picture"):
+        with pytest.raises(InputError, match="is one image"):
             classifier.predict_many(file)  # type: ignore[arg-type]
     assert by_file.source == str(path)
     assert by_buffer.source == "the file object"
     for each in (by_file, by_buffer):
         np.testing.assert_array_equal(each.logits, expected)
-
-
-def test_a_source_that_waits_for_each_answer_goes_on(
-    classifier: Classifier, common_photos: Path
-) -> None:
-    photo = common_photos / "class_0" / "000.png"
-    answered: queue.Queue[ClassPrediction] = queue.Queue()
-
-    def camera():
-        for _ in range(5):
-            yield photo
-            answered.get(timeout=20)
-
-    for prediction in classifier.predict_many(camera()):
-        answered.put(prediction)
-    assert answered.empty()
-
-
-def test_a_source_that_raises_does_so_after_the_answers_before_it(
-    classifier: Classifier, common_photos: Path
-) -> None:
-    photo = common_photos / "class_0" / "000.png"
-
-    def source():
-        for _ in range(20):
-            yield photo
-        raise LookupError("the camera is unplugged")
-
-    stream = classifier.predict_many(source())
-    assert [next(stream).error for _ in range(20)] == [None] * 20
-    with pytest.raises(LookupError, match="unplugged"):
-        next(stream)
-
-
-def _threads() -> list[str]:
-    """The threads of streams, once those that read sources have had the time to end."""
-    for thread in threading.enumerate():
-        if thread.name == "pplcnet-predict-source":
-            thread.join(20)
-    return [each.name for each in threading.enumerate() if each.name.startswith("pplcnet-predict-")]
-
-
-def test_closing_a_stream_ends_its_threads(classifier: Classifier, common_photos: Path) -> None:
-    photo = common_photos / "class_0" / "000.png"
-    never = threading.Event()
-
-    def source():
-        yield photo
-        never.wait(20)
-
-    stream = classifier.predict_many(source())
-    next(stream)
-    stream.close()
-    never.set()
-    assert _threads() == []
-
-
-def test_a_fault_of_the_engine_ends_the_stream(
-    common_bundle: Path, common_photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classifier = Classifier(common_bundle)
-
-    class Broken:
-        batch_size = 1
-
-        def run(self, images: np.ndarray) -> Outputs:
-            raise BundleError("the engine is broken")
-
-    monkeypatch.setattr(classifier, "_engine", lambda streams: Broken())
-    with pytest.raises(BundleError, match="broken"):
-        list(classifier.predict_many(common_photos))
-    assert _threads() == []
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy,
@@ -393,7 +320,7 @@ def test_a_forked_process_predicts(common_bundle: Path, common_photos: Path, eng
 def test_predict_many_refuses_what_holds_no_pictures(
     classifier: Classifier, images: object
 ) -> None:
-    with pytest.raises(InputError, match="takes a folder or several pictures"):
+    with pytest.raises(InputError, match="takes a folder or several images"):
         classifier.predict_many(images)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,299 @@
+"""Model: a bundle in, predictions out; no training framework in the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from os import PathLike
+from threading import Lock
+from typing import Any, Generic, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.errors import BundleError, ImageError, InputError
+from pplcnet.imaging.decoding import ImageSource
+from pplcnet.imaging.geometry import Geometry
+from pplcnet.imaging.preprocessing import Placed
+from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines import forking
+from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_padded
+from pplcnet.runtime.network import read_network
+from pplcnet.runtime.sources import describe, images_of
+from pplcnet.runtime.streaming import answer_in_order
+from pplcnet.system.notebook import facts_table
+from pplcnet.system.processor import available_cores, processor_name
+from pplcnet.system.wording import counted
+from pplcnet.tasks import find
+from pplcnet.tasks.task import Outputs, P, Task
+
+__all__ = ["Model", "load"]
+
+# A worker decodes some images and then runs them: alternating between decoder and network costs a
+# tenth to a fifth of the time, because each evicts the other from the processor's caches.
+CHUNK = 8
+# Chunks that are read and not yet answered, for each worker: enough that no core waits, few enough
+# that a folder of any size needs the same memory.
+CHUNKS_PER_WORKER = 2
+# What another process makes anew.
+NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_decode")
+
+
+class Model(Generic[P]):
+    """Predicts what images show, for a bundle of any task.
+
+    `manifest` is what the bundle says of itself, `choice` how it runs, and `advice` what would make
+    it better ("" when nothing is known).
+
+    Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays
+    ((H, W), (H, W, 3) RGB or (H, W, 4) RGBA). It can be used from several threads and in a forked
+    process, and can be pickled and copied. The network's memory is freed by `close`, or at the end
+    of a `with` block.
+    """
+
+    def __init__(
+        self,
+        bundle: str | PathLike[str],
+        *,
+        threads: int | None = None,
+        engine: str | None = None,
+        precision: str | None = None,
+        trust_network: bool = False,
+    ) -> None:
+        """Open a bundle folder or .zip, the folder of a run, or an exported .onnx file alone.
+
+        It runs in the way that tuning found best on this processor; without tuning that is float32
+        in ONNX Runtime.
+
+        Args:
+            bundle: what `pplcnet train` or `pplcnet export` made. An .onnx file alone has no
+                temperature and no thresholds: probabilities are uncalibrated, and labels count
+                from 0.5 on.
+            threads: cores to use, for one image or over many; None for all.
+            engine: "onnxruntime", "openvino" or "litert" in place of what tuning chose.
+            precision: "float32", "bfloat16", "int8" or "int8-bfloat16" in place of that.
+            trust_network: run a network that pplcnet did not export. A hostile one can make an
+                engine crash, read other files or never return.
+
+        Raises:
+            BundleError: no bundle, a damaged one, one without an exported network, or one of a
+                task that this version does not know.
+            InputError: `threads` is below 1, or the bundle does not have what was asked for.
+            MissingDependencyError: the engine that was asked for is not installed.
+        """
+        if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
+            raise InputError(f"threads is {threads!r}; it must be a whole number of at least 1.")
+
+        network = read_network(bundle, engine, precision)
+        self.manifest, self._content = network.manifest, network.content
+        self.choice, tuned_threads, self.advice = network.selection
+        self._preprocessing = self.manifest.preprocessing_on(processor_name())
+        self._threads = threads
+        self._is_trusted = trust_network
+        self._latency_threads = threads or tuned_threads or available_cores()
+        self._start()
+        self._check_task(bundle)
+
+    def _check_task(self, bundle: str | PathLike[str]) -> None:
+        """InputError for a bundle of a task that this class is not for; a Model is for any."""
+
+    def _start(self) -> None:
+        """No engine is open yet: after opening, unpickling, and in a forked child."""
+        self._task: Task[P] = find(self.manifest.task)
+        self._decode = self._task.decoder(self.manifest)
+        self._lock = Lock()
+        self._engines: dict[int, Engine] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        forking.watch(self)
+
+    def after_fork(self) -> None:
+        """Open the engines anew: the threads of the parent's are not in this process."""
+        forking.abandon((self._engines, self._pool))
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the open engines; another process opens its own."""
+        return {name: value for name, value in vars(self).items() if name not in NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()
+
+    def close(self) -> None:
+        """Free the network's memory, after what was submitted is done; no more is predicted."""
+        with self._lock:
+            self._content = b""
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+        with self._lock:
+            self._engines.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        height, width = self.manifest.preprocessing.image_size
+        network = self.manifest.network.get("name", "network")
+        return (
+            f"<{type(self).__name__} {network} {height}x{width}, "
+            f"{counted(len(self.classes), self._task.noun)}, {self.choice}"
+            f"{'' if self._content else ', closed'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return facts_table(repr(self)[1:-1], self.manifest.facts())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the network's outputs."""
+        return self.manifest.classes
+
+    def predict(self, image: ImageSource) -> P:
+        """Predict one image, on all cores.
+
+        Raises:
+            ImageError: the image cannot be used.
+            BundleError: the network cannot be run, or an output is NaN or infinite.
+        """
+        return self._predict_with(self._engine(streams=1), image)
+
+    def submit(self, image: ImageSource) -> Future[P]:
+        """Predict one image on one core, beside others; returns at once.
+
+        The threads, one a core, are kept from call to call. Any number of images may be waiting:
+        the caller has to limit them.
+
+        Returns:
+            The prediction, or the error that `predict` would raise, once it is there.
+        """
+        workers = self._threads or available_cores()
+        engine = self._engine(streams=workers)
+        with self._lock:
+            self._check_open()
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-submit")
+            return self._pool.submit(self._predict_with, engine, image)
+
+    def predict_many(self, images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[P]:
+        """Predict any number of images, lazily and in order, every core busy.
+
+        Memory does not grow with the number of images. An image that cannot be used yields a
+        prediction whose `error` says why; the rest goes on. Each prediction is there as soon as its
+        image is done, whether or not there is a next one: a camera or a queue may wait for it.
+
+        Args:
+            images: images as `predict` takes them, or one folder, whose image files are taken
+                with those of its subfolders. A generator is read in a thread of its own, a few
+                images ahead; what it raises is raised here, after the predictions before it.
+
+        Raises:
+            InputError: one image, or a folder that does not exist; after all predictions, folders
+                in it that cannot be read.
+        """
+        return self._stream(images_of(images))
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """The network's outputs for prepared images.
+
+        Args:
+            images: (N, height, width, 3) uint8 RGB, as `manifest.preprocessing` makes them.
+
+        Returns:
+            Output name to (N, ...) float32; "logits" (N, classes) of a classifier.
+        """
+        if not len(images):
+            shapes = self.manifest.outputs
+            return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
+        return run_padded(self._engine(streams=1), images)
+
+    def _stream(self, images: Iterator[ImageSource]) -> Iterator[P]:
+        workers = self._threads or available_cores()
+        yield from answer_in_order(
+            images,
+            partial(self._predict_or_report, self._engine(streams=workers)),
+            workers=workers,
+            chunk=CHUNK,
+            capacity=workers * CHUNKS_PER_WORKER * CHUNK,
+        )
+
+    def _predict_with(self, engine: Engine, image: ImageSource) -> P:
+        placed = self._placed(image)
+        if isinstance(placed, ImageError):
+            raise placed
+        outputs = run_padded(engine, placed.pixels[np.newaxis])
+        one = {name: each[0] for name, each in outputs.items()}
+        return self._decoded(image, one, placed.geometry)
+
+    def _predict_or_report(self, engine: Engine, images: list[ImageSource]) -> list[P]:
+        placed = [self._placed(image) for image in images]
+        usable = [each.pixels for each in placed if isinstance(each, Placed)]
+        outputs = run_each(engine, usable)
+        return [
+            self._task.prediction(describe(image), each)
+            if isinstance(each, ImageError)
+            else self._decoded(image, next(outputs), each.geometry)
+            for image, each in zip(images, placed, strict=True)
+        ]
+
+    def _decoded(self, image: ImageSource, outputs: Outputs, geometry: Geometry) -> P:
+        if not all(np.isfinite(each).all() for each in outputs.values()):
+            raise BundleError(
+                f"the network's output for {describe(image)} is NaN or infinite in {self.choice}; "
+                "its weights are damaged."
+            )
+        return self._decode(outputs, geometry, describe(image))
+
+    def _placed(self, image: ImageSource) -> Placed | ImageError:
+        try:
+            return self._preprocessing.place(image)
+        except ImageError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - an object of anyone's may raise anything
+            return ImageError(describe(image), f"cannot be used ({type(error).__name__}: {error}).")
+
+    def _engine(self, streams: int) -> Engine:
+        """For one image at a time on all cores, or for `streams` at once, one thread each.
+
+        Over many images a thread a core, each decoding and running its own image, beats sharing the
+        cores within one image: nothing waits for anything.
+        """
+        with self._lock:
+            self._check_open()
+            if streams not in self._engines:
+                self._engines[streams] = open_engine(
+                    self.choice.engine,
+                    self._content,
+                    precision=self.choice.precision,
+                    threads=self._latency_threads if streams == 1 else 1,
+                    streams=streams,
+                    sizes=Sizes.of(self.manifest),
+                    trusted=self._is_trusted,
+                )
+            return self._engines[streams]
+
+    def _check_open(self) -> None:
+        if not self._content:
+            raise InputError(f"this {type(self).__name__} is closed; open another one.")
+
+
+def load(
+    bundle: str | PathLike[str],
+    *,
+    threads: int | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+    trust_network: bool = False,
+) -> Model[Any]:
+    """Open a bundle of any task; arguments and errors are those of `Model`."""
+    return Model(
+        bundle,
+        threads=threads,
+        engine=engine,
+        precision=precision,
+        trust_network=trust_network,
+    )

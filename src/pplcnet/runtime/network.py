@@ -1,0 +1,68 @@
+"""The one network of a bundle that is to run here."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.bundle.bundle import Bundle, read_consistently
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import BundleError, UnknownNameError
+from pplcnet.runtime.lone_network import open_network
+from pplcnet.runtime.selection import Selection, choose
+from pplcnet.tasks import find
+
+__all__ = ["Network", "read_network"]
+
+
+class Network(NamedTuple):
+    """A network's file, and how it is run."""
+
+    manifest: Manifest
+    selection: Selection
+    content: bytes
+
+
+def read_network(
+    bundle: str | PathLike[str], engine: str | None = None, precision: str | None = None
+) -> Network:
+    """Read from a bundle folder or .zip, the folder of a run, or an exported .onnx file alone.
+
+    Args:
+        engine: as for `selection.choose`.
+        precision: likewise.
+
+    Raises:
+        BundleError, InputError: as `Model`.
+    """
+
+    def select(opened: Bundle) -> Network:
+        selection = choose(opened, engine=engine, precision=precision)
+        content = opened.read(str(opened.variant(selection.choice.variant)["file"]))
+        return Network(opened.manifest, selection, content)
+
+    if Path(bundle).suffix.lower() == ".onnx" and not os.path.isdir(bundle):
+        alone = open_network(Path(bundle))
+        precision = precision or alone.precision
+        network = select(alone)
+        network = network._replace(selection=network.selection._replace(advice=alone.caveat))
+    else:
+        network = read_consistently(bundle, select)
+    _check_task(network.manifest, bundle)
+    return network
+
+
+def _check_task(manifest: Manifest, bundle: str | PathLike[str]) -> None:
+    """BundleError unless the task is known and the network has its outputs."""
+    try:
+        task = find(manifest.task)
+    except UnknownNameError as error:
+        raise BundleError(f"{bundle}: {error} A newer pplcnet may know it.") from None
+    needed = task.outputs(manifest.classes)
+    if needed.items() - manifest.outputs.items():
+        raise BundleError(
+            f"{bundle}: its outputs are {dict(manifest.outputs)}; the task {task.name!r} needs "
+            f"{dict(needed)}."
+        )

@@ -1,0 +1,74 @@
+"""What predictions are asked for: one image, several, or a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pplcnet.data.image_files import PassedOver, find_images
+from pplcnet.errors import InputError
+from pplcnet.imaging.decoding import ImageSource, source_name
+from pplcnet.imaging.files import is_file_object
+
+__all__ = ["describe", "images_of"]
+
+
+def images_of(images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[ImageSource]:
+    """Several images, or those of a folder and its subfolders, one after the other.
+
+    Raises:
+        InputError: a single image, or a folder that does not exist; after the last image, folders
+            in it that cannot be read.
+    """
+    if (
+        isinstance(images, bytes | bytearray | memoryview | Image.Image)
+        or (isinstance(images, np.ndarray) and images.ndim < 4)
+        or is_file_object(images)
+    ):
+        raise InputError(
+            f"{describe(images)}: is one image; predict takes one, predict_many several (a list of "
+            "them, or a folder)."
+        )
+    if isinstance(images, str | PathLike):
+        folder = Path(images)
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: no such folder; predict_many takes a folder or several images, predict "
+                "takes one."
+            )
+        return _images_in(folder)
+    try:
+        return iter(images)
+    except TypeError:
+        raise InputError(
+            f"predict_many takes a folder or several images, not {describe(images)}."
+        ) from None
+
+
+def _images_in(folder: Path) -> Iterator[ImageSource]:
+    """Every image that can be reached comes before the error that names what cannot."""
+    passed_over = PassedOver()
+    yield from find_images(folder, passed_over)
+    passed_over.raise_unreadable(folder)
+
+
+def describe(image: Any) -> str:
+    """An image in a few words, for predictions and messages: its path where it has one."""
+    if isinstance(image, str | PathLike):
+        return os.fsdecode(image)
+    if isinstance(image, bytes | bytearray):
+        return f"{len(image)} bytes"
+    if isinstance(image, Image.Image):
+        return str(getattr(image, "filename", "") or f"PIL image {image.width}x{image.height}")
+    if isinstance(image, np.ndarray):
+        return f"array {image.shape}"
+    try:
+        return source_name(image)
+    except Exception:  # noqa: BLE001 - an object of anyone's may raise anything
+        return f"the {type(image).__name__}"
