@@ -48,14 +48,13 @@ def of_labels(photos: int, labels: int) -> Dataset:
     return Dataset(root, names, tuple(images), task="multilabel")
 
 
-def measure(dataset: Dataset) -> None:
-    """Split it as a run does, and print the processor time that it takes."""
+def measure(dataset: Dataset, noun: str) -> None:
+    """Split it as a run does, and print the processor time; `noun` is what its classes are."""
     begin = time.process_time()
     splits = draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     seconds = time.process_time() - begin
-    kind = "labels" if dataset.task == "multilabel" else "classes"
     print(
-        f"{len(dataset):>9} photos, {len(dataset.classes):>5} {kind:<7}  {seconds:7.2f} s  "
+        f"{len(dataset):>9} photos, {len(dataset.classes):>5} {noun:<7}  {seconds:7.2f} s  "
         f"({len(splits.train)} / {len(splits.validation)} / {len(splits.test)})",
         flush=True,
     )
@@ -69,9 +68,9 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = SIZES if arguments.photos is None else [(arguments.photos, arguments.classes)]
     for photos, classes in sizes:
-        measure(of_classes(photos, classes))
+        measure(of_classes(photos, classes), "classes")
     if arguments.photos is None:
-        measure(of_labels(*LABELLED))
+        measure(of_labels(*LABELLED), "labels")
 
 
 if __name__ == "__main__":

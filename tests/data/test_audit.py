@@ -15,6 +15,7 @@ from pplcnet.imaging import limits as image_limits
 from pplcnet.runs.stages import audit_images
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks.audit import audit
+from pplcnet.tasks.multilabel.measures import marks_of
 from tests.conftest import draw_image, draw_scene, write_photos
 
 
@@ -65,14 +66,14 @@ def test_without_faults_leaves_out_what_they_concern_and_no_more(photos: Path) -
     assert audit(clean).faults == ()
 
 
-def test_the_same_picture_in_two_splits(tmp_path: Path) -> None:
+def test_the_same_photo_in_two_splits(tmp_path: Path) -> None:
     for split, start in (("train", 0), ("test", 50)):
         for label in range(2):
             folder = tmp_path / split / f"class_{label}"
             folder.mkdir(parents=True)
             for number in range(3):
                 draw_image(label, start + number).save(folder / f"{number}.png")
-    # The same pixels in another file format are the same picture.
+    # The same pixels in another file format are the same image.
     Image.open(tmp_path / "test/class_0/0.png").save(tmp_path / "train/class_0/copy.bmp")
     checked = audit(Dataset.open(tmp_path))
     (fault,) = checked.faults
@@ -106,7 +107,7 @@ def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
     write_photos(tmp_path, classes=4, each=3)
     for name in ("class_1", "class_3"):
         for path in (tmp_path / name).iterdir():
-            path.write_bytes(b"no picture")
+            path.write_bytes(b"no image")
     said: list[str] = []
     watcher = Watcher()
     watcher.say = said.append
@@ -133,10 +134,10 @@ def test_the_digest_follows_names_labels_and_content(photos: Path, tmp_path: Pat
 def test_progress_sees_every_image(photos: Path) -> None:
     seen = []
 
-    def watch(looks, total):
-        for look in looks:
+    def watch(opened, total):
+        for each in opened:
             seen.append(total)
-            yield look
+            yield each
 
     audit(Dataset.open(photos), progress=watch)
     assert seen == [36] * 36
@@ -167,3 +168,40 @@ def test_photos_that_change_after_the_audit_are_named(photos: Path) -> None:
     third.touch()  # another time, the same content
     with pytest.raises(DatasetError, match=r"2 photos changed.*class_0/000.png, class_0/001.png"):
         checked.raise_changed()
+
+
+def _table(folder: Path, text: str, photos: int = 8) -> Path:
+    for number in range(photos):
+        draw_image(number % 3, number).save(folder / f"{number}.png")
+    path = folder / "table.csv"
+    path.write_text(text)
+    return path
+
+
+def test_the_audit_names_labels_that_cannot_be_learned(tmp_path: Path) -> None:
+    rows = "0.png,1,1,0,0\n1.png,1,0,0,1\n2.png,1,1,,0\n3.png,1,0,0,0\n"
+    found = audit(Dataset.open(_table(tmp_path, f"path,a,b,c,d\n{rows}")))
+    assert [fault.text.split(";")[0] for fault in found.faults] == [
+        "label 'c' is on no photo", "label 'd' is on one photo",
+    ]  # fmt: skip
+    assert any("6.2% of the labels are unknown" in note for note in found.notes)
+    assert any("no photo is known to lack a" in note for note in found.notes)
+    mended = found.without_faults()
+    assert mended.classes == ("a", "b")
+    assert marks_of(mended.images, len(mended.classes)).tolist() == [[1, 1], [1, 0], [1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(("other", "is_fault"), [("0,1", True), (",1", False)])
+def test_copies_may_leave_a_label_unknown_but_not_contradict(
+    tmp_path: Path, other: str, is_fault: bool
+) -> None:
+    path = _table(tmp_path, f"path,a,b\n0.png,1,1\ncopy.png,{other}\n1.png,1,0\n2.png,0,1\n")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "0.png").read_bytes())
+    found = audit(Dataset.open(path))
+    assert any(fault.kind == "two labels" for fault in found.faults) == is_fault
+
+
+def test_the_digest_changes_with_any_label(tmp_path: Path) -> None:
+    texts = ("path,a,b\n0.png,1,1\n1.png,0,1\n", "path,a,b\n0.png,1,1\n1.png,,1\n")
+    one, other = (audit(Dataset.open(_table(tmp_path, text))).digest for text in texts)
+    assert one != other

@@ -16,7 +16,7 @@ from pplcnet.data.splits import draw_splits, write_splits
 from pplcnet.errors import DatasetError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.tasks.multilabel.decoding import thresholds_of
-from tests.data.layouts.test_csv_table import _open, _refusal, folder  # noqa: F401 - a fixture
+from tests.data.layouts.tables import open_table, refusal
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
 
@@ -35,7 +35,7 @@ def test_a_photo_is_found_in_either_form_of_its_accents(
     tmp_path: Path, on_disk: str, written: str
 ) -> None:
     _photos(tmp_path, f"{on_disk}/{on_disk}", "b")
-    dataset = _open(
+    dataset = open_table(
         tmp_path, f"path,label\n{written}/{written}/0.png,{written}\nb/0.png,b\nb/1.png,b\n"
     )
     assert dataset.images[0].path == tmp_path / on_disk / on_disk / "0.png"
@@ -44,7 +44,7 @@ def test_a_photo_is_found_in_either_form_of_its_accents(
 
 def test_the_form_that_is_written_wins_where_both_are_there(tmp_path: Path) -> None:
     _photos(tmp_path, COMPOSED, DECOMPOSED)
-    dataset = _open(tmp_path, f"path,label\n{DECOMPOSED}/0.png,a\n{COMPOSED}/0.png,b\n")
+    dataset = open_table(tmp_path, f"path,label\n{DECOMPOSED}/0.png,a\n{COMPOSED}/0.png,b\n")
     assert [image.path.parent.name for image in dataset.images] == [DECOMPOSED, COMPOSED]
 
 
@@ -56,13 +56,13 @@ def test_class_folders_of_either_form_are_one_class(tmp_path: Path) -> None:
     assert dataset.class_counts() == (4, 4)
 
 
-def test_labels_of_either_form_are_one_class(folder: Path) -> None:  # noqa: F811
-    dataset = _open(folder, f"path,label\n0.png,{COMPOSED}\n1.png,{DECOMPOSED}\n2.png,tea\n")
+def test_labels_of_either_form_are_one_class(folder: Path) -> None:
+    dataset = open_table(folder, f"path,label\n0.png,{COMPOSED}\n1.png,{DECOMPOSED}\n2.png,tea\n")
     assert dataset.classes == (COMPOSED, "tea")
-    multi = _open(folder, f"path,labels\n0.png,{COMPOSED};tea\n1.png,{DECOMPOSED}\n")
+    multi = open_table(folder, f"path,labels\n0.png,{COMPOSED};tea\n1.png,{DECOMPOSED}\n")
     assert multi.classes == (COMPOSED, "tea")
     repeated = f"several columns named {COMPOSED}"
-    assert repeated in _refusal(folder, f"path,{COMPOSED},{DECOMPOSED}\n0.png,1,0\n")
+    assert repeated in refusal(folder, f"path,{COMPOSED},{DECOMPOSED}\n0.png,1,0\n")
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,18 @@ def test_labels_of_either_form_are_one_class(folder: Path) -> None:  # noqa: F81
      ("cat", "cat\u200b"), ("\uff21\uff22", "AB"), ("1", "1.0"), ("black cat", "black_cat"),
      ("'cat'", "cat")],
 )  # fmt: skip
-def test_names_that_look_alike_are_refused(folder: Path, one: str, other: str) -> None:  # noqa: F811
-    refusal = _refusal(folder, f"path,label\n0.png,{one}\n1.png,{other}\n2.png,x\n")
-    assert "differ only in case, spaces or notation" in refusal
-    assert f"{one!r} (line 2)" in refusal
-    assert f"{other!r} (line 3)" in refusal
+def test_names_that_look_alike_are_refused(folder: Path, one: str, other: str) -> None:
+    message = refusal(folder, f"path,label\n0.png,{one}\n1.png,{other}\n2.png,x\n")
+    assert "differ only in case, spaces or notation" in message
+    assert f"{one!r} (line 2)" in message
+    assert f"{other!r} (line 3)" in message
     photos = _photos(folder / "photos", one, other)
     with pytest.raises(DatasetError, match="differ only in case, spaces or notation"):
         Dataset.open(photos)
 
 
-def test_single_letters_of_either_case_are_two_classes(folder: Path) -> None:  # noqa: F811
-    assert _open(folder, "path,label\n0.png,a\n1.png,A\n").classes == ("A", "a")
+def test_single_letters_of_either_case_are_two_classes(folder: Path) -> None:
+    assert open_table(folder, "path,label\n0.png,a\n1.png,A\n").classes == ("A", "a")
 
 
 def test_class_folders_that_are_numbers_stay_as_they_are(tmp_path: Path) -> None:

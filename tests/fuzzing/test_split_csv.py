@@ -18,9 +18,8 @@ OLDER = "path,label,split\ninput.csv,cat,train\n/nowhere/b.png,dog,validation\n"
 
 
 def find(path: Path) -> None:
-    for task in ("classification", "multilabel"):
-        marks = (1, 0) if task == "multilabel" else ()
-        images = (LabelledImage(path, Marks(marks) if marks else ClassLabel(0)),)
+    for task, annotation in (("classification", ClassLabel(0)), ("multilabel", Marks((1, 0)))):
+        images = (LabelledImage(path, annotation),)
         given = Dataset(path.parent, ("cat", "dog"), images, task=task)
         found = find_recorded(given, path, path.parent)
         assert len(found.images) == 1

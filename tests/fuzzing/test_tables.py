@@ -34,11 +34,8 @@ def _check(dataset: Dataset) -> None:
     assert name_faults(names) == []
     for image in dataset.images:
         assert image.path.is_file()
-        if dataset.task == "multilabel":
-            assert len(image.annotation.values) == len(names)
-            assert set(image.annotation.values) <= {-1, 0, 1}
-        else:
-            assert 0 <= image.shown[0] < len(names)
+        cells = [str(each) for each in image.annotation.cells(names)]
+        assert type(image.annotation).from_cells(cells, names) == image.annotation
 
 
 def read_table(path: Path) -> None:

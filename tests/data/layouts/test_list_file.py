@@ -314,3 +314,15 @@ def test_a_test_list_without_ids_makes_no_split(folder: Path, content: str) -> N
     if content.strip():
         with pytest.raises(DatasetError, match=r"test.txt line 1: .* has no label id"):
             Dataset.open(folder / "train.txt")
+
+
+def test_the_label_file_can_be_given(folder: Path) -> None:
+    (folder / "all.txt").write_text(_list())
+    (folder / "names.txt").write_text("rose\nbell\n")
+    assert _names(Dataset.from_list_file(folder / "all.txt", folder / "names.txt")) == RIGHT
+
+
+def test_a_list_without_a_label_file_is_refused(folder: Path) -> None:
+    (folder / "all.txt").write_text(_list())
+    with pytest.raises(DatasetError, match=r"no label file; put one of labels\.txt"):
+        Dataset.open(folder / "all.txt")
