@@ -48,7 +48,6 @@ def small_network(batch: int | str = 1) -> onnx.ModelProto:
     return graph.to_model(
         name="small",
         input_shape=[batch, 8, 8, 3],
-        output_shape=[batch, 2],
-        output=name,
+        outputs={"logits": (name, [batch, 2])},
         metadata={"classes": '["a", "b"]'},
     )
