@@ -28,9 +28,10 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
-from pplcnet.exporting.quantization import after_last_pooling, depthwise_convolutions
-from pplcnet.exporting.timing import accuracy_of, agreement_of, measure_latencies, prepare, run_all
+from pplcnet.exporting.int8 import depthwise_convolutions, layers_after
+from pplcnet.exporting.timing import measure_latencies, prepare, run_all
 from pplcnet.runtime.engines.engine import open_engine
+from pplcnet.tasks import find
 
 
 def main() -> None:
@@ -51,7 +52,8 @@ def main() -> None:
     reference = run_all(open_engine("onnxruntime", content, threads=1), images)["logits"]
 
     model = onnx.load_from_string(content)
-    depthwise, after_pooling = depthwise_convolutions(model), after_last_pooling(model)
+    depthwise = depthwise_convolutions(model)
+    head = layers_after(model, find(bundle.manifest.task).head_inputs)
     histogram = AdvancedQuantizationParameters(
         activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
     )
@@ -59,10 +61,10 @@ def main() -> None:
     choices = {
         "everything, as NNCF does": ([], {}),
         "depthwise in float": (depthwise, {}),
-        "... and all after pooling": (depthwise + after_pooling, {}),
-        "... asymmetric ranges": (depthwise + after_pooling, asymmetric),
+        "... and the head": (depthwise + head, {}),
+        "... asymmetric ranges": (depthwise + head, asymmetric),
         "... cut by histogram": (
-            depthwise + after_pooling, asymmetric | {"advanced_parameters": histogram},
+            depthwise + head, asymmetric | {"advanced_parameters": histogram},
         ),
     }  # fmt: skip
     engines = {"float32": open_engine("openvino", content, threads=1)}
@@ -83,8 +85,10 @@ def main() -> None:
     for name, engine in engines.items():
         logits = run_all(engine, images)["logits"]
         error = np.sqrt(((logits - reference) ** 2).mean() / (reference**2).mean())
-        agreement = agreement_of(logits, reference)
-        print(f"{name:<28} {latencies[name].median_ms:6.3f} {accuracy_of(logits, labels):7.4f} "
+        answers = logits.argmax(axis=1)
+        accuracy = (answers == labels).mean()
+        agreement = (answers == reference.argmax(axis=1)).mean()
+        print(f"{name:<28} {latencies[name].median_ms:6.3f} {accuracy:7.4f} "
               f"{agreement:7.4f} {error:7.4f}")  # fmt: skip
 
 

@@ -92,7 +92,10 @@ WITHOUT_KERAS = {
     ),
     *(
         f"exporting/{name}.py"
-        for name in ("calibrating", "images", "quantization", "timing", "tuning")
+        for name in (
+            "calibrating", "images", "int8", "quantization", "reference", "timing", "tuning",
+            "tuning_table",
+        )
     ),
 }  # fmt: skip
 # Imports that go up a floor, until what they need has moved down.

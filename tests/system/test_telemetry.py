@@ -42,7 +42,7 @@ list(classifier.predict_many([sys.argv[3]] * 3))
 QUANTIZE = """
 import numpy as np
 from pathlib import Path
-from pplcnet.exporting.quantization import quantize_content
+from pplcnet.exporting.int8 import quantize_content
 content = (Path(sys.argv[1]) / "model.onnx").read_bytes()
 quantize_content(content, np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8))
 """

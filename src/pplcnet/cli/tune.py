@@ -15,7 +15,7 @@ from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find
 from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
-    from pplcnet.exporting.tuning import Row
+    from pplcnet.exporting.tuning_table import Row
 
 __all__ = ["add_arguments", "run"]
 

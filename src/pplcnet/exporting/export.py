@@ -63,12 +63,7 @@ def _exported(
     manifest = bundle.manifest
     pixels = prepare(manifest.preprocessing, choose_images(bundle, images))
     model = restore_model(bundle)
-    proto = to_onnx(
-        to_deploy_form(model),
-        manifest,
-        batch=batch,
-        activation="softmax" if manifest.task == "classification" else "sigmoid",
-    )
+    proto = to_onnx(to_deploy_form(model), manifest, batch=batch)
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
     expected = keras_outputs(model, manifest, pixels)

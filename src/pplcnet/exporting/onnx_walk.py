@@ -41,9 +41,16 @@ class Walk:
 
     def input_name(self, layer: keras.layers.Layer, at: int = 0) -> str:
         """The ONNX tensor of a layer's input; ConversionError for one with padding or a factor."""
-        tensor = inputs_of(layer)[at]
+        return self.name_of(inputs_of(layer)[at], f"the layer {layer.name!r}")
+
+    def name_of(self, tensor: keras.KerasTensor, user: str) -> str:
+        """The ONNX tensor that holds a Keras tensor.
+
+        Raises:
+            ConversionError: it has padding or a factor, which `user` cannot take in.
+        """
         if id(tensor) in self.pads or id(tensor) in self.scales:
-            raise ConversionError(f"the layer {layer.name!r} cannot follow padding or scaling.")
+            raise ConversionError(f"{user} cannot follow padding or scaling.")
         return self.names[id(tensor)]
 
     def only_consumer(self, tensor: keras.KerasTensor) -> keras.layers.Layer | None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
-
-import numpy as np
-import onnx
-from numpy.typing import NDArray
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import ConversionError, InputError, require
+from pplcnet.errors import ConversionError, InputError
 from pplcnet.exporting.images import (
     VALIDATION_LIMIT,
     check_max_drop,
@@ -25,21 +18,16 @@ from pplcnet.exporting.images import (
     match_validation,
     training_images,
 )
+from pplcnet.exporting.int8 import control_accuracy, open_int8, quantize_network, require_nncf
+from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import open_engine
-from pplcnet.system import telemetry
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
-from pplcnet.tasks.task import Judge, Measure, Outputs
+from pplcnet.tasks.task import Measure
 
-__all__ = [
-    "INT8_FILE",
-    "after_last_pooling",
-    "depthwise_convolutions",
-    "quantize",
-    "quantize_content",
-]
+__all__ = ["INT8_FILE", "measure_int8", "quantize"]
 
 INT8_FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 300
@@ -53,11 +41,11 @@ def quantize(
     max_drop: float = 0.005,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """Add the `int8` variant to an exported bundle, if its top-1 (or mAP) holds.
+    """Add the `int8` variant to an exported bundle, if its accuracy (top-1, mAP, ...) holds.
 
     Weights and activations of the pointwise convolutions become INT8 (NNCF). The depthwise ones
-    and what follows the last pooling stay in float: quantising them costs accuracy and gains no
-    time (docs/decisions/2026-11-25-int8-choices.md has the figures). When that loses more than
+    and the head stay in float: quantising them costs accuracy and saves no time
+    (docs/decisions/2026-11-25-int8-choices.md has the figures). If that loses more than
     `max_drop`, layers go back to float one after the other until it does not (NNCF's accuracy
     control).
 
@@ -67,8 +55,8 @@ def quantize(
             none of them is used for calibration.
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
-        max_drop: how far top-1 may fall below float32's; for multi-label data their mAP, and
-            the part of them that is right at the thresholds.
+        max_drop: how far the task's measure may fall below float32's; for multi-label data also
+            the share of labels that are right at the thresholds. A fraction.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -88,45 +76,34 @@ def _quantized(
     max_drop: float,
     report: Callable[[str], None],
 ) -> Bundle:
+    manifest = bundle.manifest
     validation = match_validation(bundle, validation)
     _check_batch(bundle)
-    nncf = _quiet_nncf()
+    require_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))
     if calibration is None:
         calibration = training_images(bundle, [image.path for image in validation.images])
     if not calibration:
         raise InputError(f"{bundle.path}: no photos to calibrate with; give some.")
     chosen = evenly_chosen(calibration, CALIBRATION_IMAGES)
-    ranges = _as_data(nncf, prepare(bundle.manifest.preprocessing, chosen))
+    ranges = prepare(manifest.preprocessing, chosen)
+    exact = open_engine("onnxruntime", content, threads=1, sizes=Sizes.of(manifest))
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
-    images = prepare(bundle.manifest.preprocessing, [image.path for image in deciding])
-    task = find(bundle.manifest.task)
-    judge, measure = task.judge(bundle.manifest, deciding), task.measure
+    reference = Reference.of(manifest, manifest.preprocessing, deciding, exact)
 
-    sizes = Sizes.of(bundle.manifest)
-    reference = run_all(open_engine("onnxruntime", content, threads=1, sizes=sizes), images)
-    model = onnx.load_from_string(content)
-    scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
-    quantized, options = _post_training(nncf, model, ranges, scope, len(chosen))
-    figures = _figures(quantized, images, judge, measure, reference)
+    quantized = quantize_network(content, ranges, find(manifest.task).head_inputs)
+    int8 = quantized.content
+    figures = measure_int8(int8, reference)
     method = "post-training quantisation"
-    if not figures["drop"] <= max_drop:  # so that a NaN is no good
+    if not figures["drop"] <= max_drop:  # written so that a NaN is refused
         report(
-            f"{_line('INT8', figures, measure)}; that is a loss of more than {max_drop}, so trying "
-            "which layers have to stay in float"
+            f"{_line(figures, reference.measure)}; that is a loss of more than {max_drop}, so "
+            "trying which layers have to stay in float"
         )
         method = "post-training quantisation with accuracy control"
-        quantized = _with_accuracy_control(
-            nncf, model, ranges, images, judge, scope, max_drop, len(chosen), options
-        )
-        figures = _figures(quantized, images, judge, measure, reference)
-    if not figures["drop"] <= max_drop:  # so that a NaN is no good
-        raise ConversionError(
-            f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {len(images)} validation "
-            f"images ({measure.title} {figures[f'float32_{measure.key}']:.4f} to "
-            f"{figures[measure.key]:.4f}); at most {max_drop} is allowed. "
-            "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
-        )
+        int8 = control_accuracy(content, quantized, reference, max_drop)
+        figures = measure_int8(int8, reference)
+    _check_drop(figures, max_drop, reference.measure)
     variant = {
         "file": INT8_FILE,
         "batch": 1,
@@ -137,19 +114,23 @@ def _quantized(
         "quantized": today(),
         "accuracy": figures,
     }
-    # What was tuned before knows nothing of this variant, or knows another one.
-    return update_bundle(
-        bundle, files={INT8_FILE: quantized}, variants={"int8": variant}, tuning={}
-    )
+    # An earlier tuning did not measure this variant.
+    return update_bundle(bundle, files={INT8_FILE: int8}, variants={"int8": variant}, tuning={})
 
 
-def quantize_content(content: bytes, images: NDArray[np.uint8]) -> bytes:
-    """An ONNX file of batch 1 with INT8 by ranges of prepared images; no accuracy is looked at."""
-    nncf = _quiet_nncf()
-    model = onnx.load_from_string(content)
-    scope = nncf.IgnoredScope(names=_stays_in_float(model), validate=False)
-    quantized, _ = _post_training(nncf, model, _as_data(nncf, images), scope, len(images))
-    return quantized
+def measure_int8(content: bytes, reference: Reference) -> dict[str, Any]:
+    """Figures of a quantised network for the manifest, measured in the engine that runs it."""
+    outputs = run_all(open_int8(content), reference.images)
+    drop = reference.judge.drop(outputs, reference.outputs)
+    key = reference.measure.key
+    return {
+        "images": len(reference.images),
+        f"float32_{key}": reference.value(reference.outputs),
+        key: reference.value(outputs),
+        "drop": drop.amount,
+        "lost": drop.of,
+        "agreement": reference.judge.agreement(outputs, reference.outputs),
+    }
 
 
 def _check_batch(bundle: Bundle) -> None:
@@ -162,142 +143,20 @@ def _check_batch(bundle: Bundle) -> None:
         )
 
 
-def _quiet_nncf() -> Any:
-    telemetry.switch_off()
-    nncf = require("nncf", purpose="quantising", extra="quantize")
-    nncf.set_log_level(logging.ERROR)
-    return nncf
-
-
-@contextlib.contextmanager
-def _silence() -> Any:
-    """NNCF draws its progress on stdout, which is for data."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
-
-
-def _post_training(
-    nncf: Any, model: onnx.ModelProto, ranges: Any, scope: Any, subset: int
-) -> tuple[bytes, Any]:
-    """The quantised network, and the parameters that it was made with.
-
-    Activations have asymmetric ranges, since hard-swish has a short tail below zero and a long one
-    above. They are cut where a histogram says that the rounding error is least, which no histogram
-    can say of an activation that hardly varies; then all that was seen is in range. Measured by
-    benchmarks/quantization_choices.py.
-    """
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    for estimator in (RangeEstimatorParametersSet.HISTOGRAM, RangeEstimatorParametersSet.MINMAX):
-        options = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=estimator)
-        with _silence(), contextlib.suppress(ValueError):
-            quantized = nncf.quantize(
-                model,
-                ranges,
-                subset_size=subset,
-                ignored_scope=scope,
-                preset=nncf.QuantizationPreset.MIXED,
-                advanced_parameters=options,
-            )
-            return _serialized(quantized), options
-    raise ConversionError(
-        "no quantisation ranges can be found: the calibration photos hardly "
-        "differ from each other, or the network is not trained."
-    )
-
-
-def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:
-    return nncf.Dataset(images[:, np.newaxis], lambda image: {"images": image})
-
-
-def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions in groups."""
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and any(each.name == "group" and each.i > 1 for each in node.attribute)
-    ]
-
-
-def after_last_pooling(model: onnx.ModelProto) -> list[str]:
-    """Names of all layers after the last pooling; none where nothing pools."""
-    nodes = list(model.graph.node)
-    pools = [at for at, node in enumerate(nodes) if node.op_type == "GlobalAveragePool"]
-    return [node.name for node in nodes[pools[-1] + 1 :]] if pools else []
-
-
-def _stays_in_float(model: onnx.ModelProto) -> list[str]:
-    return depthwise_convolutions(model) + after_last_pooling(model)
-
-
-def _figures(
-    content: bytes,
-    images: NDArray[np.uint8],
-    judge: Judge,
-    measure: Measure,
-    reference: Outputs,
-) -> dict[str, Any]:
-    """Measured as it will run: in OpenVINO."""
-    outputs = run_all(open_engine("openvino", content, precision="int8", threads=1), images)
-    drop = judge.drop(outputs, reference)
-    return {
-        "images": len(images),
-        f"float32_{measure.key}": judge.value(reference),
-        measure.key: judge.value(outputs),
-        "drop": drop.amount,
-        "lost": drop.of,
-        "agreement": judge.agreement(outputs, reference),
-    }
-
-
-def _line(what: str, figures: dict[str, Any], measure: Measure) -> str:
-    return (
-        f"{what}: {measure.title} {figures[measure.key]:.4f}, float32 "
-        f"{figures[f'float32_{measure.key}']:.4f} on {counted(figures['images'], 'image')}; "
-        "same answer on "
-        f"{figures['agreement']:.3f}"
-    )
-
-
-def _with_accuracy_control(
-    nncf: Any,
-    model: onnx.ModelProto,
-    ranges: Any,
-    images: NDArray[np.uint8],
-    judge: Judge,
-    scope: Any,
-    max_drop: float,
-    subset: int,
-    options: Any,
-) -> bytes:
-    def validate(candidate: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:
-        content = candidate.SerializeToString()
-        engine = open_engine("openvino", content, precision="int8", threads=1)
-        chosen = list(items)
-        outputs = run_all(engine, images[chosen])
-        some = judge.of_some(chosen)
-        return some.value(outputs), some.each(outputs)
-
-    checks = nncf.Dataset(range(len(images)))
-    with _silence():
-        controlled = nncf.quantize_with_accuracy_control(
-            model,
-            calibration_dataset=ranges,
-            validation_dataset=checks,
-            validation_fn=validate,
-            max_drop=max_drop,
-            drop_type=nncf.DropType.ABSOLUTE,
-            subset_size=subset,
-            ignored_scope=scope,
-            preset=nncf.QuantizationPreset.MIXED,
-            advanced_quantization_parameters=options,
+def _check_drop(figures: dict[str, Any], max_drop: float, measure: Measure) -> None:
+    """ConversionError with the figures, if the loss is above the limit or NaN."""
+    if not figures["drop"] <= max_drop:
+        raise ConversionError(
+            f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {figures['images']} "
+            f"validation images ({measure.title} {figures[f'float32_{measure.key}']:.4f} to "
+            f"{figures[measure.key]:.4f}); at most {max_drop} is allowed. "
+            "The bundle is unchanged; more calibration photos, or a larger --max-drop, may help."
         )
-    return _serialized(controlled)
 
 
-def _serialized(model: onnx.ModelProto) -> bytes:
-    """The file, without the shapes of inner tensors that NNCF leaves: reading them takes longer."""
-    del model.graph.value_info[:]
-    content: bytes = model.SerializeToString()
-    return content
+def _line(figures: dict[str, Any], measure: Measure) -> str:
+    return (
+        f"INT8: {measure.title} {figures[measure.key]:.4f}, float32 "
+        f"{figures[f'float32_{measure.key}']:.4f} on {counted(figures['images'], 'image')}; "
+        f"same answer on {figures['agreement']:.3f}"
+    )

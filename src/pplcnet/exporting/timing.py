@@ -21,8 +21,6 @@ from pplcnet.tasks.task import Outputs
 
 __all__ = [
     "Latency",
-    "accuracy_of",
-    "agreement_of",
     "measure_latencies",
     "measure_rates",
     "prepare",
@@ -56,16 +54,6 @@ def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> O
     parts = [images[at : at + batch] for at in range(0, len(images), batch)]
     with ThreadPoolExecutor(threads) as pool:
         return join_outputs(list(pool.map(partial(run_padded, engine), parts)))
-
-
-def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Top-1 accuracy."""
-    return float((logits.argmax(axis=1) == labels).mean())
-
-
-def agreement_of(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Part of the images with the reference's answer."""
-    return accuracy_of(logits, reference.argmax(axis=1))
 
 
 def measure_latencies(

@@ -21,23 +21,21 @@ from pplcnet.tasks import find
 __all__ = ["to_onnx"]
 
 
-def to_onnx(
-    model: keras.Model, manifest: Manifest, *, batch: int | None, activation: str = "softmax"
-) -> onnx.ModelProto:
+def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onnx.ModelProto:
     """Translate a functional model that maps normalised images to its task's outputs.
 
     The ONNX model takes `images` uint8 (N, height, width, 3) RGB, normalises them itself, and
     returns the task's outputs by name, float32 (N, ...), in the order of the model's. N is `batch`,
-    or any number when that is None. `activation` is what makes probabilities of them; it stands in
-    the metadata alone.
+    or any number when that is None. Its metadata holds what is needed to run it without a bundle.
 
     Raises:
         ConversionError: a layer that has no rule, or another number of outputs than the task has.
     """
-    outputs = find(manifest.task).outputs(manifest.classes)
+    task = find(manifest.task)
+    outputs = task.outputs(manifest.classes)
     if len(outputs) != len(model.outputs):
         raise ConversionError(
-            f"the network has {len(model.outputs)} outputs; the task {manifest.task!r} has "
+            f"the network has {len(model.outputs)} outputs; the task {task.name!r} has "
             f"{len(outputs)}: {', '.join(outputs)}."
         )
     walk = Walk(model, manifest.preprocessing)
@@ -49,13 +47,22 @@ def to_onnx(
         name=model.name,
         input_shape=[size, *manifest.preprocessing.image_size, 3],
         outputs={
-            name: (walk.names[id(tensor)], [size, *shape])
+            name: (_write_output(walk, name, tensor), [size, *shape])
             for (name, shape), tensor in zip(outputs.items(), model.outputs, strict=True)
         },
         metadata={
             "classes": json.dumps(list(manifest.classes), ensure_ascii=False),
             "preprocessing": json.dumps(manifest.preprocessing.to_dict()),
             "input": "images: uint8 RGB (N, height, width, 3), resized as preprocessing says",
-            "output": f"logits: float32 (N, classes), before {activation}",
+            "output": task.outputs_text,
+            "task": task.name,
         },
     )
+
+
+def _write_output(walk: Walk, name: str, tensor: keras.KerasTensor) -> str:
+    """The ONNX tensor that holds an output as Keras has it: feature maps with channels last."""
+    source = walk.name_of(tensor, f"the output {name!r}")
+    if len(tensor.shape) != 4:
+        return source
+    return walk.graph.node("Transpose", [source], f"{name}.channels_last", perm=[0, 2, 3, 1])

@@ -230,6 +230,10 @@ class Task(Generic[P]):
     """What is worth knowing of its data sets and no reason to stop, a sentence each."""
     outputs: Callable[[Sequence[str]], Mapping[str, tuple[int, ...]]]
     """Of the classes: the network's outputs by name, each with its shape for one image."""
+    outputs_text: str
+    """What the outputs are, in the metadata of an exported file; for readers."""
+    head_inputs: Sequence[str]
+    """Names of the layers whose outputs the head takes. INT8 leaves what comes after in float."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
     """For images with the manifest's classes."""

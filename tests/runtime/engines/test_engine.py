@@ -191,7 +191,7 @@ def test_every_reader_of_onnx_agrees_on_odd_members(member: str, batch: int | No
 
 def test_int8_keeps_the_gates() -> None:
     pytest.importorskip("nncf")
-    from pplcnet.exporting.quantization import quantize_content
+    from pplcnet.exporting.int8 import quantize_content
 
     keras.utils.set_random_seed(2)
     model = with_lively_statistics(_pplcnet())

@@ -1,4 +1,4 @@
-"""Recalibrating several labels a photo: what was judged by the old answers goes, and is named."""
+"""calibrate: new thresholds remove what was judged by the previous answers, and say so."""
 
 from __future__ import annotations
 
@@ -77,21 +77,5 @@ def test_the_same_thresholds_keep_int8_and_the_tuning(tmp_path: Path, photos: Da
     assert again.tuning == TUNING
 
 
-def test_only_what_is_gone_is_advised(capsys: pytest.CaptureFixture[str]) -> None:
-    files = {"onnx": "model.onnx", "litert": "model.tflite"}
-
-    def manifest(*variants: str) -> Manifest:
-        return Manifest(
-            classes=("a", "b"),
-            preprocessing=Preprocessing(image_size=(8, 8)),
-            network={"name": "pplcnet_x0_25"},
-            variants={name: {"file": files[name]} for name in variants},
-        )
-
-    report_dropped(manifest("onnx", "litert"), manifest("onnx"), "made from the previous network")
-    assert capsys.readouterr().out == (
-        "removed     model.tflite, which was made from the previous network; 'pplcnet export --to "
-        "tflite' makes it again\n"
-    )
-    report_dropped(manifest("onnx"), manifest("onnx"), "made from the previous network")
-    assert capsys.readouterr().out == ""
+def test_classes_in_another_order_are_put_into_the_bundles(bundle: Path, turned: Dataset) -> None:
+    assert calibrate(bundle, turned).manifest.calibration["images"] == len(turned)

@@ -1,0 +1,205 @@
+"""The table of `tune`: engine x precision x threads on this machine, judged, timed and ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.errors import PPLCNetError
+from pplcnet.exporting.reference import Reference
+from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates, run_all
+from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines.engine import ENGINES, Engine, open_engine
+from pplcnet.runtime.selection import Choice
+from pplcnet.system.processor import available_cores
+from pplcnet.system.wording import counted
+from pplcnet.tasks.task import Measure, Outputs
+
+__all__ = ["Networks", "Row", "measure_rows", "rank"]
+
+# As between the exported network and Keras: another order of the same float32 arithmetic.
+MAX_RELATIVE_DIFFERENCE = 1e-4
+# Below this a lower precision gains too little for what it loses.
+WORTHWHILE = 1.03
+# Turns that each combination has, one image at a time; a quarter of them with many.
+ROUNDS = 12
+
+
+class Row(NamedTuple):
+    """One combination of variant, engine and precision, measured."""
+
+    choice: Choice
+    accuracy: float
+    """By the task's measure: top-1, mAP, ..."""
+    agreement: float
+    """The share of the images with float32's answer: its class, or the same set of labels."""
+    relative_difference: float
+    """The largest difference in an output, relative to the largest value of that output."""
+    latency: Latency | None
+    """Of one image at a time; None for what may not be used."""
+    threads: int
+    """Threads inside a run, at this latency."""
+    images_per_second: float | None
+    """From prepared images, with one thread per core."""
+    verdict: str
+    """ "" for what may be used, else why not."""
+    measure: Measure
+    """What `accuracy` is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            **self.choice._asdict(),
+            self.measure.key: round(self.accuracy, 6),
+            "agreement": round(self.agreement, 6),
+            "relative_difference": float(f"{self.relative_difference:.3g}"),
+            "median_ms": round(self.latency.median_ms, 4) if self.latency else None,
+            "p90_ms": round(self.latency.p90_ms, 4) if self.latency else None,
+            "threads": self.threads,
+            "images_per_second": round(self.images_per_second, 1)
+            if self.images_per_second
+            else None,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a bundle that an engine can run."""
+
+    contents: Mapping[str, bytes]
+    """Variant to the content of its file."""
+    sizes: Sizes
+    """What the manifest says of their input and outputs."""
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Networks:
+        """Read the bundle's variants."""
+        endings = tuple(kind.ending for kind in ENGINES.values())
+        contents = {
+            name: bundle.read(str(variant["file"]))
+            for name, variant in bundle.manifest.variants.items()
+            if str(variant["file"]).endswith(endings)
+        }
+        return cls(contents, Sizes.of(bundle.manifest))
+
+    def open(self, choice: Choice, *, threads: int, streams: int = 1) -> Engine:
+        """Load one; the arguments are those of `open_engine`."""
+        return open_engine(
+            choice.engine,
+            self.contents[choice.variant],
+            precision=choice.precision,
+            threads=threads,
+            streams=streams,
+            sizes=self.sizes,
+        )
+
+
+def measure_rows(
+    networks: Networks,
+    choices: Iterable[Choice],
+    reference: Reference,
+    max_drop: float,
+    report: Callable[[str], None],
+) -> list[Row]:
+    """Judge every choice by the reference's images, and time those that may be used.
+
+    Args:
+        choices: what to measure; one whose engine fails is reported and left out.
+        max_drop: how far the task's measure may fall below the reference's.
+        report: called with a line for each thing worth saying.
+
+    Returns:
+        The rows, the best first.
+    """
+    cores = available_cores()
+    rows: list[Row] = []
+    streams: dict[Choice, Engine] = {}
+    for choice in choices:
+        try:
+            engine = networks.open(choice, threads=1, streams=cores)
+            outputs = run_all(engine, reference.images, threads=cores)
+        except PPLCNetError as error:
+            report(f"{choice}: {error}")
+            continue
+        row = _judge(choice, outputs, reference, max_drop)
+        rows.append(row)
+        if not row.verdict:
+            streams[choice] = engine
+    image = reference.images[:1]
+    counts = sorted({cores, *(2**power for power in range(cores.bit_length()))})
+    single = {
+        (choice, threads): networks.open(choice, threads=threads)
+        for choice in streams
+        for threads in counts
+        if threads <= cores
+    }
+    report(
+        f"timing {counted(len(streams), 'combination')} of engine and precision "
+        f"(threads: {', '.join(map(str, counts))})"
+    )
+    latencies = measure_latencies(
+        {way: partial(engine.run, image) for way, engine in single.items()}, rounds=ROUNDS
+    )
+    rates = measure_rates(
+        {choice: partial(engine.run, image) for choice, engine in streams.items()},
+        threads=cores,
+        rounds=max(1, ROUNDS // 4),
+    )
+    return rank([_timed(row, latencies, rates) for row in rows])
+
+
+def _judge(choice: Choice, outputs: Outputs, reference: Reference, max_drop: float) -> Row:
+    difference = reference.relative_difference(outputs)
+    drop = reference.judge.drop(outputs, reference.outputs)
+    verdict = ""
+    # Written so that a NaN is refused.
+    if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
+        verdict = f"differs by {difference:.1e} of the largest value of an output"
+    elif not drop.amount <= max_drop:
+        verdict = f"loses {drop.amount:.4f} of {drop.of}"
+    return Row(
+        choice,
+        accuracy=reference.value(outputs),
+        agreement=reference.judge.agreement(outputs, reference.outputs),
+        relative_difference=difference,
+        latency=None,
+        threads=0,
+        images_per_second=None,
+        verdict=verdict,
+        measure=reference.measure,
+    )
+
+
+def _timed(
+    row: Row, latencies: Mapping[tuple[Choice, int], Latency], rates: Mapping[Choice, float]
+) -> Row:
+    own = {threads: each for (choice, threads), each in latencies.items() if choice == row.choice}
+    if not own:
+        return row
+    threads = min(own, key=lambda count: own[count].median_ms)
+    return row._replace(latency=own[threads], threads=threads, images_per_second=rates[row.choice])
+
+
+def _cost(row: Row) -> float:
+    """Milliseconds for one image, and for one of many: latency and throughput count alike."""
+    if row.latency is None or not row.images_per_second:
+        return float("inf")
+    return row.latency.median_ms / row.images_per_second
+
+
+def rank(rows: list[Row]) -> list[Row]:
+    """The best first, those that may not be used last; one not worth its loss gets a verdict."""
+    exact = min((_cost(row) for row in rows if row.choice.precision == "float32"), default=0.0)
+    judged = [
+        row._replace(verdict="not used: no faster than float32 here")
+        if not row.verdict
+        and row.choice.precision != "float32"
+        and _cost(row) * WORTHWHILE**2 > exact
+        else row
+        for row in rows
+    ]
+    return sorted(judged, key=lambda row: (bool(row.verdict), _cost(row)))

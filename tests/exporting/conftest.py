@@ -1,0 +1,57 @@
+"""A bundle that may be changed, and photos that decide on it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.exporting import tuning_table
+from pplcnet.runtime.classifier import Classifier
+from tests.conftest import write_photos
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, common_bundle: Path) -> Path:
+    return Path(shutil.copytree(common_bundle, tmp_path / "a.bundle"))
+
+
+@pytest.fixture
+def quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast anything is, is not tested: one turn each is enough."""
+    monkeypatch.setattr(tuning_table, "ROUNDS", 1)
+
+
+@pytest.fixture(scope="session")
+def validation_folder(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
+    """Photos labelled with what the network, which is random, answers: it is always right."""
+    folder = tmp_path_factory.mktemp("validation")
+    photos = write_photos(folder / "drawn", each=10)
+    labelled = folder / "validation"
+    paths = sorted(photos.rglob("*.png"))
+    predictions = Classifier(common_bundle).predict_many(paths)
+    answers = {
+        path: prediction.best.label for path, prediction in zip(paths, predictions, strict=True)
+    }
+    for label in ("class_0", "class_1", "class_2"):
+        (labelled / label).mkdir(parents=True)
+        # A class that the network never answers still has to be there.
+        shutil.copy(photos / label / "000.png", labelled / label / "given.png")
+    for path, label in answers.items():
+        shutil.copy(path, labelled / label / f"{path.parent.name}_{path.name}")
+    return labelled
+
+
+@pytest.fixture
+def validation(validation_folder: Path) -> Dataset:
+    return Dataset.open(validation_folder)
+
+
+@pytest.fixture
+def turned(validation: Dataset) -> Dataset:
+    """The same photos with their classes in the opposite order."""
+    turned = validation.with_classes(validation.classes[::-1])
+    assert turned.classes != validation.classes
+    return turned

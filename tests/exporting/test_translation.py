@@ -1,0 +1,121 @@
+"""Keras to ONNX: few operators, and the same answers from every output."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from pplcnet.errors import ConversionError
+from pplcnet.exporting.int8 import layers_after
+from pplcnet.exporting.parity import keras_outputs, measure_parity
+from pplcnet.exporting.timing import run_all
+from pplcnet.exporting.translation import to_onnx
+from pplcnet.models.build import build_model, features_of
+from pplcnet.models.catalog import CATALOG
+from pplcnet.models.reparameterization import to_deploy_form
+from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines.engine import open_engine
+from pplcnet.tasks import TASKS, find
+from tests.exporting.networks import manifest_of, random_images, translate, with_lively_statistics
+from tests.exporting.pair.task import FEATURES
+
+# The narrowest network of each structure: wider ones have the same layers.
+ROWS = {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}
+
+
+def _difference(model: keras.Model, proto: onnx.ModelProto, images: int) -> float:
+    manifest, pixels = manifest_of(model), random_images(model, images)
+    content = proto.SerializeToString()
+    engine = open_engine("onnxruntime", content, sizes=Sizes.of(manifest))
+    found, expected = (each["logits"] for each in (
+        engine.run(pixels), keras_outputs(model, manifest, pixels)
+    ))  # fmt: skip
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", [*ROWS.values(), "pplcnet_x2_5"])
+def test_every_network_answers_as_in_keras(name: str) -> None:
+    # Some random GhostNets nearly cancel out to zero, which magnifies any rounding.
+    keras.utils.set_random_seed(1)
+    model = with_lively_statistics(build_model(name, num_classes=7, image_size=64))
+    proto = translate(to_deploy_form(model), batch=None)
+    assert _difference(model, proto, 2) < 5e-5
+
+    # What stays in float in INT8: the head, which in these networks is all after the last pooling.
+    nodes = [node.name for node in proto.graph.node]
+    last = max(
+        at for at, each in enumerate(proto.graph.node) if each.op_type == "GlobalAveragePool"
+    )
+    assert layers_after(proto, find("classification").head_inputs) == nodes[last + 1 :]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_size": (33, 47)},
+        {"image_size": (80, 160), "strides": [(1, 2), (2, 1), (2, 1), (2, 1), (2, 1)]},
+        {"last_conv": False},
+        {"dropout": 0.0},
+        {"image_size": 1},
+    ],
+    ids=["odd", "textline strides", "no last conv", "no dropout", "one pixel"],
+)
+def test_every_option_answers_as_in_keras(options: dict) -> None:
+    model = build_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
+    model = with_lively_statistics(model)
+    assert _difference(model, translate(model, batch=None), 3) < 5e-5
+
+
+def test_every_output_answers_as_in_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "pair", "tests.exporting.pair")
+    network = with_lively_statistics(build_model("pplcnet_x0_25", num_classes=4, image_size=64))
+    model = keras.Model(network.input, [network.output, features_of(network).map])
+    manifest, pixels = manifest_of(model, task="pair"), random_images(model, 3)
+    content = to_onnx(model, manifest, batch=2).SerializeToString()
+    found = run_all(open_engine("onnxruntime", content, sizes=Sizes.of(manifest)), pixels)
+    assert {name: each.shape for name, each in found.items()} == {
+        "logits": (3, 4),
+        "features": (3, *FEATURES),
+    }
+    expected = keras_outputs(model, manifest, pixels)
+    parity = measure_parity(expected, found, find("pair").judge(manifest, ()))
+    assert list(parity["outputs"]) == ["logits", "features"]
+
+
+def test_a_network_with_other_outputs_than_its_task_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TASKS, "pair", "tests.exporting.pair")
+    model = build_model("pplcnet_x0_25", num_classes=4, image_size=64)
+    with pytest.raises(ConversionError, match=r"1 outputs; the task 'pair' has 2: logits, feat"):
+        to_onnx(model, manifest_of(model, task="pair"), batch=1)
+
+
+def test_the_graph_has_few_operators() -> None:
+    proto = translate(build_model("pplcnet_x1_0", num_classes=5))
+    counts = Counter(node.op_type for node in proto.graph.node)
+    assert counts == {
+        "Cast": 1, "Transpose": 1, "Sub": 1, "Conv": 32, "HardSwish": 28, "Clip": 2,
+        "Relu": 2, "Mul": 2, "GlobalAveragePool": 3, "Flatten": 1, "Gemm": 1, "Identity": 1,
+    }  # fmt: skip
+    (given,) = proto.graph.input
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    shape = [each.dim_value for each in given.type.tensor_type.shape.dim]
+    assert shape == [1, 224, 224, 3]
+
+
+@pytest.mark.parametrize(
+    ("task", "ending"), [("classification", "softmax"), ("multilabel", "sigmoid")]
+)
+def test_the_metadata_says_what_the_outputs_are(task: str, ending: str) -> None:
+    model = build_model("pplcnet_x0_25", num_classes=2, image_size=32)
+    proto = to_onnx(model, manifest_of(model, task), batch=1)
+    facts = {each.key: each.value for each in proto.metadata_props}
+    assert set(facts) == {"classes", "preprocessing", "input", "output", "task"}
+    assert facts["task"] == task
+    # Earlier versions of pplcnet tell the task by this text's end.
+    assert facts["output"] == f"logits: float32 (N, classes), before {ending}"
