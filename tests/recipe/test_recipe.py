@@ -318,3 +318,21 @@ def test_the_range_is_in_the_message_and_in_the_help(field: str, value, demand: 
     with pytest.raises(RecipeError, match=re.escape(f"; it must be {demand}")):
         Recipe().changed({field: value})
     assert f"{demand[0].upper()}{demand[1:]}" in field_help()[field]
+
+
+def test_the_last_epoch_has_the_whole_size() -> None:
+    for epochs in (1, 2, 5):
+        recipe = Recipe(epochs=epochs, warmup_epochs=0, progressive_resizing=0.5)
+        assert recipe.size_in_epoch(epochs - 1) == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("part", "sizes"),
+    [(1.0, [224] * 9), (0.5, [128, 128, 128, 160, 160, 192, 224, 224, 224])],
+)
+def test_progressive_resizing_grows_to_the_whole(part: float, sizes: list[int]) -> None:
+    recipe = Recipe(epochs=9, progressive_resizing=part)
+    found = [recipe.size_in_epoch(epoch)[0] for epoch in range(9)]
+    assert found[0] == sizes[0]
+    assert found == sorted(found)
+    assert found[-3:] == [224] * 3

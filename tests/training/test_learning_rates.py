@@ -11,6 +11,7 @@ from PIL import Image
 
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
+from pplcnet.errors import RecipeError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_range_test
 
@@ -92,3 +93,9 @@ def test_what_belongs_to_training_is_refused(
 ) -> None:
     assert main(["train", "photos", "--out", "nowhere", "--find-learning-rate", *other]) == 2
     assert f"--find-learning-rate does not train; leave out {other[0]}" in capsys.readouterr().err
+
+
+def test_the_range_test_is_of_plain_training(common_photos: Path) -> None:
+    recipe = Recipe(model="pplcnet_x0_25", image_size=(32, 32), distillation="mutual")
+    with pytest.raises(RecipeError, match="needs plain training"):
+        run_range_test(Dataset.open(common_photos), recipe)

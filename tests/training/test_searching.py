@@ -74,21 +74,6 @@ def test_any_other_budget_is_one_sentence(text: str, capsys: pytest.CaptureFixtu
     )
 
 
-def test_the_ranges_hold_the_recipe_and_make_recipes() -> None:
-    for changes in ({}, {"optimizer": "adamw"}, {"crop_scale": [0.1, 0.1], "dropout": 0.8}):
-        recipe = Recipe().changed(changes)
-        for name, field in searched_fields(recipe).items():
-            limits = field.limits(recipe)
-            if limits is None:
-                continue
-            assert limits[0] <= field.value(recipe) <= limits[1]
-            for each in limits:
-                recipe.changed({name: field.stored(each, recipe)})
-    low, high = searched_fields(Recipe())["learning_rate"].limits(Recipe())
-    assert (low, high) == pytest.approx((0.4, 12.8))
-    assert searched_fields(Recipe())["weight_decay"].limits(Recipe(weight_decay=0.0)) is None
-
-
 @pytest.mark.parametrize(("epochs", "tried"), [(1, 1), (3, 3), (7, 3), (20, 7), (60, 20)])
 def test_a_trial_has_a_third_of_the_epochs(epochs: int, tried: int) -> None:
     short = searching.short_recipe(Recipe(epochs=epochs, head_epochs=2, tensorboard=True))
