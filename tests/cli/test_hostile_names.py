@@ -1,14 +1,18 @@
-"""Names inside of manifests, tables, recipes and weights are shown and not obeyed."""
+"""Odd names in folders, manifests, tables, recipes and weights are shown and do no harm."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.main import main
 from tests.conftest import write_photos
 
@@ -104,3 +108,40 @@ def test_a_page_has_no_invisible_formatting(capsys, tmp_path: Path) -> None:
     assert "\u202e" not in text
     assert "\u2066" not in text
     assert "a\\u202eb" in text
+
+
+@pytest.mark.parametrize("label", ["$_$ price", "5$ to 10$ shirts", "靴下"])
+def test_names_of_any_letters_are_drawn(run: Path, photos: Path, label: str) -> None:
+    opened = Bundle.open(run / "model.bundle")
+    classes = (label, *opened.classes[1:])
+    write_bundle(
+        opened.path,
+        replace(opened.manifest, classes=classes),
+        {name: opened.read(name) for name in opened.manifest.files},
+    )
+    (photos / "class_0").rename(photos / label)
+    (run / "split.csv").unlink()
+    assert main(["evaluate", str(opened.path), str(photos), "--out", str(run / "out")]) == 0
+    assert (run / "out" / "confusion.png").is_file()
+    assert label in (run / "out" / "evaluation.md").read_text()
+
+
+def _with_odd_name(photos: Path) -> None:
+    try:
+        os.rename(photos / "class_0" / "000.png", os.fsencode(photos) + b"/class_0/\xff0.png")
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+
+
+def test_a_name_that_is_not_utf8_is_a_fault_of_the_photos(capsys, photos: Path) -> None:
+    _with_odd_name(photos)
+    assert main(["check", str(photos)]) == 1
+    assert r"class_0/\xff0.png: its name is not UTF-8; rename it" in capsys.readouterr().out
+    assert main(["train", str(photos), "--out", str(photos.parent / "out")]) == 2
+    assert r"class_0/\xff0.png: its name is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_can_be_evaluated(run: Path, photos: Path) -> None:
+    _with_odd_name(photos)
+    given = [str(run / "model.bundle"), str(photos), "--split", "all"]
+    assert main(["report", *given, "--out", str(run / "page.html")]) == 0

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from pplcnet.cli.main import main
+from pplcnet.errors import DatasetError
+from pplcnet.runtime.classifier import Classifier
 from pplcnet.system.wording import printable
 
 
@@ -174,3 +176,28 @@ def test_an_exported_network_alone_is_enough(
     whole = json.loads(_predict(capsys, common_bundle, photo, "--json")[0])
     assert alone["path"] == whole["path"]
     assert alone["predictions"][0]["label"] == whole["predictions"][0]["label"]
+
+
+def test_predict_answers_what_it_can_reach_and_names_the_rest(
+    capsys, common_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "class_0" / "IMG.HEIC").touch()
+    os.mkfifo(photos / "class_0" / "pipe.png")
+    (photos / "class_0" / "self").symlink_to(".")
+    scan = os.scandir
+
+    def scandir(folder):
+        if Path(folder) == photos / "class_1":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert main(["predict", str(common_bundle), str(photos)]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 24
+    assert "2 files were ignored (1 .heic, 1 of a special type (pipe, socket or device))" in err
+    assert "class_1 (Permission denied)" in err
+    answers = Classifier(common_bundle).predict_many(photos)
+    assert sum(1 for _, _ in zip(range(24), answers, strict=False)) == 24
+    with pytest.raises(DatasetError, match="1 folder in it cannot be read"):
+        next(answers)

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     measure = find(bundle.manifest.task).measure
     show(
-        f"accuracy    {measure.title} {figures[measure.key]:.4f} on {figures['images']} validation "
+        f"{measure.title:<11} {figures[measure.key]:.4f} on {figures['images']} validation "
         f"photos, float32 {figures[f'float32_{measure.key}']:.4f}; same answer on "
         f"{figures['agreement']:.3f}"
     )

@@ -131,8 +131,8 @@ def note_training_photos(subject: Subject, console: Console) -> None:
         )
     if subject.is_of_training:
         console.say(
-            "note: the bundle was made from these photos, and which of them were trained on is not "
-            "known (its run's split.csv is not beside it): the figures may be too good."
+            "note: the bundle was trained on photos of this folder, and it is not known on which "
+            "(its run's split.csv is not beside it): the figures may be too good."
         )
 
 

@@ -62,7 +62,7 @@ def run_facts(photos: str | PathLike[str], digest: str, recipe: Recipe) -> dict[
 
 
 def _digest_of_network(teacher: str | None) -> str | None:
-    """sha256 of a teacher's weights, whatever was measured on it since; None without one."""
+    """sha256 of a teacher's weights, without what was measured on it; None without a teacher."""
     if teacher is None or not Path(teacher).exists():
         return None
     path = Path(teacher)
@@ -141,10 +141,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def working(self, *, is_resumed: bool) -> Iterator[None]:
-        """Within, what stops the run says what is saved and how to continue.
+        """Within, whatever stops the run ends in a message on what is saved and how to continue.
 
-        For a new run, an older one in the folder is out of the way, and comes back when the new
-        run fails before it has anything to lose.
+        For a new run, an older one in the folder is out of the way, and comes back if the new run
+        fails before it has anything to lose.
         """
         aside = contextlib.nullcontext() if is_resumed else set_aside(self.path)
         with aside, resumable(self.path, self.kind):

@@ -163,7 +163,7 @@ def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, d
         f"{'is' if len(found.gone) == 1 else 'are'} gone or unreadable ({SKIPPED})"
     )
     left_out = [*run.get("left_out", ()), *found.gone]
-    # Before split.csv: the rows that it still has of gone photos then no longer count.
+    # Before split.csv is written again: rows of photos that are gone no longer count then.
     run = folder.change(
         run,
         {

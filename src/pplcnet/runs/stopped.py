@@ -1,4 +1,4 @@
-"""A run that is stopped, by a signal or a full disk, says what is kept and how to continue."""
+"""What a run says when a signal, a full disk or a missing photo stops it: how to continue."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ from pplcnet.training.saved_facts import read_facts
 
 __all__ = ["resumable"]
 
-# What a disk says when it is full, or cannot be written to any more.
+# Errors of a disk that is full, or can no longer be written to.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 
 
 @contextlib.contextmanager
 def resumable(out: Path, kind: str) -> Iterator[None]:
-    """Within, what stops a run says what is kept and how to continue.
+    """Within, a signal, a full disk or an unreadable photo ends in a message on how to continue.
 
-    That is a signal, a full disk, or a photo that cannot be read any more.
+    Raises:
+        TrainingInterrupted: a signal, with the run's folder.
+        StorageError: the disk is full.
+        InputError: a photo can no longer be read.
     """
     try:
         yield
@@ -45,7 +48,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
     except TrainingInterrupted as stopped:
         if stopped.run == str(out):
             raise
-        # A training within this run (a fold, say) was stopped: it is this run that can go on.
+        # A training inside this run (a fold, say) was stopped: this run is the one to resume.
         raise TrainingInterrupted(str(stopped), run=str(out), signal=stopped.signal) from stopped
     except (ImageError, DatasetError) as error:
         if not ((out / RUN).is_file() and holds_something(out)):
@@ -73,7 +76,7 @@ def _resume_command(out: Path, kind: str) -> str:
 
 
 def _storage_problem(error: OSError | BundleError) -> str | None:
-    """What could not be written and why; None for an error that is about something else."""
+    """What could not be written and why; None for any other error."""
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__  # type: ignore[assignment]
