@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 __all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "ClassLabel", "Marks"]
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
-"""A mark: the image shows the label, does not show it, or nobody knows."""
+"""A mark: the image shows the label, does not show it, or that is unknown."""
 
 
 class Annotation(Protocol):
@@ -26,7 +26,7 @@ class Annotation(Protocol):
 
     @property
     def unknown(self) -> tuple[int, ...]:
-        """Indices of the classes of which nobody knows whether the image shows them."""
+        """Indices of the classes that the image may or may not show."""
         ...
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Self | None:

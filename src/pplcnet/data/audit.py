@@ -112,7 +112,7 @@ class Audit:
         loses only the class.
 
         Raises:
-            DatasetError: fewer than two classes are left.
+            DatasetError: fewer than two classes are left of those that there were.
         """
         # Not by path: a table may list a file twice, and only one entry may be at fault.
         left_out = {image for fault in self.faults for image in fault.left_out}
@@ -123,7 +123,7 @@ class Audit:
         remaining = [
             label for label, count in enumerate(counts) if count > 1 and to_train_on[label]
         ]
-        if len(remaining) < 2:
+        if len(remaining) < min(2, len(self.dataset.classes)):
             raise DatasetError(
                 f"{self.dataset.root}: fewer than two classes are left without the "
                 f"{counted(len(left_out), 'image')} that the audit found at fault."

@@ -50,7 +50,7 @@ class Check:
 
     audit: Audit
     groups: tuple[Group, ...] | None
-    """Near-duplicates, exact copies alone left out; None where imagehash is not installed."""
+    """Near-duplicates, without groups of exact copies only; None if imagehash is not installed."""
     given: Path | None = None
     """The folder or list that was opened; None for the data set's root."""
 
@@ -174,7 +174,7 @@ def check(
 
 
 def near_duplicates(audited: Audit) -> tuple[Group, ...]:
-    """Groups of near-duplicates of an audit with fingerprints, exact copies alone left out."""
+    """Near-duplicates in an audit with fingerprints, without groups of exact copies only."""
     images = [image for image in audited.dataset.images if image.path in audited.facts]
     facts = [audited.facts[image.path] for image in images]
     prints = stacked([each.fingerprint for each in facts if each.fingerprint is not None])

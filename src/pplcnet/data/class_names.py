@@ -1,4 +1,4 @@
-"""What a class may be called: names that look alike are never two classes by accident."""
+"""Names of classes: which are allowed, and which look too much alike to be two classes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _WHOLE_FLOAT = re.compile(r"(\d+)\.0+")
 
 
 def class_name(text: str) -> str:
-    """The name as classes are compared: without white space around it, accents composed (NFC).
+    """The name in the form in which classes are compared: stripped, with composed accents (NFC).
 
-    The same letters come composed from a keyboard and decomposed from macOS' file names.
+    Keyboards write composed accents; file names on macOS have decomposed ones.
     """
     return unicodedata.normalize("NFC", text.strip())
 
 
 def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each name that is unusable, and for names that only look different.
+    """A sentence for each name that is unusable, and for names that look alike.
 
     Args:
         names: as `class_name` gives them.
-        places: where each name first stands, for the messages.
+        places: where each name first appears, for the messages.
     """
     places = places or {}
     faults, alike = [], dict[str, list[str]]()
@@ -78,9 +78,9 @@ def require_two_classes(root: Path, classes: Sequence[str], *, hint: str = "") -
 
 
 def _look(name: str) -> str:
-    """The same for names that people take for one; single characters stay as they are.
+    """Equal for names that people would take for the same.
 
-    'a' and 'A' are classes of whoever reads handwriting.
+    Single characters stay as they are: in handwriting, 'a' and 'A' are two classes.
     """
     if len(name) == 1:
         return name

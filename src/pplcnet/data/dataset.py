@@ -21,10 +21,9 @@ from pplcnet.errors import InputError, printable
 from pplcnet.system.notebook import facts_table, shortened
 from pplcnet.system.wording import counted
 
-__all__ = ["MULTI", "SPLITS", "Dataset", "LabelledImage"]
+__all__ = ["SPLITS", "Dataset", "LabelledImage"]
 
 SPLITS = ("train", "validation", "test")
-MULTI = "multilabel"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class PassedOver:
     """A line for each folder whose contents could not be listed."""
 
     def notes(self) -> list[str]:
-        """A sentence for the files and one for the folders, where there are any."""
+        """A sentence for the files and one for the folders, if there are any."""
         notes = []
         if self.files:
             number = self.files.total()
@@ -210,8 +210,8 @@ def read_image_file(path: str | os.PathLike[str]) -> ImageFile:
     """All bytes of a regular file, or of what a link to one points to.
 
     Raises:
-        OSError: it cannot be read, is too large, or is a folder, a pipe, a socket or a device.
-            These are never waited for.
+        OSError: it cannot be read, is too large, or is a folder, a pipe, a socket or a device,
+            none of which is waited for.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
@@ -230,12 +230,12 @@ def same_file_key(path: Path) -> object:
         status = path.stat()
     except OSError:
         return os.path.realpath(path)
-    # Some network and FAT file systems number no files.
+    # Some network and FAT file systems do not number files.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def _entries(folder: Path, passed_over: PassedOver) -> list[os.DirEntry[str]]:
-    """What is in the folder, sorted; nothing where it cannot be read, which is recorded."""
+    """What is in the folder, sorted; nothing if it cannot be read, which is recorded."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda each: each.name)

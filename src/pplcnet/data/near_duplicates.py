@@ -96,9 +96,9 @@ class Nearest(NamedTuple):
     """For each image, the most similar of others."""
 
     place: NDArray[np.intp]
-    """(N,) index into the others; -1 where none is near."""
+    """(N,) index into the others; -1 if none is near."""
     distance: NDArray[np.int64]
-    """(N,) bits of 256 in which the fine hashes differ; 257 where none is near."""
+    """(N,) bits of 256 in which the fine hashes differ; 257 if none is near."""
 
 
 def nearest(
@@ -112,7 +112,7 @@ def nearest(
     place = np.full(len(prints), -1, np.intp)
     distance = np.full(len(prints), 257, np.int64)
     for rows, columns, distances in _near(prints, others, coarse, fine, is_same=False):
-        # The least distance is written last, so that it stays.
+        # The smallest distance is written last, so it stays.
         order = np.argsort(-distances, kind="stable")
         rows, columns, distances = rows[order], columns[order], distances[order]
         closer = distances < distance[rows]
@@ -122,7 +122,7 @@ def nearest(
 
 
 def stacked(prints: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Fingerprints as one (N, 5) array, also where there are none."""
+    """Fingerprints as one (N, 5) array; N may be 0."""
     return np.stack(prints) if prints else np.empty((0, WORDS), np.uint64)
 
 
@@ -136,7 +136,7 @@ def _near(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]]:
     """Rows, columns and fine distances of near pairs, a block at a time.
 
-    With `is_same`, only pairs whose row stands before their column.
+    With `is_same`, only pairs whose row comes before their column.
     """
     keys, other_keys = np.ascontiguousarray(first[:, 0]), np.ascontiguousarray(second[:, 0])
     differing = np.empty((ROWS, COLUMNS), np.uint64)
@@ -160,7 +160,7 @@ def _near(
 
 
 def _join(parents: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
-    """Union of the pairs' sets (a forest in which every parent stands before its children)."""
+    """Union of the pairs' sets (a forest in which every parent comes before its children)."""
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         ends = []
         for each in (row, column):

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import pytest
 
 from pplcnet.data import layouts
+from pplcnet.data.audit import audit_dataset
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.splits import draw_splits, read_splits, write_splits
 from pplcnet.errors import DatasetError
@@ -107,3 +108,13 @@ def test_images_that_show_no_class_are_split_and_read_back(
     assert {(image.path.name, image.annotation) for image in recorded.images} == {
         (image.path.name, image.annotation) for image in counted.images
     }
+
+
+def test_images_that_show_no_class_can_be_left_out(counted: Dataset) -> None:
+    for at, image in enumerate(counted.images):
+        draw_image(at % 3, at).save(image.path)
+    counted.images[3].path.write_bytes(b"broken")
+    rules = SimpleNamespace(faults=lambda dataset: (), notes=lambda dataset: ())
+    audited = audit_dataset(counted, rules)
+    assert [fault.kind for fault in audited.faults] == ["unreadable"]
+    assert len(audited.without_faults()) == 19

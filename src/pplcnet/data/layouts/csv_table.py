@@ -151,7 +151,7 @@ def _rows(part: Part) -> Iterable[Row]:
 
 
 def _left_out(part: Part) -> Iterable[str]:
-    """Columns that say which split a photo belongs to, in another way than is read."""
+    """Faults of columns that seem to give the split, but are not read."""
     if part.split_column is not None:
         return
     for column in part.others:
@@ -160,7 +160,7 @@ def _left_out(part: Part) -> Iterable[str]:
         if column in (part.label, part.labels):
             continue
         if True not in part.kind and (flag not in SPLIT_NAMES or flag == name.lower()):
-            continue  # "train" may be a label, "is_train" is none
+            continue  # "train" may be a label, "is_train" cannot be
         values = {cells[column].lower() for _, cells in part.sheet.lines} - {""}
         if len(values) > 1 and values <= set(SPLIT_NAMES):
             yield (
@@ -207,7 +207,7 @@ def _with_names(parts: Sequence[Part], rows: Sequence[Row]) -> _Table:
 
 
 def _first_places(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
-    """Every name, and where it first stands."""
+    """Every name, and where it first appears."""
     first: dict[str, str] = {}
     for place, names in named:
         for name in names:

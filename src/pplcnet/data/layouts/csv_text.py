@@ -1,4 +1,4 @@
-"""The cells of a CSV file: a line that has not one cell for each column is a fault, not a guess."""
+"""The cells of a CSV file; a line with too many or too few cells is a fault, never a guess."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pplcnet.errors import DatasetError
 __all__ = ["UNNAMED", "Sheet", "read_sheet"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-# Excel's way of saying what separates the cells.
+# How Excel says which character separates the cells.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(?:\r\n|\r|\n)", re.IGNORECASE)
-# What pandas calls a column that has no name.
+# What pandas calls a column without a name.
 UNNAMED = re.compile(r"Unnamed: [0-9]+")
 
 
@@ -26,9 +26,9 @@ class Sheet(NamedTuple):
 
     path: Path
     columns: tuple[str, ...]
-    """Names in the header, without white space around them; "" where there is none."""
+    """Names in the header, without white space around them; "" for a column without one."""
     lines: list[tuple[str, list[str]]]
-    """Where each line stands, for messages, and its cells; as many as there are columns."""
+    """Each line's place, for messages, and its cells, one for each column."""
     faults: list[str]
     """A sentence for each line that cannot be read, and for each column without a name."""
 
@@ -46,7 +46,7 @@ def read_sheet(path: Path, known: Collection[str], *, name: str = "") -> Sheet:
     Args:
         known: lower-case names of columns; the separator is the first one that makes one of them a
             column of the header.
-        name: what messages call the file; "" where the line alone is enough.
+        name: how messages name the file; "" if the line number is enough.
 
     Raises:
         DatasetError: it cannot be read, or its header is broken.
@@ -99,7 +99,7 @@ def read_sheet(path: Path, known: Collection[str], *, name: str = "") -> Sheet:
 
 
 class _BrokenLineError(ValueError):
-    """What the csv module says of a line."""
+    """A line that the csv module cannot read."""
 
     def __init__(self, first: int, last: int, reason: str) -> None:
         self.first = first

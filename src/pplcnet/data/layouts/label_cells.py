@@ -1,4 +1,4 @@
-"""Cells that hold names of labels: what is no name, and what is several names in one."""
+"""Cells with names of labels: which are not names, and which are several names in one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER_SEPARATORS = ("|", ",")
 
 _JOINED = re.compile(r"[\s/&+]+")
 _JSON = re.compile(r"""[\[{]\s*["'].*[\]}]""")
-# What pandas and spreadsheets write where there is no value, or a formula failed.
+# What pandas and spreadsheets write for a missing value or a failed formula.
 _MISSING = (
     "nan",
     "<na>",
@@ -30,39 +30,39 @@ _MISSING = (
     "#null!",
     "#num!",
 )
-# A spreadsheet's way to keep 001 from becoming 1.
+# How spreadsheets keep 001 from becoming 1.
 _TEXT_FORMULA = re.compile(r'="(.*)"')
 
 
 def label_faults(labels: Collection[str], first: Mapping[str, str]) -> list[str]:
-    """Labels of a table with one a photo that are no name, or that are several.
+    """What is wrong with the labels of a table with one per image, a sentence each.
 
     Args:
         labels: the labels that are not empty.
-        first: every label, and where it first stands.
+        first: every label, and where it first appears.
     """
     faults = []
     for label, place in first.items():
-        fault = _no_name(label) or _other_labels(label, first)
+        fault = _not_a_name(label) or _other_labels(label, first)
         if fault:
             faults.append(f"{place}: {fault}")
     return faults + name_faults(labels, first)
 
 
 def list_faults(first: Mapping[str, str]) -> list[str]:
-    """The same of the names that semicolons separate.
+    """The same for names that are separated by semicolons.
 
-    A name with a comma is refused: nobody can tell "salt, coarse" from "salt" and "coarse".
+    A name with a comma is refused, since "salt, coarse" could also be "salt" and "coarse".
     """
     faults = []
     for label, place in first.items():
-        fault = _no_name(label) or _unseparated(label, first)
+        fault = _not_a_name(label) or _unseparated(label, first)
         if fault:
             faults.append(f"{place}: {fault}")
     return faults or name_faults(first, first)
 
 
-def _no_name(label: str) -> str:
+def _not_a_name(label: str) -> str:
     if label.lower() in _MISSING:
         return (
             f"label {label!r} is what pandas or a spreadsheet writes for a missing value; give the "

@@ -32,7 +32,7 @@ __all__ = ["LABEL_FILES", "read", "read_list_file", "recognises"]
 LABEL_FILES = ("labels.txt", "label_list.txt", "label.txt", "classes.txt")
 TRAINING_LISTS = ("train_list.txt", "train.txt")
 SHOWN_IDS = 12
-# More digits than any id has, and fewer than Python refuses to read.
+# Digits; more than any id has, but Python can still read them.
 LONGEST_ID = 9
 
 _ITEM = re.compile(r"(?P<path>.*\S)\s+(?P<id>\S+)")

@@ -1,4 +1,4 @@
-"""The text of a table or a list, and the names that such files give to the splits."""
+"""The text of a table or a list, and the files of other splits beside it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPLIT_NAMES = {
 
 LARGEST_BYTES = 1 << 30
 LONGEST_SHOWN = 200
-# Excel's files of today (a zip) and of before 2007.
+# Excel's files since 2007 (a zip) and before.
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
@@ -47,8 +47,8 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, or of a UTF-16 file that begins with a byte order mark.
 
     Raises:
-        DatasetError: it is no file, larger than 1 GiB, or of another encoding. An encoding is never
-            guessed, since a wrong guess gives wrong class names.
+        DatasetError: it is not a file, is larger than 1 GiB, or has another encoding. An encoding
+            is never guessed, since a wrong guess gives wrong class names.
     """
     try:
         if not os.path.isfile(path):
@@ -86,7 +86,7 @@ def read_text(path: Path) -> str:
 
 
 def numbered_lines(text: str) -> list[tuple[int, str]]:
-    """Lines with their number, without white space around them; empty ones are left out."""
+    """Lines with their numbers, without white space around them; empty lines are left out."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
@@ -97,7 +97,7 @@ def shortened(text: str) -> str:
 
 
 def lists_beside(path: Path) -> list[tuple[Path, str]]:
-    """The lists that lie beside a training list and are named after it, each with its split.
+    """The lists beside a training list that are named after it, each with its split.
 
     `train.txt` brings `val.txt` and `test.txt`; `train_list.txt` brings `val_list.txt`; and so on
     for every name that holds the word "train". A list in a folder of that name, `train/list.csv`,
@@ -125,13 +125,13 @@ def shown_beside(path: Path, other: Path) -> str:
 
 
 def notes_on_unread(path: Path, read: Iterable[Path]) -> list[str]:
-    """A sentence if files beside a training list are named after a split and are not read."""
+    """A sentence if files beside a training list are named after a split but not read."""
     if not _TRAIN.search(path.stem):
         return []
     known = {path.name, *(each.name for each in read)}
     try:
         names = sorted(os.listdir(path.parent))
-    except OSError:  # the list itself could be read, and a note is all that is lost
+    except OSError:  # only a note is lost
         names = []
     unread = [
         name
@@ -149,7 +149,7 @@ def notes_on_unread(path: Path, read: Iterable[Path]) -> list[str]:
 
 
 def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
-    """Where lists of each split would lie if `path` is that of the training photos."""
+    """Where the list of each split would be if `path` is the training list."""
     words = list(_TRAIN.finditer(path.stem))
     folder = path.absolute().parent
     for name, split in SPLIT_NAMES.items():

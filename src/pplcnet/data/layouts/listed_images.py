@@ -41,7 +41,7 @@ class Row(NamedTuple):
     """Which line, for messages."""
     path: str
     label: str
-    """The class, "" where there is none."""
+    """The class; "" if there is none."""
     split: str
     folder: Path
     """What a relative path is relative to."""
