@@ -32,7 +32,7 @@ class BundleChangedError(BundleError):
 
 
 def staged_name(name: str, digest: str) -> str:
-    """The hidden name of a new file until it takes its own; see `bundle_writing`."""
+    """The hidden name of a new file until it takes its own; see `bundle.writing`."""
     return f".{digest[:32]}.{name}.staged"
 
 
@@ -76,7 +76,7 @@ class Bundle:
         from pplcnet.system.locking import locked
 
         path = bundle.path if isinstance(bundle, Bundle) else _bundle_in(Path(bundle))
-        cls.open(path)  # what is no bundle is said first
+        cls.open(path)  # that it is no bundle is said first
         check_place(path)
         with locked(path):
             yield cls.open(path)

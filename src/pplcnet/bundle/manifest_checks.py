@@ -202,7 +202,7 @@ def _check_tuning(facts: Mapping[str, Any]) -> None:
         raise ValueError(f"tuning with the resize policy {str(facts['policy'])[:40]!r}")
     ranking = facts["ranking"]
     if not isinstance(ranking, list):
-        raise TypeError("a tuning table that is no list")
+        raise TypeError("a tuning table that is not a list")
     for row in ranking:
         _dictionary(row, "a row of a tuning table")
         for key in ("variant", "engine", "precision"):

@@ -56,7 +56,7 @@ def _read_file(folder: Path, name: str, limit: int) -> bytes:
 
 
 def _too_large(path: Path, name: str, limit: int) -> str:
-    if name == "manifest.json":  # its limit is ours, that of the other files is what it says
+    if name == "manifest.json":  # its limit is fixed; the other files' sizes stand in it
         return f"{path}: {name} is larger than {limit:,} bytes."
     return f"{path}: {name} was changed: it is larger than the manifest says ({limit:,} bytes)."
 

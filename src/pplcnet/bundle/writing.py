@@ -37,7 +37,7 @@ __all__ = ["WAIT", "check_place", "update_bundle", "write_bundle"]
 WAIT = 30.0
 NEW_MANIFEST = f".{MANIFEST}.writing"
 REMOVING = ".removing.json"
-"""Files that are about to go, by checksum: what a killed writer did not come to remove."""
+"""Files that are about to go, by checksum: what a killed writer did not get to remove."""
 
 
 def write_bundle(
@@ -142,7 +142,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
     """Refuse, before any work, a place where `write_bundle` could not write.
 
     Raises:
-        BundleError: a packed bundle, or something else than a bundle.
+        BundleError: a packed bundle, or something other than a bundle.
         InputError: the folder cannot be written to, or holds a bundle and `overwrite` is False.
     """
     if path.suffix == ".zip" or path.is_file():

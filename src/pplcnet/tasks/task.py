@@ -20,6 +20,7 @@ from pplcnet.data.annotations import Annotation
 from pplcnet.data.audit import Fault
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import ImageError
+from pplcnet.imaging.geometry import Geometry
 
 __all__ = [
     "Calibrated",
@@ -85,12 +86,12 @@ P_co = TypeVar("P_co", bound=Prediction, covariant=True)
 class Decoder(Protocol[P_co]):
     """Turns a network's outputs for one image into a prediction."""
 
-    def __call__(self, outputs: Outputs, geometry: Any, source: str) -> P_co:
+    def __call__(self, outputs: Outputs, geometry: Geometry, source: str) -> P_co:
         """The prediction.
 
         Args:
             outputs: of one image, without the axis of the images.
-            geometry: where the network's input lies in the image (`imaging.geometry.Geometry`).
+            geometry: where the network's input lies in the image.
             source: the image's path, or a description of what was given.
         """
         ...

@@ -26,7 +26,7 @@ from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import ENGINES, open_engine, run_padded
-from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.tasks.task import Outputs
 from tests.exporting.test_export import with_lively_statistics
@@ -341,7 +341,7 @@ class _ForeignError(Exception):
 def test_what_an_engine_raises_becomes_one_sentence(text: str, said: str) -> None:
     with (
         pytest.raises(BundleError, match=said) as caught,
-        speaking_clearly("OpenVINO", "load", "int8-bfloat16"),
+        clear_errors("OpenVINO", "load", "int8-bfloat16"),
     ):
         raise _ForeignError(text)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The one door to every engine: only what this project's exporters write goes through."""
+"""The check that every network passes before an engine loads it: only exports are accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
 
 
 def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> None:
-    """Refuse a network that an engine should not see.
+    """Refuse a network that this project cannot have exported.
 
     Args:
         content: the network's file.

@@ -26,8 +26,8 @@ __all__ = ["check_onnx"]
 MAX_BATCH = 4096
 MAX_OUTPUTS = 16
 MAX_SIDE = 4096
-# The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of a picture's pixels;
-# the free ones are for small pictures, which have as many channels in the last layers.
+# The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of an image's pixels;
+# the free ones are for small images, which have as many channels in the last layers.
 NUMBERS_PER_PIXEL = 96
 FREE_NUMBERS = 1 << 20
 # Of all tensors that are needed at the same time.
@@ -186,4 +186,4 @@ def _check_descriptions(network: Network, known: dict[str, Tensor]) -> None:
             for at, (said, size) in enumerate(zip(shape, tensor.shape, strict=True))
         )
         if dtype != tensor.dtype or not fits:
-            raise ProtobufError(f"another description of {name!r} than its shape {tensor.shape}")
+            raise ProtobufError(f"a description of {name!r} that is not its shape {tensor.shape}")

@@ -78,7 +78,7 @@ def _convolution(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
     kernel = inputs[1]
     if len(inputs[0].shape) != 4 or len(kernel.shape) != 4 or not kernel.is_constant:
-        raise _refuse(node, "is not that of a picture with constant weights")
+        raise _refuse(node, "is not that of an image with constant weights")
     batch, channels, *size = inputs[0].shape
     filters, depth, *kernel_size = kernel.shape
     groups = _integer(node, "group", 1)
@@ -95,7 +95,7 @@ def _convolution(node: Node, inputs: list[Tensor]) -> Result:
 def _max_pool(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
     if len(inputs[0].shape) != 4:
-        raise _refuse(node, "is not that of a picture")
+        raise _refuse(node, "is not that of an image")
     batch, channels, *size = inputs[0].shape
     kernel = list(_list(node, "kernel_shape"))
     out = (batch, channels, *_windows(node, size, kernel))
@@ -123,7 +123,7 @@ def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
 def _average(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
     if len(inputs[0].shape) != 4:
-        raise _refuse(node, "is not that of a picture")
+        raise _refuse(node, "is not that of an image")
     return _result([Tensor(FLOAT, (*inputs[0].shape[:2], 1, 1))])
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pplcnet.errors import BundleError, PPLCNetError, printable
 from pplcnet.system.processor import processor_name
 
-__all__ = ["one_sentence", "speaking_clearly"]
+__all__ = ["clear_errors", "one_sentence"]
 
 LONGEST = 200
 # Lines that say where in the engine's source it failed, not what.
@@ -18,7 +18,7 @@ NO_KERNEL = "No suitable implementations"
 
 
 @contextmanager
-def speaking_clearly(engine: str, doing: str, precision: str = "float32") -> Iterator[None]:
+def clear_errors(engine: str, doing: str, precision: str = "float32") -> Iterator[None]:
     """Turn what an engine raises into a BundleError of one sentence.
 
     Args:

@@ -28,7 +28,7 @@ def watch(holder: HoldsEngines) -> None:
 def abandon(engines: object) -> None:
     """Never free the parent's engines in this process: that would wait for their threads.
 
-    Not even at its end, so that one reference to them has to be nobody's.
+    Not even at its end, which is why one reference to them is never released.
     """
     import ctypes  # 10 ms that only a forked process needs
 

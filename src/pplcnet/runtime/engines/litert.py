@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.system.processor import available_cores
 from pplcnet.tasks.task import Outputs
@@ -67,7 +67,7 @@ class LiteRtEngine:
     def _interpreter(self) -> Any:
         interpreter = getattr(self._of_thread, "interpreter", None)
         if interpreter is None:
-            with speaking_clearly(NAME, "load"):
+            with clear_errors(NAME, "load"):
                 interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
                 interpreter.allocate_tensors()
             self._of_thread.interpreter = interpreter
@@ -76,7 +76,7 @@ class LiteRtEngine:
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
         interpreter = self._interpreter()
-        with speaking_clearly(NAME, "run"):
+        with clear_errors(NAME, "run"):
             interpreter.set_tensor(self._input, images)
             interpreter.invoke()
             return {name: interpreter.get_tensor(at) for name, at in self._outputs.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.system import telemetry
 from pplcnet.tasks.task import Outputs
@@ -54,7 +54,7 @@ class OnnxRuntimeEngine:
         if threads == 1:
             # With one thread there is nobody to wait for; spinning would only heat the core.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with speaking_clearly(NAME, "load"):
+        with clear_errors(NAME, "load"):
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
@@ -70,6 +70,6 @@ class OnnxRuntimeEngine:
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
-        with speaking_clearly(NAME, "run"):
+        with clear_errors(NAME, "run"):
             arrays = self._session.run(self._outputs, {self._input.name: images})
         return dict(zip(self._names, arrays, strict=True))

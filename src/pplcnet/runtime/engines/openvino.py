@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.runtime.engines.failures import speaking_clearly
+from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.system import telemetry
 from pplcnet.system.cache import cache_folder
@@ -101,7 +101,7 @@ class OpenVinoEngine:
             settings["INFERENCE_NUM_THREADS"] = threads * streams
         if (cache := _writable_cache()) is not None:
             settings["CACHE_DIR"] = str(cache)
-        with speaking_clearly(NAME, "load", precision):
+        with clear_errors(NAME, "load", precision):
             self._network = core().compile_model(
                 content, device_name="CPU", config=settings, weights=b""
             )
@@ -117,7 +117,7 @@ class OpenVinoEngine:
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """(N, height, width, 3) uint8 RGB to the network's outputs, each (N, ...) float32."""
-        with speaking_clearly(NAME, "run"):
+        with clear_errors(NAME, "run"):
             request = getattr(self._of_thread, "request", None)
             if request is None:
                 request = self._of_thread.request = self._network.create_infer_request()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
+from pplcnet.imaging.geometry import Geometry
 from pplcnet.tasks.scores import ClassScore, ScoredPrediction, softmax
 from pplcnet.tasks.task import Decoder, Outputs
 
@@ -34,7 +34,7 @@ def decoder(manifest: Manifest) -> Decoder[ClassPrediction]:
     """Decodes the output "logits"."""
     classes, temperature = manifest.classes, manifest.temperature
 
-    def decode(outputs: Outputs, geometry: Any, source: str) -> ClassPrediction:
+    def decode(outputs: Outputs, geometry: Geometry, source: str) -> ClassPrediction:
         return ClassPrediction(source, None, outputs["logits"], classes, temperature)
 
     return decode

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
+from pplcnet.imaging.geometry import Geometry
 from pplcnet.system.notebook import bars, facts_table, shortened
 from pplcnet.tasks.multilabel.measures import DEFAULT_THRESHOLD
 from pplcnet.tasks.scores import SHOWN, ClassScore, ScoredPrediction, sigmoid
@@ -72,7 +72,7 @@ class LabelDecoder:
     temperature: float
     thresholds: tuple[float, ...]
 
-    def __call__(self, outputs: Outputs, geometry: Any, source: str) -> LabelPrediction:
+    def __call__(self, outputs: Outputs, geometry: Geometry, source: str) -> LabelPrediction:
         """The labels of one image, from logits (labels,)."""
         return LabelPrediction(
             source, None, outputs["logits"], self.classes, self.temperature, self.thresholds
