@@ -31,8 +31,8 @@ DEFAULT = Choice("onnx", "onnxruntime", "float32")
 
 
 INT8_ENGINE = "openvino"
-"""What quantising measures INT8 in. ONNX Runtime runs it too, more slowly, and its accuracy there is
-not measured."""
+"""What quantising measures INT8 in. ONNX Runtime runs it too, more slowly, and its accuracy there
+is not measured."""
 
 
 class Selection(NamedTuple):
