@@ -113,7 +113,7 @@ def _all_trained_on(subject: Subject, photos: str) -> str:
     count = counted(subject.trained, "photo")
     whole = f"all {count} were" if subject.trained > 1 else f"the only {count.split()[1]} was"
     advice = "give labelled photos that it was not trained on"
-    recorded = subject.recorded_photos
+    recorded = subject.recorded_images
     if recorded and os.path.realpath(recorded) != os.path.realpath(photos):
         advice = f"give --photos {shlex.quote(recorded)}, of which its run held some out"
     return f"{photos}: {whole} used to train the bundle, so they cannot validate it; {advice}."
@@ -121,7 +121,7 @@ def _all_trained_on(subject: Subject, photos: str) -> str:
 
 def note_training_photos(subject: Subject, console: Console) -> None:
     """Show notes on the photos, and why figures are or may be too good."""
-    for note in (*subject.photo_notes, *subject.notes):
+    for note in (*subject.image_notes, *subject.notes):
         console.say(f"note: {note}")
     if subject.trained:
         were = "was" if subject.trained == 1 else "were"

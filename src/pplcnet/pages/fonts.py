@@ -1,4 +1,4 @@
-"""Names of classes on pictures, in any script that this machine has letters for."""
+"""Class names in images, in any script that this machine has a font for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from pplcnet.errors import require
 
-__all__ = ["lettering"]
+__all__ = ["installed_fonts"]
 
-# Matplotlib looks for a letter in one font after the other, and comes with the first alone.
+# Matplotlib tries the fonts in this order for each character; it brings only the first itself.
 FONTS = (
     "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR",
     "Source Han Sans", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans",
@@ -20,13 +20,13 @@ FONTS = (
 
 
 @contextmanager
-def lettering() -> Iterator[None]:
-    """Draw with all fonts of `FONTS` that are there; a letter of none becomes a box, silently."""
+def installed_fonts() -> Iterator[None]:
+    """Draw with the installed fonts of `FONTS`; a character that none has becomes a box, silently."""
     matplotlib = require("matplotlib", purpose="drawing", extra="train")
     from matplotlib.font_manager import get_font_names
 
-    there = set(get_font_names())
-    fonts = [name for name in FONTS if name in there]
+    installed = set(get_font_names())
+    fonts = [name for name in FONTS if name in installed]
     with matplotlib.rc_context({"font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield

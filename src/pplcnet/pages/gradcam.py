@@ -1,7 +1,8 @@
-"""Grad-CAM: where a network looked for a class (Selvaraju et al. 2017, arXiv 1610.02391).
+"""Grad-CAM: the areas of an image that are evidence for a class (Selvaraju et al. 2017, arXiv
+1610.02391).
 
-The gradient of the class's logit by the last feature map before pooling, averaged over the
-positions, weighs the map's channels; the sum of the weighted channels, where it is positive, is
+The gradient of the class's logit with respect to the last feature map before pooling, averaged over
+the positions, gives the weights of the map's channels; the positive part of their weighted sum is
 the heat map. Works on every Keras backend.
 """
 
@@ -21,10 +22,10 @@ __all__ = ["GradCam"]
 
 
 class GradCam:
-    """A network cut where its last feature map is pooled."""
+    """A network split at its last feature map before pooling."""
 
     def __init__(self, model: keras.Model, preprocessing: Preprocessing) -> None:
-        """Cut `model` (normalised float images to logits) at its last feature map.
+        """Split `model` (normalised float images to logits) at its last feature map.
 
         Raises:
             InputError: the network has no global average pooling.
@@ -36,15 +37,15 @@ class GradCam:
         self._std = np.asarray(preprocessing.std, np.float32)
 
     def maps(self, images: NDArray[np.uint8], classes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Where each image speaks for its class, scaled to at most 1.
+        """Heat maps of the evidence for one class per image, scaled to at most 1.
 
         Args:
             images: (N, height, width, 3) RGB, prepared as for prediction.
-            classes: (N,) the class to explain, one an image.
+            classes: (N,) the class to explain, one per image.
 
         Returns:
-            (N, h, w) in 0 to 1, h and w being the feature map's; all 0 where nothing speaks for
-            the class.
+            (N, h, w) in 0 to 1, h and w being the feature map's; all 0 without evidence for the
+            class.
         """
         heat = self.raw_maps(images, classes)
         most = heat.max(axis=(1, 2), keepdims=True)
@@ -53,7 +54,7 @@ class GradCam:
     def raw_maps(
         self, images: NDArray[np.uint8], classes: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """As `maps`, in logits a unit of weight: not scaled."""
+        """As `maps`, not scaled."""
         normalised = (images.astype(np.float32) / 255 - self._mean) / self._std
         features = keras.ops.convert_to_numpy(self._backbone(normalised, training=False))
         gradient = _gradient(self._head, features, np.asarray(classes))
@@ -65,9 +66,9 @@ class GradCam:
 def _gradient(
     head: Any, features: NDArray[np.float32], classes: NDArray[np.integer]
 ) -> NDArray[np.float32]:
-    """(N, h, w, C): of each image's logit for its class by its features.
+    """(N, h, w, C): of each image's logit for its class with respect to its features.
 
-    Images do not see each other in inference, so that one gradient of the sum is all of them.
+    Images are independent in inference, so the gradient of the sum holds that of each image.
     """
     chosen = keras.ops.one_hot(classes, head.output_shape[-1])
 

@@ -1,4 +1,4 @@
-"""Small pictures inside a page, as JPEG data URIs."""
+"""Small images inside a page, as JPEG data URIs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ QUALITY = 72
 
 
 def data_uri(image: Image.Image, quality: int = QUALITY) -> str:
-    """The picture as a JPEG that stands in the page itself."""
+    """The image as a JPEG inside the page itself."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def thumbnails(paths: Iterable[Path], side: int = 112) -> Mapping[Path, str]:
-    """Each photo scaled to fit `side` pixels; photos that cannot be read are left out."""
+    """Each image scaled to fit `side` pixels; images that cannot be read are left out."""
 
     def small(path: Path) -> str | None:
         try:
@@ -49,7 +49,7 @@ def thumbnails(paths: Iterable[Path], side: int = 112) -> Mapping[Path, str]:
 
 
 def overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.floating], side: int = 160) -> Image.Image:
-    """A heat map over a picture: what is cold stays grey, what is hot is coloured.
+    """A heat map over an image: cold areas are grey, hot ones coloured.
 
     Args:
         pixels: (height, width, 3) RGB.
@@ -60,8 +60,8 @@ def overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.floating], side: int = 
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    photo = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
-    grey = np.asarray(photo.convert("L"), np.float32)[..., np.newaxis] / 255
+    scaled_image = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
+    grey = np.asarray(scaled_image.convert("L"), np.float32)[..., np.newaxis] / 255
     scaled = Image.fromarray(np.asarray(heat, np.float32)).resize(size, Image.Resampling.BICUBIC)
     values = np.asarray(scaled).clip(0, 1)
     colours = np.asarray(colormaps["inferno"](0.15 + 0.8 * values))[..., :3]

@@ -13,7 +13,7 @@ from pplcnet.pages.pictures import thumbnails
 
 __all__ = ["check_page"]
 
-# A page stays a page: the JSON has all.
+# Limits that keep the page small; the JSON has everything.
 SHOWN_PROBLEMS = 200
 SHOWN_GROUPS = 60
 SHOWN_OF_GROUP = 8
@@ -51,7 +51,7 @@ def check_page(checked: Check) -> str:
 
 
 def _badness(group: Group) -> tuple[bool, bool]:
-    """Two labels first, then two splits."""
+    """A sort key: groups with contradicting labels first, then groups in two splits."""
     return (
         not contradict(group),
         len({image.split for image in group}) == 1,

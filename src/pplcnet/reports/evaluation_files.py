@@ -1,4 +1,4 @@
-"""An evaluation as files: JSON, CSV, Markdown and a picture."""
+"""An evaluation as files: JSON, CSV, Markdown and a PNG."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Source(NamedTuple):
 
 
 def evaluation_facts(evaluation: Evaluation, source: Source) -> dict[str, Any]:
-    """What evaluation.json holds: the split and the photos, then the evaluation."""
+    """The content of evaluation.json: the split and the images, then the evaluation."""
     return {**source._asdict(), **evaluation.to_dict()}
 
 
 def warning_of(evaluation: Evaluation) -> str:
-    """The warning beside figures that are no better than guessing; "" beside others."""
+    """A warning if the figures are no better than guessing, else ""."""
     problem = evaluation.weakness()
     return f"{problem}: the network has learned little or nothing" if problem else ""
 
@@ -56,9 +56,9 @@ def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, source: Source) -> list[Path]:
-    """Write the evaluation as JSON, CSV, Markdown and a picture; returns the files.
+    """Write the evaluation as JSON, CSV, Markdown and a PNG; returns the files.
 
-    Without matplotlib the picture is left out, and nothing else.
+    Without Matplotlib, only the PNG is left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
@@ -73,7 +73,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, source: Source) -> li
     try:
         evaluation.draw(folder / picture.name, source.title())
     except MissingDependencyError:
-        # A picture of an earlier evaluation would show other figures.
+        # The PNG of an earlier evaluation would show other figures.
         (folder / picture.name).unlink(missing_ok=True)
     else:
         page += f"\n![{picture.title}]({picture.name})\n"

@@ -44,7 +44,7 @@ class Subject:
     """Whether the bundle was trained on images of this very folder, and nothing says on which."""
     notes: tuple[str, ...] = ()
     """A sentence each on how reliably it is known which images were trained on."""
-    photo_notes: tuple[str, ...] = ()
+    image_notes: tuple[str, ...] = ()
     """`Dataset.notes` of the data set that the reported images are from."""
     known: frozenset[Path] = frozenset()
     """Current paths of the images that split.csv lists."""
@@ -89,7 +89,7 @@ class Subject:
         return len({row.get("path") for row in rows if row.get("split") == split})
 
     @property
-    def recorded_photos(self) -> str | None:
+    def recorded_images(self) -> str | None:
         """Where the run's images are, if split.csv holds some of them out; None if not known."""
         named = _trained_on(self.bundle)
         if self.source != SPLIT_FILE or named is None or not os.path.exists(named):
@@ -163,7 +163,7 @@ def find_subject(
         gone=found.gone,
         is_of_training=not source and is_own_folder,
         notes=tuple(notes),
-        photo_notes=whole.notes,
+        image_notes=whole.notes,
         known=found.known,
         known_trained=frozenset(
             image.path

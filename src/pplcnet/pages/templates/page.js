@@ -33,7 +33,7 @@
     return made;
   };
 
-  // In a list of pairs the photos stand under their row, however long the list is.
+  // In a list of pairs the photos open under their row.
   const opened = element("tr", "opened");
   const openUnder = (row) => {
     if (!opened.firstChild) {
@@ -60,12 +60,12 @@
     photos.append(...cell.photos.map((at, place) => figure(data.photos[at], cell.probabilities[place])));
     panel.replaceChildren(element("h3", "", button.getAttribute("aria-label")), photos);
     const left = cell.count - cell.photos.length;
-    const said = cell.photos.length ? `The surest ${cell.photos.length} of ${cell.count}.` : "Too many photos for one page.";
+    const said = cell.photos.length ? `The most confident ${cell.photos.length} of ${cell.count}.` : "Too many photos for one page.";
     if (left > 0) panel.append(element("p", "muted", said));
     panel.scrollIntoView({ block: "nearest", behavior: isCalm.matches ? "auto" : "smooth" });
   };
 
-  // One stop for the Tab key; arrows go to the next cell with photos in that direction.
+  // The grid is one tab stop; arrow keys move to the next cell with photos in that direction.
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   const place = (button) => button.dataset.cell.split(",").map(Number);
   const next = (button, [down, right]) => {

@@ -23,7 +23,7 @@ from pplcnet.tasks.task import Picture, Table
 
 __all__ = ["ClassEvaluation", "ClassFigures", "Mistake", "evaluate"]
 
-# One-sided, 95 %: how many standard deviations an accuracy has to lie above a guess's.
+# Standard deviations by which accuracy has to exceed that of guessing: one-sided, 95 %.
 DEVIATIONS = 1.645
 
 
@@ -33,14 +33,14 @@ class ClassFigures(NamedTuple):
     label: str
     images: int
     precision: float | None
-    """None for a class that is never answered."""
+    """None for a class that is never predicted."""
     recall: float | None
-    """This and the following None for a class without images."""
+    """None for a class without images, as F1."""
     f1: float | None
 
 
 class Mistake(NamedTuple):
-    """One image with another answer than its label."""
+    """One image whose answer is not its label."""
 
     name: str
     label: str
@@ -58,11 +58,11 @@ class ClassEvaluation:
     """(classes, classes) counts: row is the true class, column the answer."""
     top1: float
     top5: float
-    """Fraction whose true class is among the five most probable."""
+    """The share of the images whose class is among the five most probable."""
     mistakes: tuple[Mistake, ...]
-    """All of them, the most confident first."""
+    """The most confident first."""
     calibration_error: float
-    """Expected calibration error: how far probabilities and accuracy are apart, 0 to 1."""
+    """Expected calibration error, 0 to 1."""
     least_calibration_error: float
     """A perfectly calibrated model's error with this many images."""
 
@@ -101,7 +101,7 @@ class ClassEvaluation:
         return float(np.mean(values))
 
     def figures(self) -> dict[str, Any]:
-        """The few numbers that stand for the whole."""
+        """The summary figures."""
         return {
             "images": self.images,
             "top1": self.top1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.pages.fonts import lettering
+from pplcnet.pages.fonts import installed_fonts
 from pplcnet.system.files import replacing
 from pplcnet.system.wording import abbreviated, counted
 
@@ -20,7 +20,7 @@ __all__ = ["DRAWN_CLASSES", "draw_confusion", "most_confused"]
 DRAWN_CLASSES = 60
 
 
-@lettering()
+@installed_fonts()
 def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> None:
     """The confusion matrix as PNG: the shade is the share of the true class, the number the count.
 

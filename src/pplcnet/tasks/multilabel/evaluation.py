@@ -30,23 +30,23 @@ from pplcnet.tasks.task import Picture, Table
 
 __all__ = ["LabelEvaluation", "LabelFigures", "LabelMistake", "evaluate"]
 
-# The least part of the way from guessing to perfect that is more than chance.
+# The smallest share of the way from guessing to perfect that counts as learned.
 LEAST_GAIN = 0.1
 
 
 class LabelFigures(NamedTuple):
-    """One label's figures, over the photos where it is known."""
+    """One label's figures, over the images for which it is known."""
 
     label: str
     images: int
-    """Photos that show it."""
+    """Support: how many images show it."""
     known: int
-    """Photos of which it is known whether they do."""
+    """For how many images it is known whether they do."""
     average_precision: float | None
-    """None when no photo shows it, as recall and F1."""
+    """None if no image shows it, as recall and F1."""
     threshold: float
     precision: float | None
-    """This and the following at the threshold; None when it is answered nowhere."""
+    """At the threshold, as recall and F1; None if the label is never predicted."""
     recall: float | None
     f1: float | None
 
@@ -63,7 +63,7 @@ class LabelMistake(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelEvaluation:
-    """The result of `pplcnet.evaluate` for multi-label data; a figure of nothing is None."""
+    """The result of `pplcnet.evaluate` for multi-label data; an undefined figure is None."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
@@ -95,7 +95,7 @@ class LabelEvaluation:
 
     @property
     def mean_average_precision(self) -> float | None:
-        """mAP: the mean over the labels that some image shows; None when none shows any."""
+        """mAP: the mean over the labels that some image shows; None if none shows any."""
         if not (self.marks == PRESENT).any():
             return None
         return mean_average_precision(self.probabilities, self.marks)
@@ -114,15 +114,15 @@ class LabelEvaluation:
 
     @property
     def micro_f1(self) -> float | None:
-        """F1 of all labels of all images together; None when no image shows any."""
+        """F1 of all labels of all images together; None if no image shows any."""
         counts = counts_at(self.answered, self.marks)
         return ratios_of(*(int(each.sum()) for each in counts))[2]
 
     @property
     def all_right(self) -> float | None:
-        """Part of the images without a wrong answer on any label that is known.
+        """The share of the images whose known labels are all answered correctly.
 
-        Images of which nothing is known do not count; None when there are no others.
+        Images without known labels do not count; None if there are no others.
         """
         known = self.marks != UNKNOWN
         wrong = ((self.answered != (self.marks == PRESENT)) & known).any(axis=1)
@@ -133,7 +133,7 @@ class LabelEvaluation:
     def calibration_error(self) -> float | None:
         """Expected calibration error over all known labels of all images, 0 to 1.
 
-        None when none is known.
+        None if none is known.
         """
         known = self.marks != UNKNOWN
         if not known.any():
@@ -167,7 +167,7 @@ class LabelEvaluation:
 
     @property
     def mistakes(self) -> list[LabelMistake]:
-        """All wrong answers on known labels, the farthest from the truth first."""
+        """All wrong answers on known labels, the most confident first."""
         wrong = (self.answered != (self.marks == PRESENT)) & (self.marks != UNKNOWN)
         distance = np.abs(self.probabilities - (self.marks == PRESENT))
         places: Sequence[tuple[int, int]] = [(int(at), int(n)) for at, n in np.argwhere(wrong)]
@@ -182,7 +182,7 @@ class LabelEvaluation:
         ]
 
     def figures(self) -> dict[str, Any]:
-        """The few numbers that stand for the whole."""
+        """The summary figures."""
         return {
             "images": self.images,
             "map": self.mean_average_precision,
@@ -214,7 +214,7 @@ class LabelEvaluation:
         return f"{whole} mAP, {format_number(self.macro_f1, 4)} macro F1"
 
     def weakness(self) -> str:
-        """Why mAP is no better than guessing, whose mAP is the share of labels that are shown."""
+        """Why mAP is no better than guessing, which gets the share of the labels that are shown."""
         found, known = self.mean_average_precision, self.marks != UNKNOWN
         if found is None or not known.any():
             return ""

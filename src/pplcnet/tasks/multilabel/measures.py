@@ -1,7 +1,7 @@
-"""Measures of multi-label data: average precisions, thresholds, and what is counted at these.
+"""Measures of multi-label data: average precisions, thresholds, and counts at thresholds.
 
 Arrays of marks are (N, labels) int8: 1 where the image shows the label, 0 where it does not, -1
-where it is unknown, which counts nowhere.
+where it is unknown and does not count.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def marks_of(images: Sequence[LabelledImage], labels: int) -> NDArray[np.int8]:
 def average_precisions(
     scores: NDArray[np.floating], marks: NDArray[np.int8]
 ) -> NDArray[np.float64]:
-    """Average precision of every label over the photos where it is known, (labels,)."""
+    """Average precision of every label over the images for which it is known, (labels,)."""
     known = marks != UNKNOWN
     return np.asarray(
         [
@@ -49,23 +49,23 @@ def average_precisions(
 
 
 def mean_average_precision(scores: NDArray[np.floating], marks: NDArray[np.int8]) -> float:
-    """mAP: the mean of the average precisions of all labels that some photo shows; 0 for none.
+    """mAP: the mean of the average precisions of all labels that some image shows; 0 for none.
 
-    Scores are (N, labels); a strictly rising function of a label's scores changes nothing, so that
-    logits serve as well as probabilities.
+    Scores are (N, labels); only the order of a label's scores matters, so logits do as well as
+    probabilities.
     """
     values = average_precisions(scores, marks)
     return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
 
 
 def choose_threshold(probabilities: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
-    """The threshold of the best F1 on these photos; 0.5 when none shows the label.
+    """The threshold with the best F1 on these images; 0.5 if none shows the label.
 
-    It lies in the middle between the lowest probability that is taken and the highest that is not.
-    Of several with the same F1, the nearest to 0.5 is taken.
+    It lies midway between the lowest probability above it and the highest below. Of several with
+    the same F1, the nearest to 0.5 is chosen.
 
     Args:
-        probabilities: (M,) of photos that were not trained on.
+        probabilities: (M,) of images that were not trained on.
         is_shown: (M,)
     """
     if not is_shown.any():
@@ -80,7 +80,7 @@ def choose_threshold(probabilities: NDArray[np.floating], is_shown: NDArray[np.b
 
 
 def choose_thresholds(probabilities: NDArray[np.floating], marks: NDArray[np.int8]) -> list[float]:
-    """`choose_threshold` for every label, on the photos where it is known."""
+    """`choose_threshold` for every label, on the images for which it is known."""
     known = marks != UNKNOWN
     return [
         choose_threshold(probabilities[known[:, at], at], marks[known[:, at], at] == PRESENT)
@@ -91,6 +91,6 @@ def choose_thresholds(probabilities: NDArray[np.floating], marks: NDArray[np.int
 def counts_at(
     is_answered: NDArray[np.bool_], marks: NDArray[np.int8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(right answers, answers, photos that show it) of every label, where it is known."""
+    """Of every label (labels,): true positives, predictions, and images that show it."""
     is_shown, answered = marks == PRESENT, is_answered & (marks != UNKNOWN)
     return (answered & is_shown).sum(axis=0), answered.sum(axis=0), is_shown.sum(axis=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pplcnet.pages.fonts import lettering
+from pplcnet.pages.fonts import installed_fonts
 from pplcnet.system.files import replacing
 from pplcnet.system.wording import counted, format_number
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_labels"]
 
 
-@lettering()
+@installed_fonts()
 def draw_labels(evaluation: LabelEvaluation, path: Path, title: str = "") -> None:
     """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG.
 
