@@ -58,7 +58,7 @@ def label_run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> 
         classes=EVIL,
         task="multilabel",
         # So that every label is predicted for some photos and not for others.
-        thresholds=dict(zip(EVIL, middles.tolist(), strict=True)),
+        decoding={"thresholds": dict(zip(EVIL, middles.tolist(), strict=True))},
     )
     write_bundle(opened.path, manifest, {name: opened.read(name) for name in opened.manifest.files})
     given = [str(opened.path), str(folder / "split.csv")]
@@ -96,7 +96,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path, label_run
     opened = Bundle.open(shutil.copytree(common_bundle, folder / "model.bundle"))
     write_bundle(
         opened.path,
-        replace(opened.manifest, classes=EVIL, calibration={"temperature": 0.7}),
+        replace(
+            opened.manifest,
+            classes=EVIL,
+            decoding={"temperature": 0.7},
+            calibration={"images": 9, "error_before": 0.1, "error_after": 0.1},
+        ),
         {name: opened.read(name) for name in opened.manifest.files},
     )
     table = folder / "split.csv"

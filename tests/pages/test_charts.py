@@ -42,3 +42,27 @@ def test_a_damaged_history_is_drawn_as_far_as_it_goes(tmp_path: Path, rows: str)
     header = "epoch,loss,accuracy,validation_loss,validation_accuracy\n"
     (tmp_path / "history.csv").write_text(header + rows)
     assert len(curve_charts(tmp_path, find("classification").measure)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "said"),
+    [
+        ("classification", "epoch,loss,top1,validation_loss,validation_top1", "training 0.300, "),
+        ("multilabel", "epoch,loss,accuracy,validation_loss,validation_map", ""),
+        # As version 0.1 called them.
+        (
+            "classification",
+            "epoch,loss,accuracy,validation_loss,validation_accuracy",
+            "training 0.300, ",
+        ),
+        ("multilabel", "epoch,loss,accuracy,validation_loss,validation_accuracy", ""),
+    ],
+)
+def test_the_measure_has_a_training_curve_only_if_training_counts_it(
+    tmp_path: Path, task: str, header: str, said: str
+) -> None:
+    (tmp_path / "history.csv").write_text(f"{header}\n1,2.0,0.2,1.5,0.5\n2,1.0,0.3,1.2,0.6\n")
+    measure = find(task).measure
+    loss, score = map(str, curve_charts(tmp_path, measure))
+    assert "Loss by epoch; at the end training 1.000, validation 1.200" in loss
+    assert f"{measure.title} by epoch; at the end {said}validation 0.600" in score

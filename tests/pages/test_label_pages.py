@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import shutil
 from pathlib import Path
@@ -14,12 +13,7 @@ from pplcnet.cli.main import main
 from pplcnet.tasks.multilabel import cells as label_cells
 from tests.conftest import draw_scene
 from tests.pages.conftest import EVIL
-from tests.pages.test_pages import _Reader
-
-
-def _cells(text: str) -> dict:
-    (data,) = re.findall(r'id="photos-of-cells">(.*?)</script>', text)
-    return json.loads(data)
+from tests.pages.reader import PageReader, cells_of
 
 
 def _report(run: Path, table: Path, out: Path, *more: str) -> str:
@@ -29,9 +23,8 @@ def _report(run: Path, table: Path, out: Path, *more: str) -> str:
 
 
 def test_it_holds_every_section(label_run: Path) -> None:
-    page = _Reader((label_run / "label_report.html").read_text())
-    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
-    assert sections == [
+    page = PageReader((label_run / "label_report.html").read_text())
+    assert page.sections() == [
         "made", "training", "labels", "answers", "mistakes", "unsure", "calibration",
         "thresholds", "copies", "variants",
     ]  # fmt: skip
@@ -57,7 +50,7 @@ def test_the_curve_is_of_map_and_of_validation_alone(label_run: Path) -> None:
 
 
 def test_counts_are_of_the_known(label_run: Path) -> None:
-    text = re.sub(r"\s+", " ", _Reader((label_run / "label_report.html").read_text()).text)
+    text = re.sub(r"\s+", " ", PageReader((label_run / "label_report.html").read_text()).text)
     for label, train, test in zip(
         EVIL, ("4 of 8", "3 of 8", "2 of 8"), ("4 of 8", "2 of 6", "0 of 8"), strict=True
     ):
@@ -65,7 +58,7 @@ def test_counts_are_of_the_known(label_run: Path) -> None:
 
 
 def test_cells_count_every_known_label_once(label_run: Path) -> None:
-    data = _cells((label_run / "label_report.html").read_text())
+    data = cells_of((label_run / "label_report.html").read_text())
     for row, known in enumerate((8, 6, 8)):
         cells = [data["cells"].get(f"{row},{column}") for column in range(4)]
         assert sum(cell["count"] for cell in cells if cell) == known
@@ -79,7 +72,7 @@ def test_photos_of_mistakes_come_first_where_a_page_has_no_room(
     label_run: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(label_cells, "IMAGES", 2)
-    data = _cells(_report(label_run, label_run / "split.csv", tmp_path / "page.html"))
+    data = cells_of(_report(label_run, label_run / "split.csv", tmp_path / "page.html"))
     assert len(data["photos"]) == 2
     wrong = [
         cell for key, cell in data["cells"].items() if key.endswith((",1", ",2")) and cell["photos"]
@@ -112,7 +105,7 @@ def test_photos_that_all_say_the_same_are_reported(
     with (tmp_path / "photos.csv").open("w", newline="") as file:
         rows = [[label_run / "photos" / f"{number}.png", *marks] for number in range(13, 17)]
         csv.writer(file).writerows([["path", *EVIL], *rows])
-    text = _Reader(_report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")).text
+    text = PageReader(_report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")).text
     for part in expected:
         assert part in text
 
@@ -122,11 +115,9 @@ def test_what_is_empty_is_left_out_where_nothing_is_known(label_run: Path, tmp_p
         rows = [[label_run / "photos" / f"{number}.png", "", "", ""] for number in range(13, 17)]
         csv.writer(file).writerows([["path", *EVIL], *rows])
     text = _report(label_run, tmp_path / "photos.csv", tmp_path / "page.html")
-    page = _Reader(text)
-    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
-    assert sections == ["made", "training", "labels", "copies", "variants"]
-    linked = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert linked == [f"#{section}" for section in sections]
+    page = PageReader(text)
+    assert page.sections() == ["made", "training", "labels", "copies", "variants"]
+    assert page.links() == [f"#{section}" for section in page.sections()]
     tiles = text[text.index('class="tiles"') : text.index("<nav")]
     assert re.findall("<strong>(.*?)</strong>", tiles) == ["–", "–", "–", "–", "–", "0"]
 

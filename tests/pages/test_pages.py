@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
 import re
 import shutil
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -16,31 +14,16 @@ import pytest
 from pplcnet.cli.main import main
 from pplcnet.runtime.classifier import Classifier
 from tests.pages.conftest import EVIL
+from tests.pages.reader import PageReader, cells_of
 
 PAGES = ("report.html", "label_report.html", "check.html")
-
-
-class _Reader(HTMLParser):
-    """Tags, attributes and the text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes) -> None:
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data) -> None:
-        self.text += data
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_loaded_from_anywhere(run: Path, name: str) -> None:
     text = (run / name).read_text()
     assert not re.search(r"https?:", text)
-    for tag, attributes in _Reader(text).tags:
+    for tag, attributes in PageReader(text).tags:
         for key in ("src", "href", "action", "data"):
             assert (attributes.get(key) or "#")[:5] in ("data:", *_anchors(attributes.get(key)))
         assert tag not in ("iframe", "object", "embed", "base")
@@ -52,7 +35,7 @@ def _anchors(value: str | None) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_names_stay_text(run: Path, name: str) -> None:
-    page = _Reader((run / name).read_text())
+    page = PageReader((run / name).read_text())
     scripts = [attributes for tag, attributes in page.tags if tag == "script"]
     data = [{"type": "application/json", "id": "photos-of-cells"}] if name != PAGES[2] else []
     assert scripts == [*data, {}]
@@ -62,9 +45,8 @@ def test_names_stay_text(run: Path, name: str) -> None:
 
 
 def test_the_report_holds_every_section(run: Path) -> None:
-    page = _Reader((run / "report.html").read_text())
-    sections = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
-    assert sections == [
+    page = PageReader((run / "report.html").read_text())
+    assert page.sections() == [
         "made", "training", "classes", "confusion", "mistakes", "unsure", "calibration",
         "thresholds", "copies", "variants", "suspects",
     ]  # fmt: skip
@@ -80,35 +62,34 @@ def test_the_report_holds_every_section(run: Path) -> None:
 
 def test_cells_count_every_photo(run: Path) -> None:
     text = (run / "report.html").read_text()
-    (data,) = re.findall(r'id="photos-of-cells">(.*?)</script>', text)
-    cells = json.loads(data)["cells"]
-    assert sum(cell["count"] for cell in cells.values()) == 13
-    assert len(json.loads(data)["photos"]) == 13
+    data = cells_of(text)
+    assert sum(cell["count"] for cell in data["cells"].values()) == 13
+    assert len(data["photos"]) == 13
 
 
 def test_many_classes_are_listed_by_what_is_confused_most(run: Path, pairs_page: Path) -> None:
-    page = _Reader(pairs_page.read_text())
+    page = PageReader(pairs_page.read_text())
     assert "The most frequent confusions; click a count to see its photos." in page.text
     tables = [attributes.get("class") for tag, attributes in page.tags if tag == "table"]
     assert "pairs" in tables
     assert "confusion" not in tables
     listed = sum("data-cell" in attributes for tag, attributes in page.tags if tag == "button")
-    (data,) = re.findall(r'id="photos-of-cells">(.*?)</script>', (run / "report.html").read_text())
-    pairs = [key for key in json.loads(data)["cells"] if len(set(key.split(","))) == 2]
+    cells = cells_of((run / "report.html").read_text())["cells"]
+    pairs = [key for key in cells if len(set(key.split(","))) == 2]
     assert listed == 3
     assert f"and {len(pairs) - 3} more pair" in page.text
 
 
 def test_what_is_listed_of_many_classes_is_folded(run: Path, pairs_page: Path) -> None:
     for page, folds in ((run / "report.html", 1), (pairs_page, 3)):
-        tags = _Reader(page.read_text()).tags
+        tags = PageReader(page.read_text()).tags
         assert [tag for tag, _ in tags].count("details") == folds
     assert "The 3 classes" in pairs_page.read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_an_id_stands_once_in_a_page(run: Path, name: str) -> None:
-    tags = _Reader((run / name).read_text()).tags
+    tags = PageReader((run / name).read_text()).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
@@ -119,7 +100,7 @@ def test_a_report_without_keras_says_so(run: Path, tmp_path: Path, monkeypatch) 
         importlib.util, "find_spec", lambda name: None if name == "keras" else find(name)
     )
     _report(run / "model.bundle", run / "split.csv", tmp_path / "page.html")
-    text = _Reader((tmp_path / "page.html").read_text()).text
+    text = PageReader((tmp_path / "page.html").read_text()).text
     assert "Keras is not installed here, which Grad-CAM needs" in text
 
 
@@ -128,7 +109,7 @@ def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
 ) -> None:
     shutil.copytree(common_bundle, tmp_path / "model.bundle")
     _report(tmp_path / "model.bundle", common_photos, tmp_path / "page.html")
-    text = _Reader((tmp_path / "page.html").read_text()).text
+    text = PageReader((tmp_path / "page.html").read_text()).text
     for part in (
         "On all 36 photos of",
         "Chosen on the reported photos themselves",

@@ -21,7 +21,7 @@ FONTS = (
 
 @contextmanager
 def installed_fonts() -> Iterator[None]:
-    """Draw with the installed fonts of `FONTS`; a character that none has becomes a box, silently."""
+    """Draw with the installed fonts of `FONTS`; a character in none of them becomes a box."""
     matplotlib = require("matplotlib", purpose="drawing", extra="train")
     from matplotlib.font_manager import get_font_names
 

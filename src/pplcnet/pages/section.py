@@ -43,7 +43,7 @@ class Score(NamedTuple):
     images: int
     value: float
     interval: Interval | None
-    """95 %; None if there are too few images for one."""
+    """95 %; None if there is none, such as for too few images."""
 
 
 class Scored(Protocol):

@@ -1,0 +1,1 @@
+"""A task outside of pplcnet, without probabilities, whose report brings its own template."""
