@@ -16,6 +16,7 @@ import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
+from pplcnet.cli.console import Console
 from pplcnet.cli.main import main
 from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.data.dataset import Dataset
@@ -176,28 +177,28 @@ def test_a_folder_named_like_a_recipe_does_not_hide_it(
     assert read_recipe(given) == Recipe.named("finetune")
 
 
-def test_ctrl_c_says_how_to_go_on_and_that_works(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_ctrl_c_says_how_to_continue_and_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos = write_photos(tmp_path / "photos", classes=3, each=20)
-    command = [sys.executable, "-m", "pplcnet", "train", str(photos), "--out",
-               str(tmp_path / "run"), *SMALL, "--epochs", "8"]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if line.startswith("epoch   2/8"):
-                os.kill(process.pid, signal.SIGINT)
-                break
-        rest = process.stderr.read()
-    assert process.returncode == 130
-    advice = next(line for line in rest.splitlines() if line.startswith("Continue with: "))
-    assert advice == f"Continue with: pplcnet train --resume --out {tmp_path / 'run'}"
-    assert "Traceback" not in rest
-    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    photos, out = write_photos(tmp_path / "photos", classes=3, each=20), tmp_path / "run"
+    say = Console.say
+
+    def say_and_stop(console: Console, line: str) -> None:
+        say(console, line)
+        if line.startswith("epoch   2/4"):
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Console, "say", say_and_stop)
+        assert main(["train", str(photos), "--out", str(out), *SMALL, "--epochs", "4"]) == 130
+    advice = capsys.readouterr().err.splitlines()[-1]
+    assert advice == f"Continue with: pplcnet train --resume --out {out}"
+    history = (out / "history.csv").read_text().splitlines()
     assert main(shlex.split(advice)[3:]) == 0
     resumed = capsys.readouterr()
-    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(history)] == history
-    assert "epoch   8/8" in resumed.err
-    assert "epoch   1/8" not in resumed.err
+    assert (out / "history.csv").read_text().splitlines()[: len(history)] == history
+    assert "epoch   4/4" in resumed.err
+    assert "epoch   1/4" not in resumed.err
     assert "result      " in resumed.out
 
 
@@ -271,11 +272,9 @@ def test_suspects_do_not_go_into_a_training_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("verb", ["train", "suspects"])
-def test_a_stopped_container_or_a_closed_terminal_saves(
-    tmp_path: Path, verb: str, number: int
-) -> None:
+def test_a_process_that_is_stopped_saves_its_state(tmp_path: Path, verb: str, number: int) -> None:
     photos, out = write_photos(tmp_path / "photos", classes=3, each=20), tmp_path / "run"
     command = [sys.executable, "-m", "pplcnet", verb, str(photos), "--out", str(out), *SMALL,
                "--epochs", "500", "--set", "freeze="]  # fmt: skip
