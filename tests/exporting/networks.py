@@ -9,6 +9,7 @@ import onnx
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.tasks import find
 
 
 def with_lively_statistics(model: keras.Model) -> keras.Model:
@@ -28,7 +29,13 @@ def manifest_of(model: keras.Model, task: str = "classification") -> Manifest:
     """A manifest with the model's input size, and a class for each logit."""
     logits = model.outputs[0]
     classes = tuple(f"c{number}" for number in range(logits.shape[-1]))
-    return Manifest(classes, Preprocessing(image_size=model.input.shape[1:3]), {}, task=task)
+    return Manifest(
+        classes,
+        Preprocessing(image_size=model.input.shape[1:3]),
+        network={},
+        task=task,
+        outputs=find(task).outputs(classes),
+    )
 
 
 def translate(model: keras.Model, batch: int | None = 1) -> onnx.ModelProto:

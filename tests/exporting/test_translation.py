@@ -75,7 +75,10 @@ def test_every_output_answers_as_in_keras(monkeypatch: pytest.MonkeyPatch) -> No
     network = with_lively_statistics(build_model("pplcnet_x0_25", num_classes=4, image_size=64))
     model = keras.Model(network.input, [network.output, features_of(network).map])
     manifest, pixels = manifest_of(model, task="pair"), random_images(model, 3)
-    content = to_onnx(model, manifest, batch=2).SerializeToString()
+    proto = to_onnx(model, manifest, batch=2)
+    facts = {each.key: each.value for each in proto.metadata_props}
+    assert facts["output"] == "logits: float32 (N, 4); features: float32 (N, 2, 2, 128)"
+    content = proto.SerializeToString()
     found = run_all(open_engine("onnxruntime", content, sizes=Sizes.of(manifest)), pixels)
     assert {name: each.shape for name, each in found.items()} == {
         "logits": (3, 4),
@@ -86,13 +89,16 @@ def test_every_output_answers_as_in_keras(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(parity["outputs"]) == ["logits", "features"]
 
 
-def test_a_network_with_other_outputs_than_its_task_is_refused(
+def test_a_network_with_other_outputs_than_its_manifest_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(TASKS, "pair", "tests.exporting.pair")
     model = build_model("pplcnet_x0_25", num_classes=4, image_size=64)
-    with pytest.raises(ConversionError, match=r"1 outputs; the task 'pair' has 2: logits, feat"):
+    with pytest.raises(ConversionError, match="1 outputs; its manifest has 2: logits, feat"):
         to_onnx(model, manifest_of(model, task="pair"), batch=1)
+    pooled = keras.Model(model.input, [model.output, features_of(model).pooled])
+    with pytest.raises(ConversionError, match=r"'features' has the shape \(1, 1, 128\)"):
+        to_onnx(pooled, manifest_of(model, task="pair"), batch=1)
 
 
 def test_the_graph_has_few_operators() -> None:

@@ -1,6 +1,6 @@
-"""calibrate: a bundle's temperature, so that a probability of 0.8 is right eight times in ten.
+"""calibrate: fit a bundle's temperature, so that a probability of 0.8 is right 8 times in 10.
 
-And, for multi-label data, from which probability on each label is answered.
+For multi-label data, the threshold of each label is chosen too.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ CHUNK = 512
 
 
 def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bundle:
-    """Fit the temperature on validation photos and write it into the bundle; no answer changes.
+    """Fit the temperature on validation photos and write it into the bundle.
 
-    A temperature that would do harm is not used: see `pplcnet.calibration.judge_temperature`.
+    A temperature that does not help is not used: see `metrics.calibration.judge_temperature`. For
+    one class per image, answers stay as they are; only probabilities change.
 
-    For multi-label data, the temperature is that of binary cross-entropy over all known
-    labels, and each label's threshold is chosen anew, as the one of the best F1. Where that
-    changes answers, INT8 and the tuning are dropped: they were judged by the previous answers.
+    For multi-label data, the temperature minimises binary cross-entropy over all known labels, and
+    each label gets the threshold with the best F1. If that changes answers, INT8 and the tuning
+    are removed, since they were judged by the previous answers.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.

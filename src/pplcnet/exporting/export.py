@@ -1,4 +1,4 @@
-"""export: a trained bundle gets its fused ONNX network, proven equal on real images."""
+"""export: add a fused ONNX network to a trained bundle, if it equals Keras on real images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def export(
         bundle: a bundle folder with the Keras variant; it is replaced as a whole at the end.
         images: photos for the comparison, of which at most 64, evenly chosen, are used. None takes
             the folder that the bundle was trained on.
-        batch: images a run of the graph takes; None for any number, which is 10 to 20 % slower.
+        batch: images in one run of the graph; None for any number, which is 10 to 20 % slower.
 
     Raises:
         ConversionError: a layer without a rule, or a difference above the limit, with the numbers.
@@ -77,7 +77,7 @@ def _exported(
         "parity": parity,
         "latency": measure_latency(engine, pixels[:1]) if batch in (1, None) else None,
     }
-    # What was made of, or measured on, the network before belongs to that one.
+    # What was made from the previous network, or measured on it, does not belong to this one.
     stale = [name for name in manifest.variants if name not in ("keras", "onnx")]
     kept = {name: each for name, each in manifest.variants.items() if name not in stale}
     gone = {str(manifest.variants[name]["file"]) for name in stale}

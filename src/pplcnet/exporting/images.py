@@ -1,4 +1,4 @@
-"""The photos that a deployed network is compared and calibrated on."""
+"""The photos that an exported network is compared, calibrated and judged on."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
 
 
 def check_max_drop(max_drop: float) -> None:
-    """InputError for a part of top-1 that is none."""
+    """InputError for a value outside 0 to 1."""
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
 

@@ -67,7 +67,7 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
 
 
 def to_tflite(model: keras.Model, preprocessing: Preprocessing) -> bytes:
-    """A model of the catalog as a `.tflite` file: one uint8 RGB image in, logits out."""
+    """A model of the catalog as a `.tflite` file: one uint8 RGB image in, its outputs out."""
     if keras.backend.backend() != "tensorflow":
         raise InputError("export to LiteRT needs Keras on TensorFlow (KERAS_BACKEND=tensorflow).")
     import tensorflow as tf

@@ -53,7 +53,7 @@ def _input(walk: Walk, layer: keras.layers.InputLayer) -> None:
     mean = 255.0 * np.asarray(walk.preprocessing.mean, np.float32).reshape(1, 3, 1, 1)
     centred = walk.graph.node("Sub", [floats, walk.graph.constant("mean", mean)], "images_centred")
     # The division by 255 std goes into the stem's kernel, which is exact. The mean must not:
-    # the padding around the picture is zero after its subtraction.
+    # the padding around the image is zero after its subtraction.
     walk.names[id(layer.output)] = centred
     walk.scales[id(layer.output)] = (
         1.0 / (255.0 * np.asarray(walk.preprocessing.std, np.float64))
@@ -206,10 +206,10 @@ def _clipped_line(walk: Walk, source: str, name: str, slope: float, offset: floa
 
 
 def _max_pool(walk: Walk, layer: keras.layers.MaxPooling2D) -> None:
-    # ONNX pads with the least number where Keras' padding layer pads with zeros: the same
-    # after an activation that has nothing below zero, which the networks see to.
+    # ONNX pads with the lowest value, Keras' padding layer with zeros. The maximum is the same
+    # after an activation without negative values, which all networks of the catalog have there.
     pads = walk.pads.get(id(layer.input), (0, 0, 0, 0))
-    if layer.padding != "valid" or (any(pads) and not _is_above_zero(walk, layer.input)):
+    if layer.padding != "valid" or (any(pads) and not _is_never_negative(walk, layer.input)):
         raise ConversionError(f"the layer {layer.name!r} pads in a way that ONNX does not.")
     walk.names[id(layer.output)] = walk.graph.node(
         "MaxPool",
@@ -221,7 +221,7 @@ def _max_pool(walk: Walk, layer: keras.layers.MaxPooling2D) -> None:
     )
 
 
-def _is_above_zero(walk: Walk, padded: keras.KerasTensor) -> bool:
+def _is_never_negative(walk: Walk, padded: keras.KerasTensor) -> bool:
     padding = next(each for each in walk.model.layers if each.output is padded)
     source = next(each for each in walk.model.layers if each.output is padding.input)
     return isinstance(source, keras.layers.Activation) and (
@@ -235,7 +235,7 @@ def _add(walk: Walk, layer: keras.layers.Add) -> None:
 
 def _concatenate(walk: Walk, layer: keras.layers.Concatenate) -> None:
     if layer.axis not in (-1, 3):
-        raise ConversionError(f"the layer {layer.name!r} does not join channels.")
+        raise ConversionError(f"the layer {layer.name!r} does not concatenate channels.")
     names = [walk.input_name(layer, at) for at in range(len(inputs_of(layer)))]
     walk.names[id(layer.output)] = walk.graph.node("Concat", names, layer.name, axis=1)
 
@@ -262,7 +262,7 @@ def _channel_shuffle(walk: Walk, layer: ChannelShuffle) -> None:
 
 def _average(walk: Walk, layer: keras.layers.GlobalAveragePooling2D) -> None:
     if not layer.keepdims:
-        raise ConversionError(f"the layer {layer.name!r} must keep its dimensions.")
+        raise ConversionError(f"the layer {layer.name!r} must have keepdims=True.")
     walk.names[id(layer.output)] = walk.graph.node(
         "GlobalAveragePool", [walk.input_name(layer)], layer.name
     )
@@ -273,7 +273,7 @@ def _multiply(walk: Walk, layer: keras.layers.Multiply) -> None:
 
 
 def _join(walk: Walk, operator: str, layer: keras.layers.Layer) -> None:
-    """An operator of two; more inputs are taken one after the other."""
+    """An operator with two inputs; further inputs follow one after the other."""
     name, *others = [walk.input_name(layer, at) for at in range(len(inputs_of(layer)))]
     for at, other in enumerate(others, start=1):
         result = layer.name if at == len(others) else f"{layer.name}.{at}"

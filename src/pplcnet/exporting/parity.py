@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ConversionError
 from pplcnet.system.wording import counted
-from pplcnet.tasks import find
 from pplcnet.tasks.task import Judge, Outputs
 
 __all__ = ["describe_parity", "keras_outputs", "measure_parity"]
@@ -25,12 +24,11 @@ MIN_AGREEMENT = 0.98
 
 
 def keras_outputs(model: keras.Model, manifest: Manifest, pixels: NDArray[np.uint8]) -> Outputs:
-    """A Keras model's outputs for prepared images (N, height, width, 3), by their task's names."""
+    """A Keras model's outputs for prepared images (N, height, width, 3), by name."""
     images = manifest.preprocessing.normalize(pixels)
     found = model.predict(images, batch_size=16, verbose=0)
-    names = find(manifest.task).outputs(manifest.classes)
     arrays = found if isinstance(found, list | tuple) else [found]
-    return {name: np.asarray(each) for name, each in zip(names, arrays, strict=True)}
+    return {name: np.asarray(each) for name, each in zip(manifest.outputs, arrays, strict=True)}
 
 
 def measure_parity(expected: Outputs, actual: Outputs, judge: Judge) -> dict[str, Any]:

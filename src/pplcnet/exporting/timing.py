@@ -1,4 +1,4 @@
-"""What deployment measures: outputs for many images, accuracy, latency, throughput of engines."""
+"""Outputs of an engine for many images, and the latency and throughput of engines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 Way = TypeVar("Way", bound=Hashable)
 
-# Engines let their threads spin for a while after a run, in the way of the next one's.
+# After a run, the threads of an engine spin for a while and slow down the next engine.
 SETTLE_S = 0.02
 
 
@@ -43,7 +43,7 @@ class Latency(NamedTuple):
 def prepare(
     preprocessing: Preprocessing, images: Sequence[str | PathLike[str]]
 ) -> NDArray[np.uint8]:
-    """Photos as the network takes them, (N, height, width, 3) uint8."""
+    """Photos as the network takes them: (N, height, width, 3) uint8."""
     with ThreadPoolExecutor(available_cores()) as pool:
         return np.stack(list(pool.map(preprocessing, map(Path, images))))
 
@@ -59,12 +59,12 @@ def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> O
 def measure_latencies(
     ways: Mapping[Way, Callable[[], object]], *, rounds: int = 12, burst_s: float = 0.05
 ) -> dict[Way, Latency]:
-    """Milliseconds of each way, taken in turns, so that ratios hold where the speed wanders.
+    """Time several calls in turns, so that their ratios hold even if the machine's speed drifts.
 
     Args:
-        ways: what to call; one that returns a float has measured itself, in milliseconds.
-        rounds: how often each has its turn.
-        burst_s: how long a turn lasts, after three runs that are not counted.
+        ways: what to call; one that returns a float has timed itself, in milliseconds.
+        rounds: number of turns of each.
+        burst_s: seconds of a turn, after three runs that are not counted.
     """
     times: dict[Way, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -90,7 +90,7 @@ def measure_rates(
     rounds: int = 3,
     burst_s: float = 0.3,
 ) -> dict[Way, float]:
-    """Runs a second of each way from `threads` threads at once; the median over the rounds."""
+    """Runs per second of each call from `threads` threads at once; the median of the rounds."""
     rates: dict[Way, list[float]] = {way: [] for way in ways}
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(rounds):

@@ -8,6 +8,7 @@ Transpose and the subtraction of the mean. `onnx_rules.py` has a function per la
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import keras
 import onnx
@@ -22,20 +23,19 @@ __all__ = ["to_onnx"]
 
 
 def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onnx.ModelProto:
-    """Translate a functional model that maps normalised images to its task's outputs.
+    """Translate a functional model that maps normalised images to the manifest's outputs.
 
     The ONNX model takes `images` uint8 (N, height, width, 3) RGB, normalises them itself, and
-    returns the task's outputs by name, float32 (N, ...), in the order of the model's. N is `batch`,
-    or any number when that is None. Its metadata holds what is needed to run it without a bundle.
+    returns float32 outputs (N, ...) under the manifest's names, in the order of the model's. N is
+    `batch`, or any number when that is None. Its metadata is enough to run it without a bundle.
 
     Raises:
-        ConversionError: a layer that has no rule, or another number of outputs than the task has.
+        ConversionError: a layer that has no rule, or other outputs than the manifest has.
     """
-    task = find(manifest.task)
-    outputs = task.outputs(manifest.classes)
+    outputs = manifest.outputs
     if len(outputs) != len(model.outputs):
         raise ConversionError(
-            f"the network has {len(model.outputs)} outputs; the task {task.name!r} has "
+            f"the network has {len(model.outputs)} outputs; its manifest has "
             f"{len(outputs)}: {', '.join(outputs)}."
         )
     walk = Walk(model, manifest.preprocessing)
@@ -47,22 +47,32 @@ def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onn
         name=model.name,
         input_shape=[size, *manifest.preprocessing.image_size, 3],
         outputs={
-            name: (_write_output(walk, name, tensor), [size, *shape])
+            name: (_write_output(walk, name, tensor, shape), [size, *shape])
             for (name, shape), tensor in zip(outputs.items(), model.outputs, strict=True)
         },
         metadata={
             "classes": json.dumps(list(manifest.classes), ensure_ascii=False),
             "preprocessing": json.dumps(manifest.preprocessing.to_dict()),
             "input": "images: uint8 RGB (N, height, width, 3), resized as preprocessing says",
-            "output": task.outputs_text,
-            "task": task.name,
+            "output": find(manifest.task).outputs_text or _describe(outputs),
+            "task": manifest.task,
         },
     )
 
 
-def _write_output(walk: Walk, name: str, tensor: keras.KerasTensor) -> str:
+def _write_output(walk: Walk, name: str, tensor: keras.KerasTensor, shape: tuple[int, ...]) -> str:
     """The ONNX tensor that holds an output as Keras has it: feature maps with channels last."""
     source = walk.name_of(tensor, f"the output {name!r}")
+    if tuple(tensor.shape[1:]) != shape:
+        raise ConversionError(
+            f"the output {name!r} has the shape {tuple(tensor.shape[1:])}; its manifest says "
+            f"{shape}."
+        )
     if len(tensor.shape) != 4:
         return source
     return walk.graph.node("Transpose", [source], f"{name}.channels_last", perm=[0, 2, 3, 1])
+
+
+def _describe(outputs: Mapping[str, tuple[int, ...]]) -> str:
+    shapes = {name: ", ".join(map(str, ("N", *shape))) for name, shape in outputs.items()}
+    return "; ".join(f"{name}: float32 ({shape})" for name, shape in shapes.items())

@@ -1,4 +1,4 @@
-"""tune: every way of running a bundle measured on this machine; the best is used from then on."""
+"""tune: measure every way of running a bundle on this machine, and use the best from then on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MIN_AGREEMENT = 0.995
 
 
 class Resizing(NamedTuple):
-    """What the resize policy "fast" does to the answers."""
+    """How the resize policy "fast" changes the answers."""
 
     agreement: float
     """The share of the images with the same answer."""

@@ -45,7 +45,7 @@ class Row(NamedTuple):
     images_per_second: float | None
     """From prepared images, with one thread per core."""
     verdict: str
-    """ "" for what may be used, else why not."""
+    """Why it may not be used; "" if it may."""
     measure: Measure
     """What `accuracy` is."""
 

@@ -231,10 +231,6 @@ class Task(Generic[P]):
     """What is worth knowing of its data sets and no reason to stop, a sentence each."""
     outputs: Callable[[Sequence[str]], Mapping[str, tuple[int, ...]]]
     """Of the classes: the network's outputs by name, each with its shape for one image."""
-    outputs_text: str
-    """What the outputs are, in the metadata of an exported file; for readers."""
-    head_inputs: Sequence[str]
-    """Names of the layers whose outputs the head takes. INT8 leaves what comes after in float."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
     """For images with the manifest's classes."""
@@ -242,3 +238,7 @@ class Task(Generic[P]):
     """For a data set with the manifest's classes; predictions without errors, in its order."""
     calibrate: Callable[[Manifest, Outputs, Sequence[LabelledImage]], Calibrated] | None
     """None for a task without probabilities to calibrate."""
+    head_inputs: Sequence[str] = ()
+    """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
+    outputs_text: str = ""
+    """What the outputs are, in the metadata of an exported file; "" gives their shapes."""

@@ -15,4 +15,4 @@ def _outputs(classes: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
     return {"logits": (len(classes),), "features": FEATURES}
 
 
-TASK = replace(CLASSIFICATION, name="pair", outputs=_outputs, outputs_text="logits and features")
+TASK = replace(CLASSIFICATION, name="pair", outputs=_outputs, outputs_text="")

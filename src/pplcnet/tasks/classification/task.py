@@ -70,10 +70,10 @@ TASK = Task(
     faults=_faults,
     notes=_notes,
     outputs=_outputs,
-    outputs_text="logits: float32 (N, classes), before softmax",
-    head_inputs=("avg_pool",),
     decoder=decoder,
     judge=judge,
     evaluate=evaluate,
     calibrate=_calibrate,
+    head_inputs=("avg_pool",),
+    outputs_text="logits: float32 (N, classes), before softmax",
 )
