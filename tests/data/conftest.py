@@ -13,3 +13,13 @@ def folder(tmp_path: Path) -> Path:
     for number in range(8):
         (tmp_path / f"{number}.png").touch()
     return tmp_path
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """images/rose and images/bell with four empty files each: reading a list opens none."""
+    for name in ("rose", "bell"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "images" / name / f"{number}.png").touch()
+    return tmp_path

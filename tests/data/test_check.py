@@ -126,7 +126,7 @@ def test_wrong_input_ends_with_2(capsys, common_photos: Path, arguments, complai
     assert complaint in capsys.readouterr().err
 
 
-def test_several_labels_a_photo_are_counted_and_compared(tmp_path: Path) -> None:
+def test_several_labels_per_image_are_counted_and_compared(tmp_path: Path) -> None:
     _save_twice(tmp_path / "one.png", tmp_path / "again.jpg")
     for number in range(2, 5):
         draw_scene(number).save(tmp_path / f"{number}.png")

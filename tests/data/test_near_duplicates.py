@@ -97,13 +97,13 @@ def _saved(image: Image.Image, quality: int) -> Image.Image:
     ],
     ids=["smaller", "JPEG", "grey", "brighter", "larger"],
 )
-def test_a_changed_copy_is_near_and_another_picture_is_not(change) -> None:
+def test_a_changed_copy_is_near_and_another_image_is_not(change) -> None:
     images = [draw_scene(number) for number in range(6)]
     prints = np.stack([fingerprint(each) for each in (*images, change(images[2]))])
     assert [group.tolist() for group in group_similar(prints)] == [[2, 6]]
 
 
-def test_a_picture_of_one_colour_has_a_fingerprint() -> None:
+def test_an_image_of_one_colour_has_a_fingerprint() -> None:
     flat = [fingerprint(Image.new("RGB", (20, 10), colour)) for colour in ("red", "white")]
     assert flat[0].shape == (similarity.WORDS,)
     assert fingerprint(draw_image(0, 0, (1, 1))).dtype == np.uint64
