@@ -64,7 +64,7 @@ def test_training_learns_the_labels_and_reports_them(run: Path) -> None:
     assert set(manifest.decoding["thresholds"]) == set(COLOURS)
     assert manifest.variants["onnx"]["figures"]["test"]["map"] == figures["map"]
     assert manifest.variants["onnx"]["parity"]["agreement"] >= 0.98
-    best = manifest.variants["keras"]["validation_map"]
+    best = manifest.variants["keras"]["figures"]["validation"]["map"]
     with (run / "history.csv").open() as file:
         assert max(float(row["validation_map"]) for row in csv.DictReader(file)) == best
 

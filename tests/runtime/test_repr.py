@@ -67,8 +67,14 @@ EVERYTHING = {
         lambda: ClassPrediction("a", ImageError(HOSTILE, f"no {HOSTILE}")),
         "error: no",
     ),
-    "bundle": (lambda: Bundle(Path(HOSTILE), _manifest()), "pplcnet_x1_0, 80x160, 1000 classes"),
-    "labels of a bundle": (lambda: Bundle(Path("b"), _manifest("multilabel")), "1000 labels"),
+    "bundle": (
+        lambda: Bundle(Path(HOSTILE), _manifest()),
+        "pplcnet_x1_0, 80x160, classification, 1000 classes",
+    ),
+    "labels of a bundle": (
+        lambda: Bundle(Path("b"), _manifest("multilabel")),
+        "multilabel, 1000 classes",
+    ),
     "data set": (_dataset, "5000 images, 1000 classes"),
     "evaluation": (_evaluation, "0.5000 top-1 on 1000000 images, 1000 classes, 5000 mistakes"),
     "evaluation of labels": (_labels, "1.0000 mAP on 3 images, 1000 labels"),

@@ -59,10 +59,12 @@ class Manifest:
             object.__setattr__(self, "outputs", {"logits": (len(self.classes),)})
 
     def __repr__(self) -> str:
-        (_, network), (_, size), _, (_, variants) = self.facts()
-        named = counted(len(self.classes), "class")
-        names = shortened(self.classes)
-        return f"<Manifest {network}, {size}, {named} ({names}), variants {variants}>"
+        facts = dict(self.facts())
+        named = f"{counted(len(self.classes), 'class')} ({shortened(self.classes)})"
+        return (
+            f"<Manifest {facts['network']}, {facts['image size']}, {self.task}, {named}, "
+            f"variants {facts['variants']}>"
+        )
 
     def facts(self) -> list[tuple[str, str]]:
         """What matters most, as (name, value)."""
@@ -70,6 +72,7 @@ class Manifest:
         return [
             ("network", printable(str(self.network.get("name", "unknown network")))),
             ("image size", f"{height}x{width}"),
+            ("task", self.task),
             ("classes", f"{len(self.classes)} ({shortened(self.classes)})"),
             ("variants", ", ".join(map(printable, self.variants)) or "none"),
         ]
