@@ -69,14 +69,14 @@ def write_evaluation(evaluation: Evaluation, folder: Path, source: Source) -> li
         names.append(table.name)
     figures = describe(evaluation, SHOWN_MISTAKES)
     page = f"# Evaluation\n\nOn {source.text()}.\n\n```\n{figures}\n```\n"
-    picture = evaluation.picture
+    plot = evaluation.plot
     try:
-        evaluation.draw(folder / picture.name, source.title())
+        evaluation.draw(folder / plot.name, source.title())
     except MissingDependencyError:
         # The PNG of an earlier evaluation would show other figures.
-        (folder / picture.name).unlink(missing_ok=True)
+        (folder / plot.name).unlink(missing_ok=True)
     else:
-        page += f"\n![{picture.title}]({picture.name})\n"
-        names.append(picture.name)
+        page += f"\n![{plot.title}]({plot.name})\n"
+        names.append(plot.name)
     write_text(folder / "evaluation.md", page)
     return [folder / name for name in names]

@@ -30,7 +30,7 @@ __all__ = [
     "Judge",
     "Measure",
     "Outputs",
-    "Picture",
+    "Plot",
     "Prediction",
     "Table",
     "Task",
@@ -143,7 +143,7 @@ class Table(NamedTuple):
     rows: Iterable[Sequence[object]]
 
 
-class Picture(NamedTuple):
+class Plot(NamedTuple):
     """An image file of an evaluation."""
 
     name: str
@@ -161,7 +161,7 @@ class Evaluation(Protocol):
         ...
 
     @property
-    def picture(self) -> Picture:
+    def plot(self) -> Plot:
         """What `draw` draws."""
         ...
 

@@ -19,7 +19,7 @@ from pplcnet.system.notebook import facts_table
 from pplcnet.system.wording import counted, format_number, printable
 from pplcnet.tasks.baseline import Guess, best_guess
 from pplcnet.tasks.classification.decoding import ClassPrediction
-from pplcnet.tasks.task import Picture, Table
+from pplcnet.tasks.task import Plot, Table
 
 __all__ = ["ClassEvaluation", "ClassFigures", "Mistake", "evaluate"]
 
@@ -132,9 +132,9 @@ class ClassEvaluation:
         ]
 
     @property
-    def picture(self) -> Picture:
+    def plot(self) -> Plot:
         """The confusion matrix."""
-        return Picture("confusion.png", "confusion matrix")
+        return Plot("confusion.png", "confusion matrix")
 
     def headline(self) -> str:
         """Top-1, and top-5 where there are more than five classes."""

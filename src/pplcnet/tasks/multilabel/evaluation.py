@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ from pplcnet.tasks.multilabel.measures import (
     marks_of,
     mean_average_precision,
 )
-from pplcnet.tasks.task import Picture, Table
+from pplcnet.tasks.task import Plot, Table
 
 __all__ = ["LabelEvaluation", "LabelFigures", "LabelMistake", "evaluate"]
 
@@ -170,7 +170,7 @@ class LabelEvaluation:
         """All wrong answers on known labels, the most confident first."""
         wrong = (self.answered != (self.marks == PRESENT)) & (self.marks != UNKNOWN)
         distance = np.abs(self.probabilities - (self.marks == PRESENT))
-        places: Sequence[tuple[int, int]] = [(int(at), int(n)) for at, n in np.argwhere(wrong)]
+        places = zip(*np.nonzero(wrong), strict=True)
         return [
             LabelMistake(
                 self.names[at],
@@ -204,9 +204,9 @@ class LabelEvaluation:
         }
 
     @property
-    def picture(self) -> Picture:
+    def plot(self) -> Plot:
         """Average precision and F1 of every label."""
-        return Picture("labels.png", "figures of every label")
+        return Plot("labels.png", "figures of every label")
 
     def headline(self) -> str:
         """mAP and macro F1."""
@@ -254,14 +254,11 @@ class LabelEvaluation:
             f"{format_number(each.f1):>5}"
             for each in self.per_label()
         ]
-        worst = self.mistakes[:mistakes]
-        if worst:
+        if worst := self.mistakes[:mistakes]:
             lines.append("worst mistakes:")
-        lines += [
-            f"  {each.name}: {each.label} {'missed' if each.is_shown else 'answered, not there'} "
-            f"({each.probability:.3f})"
-            for each in worst
-        ]
+        for each in worst:
+            what = "missed" if each.is_shown else "answered, not there"
+            lines.append(f"  {each.name}: {each.label} {what} ({each.probability:.3f})")
         return "\n".join(map(printable, lines))
 
     def _of_known(self) -> list[str]:
