@@ -111,7 +111,7 @@ def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
     said: list[str] = []
     watcher = Watcher()
     watcher.say = said.append
-    found = audit_images(tmp_path, skip_broken=True, watcher=watcher)
+    found = audit_images(Dataset.open(tmp_path), skip_broken=True, watcher=watcher)
     assert found.dataset.classes == ("class_0", "class_2")
     assert "classes left out: 'class_1', 'class_3'" in said
 

@@ -201,6 +201,16 @@ def test_folds_that_cannot_be_made_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_photos_with_any_number_of_labels_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_shapes(tmp_path / "photos")
+    table.write_text(table.read_text().replace("path,label", "path,labels"))
+    assert main(["suspects", str(table), "--out", str(tmp_path / "run")]) == 2
+    assert "needs exactly one class per photo" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_list_is_ranked_by_the_probability_of_the_label() -> None:
     labels = np.repeat(np.arange(3), 30)
     probabilities = np.full((90, 3), 0.05)

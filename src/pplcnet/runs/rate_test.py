@@ -7,11 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder, require_keras
-from pplcnet.runs.stages import audit_images, recipe_for
+from pplcnet.runs.stages import audit_images
 from pplcnet.system.progress import Watcher
+from pplcnet.tasks import options_of
 
 if TYPE_CHECKING:
     from pplcnet.training.learning_rates import RangeTest
@@ -39,8 +41,9 @@ def find_learning_rate(
     folder = RunFolder(Path(out), TRAIN)
     folder.check_place(photos, recipe)
     with folder.opened():
-        recipe = recipe_for(photos, recipe)
-        images = audit_images(photos, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
+        dataset = Dataset.open(photos)
+        recipe = recipe.for_options(options_of(dataset.task))
+        images = audit_images(dataset, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
         training = images.draw_splits(recipe).train
         before_training()
         from pplcnet.training.learning_rates import (

@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from pplcnet.runs.folder import RunFolder
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
-from pplcnet.tasks import find, options_of
+from pplcnet.tasks import find
 from pplcnet.tasks.audit import audit
 from pplcnet.training.image_cache import ImageCache
 
@@ -35,7 +34,6 @@ __all__ = [
     "audit_images",
     "calibrate_network",
     "export_network",
-    "recipe_for",
     "train_network",
 ]
 
@@ -125,13 +123,8 @@ class RunContext:
     image_cache: ImageCache | None = None
 
 
-def recipe_for(photos: str | PathLike[str], recipe: Recipe) -> Recipe:
-    """The recipe for the photos' task; RecipeError for fields of another, before any is opened."""
-    return recipe.for_options(options_of(Dataset.open(photos).task))
-
-
 def audit_images(
-    photos: str | PathLike[str],
+    dataset: Dataset,
     *,
     unlabelled: str | None = None,
     skip_broken: bool,
@@ -141,21 +134,18 @@ def audit_images(
     """Open every image; DatasetError for faults, unless those images are to be left out.
 
     Args:
-        photos: a data set of any layout that `Dataset.open` reads.
         unlabelled: a folder of unlabelled images.
         listed_in: name of the file that will list what is left out.
     """
-    labelled = _audit_labelled(photos, skip_broken, watcher, listed_in)
+    labelled = _audit_labelled(dataset, skip_broken, watcher, listed_in)
     if unlabelled is None:
         return AuditedImages(labelled)
     return AuditedImages(labelled, _audit_unlabelled(unlabelled, labelled, skip_broken, watcher))
 
 
-def _audit_labelled(
-    photos: str | PathLike[str], skip_broken: bool, watcher: Watcher, listed_in: str
-) -> Audit:
+def _audit_labelled(dataset: Dataset, skip_broken: bool, watcher: Watcher, listed_in: str) -> Audit:
     found = audit(
-        Dataset.open(photos),
+        dataset,
         fingerprints=importlib.util.find_spec("imagehash") is not None,
         progress=lambda looks, total: watcher.watch(looks, total, "audit"),
     )

@@ -25,12 +25,12 @@ from pplcnet.runs.files import PROBABILITIES, SKIPPED, SUSPECT_LIST, SUSPECTS, p
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
 from pplcnet.runs.folds import fold_of_each, probabilities_of, train_fold
 from pplcnet.runs.replaced import refuse_to_delete
-from pplcnet.runs.stages import RunContext, audit_images, recipe_for
+from pplcnet.runs.stages import RunContext, audit_images
 from pplcnet.runs.suspect_list import Suspect, SuspectList, check_strength, write_suspects
 from pplcnet.system.files import write_arrays
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
-from pplcnet.tasks import find
+from pplcnet.tasks import find, options_of
 from pplcnet.tasks.baseline import best_guess
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.weights.fetching import weights_path
@@ -92,10 +92,16 @@ def find_suspects(
         before = folder.check(overwrite=overwrite)
         if before is None:
             refuse_to_delete(folder.path, [Path(photos), *_weights(recipe)])
-        _check_annotation(photos)
-        recipe = recipe_for(photos, recipe)
+        given = Dataset.open(photos)
+        task = find(given.task)
+        if task.annotation is not ClassLabel:
+            raise InputError(
+                f"{photos}: the photos have {task.title}; 'pplcnet suspects' needs exactly one "
+                "class per photo."
+            )
+        recipe = recipe.for_options(options_of(task.name))
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
-        images = audit_images(photos, skip_broken=is_skipping, watcher=watcher)
+        images = audit_images(given, skip_broken=is_skipping, watcher=watcher)
         dataset = images.dataset
         fold_of = fold_of_each(dataset, folds, recipe.seed, images.labelled.copies)
         facts = run_facts(photos, images.digest, recipe)
@@ -115,16 +121,6 @@ def find_suspects(
             context = RunContext(folder, recipe, images, run, watcher, before_training)
             images.write_skipped(folder.path / SKIPPED)
             return _list_suspects(context, dataset, fold_of)
-
-
-def _check_annotation(photos: str | PathLike[str]) -> None:
-    """InputError for photos that have no single label which could be wrong."""
-    task = find(Dataset.open(photos).task)
-    if task.annotation is not ClassLabel:
-        raise InputError(
-            f"{photos}: the photos have {task.title}; 'pplcnet suspects' needs exactly one class "
-            "per photo."
-        )
 
 
 def _list_suspects(

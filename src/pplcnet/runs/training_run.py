@@ -26,12 +26,12 @@ from pplcnet.runs.stages import (
     audit_images,
     calibrate_network,
     export_network,
-    recipe_for,
     train_network,
 )
 from pplcnet.system.files import named_failures, write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
+from pplcnet.tasks import options_of
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
@@ -90,9 +90,10 @@ def run_job(
             needed = (photos, recipe.options.teacher, recipe.options.unlabelled, weights)
             refuse_to_delete(folder.path, [Path(each) for each in needed if each])
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
-        recipe = recipe_for(photos, recipe)
+        dataset = Dataset.open(photos)
+        recipe = recipe.for_options(options_of(dataset.task))
         images = audit_images(
-            photos,
+            dataset,
             unlabelled=recipe.options.unlabelled,
             skip_broken=is_skipping,
             watcher=watcher,
