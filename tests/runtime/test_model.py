@@ -23,6 +23,7 @@ from pplcnet.bundle.writing import write_bundle
 from pplcnet.data.image_files import find_images
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.runtime import model
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.runtime.model import CHUNK, CHUNKS_PER_WORKER
 from pplcnet.tasks.classification.decoding import ClassPrediction
@@ -335,7 +336,7 @@ def test_an_output_that_is_nan_or_infinite_is_an_error(
             return {"logits": np.full((len(images), 3), value, np.float32)}
 
     opened = Classifier(common_bundle)
-    monkeypatch.setattr(opened, "_engine", lambda streams: Broken())
+    monkeypatch.setattr(model, "open_engine", lambda *_, **__: Broken())
     photo = common_photos / "class_2" / "001.png"
     with pytest.raises(BundleError, match="is NaN or infinite"):
         opened.predict(photo)

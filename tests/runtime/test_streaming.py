@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pplcnet.errors import BundleError
+from pplcnet.runtime import model
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.tasks.classification.decoding import ClassPrediction
 from pplcnet.tasks.task import Outputs
@@ -86,7 +87,7 @@ def test_a_fault_of_the_engine_ends_the_stream(
         def run(self, images: np.ndarray) -> Outputs:
             raise BundleError("the engine is broken")
 
-    monkeypatch.setattr(classifier, "_engine", lambda streams: Broken())
+    monkeypatch.setattr(model, "open_engine", lambda *_, **__: Broken())
     with pytest.raises(BundleError, match="broken"):
         list(classifier.predict_many(common_photos))
     assert _threads() == []

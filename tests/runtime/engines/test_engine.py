@@ -29,7 +29,7 @@ from pplcnet.runtime.engines.engine import ENGINES, open_engine, run_padded
 from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.tasks.task import Outputs
-from tests.exporting.test_export import with_lively_statistics
+from tests.exporting.networks import with_lively_statistics
 from tests.runtime.networks import small_network
 
 SIZE = 64
