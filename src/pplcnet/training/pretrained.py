@@ -18,6 +18,7 @@ from pplcnet.training.batches import load_for_evaluation
 from pplcnet.weights.fetching import weights_path
 from pplcnet.weights.folded import has_neutral_norms, unfold
 from pplcnet.weights.loading import LoadedWeights, load_pretrained, read_for
+from pplcnet.weights.mapping import HEAD_LAYERS
 
 __all__ = [
     "BACKBONE",
@@ -63,7 +64,8 @@ def start_from_weights(
     report: Callable[[str], None],
 ) -> None:
     """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
-    for line in load_pretrained(model, start.path, start.weights):
+    own_layers = _own_layers(recipe.model, model)
+    for line in load_pretrained(model, start.path, start.weights, own_layers=own_layers):
         report(line)
     if not has_neutral_norms(model):
         return
@@ -73,6 +75,14 @@ def start_from_weights(
     parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
     unfold(model, (preprocessing.normalize(part) for part in parts))
     report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
+
+
+def _own_layers(network: str, model: keras.Model) -> list[str]:
+    """Layers with weights that the task has put behind or beside those of the catalog's network."""
+    if model.layers[-1].name in HEAD_LAYERS:
+        return []  # it is the catalog's network, which takes random numbers to build again
+    known = {layer.name for layer in build_model(network).layers}
+    return [layer.name for layer in model.layers if layer.weights and layer.name not in known]
 
 
 def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str, int]]:

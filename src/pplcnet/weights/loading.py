@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,11 +63,19 @@ def load_into(
 
 
 def load_pretrained(
-    model: keras.Model, path: str | PathLike[str], weights: WeightsFile | None = None
+    model: keras.Model,
+    path: str | PathLike[str],
+    weights: WeightsFile | None = None,
+    *,
+    own_layers: Collection[str] = (),
 ) -> list[str]:
     """Load pretrained weights as a start for training; returns lines that report what was done.
 
-    `weights` is what `read_weights(path)` returned, if the file has been read already.
+    Args:
+        weights: what `read_weights(path)` returned, if the file has been read already.
+        own_layers: names of layers that the catalog's network does not have, such as another head.
+            They keep their random values, and what the file has for the head they replace is left
+            out.
 
     The backbone has to fit as a whole. A classifier (or the wide layer before it) that is missing
     or made for other classes keeps its random values. Weights whose BatchNorm is folded into
@@ -75,14 +84,25 @@ def load_pretrained(
     Raises:
         WeightsError: the file cannot be read, or its backbone does not fit; the model is unchanged.
     """
-    fresh = fill(model, weights or read_weights(path), source=str(path), fresh_head=True)
+    fresh = fill(
+        model,
+        weights or read_weights(path),
+        source=str(path),
+        fresh_head=True,
+        own_layers=own_layers,
+    )
     if not fresh:
         return [f"every layer starts from {path}"]
     return [f"starts from {path}; random, as the file has no matching weights: {', '.join(fresh)}"]
 
 
 def fill(
-    model: keras.Model, weights: WeightsFile, source: str, *, fresh_head: bool = False
+    model: keras.Model,
+    weights: WeightsFile,
+    source: str,
+    *,
+    fresh_head: bool = False,
+    own_layers: Collection[str] = (),
 ) -> list[str]:
     """Set the model's variables from a file that was read; returns the layers that kept theirs."""
     _check_network(model.name, weights, source)
@@ -91,13 +111,15 @@ def fill(
     if weights.kind == "native":
         native.check_numbers(weights.tensors, source)
         if fresh_head:
-            return native.set_fitting_values(model, weights.tensors, source)
+            return native.set_fitting_values(model, weights.tensors, source, own_layers)
         native.set_values(model, weights.tensors, source)
         return []
     tensors = weights.tensors
     if weights.kind == "folded":
         tensors = folded.with_neutral_norms(model, tensors)
-    return mapping.load_state_dict(model, tensors, source, fresh_head=fresh_head)
+    return mapping.load_state_dict(
+        model, tensors, source, fresh_head=fresh_head, own_layers=own_layers
+    )
 
 
 def _check_network(name: str, weights: WeightsFile, source: str) -> None:

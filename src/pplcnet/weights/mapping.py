@@ -7,7 +7,7 @@ tensor's name, and no table of layers is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import keras
@@ -49,6 +49,7 @@ def load_state_dict(
     source: str,
     *,
     fresh_head: bool = False,
+    own_layers: Collection[str] = (),
 ) -> list[str]:
     """Set the model's variables from the original's tensors.
 
@@ -56,6 +57,8 @@ def load_state_dict(
         source: where the tensors come from, for messages.
         fresh_head: whether layers of `HEAD_LAYERS` keep their values where tensors are missing or
             have other shapes; otherwise that is an error as everywhere else.
+        own_layers: layers that keep their values; tensors of layers of the head that they replace
+            are left out.
 
     Returns:
         The layers that kept their values.
@@ -65,7 +68,15 @@ def load_state_dict(
             `source` says where they came from, and the model is left as it was.
     """
     tensors = _without_merged_branches(model, tensors)
-    places, paths = _places(model), _paths(tensors)
+    if own_layers:
+        replaced = HEAD_LAYERS - {layer.name for layer in model.layers}
+        tensors = {
+            key: tensor
+            for key, tensor in tensors.items()
+            if layer_name(key.rpartition(".")[0]) not in replaced
+        }
+    places = {at: place for at, place in _places(model).items() if at[0] not in own_layers}
+    paths = _paths(tensors)
     keys = {place: f"{paths.get(place[0], place[0])}.{place[1]}" for place in places}
     known = set(keys.values())
     fresh = _layers_without_tensors(places, keys, tensors) if fresh_head else set()
@@ -94,7 +105,7 @@ def load_state_dict(
         raise WeightsError(f"{source} does not fit {model.name}:", listed(sorted(faults)))
     for variable, value in values:
         variable.assign(np.asarray(value, np.float32))
-    return sorted(fresh)
+    return sorted(fresh.union(own_layers))
 
 
 def _layers_without_tensors(

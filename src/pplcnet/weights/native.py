@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -70,19 +70,28 @@ def check_numbers(values: Mapping[str, np.ndarray], source: str) -> None:
 
 
 def set_fitting_values(
-    model: keras.Model, values: Mapping[str, np.ndarray], source: str
+    model: keras.Model,
+    values: Mapping[str, np.ndarray],
+    source: str,
+    own_layers: Collection[str] = (),
 ) -> list[str]:
     """Set every weight, except that layers of the head keep theirs where the values do not fit.
 
+    `own_layers` keep theirs too; values of layers of the head that they replace are left out.
     Returns the layers that kept their values; raises WeightsError as `set_values`.
     """
     variables = _variables(model)
+    if own_layers:
+        replaced = HEAD_LAYERS - {layer.name for layer in model.layers}
+        values = {
+            name: value for name, value in values.items() if name.partition(".")[0] not in replaced
+        }
     fresh = {
         name.partition(".")[0]
         for name, variable in variables.items()
         if name.partition(".")[0] in HEAD_LAYERS
         and (name not in values or tuple(values[name].shape) != tuple(variable.shape))
-    }
+    }.union(own_layers)
     kept = {
         name: value_of(variable)
         for name, variable in variables.items()
