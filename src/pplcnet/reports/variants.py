@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import Any, NamedTuple
 
 from pplcnet.bundle.bundle import Bundle
@@ -67,9 +68,23 @@ def variants_section(
         "is_measured": is_measured,
         "tuned_on": _tuned_on(bundle),
         "exported_on": (exported.get("latency") or {}).get("processor", ""),
-        "parity": exported.get("parity"),
+        "parity": _parity(exported.get("parity")),
     }
     return Section("variants", "Variants", "variants.html", values)
+
+
+def _parity(measured: Any) -> dict[str, Any] | None:
+    """What the export measured, for the template; None if it did not say how many answers agree.
+
+    An early version 0.1 did not measure the largest value of the output, which is then NaN.
+    """
+    if not isinstance(measured, dict) or not {"images", "outputs", "agreement"} <= {*measured}:
+        return None
+    outputs = [
+        (name, each["largest_difference"], None if isnan(each["largest"]) else each["largest"])
+        for name, each in measured["outputs"].items()
+    ]
+    return {**measured, "outputs": outputs}
 
 
 def _tuned_on(bundle: Bundle) -> str:

@@ -96,15 +96,13 @@ class LabelEvaluation:
     @property
     def mean_average_precision(self) -> float | None:
         """mAP: the mean over the labels that some image shows; None if none shows any."""
-        if not (self.marks == PRESENT).any():
-            return None
-        return mean_average_precision(self.probabilities, self.marks)
+        is_any_shown = (self.marks == PRESENT).any()
+        return mean_average_precision(self.probabilities, self.marks) if is_any_shown else None
 
     @property
     def answered(self) -> NDArray[np.bool_]:
         """(N, labels): whether the probability reaches the label's threshold."""
-        reached: NDArray[np.bool_] = self.probabilities >= np.asarray(self.thresholds)
-        return reached
+        return np.asarray(self.probabilities >= np.asarray(self.thresholds))
 
     @property
     def macro_f1(self) -> float | None:
@@ -267,8 +265,7 @@ class LabelEvaluation:
         return [
             f"every known label right on {format_number(self.all_right)} of the images",
             f"calibration error {format_number(self.calibration_error)} (a perfectly calibrated "
-            f"model would show {format_number(self.least_calibration_error)} with this many "
-            "labels)",
+            f"model would show {format_number(self.least_calibration_error)} with as many labels)",
         ]
 
     def draw(self, path: Path, title: str = "") -> None:
