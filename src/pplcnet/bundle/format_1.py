@@ -13,6 +13,7 @@ KNOWN = {
     "preprocessing", "network", "variants", "provenance", "calibration", "tuning", "files",
 }  # fmt: skip
 TASKS = {"single": "classification", "multi": "multilabel"}
+WITHOUT_THRESHOLDS = ("single",)
 # What training and evaluation wrote of a variant, beside its file: "test_top1".
 SPLITS = ("validation", "test")
 
@@ -30,8 +31,8 @@ def to_format_2(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"task {str(task)[:40]!r}")
     thresholds = values.get("thresholds", {})
-    if thresholds and task == "single":
-        raise ValueError("task 'single' with thresholds")
+    if thresholds and task in WITHOUT_THRESHOLDS:
+        raise ValueError(f"task {task!r} with thresholds")
     logits = {"shape": ["N", len(values["classes"])], "meaning": "logits"}
     if values.get("output", logits) != logits:
         raise ValueError("its output does not fit its classes")
