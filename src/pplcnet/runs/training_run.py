@@ -31,7 +31,7 @@ from pplcnet.runs.stages import (
 from pplcnet.system.files import named_failures, write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
-from pplcnet.tasks import options_of
+from pplcnet.tasks import find, options_of
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
@@ -146,8 +146,9 @@ def _split(context: RunContext, *, is_resumed: bool, leave_out: bool) -> tuple[R
     if "division" not in run and run.get("id") is not None:
         run = folder.change(run, {"division": splits_digest(splits)})
     write_splits(splits, folder.path / SPLIT, images.labelled.contents)
+    noun = find(splits.train.task).noun
     context.watcher.say(
-        f"{counted(len(splits.train.classes), 'class')}; {counted(len(splits.train), 'image')} to "
+        f"{counted(len(splits.train.classes), noun)}; {counted(len(splits.train), 'image')} to "
         f"train on, {len(splits.validation)} for validation, {len(splits.test)} for the test"
     )
     return replace(context, run=run), splits
