@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pplcnet.bundle.bundle import Bundle
+from pplcnet.metrics.intervals import Interval
 from pplcnet.pages.page import render
-from pplcnet.pages.section import Section, Tile, mean_over
-from pplcnet.reports.report import bundle_report
-from pplcnet.reports.report_data import find_subject
-from pplcnet.tasks import TASKS
+from pplcnet.pages.section import Score, Section, Tile, mean_over
+from pplcnet.tasks.task import Measure
 from tests.pages.reader import PageReader
 
-FOREIGN = "tests.pages.foreign"
+COLOUR_COUNT = "tests.tasks.colour_count"
 HEADER = {
     "title": "A <title>", "tiles": [Tile("1", "tile", "a note")], "split": "test", "images": 3,
     "photos": "/photos", "warning": "", "is_of_training": False, "notes": ("note.",),
@@ -24,10 +20,10 @@ HEADER = {
 
 def test_the_navigation_leads_to_the_sections_in_their_order() -> None:
     sections = [
-        Section("second", "Second", "own.html", {"texts": ["<b>"]}),
+        Section("second", "Second", "errors.html", {"errors": ["<b>"]}),
         Section("training", "Training", "training.html", {"curves": []}),
     ]
-    text = render("page.html", sections=sections, package=FOREIGN, **HEADER)
+    text = render("page.html", sections=sections, package=COLOUR_COUNT, **HEADER)
     page = PageReader(text)
     assert page.sections() == ["second", "training"]
     assert page.links() == ["#second", "#training"]
@@ -42,6 +38,20 @@ def test_the_navigation_leads_to_the_sections_in_their_order() -> None:
         assert part in page.text
 
 
+def test_a_score_is_shown_with_and_without_an_interval() -> None:
+    scores = [Score(4, 0.25, interval) for interval in (None, Interval(0.1, 0.4))]
+    found = {"all": scores[0], "without": scores[1], "only": None}
+    values = {
+        **found, "missing": "", "trained_on": 0, "count": 1, "photos": 4, "trained": 2, "pairs": [],
+    }  # fmt: skip
+    for is_share, texts in ((True, ("25.0 %", "10.0–40.0 %")), (False, ("0.250", "0.10–0.40"))):
+        measure = Measure("key", "measure", is_share)
+        section = Section("copies", "Copies", "copies.html", {**values, "measure": measure})
+        text = PageReader(render("page.html", sections=[section], **HEADER)).text
+        for part in (*texts, "no interval"):
+            assert part in text
+
+
 @pytest.mark.parametrize(
     ("images", "text"),
     [
@@ -52,14 +62,3 @@ def test_the_navigation_leads_to_the_sections_in_their_order() -> None:
 )
 def test_a_mean_says_what_it_is_over(images: list[int], text: str) -> None:
     assert mean_over(images, "class") == text
-
-
-def test_a_task_in_another_package_has_a_report(
-    common_bundle: Path, common_photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(TASKS, "classification", FOREIGN)
-    subject = find_subject(Bundle.open(common_bundle), common_photos)
-    page = PageReader(bundle_report(subject, is_every_variant_measured=False))
-    assert page.sections() == ["made", "own", "copies", "variants"]
-    for part in ("pplcnet_x0_25: 3 kinds", "1/4", "What was answered", "Photos by kind"):
-        assert part in page.text

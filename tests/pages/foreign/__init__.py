@@ -1,1 +1,0 @@
-"""A task outside of pplcnet, without probabilities, whose report brings its own template."""
