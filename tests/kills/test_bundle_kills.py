@@ -13,7 +13,8 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import update_bundle, write_bundle
 from pplcnet.data.annotations import ClassLabel
 from pplcnet.data.dataset import Dataset, LabelledImage
-from pplcnet.exporting import calibrating, quantization
+from pplcnet.exporting import calibrating, quantization, reference
+from pplcnet.exporting.int8 import PostTraining
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.kills.harness import Point, describe, kill_everywhere, needs_tracing
 
@@ -150,14 +151,14 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (quantization, calibrating):
         monkeypatch.setattr(module, "open_engine", lambda *_, **__: Engine())
-        monkeypatch.setattr(module, "prepare", lambda _, paths: np.zeros((len(paths), 8, 8, 3)))
         monkeypatch.setattr(module, "match_validation", lambda *_: images)
+    for module in (quantization, calibrating, reference):
+        monkeypatch.setattr(module, "prepare", lambda _, paths: np.zeros((len(paths), 8, 8, 3)))
         monkeypatch.setattr(module, "run_all", lambda engine, images, **_: engine.run(images))
-    monkeypatch.setattr(quantization, "_quiet_nncf", lambda: type("N", (), {"IgnoredScope": dict}))
-    monkeypatch.setattr(quantization, "_as_data", lambda *_: None)
-    monkeypatch.setattr(quantization, "_stays_in_float", lambda _: [])
-    monkeypatch.setattr(quantization.onnx, "load_from_string", lambda _: None)
-    monkeypatch.setattr(quantization, "_post_training", lambda *_: (b"int8 " * 70, None))
+    int8 = PostTraining(b"int8 " * 70, np.zeros((1, 8, 8, 3), np.uint8), (), None)
+    monkeypatch.setattr(quantization, "require_nncf", lambda: None)
+    monkeypatch.setattr(quantization, "quantize_network", lambda *_: int8)
+    monkeypatch.setattr(quantization, "open_int8", lambda _: Engine())
 
 
 def _write_exported(folder: Path) -> None:
