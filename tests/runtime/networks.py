@@ -33,11 +33,9 @@ def small_network(batch: int | str = 1) -> onnx.ModelProto:
     sizes = graph.constant("joined", np.array([0, 4, 4, 4], np.int64))
     name = graph.node("Reshape", [name, sizes], "shuffled")
     scales = [
-        graph.constant("scale", np.array(0.1, np.float32).reshape(())),
+        graph.constant("scale", np.array(0.1, np.float32)),
         graph.constant("zero", np.zeros((), np.uint8)),
     ]
-    for each in scales:
-        graph._constants[each].ClearField("dims")
     name = graph.node("QuantizeLinear", [name, *scales], "quantized")
     name = graph.node("DequantizeLinear", [name, *scales], "values")
     name = graph.node("MaxPool", [name], "most", **window)
@@ -45,9 +43,14 @@ def small_network(batch: int | str = 1) -> onnx.ModelProto:
     name = graph.node("Flatten", [name], "flat", axis=1)
     last = [constant("fc.weight", 4, 2), constant("fc.bias", 2)]
     name = graph.node("Gemm", [name, *last], "fc")
-    return graph.to_model(
+    model = graph.to_model(
         name="small",
         input_shape=[batch, 8, 8, 3],
         outputs={"logits": (name, [batch, 2])},
         metadata={"classes": '["a", "b"]'},
     )
+    # The quantiser's scales have no dimensions; the exporter's constants have at least one.
+    for each in model.graph.initializer:
+        if each.name in scales:
+            each.ClearField("dims")
+    return model
