@@ -122,7 +122,7 @@ class SavedState(NamedTuple):
             _check_best(best, network, facts["best_epoch"])
             facts["history"] = [in_columns(row, columns) for row in facts["history"]]
             facts["metric_sums"] = dict(
-                zip(metrics_of(columns), facts["metric_sums"].values(), strict=False)
+                zip(metrics_of(columns), facts["metric_sums"].values(), strict=True)
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

@@ -173,7 +173,7 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
         label = f"{name}: {rate:.2g}"
         axes.axvline(rate, color="#c0392b", linestyle=style, linewidth=1.1, label=label)
     axes.set_xscale("log")
-    # Where it diverges the curve leaves the picture: what matters is the fall before.
+    # The curve leaves the axes where the loss diverges; the fall before it is what matters.
     axes.set_ylim(0.8 * test.smoothed.min(), 1.4 * test.smoothed[0])
     axes.set_xlabel("learning rate for a batch of 256, as the recipe's field")
     axes.set_ylabel("training loss")

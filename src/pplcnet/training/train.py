@@ -103,7 +103,7 @@ def train(
         recipe,
         out,
         resume=resume,
-        unlabelled=unlabelled or _photos_in(recipe.options.unlabelled),
+        unlabelled=unlabelled or _images_in(recipe.options.unlabelled),
         image_cache=image_cache,
         run_id=run_id,
         report=report,
@@ -149,7 +149,7 @@ def train(
     return TrainingResult(bundle.path, fitted.best_epoch, score, fitted.history)
 
 
-def _photos_in(folder: str | None) -> list[Path]:
+def _images_in(folder: str | None) -> list[Path]:
     if folder is None:
         return []
     found = list(find_images(Path(folder)))
