@@ -165,8 +165,7 @@ def _check_kind(path: Path) -> None:
     if path.suffix.lower() == ".onnx" and path.is_file():
         raise BundleError(
             f"{path}: is a network without its bundle, which only 'pplcnet predict' and "
-            "pplcnet.load accept; "
-            "give the bundle."
+            "pplcnet.load accept; give the bundle."
         )
     if (path / "run.json").is_file() and not (path / MANIFEST).is_file():
         raise BundleError(
