@@ -39,7 +39,9 @@ def add_photos(
 ) -> None:
     """The photos of a verb: PHOTOS, or the same after --photos."""
     parser.add_argument("photos", metavar=name, nargs="?", help=text)
-    parser.add_argument("--photos", dest="photos_option", metavar=name, help=f"the same as {name}")
+    parser.add_argument(
+        "--photos", dest="photos_option", metavar=name, help=f"{name}, given as an option"
+    )
 
 
 def add_photos_option(

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="the same as IMAGE_OR_FOLDER",
+        help="IMAGE_OR_FOLDER, given as an option",
     )
     parser.add_argument(
         "--top-k",

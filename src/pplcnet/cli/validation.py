@@ -38,8 +38,8 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
-        "labelled photos, as 'train' takes them. Used are those of the validation split (by "
-        "split.csv beside the bundle, or their own splits), else all that were not trained on",
+        "labelled photos, as 'train' takes them. The verb uses the validation split (from "
+        "split.csv beside the bundle, or the photos' own), or else all that were not trained on",
         older="validation",
     )
     add_skip_broken(parser)
