@@ -11,7 +11,7 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, name_of, prose_of
 
 # Pages that have to stay short, with the most lines each may have.
-MOST_LINES = {"README.md": 150}
+MOST_LINES = {"README.md": 150, "docs/architecture.md": 150}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
