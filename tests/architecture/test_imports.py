@@ -45,7 +45,7 @@ ROLES = {
     "report": "task report",
     "answers": "task report",
     "cells": "task report",
-    "picture": "task report",
+    "plot": "task report",
 }
 # Third-party libraries at the top of a module, by part; then the files that need others.
 MAY_USE = {

@@ -23,7 +23,7 @@ from pplcnet.reports.evaluation_files import (
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.tasks.classification.decoding import ClassPrediction
 from pplcnet.tasks.classification.evaluation import ClassEvaluation
-from pplcnet.tasks.classification.picture import draw_confusion, most_confused
+from pplcnet.tasks.classification.plot import draw_confusion, most_confused
 from pplcnet.tasks.evaluate import evaluate
 from pplcnet.tasks.multilabel.evaluation import LabelEvaluation
 

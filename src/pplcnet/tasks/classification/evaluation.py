@@ -206,7 +206,7 @@ class ClassEvaluation:
         Raises:
             MissingDependencyError: Matplotlib is not installed.
         """
-        from pplcnet.tasks.classification.picture import draw_confusion
+        from pplcnet.tasks.classification.plot import draw_confusion
 
         draw_confusion(self, path, title)
 

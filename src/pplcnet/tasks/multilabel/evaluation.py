@@ -274,7 +274,7 @@ class LabelEvaluation:
         Raises:
             MissingDependencyError: Matplotlib is not installed.
         """
-        from pplcnet.tasks.multilabel.picture import draw_labels
+        from pplcnet.tasks.multilabel.plot import draw_labels
 
         draw_labels(self, path, title)
 
