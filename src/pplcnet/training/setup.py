@@ -69,8 +69,8 @@ class Trainable:
     batches: TrainingBatches | FeatureBatches
     metrics: tuple[str, ...]
     """The names of what a step counts."""
-    options: dict[str, Any]
-    """What the task builds the network with, besides name, classes and size."""
+    progress: Progress
+    """How far a saved state had come, or the start."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,7 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
         preprocessing,
     )
     columns = history_columns(trainable.metrics, task.measure.key)
-    progress = Progress(options=trainable.options)
-    if saved is not None:
-        progress = saved.restore(trainable.model, trainable.network, columns)
-    return Prepared(trainable, validation, columns, progress)
+    return Prepared(trainable, validation, columns, trainable.progress)
 
 
 def build_trainable(
@@ -142,8 +139,8 @@ def build_trainable(
 ) -> Trainable:
     """The network as training begins with it, compiled, and its batches.
 
-    With a saved state, the network is built as that was, but has random weights. The arguments and
-    errors are those of `fit` and `prepare`.
+    With a saved state, it is as that was. The arguments and errors are those of `fit` and
+    `prepare`.
     """
     training = training_of(find(train_set.task))
     batch_size, steps = _steps(len(train_set) + len(unlabelled), recipe)
@@ -178,6 +175,11 @@ def build_trainable(
             model = with_stochastic_depth(built, recipe.drop_path)
         model = objective.trained_model(model, *peers)
         compile_model(model, scaled, steps, objective)
+    metrics = tuple(metric.name for metric in objective.metrics)
+    progress = Progress(options=options)
+    if saved is not None:  # before features are computed with the restored backbone
+        columns = history_columns(metrics, find(train_set.task).measure.key)
+        progress = saved.restore(model, network, columns)
     batches: TrainingBatches | FeatureBatches
     if backbone is not None:
         batches = FeatureBatches(backbone, train_set, recipe, preprocessing, recipe.epochs)
@@ -190,7 +192,6 @@ def build_trainable(
             unlabelled=unlabelled,
             image_cache=image_cache,
         )
-    metrics = tuple(metric.name for metric in objective.metrics)
     return Trainable(
         network=network,
         model=model,
@@ -199,7 +200,7 @@ def build_trainable(
         step=devices.step_of(model),
         batches=batches,
         metrics=metrics,
-        options=options,
+        progress=progress,
     )
 
 
