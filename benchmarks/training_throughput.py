@@ -69,12 +69,12 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
 
 
 def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> TrainingBatches:
-    """Batches with so many gigabytes for decoded pictures, which are there already."""
+    """Batches with so many gigabytes for decoded images, filled by one epoch."""
     cached = recipe.changed({"cache_gigabytes": memory, "disk_cache_gigabytes": disk})
     batches = TrainingBatches(dataset, cached, preprocessing_of(cached))
     if memory or disk:
-        for member in range(len(dataset)):
-            batches._image(member)
+        for _ in batches.epoch(0):
+            pass
     return batches
 
 

@@ -223,8 +223,6 @@ class Task(Generic[P]):
     annotation: type[Annotation]
     prediction: type[P]
     """Made with `source` and `error` alone for an image that cannot be read."""
-    default_resize: str
-    """"cover", "stretch" or "fit" (`imaging.preprocessing`)."""
     faults: Callable[[Dataset], Iterable[Fault]]
     """What makes its data sets unfit, beyond what every data set is audited for."""
     notes: Callable[[Dataset], Iterable[str]]

@@ -144,7 +144,7 @@ def run_range_test(
 
 
 def write_range_test(test: RangeTest, path: Path) -> None:
-    """A CSV file with a row a step: learning_rate (for a batch of 256), loss, smoothed_loss."""
+    """A CSV file with a row per step: learning_rate (for a batch of 256), loss, smoothed_loss."""
     rows = (
         [f"{rate:.6g}", f"{loss:.5f}", f"{mean:.5f}"]
         for rate, loss, mean in zip(*test, strict=True)

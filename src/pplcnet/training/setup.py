@@ -144,7 +144,7 @@ def build_trainable(
     """
     training = training_of(find(train_set.task))
     batch_size, steps = _steps(len(train_set) + len(unlabelled), recipe)
-    # The state holds all that the weights gave: they need not be there any more.
+    # The state holds all that the weights gave, so their file is no longer needed.
     start = None if saved else read_start(recipe)
     options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)

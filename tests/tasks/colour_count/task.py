@@ -141,7 +141,6 @@ TASK = Task(
     measure=Measure("closeness", "closeness", is_share=False),
     annotation=Count,
     prediction=CountPrediction,
-    default_resize="stretch",
     faults=lambda dataset: (),
     notes=lambda dataset: (),
     outputs=lambda classes: {"count": (1,)},

@@ -66,7 +66,6 @@ TASK = Task(
     measure=Measure("top1", "top-1", is_share=True),
     annotation=ClassLabel,
     prediction=ClassPrediction,
-    default_resize="cover",
     faults=_faults,
     notes=_notes,
     outputs=_outputs,

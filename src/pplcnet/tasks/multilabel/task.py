@@ -87,7 +87,6 @@ TASK = Task(
     measure=Measure("map", "mAP", is_share=False),
     annotation=Marks,
     prediction=LabelPrediction,
-    default_resize="cover",
     faults=_faults,
     notes=_notes,
     outputs=_outputs,
