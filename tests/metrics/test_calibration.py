@@ -111,7 +111,7 @@ def test_wrong_photos_and_a_damaged_temperature_are_named(
     assert main(["calibrate", str(bundle), "--validation", str(others)]) == 2
     assert "the bundle has class_0, class_1, class_2" in capsys.readouterr().err
     manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["calibration"] = {"temperature": 0}
+    manifest["decoding"] = {"temperature": 0}
     del manifest["checksum"]
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="temperature is 0; it must be"):
