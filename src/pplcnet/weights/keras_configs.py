@@ -133,7 +133,7 @@ def _number(value: Any) -> float:
 
 def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]) -> SavedModel:
     """The layers before and after the network, each either used or named as unknown."""
-    is_before, source = True, None
+    is_before, is_ended, source = True, False, None
     for layer in _layers(whole):
         kind, config = str(layer.get("class_name")), _config(layer)
         activation = _activation(layer)
@@ -150,8 +150,8 @@ def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]
         elif kind == "Rescaling" and is_before and saved.scaling is None:
             scaling = (_number(config.get("scale")), _number(config.get("offset")))
             saved = saved._replace(scaling=scaling)
-        elif not is_before and activation in _TASKS and saved.task == "classification":
-            saved = saved._replace(task=_TASKS[activation])
+        elif not (is_before or is_ended) and activation in _TASKS:
+            saved, is_ended = saved._replace(task=_TASKS[activation]), True
         else:
             return saved._replace(unknown=f"{kind} {config.get('name')!r}")
     return saved if not is_before else saved._replace(unknown="a model in another model")
