@@ -70,10 +70,10 @@ def measure_parity(expected: Outputs, actual: Outputs, judge: Judge) -> dict[str
 def describe_parity(parity: Mapping[str, Any]) -> str:
     """A manifest's parity in one line."""
     outputs = ", ".join(
-        f"{name} {each['largest_difference']:.1e} (up to {each['largest']:.3g})"
+        f"{each['largest_difference']:.1e} in {name} (up to {each['largest']:.3g})"
         for name, each in parity["outputs"].items()
     )
     return (
         f"on {counted(parity['images'], 'photo')} the largest difference to Keras is {outputs}, "
-        f"same answer on {parity['agreement']:.3f}"
+        f"same answer on {parity['agreement']:.1%}"
     )

@@ -167,7 +167,8 @@ class Recipe:
             if each.name in hints:
                 value = shaped(each.name, values.pop(each.name, each.default), hints[each.name])
                 object.__setattr__(self, each.name, value)
-        object.__setattr__(self, "options", options_with(options, values, preset))
+        own = options_with(options, values, preset, hints.keys())
+        object.__setattr__(self, "options", own)
         object.__setattr__(self, "preset", frozenset(preset))
         if isinstance(self.model, str):
             catalog.find(self.model)

@@ -85,13 +85,17 @@ def known_options() -> list[type[TaskOptions]]:
 
 
 def options_with(
-    options: TaskOptions | None, values: Mapping[str, Any], preset: Set[str] = frozenset()
+    options: TaskOptions | None,
+    values: Mapping[str, Any],
+    preset: Set[str] = frozenset(),
+    shared: Set[str] = frozenset(),
 ) -> TaskOptions:
     """The options with other values; of another task, if only that one has all these fields.
 
     Args:
         options: None for those of the first task that has the fields.
         preset: fields that may be left out if the task does not have them.
+        shared: the fields of every task, for the message about an unknown one.
 
     Raises:
         UnknownNameError: no task has such a field.
@@ -105,7 +109,8 @@ def options_with(
     owners = {name: [kind for kind in kinds if name in field_types(kind)] for name in values}
     for name, found in owners.items():
         if not found:
-            raise UnknownNameError("recipe field", name, {n for k in kinds for n in field_types(k)})
+            known = {n for kind in kinds for n in field_types(kind)}
+            raise UnknownNameError("recipe field", name, known | shared)
     # Recipes written in full name the fields of every task, most of them at their defaults.
     asked = {
         name
