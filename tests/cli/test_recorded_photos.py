@@ -116,18 +116,24 @@ def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
     assert "split.csv is not beside the bundle" in capsys.readouterr().err
 
 
+def test_a_damaged_split_csv_is_not_called_missing(capsys, run: Path, photos: Path) -> None:
+    elsewhere = _move(photos, "moved")
+    (run / "split.csv").write_text("x")
+    assert main(["evaluate", str(run / "model.bundle"), str(elsewhere)]) == 0
+    assert "split.csv beside the bundle is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "damage", ["x", f"{'x' * 5000}.png,class_0,train,zz", "nul\0.png,class_0,train"]
+    "damage",
+    ["x", f"{'x' * 5000}.png,class_0,train,zz", "nul\0.png,class_0,train", "a.png,cat,tran"],
 )
-def test_a_damaged_split_csv_is_not_called_missing(
+def test_a_damaged_row_of_split_csv_costs_that_row_alone(
     capsys, run: Path, photos: Path, damage: str
 ) -> None:
     with (run / "split.csv").open("a") as file:
         file.write(f"{damage}\n")
     assert main(["evaluate", str(run / "model.bundle"), str(photos)]) == 0
-    out, err = capsys.readouterr()
-    assert "images 36" in out
-    assert "split.csv beside the bundle is damaged" in err
+    assert "images 9" in capsys.readouterr().out
 
 
 def test_a_split_csv_of_another_run_is_not_believed(capsys, run: Path, photos: Path) -> None:

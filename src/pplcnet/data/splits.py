@@ -128,11 +128,14 @@ class Recorded(NamedTuple):
     """sha256 of each when the file was written; "" if that is not known."""
 
 
-def read_splits(path: Path, annotation: type[Annotation]) -> Recorded:
+def read_splits(
+    path: Path, annotation: type[Annotation], *, skip_damaged_rows: bool = False
+) -> Recorded:
     """Read what `write_splits` wrote.
 
     Args:
         annotation: what the task says of an image.
+        skip_damaged_rows: leave them out, where knowing of most images is better than of none.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -143,7 +146,14 @@ def read_splits(path: Path, annotation: type[Annotation]) -> Recorded:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            rows = [_checked(row, header) for row in reader if row]
+            rows = [row for row in reader if row]
+        if skip_damaged_rows:
+            rows = [
+                row for row in rows if not _damage(row, header) and _says(row, header, annotation)
+            ]
+        for row in rows:
+            if damage := _damage(row, header):
+                raise ValueError(damage)
         return _recorded(path.parent, header, rows, annotation)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -151,10 +161,30 @@ def read_splits(path: Path, annotation: type[Annotation]) -> Recorded:
         raise InputError(f"{path}: is damaged ({str(error)[:200]}).") from error
 
 
-def _checked(row: list[str], header: Sequence[str]) -> list[str]:
+def _damage(row: Sequence[str], header: Sequence[str]) -> str:
+    """What is wrong with a row, whatever its annotation; "" if nothing is."""
+    if not {"path", "split"} <= {*header}:
+        return "it lists no photos" if header else "it is empty"
     if len(row) != len(header):
-        raise ValueError(f"a row has {len(row)} cells, the header {len(header)}: {str(row)[:120]}")
-    return row
+        return f"a row has {len(row)} cells, the header {len(header)}: {str(row)[:120]}"
+    path, split = row[header.index("path")], row[header.index("split")]
+    is_sound = path and "\0" not in path and split in SPLITS
+    return "" if is_sound else f"a row says {str(row)[:120]}"
+
+
+def _says(row: Sequence[str], header: Sequence[str], annotation: type[Annotation]) -> bool:
+    """Whether a row has an annotation of this type."""
+    cells = {
+        original(name): original(cell)
+        for name, cell in zip(header, row, strict=True)
+        if name not in ("path", "split", CHECKSUM_COLUMN)
+    }
+    try:
+        classes = annotation.classes_in(list(cells), [list(cells.values())])
+        annotation.from_cells([cells[name] for name in annotation.columns(classes)], classes)
+    except ValueError:
+        return False
+    return True
 
 
 def _recorded(
@@ -164,9 +194,6 @@ def _recorded(
         raise ValueError("it lists no photos" if header else "it is empty")
     path_at, split_at = header.index("path"), header.index("split")
     checksum_at = header.index(CHECKSUM_COLUMN) if CHECKSUM_COLUMN in header else None
-    for row in rows:
-        if not row[path_at] or "\0" in row[path_at] or row[split_at] not in SPLITS:
-            raise ValueError(f"a row says {str(row)[:120]}")
     others = [at for at in range(len(header)) if at not in (path_at, split_at, checksum_at)]
     columns = [original(header[at]) for at in others]
     cells = [[original(row[at]) for at in others] for row in rows]

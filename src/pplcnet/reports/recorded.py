@@ -182,7 +182,7 @@ def _checksum(path: Path) -> str:
 def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
     """Every image that split.csv records, whether it exists or not, and the checksums by path."""
     try:
-        classes, images, contents = read_splits(file, find(task).annotation)
+        classes, images, contents = read_splits(file, find(task).annotation, skip_damaged_rows=True)
     except InputError:  # missing or damaged: a report can do without
         return Dataset(file.parent, (), (), task=task), {}
     checksums = {
