@@ -13,9 +13,9 @@ from PIL import Image
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import PPLCNetError
 from pplcnet.pages.pictures import data_uri, overlaid
-from pplcnet.pages.section import ReportContext
+from pplcnet.pages.section import ReportContext, Section
 
-__all__ = ["SHOWN", "Card", "make_cards", "open_gradcam"]
+__all__ = ["SHOWN", "Card", "card_sections", "make_cards", "open_gradcam"]
 
 SHOWN = 12
 """Cards of one kind on a page."""
@@ -46,6 +46,36 @@ def open_gradcam(bundle: Bundle, before_keras: Callable[[], object]) -> tuple[An
         return GradCam(restore_model(bundle), bundle.manifest.preprocessing), ""
     except (PPLCNetError, ImportError) as error:
         return None, f"Grad-CAM is not possible here: {error}"
+
+
+def card_sections(
+    mistakes: Sequence[dict[str, Any]],
+    uncertain: Sequence[dict[str, Any]],
+    *,
+    explanations: tuple[str, str],
+    gradcam_missing: str,
+) -> list[Section]:
+    """The most confident mistakes, if there are any, and the least certain photos.
+
+    Args:
+        mistakes, uncertain: what the task's `cards.html` shows of each card.
+        explanations: of the two sections.
+        gradcam_missing: why there are no heat maps, in a sentence; "" if there are.
+    """
+    kinds = (
+        ("mistakes", "Mistakes", "The most confident mistakes", mistakes),
+        ("unsure", "Uncertain", "The least certain photos", uncertain),
+    )
+    sections = []
+    for (name, title, heading, cards), explanation in zip(kinds, explanations, strict=True):
+        values = {
+            "heading": heading,
+            "explanation": explanation,
+            "gradcam_missing": gradcam_missing,
+            "cards": cards,
+        }
+        sections.append(Section(name, title, "cards.html", values))
+    return sections if mistakes else sections[1:]
 
 
 def make_cards(

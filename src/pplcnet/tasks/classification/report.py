@@ -11,7 +11,7 @@ from pplcnet.metrics.intervals import wilson
 from pplcnet.metrics.thresholds import kept_precision, measured, threshold_for
 from pplcnet.pages import charts
 from pplcnet.pages.calibration import calibration_section
-from pplcnet.pages.cards import SHOWN, Card, make_cards
+from pplcnet.pages.cards import SHOWN, Card, card_sections, make_cards
 from pplcnet.pages.page import percent
 from pplcnet.pages.section import ReportContext, Section, TaskReport, Tile, mean_over
 from pplcnet.system.wording import format_number
@@ -108,23 +108,16 @@ def _card_sections(context: ReportContext, answers: ClassAnswers) -> list[Sectio
         }
         for card, each in zip(cards, make_cards(context, answers.probabilities, cards), strict=True)
     ]
-    mistakes = {
-        "heading": "The most confident mistakes",
-        "explanation": "The coloured areas are the evidence for a class (Grad-CAM): first for the "
-        "answer, then for the label.",
-        "gradcam_missing": context.gradcam_missing,
-        "cards": values[: len(wrong)],
-    }
-    least_certain = {
-        "heading": "The least certain photos",
-        "explanation": "The coloured areas are the evidence for the two most probable classes.",
-        "gradcam_missing": context.gradcam_missing,
-        "cards": values[len(wrong) :],
-    }
-    return [
-        *([Section("mistakes", "Mistakes", "cards.html", mistakes)] if len(wrong) else []),
-        Section("unsure", "Uncertain", "cards.html", least_certain),
-    ]
+    return card_sections(
+        values[: len(wrong)],
+        values[len(wrong) :],
+        explanations=(
+            "The coloured areas are the evidence for a class (Grad-CAM): first for the answer, "
+            "then for the label.",
+            "The coloured areas are the evidence for the two most probable classes.",
+        ),
+        gradcam_missing=context.gradcam_missing,
+    )
 
 
 def _thresholds(

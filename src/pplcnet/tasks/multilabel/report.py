@@ -12,7 +12,7 @@ from pplcnet.metrics.intervals import wilson
 from pplcnet.metrics.thresholds import kept_precision, threshold_for
 from pplcnet.pages import charts
 from pplcnet.pages.calibration import calibration_section
-from pplcnet.pages.cards import SHOWN, Card, make_cards
+from pplcnet.pages.cards import SHOWN, Card, card_sections, make_cards
 from pplcnet.pages.page import percent
 from pplcnet.pages.section import ReportContext, Section, TaskReport, Tile, mean_over
 from pplcnet.system.wording import format_number
@@ -123,24 +123,17 @@ def _card_sections(context: ReportContext, answers: LabelAnswers) -> list[Sectio
         {**seen, **_card_text(answers, card.at, card.classes[0])}
         for card, seen in zip(cards, make_cards(context, answers.probabilities, cards), strict=True)
     ]
-    mistakes = {
-        "heading": "The most confident mistakes",
-        "explanation": "Each photo with the label whose logit is farthest on the wrong side of its "
-        "threshold. The coloured areas are the evidence for that label (Grad-CAM).",
-        "gradcam_missing": context.gradcam_missing,
-        "cards": made[: len(chosen["mistakes"])],
-    }
-    uncertain = {
-        "heading": "The least certain photos",
-        "explanation": "Each photo with the label whose logit is nearest to its threshold, and the "
-        "evidence for it.",
-        "gradcam_missing": context.gradcam_missing,
-        "cards": made[len(chosen["mistakes"]) :],
-    }
-    return [
-        *([Section("mistakes", "Mistakes", "cards.html", mistakes)] if mistakes["cards"] else []),
-        Section("unsure", "Uncertain", "cards.html", uncertain),
-    ]
+    return card_sections(
+        made[: len(chosen["mistakes"])],
+        made[len(chosen["mistakes"]) :],
+        explanations=(
+            "Each photo with the label whose logit is farthest on the wrong side of its threshold. "
+            "The coloured areas are the evidence for that label (Grad-CAM).",
+            "Each photo with the label whose logit is nearest to its threshold, and the evidence "
+            "for it.",
+        ),
+        gradcam_missing=context.gradcam_missing,
+    )
 
 
 def _best(worth: NDArray[np.float64]) -> list[Card]:
