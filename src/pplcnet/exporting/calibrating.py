@@ -50,6 +50,9 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
 def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     validation = match_validation(bundle, validation)
     before = bundle.manifest
+    calibrate_task = find(before.task).calibrate
+    if calibrate_task is None:
+        raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content, sizes=Sizes.of(bundle.manifest))
     paths = [image.path for image in validation.images]
@@ -59,9 +62,6 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
             for start in range(0, len(paths), CHUNK)
         ]
     )
-    calibrate_task = find(before.task).calibrate
-    if calibrate_task is None:
-        raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
     found = calibrate_task(before, outputs, validation.images)
     calibration = {**found.facts, "images": len(validation), "fitted": today()}
     changes: dict[str, Any] = {
