@@ -166,6 +166,19 @@ def test_marks_other_than_three_are_refused(tmp_path: Path) -> None:
         read_splits(tmp_path / "split.csv", Marks)
 
 
+@pytest.mark.parametrize(
+    "row", ["c.png,1,7,test", "c.png,1,test", "c.png,1,0,tset", ",1,0,test", "c.png,1,yes,test"]
+)
+def test_damaged_rows_of_marks_are_left_out_where_that_is_asked(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text(f"path,x,y,split\na.png,1,0,train\n{row}\nb.png,-1,1,test\n")
+    with pytest.raises(InputError, match="is damaged"):
+        read_splits(path, Marks)
+    found = read_splits(path, Marks, skip_damaged_rows=True)
+    assert [image.path.name for image in found.images] == ["a.png", "b.png"]
+    assert [image.annotation for image in found.images] == [Marks((1, 0)), Marks((-1, 1))]
+
+
 def test_a_split_csv_that_is_missing_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"split\.csv: cannot be read \(No such file"):
         read_splits(tmp_path / "split.csv", ClassLabel)

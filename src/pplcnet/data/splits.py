@@ -147,13 +147,12 @@ def read_splits(
             reader = csv.reader(file)
             header = next(reader, [])
             rows = [row for row in reader if row]
+        damage = [_damage(row, header) for row in rows]
         if skip_damaged_rows:
-            rows = [
-                row for row in rows if not _damage(row, header) and _says(row, header, annotation)
-            ]
-        for row in rows:
-            if damage := _damage(row, header):
-                raise ValueError(damage)
+            sound = (row for row, fault in zip(rows, damage, strict=True) if not fault)
+            rows = [row for row in sound if _says(row, header, annotation)]
+        elif any(damage):
+            raise ValueError(next(filter(None, damage)))
         return _recorded(path.parent, header, rows, annotation)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
