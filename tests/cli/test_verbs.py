@@ -69,7 +69,7 @@ def test_export_and_inspect(
     packed = tmp_path / "packed.zip"
     text = _run(capsys, "export", copy, "--images", common_photos, "--batch", "dynamic",
                 "--pack", packed)  # fmt: skip
-    assert "same answer on 100.0%" in text
+    assert "100.0% of the predictions agree" in text
     assert Bundle.open(packed).variant("onnx")["batch"] is None
     text = _run(capsys, "inspect", packed)
     for part in (

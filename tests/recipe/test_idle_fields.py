@@ -23,4 +23,4 @@ from pplcnet.tasks import options_of
 )  # fmt: skip
 def test_fields_that_change_nothing_are_named(fields, task: str, named: list[str]) -> None:
     said = idle_fields(Recipe(**fields).for_options(options_of(task)))
-    assert [line.split(":")[0] for line in said] == [f"no effect of {name}" for name in named]
+    assert [line.split(":")[0] for line in said] == [f"{name} has no effect" for name in named]

@@ -247,7 +247,7 @@ ONE, MANY = TASKS
 )  # fmt: skip
 def test_fields_without_effect_are_named(changes, task: str, named: str | None) -> None:
     said = idle_fields(Recipe().changed(changes).for_options(options_of(task)))
-    assert [line.split(":")[0] for line in said] == ([f"no effect of {named}"] if named else [])
+    assert [line.split(":")[0] for line in said] == ([f"{named} has no effect"] if named else [])
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_its_fields_are_explained_and_searched(colours) -> None:
     assert "label_smoothing" not in ranges_of(recipe)
     assert idle_fields(recipe) == []
     assert idle_fields(recipe.changed({"hue_weight": 0})) == [
-        "no effect of hue_bins: hue_weight is 0"
+        "hue_bins has no effect: hue_weight is 0"
     ]
 
 

@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     measure = find(bundle.manifest.task).measure
     show(
         f"{measure.title:<11} {figures[measure.key]:.4f} on {figures['images']} validation "
-        f"photos, float32 {figures[f'float32_{measure.key}']:.4f}; same answer on "
-        f"{figures['agreement']:.3f}"
+        f"photos, float32 {figures[f'float32_{measure.key}']:.4f}; "
+        f"{figures['agreement']:.1%} of the predictions agree with float32"
     )
     command = ["pplcnet", "tune", str(bundle.path), "--photos", arguments.validation]
     show(f"next        {shlex.join(command)}")

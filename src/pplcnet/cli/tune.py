@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     state = "on" if tuning.is_fast_resize else "off"
     refused = arguments.fast_resize and not tuning.is_fast_resize
     show(
-        f"fast resize {state}{', too many answers differ' if refused else ''}: same answer on "
-        f"{resizing.agreement:.4f}, {measure} {resizing.fast_accuracy:.4f} (exact "
-        f"{resizing.exact_accuracy:.4f})"
+        f"fast resize {state}{', as too many change' if refused else ''}: "
+        f"{resizing.agreement:.1%} of the predictions agree with the exact resize, {measure} "
+        f"{resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
     )
     return 0
 

@@ -61,8 +61,8 @@ def measure_parity(expected: Outputs, actual: Outputs, judge: Judge) -> dict[str
         raise ConversionError(
             f"the exported network does not agree with Keras on {counted(images, 'image')}: "
             f"{json.dumps(figures)}; the limits are a difference of {MAX_RELATIVE_DIFFERENCE} of "
-            f"the largest value of an output, and the same answer on {MIN_AGREEMENT}. The bundle "
-            "is unchanged."
+            f"the largest value of an output, and agreement of {MIN_AGREEMENT} of the predictions. "
+            "The bundle is unchanged."
         )
     return figures
 
@@ -75,5 +75,5 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
     )
     return (
         f"on {counted(parity['images'], 'photo')} the largest difference to Keras is {outputs}, "
-        f"same answer on {parity['agreement']:.1%}"
+        f"{parity['agreement']:.1%} of the predictions agree"
     )

@@ -158,5 +158,5 @@ def _line(figures: dict[str, Any], measure: Measure) -> str:
     return (
         f"INT8: {measure.title} {figures[measure.key]:.4f}, float32 "
         f"{figures[f'float32_{measure.key}']:.4f} on {counted(figures['images'], 'image')}; "
-        f"same answer on {figures['agreement']:.3f}"
+        f"{figures['agreement']:.1%} of the predictions agree with float32"
     )

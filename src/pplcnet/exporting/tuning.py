@@ -106,9 +106,9 @@ def _tuned(
 
     resizing = _compare_resizing(bundle, default, chosen, reference)
     report(
-        f"fast resize: same answer on {resizing.agreement:.4f} of {counted(len(chosen), 'photo')}, "
-        f"{reference.measure.title} {resizing.fast_accuracy:.4f} (exact "
-        f"{resizing.exact_accuracy:.4f})"
+        f"fast resize: {resizing.agreement:.1%} of the predictions on "
+        f"{counted(len(chosen), 'photo')} agree with the exact resize, {reference.measure.title} "
+        f"{resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
     )
     is_fast = fast_resize and resizing.is_harmless(max_drop)
     choices = choices_of(bundle, installed_engines(), processor_features())

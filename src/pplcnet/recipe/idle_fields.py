@@ -25,4 +25,7 @@ def idle_fields(recipe: Recipe) -> list[str]:
         need = unmet_need(recipe, name) if value != defaults[name] else None
         if need is not None:
             idle[need.reason].append(name)
-    return [f"no effect of {', '.join(names)}: {reason}" for reason, names in idle.items()]
+    return [
+        f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {reason}"
+        for reason, names in idle.items()
+    ]

@@ -67,8 +67,8 @@ class Recipe:
     """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
     trunk has to fit; a classifier for other classes starts from random values."""
     freeze: str = ""
-    """Stage that keeps its weights, with all stages before it (a name as `create_model` gives it
-    for output="stages"), or trunk: only the head learns, in seconds."""
+    """Keep the weights of this stage and of all before it (stage names are those of
+    `create_model(output="stages")`). trunk: only the head learns, which takes seconds."""
     head_epochs: Annotated[int, Between(0, MOST_EPOCHS)] = 0
     """Epochs in which only the head learns, on features computed once, before all layers do."""
     layer_decay: Annotated[float, Between(0, 1, "low"), _LAYERS] = 1.0
@@ -80,8 +80,8 @@ class Recipe:
     early_stopping: Annotated[int, Between(0, MOST_EPOCHS, off=0)] = 0
     """Stop after this many epochs without improvement on the validation images."""
     recalibrate_batchnorm: Annotated[int, Between(0, 1e9, off=0), _LAYERS] = 0
-    """Training images over which BatchNorm's statistics are measured again at the end; kept unless
-    the validation images get worse with them."""
+    """Number of training images on which BatchNorm's mean and variance are measured again after the
+    last epoch; the new ones are kept unless the validation images do worse with them."""
     batch_size: Annotated[int, Between(1, 65_536)] = 16
     """Images in one step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -109,8 +109,8 @@ class Recipe:
     crop_ratio: Annotated[tuple[float, float], Rising(0.01, 100), _LAYERS] = (0.75, 1.333)
     """Least and greatest width / height of a random crop before it is resized."""
     horizontal_flip: bool = True
-    """Mirror every second picture; turn it off for text, digits and anything where left and right
-    differ."""
+    """Mirror a training image left to right with probability 1/2; turn it off for text, digits and
+    whatever changes its meaning in a mirror."""
     augment: Annotated[Literal["none", "randaugment", "autoaugment", "trivialaugment"], _LAYERS] = (
         "none"
     )

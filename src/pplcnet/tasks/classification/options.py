@@ -59,8 +59,8 @@ class ClassificationOptions(TaskOptions):
     distillation_temperature: Annotated[float, Between(0.01, 1000), _TAUGHT, _TEMPERED] = 3.0
     """What logits are divided by where soft answers are compared."""
     distillation_layers: str = ""
-    """STUDENT_LAYER:TEACHER_LAYER, whose features are compared too, of a teacher with Keras'
-    network; the student's pass a 1x1 convolution. Empty is off."""
+    """STUDENT_LAYER:TEACHER_LAYER: also make the first layer's features match the second's, through
+    a 1x1 convolution. The teacher needs a Keras network. Empty is off."""
     unlabelled: str | None = None
     """Folder of photos without classes that are learned from too; needs a teacher."""
 

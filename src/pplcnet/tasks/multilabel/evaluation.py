@@ -255,7 +255,7 @@ class LabelEvaluation:
         if worst := self.mistakes[:mistakes]:
             lines.append("worst mistakes:")
         for each in worst:
-            what = "missed" if each.is_shown else "answered, not there"
+            what = "missed" if each.is_shown else "predicted, but absent"
             lines.append(f"  {each.name}: {each.label} {what} ({each.probability:.3f})")
         return "\n".join(map(printable, lines))
 
