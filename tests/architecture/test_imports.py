@@ -86,8 +86,8 @@ WITHOUT_KERAS = {
     *(
         f"weights/{name}.py"
         for name in (
-            "downloading", "fetching", "limits", "official", "paddle", "pickles", "recognition",
-            "safetensors_files", "sources",
+            "backbones", "downloading", "fetching", "limits", "official", "paddle", "pickles",
+            "recognition", "safetensors_files", "sources",
         )
     ),
     *(

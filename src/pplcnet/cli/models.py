@@ -1,7 +1,8 @@
 """List the networks with their parameters and multiply-accumulates at 1000 classes and 224x224.
 
 Accuracies are those reported by the authors for their own ImageNet weights. The column `weights`
-lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept.
+lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept, and fractal where a
+backbone for '--weights' ships with pplcnet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pplcnet.cli.arguments import number
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, FAMILIES, Network
+from pplcnet.weights.backbones import FRACTAL, shipped_networks
 from pplcnet.weights.sources import sources_of
 
 __all__ = ["add_arguments", "run"]
@@ -48,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the catalog."""
     rows = _chosen(arguments)
     if arguments.json:
-        records = [row._asdict() | {"weights": _weights(row)} for row in rows]
+        records = [
+            row._asdict() | {"weights": list(sources_of(row.name)), "backbones": _backbones(row)}
+            for row in rows
+        ]
         show_json(records, indent=2)
         return 0
     width = max(len(row.name) for row in rows)
@@ -60,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         show(
             f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_224 / 1e6:>10.1f} M "
             f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}  "
-            f"{', '.join(_weights(row))}"
+            f"{', '.join((*sources_of(row.name), *_backbones(row)))}"
         )
     return 0
 
@@ -79,8 +84,9 @@ def _chosen(arguments: argparse.Namespace) -> list[Network]:
     return sorted(rows, key=SORTS[arguments.sort]) if arguments.sort else rows
 
 
-def _weights(row: Network) -> list[str]:
-    return list(sources_of(row.name))
+def _backbones(row: Network) -> list[str]:
+    """The kinds of backbones that ship with pplcnet for this network."""
+    return [FRACTAL] if row.name in shipped_networks() else []
 
 
 def _percent(fraction: float | None, digits: int) -> str:

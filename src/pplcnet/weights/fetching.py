@@ -17,6 +17,7 @@ from pplcnet.errors import WeightsError
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
+from pplcnet.weights.backbones import FRACTAL, backbone_path
 from pplcnet.weights.downloading import DownloadError, Response, ask, content_length
 from pplcnet.weights.sources import TAGS, Source, find_source
 
@@ -35,13 +36,17 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
     """The path of a weights file; a kind of official weights ("imagenet") is downloaded if needed.
 
     Raises:
-        WeightsError: no such file, or as `fetch`.
+        WeightsError: no such file, no shipped backbone ("fractal"), or as `fetch`.
     """
+    if weights == FRACTAL:
+        return backbone_path(network)
     if weights in TAGS:
         return fetch(find_source(network, str(weights)))
     path = Path(weights)
     if not path.exists():
-        raise WeightsError(f"{path}: no such weights file, and not one of {', '.join(TAGS)}.")
+        raise WeightsError(
+            f"{path}: no such weights file, and not one of {', '.join((*TAGS, FRACTAL))}."
+        )
     return path
 
 

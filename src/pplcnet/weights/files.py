@@ -14,6 +14,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import MANIFEST
 from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
+from pplcnet.weights.backbones import take_about
 from pplcnet.weights.keras_configs import SavedModel, saved_model
 from pplcnet.weights.keras_files import is_keras_file, read_keras_file
 from pplcnet.weights.paddle_inference import read_inference_model
@@ -59,12 +60,18 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
     if path.suffix == ".pdparams":
         return _by_names(paddle.read_pdparams(path))
     if path.suffix == ".npz":
-        return _by_names(native.read_npz(path))
+        return _read_npz(path)
     if path.suffix == ".safetensors":
         return _by_names(read_safetensors(path))
     if is_keras_file(path):
         return _read_keras(path)
     raise WeightsError(f"{path}: weights are read from {KINDS}.")
+
+
+def _read_npz(path: Path) -> WeightsFile:
+    tensors = native.read_npz(path)
+    about = take_about(tensors, str(path))
+    return _by_names(tensors)._replace(network=about.get("network"))
 
 
 def _read_keras(path: Path) -> WeightsFile:

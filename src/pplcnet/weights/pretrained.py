@@ -8,8 +8,9 @@ from os import PathLike
 import keras
 
 from pplcnet.models.build import Output, build_endpoints, check_options
+from pplcnet.weights.backbones import FRACTAL
 from pplcnet.weights.fetching import weights_path
-from pplcnet.weights.loading import load_into, read_for
+from pplcnet.weights.loading import load_into, load_pretrained, read_for
 
 __all__ = ["create_model"]
 
@@ -43,7 +44,8 @@ def create_model(
             that takes any size.
         weights: "imagenet", "imagenet-ssld" or "timm" (downloaded), or a file: `.pdparams`, `.npz`,
             `.safetensors`, `.keras`, a bundle, a Paddle inference model. Every tensor must fit.
-            None starts from random values.
+            "fractal" is the backbone that ships with pplcnet; the classifier is random. None starts
+            from random values.
         strides: PP-LCNet only. Five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
         last_conv: PP-LCNet only. Whether the 1280-channel 1x1 convolution after pooling is there.
@@ -78,5 +80,8 @@ def create_model(
         if value is None:
             options[option] = loaded.options.get(option)
     endpoints = build_endpoints(name, image_size, options)
-    load_into(endpoints.model(), loaded.path, loaded.weights)
+    if weights == FRACTAL:
+        load_pretrained(endpoints.model(), loaded.path, loaded.weights)
+    else:
+        load_into(endpoints.model(), loaded.path, loaded.weights)
     return endpoints.model(output)
