@@ -116,10 +116,30 @@ def test_classes_that_are_left_out_whole_are_named(tmp_path: Path) -> None:
     assert "classes left out: 'class_1', 'class_3'" in said
 
 
-def test_too_little_left_is_an_error(tmp_path: Path) -> None:
+def test_too_little_left_is_an_error_and_leaving_out_is_not_offered(tmp_path: Path) -> None:
     write_photos(tmp_path, classes=2, each=1)
-    with pytest.raises(DatasetError, match="fewer than two classes are left"):
-        audit(Dataset.open(tmp_path)).without_faults()
+    checked = audit(Dataset.open(tmp_path))
+    with pytest.raises(DatasetError, match="fewer than two classes would be left"):
+        checked.without_faults()
+    with pytest.raises(DatasetError, match="2 faults in 2 images; fix them:"):
+        checked.raise_faults()
+
+
+def test_labels_that_are_too_rare_are_left_out_as_labels(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    rows = [f"class_0/{at:03d}.png,{'ab'[at % 2]}{';rare' * (at == 0)}" for at in range(8)]
+    Path("labels.csv").write_text("\n".join(["path,labels", *rows]) + "\n")
+    said: list[str] = []
+    watcher = Watcher()
+    watcher.say = said.append
+    dataset = Dataset.open("labels.csv")
+    with pytest.raises(DatasetError, match=r"^labels.csv: .*leave those labels out with --skip"):
+        audit(dataset).raise_faults()
+    found = audit_images(dataset, skip_broken=True, watcher=watcher)
+    assert found.dataset.classes == ("a", "b")
+    assert said == ["label left out: 'rare'"]
 
 
 def test_the_digest_follows_names_labels_and_content(photos: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from pplcnet.cli.main import main
 from pplcnet.data import image_files as photo_files
-from pplcnet.data.audit import audit_unlabelled
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import PassedOver, find_images, read_image_file
+from pplcnet.data.unlabelled import audit_unlabelled
 from pplcnet.errors import DatasetError
 from pplcnet.tasks.audit import audit
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.errors import StorageError, TrainingInterrupted
+from pplcnet.errors import StorageError, TrainingDiverged, TrainingInterrupted
 from pplcnet.runs.files import RUN, TRAIN
-from pplcnet.runs.stopped import resumable
+from pplcnet.runs.stopped import restartable, resumable
 from pplcnet.training.names import CHECKPOINT
 from tests.runs.conftest import write_checkpoint
 
@@ -39,3 +39,13 @@ def test_a_training_stopped_inside_a_run_names_the_run_to_resume(out: Path, with
         raise TrainingInterrupted("stopped", run=str(out / within), signal=15)
     assert caught.value.run == str(out)
     assert caught.value.signal == 15
+
+
+def test_a_diverged_run_says_how_to_train_again_where_it_left_something(out: Path) -> None:
+    with (
+        pytest.raises(TrainingDiverged, match="add --overwrite .* another --out"),
+        restartable(out),
+    ):
+        raise TrainingDiverged("the loss became NaN.")
+    with pytest.raises(TrainingDiverged, match=r"NaN\.$"), restartable(out / "empty"):
+        raise TrainingDiverged("the loss became NaN.")

@@ -79,7 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
     checked = check(
         dataset,
         find(dataset.task),
-        given=arguments.photos,
         workers=available_cores(),
         progress=lambda looks, total: console.watch(looks, total, "check"),
     )

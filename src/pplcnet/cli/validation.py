@@ -146,7 +146,9 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
         dataset, progress=lambda looks, total: console.watch(looks, total, "open photos")
     )
     if not len(kept):
-        raise DatasetError(f"{dataset.root}: none of {counted(len(dataset), 'photo')} can be read.")
+        raise DatasetError(
+            f"{dataset.place}: none of {counted(len(dataset), 'photo')} can be read."
+        )
     for line in broken[:NAMED_BROKEN]:
         console.say(f"left out {line}")
     if len(broken) > NAMED_BROKEN:

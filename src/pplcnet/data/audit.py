@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,7 +19,6 @@ from pplcnet.data.image_facts import (
     open_each,
     raise_changed,
 )
-from pplcnet.data.image_files import PassedOver, find_images
 from pplcnet.errors import DatasetError, ImageError
 from pplcnet.system.wording import counted, listed
 
@@ -27,9 +26,7 @@ __all__ = [
     "Audit",
     "AuditRules",
     "Fault",
-    "Unlabelled",
     "audit_dataset",
-    "audit_unlabelled",
     "contradict",
     "leave_out_broken",
     "names_of",
@@ -43,6 +40,11 @@ KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, None: 3}
 
 class AuditRules(Protocol):
     """What a task adds to an audit; a `pplcnet.tasks.task.Task` is one."""
+
+    @property
+    def noun(self) -> str:
+        """What it calls a class."""
+        ...
 
     @property
     def faults(self) -> Callable[[Dataset], Iterable[Fault]]:
@@ -77,6 +79,8 @@ class Audit:
     """sha256 over the names, labels and contents of all images that can be read."""
     facts: Mapping[Path, ImageFacts] = field(default_factory=dict)
     """Of every image that can be read, by its path in the data set."""
+    noun: str = "class"
+    """What the task calls a class."""
 
     @property
     def copies(self) -> list[list[Path]]:
@@ -95,15 +99,24 @@ class Audit:
         """DatasetError with every fault, if there are any."""
         if self.faults:
             raise DatasetError(
-                f"{self.dataset.root}: {counted(len(self.faults), 'fault')} in "
-                f"{counted(len(self.dataset), 'image')}; fix them, or leave those files out with "
-                "--skip-broken:",
+                f"{self.dataset.place}: {counted(len(self.faults), 'fault')} in "
+                f"{counted(len(self.dataset), 'image')}; fix them{self._way_out()}:",
                 [fault.text for fault in self.faults],
             )
 
+    def _way_out(self) -> str:
+        """How to train without fixing the faults, if that is possible."""
+        remaining, _ = self._remaining()
+        if len(remaining) < min(2, len(self.dataset.classes)):
+            return ""
+        of_files = any(fault.left_out for fault in self.faults)
+        of_classes = not all(fault.left_out for fault in self.faults)
+        what = ["files"] * of_files + [_several(self.noun)] * of_classes
+        return f", or leave those {' and '.join(what)} out with --skip-broken"
+
     def raise_changed(self) -> None:
         """DatasetError if images have changed since they were audited."""
-        raise_changed(self.dataset.root, self.facts)
+        raise_changed(self.dataset.place, self.dataset.root, self.facts)
 
     def without_faults(self) -> Dataset:
         """The data set without the images at fault, and without classes that cannot be learned.
@@ -114,43 +127,25 @@ class Audit:
         Raises:
             DatasetError: fewer than two classes are left of those that there were.
         """
-        # Not by path: a table may list a file twice, and only one entry may be at fault.
-        left_out = {image for fault in self.faults for image in fault.left_out}
-        kept = [image for image in self.dataset.images if image not in left_out]
-        part = self.dataset.keep(kept)
-        counts, to_train_on = part.class_counts(), _to_train_on(part).class_counts()
-        # A class can lose all but one of its images here, so the audit's faults do not say it.
-        remaining = [
-            label for label, count in enumerate(counts) if count > 1 and to_train_on[label]
-        ]
+        remaining, part = self._remaining()
         if len(remaining) < min(2, len(self.dataset.classes)):
             raise DatasetError(
-                f"{self.dataset.root}: fewer than two classes are left without the "
-                f"{counted(len(left_out), 'image')} that the audit found at fault."
+                f"{self.dataset.place}: fewer than two {_several(self.noun)} would be left without "
+                f"what is at fault; fix {counted(len(self.faults), 'fault')}:",
+                [fault.text for fault in self.faults],
             )
-        part = replace(part, split_seed=None, notes=())
-        return part.with_classes([self.dataset.classes[label] for label in remaining])
+        return part.with_classes(remaining)
 
-
-class Unlabelled(NamedTuple):
-    """Images without labels, as they were found."""
-
-    images: tuple[Path, ...]
-    """Those that can be learned from: readable, and not copies of labelled ones."""
-    broken: tuple[ImageError, ...]
-    copies: int
-    """How many have the same pixels as a labelled one, and are left out."""
-    digest: str
-    """sha256 over the contents of `images`, in their order."""
-    facts: Mapping[Path, ImageFacts]
-    """Of `images`, by path."""
-    notes: tuple[str, ...] = ()
-    """A sentence each on files in the folder that were not taken."""
-
-    def raise_changed(self) -> None:
-        """DatasetError if images have changed since they were audited."""
-        if self.images:
-            raise_changed(self.images[0].parent, self.facts)
+    def _remaining(self) -> tuple[list[str], Dataset]:
+        """The classes that can be learned without what is at fault, and the images to keep."""
+        # Not by path: a table may list a file twice, and only one entry may be at fault.
+        left_out = {image for fault in self.faults for image in fault.left_out}
+        part = self.dataset.keep(each for each in self.dataset.images if each not in left_out)
+        counted_in = zip(part.class_counts(), _to_train_on(part).class_counts(), strict=True)
+        # A class can lose all but one of its images here, so the audit's faults do not say it.
+        is_left = [images > 1 and to_train_on > 0 for images, to_train_on in counted_in]
+        classes = zip(part.classes, is_left, strict=True)
+        return [name for name, is_one in classes if is_one], part
 
 
 def audit_dataset(
@@ -193,6 +188,7 @@ def audit_dataset(
         (*dataset.notes, *notes_on(dataset, repeated), *rules.notes(dataset)),
         _digest(dataset, readable),
         {image.path: facts for image, facts in readable},
+        rules.noun,
     )
 
 
@@ -208,42 +204,8 @@ def leave_out_broken(
     return dataset.keep(image for image, _ in _readable(dataset, opened)), broken
 
 
-def audit_unlabelled(
-    folder: Path,
-    labelled: Audit,
-    *,
-    workers: int | None = None,
-    progress: OpeningProgress = lambda opened, total: opened,
-) -> Unlabelled:
-    """Open every image of a folder without classes; copies of labelled ones are left out.
-
-    A copy of a test image would be learned from; one of a training image teaches nothing new.
-
-    Raises:
-        DatasetError: no images in the folder, or folders in it that cannot be read.
-    """
-    passed_over = PassedOver()
-    paths = list(find_images(folder, passed_over))
-    passed_over.raise_unreadable(folder)
-    if not paths:
-        raise DatasetError(
-            f"{folder}: no photos there; give a folder of photos without classes.",
-            passed_over.notes(),
-        )
-    opened = open_each(paths, workers, progress)
-    known = {facts.pixels for facts in labelled.facts.values()}
-    readable = {
-        path: each.facts for path, each in zip(paths, opened, strict=True) if each.error is None
-    }
-    kept = {path: facts for path, facts in readable.items() if facts.pixels not in known}
-    return Unlabelled(
-        tuple(kept),
-        tuple(each.error for each in opened if each.error is not None),
-        len(readable) - len(kept),
-        sha256("".join(facts.content for facts in kept.values()).encode()).hexdigest(),
-        kept,
-        tuple(passed_over.notes()),
-    )
+def _several(noun: str) -> str:
+    return counted(2, noun).split(" ", 1)[1]
 
 
 def _readable(dataset: Dataset, opened: Sequence[Opened]) -> list[tuple[LabelledImage, ImageFacts]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,13 +50,11 @@ class Check:
     audit: Audit
     groups: tuple[Group, ...] | None
     """Near-duplicates, without groups of exact copies only; None if imagehash is not installed."""
-    given: Path | None = None
-    """The folder or list that was opened; None for the data set's root."""
 
     @property
     def place(self) -> Path:
         """What was checked, as a path."""
-        return self.dataset.root if self.given is None else self.given
+        return self.dataset.place
 
     @property
     def dataset(self) -> Dataset:
@@ -153,7 +150,6 @@ def check(
     dataset: Dataset,
     rules: AuditRules,
     *,
-    given: str | PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda opened, total: opened,
 ) -> Check:
@@ -161,7 +157,6 @@ def check(
 
     Args:
         rules: of the data set's task.
-        given: the folder or list that was opened; None for the data set's root.
         workers: threads that decode; None for one on each core.
         progress: wraps the stream of opened images (and gets their number), for a progress bar.
     """
@@ -170,7 +165,7 @@ def check(
         dataset, rules, workers=workers, progress=progress, fingerprints=is_able
     )
     groups = near_duplicates(audited) if is_able else None
-    return Check(audited, groups, None if given is None else Path(given))
+    return Check(audited, groups)
 
 
 def near_duplicates(audited: Audit) -> tuple[Group, ...]:

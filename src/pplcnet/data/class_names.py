@@ -63,16 +63,16 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
     ]
 
 
-def require_two_classes(root: Path, classes: Sequence[str], *, hint: str = "") -> None:
+def require_two_classes(place: Path, classes: Sequence[str], *, hint: str = "") -> None:
     """DatasetError if there is only one class.
 
     Args:
-        root: of the data set, for the message.
+        place: the data set, for the message.
         hint: a sentence that ends it.
     """
     if len(classes) < 2:
         raise DatasetError(
-            f"{root}: one class only ({classes[0]!r}); a classifier needs two or more "
+            f"{place}: one class only ({classes[0]!r}); a classifier needs two or more "
             f"classes.{hint}"
         )
 

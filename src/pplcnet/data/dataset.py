@@ -55,6 +55,8 @@ class Dataset:
     """Name of the task that the annotations are for (`pplcnet.tasks.TASKS`)."""
     notes: tuple[str, ...] = ()
     """What was noticed while it was read, a sentence each: ignored files, repeated entries."""
+    source: Path | None = None
+    """The table or list that was opened; None where it is `root`."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -142,6 +144,11 @@ class Dataset:
         return tuple(counts[label] for label in range(len(self.classes)))
 
     @property
+    def place(self) -> Path:
+        """What messages call it: the file or folder that was opened."""
+        return self.source or self.root
+
+    @property
     def has_splits(self) -> bool:
         """Whether the layout gives the images splits."""
         return any(image.split is not None for image in self.images)
@@ -169,7 +176,7 @@ class Dataset:
 
     def keep(self, images: Iterable[LabelledImage], split_seed: int | None = None) -> Dataset:
         """The same classes with only these images."""
-        return Dataset(self.root, self.classes, tuple(images), split_seed, self.task)
+        return replace(self, images=tuple(images), split_seed=split_seed, notes=())
 
     def split(
         self,

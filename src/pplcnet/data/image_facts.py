@@ -69,13 +69,18 @@ def open_each(
     return list(progress(in_order(open_one, paths, workers), len(paths)))
 
 
-def raise_changed(root: Path, facts: Mapping[Path, ImageFacts]) -> None:
-    """DatasetError that names the images that are gone, or whose content has changed since."""
+def raise_changed(place: Path, root: Path, facts: Mapping[Path, ImageFacts]) -> None:
+    """DatasetError that names the images that are gone, or whose content has changed since.
+
+    Args:
+        place: the data set, for the message.
+        root: what the images' names are relative to.
+    """
     changed = [path for path, each in facts.items() if _is_changed(path, each)]
     if changed:
         names = [os.path.relpath(path, root) for path in changed]
         raise DatasetError(
-            f"{root}: {counted(len(changed), 'photo')} changed or disappeared since the run read "
+            f"{place}: {counted(len(changed), 'photo')} changed or disappeared since the run read "
             f"the photos ({listed(names)}). Put back what was there and --resume the run, or "
             "start a new one."
         )

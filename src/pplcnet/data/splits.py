@@ -67,7 +67,7 @@ def draw_splits(
         validating, testing = dataset.subset("validation"), dataset.subset("test")
         drawn_seed = None
         if not len(training):
-            raise DatasetError(f"{dataset.root}: its train split holds no images.")
+            raise DatasetError(f"{dataset.place}: its train split holds no images.")
         if not len(validating):
             training, validating = training.split(validation, seed, groups=groups)
             drawn_seed = seed
@@ -80,7 +80,7 @@ def draw_splits(
         drawn_seed = seed
     if not len(validating):
         raise DatasetError(
-            f"{dataset.root}: {counted(len(dataset), 'photo')} in "
+            f"{dataset.place}: {counted(len(dataset), 'photo')} in "
             f"{counted(len(dataset.classes), 'class')} are too few to hold any out for "
             f"validation{_remedy(len(testing), is_drawn=not dataset.has_splits)}."
         )

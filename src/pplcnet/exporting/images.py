@@ -37,13 +37,13 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
         InputError: there are no photos, or their classes have other names than the bundle's.
     """
     if not len(validation):
-        raise InputError(f"{validation.root}: no validation photos there.")
+        raise InputError(f"{validation.place}: no validation photos there.")
     check_task(
-        validation, find(bundle.manifest.task), f"{validation.root}: the validation photos have"
+        validation, find(bundle.manifest.task), f"{validation.place}: the validation photos have"
     )
     if set(validation.classes) != set(bundle.classes):
         raise InputError(
-            f"{validation.root}: the validation photos have the classes "
+            f"{validation.place}: the validation photos have the classes "
             f"{', '.join(validation.classes)}; the bundle has {', '.join(bundle.classes)}. Give "
             "photos of exactly these classes, under these names."
         )

@@ -139,7 +139,7 @@ def find_subject(
         split = next((each for each in ("test", "validation") if each in parts), "all")
     chosen = [image for image in images if split in ("all", image.split)]
     if not chosen:
-        raise InputError(f"{whole.root}: has no {split} photos; --split all takes every photo.")
+        raise InputError(f"{whole.place}: has no {split} photos; --split all takes every photo.")
     source = SPLIT_FILE if is_recorded else "the data set's splits" if whole.has_splits else ""
     known_parts = recorded if is_recorded else whole
     reported = whole.keep(chosen)

@@ -28,7 +28,7 @@ from pplcnet.runs.files import (
     remove_leftovers,
 )
 from pplcnet.runs.replaced import recover, set_aside
-from pplcnet.runs.stopped import resumable
+from pplcnet.runs.stopped import restartable, resumable
 from pplcnet.system.files import check_writable, write_text
 from pplcnet.system.locking import locked
 from pplcnet.training.interruption import signals_stop
@@ -147,7 +147,7 @@ class RunFolder:
         fails before it has anything to lose.
         """
         aside = contextlib.nullcontext() if is_resumed else set_aside(self.path)
-        with aside, resumable(self.path, self.kind):
+        with aside, resumable(self.path, self.kind), restartable(self.path):
             yield
 
     def start(

@@ -59,7 +59,7 @@ def train_fold(
     )
     if not len(validation):
         raise DatasetError(
-            f"{dataset.root}: too few photos to hold some out for choosing the best epoch."
+            f"{dataset.place}: too few photos to hold some out for choosing the best epoch."
         )
     context.watcher.say(
         f"fold {fold + 1} of {folds}: {counted(len(training), 'photo')} to train on, "

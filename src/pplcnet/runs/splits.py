@@ -73,7 +73,7 @@ def resplit(
     missing = [name for name in recorded.classes if name not in dataset.classes]
     if missing:
         raise InputError(
-            f"{dataset.root}: has no readable photos of {_names(missing)}, which the run was "
+            f"{dataset.place}: has no readable photos of {_names(missing)}, which the run was "
             "started with; give the run's own photos, or start a new run with another --out."
         )
     images = {os.path.realpath(image.path): image for image in dataset.images}

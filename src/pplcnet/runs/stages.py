@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.data.audit import Audit, Unlabelled, audit_unlabelled
+from pplcnet.data.audit import Audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import Splits, draw_splits
+from pplcnet.data.unlabelled import Unlabelled, audit_unlabelled
 from pplcnet.errors import DatasetError
 from pplcnet.metrics.calibration import describe_calibration
 from pplcnet.recipe.recipe import Recipe
@@ -155,10 +156,12 @@ def _audit_labelled(dataset: Dataset, skip_broken: bool, watcher: Watcher, liste
         watcher.say(f"note: {note}")
     if found.faults:
         left_out = len({image.path for fault in found.faults for image in fault.left_out})
-        watcher.say(
-            f"left out {counted(left_out, 'file')} for {counted(len(found.faults), 'fault')} "
-            f"({listed_in})"
-        )
+        if left_out:
+            of_files = sum(bool(fault.left_out) for fault in found.faults)
+            watcher.say(
+                f"left out {counted(left_out, 'file')} for {counted(of_files, 'fault')} "
+                f"({listed_in})"
+            )
         kept = set(found.without_faults().classes)
         gone = [repr(name) for name in found.dataset.classes if name not in kept]
         if gone:

@@ -1,4 +1,4 @@
-"""What a run says when a signal, a full disk or a missing photo stops it: how to continue."""
+"""What a run says when a signal, a full disk, a missing photo or its loss stops it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pplcnet.errors import (
     InputError,
     PPLCNetError,
     StorageError,
+    TrainingDiverged,
     TrainingInterrupted,
 )
 from pplcnet.runs.files import RUN, TRAIN, fold_name, holds_something
@@ -22,7 +23,7 @@ from pplcnet.training.interruption import signal_of
 from pplcnet.training.names import BUNDLE, CHECKPOINT, SEARCH_TRIALS
 from pplcnet.training.saved_facts import read_facts
 
-__all__ = ["resumable"]
+__all__ = ["restartable", "resumable"]
 
 # Errors of a disk that is full, or can no longer be written to.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
@@ -69,6 +70,20 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
             else "start again"
         )
         raise StorageError(f"{reason}; {_kept(out)}. Make room, then {goes_on}") from error
+
+
+@contextlib.contextmanager
+def restartable(out: Path) -> Iterator[None]:
+    """Within, a TrainingDiverged also says how to train again, as the folder holds a run now."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        if not holds_something(out):
+            raise
+        raise TrainingDiverged(
+            f"{error} {out} holds what was trained until then: add --overwrite to replace it, or "
+            "choose another --out."
+        ) from error
 
 
 def _resume_command(out: Path, kind: str) -> str:

@@ -48,7 +48,7 @@ def evaluate(
         DatasetError: images that cannot be read; all of them are named.
     """
     task = find(model.manifest.task)
-    check_task(dataset, task, f"{dataset.root}: the photos have")
+    check_task(dataset, task, f"{dataset.place}: the photos have")
     unknown = sorted(set(dataset.classes) - set(model.manifest.classes))
     if unknown:
         raise InputError(
@@ -56,7 +56,7 @@ def evaluate(
             f"the bundle knows {', '.join(model.manifest.classes)}."
         )
     if not len(dataset):
-        raise DatasetError(f"{dataset.root}: no images to evaluate.")
+        raise DatasetError(f"{dataset.place}: no images to evaluate.")
     dataset = dataset.with_classes(model.manifest.classes)
     predictions = progress(model.predict_many(image.path for image in dataset.images))
     return task.evaluate(model.manifest, dataset, _readable(dataset, predictions))
@@ -109,7 +109,7 @@ def _readable(dataset: Dataset, predictions: Iterable[P]) -> Iterator[tuple[Labe
             unreadable.append(str(prediction.error))
     if unreadable:
         raise DatasetError(
-            f"{dataset.root}: {counted(len(unreadable), 'image')} cannot be evaluated; fix "
+            f"{dataset.place}: {counted(len(unreadable), 'image')} cannot be evaluated; fix "
             "them, or leave them out with --skip-broken:",
             unreadable,
         )

@@ -247,10 +247,12 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
 
 
 def _diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
+    rate = recipe.peak_learning_rate / recipe.changed({"learning_rate": 1.0}).peak_learning_rate
     return TrainingDiverged(
-        f"the loss became NaN or infinite in epoch {epoch}: the learning rate (up to "
-        f"{recipe.peak_learning_rate:.3g} a step) is probably too high; train again with a lower "
-        "learning_rate (--find-learning-rate suggests one), or with gradient_clip=1."
+        f"the loss became NaN or infinite in epoch {epoch}: learning_rate={rate:.3g} (for a batch "
+        "of 256, as in the recipe) is probably too high; train again with a lower one, such as "
+        f"learning_rate={rate / 4:.2g} (--find-learning-rate suggests one), or with "
+        "gradient_clip=1."
     )
 
 

@@ -114,7 +114,7 @@ def test_images_that_show_no_class_can_be_left_out(counted: Dataset) -> None:
     for at, image in enumerate(counted.images):
         draw_image(at % 3, at).save(image.path)
     counted.images[3].path.write_bytes(b"broken")
-    rules = SimpleNamespace(faults=lambda dataset: (), notes=lambda dataset: ())
+    rules = SimpleNamespace(noun="class", faults=lambda dataset: (), notes=lambda dataset: ())
     audited = audit_dataset(counted, rules)
     assert [fault.kind for fault in audited.faults] == ["unreadable"]
     assert len(audited.without_faults()) == 19

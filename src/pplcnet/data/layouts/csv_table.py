@@ -122,23 +122,23 @@ def read(path: Path) -> Dataset:
     listed = Listed(rows, table.labels, [*faults, *table.faults], (*notes, *table.notes))
     images = listed_images(path, listed, table.marks)
     root = root_of(path, rows)
-    _check_labels(root, table.labels)
+    _check_labels(path, table.labels)
     return without_repeats(
-        Dataset(root, table.labels, images, task="multilabel", notes=listed.notes)
+        Dataset(root, table.labels, images, task="multilabel", notes=listed.notes, source=path)
     )
 
 
-def _check_labels(root: Path, labels: Sequence[str]) -> None:
+def _check_labels(path: Path, labels: Sequence[str]) -> None:
     """DatasetError if there is only one label, or one with the name of a column."""
     if len(labels) < 2:
         raise DatasetError(
-            f"{root}: {counted(len(labels), 'label')} in the whole table; multi-label data need at "
+            f"{path}: {counted(len(labels), 'label')} in the whole table; multi-label data need at "
             "least two. For a yes or no, give a column 'label' with two names."
         )
     taken = [name for name in labels if name.lower() in RESERVED]
     if taken:
         raise DatasetError(
-            f"{root}: no label can be called {', '.join(taken)}, which are names of columns; give "
+            f"{path}: no label can be called {', '.join(taken)}, which are names of columns; give "
             "it another name."
         )
 

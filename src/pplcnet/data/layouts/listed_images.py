@@ -67,9 +67,9 @@ def dataset_of_classes(path: Path, listed: Listed) -> Dataset:
     index = {name: at for at, name in enumerate(listed.classes)}
     labels = [ClassLabel(index[row.label]) if row.label else None for row in listed.rows]
     images = listed_images(path, listed, labels)
+    require_two_classes(path, listed.classes)
     root = root_of(path, listed.rows)
-    require_two_classes(root, listed.classes)
-    return without_repeats(Dataset(root, listed.classes, images, notes=listed.notes))
+    return without_repeats(Dataset(root, listed.classes, images, notes=listed.notes, source=path))
 
 
 def listed_images(

@@ -1,0 +1,75 @@
+"""Images without labels: open every one, and leave out copies of labelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.data.audit import Audit
+from pplcnet.data.image_facts import ImageFacts, OpeningProgress, open_each, raise_changed
+from pplcnet.data.image_files import PassedOver, find_images
+from pplcnet.errors import DatasetError, ImageError
+
+__all__ = ["Unlabelled", "audit_unlabelled"]
+
+
+class Unlabelled(NamedTuple):
+    """Images without labels, as they were found."""
+
+    images: tuple[Path, ...]
+    """Those that can be learned from: readable, and not copies of labelled ones."""
+    broken: tuple[ImageError, ...]
+    copies: int
+    """How many have the same pixels as a labelled one, and are left out."""
+    digest: str
+    """sha256 over the contents of `images`, in their order."""
+    facts: Mapping[Path, ImageFacts]
+    """Of `images`, by path."""
+    notes: tuple[str, ...] = ()
+    """A sentence each on files in the folder that were not taken."""
+
+    def raise_changed(self) -> None:
+        """DatasetError if images have changed since they were audited."""
+        if self.images:
+            folder = self.images[0].parent
+            raise_changed(folder, folder, self.facts)
+
+
+def audit_unlabelled(
+    folder: Path,
+    labelled: Audit,
+    *,
+    workers: int | None = None,
+    progress: OpeningProgress = lambda opened, total: opened,
+) -> Unlabelled:
+    """Open every image of a folder without classes; copies of labelled ones are left out.
+
+    A copy of a test image would be learned from; one of a training image teaches nothing new.
+
+    Raises:
+        DatasetError: no images in the folder, or folders in it that cannot be read.
+    """
+    passed_over = PassedOver()
+    paths = list(find_images(folder, passed_over))
+    passed_over.raise_unreadable(folder)
+    if not paths:
+        raise DatasetError(
+            f"{folder}: no photos there; give a folder of photos without classes.",
+            passed_over.notes(),
+        )
+    opened = open_each(paths, workers, progress)
+    known = {facts.pixels for facts in labelled.facts.values()}
+    readable = {
+        path: each.facts for path, each in zip(paths, opened, strict=True) if each.error is None
+    }
+    kept = {path: facts for path, facts in readable.items() if facts.pixels not in known}
+    return Unlabelled(
+        tuple(kept),
+        tuple(each.error for each in opened if each.error is not None),
+        len(readable) - len(kept),
+        sha256("".join(facts.content for facts in kept.values()).encode()).hexdigest(),
+        kept,
+        tuple(passed_over.notes()),
+    )
