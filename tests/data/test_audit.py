@@ -135,7 +135,7 @@ def test_labels_that_are_too_rare_are_left_out_as_labels(
     watcher = Watcher()
     watcher.say = said.append
     dataset = Dataset.open("labels.csv")
-    with pytest.raises(DatasetError, match=r"^labels.csv: .*leave those labels out with --skip"):
+    with pytest.raises(DatasetError, match=r"^labels\.csv: .*leave those labels out with --skip"):
         audit(dataset).raise_faults()
     found = audit_images(dataset, skip_broken=True, watcher=watcher)
     assert found.dataset.classes == ("a", "b")

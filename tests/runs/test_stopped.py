@@ -43,7 +43,7 @@ def test_a_training_stopped_inside_a_run_names_the_run_to_resume(out: Path, with
 
 def test_a_diverged_run_says_how_to_train_again_where_it_left_something(out: Path) -> None:
     with (
-        pytest.raises(TrainingDiverged, match="add --overwrite .* another --out"),
+        pytest.raises(TrainingDiverged, match=r"add --overwrite .* another --out"),
         restartable(out),
     ):
         raise TrainingDiverged("the loss became NaN.")
