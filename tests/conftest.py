@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,18 @@ from PIL import Image
 
 # Before any test imports Keras: TensorFlow's start-up notes are of no use in a test log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# No test asks a server for weights, but those that start one of their own.
+os.environ["PPLCNET_OFFLINE"] = "1"
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the developer has downloaded must not change what a test starts from."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PPLCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Threadin
     thread.start()
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{server.server_port}/files/")
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("PPLCNET_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     yield server
     server.shutdown()

@@ -12,9 +12,11 @@ from pplcnet.weights.sources import find_source
 SOURCE = find_source("pplcnet_x0_25", "imagenet")
 
 
-def state_dict(numbers: int, seed: int = 0) -> bytes:
-    """A `.pdparams` file of `numbers` before a classifier of two classes."""
+def state_dict(numbers: int, seed: int = 0, value: float | None = None) -> bytes:
+    """A `.pdparams` file of `numbers` before a classifier of two classes; one may be `value`."""
     backbone = np.random.default_rng(seed).standard_normal(numbers).astype(np.float32)
+    if value is not None:
+        backbone[-1] = value
     head = {"fc.weight": np.zeros((1280, 2), np.float32), "fc.bias": np.zeros(2, np.float32)}
     return pickle.dumps({"conv1.conv.weight": backbone, **head}, protocol=4)
 

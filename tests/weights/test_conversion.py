@@ -147,7 +147,7 @@ def mirror(
     thread.start()
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PPLCNET_MIRROR", f"http://127.0.0.1:{server.server_port}")
-    for name in ("http_proxy", "HTTP_PROXY"):
+    for name in ("PPLCNET_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     yield server
     server.shutdown()
@@ -175,6 +175,7 @@ def test_a_name_without_connection_is_one_clear_error(
 ) -> None:
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
     monkeypatch.setenv("PPLCNET_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.delenv("PPLCNET_OFFLINE")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert main(["predict", "pplcnet_x1_0:imagenet-ssld", str(common_photos)]) == 2
     error = capsys.readouterr().err

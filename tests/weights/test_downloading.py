@@ -140,6 +140,7 @@ PACKED = gzip.compress(CONTENT[:1000])
         (_answers(PACKED, Content_Encoding="gzip"), "compresses the file"),
         (_answers(state_dict(NUMBERS * 2)), "it has 482,000 numbers before the classifier"),
         (_answers(pickle.dumps({"a": np.zeros(NUMBERS)})), "no classifier"),
+        (_answers(state_dict(NUMBERS, value=np.nan)), "it holds NaN or infinity"),
         (_answers(b"", 302, Location="/again"), "redirects in a loop"),
         (_answers(b"", 302, Location="file:///etc/passwd"), "the server answered 302|not allowed"),
         (_answers(b"", 302, Location="ftp://example.org/a"), "redirects to ftp://example.org/a"),
@@ -147,8 +148,8 @@ PACKED = gzip.compress(CONTENT[:1000])
     ids=[
         "cut off without a length", "nothing", "length 0", "negative length", "length in words",
         "too long a length", "cut off with its length", "unrequested part", "part without a range",
-        "gzip", "another network", "no network", "redirect loop", "redirect to a file",
-        "redirect to ftp",
+        "gzip", "another network", "no network", "no numbers", "redirect loop",
+        "redirect to a file", "redirect to ftp",
     ],
 )  # fmt: skip
 def test_a_response_that_is_not_the_complete_file_is_never_accepted(
@@ -179,12 +180,8 @@ def test_the_rest_is_not_asked_for_without_a_mark_of_the_version(
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_server_that_sends_too_slowly_is_given_up(
-    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
-    monkeypatch.setattr(downloading, "HEAD_DEADLINE_S", 0.3)
-    monkeypatch.setattr(downloading, "PERIOD_S", 0.3)
-    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
+def test_a_server_that_sends_too_slowly_is_given_up(server: ThreadingHTTPServer, part: str) -> None:
+    patience = downloading.HASTY._replace(head_s=0.3, period_s=0.3)
     ended = threading.Event()
 
     def drip(handler: Handler, turn: int) -> None:
@@ -197,7 +194,7 @@ def test_a_server_that_sends_too_slowly_is_given_up(
     server.behave = drip
     try:
         with pytest.raises(WeightsError, match=r"no response within|bytes arrived in 0\.3 seconds"):
-            fetch(SOURCE, pause_s=0)
+            fetch(SOURCE, patience=patience)
     finally:
         ended.set()
 
@@ -236,5 +233,6 @@ def test_other_addresses_than_http_are_refused(
 ) -> None:
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
     monkeypatch.setenv("PPLCNET_MIRROR", address)
+    monkeypatch.delenv("PPLCNET_OFFLINE")
     with pytest.raises(WeightsError, match="http and https addresses only"):
         fetch(SOURCE, pause_s=0)

@@ -53,8 +53,22 @@ def test_no_connection_says_where_to_put_the_file(
 ) -> None:
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
     monkeypatch.setenv("PPLCNET_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.delenv("PPLCNET_OFFLINE")
     with pytest.raises(WeightsError, match=r"cannot be downloaded .*put it at .*PPLCNET_MIRROR"):
         fetch(SOURCE, pause_s=0)
+
+
+def test_offline_nothing_is_asked_for_and_the_cache_is_used(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PPLCNET_OFFLINE", "1")
+    with pytest.raises(WeightsError, match=r"PPLCNET_OFFLINE is set\)\. .* put it at"):
+        fetch(SOURCE)
+    assert server.asked == []
+    monkeypatch.setenv("PPLCNET_OFFLINE", "0")
+    path = fetch(SOURCE)
+    monkeypatch.setenv("PPLCNET_OFFLINE", "1")
+    assert fetch(SOURCE) == path
 
 
 def test_a_known_checksum_is_compared(server: ThreadingHTTPServer) -> None:

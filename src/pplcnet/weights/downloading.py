@@ -17,15 +17,41 @@ from typing import Any, NamedTuple
 
 from pplcnet.errors import WeightsError
 
-__all__ = ["DownloadError", "Response", "SafeRedirects", "ask", "content_length"]
+__all__ = [
+    "HASTY",
+    "PATIENT",
+    "DownloadError",
+    "Patience",
+    "Response",
+    "SafeRedirects",
+    "ask",
+    "content_length",
+]
 
-CONNECT_TIMEOUT_S = 20.0
-HEAD_DEADLINE_S = 60.0
-# In every period at least this many bytes must arrive, and a file must be complete in an hour.
-PERIOD_S = 30.0
-BYTES_PER_PERIOD = 60_000
+# In every period this many bytes a second must arrive, and a file must be complete in an hour.
+BYTES_PER_S = 2000
 BODY_DEADLINE_S = 3600.0
 CHUNK = 1 << 16
+
+
+class Patience(NamedTuple):
+    """How long a download waits, in seconds, and how often it is tried."""
+
+    socket_s: float
+    """For one operation of the socket: connecting, or more bytes."""
+    head_s: float
+    """For the head of the response, names looked up and connection made."""
+    period_s: float
+    """Over which the speed is measured."""
+    attempts: int
+    lock_s: float
+    """For another process that downloads the same file."""
+
+
+PATIENT = Patience(socket_s=20, head_s=60, period_s=30, attempts=4, lock_s=4000)
+"""For a file that is demanded."""
+HASTY = Patience(socket_s=10, head_s=5, period_s=10, attempts=1, lock_s=600)
+"""For a file that something else can stand in for."""
 
 
 class DownloadError(Exception):
@@ -65,9 +91,10 @@ class SafeRedirects(urllib.request.HTTPRedirectHandler):
 class _Request(threading.Thread):
     """Sends the request, and puts the response's head, chunks and end into a queue."""
 
-    def __init__(self, address: str, headers: dict[str, str]) -> None:
+    def __init__(self, address: str, headers: dict[str, str], timeout: float) -> None:
         super().__init__(daemon=True)
         self.address = address
+        self.timeout = timeout
         self.headers = headers
         self.events: queue.Queue[Any] = queue.Queue(maxsize=16)
         self.stopped = threading.Event()
@@ -77,7 +104,7 @@ class _Request(threading.Thread):
             request = urllib.request.Request(self.address, headers=self.headers)  # noqa: S310 - ask() has checked the scheme
             opener = urllib.request.build_opener(SafeRedirects)
             try:
-                response = opener.open(request, timeout=CONNECT_TIMEOUT_S)
+                response = opener.open(request, timeout=self.timeout)
             except urllib.error.HTTPError as error:
                 self._put((error.code, error.headers, str(error.reason)))
                 error.close()
@@ -119,7 +146,7 @@ def _describe(error: Exception) -> str:
     return f"{type(inner).__name__}: {inner}"
 
 
-def ask(address: str, headers: dict[str, str]) -> Response:
+def ask(address: str, headers: dict[str, str], patience: Patience = PATIENT) -> Response:
     """Send a GET request and wait for the head of the response.
 
     Raises:
@@ -128,25 +155,25 @@ def ask(address: str, headers: dict[str, str]) -> Response:
     """
     if not address.startswith(("http://", "https://")):
         raise WeightsError(f"{address}: weights are downloaded from http and https addresses only.")
-    request = _Request(address, headers)
+    request = _Request(address, headers, patience.socket_s)
     request.start()
     try:
-        status, head, reason = request.next(HEAD_DEADLINE_S)
+        status, head, reason = request.next(patience.head_s)
     except TimeoutError:
         request.stopped.set()
-        raise DownloadError(f"no response within {HEAD_DEADLINE_S:g} seconds") from None
+        raise DownloadError(f"no response within {patience.head_s:g} seconds") from None
     if "redirect" in reason:  # urllib's message for a loop
         raise DownloadError("the server redirects in a loop", final=True)
-    return Response(status, head, _chunks(request))
+    return Response(status, head, _chunks(request, patience.period_s))
 
 
-def _chunks(request: _Request) -> Iterator[bytes]:
+def _chunks(request: _Request, period_s: float) -> Iterator[bytes]:
     started = period = time.monotonic()
     received = 0
     try:
         while True:
             try:
-                chunk = request.next(period + PERIOD_S - time.monotonic())
+                chunk = request.next(period + period_s - time.monotonic())
             except TimeoutError:
                 chunk = None
             now = time.monotonic()
@@ -155,9 +182,9 @@ def _chunks(request: _Request) -> Iterator[bytes]:
             received += len(chunk or b"")
             if chunk == b"":
                 return
-            if now - period >= PERIOD_S:
-                if received < BYTES_PER_PERIOD:
-                    raise DownloadError(f"only {received:,} bytes arrived in {PERIOD_S:g} seconds")
+            if now - period >= period_s:
+                if received < BYTES_PER_S * period_s:
+                    raise DownloadError(f"only {received:,} bytes arrived in {period_s:g} seconds")
                 period, received = now, 0
             if chunk:
                 yield chunk

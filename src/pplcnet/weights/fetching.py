@@ -1,7 +1,8 @@
 """Download a file once: resumed, retried, checked, and safe beside other processes.
 
 The cache is `PPLCNET_CACHE`, or the user's cache folder. `PPLCNET_MIRROR` replaces the address of
-every source: its files are requested by name below that address.
+every source: its files are requested by name below that address. With `PPLCNET_OFFLINE=1` nothing
+is downloaded; files in the cache are used.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
 from pplcnet.weights.backbones import FRACTAL, backbone_path
-from pplcnet.weights.downloading import DownloadError, Response, ask, content_length
+from pplcnet.weights.downloading import (
+    PATIENT,
+    DownloadError,
+    Patience,
+    Response,
+    ask,
+    content_length,
+)
 from pplcnet.weights.sources import TAGS, Source, find_source
 
 __all__ = ["fetch", "weights_path"]
 
-ATTEMPTS = 4
 # The largest official file has 44 MB; a response that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
-# How long another process may take to download the same file.
-LOCK_WAIT_S = 4000.0
 # Request timeout and too many requests: the next attempt may succeed.
 RETRIED = (408, 429)
 
@@ -50,7 +55,7 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
     return path
 
 
-def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
+def fetch(source: Source, *, pause_s: float = 1.0, patience: Patience = PATIENT) -> Path:
     """The source's file in the cache, downloaded if it is not there yet.
 
     A known sha256 is checked. Otherwise the sha256 is recorded at the first download, after the
@@ -58,19 +63,23 @@ def fetch(source: Source, *, pause_s: float = 1.0) -> Path:
 
     Args:
         pause_s: seconds before the second attempt; doubled for each further one.
+        patience: how long to wait for the server and for other processes.
 
     Raises:
-        WeightsError: no connection, or not the expected file; the message names the address and
-            where to put a file downloaded by other means.
+        WeightsError: no connection, `PPLCNET_OFFLINE`, or not the expected file; the message names
+            the address and where to put a file downloaded by other means.
+        InputError: the cache cannot be written to, or another process keeps it locked.
     """
     folder = cache_folder() / "weights"
     target = folder / source.file_name
     recorded = target.with_name(f"{target.name}.sha256")
     if not target.is_file():
-        with locked(target, is_file=True, wait=LOCK_WAIT_S):
+        if os.environ.get("PPLCNET_OFFLINE", "0") not in ("", "0"):
+            raise _unavailable(source, target, "PPLCNET_OFFLINE is set")
+        with locked(target, is_file=True, wait=patience.lock_s):
             if not target.is_file():  # another process may have been faster
                 recorded.unlink(missing_ok=True)  # of a file that has been deleted since
-                _download(source, target, pause_s)
+                _download(source, target, pause_s, patience)
                 write_text(recorded, f"{_digest(target)}\n")
     digest = _digest(target)
     expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
@@ -98,16 +107,16 @@ def _address(source: Source) -> str:
     return source.address
 
 
-def _download(source: Source, target: Path, pause_s: float) -> None:
+def _download(source: Source, target: Path, pause_s: float, patience: Patience) -> None:
     address = _address(source)
     # It stays after a failure, to be continued. The extension chooses the reader.
     partial = target.with_name(f".partial-{target.name}")
     problem = ""
-    for attempt in range(ATTEMPTS):
+    for attempt in range(patience.attempts):
         if attempt:
             time.sleep(pause_s * 2 ** (attempt - 1))
         try:
-            _continue(address, partial)
+            _continue(address, partial, patience)
             problem = _fault(source, partial)
             if problem:
                 partial.unlink()
@@ -125,9 +134,13 @@ def _download(source: Source, target: Path, pause_s: float) -> None:
                 f"{partial}: cannot be written ({error.strerror}); free some space, or name "
                 "another folder in PPLCNET_CACHE."
             ) from error
-    raise WeightsError(
-        f"{address} cannot be downloaded ({problem}). Download it by other means and put it at "
-        f"{target}, or name a mirror in PPLCNET_MIRROR."
+    raise _unavailable(source, target, problem)
+
+
+def _unavailable(source: Source, target: Path, problem: str) -> WeightsError:
+    return WeightsError(
+        f"{_address(source)} cannot be downloaded ({problem}). Download it by other means and put "
+        f"it at {target}, or name a mirror in PPLCNET_MIRROR."
     )
 
 
@@ -183,12 +196,12 @@ def _check_head(response: Response, have: int, partial: Path) -> int | None:
     return int(last) + 1 if total == "*" else int(total)
 
 
-def _continue(address: str, partial: Path) -> None:
+def _continue(address: str, partial: Path, patience: Patience) -> None:
     """Continue a download where it stopped; DownloadError if it is still incomplete."""
     from tqdm import tqdm
 
     have, headers = _resumption(partial)
-    response = ask(address, headers)
+    response = ask(address, headers, patience)
     total = _check_head(response, have, partial)
     if response.status == 200:
         have = 0  # the server sends everything again

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
 from pplcnet.weights.paddle import read_pdparams
@@ -37,4 +39,6 @@ def fault_of(path: Path, network: str) -> str:
     low, high = BACKBONE_RATIO
     if not low * wanted <= found <= high * wanted:
         return f"it has {found:,} numbers before the classifier, {network} has {wanted:,}"
+    if not all(np.isfinite(each).all() for each in tensors.values()):
+        return "it holds NaN or infinity"
     return ""
