@@ -48,10 +48,18 @@ def rule_of(layer: keras.layers.Layer) -> Callable[[Walk, Any], None]:
 
 
 def _input(walk: Walk, layer: keras.layers.InputLayer) -> None:
-    transposed = walk.graph.node("Transpose", ["images"], "images_nchw", perm=[0, 3, 1, 2])
-    floats = walk.graph.node("Cast", [transposed], "images_float", to=onnx.TensorProto.FLOAT)
-    mean = 255.0 * np.asarray(walk.preprocessing.mean, np.float32).reshape(1, 3, 1, 1)
-    centred = walk.graph.node("Sub", [floats, walk.graph.constant("mean", mean)], "images_centred")
+    height, width = walk.preprocessing.image_size
+    graph = walk.graph
+    # The mean is subtracted from whole rows while the channels are still last. OpenVINO then takes
+    # the transposition for a change of name, where it otherwise moves the pixels twice.
+    rows = graph.constant("rows", np.array([0, height, 3 * width], np.int64))
+    pixels = graph.constant("pixels", np.array([0, height, width, 3], np.int64))
+    mean = 255.0 * np.tile(np.asarray(walk.preprocessing.mean, np.float32), width)
+    name = graph.node("Cast", ["images"], "images_float", to=onnx.TensorProto.FLOAT)
+    name = graph.node("Reshape", [name, rows], "images_rows")
+    name = graph.node("Sub", [name, graph.constant("mean", mean)], "images_centred_rows")
+    name = graph.node("Reshape", [name, pixels], "images_pixels")
+    centred = graph.node("Transpose", [name], "images_centred", perm=[0, 3, 1, 2])
     # The division by 255 std goes into the stem's kernel, which is exact. The mean must not:
     # the padding around the image is zero after its subtraction.
     walk.names[id(layer.output)] = centred

@@ -1,8 +1,8 @@
 """A Keras graph of the catalog's layers to few ONNX operators.
 
 What stays: one Conv for convolution, BatchNorm and padding together, one HardSwish for each
-activation, one Clip for each hard-sigmoid gate, Gemm for the classifier, and in front Cast,
-Transpose and the subtraction of the mean. `onnx_rules.py` has a function per layer.
+activation, one Clip for each hard-sigmoid gate, Gemm for the classifier, and in front Cast, the
+subtraction of the mean and Transpose. `onnx_rules.py` has a function per layer.
 """
 
 from __future__ import annotations
