@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from pplcnet.errors import ImageError
+from pplcnet.imaging import acceleration
 from pplcnet.imaging import colour as image_colour
-from pplcnet.imaging import decoding
 from pplcnet.imaging import profiles as image_profiles
 from pplcnet.imaging.decoding import decode, decode_image
 from tests.conftest import draw_image
@@ -185,7 +185,7 @@ def test_without_simplejpeg_a_profile_means_the_same(
     def absent(name: str) -> ModuleType | None:
         return None
 
-    monkeypatch.setattr(decoding, "optional_module", absent)
+    monkeypatch.setattr(acceleration, "optional_module", absent)
     np.testing.assert_array_equal(np.asarray(decode(content, at_least=at_least)), usual)
 
 

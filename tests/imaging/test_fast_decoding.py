@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pplcnet.errors import ImageError, InputError
-from pplcnet.imaging import decoding, preprocessing
+from pplcnet.imaging import acceleration, preprocessing
 from pplcnet.imaging.decoding import decode, decode_image
 from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -25,12 +25,12 @@ def _jpeg(image: Image.Image, **options: object) -> bytes:
 
 
 def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    real = decoding.optional_module
+    real = acceleration.optional_module
 
     def absent(name: str) -> ModuleType | None:
         return None if name in names else real(name)
 
-    monkeypatch.setattr(decoding, "optional_module", absent)
+    monkeypatch.setattr(acceleration, "optional_module", absent)
     monkeypatch.setattr(preprocessing, "optional_module", absent)
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.imaging import decoding, preprocessing
+from pplcnet.imaging import acceleration, preprocessing, resizing
 from pplcnet.imaging.geometry import UNKNOWN, Geometry
 from pplcnet.imaging.orientation import EXIF_ORIENTATION, UPRIGHT
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, Preprocessing
@@ -21,6 +21,7 @@ POLICIES = [
     {"interpolation": "pillow-bilinear"},
     {"interpolation": "pillow-bicubic"},
     {"interpolation": "opencv-bilinear"},
+    {"interpolation": "shrunk-bilinear"},
     {"policy": "fast"},
 ]
 
@@ -45,12 +46,12 @@ def _find_rectangle(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    real = decoding.optional_module
+    real = acceleration.optional_module
 
     def absent(name: str) -> ModuleType | None:
         return None if name in names else real(name)
 
-    monkeypatch.setattr(decoding, "optional_module", absent)
+    monkeypatch.setattr(acceleration, "optional_module", absent)
     monkeypatch.setattr(preprocessing, "optional_module", absent)
 
 
@@ -69,7 +70,7 @@ def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("options", POLICIES, ids=lambda each: "-".join(each.values()))
 @pytest.mark.parametrize("size", [(150, 101), (101, 150), (61, 50)])
-@pytest.mark.parametrize("library", ["OpenCV", "Pillow"])
+@pytest.mark.parametrize("library", ["fast ones", "Pillow"])
 def test_a_rectangle_is_found_again(
     resize: str,
     options: dict,
@@ -78,7 +79,7 @@ def test_a_rectangle_is_found_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if library == "Pillow":
-        _without(monkeypatch, "cv2")
+        _without(monkeypatch, "cv2", "cykooz_resizer")
     box = (size[0] // 2 - 15, size[1] // 2 - 12, size[0] // 2 + 9, size[1] // 2 + 18)
     preprocessing = Preprocessing(image_size=(80, 96), resize=resize, **options)
     placed = preprocessing.place(_with_rectangle(size, box))
@@ -93,14 +94,20 @@ def test_a_rectangle_is_found_again(
 
 @pytest.mark.parametrize("library", ["simplejpeg", "Pillow"])
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("options", "side"),
+    [({"policy": "fast"}, 99), ({"interpolation": "shrunk-bilinear"}, 49)],
+    ids=["fast", "shrunk"],
+)
 def test_a_rectangle_in_a_shrunk_and_turned_jpeg_is_found_again(
-    orientation: int, library: str, monkeypatch: pytest.MonkeyPatch
+    options: dict, side: int, orientation: int, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 1/8, the last block of these sizes is stored for a few pixels alone."""
     if library == "Pillow":
-        _without(monkeypatch, "simplejpeg")
+        _without(monkeypatch, "simplejpeg", "cykooz_resizer")
     size, box = (801, 797), (301, 210, 520, 487)
-    preprocessing = Preprocessing(image_size=(99, 99), resize="stretch", policy="fast")
+    preprocessing = Preprocessing(image_size=(side, side), resize="stretch", **options)
+    assert preprocessing.divisor(size) == 8
     placed = preprocessing.place(_jpeg(_with_rectangle(size, box), orientation))
     assert placed.geometry.size == size
     back = placed.geometry.boxes_back(_find_rectangle(placed.pixels))
@@ -156,12 +163,15 @@ def test_lines_of_pixels_have_a_geometry_too(
         np.testing.assert_allclose(back, [[0, 0, *size]], rtol=1e-6)
 
 
-def test_a_line_that_is_shortened_before_it_is_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocessing, "MAX_FILTERED_SIDE", 1000)
+@pytest.mark.parametrize("interpolation", ["pillow-bilinear", "shrunk-bilinear"])
+def test_a_line_that_is_shortened_before_it_is_filtered(
+    interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resizing, "MAX_FILTERED_SIDE", 1000)
     image, box = (8195, 12), (2000, 3, 5000, 9)
-    placed = Preprocessing(image_size=(12, 900), resize="stretch").place(
-        _with_rectangle(image, box)
-    )
+    placed = Preprocessing(
+        image_size=(12, 900), resize="stretch", interpolation=interpolation
+    ).place(_with_rectangle(image, box))
     assert placed.geometry.size == image
     back = placed.geometry.boxes_back(_find_rectangle(placed.pixels))
     np.testing.assert_allclose(back, [box], atol=3)

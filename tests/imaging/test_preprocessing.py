@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pplcnet.errors import InputError
-from pplcnet.imaging import preprocessing
+from pplcnet.imaging import resizing
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.conftest import draw_image
 
@@ -119,7 +119,7 @@ def test_a_line_of_pixels_is_shortened_before_it_is_filtered(
     line = draw_image(1, 3, (8192, 2))
     stretch = Preprocessing(image_size=(8, 8), resize="stretch")
     expected = stretch(line).astype(int)
-    monkeypatch.setattr(preprocessing, "MAX_FILTERED_SIDE", 1000)
+    monkeypatch.setattr(resizing, "MAX_FILTERED_SIDE", 1000)
     filtered: list[tuple[int, int]] = []
     resize = Image.Image.resize
 

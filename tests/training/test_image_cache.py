@@ -125,13 +125,13 @@ def test_two_trainings_that_share_pictures_decode_them_once(
     from pplcnet.training import batches as module
 
     decoded: list[Path] = []
-    decode = module.decode
+    keep = module.keep_for_crops
 
-    def counted(path: Path, **options: object) -> object:
+    def counted(path: Path, side: int) -> object:
         decoded.append(path)
-        return decode(path, **options)  # type: ignore[arg-type]
+        return keep(path, side)
 
-    monkeypatch.setattr(module, "decode", counted)
+    monkeypatch.setattr(module, "keep_for_crops", counted)
     dataset, recipe = Dataset.open(common_photos), Recipe(image_size=(24, 32), batch_size=9)
     with ImageCache.of(recipe) as cache:
         for _ in range(2):

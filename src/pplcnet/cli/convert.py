@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the short side that the centre crop keeps, with --resize cover",
     )
     group.add_argument(
-        "--interpolation", choices=("pillow-bilinear", "pillow-bicubic", "opencv-bilinear")
+        "--interpolation",
+        choices=("shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear"),
     )
     group.add_argument(
         "--mean", type=float, nargs=3, metavar="M", help="of R, G and B, pixels from 0 to 1"

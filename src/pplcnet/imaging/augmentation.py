@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.imaging.augmentation_policies import auto_augment, rand_augment, trivial_augment
+from pplcnet.imaging.resizing import resize_bilinear
 
 __all__ = [
     "AugmentationPolicy",
@@ -70,10 +71,7 @@ def random_resized_crop(
         generator,
     )
     crop = pixels[top : top + crop_height, left : left + crop_width]
-    resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
-        (width, height), Image.Resampling.BILINEAR
-    )
-    pixels = np.asarray(resized)
+    pixels = resize_bilinear(crop, (width, height))
     if horizontal_flip and generator.random() < 0.5:
         pixels = pixels[:, ::-1]
     return pixels

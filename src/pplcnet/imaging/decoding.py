@@ -12,8 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
-from types import ModuleType
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -21,19 +20,24 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pplcnet.errors import ImageError
+from pplcnet.imaging.acceleration import decode_jpeg
 from pplcnet.imaging.colour import has_deep_colour_key, to_rgb
 from pplcnet.imaging.files import content_behind, read_image_file, source_name
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.kinds import describe, image_format
 from pplcnet.imaging.limits import MAX_PIXELS, NO_COST, check_memory, check_pixels
-from pplcnet.imaging.orientation import read_orientation, shrunk_geometry, turn_upright
+from pplcnet.imaging.orientation import (
+    read_orientation,
+    shrunk_geometry,
+    turn_upright,
+    upright_size,
+)
 from pplcnet.imaging.profiles import transform_to_srgb
 from pplcnet.imaging.structure import check_structure, png_without_extras
 from pplcnet.imaging.tiff_header import describe_tiff
 
 __all__ = [
     "IMAGE_ENDINGS",
-    "MAX_ARRAY_PIXELS",
     "MAX_PIXELS",
     "Decoded",
     "DecodedImage",
@@ -42,7 +46,8 @@ __all__ = [
     "as_image",
     "decode",
     "decode_image",
-    "optional_module",
+    "decode_shrunk",
+    "size_of",
     "source_name",
     "stated_pixels",
 ]
@@ -60,15 +65,13 @@ ImageSource = (
 """A path, the content of an image file, a file object opened in binary mode, a PIL image, or an
 array."""
 DecodedImage = Image.Image | NDArray[np.uint8]
-"""Upright RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
+"""RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
 Shrink = Callable[[tuple[int, int]], int]
-"""(width, height) to what a JPEG may be divided by while it is decoded: 1, 2, 4 or 8."""
+"""(width, height) of an upright image to what its sides may be divided by: 1, 2, 4 or 8."""
 
 IMAGE_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
-# Larger ones stay in Pillow's memory: an array beside it would be a second copy.
-MAX_ARRAY_PIXELS = 40_000_000
 # Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded. It
 # also warns of damaged EXIF, which says nothing about the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -80,7 +83,9 @@ class Decoded(NamedTuple):
 
     image: DecodedImage
     geometry: Geometry
-    """From the upright image in full to `image`, which is smaller where a JPEG was shrunk."""
+    """From the upright image in full to the upright `image`, which may be smaller."""
+    orientation: int = 1
+    """EXIF's, of `image`: 1 where it is upright."""
 
 
 def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
@@ -118,20 +123,54 @@ def as_image(decoded: DecodedImage) -> Image.Image:
     return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
+def size_of(decoded: DecodedImage) -> tuple[int, int]:
+    """(width, height)."""
+    if isinstance(decoded, Image.Image):
+        return decoded.size
+    return decoded.shape[1], decoded.shape[0]
+
+
 def decode_image(
-    source: ImageSource, shrink: Shrink | None = None, *, rough: bool = False
+    source: ImageSource,
+    shrink: Shrink | None = None,
+    *,
+    rough: bool = False,
+    upright: bool = True,
 ) -> Decoded:
     """As `decode`, in the form that costs least, with the geometry.
 
     Args:
-        shrink: what a JPEG of some (width, height) may be divided by while it is decoded.
+        shrink: what a JPEG may be divided by while it is decoded.
         rough: take libjpeg's faster colour upsampling and transform, some levels off.
+        upright: turn the image upright; if not, the caller does (`Decoded.orientation`).
     """
     if isinstance(source, np.ndarray):
         return _in_full(_from_array(source))
     if isinstance(source, Image.Image):
         return _in_full(_from_image(source))
-    return _from_bytes(read_image_file(source), source_name(source), shrink, rough)
+    decoded = _from_bytes(read_image_file(source), source_name(source), shrink, rough, upright)
+    if not upright or decoded.orientation == 1:
+        return decoded
+    image = as_image(decoded.image)
+    geometry, orientation = decoded.geometry, decoded.orientation
+    del decoded  # of an array, so that it is freed before a second image is made
+    return Decoded(turn_upright(image, orientation), geometry)
+
+
+def decode_shrunk(source: ImageSource, shrink: Shrink) -> Decoded:
+    """As `decode_image`, at 1/2, 1/4 or 1/8 of the size where `shrink` allows it.
+
+    A JPEG is shrunk while it is decoded, any other image by averaging squares of pixels, which is
+    nearly the same. It is not turned upright.
+    """
+    decoded = decode_image(source, shrink, upright=False)
+    full, scale = decoded.geometry.size, decoded.geometry.scale[0]
+    divisor = shrink(full)
+    if scale != 1 or divisor == 1:
+        return decoded
+    image = as_image(decoded.image)
+    geometry = shrunk_geometry(image.size, divisor, decoded.orientation)
+    return Decoded(image.reduce(divisor), geometry, decoded.orientation)
 
 
 def stated_pixels(content: bytes) -> int:
@@ -147,18 +186,10 @@ def stated_pixels(content: bytes) -> int:
     return width * height
 
 
-@cache
-def optional_module(name: str) -> ModuleType | None:
-    """A library that only makes things faster, or None where it is not installed."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -> Decoded:
+def _from_bytes(
+    content: bytes, name: str, shrink: Shrink | None, rough: bool, upright: bool
+) -> Decoded:
+    """As stored, not turned upright."""
     kind = image_format(content)
     if kind is None:
         raise ImageError(name, describe(content))
@@ -166,39 +197,37 @@ def _from_bytes(content: bytes, name: str, shrink: Shrink | None, rough: bool) -
     image = _open(content, kind, name)
     size = image.size
     check_pixels(size, name)
-    divisor = shrink(size) if shrink is not None and kind == "JPEG" else 1
+    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
+    orientation = 1 if kind == "PNG" else read_orientation(image)
+    divisor = 1
+    if shrink is not None and kind == "JPEG":
+        divisor = shrink(upright_size(size, orientation))
     is_changed = image.mode != "RGB" or "transparency" in image.info
     if has_deep_colour_key(image):
         cost = replace(cost, per_pixel=cost.per_pixel + 4)
     limits = partial(check_memory, size, image.mode, name, cost=cost, divisor=divisor)
-    limits(is_changed=is_changed)
-    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
-    orientation = 1 if kind == "PNG" else read_orientation(image)
-    # It turns a TIFF upright itself, while it loads.
-    is_told_late = kind in ("PNG", "TIFF")
-    limits(is_changed=is_changed or orientation != 1)
-    if image.format == "JPEG" and image.mode == "RGB" and orientation == 1:
-        fast = _fast_jpeg(image, content, divisor, rough)
+    limits(is_changed=is_changed or (upright and orientation != 1))
+    is_plain = image.format == "JPEG" and image.mode == "RGB"
+    if is_plain and transform_to_srgb(image.info.get("icc_profile"), "RGB") is None:
+        fast = decode_jpeg(content, size, divisor, rough=rough)
         if fast is not None:
-            return Decoded(fast, shrunk_geometry(size, divisor, orientation))
+            return Decoded(fast, shrunk_geometry(size, divisor, orientation), orientation)
     if divisor > 1:
         with contextlib.suppress(Exception):  # loading says what is wrong
             image.draft("RGB", (size[0] // divisor, size[1] // divisor))
     decoded = image
     # One name throughout, so that what was converted is freed before it is turned.
     image = to_rgb(image, name, is_ours=True)
-    if is_told_late:
+    # Pillow turns a TIFF upright itself, while it loads.
+    if kind in ("PNG", "TIFF"):
         orientation = read_orientation(decoded)
+        limits(is_changed=is_changed or (upright and orientation != 1))
     del decoded
-    is_shrunk = image.size != size
-    if orientation != 1:
-        limits(is_changed=True)
-        image = turn_upright(image, orientation)
     image.info = {}
     # Only a JPEG is shrunk. The size of a TIFF or a GIF may change for other reasons.
-    if divisor > 1 and is_shrunk:
-        return Decoded(image, shrunk_geometry(size, divisor, orientation))
-    return _in_full(image)
+    if divisor > 1 and image.size != size:
+        return Decoded(image, shrunk_geometry(size, divisor, orientation), orientation)
+    return Decoded(image, Geometry(upright_size(image.size, orientation)), orientation)
 
 
 def _in_full(image: Image.Image) -> Decoded:
@@ -232,31 +261,6 @@ def _from_image(image: Image.Image) -> Image.Image:
     converted = to_rgb(image, name, is_ours=False)
     orientation = read_orientation(image)
     return turn_upright(converted, orientation) if orientation != 1 else converted
-
-
-def _fast_jpeg(
-    image: Image.Image, content: bytes, divisor: int, rough: bool
-) -> NDArray[np.uint8] | None:
-    """An ordinary JPEG through simplejpeg; None for what Pillow has to look at."""
-    simplejpeg = optional_module("simplejpeg")
-    if image.width * image.height > MAX_ARRAY_PIXELS * divisor**2:
-        return None
-    if simplejpeg is None or transform_to_srgb(image.info.get("icc_profile"), "RGB") is not None:
-        return None
-    with contextlib.suppress(Exception):  # Pillow says what is wrong, or that nothing is
-        width, height = image.size
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            content,
-            "RGB",
-            fastdct=rough,
-            fastupsample=rough,
-            # Rounded up, as libjpeg does.
-            min_height=-(-height // divisor),
-            min_width=-(-width // divisor),
-            min_factor=divisor,
-        )
-        return pixels
-    return None
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -41,6 +41,16 @@ class Geometry:
             (self.offset[0] * scale[0] + offset[0], self.offset[1] * scale[1] + offset[1]),
         )
 
+    def place_box(
+        self, box: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """A box (left, top, right, bottom) of the image as one in the input of `size`, clipped."""
+        left, top, right, bottom = (
+            min(max(place * self.scale[at % 2] + self.offset[at % 2], 0.0), size[at % 2])
+            for at, place in enumerate(box)
+        )
+        return left, top, right, bottom
+
     def boxes_back(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes in the input's pixels as boxes in the image's, clipped to the image.
 

@@ -9,7 +9,18 @@ from PIL import Image
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.limits import is_exif_small
 
-__all__ = ["EXIF_ORIENTATION", "read_orientation", "shrunk_geometry", "turn_upright"]
+__all__ = [
+    "EXIF_ORIENTATION",
+    "Box",
+    "read_orientation",
+    "shrunk_geometry",
+    "stored_box",
+    "turn_upright",
+    "upright_size",
+]
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
@@ -44,13 +55,32 @@ def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     return turned
 
 
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(width, height) of a stored image once it is turned upright; and the other way round."""
+    return size[::-1] if orientation >= 5 else size
+
+
+def stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """A box of the upright image as a box of the stored one.
+
+    Args:
+        size: (width, height) of the upright image.
+    """
+    left, top, right, bottom = box
+    if orientation in _ENDS_LEFT:
+        left, right = size[0] - right, size[0] - left
+    if orientation in _ENDS_TOP:
+        top, bottom = size[1] - bottom, size[1] - top
+    return (top, left, bottom, right) if orientation >= 5 else (left, top, right, bottom)
+
+
 def shrunk_geometry(size: tuple[int, int], divisor: int, orientation: int) -> Geometry:
     """From an upright image to what was decoded of it at 1/`divisor`.
 
     Args:
         size: (width, height) as stored, in full.
     """
-    width, height = size[::-1] if orientation >= 5 else size
+    width, height = upright_size(size, orientation)
     # The decoded size is rounded up, so that the last stored pixel may lie half outside the image.
     # Where the image is mirrored, that pixel comes first.
     return Geometry(

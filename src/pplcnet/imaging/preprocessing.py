@@ -17,23 +17,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.errors import InputError
+from pplcnet.imaging.acceleration import MAX_ARRAY_PIXELS, optional_module
 from pplcnet.imaging.decoding import (
-    MAX_ARRAY_PIXELS,
     DecodedImage,
     ImageSource,
     as_image,
     decode_image,
-    optional_module,
+    decode_shrunk,
+    size_of,
 )
 from pplcnet.imaging.geometry import Geometry
+from pplcnet.imaging.orientation import Box
+from pplcnet.imaging.resizing import resize_decoded, shorten
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Placed", "Preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Interpolation = Literal["pillow-bilinear", "pillow-bicubic", "opencv-bilinear"]
+Interpolation = Literal["shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear"]
 _RESAMPLING = {
+    "shrunk-bilinear": Image.Resampling.BILINEAR,
     "pillow-bilinear": Image.Resampling.BILINEAR,
     "pillow-bicubic": Image.Resampling.BICUBIC,
     "opencv-bilinear": Image.Resampling.BILINEAR,
@@ -41,8 +45,8 @@ _RESAMPLING = {
 POLICIES = ("exact", "fast")
 # OpenCV resizes the whole image: 48 MB at this size, gigabytes for an image of a line of pixels.
 MAX_SCALED_PIXELS = 16_000_000
-# No photo is longer: a JPEG has 65,535 pixels at most.
-MAX_FILTERED_SIDE = 1_000_000
+# "shrunk-bilinear" leaves this many pixels along a side for each of the input's to its filter.
+SPARE = 2
 
 
 class Placed(NamedTuple):
@@ -52,9 +56,6 @@ class Placed(NamedTuple):
     """(height, width, 3) RGB."""
     geometry: Geometry
     """From the upright image to `pixels`."""
-
-
-Box = tuple[float, float, float, float]
 
 
 class _Cut(NamedTuple):
@@ -94,9 +95,11 @@ class Preprocessing:
     crop_fraction: float = 0.875
     """For "cover": the part of the scaled short side that the centre crop keeps (0 to 1]."""
     interpolation: Interpolation = "pillow-bilinear"
-    """The library whose filter the weights were measured with. Pillow's antialias, OpenCV's does
-    not; it is computed by OpenCV where that is installed, elsewhere by Pillow, equal within one
-    level."""
+    """The filter that the weights were measured with. "shrunk-bilinear" reduces the image to 1/2,
+    1/4 or 1/8 where two pixels for each of the input's are left along both sides (a JPEG while it
+    is decoded), resizes that as "pillow-bilinear", and then turns it upright. The others resize the
+    upright image in full. Pillow's filters antialias; OpenCV's does not, and is computed by OpenCV
+    where that is installed, elsewhere by Pillow, equal within one level."""
     policy: Literal["exact", "fast"] = "exact"
     """"exact" computes just that. "fast" decodes a JPEG at 1/2, 1/4 or 1/8 of its size where that
     still covers the input, with libjpeg's faster arithmetic, and resizes as "opencv-bilinear":
@@ -139,6 +142,8 @@ class Preprocessing:
         """
         if self.policy == "fast":
             decoded = decode_image(source, self.divisor, rough=True)
+        elif self.interpolation == "shrunk-bilinear":
+            return self._place_shrunk(source)
         else:
             decoded = decode_image(source)
         resized = self._resize(decoded.image)
@@ -147,24 +152,28 @@ class Preprocessing:
         geometry = decoded.geometry.then(scale, (-left * scale[0], -top * scale[1]))
         return Placed(self._pad(resized.pixels), geometry)
 
+    def _place_shrunk(self, source: ImageSource) -> Placed:
+        decoded = decode_shrunk(source, self.divisor)
+        size = decoded.geometry.size
+        cut = self._cut(size)
+        (left, top, right, bottom), (width, height) = cut.box, cut.filled
+        scale = width / (right - left), height / (bottom - top)
+        geometry = Geometry(size, scale, (-left * scale[0], -top * scale[1]))
+        return Placed(self._pad(resize_decoded(decoded, cut.filled, cut.box)), geometry)
+
     def _resize(self, decoded: DecodedImage) -> _Resized:
         """The part of an upright RGB image that the network sees, without padding."""
         if self.policy == "fast" or self.interpolation == "opencv-bilinear":
             return self._resize_four_nearest(decoded)
-        image = as_image(decoded)
-        factors = [-(-side // MAX_FILTERED_SIDE) for side in image.size]
-        if factors != [1, 1]:
-            # Pillow keeps a weight for every pixel along a side: gigabytes for a line of pixels.
-            image = image.reduce((factors[0], factors[1]))
+        image, (across, down) = shorten(as_image(decoded))
         cut = self._cut(image.size)
         pixels = np.asarray(image.resize(cut.filled, _RESAMPLING[self.interpolation], box=cut.box))
         left, top, right, bottom = cut.box
-        across, down = factors
         return _Resized(pixels, (left * across, top * down, right * across, bottom * down))
 
     def _resize_four_nearest(self, decoded: DecodedImage) -> _Resized:
         """Bilinear interpolation of the four nearest pixels, as OpenCV's INTER_LINEAR."""
-        width_now, height_now = size = _size(decoded)
+        width_now, height_now = size = size_of(decoded)
         # OpenCV takes arrays; of a large PIL image that would be a second copy.
         opencv = optional_module("cv2") if width_now * height_now <= MAX_ARRAY_PIXELS else None
         cut = self._cut(size)
@@ -198,10 +207,15 @@ class Preprocessing:
         return padded
 
     def divisor(self, size: tuple[int, int]) -> int:
-        """What a JPEG of `size` can be divided by and still have the input's resolution."""
+        """What the sides of an upright image of `size` may be divided by before the resize.
+
+        The policy "fast" keeps the input's resolution, "shrunk-bilinear" twice that.
+        """
         cut = self._cut(size)
         left, top, right, bottom = cut.box
         enough = min((right - left) / cut.filled[0], (bottom - top) / cut.filled[1])
+        if self.policy == "exact":
+            enough /= SPARE
         return next(each for each in (8, 4, 2, 1) if each == 1 or enough >= each)
 
     def _cut(self, size: tuple[int, int]) -> _Cut:
@@ -271,10 +285,3 @@ def _numbers(values: Sequence[Any]) -> tuple[Any, ...]:
     if not all(isinstance(value, int | float) for value in values):
         raise InputError(f"{values!r} must be numbers.")
     return tuple(values)
-
-
-def _size(decoded: DecodedImage) -> tuple[int, int]:
-    """(width, height)."""
-    if isinstance(decoded, Image.Image):
-        return decoded.size
-    return decoded.shape[1], decoded.shape[0]

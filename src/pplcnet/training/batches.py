@@ -6,7 +6,6 @@ threads or on what ran before. That makes a resumed run equal to an uninterrupte
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.imaging.decoding import decode
+from pplcnet.imaging.kept import keep_for_crops, kept_side
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
@@ -29,9 +27,6 @@ from pplcnet.training.mixing import mix
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
-# Crops are taken from images kept at this multiple of the input: large enough that most crops
-# are still scaled down, small enough to keep thousands in memory.
-KEPT_SIZE_FACTOR = 1.5
 BATCHES_AHEAD = 2
 # Makes a batch's random numbers other than those of an image.
 MIXING = 1 << 20
@@ -92,7 +87,7 @@ class TrainingBatches:
         self._preprocessing = preprocessing
         self._target_columns = target_columns
         self._chances = _balanced_chances(dataset) if recipe.options.balanced_sampling else None
-        self._kept_side = math.ceil(KEPT_SIZE_FACTOR * max(recipe.image_size))
+        self._kept_side = kept_side(recipe.image_size, recipe.crop_scale[0])
         self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
 
@@ -158,17 +153,7 @@ class TrainingBatches:
 
     def _image(self, member: int) -> NDArray[np.uint8]:
         path, side = self._paths[member], self._kept_side
-        return self._image_cache.get((path, side), lambda: _shrunk(path, side))
-
-
-def _shrunk(path: Path, side: int) -> NDArray[np.uint8]:
-    """The image with a short side of at most `side` pixels."""
-    image = decode(path, at_least=side)
-    shrink = side / min(image.size)
-    if shrink < 1:
-        size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image)
+        return self._image_cache.get((path, side), lambda: keep_for_crops(path, side))
 
 
 def _balanced_chances(dataset: Dataset) -> NDArray[np.float64]:

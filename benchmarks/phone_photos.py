@@ -1,0 +1,203 @@
+"""Measure what photos of 12 megapixels cost: to the network's input, in training, in the audit.
+
+    python benchmarks/phone_photos.py PHOTOS
+
+Makes photos of 4000x3000 pixels: one of PHOTOS enlarged, with the fine detail of many others laid
+over it and a camera's noise, saved as a phone saves them (JPEG, EXIF's orientation 1 and 6), and as
+PNG and WebP; and photos of 500x375.
+
+Prints, for each kind, CPU milliseconds a photo and core from the file's content to 224x224 pixels,
+by interpolation and by the libraries in use, and how far the pixels are from those of
+"pillow-bilinear", in grey levels; what a photo costs in training; and what the resize alone costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import numpy as np
+from machine import describe_machine
+from numpy.typing import NDArray
+from PIL import Image
+
+from pplcnet.data.image_files import find_images
+from pplcnet.imaging import acceleration, preprocessing
+from pplcnet.imaging.augmentation import random_resized_crop
+from pplcnet.imaging.decoding import decode
+from pplcnet.imaging.kept import keep_for_crops
+from pplcnet.imaging.orientation import EXIF_ORIENTATION
+from pplcnet.imaging.preprocessing import Preprocessing
+
+PHONE, ORDINARY = (4000, 3000), (500, 375)
+INPUT = 224
+INTERPOLATIONS = {
+    "pillow-bilinear": {"interpolation": "pillow-bilinear"},
+    "shrunk-bilinear": {"interpolation": "shrunk-bilinear"},
+    "fast": {"policy": "fast"},
+}
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "without cykooz.resizer": ("cykooz_resizer",),
+    "Pillow alone": ("cykooz_resizer", "simplejpeg", "cv2"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--count", type=int, default=4, help="different photos of each kind")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    print(describe_machine("pillow", "simplejpeg", "cykooz.resizer", "opencv-python-headless"))
+    photos = list(find_images(arguments.photos))
+    generator = np.random.default_rng(0)
+    chosen = [photos[at] for at in generator.choice(len(photos), arguments.count, replace=False)]
+    phone = [_enlarged(each, photos, PHONE, generator) for each in chosen]
+    ordinary = [_enlarged(each, photos, ORDINARY, generator) for each in chosen]
+    kinds = {
+        "JPEG 4000x3000": [_encoded(each, "JPEG") for each in phone],
+        "JPEG 4000x3000, orientation 6": [_encoded(each, "JPEG", 6) for each in phone],
+        "PNG 4000x3000": [_encoded(each, "PNG") for each in phone[:1]],
+        "WebP 4000x3000": [_encoded(each, "WEBP") for each in phone[:1]],
+        "JPEG 500x375": [_encoded(each, "JPEG") for each in ordinary],
+    }
+    for kind, contents in kinds.items():
+        print(f"\n{kind}, {statistics.mean(map(len, contents)) / 1e6:.2f} MB")
+        _compare(contents, arguments.rounds)
+        if kind.startswith("JPEG"):
+            _training_picture(contents, arguments.rounds)
+    _compare_resizes(ordinary[0], arguments.rounds)
+
+
+def _enlarged(
+    path: Path, others: Sequence[Path], size: tuple[int, int], generator: np.random.Generator
+) -> Image.Image:
+    """One photo enlarged, with the fine detail of others, each at its own size."""
+    width, height = size
+    base = decode(path).resize(size, Image.Resampling.LANCZOS)
+    detail = np.zeros((height, width, 3), np.float32)
+    top = 0
+    while top < height:
+        left, deepest = 0, height
+        while left < width:
+            tile = np.asarray(decode(others[int(generator.integers(len(others)))]), np.float32)
+            smooth = np.asarray(
+                Image.fromarray(tile.astype(np.uint8)).reduce(4).resize(tile.shape[1::-1])
+            )
+            part = (tile - smooth)[: height - top, : width - left]
+            detail[top : top + part.shape[0], left : left + part.shape[1]] = part
+            left, deepest = left + tile.shape[1], min(deepest, tile.shape[0])
+        top += deepest
+    noisy = np.asarray(base) + 0.5 * detail + generator.normal(0, 2, detail.shape)
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+def _encoded(image: Image.Image, kind: str, orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    if orientation == 6:
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    buffer = io.BytesIO()
+    # Each format's usual settings; PNG's fastest, which changes little for the reader.
+    image.save(buffer, kind, quality=90, exif=exif, compress_level=1)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _without(names: tuple[str, ...]) -> Iterator[None]:
+    real = acceleration.optional_module
+
+    def absent(name: str) -> ModuleType | None:
+        return None if name in names else real(name)
+
+    with (
+        mock.patch.object(acceleration, "optional_module", absent),
+        mock.patch.object(preprocessing, "optional_module", absent),
+    ):
+        yield
+
+
+def _cpu_milliseconds(work: Callable[[bytes], object], contents: Sequence[bytes], rounds: int):
+    """The least of some rounds: other work on the machine only ever adds to it."""
+    spent = []
+    for _ in range(rounds):
+        started = time.thread_time()
+        for content in contents:
+            work(content)
+        spent.append((time.thread_time() - started) / len(contents) * 1000)
+    return min(spent)
+
+
+def _compare(contents: Sequence[bytes], rounds: int) -> None:
+    exact = [Preprocessing(image_size=(INPUT, INPUT))(each) for each in contents]
+    for name, options in INTERPOLATIONS.items():
+        prepare = Preprocessing(image_size=(INPUT, INPUT), **options)  # type: ignore[arg-type]
+        for libraries, absent in LIBRARIES.items():
+            with _without(absent):
+                found = [prepare(each) for each in contents]
+                spent = _cpu_milliseconds(prepare, contents, rounds)
+            away = [np.abs(a.astype(int) - b) for a, b in zip(found, exact, strict=True)]
+            print(
+                f"  {name:<16} {libraries:<23} {spent:7.2f} ms; "
+                f"{np.mean(away):.2f} levels in the mean, {np.max(away)} at most",
+                flush=True,
+            )
+
+
+def _training_picture(contents: Sequence[bytes], rounds: int) -> None:
+    """What is kept of a photo for training, and a view of that in an epoch."""
+    side = round(1.5 * INPUT)
+    spent = _cpu_milliseconds(lambda content: keep_for_crops(content, side), contents, rounds)
+    print(f"  decoded once for training {spent:6.2f} ms", end="")
+    kept = keep_for_crops(contents[0], side)
+    spent = _cpu_milliseconds(lambda _: _view(kept), [b""] * 50, rounds)
+    print(f"; a view of it in an epoch {spent:.2f} ms", flush=True)
+
+
+def _view(kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return random_resized_crop(
+        kept,
+        (INPUT, INPUT),
+        scale=(0.6, 1.0),
+        ratio=(0.75, 1.333),
+        horizontal_flip=True,
+        generator=np.random.default_rng(0),
+    )
+
+
+def _compare_resizes(image: Image.Image, rounds: int) -> None:
+    """The resize alone, of pixels as a decoder hands them out."""
+    pixels, size, box = np.asarray(image), (INPUT, INPUT), (0.0, 0.0, 500.0, 375.0)
+
+    def by_pillow(_: bytes) -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+    ways = {
+        "Pillow": by_pillow,
+        "cykooz.resizer": lambda _: acceleration.resize_bilinear(pixels, size, box),
+    }
+    opencv = acceleration.optional_module("cv2")
+    if opencv is not None:
+        opencv.setNumThreads(1)
+        ways["OpenCV INTER_AREA"] = lambda _: opencv.resize(
+            pixels, size, interpolation=opencv.INTER_AREA
+        )
+    print(f"\nresize of {image.width}x{image.height} pixels to {INPUT}x{INPUT}")
+    for name, resize in ways.items():
+        resized = resize(b"")
+        if resized is not None:
+            spent = _cpu_milliseconds(resize, [b""] * 50, rounds)
+            most = np.abs(resized.astype(int) - by_pillow(b"")).max()
+            print(f"  {name:<18} {spent:.2f} ms; {most} levels from Pillow at most")
+
+
+if __name__ == "__main__":
+    main()

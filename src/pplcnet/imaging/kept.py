@@ -1,0 +1,58 @@
+"""A photo as training keeps it from epoch to epoch: small, but with the detail of its crops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.imaging.decoding import Decoded, ImageSource, decode_shrunk
+from pplcnet.imaging.preprocessing import SPARE
+from pplcnet.imaging.resizing import resize_decoded
+
+__all__ = ["keep_for_crops", "kept_side"]
+
+# Kept at this multiple of the input at least, most crops are scaled down, and thousands of images
+# stay in memory; above the greatest, small crops are scaled up.
+LEAST, GREATEST = 1.5, 2.0
+# An image is kept as it is up to this multiple of the side: a resize by less only blurs it.
+AS_IT_IS = 4 / 3
+
+
+def kept_side(image_size: tuple[int, int], least_crop: float) -> int:
+    """The short side, in pixels, of the images that random crops are taken from.
+
+    It is chosen by the smallest crop, not by the whole image: that one should not be scaled up.
+
+    Args:
+        image_size: the network's input.
+        least_crop: the smallest part of an image's area that a crop keeps.
+    """
+    return math.ceil(max(image_size) * min(max(1 / math.sqrt(least_crop), LEAST), GREATEST))
+
+
+def keep_for_crops(source: ImageSource, side: int) -> NDArray[np.uint8]:
+    """An upright image whose short side has `side` pixels, or up to a third more.
+
+    Reduced and resized as by "shrunk-bilinear"; a smaller image is returned as it is.
+
+    Raises:
+        ImageError: the image cannot be used.
+    """
+    return shrink_for_crops(decode_shrunk(source, lambda size: divisor_for_crops(size, side)), side)
+
+
+def divisor_for_crops(size: tuple[int, int], side: int) -> int:
+    """What an image of (width, height) may be divided by before it is resized to `side`."""
+    return next(each for each in (8, 4, 2, 1) if each == 1 or min(size) >= SPARE * side * each)
+
+
+def shrink_for_crops(decoded: Decoded, side: int) -> NDArray[np.uint8]:
+    """What `keep_for_crops` makes of an image that was decoded for it."""
+    width, height = decoded.geometry.size
+    shrink = side / min(width, height)
+    size = (width, height)
+    if shrink * AS_IT_IS < 1:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    return resize_decoded(decoded, size, (0, 0, width, height))
