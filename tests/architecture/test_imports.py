@@ -23,7 +23,7 @@ FLOORS = (
     {"task training", "task report"},
     {"weights"},
     {"training", "exporting"},
-    {"reports"},
+    {"reports", "pretraining"},
     {"runs"},
     {"cli", "benchmarking"},
     {"__init__", "__main__"},
@@ -62,6 +62,7 @@ MAY_USE = {
     "weights": {"keras", "numpy"},
     "training": {"keras", "numpy", "PIL", "tqdm"},
     "exporting": {"keras", "numpy", "onnx"},
+    "pretraining": {"keras", "numpy", "PIL"},
     "reports": {"numpy"},
     "runs": {"numpy"},
     "benchmarking": {"numpy", "onnx"},
@@ -77,6 +78,10 @@ ALSO_USE = {
 WITHOUT_KERAS = {
     "models/catalog.py",
     "models/registration.py",
+    *(
+        f"pretraining/{name}.py"
+        for name in ("contours", "fractals", "pictures", "plan", "textures", "views")
+    ),
     *(
         f"training/{name}.py"
         for name in (
@@ -227,7 +232,7 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 VERBS = (
     "train", "distill", "suspects", "check", "evaluate", "report", "export", "quantize", "tune",
-    "calibrate", "convert", "predict", "benchmark", "inspect", "models", "demo",
+    "calibrate", "convert", "predict", "benchmark", "inspect", "models", "pretrain", "demo",
 )  # fmt: skip
 
 

@@ -1,0 +1,84 @@
+"""Contours: nested closed curves made of a few sine waves, one set of waves a class.
+
+After RCDB (Kataoka et al. 2022, "Replacing Labeled Real-image Datasets with Auto-generated
+Contours", arXiv 2206.09132) and VisualAtom (Takashima et al. 2023, "Visual Atoms", arXiv
+2303.01112): the curve is an ellipse whose radius `1 + sum(amplitude * sin(frequency * angle +
+phase))` waves. Here the curves bound filled bands, so that a picture has surfaces as well as lines.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Contours", "draw_contours", "draw_pictures"]
+
+WAVES = 3
+FREQUENCIES = (1, 14)
+BANDS = (1, 7)
+JITTER = 0.1
+PICTURES_AT_ONCE = 64
+
+
+class Contours(NamedTuple):
+    """The curves of every class."""
+
+    frequencies: NDArray[np.int64]
+    """(classes, WAVES): full waves a turn."""
+    amplitudes: NDArray[np.float64]
+    """(classes, WAVES): relative to the radius."""
+    phases: NDArray[np.float64]
+    """(classes, WAVES)"""
+    bands: NDArray[np.int64]
+    """(classes,): how many curves are inside each other."""
+    twist: NDArray[np.float64]
+    """(classes,): the angle by which the innermost curve is turned against the outermost."""
+    shades: NDArray[np.float64]
+    """(classes, BANDS[1]): of the bands, 0.25 to 1."""
+
+
+def draw_contours(count: int, generator: np.random.Generator) -> Contours:
+    """`count` classes of contours."""
+    amplitudes = generator.uniform(0.05, 0.4, (count, WAVES))
+    amplitudes /= np.maximum(1, amplitudes.sum(axis=1, keepdims=True) / 0.7)
+    return Contours(
+        generator.integers(FREQUENCIES[0], FREQUENCIES[1] + 1, (count, WAVES)),
+        amplitudes,
+        generator.uniform(0, 2 * np.pi, (count, WAVES)),
+        generator.integers(BANDS[0], BANDS[1] + 1, count),
+        generator.uniform(-1, 1, count) * (generator.random(count) < 0.5),
+        generator.uniform(0.25, 1, (count, BANDS[1])),
+    )
+
+
+def draw_pictures(
+    contours: Contours, pictures: int, side: int, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """(classes, pictures, side, side): 0 outside, else the shade of the band, 64 to 255."""
+    owner = np.repeat(np.arange(len(contours.bands)), pictures)
+    drawn = np.empty((len(owner), side, side), np.uint8)
+    axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+    radius = np.hypot(axis[:, None], axis[None])
+    angle = np.arctan2(axis[:, None], axis[None])
+    for start in range(0, len(owner), PICTURES_AT_ONCE):
+        members = owner[start : start + PICTURES_AT_ONCE]
+        count = len(members)
+        amplitudes = contours.amplitudes[members]
+        amplitudes = amplitudes * generator.uniform(1 - JITTER, 1 + JITTER, amplitudes.shape)
+        phases = contours.phases[members] + generator.normal(0, JITTER, amplitudes.shape)
+        largest = 1 + amplitudes.sum(axis=1)
+        turned = angle + radius * contours.twist[members][:, None, None]
+        curve = np.ones((count, side, side), np.float32)
+        for wave in range(WAVES):
+            frequency = contours.frequencies[members, wave][:, None, None]
+            curve += amplitudes[:, wave, None, None] * np.sin(
+                frequency * turned + phases[:, wave, None, None], dtype=np.float32
+            )
+        depth = radius * largest[:, None, None] / curve
+        bands = contours.bands[members][:, None, None]
+        band = np.minimum(depth * bands, BANDS[1] - 1).astype(np.int64)
+        shade = contours.shades[members[:, None, None], band]
+        drawn[start : start + count] = np.where(depth < 1, shade * 255, 0).astype(np.uint8)
+    return drawn.reshape(len(contours.bands), pictures, side, side)

@@ -1,0 +1,44 @@
+"""The pictures of a pretraining, in grey; views give them colours and backgrounds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.pretraining import contours, fractals, textures
+from pplcnet.pretraining.plan import Amounts
+
+__all__ = ["Pictures", "draw_all"]
+
+GROUNDS = 256
+
+
+class Pictures(NamedTuple):
+    """All pictures of all classes."""
+
+    grey: NDArray[np.uint8]
+    """(classes, pictures, side, side): fractals, contours, textures; 0 where the ground shows."""
+    shapes: int
+    """How many classes are fractals or contours; textures, which fill their square, come after."""
+    grounds: NDArray[np.uint8]
+    """(GROUNDS, 1, side, side): smooth pictures to put behind."""
+
+
+def draw_all(amounts: Amounts, seed: int) -> Pictures:
+    """All pictures; the same for the same amounts and seed."""
+    generator = np.random.default_rng(seed)
+    count, side = amounts.each, amounts.side
+    drawn = [
+        draw_pictures(draw_classes(classes, generator), count, side, generator)
+        for classes, draw_classes, draw_pictures in (
+            (amounts.fractals, fractals.draw_systems, fractals.draw_pictures),
+            (amounts.contours, contours.draw_contours, contours.draw_pictures),
+            (amounts.textures, textures.draw_textures, textures.draw_pictures),
+        )
+        if classes
+    ]
+    smooth = textures.draw_smooth(GROUNDS)
+    grounds = textures.draw_pictures(smooth, 1, side, generator)
+    return Pictures(np.concatenate(drawn), amounts.fractals + amounts.contours, grounds)

@@ -1,0 +1,46 @@
+"""What a pretraining does. Why these defaults: docs/decisions, formula-driven pretraining."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = ["Amounts", "Plan"]
+
+
+class Amounts(NamedTuple):
+    """How many pictures are drawn, and of what size."""
+
+    fractals: int = 40
+    """Classes of fractals."""
+    contours: int = 40
+    """Classes of contours."""
+    textures: int = 20
+    """Classes of textures."""
+    each: int = 40
+    """Pictures of a class."""
+    side: int = 96
+    """Pixels of a picture; views are resampled from it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices of a pretraining; the same plan on the same backend gives the same backbone."""
+
+    views: int = 200_000
+    """Views to train on, each drawn once."""
+    seed: int = 0
+    sizes: tuple[int, ...] = (48, 64)
+    """Pixels of a view, for equal parts of the training."""
+    batch_size: int = 32
+    rate: float = 0.1
+    """The highest learning rate; it falls to 0 as half a cosine."""
+    weight_decay: float = 1e-3
+    """A step multiplies kernels by 1 - rate * weight_decay."""
+    pictures: Amounts = field(default_factory=Amounts)
+    without: tuple[str, ...] = ()
+    """Layers that are not written, besides the classifier."""
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as values that JSON can hold."""
+        return {**asdict(self), "pictures": self.pictures._asdict()}
