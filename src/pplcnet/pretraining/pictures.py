@@ -30,15 +30,16 @@ def draw_all(amounts: Amounts, seed: int) -> Pictures:
     """All pictures; the same for the same amounts and seed."""
     generator = np.random.default_rng(seed)
     count, side = amounts.each, amounts.side
-    drawn = [
-        draw_pictures(draw_classes(classes, generator), count, side, generator)
-        for classes, draw_classes, draw_pictures in (
-            (amounts.fractals, fractals.draw_systems, fractals.draw_pictures),
-            (amounts.contours, contours.draw_contours, contours.draw_pictures),
-            (amounts.textures, textures.draw_textures, textures.draw_pictures),
-        )
-        if classes
-    ]
+    drawn: list[NDArray[np.uint8]] = []
+    if amounts.fractals:
+        systems = fractals.draw_systems(amounts.fractals, generator)
+        drawn.append(fractals.draw_pictures(systems, count, side, generator))
+    if amounts.contours:
+        curves = contours.draw_contours(amounts.contours, generator)
+        drawn.append(contours.draw_pictures(curves, count, side, generator))
+    if amounts.textures:
+        spectra = textures.draw_textures(amounts.textures, generator)
+        drawn.append(textures.draw_pictures(spectra, count, side, generator))
     smooth = textures.draw_smooth(GROUNDS)
     grounds = textures.draw_pictures(smooth, 1, side, generator)
     return Pictures(np.concatenate(drawn), amounts.fractals + amounts.contours, grounds)
