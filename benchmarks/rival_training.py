@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from pplcnet.data.dataset import Dataset
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
@@ -84,6 +85,7 @@ def main() -> None:
         {"image_size": [SIZE, SIZE], "epochs": arguments.epochs, "seed": arguments.seed}
     )
     dataset = Dataset.open(arguments.photos)
+    recipe = adapted(recipe, len(dataset.subset("train")))
     preprocessing = preprocessing_of(recipe)
     keras.utils.set_random_seed(recipe.seed)
     model, module = build(arguments.network, len(dataset.classes))

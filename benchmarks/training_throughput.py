@@ -30,6 +30,7 @@ from PIL import Image
 from pplcnet.data.dataset import Dataset
 from pplcnet.models import layers
 from pplcnet.models.build import build_model
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task_training import Objective
 from pplcnet.training.batches import Batch, TrainingBatches
@@ -52,7 +53,7 @@ def write_photos(folder: Path, count: int) -> Path:
 
 def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model:
     """A model ready for steps; with `keras_layers`, BatchNorm and hard-swish are Keras' own."""
-    was = layers.runs_on_tensorflow
+    was, size = layers.runs_on_tensorflow, recipe.batch_size or 1
     if keras_layers:
         layers.runs_on_tensorflow = lambda: False
     try:
@@ -60,8 +61,8 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
         objective = Objective(keras.losses.CategoricalCrossentropy(from_logits=True), [])
         compile_model(model, recipe, 100, objective)
         model.train_on_batch(
-            np.zeros((recipe.batch_size, *recipe.image_size, 3), np.float32),
-            np.eye(classes, dtype=np.float32)[np.zeros(recipe.batch_size, int)],
+            np.zeros((size, *recipe.image_size, 3), np.float32),
+            np.eye(classes, dtype=np.float32)[np.zeros(size, int)],
         )  # traces while the switch above holds
     finally:
         layers.runs_on_tensorflow = was
@@ -106,8 +107,11 @@ def main() -> None:
             Path(scratch), arguments.batch_size * STEPS * ROUNDS
         )
         dataset = Dataset.open(photos)
-        recipe = Recipe().changed(
-            {name: getattr(arguments, name) for name in ("model", "image_size", "batch_size")}
+        recipe = adapted(
+            Recipe().changed(
+                {name: getattr(arguments, name) for name in ("model", "image_size", "batch_size")}
+            ),
+            len(dataset),
         )
         batches = TrainingBatches(dataset, recipe, preprocessing_of(recipe))
         classes = len(dataset.classes)

@@ -9,6 +9,7 @@ import pytest
 
 from pplcnet.cli.resuming import recorded_recipe
 from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.files import named_recipes
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
@@ -94,8 +95,9 @@ def test_its_fields_are_explained_and_searched(colours) -> None:
     assert help_texts["hue_bins"] == "Only for colour data. Parts of the colour wheel. 1 to 64."
     assert help_texts["mixup"].startswith("Only for single-label and multi-label data. ")
     recipe = Recipe(hue_bins=4)
-    assert ranges_of(recipe)["brightness_noise"] == (0.0, 0.5)
-    assert "label_smoothing" not in ranges_of(recipe)
+    ranges = ranges_of(adapted(recipe, 500))
+    assert ranges["brightness_noise"] == (0.0, 0.5)
+    assert "label_smoothing" not in ranges
     assert idle_fields(recipe) == []
     assert idle_fields(recipe.changed({"hue_weight": 0})) == [
         "hue_bins has no effect: hue_weight is 0"

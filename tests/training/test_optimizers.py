@@ -7,19 +7,27 @@ import numpy as np
 import pytest
 
 from pplcnet.models.build import build_model
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task_training import Objective
 from pplcnet.training.optimizers import compile_model
 from pplcnet.weights import native
 
 SETTINGS = {"model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2}
+IMAGES = 27
+
+
+def _recipe(fields: dict[str, object]) -> Recipe:
+    return adapted(Recipe().changed(fields), IMAGES)
+
+
 OBJECTIVE = Objective(keras.losses.CategoricalCrossentropy(from_logits=True), [])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    recipe = Recipe().changed(SETTINGS | {"optimizer": optimizer, "weight_decay": 0.5})
+    recipe = _recipe(SETTINGS | {"optimizer": optimizer, "weight_decay": 0.5})
     compile_model(model, recipe, 3, OBJECTIVE)
     for variable in model.trainable_variables:
         is_vector = variable.path.split("/")[-1] in ("bias", "gamma", "beta")
@@ -28,7 +36,7 @@ def test_weight_decay_spares_batchnorm_and_biases(optimizer: str) -> None:
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
-    recipe = Recipe().changed({"epochs": 10, "warmup_epochs": 2.0, "optimizer": "sgd"})
+    recipe = _recipe({"epochs": 10, "warmup_epochs": 2.0, "optimizer": "sgd"})
     compile_model(model, recipe, 10, OBJECTIVE)
     rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]
     assert rates[0] == 0
@@ -43,7 +51,7 @@ def test_all_that_scales_the_loss_is_in_the_state_before_the_first_step() -> Non
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="float32")])
-        compile_model(model, Recipe().changed({"ema": 0.5}), 3, OBJECTIVE)
+        compile_model(model, _recipe({"ema": 0.5}), 3, OBJECTIVE)
         before = [variable.path for variable in model.optimizer.variables]
         model.train_on_batch(np.ones((3, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1]])
     finally:
@@ -54,11 +62,11 @@ def test_all_that_scales_the_loss_is_in_the_state_before_the_first_step() -> Non
 def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32, dropout=0.0)
     fields = {"layer_decay": 0.5, "weight_decay": 0.0, "warmup_epochs": 0.0, "optimizer": "adamw"}
-    compile_model(model, Recipe().changed(SETTINGS | fields), 5, OBJECTIVE)
+    compile_model(model, _recipe(SETTINGS | fields), 5, OBJECTIVE)
     before = native.get_values(model)
     images = np.random.default_rng(0).standard_normal((9, 32, 32, 3)).astype("f4")
     model.train_on_batch(images, np.eye(3, dtype="f4")[np.arange(9) % 3])
-    rate = Recipe().changed(SETTINGS | fields).peak_learning_rate
+    rate = _recipe(SETTINGS | fields).peak_learning_rate
     # AdamW's first step is the learning rate, whatever the gradient.
     steps = {
         name: float(np.abs(value - before[name]).max())
@@ -72,7 +80,7 @@ def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:
 
 def test_weight_decay_goes_with_each_layers_own_rate() -> None:
     fields = {"layer_decay": 0.5, "weight_decay": 0.5, "warmup_epochs": 0.0}
-    recipe = Recipe().changed(SETTINGS | fields)
+    recipe = _recipe(SETTINGS | fields)
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
     compile_model(model, recipe, 5, OBJECTIVE)
     before = native.get_values(model)

@@ -27,6 +27,7 @@ __all__ = [
     "runs_on_tensorflow",
     "supports_unequal_strides",
     "tracing_for_another_runtime",
+    "uncompiled",
 ]
 
 
@@ -131,13 +132,26 @@ def supports_unequal_strides(dtype: str) -> bool:
         return True
 
 
+_is_uncompiled = ContextVar("_is_uncompiled", default=False)
+
+
+@contextmanager
+def uncompiled():
+    """Hard-swish as plain operators in training mode: for few calls, compiling costs more."""
+    token = _is_uncompiled.set(True)
+    try:
+        yield
+    finally:
+        _is_uncompiled.reset(token)
+
+
 @keras.saving.register_keras_serializable("pplcnet")
 class HardSwish(keras.layers.Layer):
     """`x * clip(x + 3, 0, 6) / 6`, element by element (Howard et al. 2019, MobileNetV3)."""
 
     def call(self, inputs, training=None):
         """The same shape as the inputs."""
-        if training and runs_on_tensorflow():
+        if training and runs_on_tensorflow() and not _is_uncompiled.get():
             return _fused_hard_swish()(inputs)
         return keras.activations.hard_silu(inputs)
 

@@ -29,11 +29,11 @@ FINETUNE = "finetune"
 """The named recipe that training with weights starts from."""
 
 MOST_EPOCHS = 1_000_000
-_LEARNING_RATES = {"sgd": 3.2, "adamw": 0.012}
 _WEIGHT_DECAYS = {"sgd": 0.002, "adamw": 0.05}
 _LAYERS = Need(
     lambda recipe, _: recipe.freeze != "trunk", "features are computed once, with freeze=trunk"
 )
+_SCRATCH = Need(lambda recipe, _: recipe.weights is None, "the weights bring BatchNorm's scale")
 _RANDAUGMENT = Need(lambda recipe, _: recipe.augment == "randaugment", "augment is not randaugment")
 _NOT_WITH_TRUNK = (
     "cannot be trunk with distillation, mixup, cutmix or balanced_sampling: the features are "
@@ -79,28 +79,30 @@ class Recipe:
     """Passes over the training images."""
     early_stopping: Annotated[int, Between(0, MOST_EPOCHS, off=0)] = 0
     """Stop after this many epochs without improvement on the validation images."""
-    recalibrate_batchnorm: Annotated[int, Between(0, 1e9, off=0), _LAYERS] = 0
-    """Number of training images on which BatchNorm's mean and variance are measured again after the
-    last epoch; the new ones are kept unless the validation images do worse with them."""
-    batch_size: Annotated[int, Between(1, 65_536)] = 16
-    """Images in one step."""
+    recalibrate_batchnorm: Annotated[int | None, Between(0, 1e9, off=0), _LAYERS] = None
+    """Training images over which BatchNorm's statistics are measured before every validation; 0
+    takes their running averages. Default: 256, or 4 batches."""
+    batchnorm_scale: Annotated[float, Between(0, 10, "low"), _SCRATCH] = 0.2
+    """What BatchNorm's scale before a hard-swish begins with. Below 1 the network is nearly linear
+    at first and learns in fewer steps; 1, as in the original, also leaves the head random."""
+    batch_size: Annotated[int | None, Between(1, 65_536)] = None
+    """Images in one step. Default: 8 to 32, by the number of images."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """sgd (Nesterov momentum 0.9) or adamw."""
     learning_rate: Annotated[float | None, Between(0, 1e6, "both")] = None
     """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw)
-    of batch_size / 256. Default by optimizer: sgd 3.2, adamw 0.012; an eighth with weights."""
-    warmup_epochs: Annotated[float, Between(0, MOST_EPOCHS)] = 1.0
-    """Epochs over which the learning rate rises from 0; then it falls along a cosine to 0."""
+    of batch_size / 256. Default by optimizer, batch_size and weights."""
+    warmup_epochs: Annotated[float | None, Between(0, MOST_EPOCHS)] = None
+    """Epochs of rising learning rate, by default a tenth; then it falls along a cosine to 0."""
     weight_decay: Annotated[float | None, Between(0, 1e6)] = None
     """Decoupled weight decay, times the learning rate, on convolution and classifier kernels only.
     Default by optimizer: sgd 0.002, adamw 0.05."""
-    gradient_clip: Annotated[float, Between(0, 1e6, off=0)] = 0.0
+    gradient_clip: Annotated[float, Between(0, 1e6, off=0)] = 1.0
     """Largest global norm of the gradient."""
     gradient_accumulation: Annotated[int, Between(1, 65_536)] = 1
     """Batches whose gradients are averaged for one step of the optimiser."""
     ema: Annotated[float, Between(0, 1, "both", off=0)] = 0.0
-    """Decay of an exponential moving average of the weights, which is then what is validated and
-    kept, such as 0.99."""
+    """Decay of a moving average of the weights, such as 0.99; it is then validated and kept."""
     drop_path: Annotated[float, Between(0, 1, "high"), _LAYERS] = 0.0
     """Stochastic depth (arXiv 1603.09382): rate at which the last block that has a shortcut is
     skipped, rising from 0 at the first. Only for families with shortcuts."""
@@ -142,8 +144,7 @@ class Recipe:
     cache_gigabytes: Annotated[float, Between(0, 1e6)] = 4.0
     """Memory for decoded pictures; what does not fit is decoded again every epoch."""
     disk_cache_gigabytes: Annotated[float, Between(0, 1e6, off=0)] = 0.0
-    """Disk space, in the cache folder, for decoded pictures that do not fit into memory; given back
-    at the end."""
+    """Disk space, until the end, for decoded pictures that do not fit into memory."""
     workers: Annotated[int, Between(1, 1024)] = 2
     """Threads that decode and augment."""
     devices: Annotated[int, Between(1, 1024)] = 1
@@ -213,12 +214,11 @@ class Recipe:
 
     @property
     def peak_learning_rate(self) -> float:
-        """The learning rate after warm-up, scaled for this batch size."""
-        at_256 = self.learning_rate
-        if at_256 is None:
-            at_256 = _LEARNING_RATES[self.optimizer] / (1 if self.weights is None else 8)
+        """The learning rate after warm-up. ValueError before `adapting.adapted` has set it."""
+        if self.learning_rate is None or self.batch_size is None:
+            raise ValueError("the recipe leaves its learning rate open; adapt it first")
         ratio = self.batch_size * self.gradient_accumulation / 256
-        return at_256 * (ratio if self.optimizer == "sgd" else ratio**0.5)
+        return self.learning_rate * (ratio if self.optimizer == "sgd" else ratio**0.5)
 
     @property
     def decay(self) -> float:
@@ -286,10 +286,10 @@ def _rules(recipe: Recipe) -> list[tuple[str, bool, str]]:
     is_mixed = options.mixup > 0 or options.cutmix > 0
     needs_layers = options.distils or is_mixed or options.balanced_sampling
     heads_only = recipe.freeze == "trunk"
-    divides = recipe.devices > 0 and recipe.batch_size % recipe.devices == 0
+    divides = recipe.devices > 0 and (recipe.batch_size or 0) % recipe.devices == 0
     shares = divides and recipe.gradient_accumulation == 1 and not heads_only
     # Where another field is out of its range, this one is not a second fault.
-    is_short = recipe.warmup_epochs <= recipe.epochs or recipe.epochs < 1
+    is_short = (recipe.warmup_epochs or 0) <= recipe.epochs or recipe.epochs < 1
     is_rest = recipe.test + recipe.validation < 1 or not 0 < recipe.validation < 1
     return [
         ("freeze", not recipe.freeze or recipe.weights is not None, "needs weights"),

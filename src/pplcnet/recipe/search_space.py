@@ -32,11 +32,10 @@ class Field(NamedTuple):
 
 
 def _learning_rate(recipe: Recipe) -> float:
-    """The peak for a batch of 256, the optimizer's default where the recipe says nothing."""
-    if recipe.learning_rate is not None:
-        return recipe.learning_rate
-    scale = recipe.changed({"learning_rate": 1.0}).peak_learning_rate
-    return float(f"{recipe.peak_learning_rate / scale:.6g}")
+    """The peak for a batch of 256. ValueError where the recipe leaves it open."""
+    if recipe.learning_rate is None:
+        raise ValueError("the recipe leaves its learning rate open; adapt it first")
+    return recipe.learning_rate
 
 
 OPTIMIZER: Mapping[str, Field] = {

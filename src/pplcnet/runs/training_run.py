@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
@@ -15,6 +16,7 @@ from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
+from pplcnet.recipe.adapting import adapted, describe_adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import EVALUATION, RECIPE, SKIPPED, SPLIT, TRAIN, planned_names
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
@@ -35,6 +37,7 @@ from pplcnet.tasks import find, options_of
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
+from pplcnet.training.reached import describe_reached, reached_with, read_reached
 from pplcnet.weights.fetching import weights_path
 
 __all__ = ["run_job"]
@@ -160,6 +163,8 @@ def _train(
     """Search if asked to, train, export and calibrate."""
     run, images = context.run, context.images
     images.raise_changed()
+    if not has_checkpoint:  # which holds what was chosen when the training began
+        context = replace(context, recipe=_adapted(context, splits))
     context.before_training()
     with ImageCache.of(context.recipe) as image_cache:
         context = replace(context, image_cache=image_cache)
@@ -178,6 +183,28 @@ def _train(
         )
     bundle = export_network(context, trained.bundle, splits.validation)
     return calibrate_network(context, bundle, splits.validation)
+
+
+def _adapted(context: RunContext, splits: Splits) -> Recipe:
+    """The recipe with what it leaves open chosen by the number of photos, said and written down.
+
+    `run.json` keeps the recipe as it was given, so that the same command resumes the run.
+    """
+    images = len(splits.train) + len(context.images.unlabelled_paths)
+    recipe = adapted(context.recipe, images)
+    for line in (*describe_adapted(recipe, images), *_expected(recipe, splits)):
+        context.watcher.say(line)
+    write_text(context.folder.path / RECIPE, recipe.to_toml())
+    return recipe
+
+
+def _expected(recipe: Recipe, splits: Splits) -> list[str]:
+    """What such trainings reached in the project's benchmark, which measured top-1."""
+    if find(splits.train.task).measure.key != "top1":
+        return []
+    counts = splits.train.class_counts()
+    found = reached_with(recipe.model, recipe.weights, statistics.median(counts), read_reached())
+    return [] if found is None else [describe_reached(found)]
 
 
 def _searched(

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "abbreviated",
     "counted",
+    "duration",
     "format_exact",
     "format_number",
     "json_text",
@@ -61,6 +62,15 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {plural or noun + ('es' if noun.endswith('s') else 's')}"
+
+
+def duration(seconds: float) -> str:
+    """A time that is only roughly known: "40 seconds", "12 minutes", "2.5 hours"."""
+    if seconds < 90:
+        return counted(max(1, round(seconds)), "second")
+    if seconds < 90 * 60:
+        return counted(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
 
 
 def abbreviated(text: str, limit: int = 24) -> str:

@@ -19,6 +19,7 @@ from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
 from pplcnet.imaging.kept import keep_for_crops, kept_side
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.adapting import automatic_batch_size
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
@@ -47,7 +48,8 @@ def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
     Batches are full and divide among the recipe's devices. The rest is left out; it is other images
     in every epoch.
     """
-    batch_size = min(recipe.batch_size, images - images % recipe.devices)
+    wanted = recipe.batch_size or automatic_batch_size(recipe, images)
+    batch_size = min(wanted, images - images % recipe.devices)
     if not batch_size:
         raise InputError(
             f"{counted(images, 'photo')} for {counted(recipe.devices, 'device')}; give more, or "

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from pplcnet.errors import InputError
+from pplcnet.errors import InputError, PPLCNetError
 from pplcnet.models.variables import value_of
+from pplcnet.recipe.adapting import earlier
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.files import write_arrays
 from pplcnet.training.history import in_columns, metrics_of
 from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
@@ -49,6 +51,8 @@ class Progress:
     """One row for each finished epoch."""
     options: dict[str, Any] = field(default_factory=dict)
     """What the task built the network with."""
+    adapted: dict[str, Any] = field(default_factory=dict)
+    """The recipe fields that were chosen by the number of images (`recipe.adapting`)."""
     run: str | None = None
     """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
 
@@ -97,6 +101,16 @@ class SavedState(NamedTuple):
     def options(self) -> dict[str, Any]:
         """What its network was built with."""
         return dict(self.facts.get("options", {}))
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it left open as it was chosen when the training began.
+
+        InputError when the state was saved with something that the recipe cannot have.
+        """
+        try:
+            return recipe.changed(self.facts.get("adapted", earlier(recipe)))
+        except PPLCNetError as error:
+            raise InputError(f"{self.path}: belongs to another recipe ({error}).") from error
 
     def check_run(self, run_id: str | None) -> None:
         """InputError when the state belongs to another run than `run_id`; None takes any."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, RecipeError, require
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.files import replacing, write_csv
 from pplcnet.training.batches import TrainingBatches
@@ -105,6 +106,8 @@ def run_range_test(
             "the range test needs plain training; leave out the teacher and distillation=mutual."
         )
     recipe = replace(recipe, progressive_resizing=1.0, devices=1, gradient_accumulation=1, ema=0.0)
+    usual = adapted(replace(recipe, learning_rate=None), len(train_set))
+    recipe = replace(usual, learning_rate=1.0)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
@@ -113,8 +116,8 @@ def run_range_test(
         keras.config.set_dtype_policy(policy)
     model = trainable.model
     # What the recipe's unit is multiplied by for its batch size.
-    scale = recipe.changed({"learning_rate": 1.0}).peak_learning_rate
-    highest = 10 * recipe.changed({"learning_rate": None}).peak_learning_rate / scale
+    scale = recipe.peak_learning_rate
+    highest = 10 * usual.peak_learning_rate / scale
     # Before the first step, which fixes the graph. Its rate after n steps is exactly
     # lowest * (highest / lowest) ** (n / (steps - 1)).
     model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(

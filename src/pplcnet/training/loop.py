@@ -7,17 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ImageError, TrainingDiverged, TrainingInterrupted
+from pplcnet.recipe.adapting import adapted, open_fields
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
@@ -31,10 +32,14 @@ from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.names import CHECKPOINT, HISTORY
 from pplcnet.training.setup import FitContext, Prepared, prepare
+from pplcnet.training.signs_of_life import with_signs_of_life
 from pplcnet.training.weight_averaging import averaged_weights, recalibrate
 from pplcnet.weights import native
 
 __all__ = ["FittedModel", "fit"]
+
+RECALIBRATED_AT_ONCE = 64
+"""Images: enough for steady statistics where the last feature map has few positions."""
 
 
 class FittedModel(NamedTuple):
@@ -42,6 +47,8 @@ class FittedModel(NamedTuple):
 
     model: keras.Model
     """With the weights of the best epoch."""
+    recipe: Recipe
+    """The one that was given, with what it left open as it was chosen."""
     options: dict[str, Any]
     """What the task builds it with, besides name, classes and size."""
     best_epoch: int
@@ -108,21 +115,26 @@ def fit(
 
 
 def _fit(context: FitContext, *, resume: bool) -> FittedModel:
-    recipe, folder, report = context.recipe, context.folder, context.report
+    folder, report = context.folder, context.report
     state = folder / CHECKPOINT
     saved = checkpoint.read(state) if resume and state.exists() else None
     if saved is not None:
         saved.check_run(context.run_id)
+        context = replace(context, recipe=saved.recipe(context.recipe))
+    recipe = adapted(context.recipe, len(context.train_set) + len(context.unlabelled))
+    context = replace(context, recipe=recipe)
     for line in idle_fields(recipe):
         report(f"note: {line}")
     with context.busy("preparing the network"):
         run = prepare(context, saved)
     progress, steps = run.progress, run.trainable.batches.steps_per_epoch
     progress.run = context.run_id or progress.run
+    progress.adapted = open_fields(recipe)
     # Images may have been left out since.
     progress.step = min(progress.step, steps)
     write_history(folder / HISTORY, progress.history)
-    step = _with_sign_of_life(run.trainable.step, context)
+    left = (recipe.epochs - progress.epoch) * steps - progress.step
+    step = with_signs_of_life(run.trainable.step, context, left)
     measure = find(context.train_set.task).measure
     with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
         while progress.epoch < recipe.epochs and not progress.has_stalled(recipe.early_stopping):
@@ -147,9 +159,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     network = run.trainable.network
     network.trainable = True
     native.set_values(network, progress.best_values, source=str(state))
-    if recipe.recalibrate_batchnorm:
-        _recalibrate(run, recipe, report)
-    return FittedModel(network, progress.options, progress.best_epoch + 1, progress.history)
+    return FittedModel(network, recipe, progress.options, progress.best_epoch + 1, progress.history)
 
 
 def _stopped(place: str, folder: Path, signal: int) -> TrainingInterrupted:
@@ -226,6 +236,7 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
         raise _diverged(progress.epoch + 1, recipe)
     with averaged_weights(trainable.model, recipe):
         try:
+            _recalibrate(run, recipe)
             score = run.validation.score()
         except ImageError:
             progress.step = steps  # what is left of the epoch is its validation
@@ -256,34 +267,16 @@ def _diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
     )
 
 
-def _with_sign_of_life(step: Step, context: FitContext) -> Step:
-    """The same step, announced the first time, when it compiles for many seconds."""
-    is_first = True
+def _recalibrate(run: Prepared, recipe: Recipe) -> None:
+    """Measure BatchNorm's statistics on training images, the same in every epoch.
 
-    def announced(images: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, Any]:
-        nonlocal is_first
-        with context.busy("compiling the first step") if is_first else nullcontext():
-            logs = step(images, targets)
-        is_first = False
-        return logs
-
-    return announced
-
-
-def _recalibrate(run: Prepared, recipe: Recipe, report: Callable[[str], None]) -> None:
-    """Measure BatchNorm's statistics again, and keep them unless validation gets worse."""
+    Training itself does not use these statistics, so that it goes on as without this.
+    """
     network, batches = run.trainable.network, run.trainable.batches
-    if not isinstance(batches, TrainingBatches):
-        return  # the backbone was not trained
-    values, before = native.get_values(network), run.validation.score()
+    if not recipe.recalibrate_batchnorm or not isinstance(batches, TrainingBatches):
+        return  # where the backbone is not trained, there is nothing to measure
     steps = min(batches.steps_per_epoch, -(-recipe.recalibrate_batchnorm // batches.batch_size))
-    chosen = islice(batches.epoch(recipe.epochs), steps)
-    recalibrate(network, (batch.images for batch in chosen))
-    after = run.validation.score()
-    is_kept = not before.is_better_than(after)
-    if not is_kept:
-        native.set_values(network, values, source="before")
-    report(
-        f"BatchNorm re-estimated: validation {after.value:.3f} (loss {after.loss:.3f}), before "
-        f"{before.value:.3f} ({before.loss:.3f}); {'kept' if is_kept else 'discarded'}"
-    )
+    # Views of the last epoch have the whole size, with progressive resizing too.
+    chosen = [batch.images for batch in islice(batches.epoch(recipe.epochs), steps)]
+    images = np.concatenate(chosen)
+    recalibrate(network, np.array_split(images, max(1, len(images) // RECALIBRATED_AT_ONCE)))

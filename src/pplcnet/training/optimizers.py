@@ -16,10 +16,14 @@ __all__ = ["compile_model"]
 def compile_model(
     model: keras.Model, recipe: Recipe, steps_per_epoch: int, objective: Objective
 ) -> None:
-    """Give the model the recipe's optimiser and schedule, and the objective's loss and metrics."""
+    """Give the model the recipe's optimiser and schedule, and the objective's loss and metrics.
+
+    Args:
+        recipe: with nothing left open (`recipe.adapting`).
+    """
     accumulation = recipe.gradient_accumulation
     total = max(1, recipe.epochs * steps_per_epoch // accumulation)
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch / accumulation), total - 1)
+    warmup = min(round((recipe.warmup_epochs or 0.0) * steps_per_epoch / accumulation), total - 1)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
         decay_steps=total - warmup,

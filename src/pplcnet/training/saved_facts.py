@@ -80,8 +80,12 @@ def check_facts(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     try:
         facts = _renamed(json.loads(arrays[FACTS].tobytes()))
         wrong = [name for name, kind in _KINDS.items() if not _is_a(facts.get(name), kind)]
-        if wrong or not _is_a(facts.get("run"), (str, type(None))):
-            raise ValueError(f"{', '.join(wrong or ['run'])} is missing or of the wrong type")
+        if not _is_a(facts.get("run"), (str, type(None))):
+            wrong.append("run")
+        if not _is_a(facts.get("adapted", {}), dict):  # version 0.2 has none
+            wrong.append("adapted")
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} is missing or of the wrong type")
         _check_progress(facts)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error

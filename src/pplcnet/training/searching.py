@@ -72,7 +72,7 @@ def short_recipe(recipe: Recipe) -> Recipe:
         epochs=epochs,
         head_epochs=math.ceil(recipe.head_epochs / 3),
         # The rate should still rise and fall where the warm-up would fill the fewer epochs.
-        warmup_epochs=min(recipe.warmup_epochs, epochs / 3),
+        warmup_epochs=min(recipe.warmup_epochs or 0.0, epochs / 3),
         tensorboard=False,
     )
 
@@ -99,6 +99,8 @@ def search(
     and the one that was running begins again.
 
     Args:
+        recipe: with nothing left open (`recipe.adapting`), so that trials have the rates of the
+            whole training, not of one with fewer epochs.
         out: the run's folder; it exists.
         seconds: time for all finished trials together. A trial begins if one of average length
             still fits; the first always does.

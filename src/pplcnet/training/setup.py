@@ -13,12 +13,14 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step
+from pplcnet.training.first_weights import soften
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.history import history_columns
 from pplcnet.training.image_cache import ImageCache
@@ -143,6 +145,7 @@ def build_trainable(
     `prepare`.
     """
     training = training_of(find(train_set.task))
+    recipe = adapted(recipe, len(train_set) + len(unlabelled))
     batch_size, steps = _steps(len(train_set) + len(unlabelled), recipe)
     # The state holds all that the weights gave, so their file is no longer needed.
     start = None if saved else read_start(recipe)
@@ -232,6 +235,8 @@ def _peer(
 def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     model = _built(train_set, recipe, options)
+    if recipe.weights is None and recipe.batchnorm_scale != 1:
+        soften(model, recipe.batchnorm_scale)
     if recipe.freeze != BACKBONE:
         freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
     return model

@@ -110,6 +110,7 @@ def train(
         busy=busy,
         before_saving=before_saving,
     )
+    recipe = fitted.recipe
     task = find(train_set.task)
     score = fitted.history[fitted.best_epoch - 1][score_column(task.measure.key)]
     manifest = Manifest(

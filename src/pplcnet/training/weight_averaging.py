@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.models.layers import uncompiled
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
 
@@ -33,40 +34,34 @@ def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
             variable.assign(value)
 
 
-def recalibrate(model: keras.Model, batches: Iterable[NDArray[np.float32]]) -> None:
-    """Set BatchNorm's statistics to the means over some batches of training images.
+def recalibrate(model: keras.Model, parts: Iterable[NDArray[np.float32]]) -> None:
+    """Set BatchNorm's statistics to the means over some parts (N, H, W, 3) of training images.
 
     During training they lag behind the weights, which still change (Wu and Johnson 2021,
-    arXiv 2105.07576, section 3).
+    arXiv 2105.07576, section 3). Parts of one size have the same weight in the means.
     """
     layers = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
+    if not layers:
+        return
+    variables = [each for layer in layers for each in (layer.moving_mean, layer.moving_variance)]
     momenta = [layer.momentum for layer in layers]
-    sums: list[list[NDArray[np.float64]]] = []
+    sums: list[NDArray[np.float64]] = []
     count = 0
     try:
         for layer in layers:
-            layer.momentum = 0.0  # the statistics are then those of the last batch
-        for images in batches:
-            model(images, training=True)
-            found = [
-                [value_of(layer.moving_mean), value_of(layer.moving_variance)] for layer in layers
-            ]
-            sums = (
-                found
-                if not count
-                else [
-                    [total + each for total, each in zip(*pair, strict=True)]
-                    for pair in zip(sums, found, strict=True)
-                ]
-            )
+            layer.momentum = 0.0  # the statistics are then those of the last part
+        for images in parts:
+            with uncompiled():
+                model(images, training=True)
+            found = [value_of(each).astype(np.float64) for each in variables]
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if count else found
             count += 1
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-    for layer, (mean, variance) in zip(layers, sums, strict=True):
-        layer.moving_mean.assign(mean / count)
-        layer.moving_variance.assign(variance / count)
+    for variable, total in zip(variables, sums, strict=True):
+        variable.assign(total / count)

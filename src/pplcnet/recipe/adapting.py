@@ -1,0 +1,149 @@
+"""What a recipe leaves open, chosen by the number of images: batch, learning rate and the rest.
+
+A network learns by steps. A data set of a few hundred images gives few of them, and what is right
+for thousands of steps diverges or learns nothing in some hundred. Everything that depends on the
+number of steps is decided here and nowhere else; a field that is set is left as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.wording import counted
+
+__all__ = [
+    "LEAST_STEPS",
+    "adapted",
+    "automatic_batch_size",
+    "describe_adapted",
+    "earlier",
+    "open_fields",
+    "steps_of",
+]
+
+OPEN = ("batch_size", "learning_rate", "warmup_epochs", "recalibrate_batchnorm")
+"""Fields that a recipe may leave open."""
+
+BATCH_SIZES = (32, 16, 8)
+"""Batches that are tried, the first with enough steps is taken."""
+ENOUGH_STEPS = 600
+"""Steps of the optimiser that a batch should leave; more help less than larger batches save."""
+LEAST_STEPS = 150
+"""With fewer, a network from scratch has learned little whatever its learning rate."""
+
+REFERENCE_BATCH = 16
+RATES = {"sgd": 0.1, "adamw": 0.004}
+"""Peak learning rates at the reference batch, from scratch."""
+HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
+"""Above these training diverges, however large the batch is."""
+WITH_WEIGHTS = {"sgd": 0.25, "adamw": 0.25}
+"""What the rates are multiplied by where training starts from weights."""
+
+WARMUP_PART = 0.1
+WARMUP_STEPS = 50, 1000
+"""The least and the most steps of warm-up."""
+MOST_WARMUP = 1 / 3
+"""The largest part of a run that is warm-up."""
+
+RECALIBRATED = 256
+RECALIBRATED_BATCHES = 4
+
+
+def adapted(recipe: Recipe, images: int) -> Recipe:
+    """The recipe with every field set that depends on the number of training images.
+
+    It depends on nothing else, so that a resumed run gets the same. Adapting again changes nothing.
+
+    Args:
+        images: to train on, those without labels included; at least 1.
+    """
+    batch_size = recipe.batch_size or automatic_batch_size(recipe, images)
+    sized = replace(recipe, batch_size=batch_size)
+    steps = steps_of(sized, images)
+    per_epoch = steps / recipe.epochs
+    warmup = recipe.warmup_epochs
+    if warmup is None:
+        warmup = round(_warmup_steps(steps) / per_epoch, 4)
+    recalibrated = recipe.recalibrate_batchnorm
+    if recalibrated is None:
+        recalibrated = max(RECALIBRATED, RECALIBRATED_BATCHES * batch_size)
+    return replace(
+        sized,
+        learning_rate=recipe.learning_rate or _learning_rate(sized, images, batch_size),
+        warmup_epochs=min(warmup, recipe.epochs),
+        recalibrate_batchnorm=recalibrated,
+    )
+
+
+def steps_of(recipe: Recipe, images: int) -> int:
+    """Steps of the optimiser in the whole training."""
+    return _steps(recipe, images, recipe.batch_size or automatic_batch_size(recipe, images))
+
+
+def _steps(recipe: Recipe, images: int, batch_size: int) -> int:
+    per_epoch = max(1, images // min(batch_size, images))
+    return max(1, recipe.epochs * per_epoch // recipe.gradient_accumulation)
+
+
+def describe_adapted(recipe: Recipe, images: int) -> list[str]:
+    """What an adapted recipe trains with, and what is wrong with it, a line each."""
+    steps = steps_of(recipe, images)
+    # With fewer images than a batch of the recipe, a step has what there is.
+    real = replace(recipe, batch_size=min(recipe.batch_size or images, images), devices=1)
+    lines = [
+        f"{counted(images, 'photo')}, batch {real.batch_size}, "
+        f"{counted(recipe.epochs, 'epoch')}: {counted(steps, 'step')}; {recipe.optimizer}, "
+        f"learning rate up to {real.peak_learning_rate:.2g}"
+    ]
+    if steps < LEAST_STEPS:
+        lines.append(
+            f"note: {counted(steps, 'step')} are too few to learn much; at least {LEAST_STEPS} are "
+            "needed: set a smaller batch_size, or more epochs."
+        )
+    return lines
+
+
+def automatic_batch_size(recipe: Recipe, images: int) -> int:
+    """Images in a step where the recipe leaves it open: the most that leave enough steps."""
+    size = BATCH_SIZES[-1]
+    for size in BATCH_SIZES:
+        if _steps(recipe, images, size) >= ENOUGH_STEPS:
+            break
+    # Every device gets the same number.
+    return -(-size // recipe.devices) * recipe.devices
+
+
+def _learning_rate(recipe: Recipe, images: int, batch_size: int) -> float:
+    """In the recipe's unit: for a batch of 256."""
+    batch_size = min(batch_size, images)
+    batch = batch_size * recipe.gradient_accumulation
+    rate = RATES[recipe.optimizer] * (batch / REFERENCE_BATCH) ** 0.5
+    rate = min(rate, HIGHEST_RATES[recipe.optimizer])
+    if recipe.weights is not None:
+        rate *= WITH_WEIGHTS[recipe.optimizer]
+    scale = replace(recipe, learning_rate=1.0, batch_size=batch_size, devices=1).peak_learning_rate
+    return float(f"{rate / scale:.6g}")
+
+
+def _warmup_steps(steps: int) -> float:
+    least, most = WARMUP_STEPS
+    return min(max(WARMUP_PART * steps, least), most, MOST_WARMUP * steps)
+
+
+def open_fields(recipe: Recipe) -> dict[str, Any]:
+    """The fields that `adapted` sets, with their values."""
+    return {name: getattr(recipe, name) for name in OPEN}
+
+
+def earlier(recipe: Recipe) -> dict[str, Any]:
+    """What version 0.2 did where a recipe leaves a field open, for the trainings that it began."""
+    rate = {"sgd": 3.2, "adamw": 0.012}[recipe.optimizer]
+    constants = {
+        "batch_size": 16,
+        "learning_rate": rate if recipe.weights is None else rate / 8,
+        "warmup_epochs": 1.0,
+        "recalibrate_batchnorm": 0,
+    }
+    return {name: value for name, value in constants.items() if getattr(recipe, name) is None}
