@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py
+ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/test_parity.py
 
 .PHONY: demo test test-slow test-backends test-runtime check lint types clean
 
@@ -16,9 +16,10 @@ test: .venv/dev.done  ## the fast tests, a file at a time in each of two process
 test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-backends: .venv/backends.done  ## the networks on JAX and PyTorch
+test-backends: .venv/backends.done  ## the networks and the main job on JAX and PyTorch
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
+	$(BIN)/python -m pytest tests/runs/test_backends.py
 
 test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without any training framework
 	$(BIN)/python -m tests.runtime_only.make_bundle .venv-runtime/tiny.zip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -47,6 +48,19 @@ def test_a_failed_export_leaves_the_bundle_as_it_was(
         export(bundle, list(find_images(common_photos)))
     assert (bundle / "manifest.json").read_text() == before
     Bundle.open(bundle).verify()
+
+
+def test_a_process_that_builds_in_16_bits_exports_in_float32(
+    bundle: Path, common_photos: Path
+) -> None:
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        exported = export(bundle, list(find_images(common_photos)))
+    finally:
+        keras.config.set_dtype_policy(before)
+    logits = exported.variant("onnx")["parity"]["outputs"]["logits"]
+    assert logits["largest_difference"] <= 1e-5 * logits["largest"]
 
 
 def test_a_dynamic_batch_takes_any_number(bundle: Path, common_photos: Path) -> None:

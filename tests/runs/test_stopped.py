@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pplcnet.errors import StorageError, TrainingDiverged, TrainingInterrupted
+from pplcnet.errors import (
+    ConversionError,
+    StorageError,
+    TrainingDiverged,
+    TrainingInterrupted,
+)
 from pplcnet.runs.files import RUN, TRAIN
 from pplcnet.runs.stopped import restartable, resumable
 from pplcnet.training.names import CHECKPOINT
@@ -49,3 +54,12 @@ def test_a_diverged_run_says_how_to_train_again_where_it_left_something(out: Pat
         raise TrainingDiverged("the loss became NaN.")
     with pytest.raises(TrainingDiverged, match=r"NaN\.$"), restartable(out / "empty"):
         raise TrainingDiverged("the loss became NaN.")
+
+
+def test_an_export_that_fails_keeps_the_training_and_says_how_to_try_again(out: Path) -> None:
+    with pytest.raises(ConversionError) as caught, resumable(out, TRAIN):
+        raise ConversionError("the exported network does not agree with Keras.")
+    message = str(caught.value)
+    assert message.startswith("the exported network does not agree with Keras. In ")
+    assert "is saved. To try the rest of the run again: pplcnet train --resume --out" in message
+    assert message.endswith(f"or the export alone: pplcnet export {out / 'model.bundle'}")

@@ -15,7 +15,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.errors import InputError
 from pplcnet.exporting.images import choose_images
-from pplcnet.exporting.parity import keras_outputs, measure_parity
+from pplcnet.exporting.parity import in_full_precision, keras_outputs, measure_parity
 from pplcnet.exporting.timing import measure_latencies, prepare, run_all
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.reparameterization import to_deploy_form
@@ -62,11 +62,12 @@ def _exported(
 ) -> Bundle:
     manifest = bundle.manifest
     pixels = prepare(manifest.preprocessing, choose_images(bundle, images))
-    model = restore_model(bundle)
-    proto = to_onnx(to_deploy_form(model), manifest, batch=batch)
+    with in_full_precision():
+        model = restore_model(bundle)
+        proto = to_onnx(to_deploy_form(model), manifest, batch=batch)
+        expected = keras_outputs(model, manifest, pixels)
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
-    expected = keras_outputs(model, manifest, pixels)
     judge = find(manifest.task).judge(manifest, ())
     parity = measure_parity(expected, run_all(engine, pixels), judge)
     variant = {

@@ -14,7 +14,7 @@ from pplcnet.bundle.writing import update_bundle
 from pplcnet.errors import ConversionError, InputError, require
 from pplcnet.exporting.export import measure_latency
 from pplcnet.exporting.images import choose_images
-from pplcnet.exporting.parity import keras_outputs, measure_parity
+from pplcnet.exporting.parity import in_full_precision, keras_outputs, measure_parity
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.layers import tracing_for_another_runtime
@@ -51,10 +51,11 @@ def export_litert(
 def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> Bundle:
     preprocessing = bundle.manifest.preprocessing
     pixels = prepare(preprocessing, choose_images(bundle, images))
-    model = restore_model(bundle)
-    content = to_tflite(to_deploy_form(model), preprocessing)
+    with in_full_precision():
+        model = restore_model(bundle)
+        content = to_tflite(to_deploy_form(model), preprocessing)
+        expected = keras_outputs(model, bundle.manifest, pixels)
     engine = open_engine("litert", content, sizes=Sizes.of(bundle.manifest))
-    expected = keras_outputs(model, bundle.manifest, pixels)
     judge = find(bundle.manifest.task).judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -15,20 +16,64 @@ from pplcnet.errors import ConversionError
 from pplcnet.system.wording import counted
 from pplcnet.tasks.task import Judge, Outputs
 
-__all__ = ["describe_parity", "keras_outputs", "measure_parity"]
+__all__ = ["describe_parity", "in_full_precision", "keras_outputs", "measure_parity"]
 
 # The fused graph computes the same in another order. What that costs in float32 was below 1e-5 of
 # the largest output for every network of the catalog; ten times that means a fault.
 MAX_RELATIVE_DIFFERENCE = 1e-4
 MIN_AGREEMENT = 0.98
+BATCH_SIZE = 16
+
+
+@contextmanager
+def in_full_precision() -> Iterator[None]:
+    """Within, models are built and computed in float32 on the CPU, whatever trained them.
+
+    A GPU multiplies float32 matrices with 10 bits of mantissa by default (TF32), and the policy for
+    new layers may be a 16-bit one: either differs from the exported network by a hundred times the
+    limit.
+    """
+    policy = keras.config.dtype_policy()
+    with ExitStack() as stack:
+        if keras.backend.backend() == "jax":
+            _use_jax_in_full_precision(stack)
+        else:
+            stack.enter_context(keras.device("cpu"))
+        stack.callback(keras.config.set_dtype_policy, policy)
+        keras.config.set_dtype_policy("float32")
+        yield
+
+
+def _use_jax_in_full_precision(stack: ExitStack) -> None:
+    """Its CPU; where JAX_PLATFORMS leaves it none, its GPU without shortcuts."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        return  # under other settings, JAX would compile everything again
+    try:
+        stack.enter_context(jax.default_device(jax.devices("cpu")[0]))
+    except RuntimeError:  # there is no CPU
+        stack.enter_context(jax.default_matmul_precision("highest"))
 
 
 def keras_outputs(model: keras.Model, manifest: Manifest, pixels: NDArray[np.uint8]) -> Outputs:
-    """A Keras model's outputs for prepared images (N, height, width, 3), by name."""
-    images = manifest.preprocessing.normalize(pixels)
-    found = model.predict(images, batch_size=16, verbose=0)
-    arrays = found if isinstance(found, list | tuple) else [found]
-    return {name: np.asarray(each) for name, each in zip(manifest.outputs, arrays, strict=True)}
+    """A Keras model's outputs for prepared images (N, height, width, 3), by name.
+
+    To be called `in_full_precision`, where the model was built.
+    """
+    parts: list[list[NDArray[np.float32]]] = []
+    for start in range(0, len(pixels), BATCH_SIZE):
+        images = manifest.preprocessing.normalize(pixels[start : start + BATCH_SIZE])
+        found = model.predict_on_batch(images)
+        parts.append([np.asarray(each) for each in _listed(found)])
+    return {
+        name: np.concatenate(each)
+        for name, each in zip(manifest.outputs, zip(*parts, strict=True), strict=True)
+    }
+
+
+def _listed(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 def measure_parity(expected: Outputs, actual: Outputs, judge: Judge) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run says when a signal, a full disk, a missing photo or its loss stops it."""
+"""What a run says when a signal, a full disk, a photo, its loss or its export stops it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pplcnet.errors import (
     BundleError,
+    ConversionError,
     DatasetError,
     ImageError,
     InputError,
@@ -37,6 +38,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         TrainingInterrupted: a signal, with the run's folder.
         StorageError: the disk is full.
         InputError: a photo can no longer be read.
+        ConversionError: the trained network could not be exported.
     """
     try:
         yield
@@ -59,6 +61,12 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         raise InputError(
             f"{str(error).removesuffix('.')}; {_kept(out)}. Put the photo back as it was and "
             f"continue with: {goes_on}{without}"
+        ) from error
+    except ConversionError as error:
+        alone = f", or the export alone: pplcnet export {shlex.quote(str(out / BUNDLE))}"
+        raise ConversionError(
+            f"{error} In {out}, {_kept(out)}. To try the rest of the run again: "
+            f"{_resume_command(out, kind)}{alone if kind == TRAIN else ''}"
         ) from error
     except (StorageError, BundleError, OSError) as error:
         reason = _storage_problem(error)
