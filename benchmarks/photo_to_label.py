@@ -34,8 +34,14 @@ from pplcnet.errors import InputError
 from pplcnet.models.catalog import find
 
 HERE = Path(__file__).parent
-# Paddle's Python has not pplcnet, of which its pipeline needs the network's definition.
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parent / "src")}
+# Paddle's Python has no pplcnet, of which its pipeline needs the network's definition. Modules are
+# compiled once, as those of an installed package are.
+BYTECODE = tempfile.TemporaryDirectory()
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    "PYTHONPATH": str(HERE.parent / "src"),
+    "PYTHONPYCACHEPREFIX": BYTECODE.name,
+}
 ROUNDS = 12
 
 

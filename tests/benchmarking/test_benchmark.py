@@ -111,7 +111,7 @@ def _comparison() -> Comparison:
                            ("openvino float32", 9e7), ("openvino bfloat16", 2e8))
         for row in (CATALOG[name] for name in default_names())
     ]  # fmt: skip
-    return Comparison(measurements, Limits(2, {"float32": 100.0}, 30.0),
+    return Comparison(measurements, Limits(2, {"float32": 100.0}, 30.0, 60.0),
                       {"processor": "a processor", "threads": 2})  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_the_table_has_every_measurement_and_the_limits() -> None:
 
 
 def test_the_limit_is_arithmetic_or_reading_the_weights() -> None:
-    limits = Limits(2, {"float32": 100.0, "bfloat16": 200.0}, 10.0)
+    limits = Limits(2, {"float32": 100.0, "bfloat16": 200.0}, 5.0, 10.0)
     assert limits.least_ms(50_000_000, 1000, "float32") == pytest.approx(1.0)
     assert limits.least_ms(50_000_000, 1000, "bfloat16") == pytest.approx(0.5)
     assert limits.least_ms(1000, 25_000_000, "float32") == pytest.approx(10.0)

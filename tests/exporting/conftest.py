@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.exporting import tuning_table
+from pplcnet.exporting import int8_search, tuning_table
 from pplcnet.runtime.classifier import Classifier
 from tests.conftest import write_photos
 
@@ -21,7 +21,8 @@ def bundle(tmp_path: Path, common_bundle: Path) -> Path:
 @pytest.fixture
 def quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """How fast anything is, is not tested: one turn each is enough."""
-    monkeypatch.setattr(tuning_table, "ROUNDS", 1)
+    for module in (tuning_table, int8_search):
+        monkeypatch.setattr(module, "ROUNDS", 1)
 
 
 @pytest.fixture(scope="session")

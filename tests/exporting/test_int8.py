@@ -5,8 +5,12 @@ from __future__ import annotations
 import onnx
 import pytest
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ConversionError
-from pplcnet.exporting.int8 import depthwise_convolutions, layers_after
+from pplcnet.exporting.int8 import depthwise_convolutions, layers_after, layers_before_stride
+from pplcnet.exporting.translation import to_onnx
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import build_model
 from tests.runtime.networks import small_network
 
 
@@ -36,3 +40,18 @@ def test_depthwise_convolutions_are_those_in_groups(network: onnx.ModelProto) ->
     grouped = next(node for node in copy.graph.node if node.name == stem.name)
     next(each for each in grouped.attribute if each.name == "group").i = 4
     assert depthwise_convolutions(copy) == ["stem"]
+
+
+def test_layers_before_a_stride_are_those_with_more_positions() -> None:
+    model = to_onnx(
+        build_model("pplcnet_x0_25", num_classes=4, image_size=64),
+        Manifest(tuple("abcd"), Preprocessing((64, 64)), {}),
+        batch=1,
+    )
+    in_float = layers_before_stride(model, 16)
+    assert in_float[0] == "images_float"
+    assert {"images_centred", "conv1_conv", "blocks4_1_pw_conv_conv"} <= set(in_float)
+    rest = [node.name for node in model.graph.node if node.name not in in_float]
+    assert rest[0] == "blocks5_0_dw_conv_conv"
+    assert rest[-1] == "logits"
+    assert layers_before_stride(model, 1) == []

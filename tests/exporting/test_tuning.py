@@ -11,6 +11,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.exporting import tuning
+from pplcnet.exporting.int8 import WAYS
 from pplcnet.exporting.tuning import Resizing, tune
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.system.processor import processor_name
@@ -23,11 +24,13 @@ def test_tuning_measures_everything_and_the_classifier_takes_the_best(
 ) -> None:
     pytest.importorskip("nncf", reason="INT8 needs the quantize extra")
     given = ["--validation", str(validation_folder), "--max-drop", "1"]
-    assert main(["quantize", str(bundle), *given]) == 0
-    assert "pplcnet tune" in capsys.readouterr().out
-    assert main(["tune", str(bundle), *given]) == 0
+    assert main(["quantize", str(bundle), *given, "--keep-slower"]) == 0
     printed = capsys.readouterr().out
+    assert "is added to the bundle." in printed
     facts = Bundle.open(bundle).manifest.tuning[processor_name()]
+    tried = {trial["way"] for trial in facts["int8_ways"]}
+    assert tried == {"", *(way.name for way in WAYS)}
+    assert [t["verdict"] for t in facts["int8_ways"]].count("chosen") == 1
     ways = {(row["engine"], row["precision"]) for row in facts["rows"]}
     assert {
         ("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "int8"),
@@ -44,15 +47,18 @@ def test_tuning_measures_everything_and_the_classifier_takes_the_best(
     assert classifier.choice == (best["variant"], best["engine"], best["precision"])
     assert classifier.advice == ""
     assert Bundle.open(bundle).manifest.preprocessing.policy == "exact"
-    assert "fast resize off" in printed
+    assert "fast resize" not in printed
     assert main(["tune", str(bundle), *given, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["max_drop"] == 1
+    again = json.loads(capsys.readouterr().out)
+    assert again["max_drop"] == 1
+    assert again["int8_ways"] == facts["int8_ways"]
 
 
 def test_fast_resize_is_switched_on_only_when_asked_for_and_harmless(
     bundle: Path, turned: Dataset
 ) -> None:
     tuned = tune(bundle, turned, fast_resize=True)
+    assert tuned.resizing is not None
     assert tuned.resizing.exact_accuracy > 0.9  # the classes are in the bundle's order
     # PNG files of nearly the input's size: nothing is decoded otherwise, little resized.
     assert tuned.is_fast_resize == tuned.resizing.is_harmless(0.005)

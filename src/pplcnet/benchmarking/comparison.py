@@ -30,6 +30,10 @@ from pplcnet.system.wording import counted
 __all__ = ["Comparison", "Measurement", "compare", "open_ways"]
 
 
+# Pixels of the images that the catalog's accuracies were reported for.
+REPORTED_SIZE = 224
+
+
 class Measurement(NamedTuple):
     """One network run in one way."""
 
@@ -45,7 +49,7 @@ class Measurement(NamedTuple):
     macs: int
     parameters: int
     reported_top1: float | None
-    """Fraction; of the original's ImageNet weights, None for a bundle."""
+    """Fraction; of the original's ImageNet weights, None for a bundle and at other sizes."""
     of_limit: float | None
     """The least time that the machine allows as a fraction of the median; 1 would be perfect."""
 
@@ -131,6 +135,8 @@ def open_ways(
     if has_bfloat16(processor_features()):
         wanted.append(("openvino", "bfloat16", "float32"))
     wanted.append(("openvino", "int8", "int8"))
+    if has_bfloat16(processor_features()):
+        wanted.append(("openvino", "int8-bfloat16", "int8"))
     for engine, precision, content in wanted:
         if engine in installed_engines() and content in subject.contents:
             try:
@@ -161,9 +167,15 @@ def _measurement(
         images_per_second=None if rate is None else round(rate, 1),
         macs=subject.macs,
         parameters=subject.parameters,
-        reported_top1=subject.row.reported_top1 if subject.row else None,
+        reported_top1=_reported_top1(subject),
         of_limit=None if least is None else round(least / latency.median_ms, 3),
     )
+
+
+def _reported_top1(subject: Subject) -> float | None:
+    """None for a bundle, and at other sizes than that which the authors report it for."""
+    is_same = subject.image_size == (REPORTED_SIZE, REPORTED_SIZE)
+    return subject.row.reported_top1 if subject.row and is_same else None
 
 
 @contextlib.contextmanager

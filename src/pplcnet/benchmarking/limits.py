@@ -18,6 +18,8 @@ __all__ = ["Limits", "measure_limits"]
 
 SIDE = 1024
 COPY_BYTES = 64 << 20
+# Source and target together fit into the second cache of every processor of the last ten years.
+CACHE_BYTES = 64 << 10
 
 
 class Limits(NamedTuple):
@@ -28,19 +30,21 @@ class Limits(NamedTuple):
     """Precision to 10^9 floating-point operations per second in a matrix product."""
     copy_gbytes: float
     """10^9 bytes per second, read and written together."""
+    cache_gbytes: float
+    """The same within each core's own cache."""
 
     def least_ms(self, macs: int, parameters: int, precision: str) -> float | None:
         """The least milliseconds that a network needs, for its arithmetic or to read its weights.
 
         Roofline (Williams et al. 2009, doi 10.1145/1498765.1498785), with the weights as the only
-        traffic, since activations of one image stay in the caches. None where the precision's
-        rate was not measured.
+        traffic and at the rate of the caches, where those of small networks stay. None where the
+        precision's rate was not measured.
         """
         rate = self.gflops.get(precision)
         if rate is None:
             return None
         size = {"float32": 4, "bfloat16": 2}[precision]
-        return 1000 * max(2 * macs / (rate * 1e9), parameters * size / (self.copy_gbytes * 1e9))
+        return 1000 * max(2 * macs / (rate * 1e9), parameters * size / (self.cache_gbytes * 1e9))
 
 
 def measure_limits(threads: int) -> Limits:
@@ -52,7 +56,7 @@ def measure_limits(threads: int) -> Limits:
         for precision in ("float32", "bfloat16"):
             rate = _rate(_openvino(content, weights, threads, precision))
             rates[precision] = max(rate, rates.get(precision, 0.0))
-    return Limits(threads, rates, _copy_rate(threads))
+    return Limits(threads, rates, _copy_rate(threads), _cache_rate(threads))
 
 
 def _matrix_product(weights: np.ndarray) -> onnx.ModelProto:
@@ -115,3 +119,18 @@ def _copy_rate(threads: int) -> float:
             list(pool.map(np.copyto, targets, sources))
             best = min(best, time.perf_counter() - started)
     return 2 * COPY_BYTES / best / 1e9
+
+
+def _cache_rate(threads: int) -> float:
+    def copy() -> float:
+        source, target = np.ones(CACHE_BYTES, np.uint8), np.empty(CACHE_BYTES, np.uint8)
+        best = float("inf")
+        for _ in range(20):
+            started = time.perf_counter()
+            for _ in range(100):
+                np.copyto(target, source)
+            best = min(best, time.perf_counter() - started)
+        return 2 * 100 * CACHE_BYTES / best / 1e9
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda _: copy(), range(threads)))

@@ -81,10 +81,10 @@ def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
     proto = to_onnx(model, Manifest(classes, Preprocessing(image_size), {}), batch=1)
     contents = {"float32": proto.SerializeToString()}
     if int8:
-        from pplcnet.exporting.int8 import quantize_content
+        from pplcnet.exporting.int8 import quantize_content, usual_way
 
         noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
-        contents["int8"] = quantize_content(contents["float32"], noise)
+        contents["int8"] = quantize_content(contents["float32"], noise, way=usual_way())
     macs, parameters = _count_cost(contents["float32"])
     return Subject(name, CATALOG[name], contents, image_size, macs, parameters)
 

@@ -72,6 +72,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the files go. Default: benchmark",
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="instead show where the time of one network goes, operator by operator, against what "
+        "this processor allows; default: pplcnet_x1_0. Writes profile.json and profile.txt",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=["onnxruntime", "openvino"],
+        help="for --profile; default: openvino where it is installed",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16", "int8", "int8-bfloat16"],
+        help="for --profile; default: bfloat16 where the processor computes in it",
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -88,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
             Bundle.open(name)
     console = Console()
     quiet_frameworks("benchmark")
+    if arguments.profile:
+        return _profile(arguments, console)
     from pplcnet.benchmarking.comparison import compare
     from pplcnet.benchmarking.comparison_files import describe, write_comparison
     from pplcnet.benchmarking.others.worker_process import OtherProcess
@@ -119,6 +137,30 @@ def run(arguments: argparse.Namespace) -> int:
         show_json(comparison.to_dict(), indent=2)
     else:
         show_page(describe(comparison))
+    console.say(f"written to {arguments.out}: {', '.join(path.name for path in written)}")
+    return 0
+
+
+def _profile(arguments: argparse.Namespace, console: Console) -> int:
+    from pplcnet.benchmarking.profile import describe_profile, profile, write_profile
+    from pplcnet.benchmarking.subjects import load_subject
+
+    names = arguments.subjects or ["pplcnet_x1_0"]
+    if len(names) > 1:
+        raise InputError(f"--profile takes one network or bundle, not {len(names)}.")
+    is_int8 = (arguments.precision or "").startswith("int8")
+    found = profile(
+        load_subject(names[0], (arguments.image_size, arguments.image_size), int8=is_int8),
+        engine=arguments.engine,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        report=console.say,
+    )
+    written = write_profile(found, Path(arguments.out))
+    if arguments.json:
+        show_json(found.to_dict(), indent=2)
+    else:
+        show_page(describe_profile(found))
     console.say(f"written to {arguments.out}: {', '.join(path.name for path in written)}")
     return 0
 

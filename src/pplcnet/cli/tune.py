@@ -7,17 +7,21 @@ much accuracy is not used. The table is stored in the bundle under this processo
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
+from pplcnet.cli.int8_options import add_search, try_int8
 from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
 from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
+    from pplcnet.data.dataset import Dataset
+    from pplcnet.exporting.int8_trial import Trial
     from pplcnet.exporting.tuning_table import Row
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "tune_and_show"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,26 +34,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also switch on faster decoding and resizing of photos, if the answers agree; without "
         "this option they are switched off",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="first try INT8 networks, as 'pplcnet quantize' does, which ends in tuning as well",
+    )
+    add_search(parser)
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
+    found = find_validation(arguments)
+    trials = try_int8(arguments, found) if arguments.int8 else []
+    tune_and_show(arguments, found.validation, trials, fast_resize=arguments.fast_resize)
+    return 0
+
+
+def tune_and_show(
+    arguments: argparse.Namespace,
+    validation: Dataset,
+    trials: Sequence[Trial],
+    *,
+    fast_resize: bool = False,
+) -> None:
+    """Tune and print the table, for `quantize` too."""
     from pplcnet.exporting.tuning import tune
 
     console = Console()
-    validation = find_validation(arguments).validation
     with console.busy("tuning"):
         tuning = tune(
             arguments.bundle,
             validation,
             max_drop=arguments.max_drop,
-            fast_resize=arguments.fast_resize,
+            fast_resize=fast_resize,
+            trials=trials,
             report=console.say,
         )
     if arguments.json:
         show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
-        return 0
+        return
     measure = tuning.rows[0].measure.title
     show(f"on {processor_name()}:")
     show(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
@@ -61,15 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"precision may lose at most {arguments.max_drop:g} {measure}"
     )
     show(f"'predict' and Classifier now use {tuning.rows[0].choice}.")
-    resizing = tuning.resizing
-    state = "on" if tuning.is_fast_resize else "off"
-    refused = arguments.fast_resize and not tuning.is_fast_resize
-    show(
-        f"fast resize {state}{', as too many change' if refused else ''}: "
-        f"{resizing.agreement:.1%} of the predictions agree with the exact resize, {measure} "
-        f"{resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
-    )
-    return 0
+    if (resizing := tuning.resizing) is not None:
+        state = "on" if tuning.is_fast_resize else "off, too many answers differ"
+        show(
+            f"fast resize {state}: same answer for {resizing.agreement:.1%} of the photos, "
+            f"{measure} {resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
+        )
 
 
 def _line(row: Row) -> str:

@@ -7,7 +7,7 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,19 +18,62 @@ from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import run_all
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system import telemetry
+from pplcnet.system.processor import processor_features
 from pplcnet.tasks import find
 
 __all__ = [
+    "POINTWISE",
+    "WAYS",
     "PostTraining",
+    "Way",
     "control_accuracy",
     "depthwise_convolutions",
     "layers_after",
+    "layers_before_stride",
     "open_int8",
     "quantize_content",
     "quantize_network",
     "require_nncf",
     "stays_in_float",
+    "usual_way",
 ]
+
+
+class Way(NamedTuple):
+    """A way of quantising: which layers stay in float, and which ranges activations have."""
+
+    name: str
+    """In manifests and tables."""
+    keeps_depthwise: bool = False
+    """Depthwise convolutions and the head stay in float."""
+    from_stride: int = 1
+    """What has more positions than the input divided by this, along each side, stays in float."""
+    is_asymmetric: bool = False
+    """Hard-swish has a short tail below zero and a long one above. Ranges that follow it lose less
+    accuracy. OpenVINO has no AMX kernels for them."""
+
+    def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
+        """Names of the nodes that are not quantised."""
+        names = layers_before_stride(model, self.from_stride)
+        return names + (stays_in_float(model, head_inputs) if self.keeps_depthwise else [])
+
+
+POINTWISE = Way("pointwise layers", keeps_depthwise=True, is_asymmetric=True)
+WAYS = (
+    POINTWISE,
+    Way("all layers"),
+    Way("all layers, asymmetric", is_asymmetric=True),
+    Way("from stride 16", from_stride=16),
+    Way("from stride 32", from_stride=32),
+)
+"""Those that are worth trying; which is fastest depends on the processor
+(docs/decisions/2026-11-26-int8-by-measurement.md)."""
+
+
+def usual_way() -> Way:
+    """The way that is mostly fastest on this kind of processor, where none is measured."""
+    has_amx = "amx_int8" in processor_features()
+    return next(way for way in WAYS if way.from_stride == 16) if has_amx else POINTWISE
 
 
 @dataclass(frozen=True)
@@ -45,10 +88,15 @@ class PostTraining:
     """Names of the nodes that stay in float."""
     options: Any
     """NNCF's advanced parameters."""
+    way: Way = POINTWISE
 
 
 def quantize_content(
-    content: bytes, images: NDArray[np.uint8], *, task: str = "classification"
+    content: bytes,
+    images: NDArray[np.uint8],
+    *,
+    task: str = "classification",
+    way: Way = POINTWISE,
 ) -> bytes:
     """An ONNX file of batch 1 in INT8; its accuracy is not measured.
 
@@ -56,30 +104,43 @@ def quantize_content(
         content: a file that the exporter wrote.
         images: prepared images (N, height, width, 3), whose activations give the ranges.
         task: of the network.
+        way: of quantising.
     """
-    return quantize_network(content, images, find(task).head_inputs).content
+    return quantize_network(content, images, find(task).head_inputs, way).content
 
 
 def quantize_network(
-    content: bytes, ranges: NDArray[np.uint8], head_inputs: Sequence[str]
+    content: bytes,
+    ranges: NDArray[np.uint8],
+    head_inputs: Sequence[str],
+    way: Way = POINTWISE,
+    is_rough: bool = False,
 ) -> PostTraining:
-    """Quantise all but the depthwise convolutions and the head.
+    """Quantise a network in one of the ways.
 
-    Activations have asymmetric ranges, since hard-swish has a short tail below zero and a long one
-    above. They are cut where a histogram says that the rounding error is least, which no histogram
-    can say of an activation that hardly varies; then everything seen is in range. Measured by
-    benchmarks/quantization_choices.py.
+    The ranges of activations are cut where a histogram says that the rounding error is least, which
+    no histogram can say of an activation that hardly varies; then everything seen is in range.
+    Measured by benchmarks/quantization_choices.py.
+
+    Args:
+        content: a file that the exporter wrote.
+        ranges: prepared images (N, height, width, 3), whose activations give the ranges.
+        head_inputs: the nodes that the head begins after, as the task names them.
+        way: of quantising.
+        is_rough: take all that was seen as the range, which is faster: enough to time the network.
 
     Raises:
         ConversionError: no ranges can be found, or the network has no such head.
         MissingDependencyError: the quantize extra is not installed.
     """
     nncf = require_nncf()
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
 
     model = onnx.load_from_string(content)
-    in_float = stays_in_float(model, head_inputs)
-    for estimator in (RangeEstimatorParametersSet.HISTOGRAM, RangeEstimatorParametersSet.MINMAX):
+    in_float = way.in_float(model, head_inputs)
+    for estimator in (
+        (Estimators.MINMAX,) if is_rough else (Estimators.HISTOGRAM, Estimators.MINMAX)
+    ):
         options = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=estimator)
         with _no_output(), contextlib.suppress(ValueError):
             quantized = nncf.quantize(
@@ -87,10 +148,10 @@ def quantize_network(
                 _as_data(nncf, ranges),
                 subset_size=len(ranges),
                 ignored_scope=nncf.IgnoredScope(names=in_float, validate=False),
-                preset=nncf.QuantizationPreset.MIXED,
+                preset=_preset(nncf, way),
                 advanced_parameters=options,
             )
-            return PostTraining(_serialize(quantized), ranges, in_float, options)
+            return PostTraining(_serialize(quantized), ranges, in_float, options, way)
     raise ConversionError(
         "no quantisation ranges can be found: the calibration photos hardly "
         "differ from each other, or the network is not trained."
@@ -126,15 +187,15 @@ def control_accuracy(
             drop_type=nncf.DropType.ABSOLUTE,
             subset_size=len(quantized.ranges),
             ignored_scope=nncf.IgnoredScope(names=list(quantized.in_float), validate=False),
-            preset=nncf.QuantizationPreset.MIXED,
+            preset=_preset(nncf, quantized.way),
             advanced_quantization_parameters=quantized.options,
         )
     return _serialize(controlled)
 
 
-def open_int8(content: bytes) -> Engine:
+def open_int8(content: bytes, precision: str = "int8") -> Engine:
     """A quantised network as bundles run it: in OpenVINO; one thread."""
-    return open_engine("openvino", content, precision="int8", threads=1)
+    return open_engine("openvino", content, precision=precision, threads=1)
 
 
 def stays_in_float(model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
@@ -149,6 +210,35 @@ def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
         for node in model.graph.node
         if node.op_type == "Conv"
         and any(each.name == "group" and each.i > 1 for each in node.attribute)
+    ]
+
+
+def layers_before_stride(model: onnx.ModelProto, stride: int) -> list[str]:
+    """Names of the nodes whose output has more positions than the input over stride x stride."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    sizes = {
+        each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
+        for each in inferred.value_info
+    }
+    _, height, width, _ = (
+        side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim
+    )
+    most = -(-height // stride) * -(-width // stride)
+    large = {
+        name
+        for name, shape in sizes.items()
+        if stride > 1 and len(shape) == 4 and np.prod(shape[2:]) > most
+    }
+    # Before the transposition the positions come first.
+    first = (
+        next((at for at, node in enumerate(model.graph.node) if node.op_type == "Conv"), 0)
+        if stride > 1
+        else 0
+    )
+    return [
+        node.name
+        for at, node in enumerate(model.graph.node)
+        if at < first or large.intersection(node.output)
     ]
 
 
@@ -186,6 +276,11 @@ def _no_output() -> Iterator[None]:
     """NNCF draws its progress on stdout, which is for data."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+def _preset(nncf: Any, way: Way) -> Any:
+    presets = nncf.QuantizationPreset
+    return presets.MIXED if way.is_asymmetric else presets.PERFORMANCE
 
 
 def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import today
@@ -18,7 +18,14 @@ from pplcnet.exporting.images import (
     match_validation,
     training_images,
 )
-from pplcnet.exporting.int8 import control_accuracy, open_int8, quantize_network, require_nncf
+from pplcnet.exporting.int8 import (
+    POINTWISE,
+    Way,
+    control_accuracy,
+    open_int8,
+    quantize_network,
+    require_nncf,
+)
 from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes
@@ -27,7 +34,7 @@ from pplcnet.system.wording import counted
 from pplcnet.tasks import find
 from pplcnet.tasks.task import Measure
 
-__all__ = ["INT8_FILE", "measure_int8", "quantize"]
+__all__ = ["INT8_FILE", "check_batch", "measure_int8", "quantize"]
 
 INT8_FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 300
@@ -39,15 +46,16 @@ def quantize(
     *,
     calibration: Sequence[str | PathLike[str]] | None = None,
     max_drop: float = 0.005,
+    way: Way = POINTWISE,
+    precision: str = "int8",
+    with_control: bool = True,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Add the `int8` variant to an exported bundle, if its accuracy (top-1, mAP, ...) holds.
 
-    Weights and activations of the pointwise convolutions become INT8 (NNCF). The depthwise ones
-    and the head stay in float: quantising them costs accuracy and saves no time
-    (docs/decisions/2026-11-25-int8-choices.md has the figures). If that loses more than
-    `max_drop`, layers go back to float one after the other until it does not (NNCF's accuracy
-    control).
+    Weights and activations become INT8 (NNCF) in the layers that the way names. If that loses more
+    than `max_drop`, layers go back to float one after the other until it does not (NNCF's accuracy
+    control). `quantize_fastest` chooses the way by measuring.
 
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
@@ -57,6 +65,9 @@ def quantize(
             None takes those that the bundle was trained on.
         max_drop: how far the task's measure may fall below float32's; for multi-label data also
             the share of labels that are right at the thresholds. A fraction.
+        way: of quantising.
+        precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
+        with_control: whether layers may go back to float.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -66,19 +77,29 @@ def quantize(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        return _quantized(opened, validation, calibration, max_drop, report)
+        limits = _Limits(max_drop, precision, with_control)
+        return _quantized(opened, validation, calibration, way, limits, report)
+
+
+class _Limits(NamedTuple):
+    """What the INT8 network has to hold."""
+
+    max_drop: float
+    precision: str
+    with_control: bool
 
 
 def _quantized(
     bundle: Bundle,
     validation: Dataset,
     calibration: Sequence[str | PathLike[str]] | None,
-    max_drop: float,
+    way: Way,
+    limits: _Limits,
     report: Callable[[str], None],
 ) -> Bundle:
-    manifest = bundle.manifest
+    manifest, max_drop = bundle.manifest, limits.max_drop
     validation = match_validation(bundle, validation)
-    _check_batch(bundle)
+    check_batch(bundle)
     require_nncf()
     content = bundle.read(str(bundle.variant("onnx")["file"]))
     if calibration is None:
@@ -91,11 +112,11 @@ def _quantized(
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
     reference = Reference.of(manifest, manifest.preprocessing, deciding, exact)
 
-    quantized = quantize_network(content, ranges, find(manifest.task).head_inputs)
+    quantized = quantize_network(content, ranges, find(manifest.task).head_inputs, way)
     int8 = quantized.content
     figures = measure_int8(int8, reference)
     method = "post-training quantisation"
-    if not figures["drop"] <= max_drop:  # written so that a NaN is refused
+    if limits.with_control and not figures["drop"] <= max_drop:  # written so that a NaN is refused
         report(
             f"{_line(figures, reference.measure)}; that is a loss of more than {max_drop}, so "
             "trying which layers have to stay in float"
@@ -104,11 +125,15 @@ def _quantized(
         int8 = control_accuracy(content, quantized, reference, max_drop)
         figures = measure_int8(int8, reference)
     _check_drop(figures, max_drop, reference.measure)
+    if limits.precision != "int8":
+        lower = measure_int8(int8, reference, limits.precision)
+        _check_drop(lower, max_drop, reference.measure)
     variant = {
         "file": INT8_FILE,
         "batch": 1,
         "precision": "int8",
         "method": method,
+        "layers": way.name,
         "calibration_images": len(chosen),
         "max_drop": max_drop,
         "quantized": today(),
@@ -118,9 +143,10 @@ def _quantized(
     return update_bundle(bundle, files={INT8_FILE: int8}, variants={"int8": variant}, tuning={})
 
 
-def measure_int8(content: bytes, reference: Reference) -> dict[str, Any]:
+def measure_int8(content: bytes, reference: Reference, precision: str = "int8") -> dict[str, Any]:
     """Figures of a quantised network for the manifest, measured in the engine that runs it."""
-    outputs = run_all(open_int8(content), reference.images)
+    engine = open_int8(content) if precision == "int8" else open_int8(content, precision)
+    outputs = run_all(engine, reference.images)
     drop = reference.judge.drop(outputs, reference.outputs)
     key = reference.measure.key
     return {
@@ -133,7 +159,8 @@ def measure_int8(content: bytes, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _check_batch(bundle: Bundle) -> None:
+def check_batch(bundle: Bundle) -> None:
+    """InputError unless the bundle's network takes one image."""
     batch = bundle.variant("onnx").get("batch")
     if batch != 1:
         taken = "any batch" if batch is None else f"{counted(batch, 'image')} at once"

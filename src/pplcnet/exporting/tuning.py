@@ -19,6 +19,7 @@ from pplcnet.exporting.images import (
     evenly_chosen,
     match_validation,
 )
+from pplcnet.exporting.int8_trial import Trial
 from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.exporting.tuning_table import Networks, Row, measure_rows
@@ -53,7 +54,8 @@ class Tuning(NamedTuple):
     bundle: Bundle
     rows: list[Row]
     """The best first; those that may not be used at the end."""
-    resizing: Resizing
+    resizing: Resizing | None
+    """Compared only where it was asked for."""
     is_fast_resize: bool
     """Whether the bundle now resizes by the policy "fast" on this processor."""
 
@@ -64,6 +66,7 @@ def tune(
     *,
     max_drop: float = 0.005,
     fast_resize: bool = False,
+    trials: Sequence[Trial] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Measure engine x precision x threads on this machine and write the table into the bundle.
@@ -77,6 +80,8 @@ def tune(
             the share of labels that are right at the thresholds. A fraction.
         fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
             (0.995 or more, and no more than `max_drop` lost), off if not.
+        trials: the ways of quantising that `quantize_fastest` timed, to be kept with the table;
+            without any, those of the last tuning on this processor stay.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -86,7 +91,7 @@ def tune(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        return _tuned(opened, validation, max_drop, fast_resize, report)
+        return _tuned(opened, validation, max_drop, fast_resize, trials, report)
 
 
 def _tuned(
@@ -94,6 +99,7 @@ def _tuned(
     validation: Dataset,
     max_drop: float,
     fast_resize: bool,
+    trials: Sequence[Trial],
     report: Callable[[str], None],
 ) -> Tuning:
     _check_batch(bundle)
@@ -104,26 +110,23 @@ def _tuned(
     default = networks.open(DEFAULT, threads=1)
     reference = Reference.of(manifest, exact, chosen, default)
 
-    resizing = _compare_resizing(bundle, default, chosen, reference)
-    report(
-        f"fast resize: {resizing.agreement:.1%} of the predictions on "
-        f"{counted(len(chosen), 'photo')} agree with the exact resize, {reference.measure.title} "
-        f"{resizing.fast_accuracy:.4f} (exact {resizing.exact_accuracy:.4f})"
-    )
-    is_fast = fast_resize and resizing.is_harmless(max_drop)
+    resizing = _compare_resizing(bundle, default, chosen, reference) if fast_resize else None
+    is_fast = resizing is not None and resizing.is_harmless(max_drop)
     choices = choices_of(bundle, installed_engines(), processor_features())
     rows = measure_rows(networks, choices, reference, max_drop, report)
+    before = manifest.tuning.get(processor_name(), {}).get("int8_ways", [])
     facts = {
         "tuned": today(),
         "validation_images": len(chosen),
         "max_drop": max_drop,
         "versions": _versions(),
-        "fast_resize": resizing._asdict(),
+        **({"fast_resize": resizing._asdict()} if resizing else {}),
         "policy": "fast" if is_fast else "exact",
         "ranking": [
             {**row.choice._asdict(), "threads": row.threads} for row in rows if not row.verdict
         ],
         "rows": [row.to_dict() for row in rows],
+        "int8_ways": [trial._asdict() for trial in trials] or before,
     }
     written = update_bundle(
         bundle,

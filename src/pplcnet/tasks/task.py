@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.data.annotations import Annotation
-from pplcnet.data.audit import Fault
-from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import ImageError
 from pplcnet.imaging.geometry import Geometry
+
+if TYPE_CHECKING:  # a process that predicts needs none of them
+    from pplcnet.data.annotations import Annotation
+    from pplcnet.data.audit import Fault
+    from pplcnet.data.dataset import Dataset, LabelledImage
 
 __all__ = [
     "Calibrated",

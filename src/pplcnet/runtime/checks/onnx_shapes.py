@@ -201,6 +201,7 @@ def _check_scales(node: Node, inputs: list[Tensor]) -> None:
     if zero.dtype not in (UINT8, INT8) or not (scale.is_constant and zero.is_constant):
         raise _refuse(node, "has a scale or a zero point that is no constant of 8 bits")
     axis = _integer(node, "axis", 1)
+    axis += len(values.shape) if axis < 0 else 0  # as NNCF counts those of the classifier
     if scale.shape != zero.shape or len(scale.shape) > 1:
         raise _refuse(node, f"has scales of {scale.shape} and zero points of {zero.shape}")
     if scale.shape and not (0 <= axis < len(values.shape) and scale.shape[0] == values.shape[axis]):

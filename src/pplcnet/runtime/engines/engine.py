@@ -127,7 +127,8 @@ def open_engine(
     if not trusted:
         check_network(content, kind.ending, sizes)
     telemetry.switch_off()
-    require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
+    if importlib.util.find_spec(kind.module) is None:
+        require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
     module = importlib.import_module(f"pplcnet.runtime.engines.{name}")
     engine: Engine = module.open_engine(
         content,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,34 @@ from pplcnet.system.cache import cache_folder
 from pplcnet.tasks.task import Outputs
 
 telemetry.switch_off()
-import openvino  # noqa: E402
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its model converter, 0.08 s of imports; who asks for that gets it then."""
+    converter = "openvino.tools.ovc"
+    is_first = "openvino" not in sys.modules and converter not in sys.modules
+    if is_first:
+        modules: dict[str, Any] = sys.modules
+        modules[converter] = None  # makes OpenVINO do without it, as where it is not installed
+    try:
+        import openvino
+    finally:
+        if is_first:
+            del sys.modules[converter]
+    if not hasattr(openvino, "convert_model"):
+
+        def find(name: str) -> Any:
+            if name != "convert_model":
+                raise AttributeError(f"module 'openvino' has no attribute {name!r}")
+            from openvino.tools.ovc import convert_model
+
+            return convert_model
+
+        openvino.__getattr__ = find
+    return openvino
+
+
+openvino = _import_openvino()
 
 __all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
 
