@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
@@ -94,3 +95,15 @@ def test_no_way_is_begun_after_the_time_that_was_given(
     _times(monkeypatch, FLOAT, LATE)
     with pytest.raises(ConversionError, match="within 0 minutes"):
         quantize_fastest(bundle, turned, calibration=photos, minutes=0.0)
+
+
+def test_accuracy_control_ends_with_the_time_that_was_given(
+    bundle: Path, turned: Dataset, tmp_path: Path
+) -> None:
+    # Ranges of black images cut off everything that photos have.
+    black = tmp_path / "black.png"
+    Image.new("RGB", (40, 40)).save(black)
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(ConversionError, match="--minutes gives more time"):
+        quantize(bundle, turned, calibration=[black], max_drop=0.0, deadline=0.0)
+    assert (bundle / "manifest.json").read_bytes() == before

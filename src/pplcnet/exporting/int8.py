@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -159,7 +161,11 @@ def quantize_network(
 
 
 def control_accuracy(
-    content: bytes, quantized: PostTraining, reference: Reference, max_drop: float
+    content: bytes,
+    quantized: PostTraining,
+    reference: Reference,
+    max_drop: float,
+    deadline: float = math.inf,
 ) -> bytes:
     """The network in INT8 with layers back in float, one by one, until it loses no more.
 
@@ -168,10 +174,20 @@ def control_accuracy(
         quantized: what it was made into without accuracy control.
         reference: the images that decide.
         max_drop: how far the measure may fall.
+        deadline: on the clock of `time.monotonic`.
+
+    Raises:
+        ConversionError: the deadline passed before the accuracy held.
     """
     nncf = require_nncf()
 
     def validate(candidate: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:
+        if time.monotonic() > deadline:
+            raise ConversionError(
+                "INT8 loses too much accuracy, and the time that was given ended before it was "
+                "known which layers have to stay in float. The bundle is unchanged; --minutes "
+                "gives more time."
+            )
         chosen = list(items)
         outputs = run_all(open_int8(candidate.SerializeToString()), reference.images[chosen])
         some = reference.judge.of_some(chosen)

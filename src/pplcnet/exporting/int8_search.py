@@ -106,6 +106,7 @@ def quantize_fastest(
                 precision=trial.precision,
                 # Layers go back to float only where no way holds as it is.
                 with_control=is_last,
+                deadline=end,
                 report=report,
             )
         except ConversionError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ def quantize(
     way: Way = POINTWISE,
     precision: str = "int8",
     with_control: bool = True,
+    deadline: float = math.inf,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Add the `int8` variant to an exported bundle, if its accuracy (top-1, mAP, ...) holds.
@@ -68,6 +70,7 @@ def quantize(
         way: of quantising.
         precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
         with_control: whether layers may go back to float.
+        deadline: when that ends, on the clock of `time.monotonic`.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -77,7 +80,7 @@ def quantize(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        limits = _Limits(max_drop, precision, with_control)
+        limits = _Limits(max_drop, precision, with_control, deadline)
         return _quantized(opened, validation, calibration, way, limits, report)
 
 
@@ -87,6 +90,7 @@ class _Limits(NamedTuple):
     max_drop: float
     precision: str
     with_control: bool
+    deadline: float
 
 
 def _quantized(
@@ -122,7 +126,7 @@ def _quantized(
             "trying which layers have to stay in float"
         )
         method = "post-training quantisation with accuracy control"
-        int8 = control_accuracy(content, quantized, reference, max_drop)
+        int8 = control_accuracy(content, quantized, reference, max_drop, limits.deadline)
         figures = measure_int8(int8, reference)
     _check_drop(figures, max_drop, reference.measure)
     if limits.precision != "int8":
