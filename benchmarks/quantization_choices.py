@@ -28,7 +28,7 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
-from pplcnet.exporting.int8 import depthwise_convolutions, layers_after
+from pplcnet.exporting.int8_ways import depthwise_convolutions, layers_after
 from pplcnet.exporting.timing import measure_latencies, prepare, run_all
 from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.tasks import find

@@ -11,7 +11,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.exporting import int8_search, tuning
-from pplcnet.exporting.int8 import WAYS
+from pplcnet.exporting.int8_ways import WAYS
 from pplcnet.exporting.tuning import Resizing, tune
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.system.processor import processor_name

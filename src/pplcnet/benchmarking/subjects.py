@@ -81,7 +81,8 @@ def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
     proto = to_onnx(model, Manifest(classes, Preprocessing(image_size), {}), batch=1)
     contents = {"float32": proto.SerializeToString()}
     if int8:
-        from pplcnet.exporting.int8 import quantize_content, usual_way
+        from pplcnet.exporting.int8 import quantize_content
+        from pplcnet.exporting.int8_ways import usual_way
 
         noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
         contents["int8"] = quantize_content(contents["float32"], noise, way=usual_way())

@@ -9,73 +9,28 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from pplcnet.errors import ConversionError, require
+from pplcnet.exporting.int8_ways import POINTWISE, Way
 from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import run_all
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system import telemetry
-from pplcnet.system.processor import processor_features
 from pplcnet.tasks import find
 
 __all__ = [
-    "POINTWISE",
-    "WAYS",
     "PostTraining",
-    "Way",
     "control_accuracy",
-    "depthwise_convolutions",
-    "layers_after",
-    "layers_before_stride",
     "open_int8",
     "quantize_content",
     "quantize_network",
     "require_nncf",
-    "stays_in_float",
-    "usual_way",
 ]
-
-
-class Way(NamedTuple):
-    """A way of quantising: which layers stay in float, and which ranges activations have."""
-
-    name: str
-    """In manifests and tables."""
-    keeps_depthwise: bool = False
-    """Depthwise convolutions and the head stay in float."""
-    from_stride: int = 1
-    """What has more positions than the input divided by this, along each side, stays in float."""
-    is_asymmetric: bool = False
-    """Hard-swish has a short tail below zero and a long one above. Ranges that follow it lose less
-    accuracy. OpenVINO has no AMX kernels for them."""
-
-    def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
-        """Names of the nodes that are not quantised."""
-        names = layers_before_stride(model, self.from_stride)
-        return names + (stays_in_float(model, head_inputs) if self.keeps_depthwise else [])
-
-
-POINTWISE = Way("pointwise layers", keeps_depthwise=True, is_asymmetric=True)
-WAYS = (
-    POINTWISE,
-    Way("all layers"),
-    Way("all layers, asymmetric", is_asymmetric=True),
-    Way("from stride 16", from_stride=16),
-    Way("from stride 32", from_stride=32),
-)
-"""Those that are worth trying; which is fastest depends on the processor
-(docs/decisions/2026-11-26-int8-by-measurement.md)."""
-
-
-def usual_way() -> Way:
-    """The way that is mostly fastest on this kind of processor, where none is measured."""
-    has_amx = "amx_int8" in processor_features()
-    return next(way for way in WAYS if way.from_stride == 16) if has_amx else POINTWISE
 
 
 @dataclass(frozen=True)
@@ -212,71 +167,6 @@ def control_accuracy(
 def open_int8(content: bytes, precision: str = "int8") -> Engine:
     """A quantised network as bundles run it: in OpenVINO; one thread."""
     return open_engine("openvino", content, precision=precision, threads=1)
-
-
-def stays_in_float(model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
-    """Names of the nodes that are not quantised: depthwise convolutions and the head."""
-    return depthwise_convolutions(model) + layers_after(model, head_inputs)
-
-
-def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions in groups, in the order of the graph."""
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and any(each.name == "group" and each.i > 1 for each in node.attribute)
-    ]
-
-
-def layers_before_stride(model: onnx.ModelProto, stride: int) -> list[str]:
-    """Names of the nodes whose output has more positions than the input over stride x stride."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    sizes = {
-        each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
-        for each in inferred.value_info
-    }
-    _, height, width, _ = (
-        side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim
-    )
-    most = -(-height // stride) * -(-width // stride)
-    large = {
-        name
-        for name, shape in sizes.items()
-        if stride > 1 and len(shape) == 4 and np.prod(shape[2:]) > most
-    }
-    # Before the transposition the positions come first.
-    first = (
-        next((at for at, node in enumerate(model.graph.node) if node.op_type == "Conv"), 0)
-        if stride > 1
-        else 0
-    )
-    return [
-        node.name
-        for at, node in enumerate(model.graph.node)
-        if at < first or large.intersection(node.output)
-    ]
-
-
-def layers_after(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
-    """Names of all nodes that depend on the named ones, in the order of the graph.
-
-    Raises:
-        ConversionError: the graph has no node of such a name.
-    """
-    nodes = list(model.graph.node)
-    missing = set(names) - {node.name for node in nodes}
-    if missing:
-        raise ConversionError(
-            f"the network has no layer {min(missing)!r}, after which its head should begin."
-        )
-    reached = {output for node in nodes if node.name in names for output in node.output}
-    found = []
-    for node in nodes:
-        if reached.intersection(node.input):
-            reached.update(node.output)
-            found.append(node.name)
-    return found
 
 
 def require_nncf() -> Any:

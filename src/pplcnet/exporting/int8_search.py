@@ -16,8 +16,9 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ConversionError, InputError, PPLCNetError
 from pplcnet.exporting.images import evenly_chosen, match_validation, training_images
-from pplcnet.exporting.int8 import WAYS, Way, quantize_network, require_nncf
+from pplcnet.exporting.int8 import quantize_network, require_nncf
 from pplcnet.exporting.int8_trial import Trial
+from pplcnet.exporting.int8_ways import WAYS, Way
 from pplcnet.exporting.quantization import check_batch, quantize
 from pplcnet.exporting.timing import measure_latencies, measure_rates, prepare
 from pplcnet.exporting.tuning_table import WORTHWHILE

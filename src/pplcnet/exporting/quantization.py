@@ -20,13 +20,12 @@ from pplcnet.exporting.images import (
     training_images,
 )
 from pplcnet.exporting.int8 import (
-    POINTWISE,
-    Way,
     control_accuracy,
     open_int8,
     quantize_network,
     require_nncf,
 )
+from pplcnet.exporting.int8_ways import POINTWISE, Way
 from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes

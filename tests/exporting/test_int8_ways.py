@@ -7,7 +7,7 @@ import pytest
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ConversionError
-from pplcnet.exporting.int8 import depthwise_convolutions, layers_after, layers_before_stride
+from pplcnet.exporting.int8_ways import depthwise_convolutions, layers_after, layers_before_stride
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
