@@ -8,7 +8,7 @@ ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/tes
 .PHONY: demo test test-slow test-backends test-runtime check lint types clean
 
 demo: .venv/train.done  ## the main job on handwritten digits
-	$(BIN)/pplcnet demo
+	$(BIN)/pplcnet demo --overwrite
 
 test: .venv/dev.done  ## the fast tests, a file at a time in each of two processes
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

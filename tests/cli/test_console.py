@@ -7,11 +7,13 @@ import os
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from pplcnet.cli import console
-from pplcnet.cli.console import Console, without_chatter
+from pplcnet.cli.console import Console, quiet_litert, without_chatter
+from pplcnet.runtime.engines import engine
 from pplcnet.system.progress import Watcher
 
 
@@ -63,6 +65,20 @@ def test_chatter_is_kept_from_stderr_and_all_else_is_shown(capfd) -> None:
         raise ValueError("bad")
     os.write(2, b"INFO: afterwards\n")
     assert capfd.readouterr().err == "malloc(): invalid size\nINFO: afterwards\n"
+
+
+def test_the_note_of_litert_on_its_first_network_is_not_shown(capfd, monkeypatch) -> None:
+    def open_engine(name: str, content: bytes) -> None:
+        os.write(2, f"INFO: Created a delegate for {name} {content.decode()}.\n".encode())
+
+    monkeypatch.setattr(engine, "open_engine", open_engine)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    variants = {"litert": {"file": "model.tflite"}}
+    manifest = SimpleNamespace(variants=variants)
+    quiet_litert(SimpleNamespace(manifest=manifest, read=lambda name: b"content"))
+    assert capfd.readouterr().err == ""
+    variants.clear()
+    quiet_litert(SimpleNamespace(manifest=manifest))
 
 
 @pytest.mark.parametrize(("error", "shown"), [(KeyboardInterrupt, ""), (OSError, "oneDNN\n")])

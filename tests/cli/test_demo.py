@@ -10,6 +10,18 @@ import pytest
 from pplcnet.cli.main import main
 
 
+def test_the_demo_does_not_replace_its_run_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (run / "model.bundle").mkdir(parents=True)
+    facts = {"kind": "train", "photos": str(tmp_path / "photos"), "digest": "0", "recipe": {}}
+    (run / "run.json").write_text(json.dumps(facts))
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    assert "holds the run of a demo already; --overwrite replaces it" in capsys.readouterr().err
+    assert not (tmp_path / "photos").exists()
+
+
 @pytest.mark.slow
 def test_the_demo_reads_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path)]) == 0

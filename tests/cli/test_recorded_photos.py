@@ -116,11 +116,17 @@ def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
     assert "split.csv is not beside the bundle" in capsys.readouterr().err
 
 
-def test_a_damaged_split_csv_is_not_called_missing(capsys, run: Path, photos: Path) -> None:
-    elsewhere = _move(photos, "moved")
-    (run / "split.csv").write_text("x")
-    assert main(["evaluate", str(run / "model.bundle"), str(elsewhere)]) == 0
-    assert "split.csv beside the bundle is damaged" in capsys.readouterr().err
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate", "quantize", "tune", "report"])
+@pytest.mark.parametrize("content", ["x", "", "path,label,split\nx\n"])
+def test_a_split_csv_without_a_readable_row_is_refused(
+    capsys, run: Path, photos: Path, verb: str, content: str
+) -> None:
+    (run / "split.csv").write_text(content)
+    out = ["--out", str(run / "page.html")] if verb == "report" else []
+    assert main([verb, str(run / "model.bundle"), "--photos", str(photos), *out]) == 2
+    error = capsys.readouterr().err
+    assert f"error: {run / 'split.csv'}: is damaged (" in error
+    assert "move the file away to use all photos" in error
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder
 from tests.conftest import write_photos
 
-SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
+# Of the networks with the quickest graphs.
+SMALL = ["--model", "mobilenetv1_x0_25", "--image-size", "32", "--batch-size", "9"]
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +226,9 @@ def test_a_run_that_failed_at_its_weights_can_be_started_again(
 ) -> None:
     command = ["train", str(run.parent / "photos"), "--out", str(tmp_path / "run"), *SMALL,
                "--epochs", "1", "--skip-broken"]  # fmt: skip
-    other = [*command, "--weights", str(run / "model.bundle"), "--model", "pplcnet_x0_35"]
+    other = [*command, "--weights", str(run / "model.bundle"), "--model", "mobilenetv1_x0_5"]
     assert main(other) == 2
-    assert "holds weights of pplcnet_x0_25, not of pplcnet_x0_35" in capsys.readouterr().err
+    assert "holds weights of mobilenetv1_x0_25, not of mobilenetv1_x0_5" in capsys.readouterr().err
     wrong_stage = ["--weights", str(run / "model.bundle"), "--set", "freeze=blocks9"]
     assert main([*command, *wrong_stage]) == 2
     assert "unknown stage to freeze 'blocks9'" in capsys.readouterr().err

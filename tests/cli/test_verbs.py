@@ -78,6 +78,7 @@ def test_export_and_inspect(
         "all checksums match",
         "parity",
         "temperature    1",
+        "batch: any size",
         "mean 0.485, 0.456, 0.406; std 0.229, 0.224, 0.225 (RGB from 0 to 1)",
     ):
         assert part in text

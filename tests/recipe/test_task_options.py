@@ -131,3 +131,9 @@ def test_a_run_recorded_with_the_fields_of_every_task_goes_on(task: str) -> None
     kept = {name: value for name, value in recorded.items() if name in recipe.to_dict()}
     assert recipe == Recipe(**kept)
     assert len(kept) == 3
+
+
+@pytest.mark.parametrize("options", [3, "classification", {"mixup": 0.2}])
+def test_options_of_no_task_are_refused(options: object) -> None:
+    with pytest.raises(RecipeError, match="it must be the options of a task"):
+        Recipe(options=options)

@@ -14,6 +14,7 @@ import pytest
 import pplcnet
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
+from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.runtime import model as runtime_model
@@ -37,8 +38,8 @@ seen: list[tuple[Any, Geometry]] = []
 def sizes_task(monkeypatch: pytest.MonkeyPatch) -> Task[Any]:
     """A task whose predictions have no classes, in place of classification."""
     task = replace(find("classification"), name="sizes", prediction=Prediction, decoder=_decoder)
-    for module in (runtime_model, runtime_network):
-        monkeypatch.setattr(module, "find", lambda name: task)
+    monkeypatch.setattr(runtime_model, "find", lambda name: task)
+    monkeypatch.setattr(runtime_network, "task_of", lambda manifest, bundle: task)
     seen.clear()
     return task
 
@@ -102,6 +103,26 @@ def test_an_unknown_task_is_an_error_that_names_it(common_bundle: Path, tmp_path
     (path / "manifest.json").write_text(json.dumps(values | {"task": "poetry"}))
     with pytest.raises(BundleError, match=r"unknown task 'poetry'.* A newer pplcnet may know it"):
         pplcnet.load(path)
+
+
+def test_what_the_task_does_not_decode_with_is_refused(common_bundle: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(common_bundle, tmp_path / "x.bundle"))
+    update_bundle(Bundle.open(path), decoding={"thresholds": {"class_0": 0.3}})
+    with pytest.raises(BundleError, match=r"has thresholds, which the task 'classification' does"):
+        pplcnet.load(path)
+
+
+@pytest.mark.parametrize("verb", ["report", "calibrate", "quantize", "tune", "export"])
+def test_every_verb_names_the_bundle_of_an_unknown_task(
+    capsys, common_bundle: Path, common_photos: Path, tmp_path: Path, verb: str
+) -> None:
+    path = Path(shutil.copytree(common_bundle, tmp_path / "x.bundle"))
+    values = json.loads((path / "manifest.json").read_text())
+    del values["checksum"]
+    (path / "manifest.json").write_text(json.dumps(values | {"task": "poetry"}))
+    out = ["--out", str(tmp_path / "page.html")] if verb == "report" else []
+    assert main([verb, str(path), "--photos", str(common_photos), *out]) == 2
+    assert f"error: {path}: unknown task 'poetry'" in capsys.readouterr().err
 
 
 def test_outputs_that_the_task_needs_have_to_be_there(common_bundle: Path, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def _in_a_process(code: str, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does() -> None:
     ended = _in_a_process(COMPARISON)
     assert ended.returncode == 0, ended.stderr[-3000:]

@@ -39,6 +39,8 @@ def test_the_line_calls_the_measure_by_its_title() -> None:
         "epoch   1/3  loss 2.000  top-1 0.500  other 0.250  validation loss 1.500"
         "  validation top-1 0.750  90 images/s"
     )
+    titled = Measure("top1", "top-1", is_share=True, of_steps={"other": "labels right"})
+    assert "top-1 0.500  labels right 0.250  validation" in line_of(ROW, 3, titled)
 
 
 def test_rows_of_version_0_1_get_the_names_of_today() -> None:

@@ -23,10 +23,11 @@ BASE = {
 }  # fmt: skip
 EVERYTHING = BASE | {
     "augment": "randaugment", "random_erasing": 0.5, "mixup": 0.2, "cutmix": 1.0, "ema": 0.5,
-    "gradient_accumulation": 2, "progressive_resizing": 0.5, "image_size": [64, 64], "epochs": 2,
-    "test_image_size": [96, 96], "early_stopping": 3, "recalibrate_batchnorm": 18,
+    "gradient_accumulation": 2, "epochs": 2, "early_stopping": 3, "recalibrate_batchnorm": 18,
     "loss": "focal", "class_weights": "balanced", "balanced_sampling": True, "dropout": 0.2,
 }  # fmt: skip
+# A graph for each size takes several times as long to build.
+SIZES = {"progressive_resizing": 0.5, "image_size": [64, 64], "test_image_size": [96, 96]}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,11 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(loop, "interrupts_deferred", Asked)
 
 
+@pytest.mark.parametrize("sizes", [{}, pytest.param(SIZES, marks=pytest.mark.slow)])
 def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
-    parts, tmp_path: Path
+    parts, tmp_path: Path, sizes: dict[str, object]
 ) -> None:
-    recipe = Recipe().changed(EVERYTHING)
+    recipe = Recipe().changed(EVERYTHING | sizes)
     whole = train(recipe, *parts, out=tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         _stop_after(patch, 4)
@@ -72,7 +74,8 @@ def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
     expected = _values(whole.bundle)
     for name, value in _values(resumed.bundle).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert Bundle.open(whole.bundle).manifest.preprocessing.image_size == (96, 96)
+    size = recipe.test_image_size or recipe.image_size
+    assert Bundle.open(whole.bundle).manifest.preprocessing.image_size == size
 
 
 @pytest.mark.slow

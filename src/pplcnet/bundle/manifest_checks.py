@@ -53,7 +53,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     _check_outputs(values["outputs"], len(classes))
     _check_decoding(values["decoding"], classes)
     _check_network(values["network"])
-    _dictionary(values["provenance"], "provenance")
+    _check_provenance(_dictionary(values["provenance"], "provenance"))
     _dictionary(values.get("calibration", {}), "calibration")
     for name, facts in _dictionary(values.get("tuning", {}), "tuning").items():
         _check_tuning(_dictionary(facts, f"the tuning for {name[:80]!r}"))
@@ -195,6 +195,17 @@ def _check_network(network: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"the network's name is {str(name)[:40]!r}")
     _dictionary(network.get("options", {}), "the network's options")
+
+
+def _check_provenance(provenance: Mapping[str, Any]) -> None:
+    """The parts that reports and other verbs read; whatever else is in it is only shown."""
+    for name in ("dataset", "recipe", "versions", "weights"):
+        if provenance.get(name) is not None:
+            _dictionary(provenance[name], f"the provenance's {name}")
+    data = provenance.get("dataset") or {}
+    for owner, name in ((provenance, "run"), (data, "photos"), (data, "digest")):
+        if not isinstance(owner.get(name), str | None):
+            raise TypeError(f"the provenance's {name} is {str(owner[name])[:40]!r}, not text")
 
 
 def _check_tuning(facts: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import os
@@ -11,13 +12,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pplcnet.errors import MissingDependencyError, require
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import printable
 
-__all__ = ["Console", "quiet_frameworks", "without_chatter"]
+__all__ = ["Console", "quiet_frameworks", "quiet_litert", "without_chatter"]
+
+if TYPE_CHECKING:
+    from pplcnet.bundle.bundle import Bundle
 
 Item = TypeVar("Item")
 
@@ -153,6 +157,20 @@ def without_chatter(text: str) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.write(terminal, rest)
             os.close(terminal)
+
+
+def quiet_litert(bundle: Bundle) -> None:
+    """Load a bundle's LiteRT network, if it has one that can run here.
+
+    LiteRT writes a note to stderr when a process loads its first network; here it is not shown.
+    """
+    variant = bundle.manifest.variants.get("litert")
+    if variant is None or importlib.util.find_spec("ai_edge_litert") is None:
+        return
+    from pplcnet.runtime.engines import engine
+
+    with without_chatter("loading LiteRT"):
+        engine.open_engine("litert", bundle.read(str(variant["file"])))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ audits, trains, exports, evaluates on held-out images. At the end it classifies 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder to write to; default: runs/demo",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the run of a demo before")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     out, console = Path(arguments.out), Console()
     photos = out / "photos"
-    _check_place(photos, out / "run")
+    _check_place(photos, out / "run", overwrite=arguments.overwrite)
     console.say(f"writing {write_digits(photos)} handwritten digits to {photos}")
     recipe = Recipe().changed(SETTINGS)
     result = run_job(
@@ -73,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_place(photos: Path, run: Path) -> None:
-    """InputError where the demo would touch photos or a run that are not its own."""
+def _check_place(photos: Path, run: Path, *, overwrite: bool) -> None:
+    """InputError where the demo would touch what is not its own, or delete a run unasked."""
     from pplcnet.runs.files import holds_something, read_run
 
     if photos.is_dir() and not {each.name for each in photos.iterdir()} <= set("0123456789"):
@@ -83,3 +85,8 @@ def _check_place(photos: Path, run: Path) -> None:
     is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())
     if holds_something(run) and not is_of_demo:
         raise InputError(f"{run}: holds a run of other photos; choose another --out.")
+    if holds_something(run) and not overwrite:
+        raise InputError(
+            f"{run}: holds the run of a demo already; --overwrite replaces it, another --out "
+            f"leaves it alone, 'pplcnet train --resume --out {shlex.quote(str(run))}' continues it."
+        )

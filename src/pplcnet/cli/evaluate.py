@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
-from pplcnet.cli.console import Console
+from pplcnet.cli.console import Console, quiet_litert
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 from pplcnet.system.files import check_writable
@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(out)
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
+    if model.choice.engine == "litert":
+        quiet_litert(subject.bundle)
     evaluation = evaluate(
         model,
         dataset,

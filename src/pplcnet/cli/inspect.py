@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         show(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
         for key, value in variant.items():
             if key != "file":
-                show(f"               {key}: {_shown(value)}")
+                is_dynamic = key == "batch" and value is None
+                show(f"               {key}: {'any size' if is_dynamic else _shown(value)}")
     for key, value in made_of.items():
         if key == "recipe" and isinstance(value, dict):
             show("recipe")

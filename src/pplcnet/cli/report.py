@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pplcnet.cli.arguments import BUNDLE_HELP, add_photos, number
-from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.console import Console, quiet_frameworks, quiet_litert
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 
@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         validation=readable(subject.validation, arguments.skip_broken, console),
     )
     note_training_photos(subject, console)
+    if subject.bundle.manifest.tuning:
+        quiet_litert(subject.bundle)
     page = bundle_report(
         subject,
         precisions=precisions,

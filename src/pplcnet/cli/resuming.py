@@ -52,9 +52,21 @@ def recorded_recipe(out: str, run: Mapping[str, Any], options: type[TaskOptions]
         ) from error
 
 
-def check_given(out: str, recipe: Recipe, given: Mapping[str, object]) -> None:
-    """RecipeError that names the given fields whose values are not the run's."""
-    kept = recipe.to_dict()
+def check_given(
+    out: str, recipe: Recipe, given: Mapping[str, object], run: Mapping[str, Any]
+) -> None:
+    """RecipeError that names the given fields whose values are not the run's.
+
+    Args:
+        run: the run.json. Its recipe may hold fields of another task, which had no effect; given
+            as they are there, they are the run's.
+    """
+    kept, recorded = recipe.to_dict(), run["recipe"]
+    given = {
+        name: value
+        for name, value in given.items()
+        if name in kept or name not in recorded or recorded[name] != value
+    }
     wanted = recipe.changed(given).for_options(type(recipe.options))
     changed = [
         f"you gave {name}={shown_value(getattr(wanted, name))}, the run has "

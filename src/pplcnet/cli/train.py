@@ -16,10 +16,11 @@ from pathlib import Path
 from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
+from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
 from pplcnet.recipe.files import named_recipes, read_toml, recipe_path
 from pplcnet.recipe.recipe import FINETUNE, Recipe
-from pplcnet.recipe.settings import field_defaults, field_help, parse_setting
+from pplcnet.recipe.settings import field_defaults, field_help
 from pplcnet.system.wording import counted
 from pplcnet.tasks import options_of
 from pplcnet.training.names import SEARCH_BEST
@@ -180,13 +181,14 @@ def _find_learning_rate(
     if not test.falls:
         show("suggestion  none: the loss did not fall at any of these rates; see the plot")
     else:
-        show(
-            f"suggestion  --set learning_rate={test.steepest:.2g}   (where the loss falls fastest)"
+        (low, of_low), (high, of_high) = sorted(
+            [
+                (test.steepest, "where the loss fell fastest"),
+                (test.tenth_of_lowest, "a tenth of the rate with the lowest loss"),
+            ]
         )
-        show(
-            f"            --set learning_rate={test.tenth_of_lowest:.2g}   "
-            "(a tenth of the rate with the lowest loss)"
-        )
+        show(f"suggestion  --set learning_rate={low:.2g}   ({of_low})")
+        show(f"            {high:.2g} ({of_high}) may train faster, but diverges more easily")
     show(f"losses      {table}, {image}")
     return 0
 
@@ -216,12 +218,13 @@ def read_recipe(
         (name, text) for name in options if (text := getattr(arguments, name, None)) is not None
     ]
     settings = [f"{name}={text}" for name, text in given] + arguments.settings
-    changes = dict(parse_setting(setting) for setting in settings)
+    changes, faults = parse_settings(settings)
     arguments.run = None
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other.")
     if not arguments.resume:
-        return _base(arguments.recipe, changes, base or Recipe()).changed(changes)
+        return changed_recipe(_base(arguments.recipe, changes, base or Recipe()), changes, faults)
+    raise_faults(faults)
     from pplcnet.cli.resuming import check_given, recorded_photos, recorded_recipe, recorded_run
     from pplcnet.data.dataset import Dataset
 
@@ -229,7 +232,8 @@ def read_recipe(
     arguments.photos = arguments.photos or recorded_photos(arguments.out, arguments.run)
     of_task = options_of(Dataset.open(arguments.photos).task)
     recipe = recorded_recipe(arguments.out, arguments.run, of_task)
-    check_given(arguments.out, recipe, {**_file_values(arguments.recipe), **changes})
+    wanted = {**_file_values(arguments.recipe), **changes}
+    check_given(arguments.out, recipe, wanted, arguments.run)
     return recipe
 
 
@@ -242,7 +246,7 @@ def _file_values(chosen: str | None) -> dict[str, object]:
 def _base(chosen: str | None, changes: dict[str, object], base: Recipe) -> Recipe:
     if chosen is None:
         return Recipe.named(FINETUNE) if "weights" in changes else base
-    return Recipe.named(chosen) if _is_name(chosen) else Recipe.from_toml(chosen)
+    return Recipe.named(chosen) if _is_name(chosen) else read_recipe_file(chosen)
 
 
 def _is_name(chosen: str) -> bool:

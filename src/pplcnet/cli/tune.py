@@ -10,7 +10,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pplcnet.cli.console import Console
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.cli.console import Console, quiet_litert
 from pplcnet.cli.int8_options import add_search, try_int8
 from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
@@ -62,6 +63,7 @@ def tune_and_show(
     from pplcnet.exporting.tuning import tune
 
     console = Console()
+    quiet_litert(Bundle.open(arguments.bundle))
     with console.busy("tuning"):
         tuning = tune(
             arguments.bundle,

@@ -21,7 +21,7 @@ from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system.processor import available_cores, processor_name
-from pplcnet.tasks import find
+from pplcnet.tasks import task_of
 from pplcnet.weights.bundled import restore_model
 
 __all__ = [
@@ -68,7 +68,7 @@ def _exported(
         expected = keras_outputs(model, manifest, pixels)
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
-    judge = find(manifest.task).judge(manifest, ())
+    judge = task_of(manifest, bundle.path).judge(manifest, ())
     parity = measure_parity(expected, run_all(engine, pixels), judge)
     variant = {
         "file": ONNX_FILE,

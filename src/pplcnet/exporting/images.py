@@ -10,7 +10,7 @@ from typing import TypeVar
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.tasks import find
+from pplcnet.tasks import task_of
 from pplcnet.tasks.evaluate import check_task
 
 __all__ = [
@@ -39,7 +39,9 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
     if not len(validation):
         raise InputError(f"{validation.place}: no validation photos there.")
     check_task(
-        validation, find(bundle.manifest.task), f"{validation.place}: the validation photos have"
+        validation,
+        task_of(bundle.manifest, bundle.path),
+        f"{validation.place}: the validation photos have",
     )
     if set(validation.classes) != set(bundle.classes):
         raise InputError(
@@ -93,7 +95,7 @@ def _recorded(bundle: Bundle) -> Dataset:
     A run's split.csv beside the bundle lists them without those that the audit left out.
     """
     beside = bundle.path.resolve().parent / "split.csv"
-    recorded = bundle.manifest.provenance.get("dataset", {}).get("photos")
+    recorded = (bundle.manifest.provenance.get("dataset") or {}).get("photos")
     if recorded and beside.is_file():
         try:
             return Dataset.open(beside)

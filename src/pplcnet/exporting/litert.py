@@ -21,7 +21,7 @@ from pplcnet.models.layers import tracing_for_another_runtime
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import open_engine
-from pplcnet.tasks import find
+from pplcnet.tasks import task_of
 from pplcnet.weights.bundled import restore_model
 
 __all__ = ["LITERT_FILE", "export_litert", "to_tflite"]
@@ -56,7 +56,7 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
         content = to_tflite(to_deploy_form(model), preprocessing)
         expected = keras_outputs(model, bundle.manifest, pixels)
     engine = open_engine("litert", content, sizes=Sizes.of(bundle.manifest))
-    judge = find(bundle.manifest.task).judge(bundle.manifest, ())
+    judge = task_of(bundle.manifest, bundle.path).judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,
         "batch": 1,

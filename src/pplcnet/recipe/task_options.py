@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pplcnet.errors import RecipeError, UnknownNameError
 from pplcnet.recipe.fields import field_types
-from pplcnet.recipe.values import shaped
+from pplcnet.recipe.values import shaped, shown_value
 
 if TYPE_CHECKING:
     from pplcnet.recipe.recipe import Recipe
@@ -99,8 +99,13 @@ def options_with(
 
     Raises:
         UnknownNameError: no task has such a field.
-        RecipeError: no task has all of these fields.
+        RecipeError: no task has all of these fields, or `options` are no task's.
     """
+    if not isinstance(options, TaskOptions | None):
+        raise RecipeError(
+            f"options is {shown_value(options)}; it must be the options of a task, such as "
+            "ClassificationOptions()."
+        )
     if options is not None and values.keys() <= field_types(type(options)).keys():
         return replace(options, **_shaped(type(options), values))
     before = options.given() if options is not None else {}

@@ -53,6 +53,9 @@ def find_recorded(
         file: the split.csv; it need not exist.
         trained_in: the data set's folder at the time, for files without checksums.
         watcher: told of progress.
+
+    Raises:
+        InputError: the file exists and has no row that can be read.
     """
     recorded, checksums = _read(file, given.task)
     if not len(recorded):
@@ -181,10 +184,15 @@ def _checksum(path: Path) -> str:
 
 def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
     """Every image that split.csv records, whether it exists or not, and the checksums by path."""
+    if not file.is_file():
+        return Dataset(file.parent, (), (), task=task), {}
     try:
         classes, images, contents = read_splits(file, find(task).annotation, skip_damaged_rows=True)
-    except InputError:  # missing or damaged: a report can do without
-        return Dataset(file.parent, (), (), task=task), {}
+    except InputError as error:
+        raise InputError(
+            f"{error} So it is not known which photos the bundle was trained on: put a good copy "
+            "back, or move the file away to use all photos."
+        ) from error
     checksums = {
         image.path: content for image, content in zip(images, contents, strict=True) if content
     }

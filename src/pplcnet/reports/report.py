@@ -25,7 +25,7 @@ from pplcnet.reports.variants import variants_section
 from pplcnet.runtime.model import Model, load
 from pplcnet.system.files import write_text
 from pplcnet.system.progress import Watcher
-from pplcnet.tasks import TASKS, find, report_of
+from pplcnet.tasks import TASKS, report_of, task_of
 from pplcnet.tasks.evaluate import EvaluatedPredictions, evaluate_and_keep
 
 __all__ = ["PRECISIONS", "bundle_report", "check_precisions", "require_report", "write_run_report"]
@@ -79,7 +79,8 @@ def bundle_report(
     require_report()
     check_precisions(precisions)
     watcher = watcher or Watcher()
-    bundle, task = subject.bundle, find(subject.bundle.manifest.task)
+    bundle = subject.bundle
+    task = task_of(bundle.manifest, bundle.path)
     model = load(bundle.path)
     evaluated = evaluated or _evaluate(model, subject.reported, "reported", watcher)
     on_validation: list[Any] = []

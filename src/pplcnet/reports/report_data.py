@@ -118,7 +118,7 @@ def find_subject(
 
     Raises:
         DatasetError: the images are not a data set.
-        InputError: there is no such part.
+        InputError: there is no such part, or split.csv is damaged.
     """
     whole = Dataset.open(photos)
     file = bundle.path.resolve().parent / SPLIT_FILE
@@ -146,9 +146,8 @@ def find_subject(
     is_own_folder = _is_same(_trained_on(bundle), photos)
     notes = list(found.notes)
     if not is_recorded and _trained_on(bundle) and not is_own_folder:
-        lack = "is not beside the bundle"
-        if file.is_file():
-            lack = f"beside the bundle {'is of another run' if is_foreign else 'is damaged'}"
+        beside = "is of another run" if is_foreign else "lists none of its photos"
+        lack = f"beside the bundle {beside}" if file.is_file() else "is not beside the bundle"
         notes.append(
             f"split.csv {lack}, so it is not known whether any of these photos were trained on: "
             "the figures may be too good."

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from pplcnet.bundle.bundle import Bundle, read_consistently
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.errors import BundleError, UnknownNameError
+from pplcnet.errors import BundleError
 from pplcnet.runtime.lone_network import open_network
 from pplcnet.runtime.selection import Selection, choose
-from pplcnet.tasks import find
+from pplcnet.tasks import task_of
 
 __all__ = ["Network", "read_network"]
 
@@ -56,10 +56,7 @@ def read_network(
 
 def _check_task(manifest: Manifest, bundle: str | PathLike[str]) -> None:
     """BundleError unless the task is known and the network has its outputs."""
-    try:
-        task = find(manifest.task)
-    except UnknownNameError as error:
-        raise BundleError(f"{bundle}: {error} A newer pplcnet may know it.") from None
+    task = task_of(manifest, bundle)
     needed = task.outputs(manifest.classes)
     if needed.items() - manifest.outputs.items():
         raise BundleError(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.errors import UnknownNameError
+from pplcnet.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
+    from pplcnet.bundle.manifest import Manifest
     from pplcnet.pages.section import ReportContext, TaskReport
     from pplcnet.recipe.task_options import TaskOptions
     from pplcnet.tasks.task import Task
     from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "find", "options_of", "report_of", "training_of"]
+__all__ = ["TASKS", "find", "options_of", "report_of", "task_of", "training_of"]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
@@ -26,6 +28,29 @@ TASKS = {
 def find(name: str) -> Task[Any]:
     """The task's plain half; UnknownNameError lists the tasks."""
     task: Task[Any] = _part(name, "task").TASK
+    return task
+
+
+def task_of(manifest: Manifest, bundle: str | PathLike[str]) -> Task[Any]:
+    """The task of a bundle.
+
+    Args:
+        bundle: what the message calls it.
+
+    Raises:
+        BundleError: this version does not know the task, or the task does not use everything that
+            the manifest decodes with.
+    """
+    try:
+        task = find(manifest.task)
+    except UnknownNameError as error:
+        raise BundleError(f"{bundle}: {error} A newer pplcnet may know it.") from None
+    unused = sorted(manifest.decoding.keys() - {*task.decoding})
+    if unused:
+        raise BundleError(
+            f"{bundle}: its manifest has {', '.join(unused)}, which the task {task.name!r} does "
+            "not use: the bundle is of another task, or was edited."
+        )
     return task
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -51,6 +52,8 @@ class Measure(NamedTuple):
     """"top-1", "mAP": in messages and on pages."""
     is_share: bool
     """Whether it is a share of the images, to be given in per cent."""
+    of_steps: Mapping[str, str] = MappingProxyType({})
+    """What a person is told instead of the name of a metric that a step of training counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,8 @@ class Task(Generic[P]):
     """For a data set with the manifest's classes; predictions without errors, in its order."""
     calibrate: Callable[[Manifest, Outputs, Sequence[LabelledImage]], Calibrated] | None
     """None for a task without probabilities to calibrate."""
+    decoding: Sequence[str] = ("temperature",)
+    """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
     """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
     outputs_text: str = ""

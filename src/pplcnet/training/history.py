@@ -82,10 +82,8 @@ def in_columns(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
 
 def line_of(row: dict[str, Any], epochs: int, measure: Measure) -> str:
     """The row for a person."""
-    metrics = [
-        f"{measure.title if name == measure.key else name} {row[name]:.3f}"
-        for name in metrics_of(tuple(row))
-    ]
+    titles = {**measure.of_steps, measure.key: measure.title}
+    metrics = [f"{titles.get(name, name)} {row[name]:.3f}" for name in metrics_of(tuple(row))]
     return "  ".join(
         [
             f"epoch {row['epoch']:>3}/{epochs}",

@@ -14,7 +14,7 @@ import numpy as np
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import BundleError, InputError, WeightsError
-from pplcnet.tasks import find, training_of
+from pplcnet.tasks import task_of, training_of
 from pplcnet.weights import native
 
 __all__ = ["KERAS_FILE", "pack_weights", "restore_model"]
@@ -37,7 +37,7 @@ def restore_model(bundle: Bundle) -> keras.Model:
     """
     content = bundle.read(str(bundle.variant("keras")["file"]))
     network: dict[str, Any] = bundle.manifest.network
-    build = training_of(find(bundle.manifest.task)).build
+    build = training_of(task_of(bundle.manifest, bundle.path)).build
     try:
         model = build(
             network["name"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import find_images
@@ -162,6 +164,15 @@ def test_a_teacher_of_other_classes_is_refused(teacher: Path) -> None:
     recipe = Recipe().changed(BASE | {"teacher": str(teacher)})
     with pytest.raises(InputError, match=r"the teacher knows .* the photos have x, y"):
         open_teacher(recipe, ("x", "y"), preprocessing_of(recipe))
+
+
+def test_a_multilabel_bundle_is_no_teacher(common_bundle: Path, parts, tmp_path: Path) -> None:
+    opened, path = Bundle.open(common_bundle), tmp_path / "x.bundle"
+    files = {name: opened.read(name) for name in opened.manifest.files}
+    write_bundle(path, replace(opened.manifest, task="multilabel"), files)
+    recipe = Recipe().changed(BASE | {"teacher": str(path)})
+    with pytest.raises(InputError, match="the teacher has to be a single-label classifier"):
+        open_teacher(recipe, parts[0].classes, preprocessing_of(recipe))
 
 
 def test_photos_without_classes_bring_the_teachers_answers_alone(teacher: Path, parts) -> None:

@@ -24,6 +24,17 @@ def test_unknown_labels_have_no_gradient(is_asymmetric: bool) -> None:
     assert bias[0] > 0 > bias[2]
 
 
+@pytest.mark.parametrize("is_asymmetric", [False, True], ids=["bce", "asymmetric"])
+@pytest.mark.parametrize("logit", [-90.0, 90.0])
+def test_certain_logits_have_a_finite_gradient(is_asymmetric: bool, logit: float) -> None:
+    """Where a probability rounds to 0 or 1."""
+    head = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
+    head.compile(keras.optimizers.SGD(1e-3), MultiLabelLoss(is_asymmetric=is_asymmetric))
+    head.set_weights([np.full((1, 2), logit, np.float32)])
+    head.train_on_batch(np.ones((1, 1), np.float32), np.array([[1.0, 0.0]], np.float32))
+    assert np.isfinite(head.get_weights()[0]).all()
+
+
 def test_the_losses_by_hand() -> None:
     targets = targets_of(np.array([[1, 0, -1]], np.int8))
     logits = np.array([[0.5, 1.0, 9.0]], np.float32)

@@ -93,6 +93,12 @@ def open_teacher(
 
 
 def _column_order(bundle: Bundle, classes: Sequence[str]) -> list[int]:
+    """The place of each class among the teacher's outputs; InputError if it knows others."""
+    if bundle.manifest.task != "classification":
+        raise InputError(
+            f"{bundle.path}: is a bundle of the task {bundle.manifest.task!r}; the teacher has to "
+            "be a single-label classifier."
+        )
     if sorted(bundle.classes) != sorted(classes):
         raise InputError(
             f"{bundle.path}: the teacher knows {', '.join(bundle.classes)}; the photos have "

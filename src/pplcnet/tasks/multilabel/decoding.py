@@ -41,6 +41,11 @@ class LabelPrediction(ScoredPrediction):
         return sigmoid(self.logits / np.float32(self.temperature))
 
     @property
+    def best(self) -> ClassScore:
+        """The most probable label; it may be below its threshold, and so not among `labels`."""
+        return self.top(1)[0]
+
+    @property
     def labels(self) -> list[ClassScore]:
         """The labels whose probability reaches their threshold, the most probable first."""
         scores = self.top(len(self.classes))

@@ -15,9 +15,10 @@ from pplcnet.tasks.multilabel.measures import marks_of
 
 __all__ = ["MultiLabelLoss", "known_labels_right", "label_targets", "targets_of"]
 
-# Ridnik et al. 2021, arXiv 2009.14119: what present and absent labels are focused by, and how much
-# of an absent label's probability is forgiven.
-FOCUS_PRESENT, FOCUS_ABSENT, FORGIVEN = 0.0, 4.0, 0.05
+# Ridnik et al. 2021, arXiv 2009.14119: the focusing exponent of absent labels, and how much of an
+# absent label's probability is forgiven. Present labels have the exponent 0, so no factor: as a
+# power its gradient is NaN once a probability rounds to 1.
+FOCUS_ABSENT, FORGIVEN = 4.0, 0.05
 
 
 def label_targets(dataset: Dataset) -> NDArray[np.float32]:
@@ -50,9 +51,7 @@ class MultiLabelLoss(keras.losses.Loss):
         # -log(sigmoid(x)) is softplus(-x).
         if_present, if_absent = ops.softplus(-y_pred), ops.softplus(y_pred)
         if self.is_asymmetric:
-            probability = ops.sigmoid(y_pred)
-            left = ops.maximum(probability - FORGIVEN, 0.0)
-            if_present = if_present * (1 - probability) ** FOCUS_PRESENT
+            left = ops.maximum(ops.sigmoid(y_pred) - FORGIVEN, 0.0)
             if_absent = -ops.log(1 - left) * left**FOCUS_ABSENT
         losses = present * if_present + (1 - present) * if_absent
         return ops.sum(ops.where(is_known, losses, ops.zeros_like(losses)), axis=-1)

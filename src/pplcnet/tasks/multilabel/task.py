@@ -84,7 +84,7 @@ TASK = Task(
     name="multilabel",
     title="several labels each",
     noun="label",
-    measure=Measure("map", "mAP", is_share=False),
+    measure=Measure("map", "mAP", is_share=False, of_steps={"accuracy": "labels right"}),
     annotation=Marks,
     prediction=LabelPrediction,
     faults=_faults,
@@ -94,6 +94,7 @@ TASK = Task(
     judge=judge,
     evaluate=evaluate,
     calibrate=_calibrate,
+    decoding=("temperature", "thresholds"),
     head_inputs=("avg_pool",),
     outputs_text="logits: float32 (N, classes), before sigmoid",
 )
