@@ -16,10 +16,11 @@ from pplcnet.benchmarking.comparison import Comparison, Measurement, compare
 from pplcnet.benchmarking.comparison_files import describe, write_comparison
 from pplcnet.benchmarking.limits import Limits
 from pplcnet.benchmarking.others.worker_process import OtherProcess
-from pplcnet.benchmarking.subjects import default_names, load_subject
+from pplcnet.benchmarking.subjects import Subject, default_names, load_subject
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, InputError, UnknownNameError
+from pplcnet.exporting.timing import Latency
 from pplcnet.models.catalog import CATALOG
 from pplcnet.runtime.engines.engine import installed_engines, open_engine
 from pplcnet.system.processor import available_cores
@@ -40,7 +41,7 @@ def test_networks_and_bundles_are_measured_and_written(
 ) -> None:
     out = tmp_path / "out"
     command = ["benchmark", "pplcnet_x0_25", "mobilenetv3_small_x0_35", str(common_bundle)]
-    assert main([*command, "--image-size", "32", "--rounds", "1", "--out", str(out)]) == 0
+    assert main([*command, "--rounds", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert printed.strip() == (out / "benchmark.txt").read_text().strip()
     facts = json.loads((out / "benchmark.json").read_text())
@@ -59,6 +60,14 @@ def test_networks_and_bundles_are_measured_and_written(
     with Image.open(out / "benchmark.png") as image:
         assert image.width > 400
     assert (out / "benchmark.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(("side", "is_shown"), [(224, True), (64, False)])
+def test_reported_accuracies_are_shown_at_their_own_size_alone(side: int, is_shown: bool) -> None:
+    subject = Subject("pplcnet_x0_25", CATALOG["pplcnet_x0_25"], {}, (side, side), 1, 1)
+    limits = Limits(1, {"float32": 100.0}, 5.0, 10.0)
+    measured = comparing.measurement_of(subject, "openvino float32", Latency(1.0, 1.0), 9.0, limits)
+    assert (measured.reported_top1 is not None) == is_shown
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pplcnet.benchmarking.others.worker_process import OtherProcess
 from pplcnet.benchmarking.subjects import Subject
 from pplcnet.bundle.manifest import today
 from pplcnet.errors import BundleError, InputError
-from pplcnet.exporting.timing import measure_latencies, measure_rates
+from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates
 from pplcnet.runtime.engines.engine import Engine, installed_engines, open_engine
 from pplcnet.system.processor import (
     available_cores,
@@ -27,7 +27,7 @@ from pplcnet.system.processor import (
 )
 from pplcnet.system.wording import counted
 
-__all__ = ["Comparison", "Measurement", "compare", "open_ways"]
+__all__ = ["Comparison", "Measurement", "compare", "measurement_of", "open_ways"]
 
 
 # Pixels of the images that the catalog's accuracies were reported for.
@@ -118,7 +118,7 @@ def compare(
         report("timing many images at once")
         rates = measure_rates(many, threads=threads, rounds=min(3, rounds))
     measurements = [
-        _measurement(named[name], way, latency, rates.get((name, way)), limits)
+        measurement_of(named[name], way, latency, rates.get((name, way)), limits)
         for (name, way), latency in latencies.items()
     ]
     return Comparison(measurements, limits, _facts(threads, rounds, others or {}))
@@ -153,9 +153,10 @@ def open_ways(
             yield f"{engine} {precision}", opened
 
 
-def _measurement(
-    subject: Subject, way: str, latency: Any, rate: float | None, limits: Limits
+def measurement_of(
+    subject: Subject, way: str, latency: Latency, rate: float | None, limits: Limits
 ) -> Measurement:
+    """One row of the table: a subject's times in one way, beside what the limits allow."""
     precision = way.rpartition(" ")[2]
     least = limits.least_ms(subject.macs, subject.parameters, precision)
     return Measurement(
