@@ -22,6 +22,7 @@ from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_pa
 from pplcnet.runtime.network import read_network
 from pplcnet.runtime.sources import describe, images_of
 from pplcnet.runtime.streaming import answer_in_order
+from pplcnet.system.allocator import keep_freed_memory
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.processor import available_cores, processor_name
 from pplcnet.system.wording import counted
@@ -33,8 +34,7 @@ __all__ = ["Model", "load"]
 # A worker decodes some images and then runs them: alternating between decoder and network costs a
 # tenth to a fifth of the time, because each evicts the other from the processor's caches.
 CHUNK = 8
-# Chunks that are read and not yet answered, for each worker: enough that no core waits, few enough
-# that a folder of any size needs the same memory.
+# Chunks read and not yet answered, for each worker: no core waits, and memory stays bounded.
 CHUNKS_PER_WORKER = 2
 # What another process makes anew.
 NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_decode")
@@ -100,6 +100,7 @@ class Model(Generic[P]):
 
     def _start(self) -> None:
         """No engine is open yet: after opening, unpickling, and in a forked child."""
+        keep_freed_memory()
         self._task: Task[P] = find(self.manifest.task)
         self._decode = self._task.decoder(self.manifest)
         self._lock = Lock()
