@@ -91,7 +91,7 @@ def train(row: str, settings: list[str], seed: int, arguments: argparse.Namespac
         for name, value in fields.items()
         for each in ("--set", f"{name}={value.replace('LARGER', larger)}")
     ]
-    weights = ["--weights", arguments.weights] if arguments.weights else []
+    weights = ["--weights", arguments.weights or "none"]
     resume = ["--resume"] if (run / "run.json").is_file() else []
     subprocess.run(
         [sys.executable, "-m", "pplcnet", "train", arguments.photos, "--model", arguments.model,

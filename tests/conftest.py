@@ -111,3 +111,18 @@ def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path)
     path = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
     bundle = write_bundle(path, manifest, {KERAS_FILE: pack_weights(model)})
     return export(bundle, list(find_images(common_photos))).path
+
+
+@pytest.fixture
+def shipped_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A backbone of pplcnet_x0_25 with random values, as the only one that ships."""
+    from pplcnet.models.build import build_model
+    from pplcnet.weights import backbones
+    from pplcnet.weights.native import get_values
+
+    monkeypatch.setattr(backbones, "FOLDER", tmp_path / "backbones")
+    values = get_values(build_model("pplcnet_x0_25", num_classes=3, image_size=32))
+    path = tmp_path / "backbones" / "pplcnet_x0_25.npz"
+    path.parent.mkdir()
+    backbones.write_backbone(path, "pplcnet_x0_25", values, made_with={"seed": 0})
+    return path

@@ -92,7 +92,7 @@ WITHOUT_KERAS = {
         f"weights/{name}.py"
         for name in (
             "backbones", "downloading", "fetching", "limits", "official", "paddle", "pickles",
-            "recognition", "safetensors_files", "sources",
+            "recognition", "safetensors_files", "sources", "starts",
         )
     ),
     *(

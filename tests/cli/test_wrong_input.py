@@ -127,7 +127,10 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
         ("convert text.jpg --model pplcnet --out new --images photos", "did you mean"),
         ("predict pplcnet_x1_0:imagnet photos", "did you mean imagenet"),
         ("predict ghostnet_x0_5:timm photos", "there are imagenet"),
-        ("train photos --out new --set freeze=blocks4", "freeze is 'blocks4'; it needs weights"),
+        (
+            "train photos --out new --weights none --set freeze=blocks4",
+            "freeze is 'blocks4'; it needs weights",
+        ),
         (
             "train photos --out new --weights imagnet",
             "no such weights file, and not one of imagenet",

@@ -128,6 +128,7 @@ def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
     # What trains no classifier to keep, or was not trained here, says that in place of a figure.
     reached = {
         "imagenet": ("--recipe imagenet", "Not run by this project"),
+        "fractal": ("--recipe fractal", "--weights fractal"),
         "suspects": ("pplcnet suspects", "minutes"),
     }
     for word in reached.get(name, (f"--recipe {name}", "test top-1 0.", "minute")):

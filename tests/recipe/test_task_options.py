@@ -129,7 +129,7 @@ def test_a_run_recorded_with_the_fields_of_every_task_goes_on(task: str) -> None
     recorded = {"epochs": 3, "loss": "focal", "multilabel_loss": "asymmetric", "mixup": 0.2}
     recipe = recorded_recipe("run", {"recipe": recorded | {"folds": 5}}, options_of(task))
     kept = {name: value for name, value in recorded.items() if name in recipe.to_dict()}
-    assert recipe == Recipe(**kept)
+    assert recipe == Recipe(weights=None, **kept)  # which runs had before auto
     assert len(kept) == 3
 
 

@@ -158,7 +158,7 @@ def test_every_layer_with_weights_has_its_stage(name: str) -> None:
 
 def test_wrong_settings_are_named(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(RecipeError, match=r"freeze is 'blocks4'; it needs weights"):
-        Recipe().changed({"freeze": "blocks4"})
+        Recipe().changed({"freeze": "blocks4", "weights": None})
     with pytest.raises(RecipeError, match=r"layer_decay is 1\.5"):
         Recipe().changed({"layer_decay": 1.5})
     model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)

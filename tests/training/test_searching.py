@@ -21,7 +21,7 @@ from tests.conftest import draw_image
 
 SMALL = {
     "model": "mobilenetv1_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
-    "horizontal_flip": False, "learning_rate": 0.4, "test": 0.2, "validation": 0.2,
+    "horizontal_flip": False, "learning_rate": 0.4, "test": 0.2, "validation": 0.2, "weights": None,
 }  # fmt: skip
 SETTINGS = [each for name, value in SMALL.items() for each in ("--set", f"{name}={value}".lower())]
 ANY_TIME = 1e9

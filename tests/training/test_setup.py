@@ -16,7 +16,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.setup import build_trainable
 from pplcnet.training.train import train
 
-SMALL = Recipe(model="pplcnet_x0_25", image_size=(32, 32), batch_size=9, epochs=1)
+SMALL = Recipe(model="pplcnet_x0_25", image_size=(32, 32), batch_size=9, epochs=1, weights=None)
 
 
 @pytest.fixture(scope="module")

@@ -42,14 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job on the digits and show what to do next."""
     from pplcnet.data.digits import write_digits
-    from pplcnet.recipe.recipe import Recipe
+    from pplcnet.recipe.starts import FRACTAL, recipe_by_start
     from pplcnet.runs.training_run import run_job
+    from pplcnet.weights.backbones import shipped_networks
 
     out, console = Path(arguments.out), Console()
     photos = out / "photos"
     _check_place(photos, out / "run", overwrite=arguments.overwrite)
     console.say(f"writing {write_digits(photos)} handwritten digits to {photos}")
-    recipe = Recipe().changed(SETTINGS)
+    # Without a download: what ships with the package, if anything does for this network.
+    has_backbone = SETTINGS["model"] in shipped_networks()
+    recipe = recipe_by_start({**SETTINGS, "weights": FRACTAL if has_backbone else None})
     result = run_job(
         photos,
         recipe,

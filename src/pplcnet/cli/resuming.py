@@ -10,6 +10,7 @@ from typing import Any
 from pplcnet.errors import InputError, PPLCNetError, RecipeError
 from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import AUTO
 from pplcnet.recipe.task_options import TaskOptions, known_options
 from pplcnet.recipe.values import shown_value
 
@@ -45,7 +46,7 @@ def recorded_recipe(out: str, run: Mapping[str, Any], options: type[TaskOptions]
     unused = {"folds"}.union(*map(field_types, known_options())) - field_types(options).keys()
     values = {name: value for name, value in run["recipe"].items() if name not in unused}
     try:
-        return Recipe(options=options()).changed(values)
+        return Recipe(options=options()).changed({"weights": None, **values})
     except PPLCNetError as error:
         raise InputError(
             f"{Path(out) / 'run.json'}: its recipe does not fit this version of pplcnet; {error}"
@@ -72,7 +73,9 @@ def check_given(
         f"you gave {name}={shown_value(getattr(wanted, name))}, the run has "
         f"{shown_value(getattr(recipe, name))}"
         for name in given
-        if name in kept and getattr(wanted, name) != getattr(recipe, name)
+        if name in kept
+        and getattr(wanted, name) != getattr(recipe, name)
+        and (name, getattr(wanted, name)) != ("weights", AUTO)  # the run has what that was
     ]
     if changed:
         raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)

@@ -21,13 +21,14 @@ from pplcnet.system.wording import counted
 __all__ = ["add_arguments", "run"]
 
 RECIPE = "suspects"
+DEFAULT = f"{RECIPE}; finetune with official weights or a file"
 SHOWN = 10
 FOLDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb: the recipe's, and the folds."""
-    add_recipe_arguments(parser, Recipe.named(RECIPE), RECIPE)
+    add_recipe_arguments(parser, Recipe.named(RECIPE), DEFAULT)
     parser.add_argument(
         "--folds",
         type=int,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
@@ -19,8 +20,9 @@ from pplcnet.cli.output import show
 from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
 from pplcnet.recipe.files import named_recipes, read_toml, recipe_path
-from pplcnet.recipe.recipe import FINETUNE, Recipe
+from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.settings import field_defaults, field_help
+from pplcnet.recipe.starts import AUTO, FINETUNE, named_recipe_of, recipe_by_start
 from pplcnet.system.wording import counted
 from pplcnet.tasks import options_of
 from pplcnet.training.names import SEARCH_BEST
@@ -36,7 +38,10 @@ __all__ = [
     "shown",
 ]
 
-DEFAULT = "the fields' own defaults"
+BY_START = (
+    "what goes with the start: finetune with official weights or a file, fractal with fractal, the "
+    "fields' own defaults with none"
+)
 # Fields with an option of their own; --set reaches all of them.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
 
@@ -59,12 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recipe_arguments(
-    parser: argparse.ArgumentParser, base: Recipe | None = None, default: str = DEFAULT
+    parser: argparse.ArgumentParser, base: Recipe | None = None, default: str = BY_START
 ) -> None:
     """Photos, folder and recipe; the help on the recipe's fields comes from the recipe.
 
     Args:
-        base: the recipe that is used without --recipe and --weights.
+        base: the recipe without --recipe, but for official weights and files. None for the one that
+            goes with what training starts from.
         default: what the help calls it.
     """
     defaults, texts = field_defaults(base or Recipe()), field_help()
@@ -79,8 +85,7 @@ def add_recipe_arguments(
     parser.add_argument(
         "--recipe",
         metavar="NAME_OR_FILE",
-        help=f"{', '.join(named_recipes())}, or a TOML file of recipe fields. Default: finetune "
-        f"with --weights, {default} without",
+        help=f"{', '.join(named_recipes())}, or a TOML file of recipe fields. Default: {default}",
     )
     parser.add_argument(
         "--set",
@@ -204,7 +209,8 @@ def read_recipe(
     Args:
         arguments: get a field `run`, the run.json with --resume, else None; `photos` is filled in
             from it.
-        base: the recipe without --recipe and weights; None for the fields' own defaults.
+        base: the recipe without --recipe, but for official weights and files; None for the one that
+            goes with what training starts from.
         options: fields that have an option of their own.
         kind: of the run that --resume continues.
 
@@ -223,7 +229,7 @@ def read_recipe(
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other.")
     if not arguments.resume:
-        return changed_recipe(_base(arguments.recipe, changes, base or Recipe()), changes, faults)
+        return changed_recipe(_base(arguments.recipe, changes, base), changes, faults)
     raise_faults(faults)
     from pplcnet.cli.resuming import check_given, recorded_photos, recorded_recipe, recorded_run
     from pplcnet.data.dataset import Dataset
@@ -243,10 +249,13 @@ def _file_values(chosen: str | None) -> dict[str, object]:
     return read_toml(recipe_path(chosen) if _is_name(chosen) else chosen)
 
 
-def _base(chosen: str | None, changes: dict[str, object], base: Recipe) -> Recipe:
-    if chosen is None:
-        return Recipe.named(FINETUNE) if "weights" in changes else base
-    return Recipe.named(chosen) if _is_name(chosen) else read_recipe_file(chosen)
+def _base(chosen: str | None, changes: dict[str, Any], base: Recipe | None) -> Recipe:
+    if chosen is not None:
+        return Recipe.named(chosen) if _is_name(chosen) else read_recipe_file(chosen)
+    weights = changes.get("weights", AUTO)
+    if base is not None and named_recipe_of(weights) != FINETUNE:
+        return base
+    return recipe_by_start({"weights": weights})
 
 
 def _is_name(chosen: str) -> bool:

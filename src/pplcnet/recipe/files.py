@@ -17,6 +17,7 @@ SIZE_LIMIT = 1 << 16
 DOTS_LIMIT = 64
 """In a line: Python's reader of TOML takes quadratic time for keys such as a.b.c."""
 _NAMED = Path(__file__).parent
+_FROM_SCRATCH = "# weights ="
 
 
 def named_recipes() -> list[str]:
@@ -46,9 +47,12 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     if len(content) > SIZE_LIMIT:
         raise RecipeError(f"{path}: is larger than {SIZE_LIMIT:,} bytes, too large for a recipe.")
     try:
-        return parse_toml(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        values = parse_toml(text)
     except ValueError as error:
         raise RecipeError(f"{path}: not readable as TOML ({error}).") from error
+    # Versions before 0.3 wrote this for a run from scratch, when that was the default.
+    return {"weights": "none", **values} if _FROM_SCRATCH in text.splitlines() else values
 
 
 def parse_toml(text: str) -> dict[str, Any]:

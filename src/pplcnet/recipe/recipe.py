@@ -19,14 +19,12 @@ from pplcnet.recipe.fields import (
     type_faults,
 )
 from pplcnet.recipe.files import read_toml, recipe_path, toml_text
+from pplcnet.recipe.rules import shared_rules
 from pplcnet.recipe.task_options import TaskOptions, options_with
 from pplcnet.recipe.values import Between, Rising, shaped, shown_value
 from pplcnet.system.wording import counted
 
-__all__ = ["FINETUNE", "Recipe"]
-
-FINETUNE = "finetune"
-"""The named recipe that training with weights starts from."""
+__all__ = ["Recipe"]
 
 MOST_EPOCHS = 1_000_000
 _WEIGHT_DECAYS = {"sgd": 0.002, "adamw": 0.05}
@@ -35,11 +33,6 @@ _LAYERS = Need(
 )
 _SCRATCH = Need(lambda recipe, _: recipe.weights is None, "the weights bring BatchNorm's scale")
 _RANDAUGMENT = Need(lambda recipe, _: recipe.augment == "randaugment", "augment is not randaugment")
-_NOT_WITH_TRUNK = (
-    "cannot be trunk with distillation, mixup, cutmix or balanced_sampling: the features are "
-    "computed before these take effect"
-)
-_DEVICES = "must be 1, or divide batch_size, without gradient_accumulation and freeze=trunk"
 _COVERED = Need(lambda recipe, _: recipe.resize == "cover", "resize is not cover")
 
 Options = TypeVar("Options", bound=TaskOptions)
@@ -47,7 +40,8 @@ Options = TypeVar("Options", bound=TaskOptions)
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Recipe:
-    """A training run. The defaults suit a few thousand photos and no pretrained weights.
+    """A training run. The defaults suit a few thousand photos; `starts` says which named recipe
+    goes with which pretrained weights.
 
     The fields below are those of every task. Those of one task are declared in
     `tasks/<name>/options.py` and held in `options`, but set and read like all others:
@@ -63,9 +57,11 @@ class Recipe:
     test_image_size: Annotated[tuple[int, int] | None, Between(1, 4096, unit="pixels")] = None
     """Input of evaluation and prediction, when other than image_size: larger ones help where crops
     go down to a tenth of the picture (arXiv 1906.06423), and hurt where they do not."""
-    weights: str | None = None
-    """What to start from: imagenet, imagenet-ssld or timm (downloaded), or a file or bundle; the
-    trunk has to fit; a classifier for other classes starts from random values."""
+    weights: str | None = "auto"
+    """What to start from: imagenet, imagenet-ssld or timm (downloaded), fractal (ships with
+    pplcnet), none (random values), or a file or bundle; the trunk has to fit; a classifier for
+    other classes starts from random values. auto is imagenet if it is cached or can be downloaded,
+    else fractal, else none."""
     freeze: str = ""
     """Keep the weights of this stage and of all before it (stage names are those of
     `create_model(output="stages")`). trunk: only the head learns, which takes seconds."""
@@ -158,9 +154,16 @@ class Recipe:
     """The fields of the task."""
     preset: frozenset[str] = field(repr=False, compare=False, metadata=INTERNAL)
     """Fields set by a recipe that comes with pplcnet: a task without them leaves them out."""
+    given: frozenset[str] | None = field(repr=False, compare=False, metadata=INTERNAL)
+    """The fields that were set, where the others follow the start (`starts.recipe_by_start`)."""
 
     def __init__(
-        self, *, options: TaskOptions | None = None, preset: Set[str] = frozenset(), **values: Any
+        self,
+        *,
+        options: TaskOptions | None = None,
+        preset: Set[str] = frozenset(),
+        given: Set[str] | None = None,
+        **values: Any,
     ) -> None:
         """RecipeError with all faults; UnknownNameError for a field or network of no such name."""
         hints = field_types(Recipe)
@@ -171,6 +174,7 @@ class Recipe:
         own = options_with(options, values, preset, hints.keys())
         object.__setattr__(self, "options", own)
         object.__setattr__(self, "preset", frozenset(preset))
+        object.__setattr__(self, "given", None if given is None else frozenset(given))
         if isinstance(self.model, str):
             catalog.find(self.model)
         if faults := list(self._faults()):
@@ -189,7 +193,7 @@ class Recipe:
         yield from wrong_types
         if wrong_types:  # the comparisons below need the right types
             return
-        rules = (*_rules(self), *self.options.rules(self))
+        rules = (*shared_rules(self), *self.options.rules(self))
         broken = [(name, demand) for name, is_kept, demand in rules if not is_kept]
         ranges = dict([*range_faults(self), *range_faults(self.options)])
         for name, _ in broken:
@@ -236,11 +240,12 @@ class Recipe:
 
     def changed(self, values: Mapping[str, Any]) -> Recipe:
         """A recipe with some fields replaced; RecipeError or UnknownNameError if they are wrong."""
-        for name in ("options", "preset", "self"):
+        for name in ("options", "preset", "given", "self"):
             if name in values:
                 raise UnknownNameError("recipe field", name, field_types(Recipe))
         preset = self.preset - values.keys()
-        return replace(self, **{"preset": preset, **values})
+        given = None if self.given is None else self.given | values.keys()
+        return replace(self, **{"preset": preset, "given": given, **values})
 
     def defaults(self) -> Recipe:
         """The recipe of the same task with nothing set."""
@@ -275,26 +280,7 @@ class Recipe:
         return cls().changed(read_toml(path))
 
     def to_toml(self) -> str:
-        """The recipe as TOML, each field under its explanation; None is left out."""
+        """The recipe as TOML, each field under its explanation; None is left out, or "none"."""
         texts = {**explanations(Recipe), **explanations(type(self.options))}
-        return toml_text(self.to_dict(), texts)
-
-
-def _rules(recipe: Recipe) -> list[tuple[str, bool, str]]:
-    """Rules between fields: a field's name, whether it keeps the rule, and the rule in words."""
-    options = recipe.options
-    is_mixed = options.mixup > 0 or options.cutmix > 0
-    needs_layers = options.distils or is_mixed or options.balanced_sampling
-    heads_only = recipe.freeze == "trunk"
-    divides = recipe.devices > 0 and (recipe.batch_size or 0) % recipe.devices == 0
-    shares = divides and recipe.gradient_accumulation == 1 and not heads_only
-    # Where another field is out of its range, this one is not a second fault.
-    is_short = (recipe.warmup_epochs or 0) <= recipe.epochs or recipe.epochs < 1
-    is_rest = recipe.test + recipe.validation < 1 or not 0 < recipe.validation < 1
-    return [
-        ("freeze", not recipe.freeze or recipe.weights is not None, "needs weights"),
-        ("freeze", not (heads_only and needs_layers), _NOT_WITH_TRUNK),
-        ("warmup_epochs", is_short, "must be 0 to the number of epochs"),
-        ("test", is_rest, "must be at least 0 and below 1 - validation"),
-        ("devices", recipe.devices == 1 or shares, _DEVICES),
-    ]
+        from_scratch = {"weights": "none"} if self.weights is None else {}  # absent is auto
+        return toml_text(self.to_dict() | from_scratch, texts)

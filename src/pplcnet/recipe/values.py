@@ -51,7 +51,12 @@ def is_text(hint: Any) -> bool:
 
 
 def shaped(name: str, value: Any, hint: Any) -> Any:
-    """A plain value as the field holds it: lists as tuples, one size as a square, 1 as 1.0."""
+    """A plain value as the field holds it: lists as tuples, one size as a square, 1 as 1.0.
+
+    "none" is None where the field may be absent: TOML has no other way to say it.
+    """
+    if value == "none" and type(None) in typing.get_args(hint):
+        return None
     if name.endswith("image_size") and isinstance(value, int) and not isinstance(value, bool):
         return value, value
     if isinstance(value, list):

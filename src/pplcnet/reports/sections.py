@@ -17,6 +17,7 @@ from pplcnet.pages.pictures import thumbnails
 from pplcnet.pages.section import Section
 from pplcnet.reports.report_data import Subject, read_table
 from pplcnet.tasks.task import Measure
+from pplcnet.weights.starts import Start
 
 __all__ = [
     "check_suspects",
@@ -55,9 +56,9 @@ def _facts(subject: Subject) -> dict[str, list[tuple[str, str]]]:
         ("photos", str(data.get("photos", "unknown"))),
         ("data digest", str(data.get("digest", "unknown"))),
     ]
-    weights = (provenance.get("weights") or {}).get("weights")
-    if weights:
-        network.append(("started from", str(weights)))
+    start = Start.of_provenance(provenance)
+    if start is not None:
+        network.append(("started from", start.describe()))
     return {
         "network": network,
         "versions": [(str(name), str(value)) for name, value in versions.items()],

@@ -188,8 +188,8 @@ class RunFolder:
         Raises:
             InputError, RecipeError: the run was made with another recipe, or another teacher.
         """
-        # A field that is newer than the run was at its default.
-        recipe = {**field_defaults(Recipe()), **before["recipe"]}
+        # A field that is newer than the run was at its default, and `weights` was none.
+        recipe = {**field_defaults(Recipe()), "weights": None, **before["recipe"]}
         changed = [
             f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
             for name, value in now["recipe"].items()

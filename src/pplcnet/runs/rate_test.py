@@ -12,6 +12,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder, require_keras
 from pplcnet.runs.stages import audit_images
+from pplcnet.runs.starts import settle_start
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks import options_of
 
@@ -42,7 +43,7 @@ def find_learning_rate(
     folder.check_place(photos, recipe)
     with folder.opened():
         dataset = Dataset.open(photos)
-        recipe = recipe.for_options(options_of(dataset.task))
+        recipe, _ = settle_start(recipe.for_options(options_of(dataset.task)), None, watcher.say)
         images = audit_images(dataset, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
         training = images.draw_splits(recipe).train
         before_training()

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.bundle.manifest import Manifest
+from pplcnet.recipe.starts import FRACTAL
 from pplcnet.system.wording import counted
 from pplcnet.tasks.task import Evaluation
+from pplcnet.weights.starts import Start
 
 __all__ = ["JobResult"]
 
@@ -36,7 +38,9 @@ class JobResult(NamedTuple):
             if latency
             else "not measured"
         )
+        start = Start.of_provenance(self.manifest.provenance)
         return [
+            *([f"start       {start.describe()}"] if start is not None else []),
             f"result      {evaluation.headline()} on "
             f"{counted(evaluation.images, f'{self.evaluated_on} image')}{caveat}",
             f"latency     {speed}",
@@ -50,10 +54,12 @@ class JobResult(NamedTuple):
         if not problem:
             return []
         recipe = self.manifest.provenance.get("recipe", {})
-        weights = "start from pretrained weights (--weights imagenet), "
+        start = Start.of_provenance(self.manifest.provenance)
+        has_better = start is None or start.weights in (None, FRACTAL)
+        weights = "start from pretrained weights (--weights imagenet), " if has_better else ""
         return [
             f"warning     {problem}: the network has learned little or nothing",
-            f"what helps  {weights if recipe.get('weights') is None else ''}train longer (--epochs "
+            f"what helps  {weights}train longer (--epochs "
             f"{3 * recipe.get('epochs', 20)}), find a better learning rate (--find-learning-rate), "
             "or check the labels (pplcnet check, pplcnet suspects)",
         ]

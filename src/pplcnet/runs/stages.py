@@ -19,6 +19,7 @@ from pplcnet.metrics.calibration import describe_calibration
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED
 from pplcnet.runs.folder import RunFolder
+from pplcnet.runs.starts import recorded_start
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted, listed
@@ -224,6 +225,7 @@ def train_network(
         out=out,
         resume=True,
         run_id=context.run.get("id"),
+        start=recorded_start(context.run),
         provenance={
             "photos": context.run["photos"],
             "digest": context.images.labelled.digest,

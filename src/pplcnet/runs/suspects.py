@@ -26,6 +26,7 @@ from pplcnet.runs.folder import RunFolder, require_keras, run_facts
 from pplcnet.runs.folds import fold_of_each, probabilities_of, train_fold
 from pplcnet.runs.replaced import refuse_to_delete
 from pplcnet.runs.stages import RunContext, audit_images
+from pplcnet.runs.starts import settle_start, weights_of
 from pplcnet.runs.suspect_list import Suspect, SuspectList, check_strength, write_suspects
 from pplcnet.system.files import write_arrays
 from pplcnet.system.progress import Watcher
@@ -33,7 +34,6 @@ from pplcnet.system.wording import counted
 from pplcnet.tasks import find, options_of
 from pplcnet.tasks.baseline import best_guess
 from pplcnet.training.image_cache import ImageCache
-from pplcnet.weights.fetching import weights_path
 
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
 
@@ -90,8 +90,6 @@ def find_suspects(
     folder.check_place(photos, recipe)
     with folder.opened():
         before = folder.check(overwrite=overwrite)
-        if before is None:
-            refuse_to_delete(folder.path, [Path(photos), *_weights(recipe)])
         given = Dataset.open(photos)
         task = find(given.task)
         if task.annotation is not ClassLabel:
@@ -100,6 +98,9 @@ def find_suspects(
                 "class per photo."
             )
         recipe = recipe.for_options(options_of(task.name))
+        recipe, start = settle_start(recipe, before, watcher.say, is_needed=False)
+        if before is None:
+            refuse_to_delete(folder.path, [Path(photos), *weights_of(recipe)])
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
         images = audit_images(given, skip_broken=is_skipping, watcher=watcher)
         dataset = images.dataset
@@ -115,7 +116,8 @@ def find_suspects(
             if before is None:
                 extra = [SKIPPED] if images.have_faults else []
                 names = planned_names(SUSPECTS, folds=folds, extra=extra)
-                run = folder.start(recipe, {**facts, "skip_broken": skip_broken}, names)
+                asked = {"skip_broken": skip_broken, "start": start.facts()}
+                run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before
             context = RunContext(folder, recipe, images, run, watcher, before_training)
@@ -154,7 +156,7 @@ def _judge(
     bundles = [folder.finished_bundle(run, fold) for fold in folds]
     if None in bundles:
         require_keras()
-        _weights(context.recipe)
+        weights_of(context.recipe)
         context.before_training()
     probabilities = np.empty((len(dataset), len(dataset.classes)))
     with ImageCache.of(context.recipe) as image_cache:
@@ -196,11 +198,6 @@ def _require_cleanlab() -> None:
     """MissingDependencyError at once, not after the training; importing it takes seconds."""
     if importlib.util.find_spec("cleanlab") is None:
         require("cleanlab", purpose="finding suspects", extra="suspects")
-
-
-def _weights(recipe: Recipe) -> list[Path]:
-    """The file to start from, fetched if need be."""
-    return [] if recipe.weights is None else [weights_path(recipe.model, recipe.weights)]
 
 
 def _suspect(dataset: Dataset, at: int, probabilities: NDArray[np.float64]) -> Suspect:

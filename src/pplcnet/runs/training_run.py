@@ -30,6 +30,7 @@ from pplcnet.runs.stages import (
     export_network,
     train_network,
 )
+from pplcnet.runs.starts import settle_start, weights_of
 from pplcnet.system.files import named_failures, write_text
 from pplcnet.system.progress import Watcher
 from pplcnet.system.wording import counted
@@ -38,7 +39,6 @@ from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
 from pplcnet.training.reached import describe_reached, reached_with, read_reached
-from pplcnet.weights.fetching import weights_path
 
 __all__ = ["run_job"]
 
@@ -59,6 +59,7 @@ def run_job(
 
     Args:
         photos: a data set of any layout that `Dataset.open` reads.
+        recipe: how to train. Where its `weights` is auto, the start is looked for before the audit.
         out: folder for the run; all its files go there.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
         resume: continue the run in `out`; the data and the recipe have to be the same. The
@@ -71,7 +72,9 @@ def run_job(
 
     Raises:
         DatasetError: all faults of the data in one message.
-        RecipeError: the recipe has fields of another task than the data's.
+        RecipeError: the recipe has fields of another task than the data's, or does not go with the
+            start that was found.
+        WeightsError: weights that the recipe demands are not to be had.
         InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
             became unreadable during the training, whose state is saved.
         StorageError: the disk is full; the message says what is kept.
@@ -86,15 +89,22 @@ def run_job(
     with folder.opened():
         before = folder.check(resume=resume, overwrite=overwrite)
         has_checkpoint = before is not None and folder.has_checkpoint(before)
-        weights = None
-        if recipe.weights is not None and not has_checkpoint:
-            weights = weights_path(recipe.model, recipe.weights)
-        if before is None:
-            needed = (photos, recipe.options.teacher, recipe.options.unlabelled, weights)
-            refuse_to_delete(folder.path, [Path(each) for each in needed if each])
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
         dataset = Dataset.open(photos)
-        recipe = recipe.for_options(options_of(dataset.task))
+        recipe, start = settle_start(
+            recipe.for_options(options_of(dataset.task)),
+            before,
+            watcher.say,
+            is_needed=not has_checkpoint,
+        )
+        if before is None:
+            needed = (
+                photos,
+                recipe.options.teacher,
+                recipe.options.unlabelled,
+                *weights_of(recipe),
+            )
+            refuse_to_delete(folder.path, [Path(each) for each in needed if each])
         images = audit_images(
             dataset,
             unlabelled=recipe.options.unlabelled,
@@ -114,7 +124,7 @@ def run_job(
                     TENSORBOARD: recipe.tensorboard,
                 }
                 names = planned_names(TRAIN, extra=[name for name in used if used[name]])
-                asked = {"skip_broken": skip_broken, "search": search}
+                asked = {"skip_broken": skip_broken, "search": search, "start": start.facts()}
                 run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before

@@ -53,6 +53,8 @@ class Progress:
     """What the task built the network with."""
     adapted: dict[str, Any] = field(default_factory=dict)
     """The recipe fields that were chosen by the number of images (`recipe.adapting`)."""
+    start: dict[str, Any] | None = None
+    """What the training started from (`weights.starts.Start.facts`), if that was recorded."""
     run: str | None = None
     """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
 

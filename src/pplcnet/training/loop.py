@@ -35,6 +35,7 @@ from pplcnet.training.setup import FitContext, Prepared, prepare
 from pplcnet.training.signs_of_life import with_signs_of_life
 from pplcnet.training.weight_averaging import averaged_weights, recalibrate
 from pplcnet.weights import native
+from pplcnet.weights.starts import Start
 
 __all__ = ["FittedModel", "fit"]
 
@@ -66,6 +67,7 @@ def fit(
     unlabelled: Sequence[Path] = (),
     image_cache: ImageCache | None = None,
     run_id: str | None = None,
+    start: Start | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
     before_saving: Callable[[], object] = lambda: None,
@@ -79,6 +81,7 @@ def fit(
         unlabelled: images without labels, for which the recipe's teacher gives targets.
         image_cache: decoded images, shared with other trainings on the same files.
         run_id: of the run that the state belongs to, if it belongs to one.
+        start: what the recipe's weights are, to be kept in the state.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; returns a context manager.
         before_saving: called before the state after an epoch is saved; what it raises ends the
@@ -105,6 +108,7 @@ def fit(
                 unlabelled=unlabelled,
                 image_cache=kept,
                 run_id=run_id,
+                start=start,
                 report=report,
                 busy=busy,
                 before_saving=before_saving,
@@ -130,6 +134,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     progress, steps = run.progress, run.trainable.batches.steps_per_epoch
     progress.run = context.run_id or progress.run
     progress.adapted = open_fields(recipe)
+    progress.start = context.start.facts() if context.start is not None else progress.start
     # Images may have been left out since.
     progress.step = min(progress.step, steps)
     write_history(folder / HISTORY, progress.history)

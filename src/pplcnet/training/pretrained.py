@@ -9,11 +9,12 @@ import keras
 import numpy as np
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import UnknownNameError
+from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.blocks import layer_name
 from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import AUTO
 from pplcnet.training.batches import load_for_evaluation
 from pplcnet.weights.fetching import weights_path
 from pplcnet.weights.folded import has_neutral_norms, unfold
@@ -38,9 +39,15 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
 
     Raises:
         WeightsError: they cannot be fetched or read, or are of another network.
+        InputError: the recipe's weights are auto, which `starts.find_start` replaces.
     """
     if recipe.weights is None:
         return None
+    if recipe.weights == AUTO:
+        raise InputError(
+            "weights is 'auto', which pplcnet.train replaces by what it finds; say what to start "
+            "from."
+        )
     return read_for(recipe.model, weights_path(recipe.model, recipe.weights))
 
 

@@ -35,6 +35,7 @@ from pplcnet.training.pretrained import (
 from pplcnet.training.stochastic_depth import with_stochastic_depth
 from pplcnet.training.validation import Validation
 from pplcnet.weights.loading import LoadedWeights, load_pretrained
+from pplcnet.weights.starts import Start
 
 __all__ = ["FitContext", "Prepared", "Trainable", "build_trainable", "prepare", "preprocessing_of"]
 
@@ -50,6 +51,7 @@ class FitContext:
     unlabelled: Sequence[Path] = ()
     image_cache: ImageCache
     run_id: str | None = None
+    start: Start | None = None
     report: Callable[[str], None] = lambda line: None
     busy: Busy = no_sign
     before_saving: Callable[[], object] = lambda: None

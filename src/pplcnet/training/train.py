@@ -16,17 +16,20 @@ from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import find_images
-from pplcnet.errors import InputError, WeightsError
-from pplcnet.recipe.recipe import FINETUNE, Recipe
+from pplcnet.errors import InputError
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import AUTO, recipe_by_start, settled
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, options_of
 from pplcnet.training.history import score_column
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit
-from pplcnet.training.names import BUNDLE
+from pplcnet.training.names import BUNDLE, CHECKPOINT
+from pplcnet.training.saved_facts import read_facts
 from pplcnet.training.setup import preprocessing_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
-from pplcnet.weights.fetching import weights_path
+from pplcnet.weights.fetching import local_path
+from pplcnet.weights.starts import Start, find_start
 
 __all__ = ["TrainingResult", "train"]
 
@@ -55,6 +58,7 @@ def train(
     unlabelled: Sequence[Path] = (),
     image_cache: ImageCache | None = None,
     run_id: str | None = None,
+    start: Start | None = None,
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
     before_saving: Callable[[], object] = lambda: None,
@@ -63,8 +67,8 @@ def train(
     """Train a network and write `OUT/model.bundle`.
 
     Args:
-        model: a name of the catalog, which takes the recipe "finetune" with `weights` and the
-            default one without; or a whole recipe.
+        model: a name of the catalog, which takes the recipe that goes with what training starts
+            from (the setting `weights`; "auto" by default); or a whole recipe.
         train_set: images to learn from.
         validation_set: images that choose the best epoch; same classes in the same order.
         out: folder for the bundle, the checkpoint and the history.
@@ -75,6 +79,7 @@ def train(
             the recipe's folder.
         image_cache: decoded images, shared with other trainings on the same files.
         run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
+        start: what the recipe's weights are, if the caller has replaced auto already.
         report: called with one line of text after every epoch.
         busy: called with what is being done where that takes long; returns a context manager.
         before_saving: called before the state after an epoch is saved; what it raises ends the
@@ -85,18 +90,23 @@ def train(
         RecipeError, UnknownNameError: a field that does not exist or belongs to another task, or
             a value that it cannot have.
         InputError: the two sets do not have the same classes.
+        WeightsError: weights other than auto that cannot be fetched or read.
         ImageError: an image can no longer be read; the state was saved.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
             saved.
     """
-    if not isinstance(model, Recipe):
-        base = Recipe.named(FINETUNE) if settings.get("weights") else Recipe()
-        model = base.changed({"model": model})
-    recipe = model.changed(settings).for_options(options_of(train_set.task))
+    kind = options_of(train_set.task)
+    if isinstance(model, Recipe):
+        recipe = model.changed(settings).for_options(kind)
+    else:
+        recipe = recipe_by_start({"model": model, **settings}, kind)
     if _kind(train_set) != _kind(validation_set) or not len(train_set) or not len(validation_set):
         raise InputError("training and validation need the same classes, and both need images.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if start is None:
+        start = _start_of(recipe, out / CHECKPOINT if resume else None, report)
+        recipe = settled(recipe, start.weights)
     fitted = fit(
         train_set,
         validation_set,
@@ -106,6 +116,7 @@ def train(
         unlabelled=unlabelled or _images_in(recipe.options.unlabelled),
         image_cache=image_cache,
         run_id=run_id,
+        start=start,
         report=report,
         busy=busy,
         before_saving=before_saving,
@@ -137,7 +148,7 @@ def train(
                 **(provenance or {}),
             },
             "recipe": recipe.to_dict(),
-            "weights": _weights_source(recipe),
+            "weights": _weights_source(recipe, start),
             "versions": {
                 "pplcnet": metadata.version("pplcnet"),
                 "python": platform.python_version(),
@@ -163,12 +174,19 @@ def _kind(dataset: Dataset) -> tuple[str, tuple[str, ...]]:
     return dataset.task, dataset.classes
 
 
-def _weights_source(recipe: Recipe) -> dict[str, str] | None:
-    if recipe.weights is None:
+def _start_of(recipe: Recipe, state: Path | None, report: Callable[[str], None]) -> Start:
+    """The start of a training on its own: that of the state it continues from, if it does."""
+    if state is not None and state.is_file():
+        weights = None if recipe.weights == AUTO else recipe.weights
+        return Start.from_facts(read_facts(state).get("start"), weights)
+    start = find_start(recipe.model, recipe.weights)
+    report(f"start: {start.describe()}")
+    return start
+
+
+def _weights_source(recipe: Recipe, start: Start) -> dict[str, str | None] | None:
+    if start.asked is None:
         return None
-    try:
-        path = weights_path(recipe.model, recipe.weights)
-    except WeightsError:  # gone since the run that is resumed began
-        return {"weights": recipe.weights, "file": "", "sha256": ""}
-    digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    return {"weights": recipe.weights, "file": str(path), "sha256": digest}
+    path = None if recipe.weights is None else local_path(recipe.model, recipe.weights)
+    digest = sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
+    return {**start.facts(), "file": "" if path is None else str(path), "sha256": digest}

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
+from pplcnet.recipe.starts import FRACTAL
 from pplcnet.system.files import write_arrays
 
 if TYPE_CHECKING:  # numpy is not needed to list them
     import numpy as np
 
 __all__ = ["FRACTAL", "backbone_path", "shipped_networks", "take_about", "write_backbone"]
-
-FRACTAL = "fractal"
-"""What the recipe's `weights` and `create_model` call them."""
 
 FOLDER = Path(__file__).parent / "backbones"
 FORMAT = 1

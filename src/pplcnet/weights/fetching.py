@@ -18,7 +18,7 @@ from pplcnet.errors import WeightsError
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
-from pplcnet.weights.backbones import FRACTAL, backbone_path
+from pplcnet.weights.backbones import FRACTAL, backbone_path, shipped_networks
 from pplcnet.weights.downloading import (
     PATIENT,
     DownloadError,
@@ -29,7 +29,7 @@ from pplcnet.weights.downloading import (
 )
 from pplcnet.weights.sources import TAGS, Source, find_source
 
-__all__ = ["fetch", "weights_path"]
+__all__ = ["fetch", "local_path", "weights_path"]
 
 # The largest official file has 44 MB; a response that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
@@ -55,6 +55,18 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
     return path
 
 
+def local_path(network: str, weights: str | os.PathLike[str]) -> Path | None:
+    """The same file if it is here already, else None; nothing is downloaded or checked."""
+    if weights == FRACTAL:
+        return backbone_path(network) if network in shipped_networks() else None
+    path = _target(find_source(network, str(weights))) if weights in TAGS else Path(weights)
+    return path if path.exists() else None
+
+
+def _target(source: Source) -> Path:
+    return cache_folder() / "weights" / source.file_name
+
+
 def fetch(source: Source, *, pause_s: float = 1.0, patience: Patience = PATIENT) -> Path:
     """The source's file in the cache, downloaded if it is not there yet.
 
@@ -70,8 +82,7 @@ def fetch(source: Source, *, pause_s: float = 1.0, patience: Patience = PATIENT)
             the address and where to put a file downloaded by other means.
         InputError: the cache cannot be written to, or another process keeps it locked.
     """
-    folder = cache_folder() / "weights"
-    target = folder / source.file_name
+    target = _target(source)
     recorded = target.with_name(f"{target.name}.sha256")
     if not target.is_file():
         if os.environ.get("PPLCNET_OFFLINE", "0") not in ("", "0"):

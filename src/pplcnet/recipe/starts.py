@@ -1,0 +1,69 @@
+"""What training may start from (the field `weights`), and which recipe goes with which start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.task_options import TaskOptions
+
+__all__ = ["AUTO", "FINETUNE", "FRACTAL", "NONE", "named_recipe_of", "recipe_by_start", "settled"]
+
+AUTO = "auto"
+"""The best start that is at hand; a run replaces it by what that is before it trains."""
+FRACTAL = "fractal"
+"""The backbone that ships with pplcnet."""
+NONE = "none"
+"""Random values, as files and the command line write it; in a recipe it is None."""
+
+FINETUNE = "finetune"
+"""The named recipe that goes with official weights, files and bundles."""
+_OTHERS = {None: None, AUTO: None, FRACTAL: "fractal"}
+
+
+def named_recipe_of(weights: str | None) -> str | None:
+    """The named recipe that goes with a start; None for the fields' own defaults.
+
+    They also hold while the start is not known (auto).
+    """
+    return _OTHERS.get(weights, FINETUNE)
+
+
+def recipe_by_start(values: Mapping[str, Any], kind: type[TaskOptions] | None = None) -> Recipe:
+    """The recipe that goes with its start, with some fields replaced.
+
+    Where `weights` is auto, `settled` makes the whole recipe once the start is known.
+
+    Args:
+        values: fields that were given, `weights` perhaps among them.
+        kind: the options of the data's task. Default: of the first task that has all the fields.
+
+    Raises:
+        RecipeError, UnknownNameError: a wrong value, or a field that does not exist.
+    """
+    weights = values.get("weights", AUTO)
+    name = named_recipe_of(None if weights == NONE else weights)
+    base = Recipe() if name is None else Recipe.named(name)
+    if kind is not None:
+        base = base.for_options(kind)
+    recipe = base.changed(values)
+    return replace(recipe, given=frozenset(values)) if recipe.weights == AUTO else recipe
+
+
+def settled(recipe: Recipe, weights: str | None) -> Recipe:
+    """The recipe with `weights` in place of auto; any other recipe as it is.
+
+    A recipe by `recipe_by_start` becomes the one that goes with this start, with the same fields
+    replaced.
+
+    Raises:
+        RecipeError: its fields do not go with this start.
+    """
+    if recipe.weights != AUTO:
+        return recipe
+    if recipe.given is None:
+        return recipe.changed({"weights": weights})
+    values = {name: getattr(recipe, name) for name in recipe.given}
+    return recipe_by_start({**values, "weights": weights}, type(recipe.options))

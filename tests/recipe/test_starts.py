@@ -1,0 +1,90 @@
+"""Which recipe goes with which start, and what becomes of auto."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pplcnet.cli.suspects import RECIPE as SUSPECTS
+from pplcnet.cli.train import add_arguments, read_recipe
+from pplcnet.errors import RecipeError
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import recipe_by_start, settled
+from pplcnet.tasks.multilabel.options import MultilabelOptions
+
+FINETUNE, FRACTAL = Recipe.named("finetune"), Recipe.named("fractal")
+
+
+@pytest.mark.parametrize(
+    ("weights", "recipe"),
+    [
+        ("imagenet", FINETUNE), ("imagenet-ssld", FINETUNE), ("timm", FINETUNE),
+        ("w.npz", FINETUNE), ("run/model.bundle", FINETUNE), ("fractal", FRACTAL),
+        (None, Recipe()), ("none", Recipe()),
+    ],
+)  # fmt: skip
+def test_every_start_has_its_recipe(weights: str | None, recipe: Recipe) -> None:
+    expected = recipe.changed({"weights": weights, "epochs": 7})
+    assert recipe_by_start({"weights": weights, "epochs": 7}) == expected
+    assert settled(recipe_by_start({"epochs": 7}), weights) == expected
+
+
+def test_a_field_that_was_given_keeps_its_value_even_if_that_is_the_default() -> None:
+    given = recipe_by_start({"epochs": Recipe().epochs, "weights": "auto"})
+    assert settled(given.changed({"dropout": 0.0}), "imagenet") == FINETUNE.changed(
+        {"epochs": Recipe().epochs, "dropout": 0.0, "weights": "imagenet"}
+    )
+
+
+def test_a_whole_recipe_changes_nothing_but_its_start() -> None:
+    tiny = Recipe.named("tiny")
+    assert settled(tiny, "imagenet") == tiny.changed({"weights": "imagenet"})
+    assert settled(tiny.changed({"weights": "timm"}), "imagenet").weights == "timm"
+
+
+def test_the_task_of_the_data_stays() -> None:
+    recipe = recipe_by_start({}).for_options(MultilabelOptions)
+    assert type(settled(recipe, "imagenet").options) is MultilabelOptions
+
+
+def test_what_needs_weights_is_refused_once_there_are_none() -> None:
+    recipe = recipe_by_start({"freeze": "trunk"})
+    assert settled(recipe, "imagenet").freeze == "trunk"
+    with pytest.raises(RecipeError, match="freeze is 'trunk'; it needs weights"):
+        settled(recipe, None)
+
+
+def test_recipes_from_scratch_say_so() -> None:
+    assert [Recipe.named(name).weights for name in ("scratch", "imagenet")] == [None, None]
+    assert [Recipe.named(name).weights for name in ("tiny", "suspects")] == ["auto", "auto"]
+
+
+@pytest.mark.parametrize("weights", [None, "auto", "fractal", "w.npz"])
+def test_the_start_survives_a_file(tmp_path: Path, weights: str | None) -> None:
+    recipe = Recipe(weights=weights, epochs=3)
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert Recipe.from_toml(tmp_path / "recipe.toml") == recipe
+
+
+def test_a_file_of_a_run_before_auto_means_random_values(tmp_path: Path) -> None:
+    old = tmp_path / "recipe.toml"
+    old.write_text("# What to start from.\n# weights =\n\n# Passes.\nepochs = 3\n")
+    assert Recipe.from_toml(old) == Recipe(weights=None, epochs=3)
+    old.write_text("epochs = 3\n")  # written by hand
+    assert Recipe.from_toml(old).weights == "auto"
+
+
+def test_suspects_keeps_its_own_recipe_but_with_weights_from_photos() -> None:
+    def recipe(*arguments: str) -> Recipe:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        own = Recipe.named(SUSPECTS)
+        return read_recipe(parser.parse_args(["photos", "--out", "run", *arguments]), own)
+
+    own = Recipe.named(SUSPECTS)
+    assert recipe() == own
+    assert recipe("--weights", "none") == own.changed({"weights": None})
+    assert recipe("--weights", "fractal").image_size == own.image_size
+    assert recipe("--weights", "w.npz") == FINETUNE.changed({"weights": "w.npz"})
