@@ -14,6 +14,7 @@ from pplcnet.exporting import int8_search
 from pplcnet.exporting.int8_search import quantize_fastest
 from pplcnet.exporting.int8_trial import Trial
 from pplcnet.exporting.quantization import quantize
+from pplcnet.exporting.timing import Latency
 
 pytest.importorskip("nncf", reason="INT8 needs the quantize extra")
 
@@ -24,6 +25,8 @@ ALL = Trial("all layers", "int8", 0.95, 1100.0)
 SLOW = Trial("all layers", "int8", 1.5, 900.0)
 UNLOADED = Trial("pointwise layers", "int8-bfloat16", verdict="no kernels")
 
+LATENCIES = {"float": Latency(1.0, 1.0), "int8": Latency(0.9, 0.9)}
+
 
 @pytest.fixture
 def photos(turned: Dataset) -> list[Path]:
@@ -33,6 +36,7 @@ def photos(turned: Dataset) -> list[Path]:
 def _times(monkeypatch: pytest.MonkeyPatch, *trials: Trial) -> None:
     ranked = sorted(trials, key=lambda trial: trial.cost)
     monkeypatch.setattr(int8_search, "time_ways", lambda *_: list(ranked))
+    monkeypatch.setattr(int8_search, "measure_latencies", lambda runs, **_: LATENCIES)
 
 
 def test_nothing_is_made_where_bfloat16_is_fastest(
@@ -106,4 +110,16 @@ def test_accuracy_control_ends_with_the_time_that_was_given(
     before = (bundle / "manifest.json").read_bytes()
     with pytest.raises(ConversionError, match="--minutes gives more time"):
         quantize(bundle, turned, calibration=[black], max_drop=0.0, deadline=0.0)
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_network_that_ends_up_slower_is_not_added(
+    bundle: Path, turned: Dataset, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _times(monkeypatch, FLOAT, BFLOAT, ALL)
+    slower = {**LATENCIES, "int8": Latency(0.99, 0.99)}
+    monkeypatch.setattr(int8_search, "measure_latencies", lambda runs, **_: slower)
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(ConversionError, match=r"INT8 takes 0\.99 ms, bfloat16 1\.00 ms"):
+        quantize_fastest(bundle, turned, calibration=photos, max_drop=1.0)
     assert (bundle / "manifest.json").read_bytes() == before

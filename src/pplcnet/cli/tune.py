@@ -15,6 +15,7 @@ from pplcnet.cli.console import Console, quiet_litert
 from pplcnet.cli.int8_options import add_search, try_int8
 from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
+from pplcnet.errors import ConversionError
 from pplcnet.system.processor import processor_name
 
 if TYPE_CHECKING:
@@ -47,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
     found = find_validation(arguments)
-    trials = try_int8(arguments, found) if arguments.int8 else []
+    trials: list[Trial] = []
+    if arguments.int8:
+        try:
+            trials = try_int8(arguments, found)
+        except ConversionError as error:  # the bundle can be tuned without
+            Console().say(str(error))
     tune_and_show(arguments, found.validation, trials, fast_resize=arguments.fast_resize)
     return 0
 

@@ -89,6 +89,7 @@ def quantize_fastest(
     trials = time_ways(content, few, find(opened.manifest.task).head_inputs, WAYS)
     wanted, verdict = _worth_trying(trials, keep_slower)
     report(verdict)
+    exact = next(trial for trial in trials if not trial.way)
     for trial in wanted:
         if time.monotonic() > end:
             raise ConversionError(
@@ -108,6 +109,7 @@ def quantize_fastest(
                 # Layers go back to float only where no way holds as it is.
                 with_control=is_last,
                 deadline=end,
+                accept=partial(_check_speed, content, few[:1], trial, exact, keep_slower),
                 report=report,
             )
         except ConversionError as error:
@@ -167,6 +169,32 @@ def time_ways(
         own = [each.median_ms for key, each in latencies.items() if key[:2] == (name, precision)]
         found.append(Trial(name, precision, round(min(own), 4), round(rate, 1)))
     return sorted(found, key=lambda trial: trial.cost)
+
+
+def _check_speed(
+    content: bytes,
+    image: NDArray[np.uint8],
+    trial: Trial,
+    exact: Trial,
+    keep_slower: bool,
+    quantized: bytes,
+) -> None:
+    """ConversionError if the network, of which layers may be back in float, is no longer faster."""
+    cores = available_cores()
+    runs = {
+        name: partial(_open(each, precision, cores, 1).run, image)
+        for name, each, precision in (
+            ("float", content, exact.precision),
+            ("int8", quantized, trial.precision),
+        )
+    }
+    times = measure_latencies(runs, rounds=ROUNDS)
+    if not keep_slower and times["int8"].median_ms * WORTHWHILE > times["float"].median_ms:
+        raise ConversionError(
+            f"with the layers in float that the accuracy needs, INT8 takes "
+            f"{times['int8'].median_ms:.2f} ms, {exact.precision} {times['float'].median_ms:.2f} "
+            "ms. The bundle is unchanged; --keep-slower adds INT8 even so."
+        )
 
 
 def _open(content: bytes, precision: str, threads: int, streams: int) -> Engine:

@@ -18,7 +18,6 @@ __all__ = [
     "depthwise_convolutions",
     "layers_after",
     "layers_before_stride",
-    "stays_in_float",
     "usual_way",
 ]
 
@@ -29,7 +28,9 @@ class Way(NamedTuple):
     name: str
     """In manifests and tables."""
     keeps_depthwise: bool = False
-    """Depthwise convolutions and the head stay in float."""
+    """Depthwise convolutions stay in float."""
+    keeps_head: bool = False
+    """What follows the last pooling stays in float. It is most of the loss."""
     from_stride: int = 1
     """What has more positions than the input divided by this, along each side, stays in float."""
     is_asymmetric: bool = False
@@ -39,15 +40,20 @@ class Way(NamedTuple):
     def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
         """Names of the nodes that are not quantised."""
         names = layers_before_stride(model, self.from_stride)
-        return names + (stays_in_float(model, head_inputs) if self.keeps_depthwise else [])
+        if self.keeps_depthwise:
+            names += depthwise_convolutions(model)
+        if self.keeps_head:
+            names += layers_after(model, head_inputs)
+        return names
 
 
-POINTWISE = Way("pointwise layers", keeps_depthwise=True, is_asymmetric=True)
+POINTWISE = Way("pointwise layers", keeps_depthwise=True, keeps_head=True, is_asymmetric=True)
 WAYS = (
     POINTWISE,
     Way("all layers"),
     Way("all layers, asymmetric", is_asymmetric=True),
     Way("from stride 16", from_stride=16),
+    Way("from stride 16, head in float", keeps_head=True, from_stride=16),
     Way("from stride 32", from_stride=32),
 )
 """Those that are worth trying; which is fastest depends on the processor
@@ -57,12 +63,11 @@ WAYS = (
 def usual_way() -> Way:
     """The way that is mostly fastest on this kind of processor, where none is measured."""
     has_amx = "amx_int8" in processor_features()
-    return next(way for way in WAYS if way.from_stride == 16) if has_amx else POINTWISE
-
-
-def stays_in_float(model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
-    """Names of the nodes that are not quantised: depthwise convolutions and the head."""
-    return depthwise_convolutions(model) + layers_after(model, head_inputs)
+    return (
+        next(way for way in WAYS if way.name == "from stride 16, head in float")
+        if has_amx
+        else POINTWISE
+    )
 
 
 def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:

@@ -50,6 +50,7 @@ def quantize(
     precision: str = "int8",
     with_control: bool = True,
     deadline: float = math.inf,
+    accept: Callable[[bytes], None] = lambda content: None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Add the `int8` variant to an exported bundle, if its accuracy (top-1, mAP, ...) holds.
@@ -70,6 +71,8 @@ def quantize(
         precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
         with_control: whether layers may go back to float.
         deadline: when that ends, on the clock of `time.monotonic`.
+        accept: called with the network before it is added; what it raises leaves the bundle as it
+            was.
         report: called with a line for each thing worth saying.
 
     Raises:
@@ -79,7 +82,7 @@ def quantize(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        limits = _Limits(max_drop, precision, with_control, deadline)
+        limits = _Limits(max_drop, precision, with_control, deadline, accept)
         return _quantized(opened, validation, calibration, way, limits, report)
 
 
@@ -90,6 +93,7 @@ class _Limits(NamedTuple):
     precision: str
     with_control: bool
     deadline: float
+    accept: Callable[[bytes], None]
 
 
 def _quantized(
@@ -131,6 +135,7 @@ def _quantized(
     if limits.precision != "int8":
         lower = measure_int8(int8, reference, limits.precision)
         _check_drop(lower, max_drop, reference.measure)
+    limits.accept(int8)
     variant = {
         "file": INT8_FILE,
         "batch": 1,
