@@ -53,7 +53,9 @@ class Child(AnsweringProcess):
 
     def measure(self, what: str, photos: list[Path], **options: int) -> Any:
         answer = self.ask({"what": what, "photos": [str(photo) for photo in photos], **options})
-        time.sleep(0.05)  # threads that still spin would be in the next one's way
+        # Threads that still spin would be in the next one's way; Intel's OpenMP, which Paddle uses,
+        # lets them spin for 0.2 s.
+        time.sleep(0.25)
         return answer
 
 
