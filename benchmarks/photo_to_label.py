@@ -2,7 +2,7 @@
 
     python benchmarks/photo_to_label.py BUNDLE PHOTOS --paddle-python PYTHON [--threads 2]
 
-BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize, then pplcnet tune). PYTHON is an interpreter
+BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize). PYTHON is an interpreter
 with paddlepaddle and opencv-python-headless; without it only pplcnet's own ways are compared. The
 photos are 500x375 JPEGs of quality 90, each made of four of PHOTOS, so that they have the detail of
 a photo.
