@@ -49,7 +49,8 @@ BEFORE = {
     "recalibrate_batchnorm": 0,
     "batchnorm_scale": 1.0,
 }
-RECIPES: dict[str, dict[str, Any]] = {"default": {}, "before": BEFORE}
+NAMED = ("finetune",)
+RECIPES: dict[str, dict[str, Any]] = {"default": {}, "before": BEFORE, **{n: {} for n in NAMED}}
 PLAIN = "plain"
 PLAIN_RATE = 1e-3
 KEY = ("recipe", "network", "data", "photos", "seed", "epochs", "batch", "weights", "settings")
@@ -88,7 +89,7 @@ def recipe_of(row: Mapping[str, Any]) -> Recipe:
     if row["batch"] is not None:
         fields["batch_size"] = row["batch"]
     fields |= dict(parse_setting(each) for each in row["settings"])
-    base = Recipe.named("finetune") if row["weights"] != "none" else Recipe()
+    base = Recipe.named(row["recipe"]) if row["recipe"] in NAMED else Recipe()
     if row["network"] != PLAIN:
         fields["model"] = row["network"]
     weights = None if row["weights"] == "none" else row["weights"]

@@ -77,6 +77,14 @@ def test_the_rate_grows_slower_than_the_batch_and_only_to_a_limit() -> None:
     assert few.learning_rate * 16 / 256 == pytest.approx(rates[2], rel=0.01)
 
 
+def test_the_rate_is_the_smaller_the_more_the_start_knows() -> None:
+    rates = [
+        adapted(Recipe(weights=weights), 500).peak_learning_rate
+        for weights in ("imagenet", "fractal", None)
+    ]
+    assert rates == pytest.approx([0.025, 0.05, 0.1], rel=1e-3)
+
+
 def test_too_few_steps_are_said_aloud() -> None:
     few = adapted(Recipe(batch_size=256, epochs=8), 560)
     assert steps_of(few, 560) == 16 < LEAST_STEPS

@@ -13,7 +13,10 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import TrainingInterrupted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training import loop
+from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.setup import preprocessing_of
 from pplcnet.training.train import train
+from pplcnet.training.weight_averaging import recalibrate
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 
@@ -111,3 +114,18 @@ def test_the_moving_average_is_what_is_kept(parts, tmp_path: Path) -> None:
     averaged = _values(train(slow, *parts, out=tmp_path / "slow").bundle)[kernel]
     own = _values(train(plain, *parts, out=tmp_path / "plain").bundle)[kernel]
     assert not np.allclose(averaged, own, atol=1e-4)
+
+
+def test_the_weights_that_are_kept_carry_statistics_measured_with_them(
+    parts, tmp_path: Path
+) -> None:
+    recipe = Recipe().changed(BASE | {"epochs": 1, "recalibrate_batchnorm": 27})
+    trained = train(recipe, *parts, out=tmp_path)
+    # Running averages after three steps give losses far from the logarithm of 3 classes.
+    assert trained.history[0]["validation_loss"] < 3
+    model = restore_model(Bundle.open(trained.bundle))
+    kept = native.get_values(model)
+    batches = TrainingBatches(parts[0], recipe, preprocessing_of(recipe))
+    recalibrate(model, [np.concatenate([each.images for each in batches.epoch(recipe.epochs)])])
+    for name, value in native.get_values(model).items():
+        np.testing.assert_allclose(value, kept[name], rtol=1e-3, atol=1e-4, err_msg=name)

@@ -38,8 +38,10 @@ RATES = {"sgd": 0.1, "adamw": 0.004}
 """Peak learning rates at the reference batch, from scratch."""
 HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
 """Above these training diverges, however large the batch is."""
-WITH_WEIGHTS = {"sgd": 0.25, "adamw": 0.25}
-"""What the rates are multiplied by where training starts from weights."""
+FROM_WEIGHTS = 0.25
+"""What the rates are multiplied by where training starts from weights of photos."""
+FROM_FRACTALS = 0.5
+"""The same for a backbone that has seen pictures of formulas only, and has more to learn."""
 
 WARMUP_PART = 0.1
 WARMUP_STEPS = 50, 1000
@@ -122,7 +124,7 @@ def _learning_rate(recipe: Recipe, images: int, batch_size: int) -> float:
     rate = RATES[recipe.optimizer] * (batch / REFERENCE_BATCH) ** 0.5
     rate = min(rate, HIGHEST_RATES[recipe.optimizer])
     if recipe.weights is not None:
-        rate *= WITH_WEIGHTS[recipe.optimizer]
+        rate *= FROM_FRACTALS if recipe.weights == "fractal" else FROM_WEIGHTS
     scale = replace(recipe, learning_rate=1.0, batch_size=batch_size, devices=1).peak_learning_rate
     return float(f"{rate / scale:.6g}")
 
