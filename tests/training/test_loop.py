@@ -108,8 +108,9 @@ def test_early_stopping_ends_a_run_that_gets_no_better(parts, tmp_path: Path) ->
 
 
 def test_the_moving_average_is_what_is_kept(parts, tmp_path: Path) -> None:
-    slow = Recipe().changed(BASE | {"ema": 0.999, "epochs": 1})
-    plain = Recipe().changed(BASE | {"epochs": 1})
+    # High enough that a few steps move the weights.
+    fields = BASE | {"epochs": 2, "learning_rate": 5.0}
+    slow, plain = Recipe().changed(fields | {"ema": 0.999}), Recipe().changed(fields)
     kernel = "blocks6_1_pw_conv_conv.kernel"
     averaged = _values(train(slow, *parts, out=tmp_path / "slow").bundle)[kernel]
     own = _values(train(plain, *parts, out=tmp_path / "plain").bundle)[kernel]
