@@ -82,7 +82,7 @@ def test_the_rate_is_the_smaller_the_more_the_start_knows() -> None:
         adapted(Recipe(weights=weights), 500).peak_learning_rate
         for weights in ("imagenet", "fractal", None)
     ]
-    assert rates == pytest.approx([0.025, 0.05, 0.1], rel=1e-3)
+    assert rates == pytest.approx([0.0125, 0.05, 0.1], rel=1e-3)
 
 
 def test_too_few_steps_are_said_aloud() -> None:
@@ -95,9 +95,11 @@ def test_too_few_steps_are_said_aloud() -> None:
 
 
 def test_runs_of_version_0_2_keep_their_rates() -> None:
-    of_0_2 = {"batch_size": 32, "warmup_epochs": 2.0, "recalibrate_batchnorm": 0}
+    of_0_2 = {
+        "batch_size": 32, "warmup_epochs": 2.0, "recalibrate_batchnorm": 0, "weights": None,
+    }  # fmt: skip
     assert earlier(Recipe(**of_0_2, optimizer="sgd")) == {"learning_rate": 3.2}
-    tuned = Recipe(**of_0_2, optimizer="adamw", weights="imagenet")
+    tuned = Recipe(**of_0_2 | {"optimizer": "adamw", "weights": "imagenet"})
     assert earlier(tuned) == {"learning_rate": 0.0015}
     assert earlier(Recipe(**of_0_2, optimizer="sgd", learning_rate=0.1)) == {}
     assert None not in open_fields(Recipe().changed(earlier(Recipe()))).values()

@@ -43,7 +43,7 @@ def test_the_losses_are_written_drawn_and_suggest_a_rate_within_the_range(
 
 @pytest.mark.parametrize(
     ("changes", "highest"),
-    [({}, 32), ({"optimizer": "adamw", "learning_rate": 5.0}, 0.12)],
+    [({}, 21.3333), ({"optimizer": "adamw", "learning_rate": 5.0}, 0.16)],
     ids=["sgd", "adamw"],
 )
 def test_the_range_ends_at_ten_times_the_default_whatever_the_recipe_says(

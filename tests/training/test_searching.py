@@ -14,6 +14,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError, TrainingInterrupted
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.search_space import searched_fields
 from pplcnet.training import loop, searching
@@ -76,7 +77,8 @@ def test_any_other_budget_is_one_sentence(text: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(("epochs", "tried"), [(1, 1), (3, 3), (7, 3), (20, 7), (60, 20)])
 def test_a_trial_has_a_third_of_the_epochs(epochs: int, tried: int) -> None:
-    short = searching.short_recipe(Recipe(epochs=epochs, head_epochs=2, tensorboard=True))
+    whole = adapted(Recipe(epochs=epochs, head_epochs=2, tensorboard=True), 500)
+    short = searching.short_recipe(whole)
     assert short.epochs == tried
     assert not short.tensorboard
     assert short.warmup_epochs < max(2, short.epochs)
@@ -184,7 +186,8 @@ def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     assert "holds a run already" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert other.pop("run") == json.loads((out / "run.json").read_text())["id"]
-    assert Recipe.from_toml(out / "recipe.toml") == Recipe().changed(SMALL | other)
+    chosen = adapted(Recipe().changed(SMALL | other), 18)
+    assert Recipe.from_toml(out / "recipe.toml") == chosen
     bundle = Bundle.open(out / "model.bundle")
     assert bundle.manifest.provenance["recipe"]["learning_rate"] == 0.25
     capsys.readouterr()

@@ -38,7 +38,7 @@ RATES = {"sgd": 0.1, "adamw": 0.004}
 """Peak learning rates at the reference batch, from scratch."""
 HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
 """Above these training diverges, however large the batch is."""
-FROM_WEIGHTS = 0.25
+FROM_WEIGHTS = 0.125
 """What the rates are multiplied by where training starts from weights of photos."""
 FROM_FRACTALS = 0.5
 """The same for a backbone that has seen pictures of formulas only, and has more to learn."""
