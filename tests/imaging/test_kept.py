@@ -14,7 +14,7 @@ from tests.image_seeds import encoded
 
 @pytest.mark.parametrize(
     ("image_size", "least_crop", "side"),
-    [((224, 224), 0.6, 336), ((96, 160), 0.9, 240), ((100, 100), 0.36, 167), ((64, 64), 0.08, 128)],
+    [((224, 224), 0.6, 336), ((96, 160), 0.9, 240), ((100, 100), 0.36, 200), ((64, 64), 0.08, 128)],
 )
 def test_the_smallest_crop_decides_within_limits(
     image_size: tuple[int, int], least_crop: float, side: int

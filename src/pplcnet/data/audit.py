@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pplcnet.data.audit_notes import notes_on
+from pplcnet.data.copies import compare_in_full
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.image_facts import (
+    AUDIT_ALONE,
+    Handover,
     ImageFacts,
     Opened,
     OpeningProgress,
@@ -155,6 +158,7 @@ def audit_dataset(
     workers: int | None = None,
     fingerprints: bool = False,
     progress: OpeningProgress = lambda opened, total: opened,
+    handover: Handover = AUDIT_ALONE,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
@@ -163,12 +167,13 @@ def audit_dataset(
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
         progress: wraps the stream of opened images (and gets their number), for a progress bar.
+        handover: who gets every image that can be read.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
     """
     paths = [image.path for image in dataset.images]
-    opened = open_each(paths, workers, progress, fingerprints=fingerprints)
+    opened = open_each(paths, workers, progress, fingerprints=fingerprints, handover=handover)
     errors = [(image, each.error) for image, each in zip(dataset.images, opened, strict=True)]
     faults = [
         Fault("unreadable", f"unreadable: {_relative(dataset, error)}", (image,))
@@ -176,6 +181,8 @@ def audit_dataset(
         if error is not None
     ]
     readable = _readable(dataset, opened)
+    settled = compare_in_full({image.path: facts for image, facts in readable}, workers)
+    readable = [(image, settled[image.path]) for image, _ in readable]
     groups: dict[str, list[LabelledImage]] = defaultdict(list)
     for image, facts in readable:
         groups[facts.pixels].append(image)

@@ -16,13 +16,38 @@ from PIL import Image
 from pplcnet.data.image_files import FileState, read_image_file
 from pplcnet.data.near_duplicates import fingerprint
 from pplcnet.errors import DatasetError, ImageError
-from pplcnet.imaging.decoding import decode, stated_pixels
+from pplcnet.imaging.decoding import (
+    Decoded,
+    DecodedImage,
+    as_image,
+    decode_image,
+    shrunk,
+    size_of,
+    stated_pixels,
+    turned_upright,
+)
+from pplcnet.imaging.kept import divisor_for_crops
+from pplcnet.imaging.limits import check_memory
 from pplcnet.system.parallel import Room, in_order
 from pplcnet.system.wording import counted, listed
 
-__all__ = ["ImageFacts", "Opened", "OpeningProgress", "open_each", "raise_changed"]
+__all__ = [
+    "AUDIT_ALONE",
+    "KEPT_SIDE",
+    "Handover",
+    "ImageFacts",
+    "Opened",
+    "OpeningProgress",
+    "Receiver",
+    "digest_in_full",
+    "open_each",
+    "raise_changed",
+]
 
 BAND_PIXELS = 4_000_000
+KEPT_SIDE = 336
+"""The short side of the pictures that a training with default settings keeps, in pixels."""
+OUTLINE_SIDE = 8
 
 
 class ImageFacts(NamedTuple):
@@ -32,13 +57,18 @@ class ImageFacts(NamedTuple):
     """Of the upright image, in pixels."""
     height: int
     pixels: str
-    """Digest of the decoded image: equal for the same pixels in another file or format."""
+    """Digest of the decoded image: equal for the same pixels in another file or format. Of a large
+    JPEG it is that of the image at 1/2 to 1/8, until `copies.compare_in_full` has looked at it."""
     fingerprint: NDArray[np.uint64] | None = None
     """From `near_duplicates.fingerprint`; None unless it was asked for."""
     content: str = ""
     """sha256 of the file."""
     state: FileState | None = None
     """Of the file when it was read."""
+    is_whole: bool = True
+    """Whether `pixels` is the digest of the image in full."""
+    outline: bytes = b""
+    """Of a large image, 8x8 RGB pixels, which tell it from most others."""
 
 
 class Opened(NamedTuple):
@@ -48,6 +78,20 @@ class Opened(NamedTuple):
     facts: ImageFacts = ImageFacts(0, 0, "")
 
 
+Receiver = Callable[[Path, Decoded], None]
+"""Gets an image as `divisor_for_crops` shrinks it, not turned upright; threads call it."""
+
+
+class Handover(NamedTuple):
+    """For whom images are decoded, besides the audit itself."""
+
+    side: int = KEPT_SIDE
+    """The short side, in pixels, of the pictures that are made of them."""
+    receive: Receiver | None = None
+
+
+AUDIT_ALONE = Handover()
+"""Nobody else."""
 OpeningProgress = Callable[[Iterable[Opened], int], Iterable[Opened]]
 """Wraps the stream of opened images, and gets their number, for a progress bar."""
 
@@ -58,14 +102,18 @@ def open_each(
     progress: OpeningProgress,
     *,
     fingerprints: bool = False,
+    handover: Handover = AUDIT_ALONE,
 ) -> list[Opened]:
     """Read and decode each file once; the results are in the order of the paths.
+
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which still reads all of the file.
 
     Args:
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
+        handover: who gets every image that can be read.
     """
-    open_one = partial(_open, room=Room(), with_fingerprint=fingerprints)
+    open_one = partial(_open, handover=handover, room=Room(), with_fingerprint=fingerprints)
     return list(progress(in_order(open_one, paths, workers), len(paths)))
 
 
@@ -96,30 +144,61 @@ def _is_changed(path: Path, facts: ImageFacts) -> bool:
         return True
 
 
-def _open(path: Path, *, room: Room, with_fingerprint: bool) -> Opened:
+def _open(path: Path, *, handover: Handover, room: Room, with_fingerprint: bool) -> Opened:
     if not _is_utf8(path):
         return Opened(ImageError(os.fspath(path), "its name is not UTF-8; rename it."))
     try:
         content, state = read_image_file(path)
     except OSError as error:
         return Opened(ImageError(os.fspath(path), f"cannot be read ({error.strerror})."))
-    with room.for_pixels(stated_pixels(content)):
+    shrink = partial(divisor_for_crops, side=handover.side)
+    with room.for_pixels(stated_pixels(content, shrink)):
         try:
-            image = decode(content)
+            decoded = decode_image(content, shrink, upright=False)
+            pixels = _digest_upright(decoded)
         except ImageError as error:
             return Opened(ImageError(os.fspath(path), error.reason))
-        pixels = _pixel_digest(image)
-        bits = fingerprint(image) if with_fingerprint else None
+        is_whole, full = decoded.geometry.scale[0] == 1, decoded.geometry.size
+        decoded = shrunk(decoded, shrink)
+        if handover.receive is not None:
+            handover.receive(path, decoded)
+        outline, bits = b"", None
+        if with_fingerprint or shrink(full) > 1:
+            small = as_image(turned_upright(decoded))
+            bits = fingerprint(small) if with_fingerprint else None
+            if shrink(full) > 1:
+                eighth = (OUTLINE_SIDE, OUTLINE_SIDE)
+                outline = small.resize(eighth, Image.Resampling.BOX).tobytes()
         digest = sha256(content).hexdigest()
-        return Opened(None, ImageFacts(*image.size, pixels, bits, digest, state))
+        return Opened(None, ImageFacts(*full, pixels, bits, digest, state, is_whole, outline))
 
 
-def _pixel_digest(image: Image.Image) -> str:
+def digest_in_full(path: Path, room: Room) -> str | None:
+    """`ImageFacts.pixels` of the image in full; None where it can no longer be read."""
+    try:
+        content = read_image_file(path).content
+        with room.for_pixels(stated_pixels(content)):
+            return _digest_upright(decode_image(content))
+    except (OSError, ImageError):
+        return None
+
+
+def _digest_upright(decoded: Decoded) -> str:
+    if decoded.orientation != 1:
+        check_memory(size_of(decoded.image), "RGB", "")
+    return _pixel_digest(turned_upright(decoded))
+
+
+def _pixel_digest(decoded: DecodedImage) -> str:
     """Of size and pixels, one band of rows at a time, so that no copy of a large image is made."""
-    digest = blake2b(repr(image.size).encode(), digest_size=16)
-    rows = max(1, BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+    width, height = size = size_of(decoded)
+    digest = blake2b(repr(size).encode(), digest_size=16)
+    if not isinstance(decoded, Image.Image):
+        digest.update(np.ascontiguousarray(decoded).data)
+        return digest.hexdigest()
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = decoded.crop((0, top, width, min(top + rows, height)))
         digest.update(band.tobytes())
     return digest.hexdigest()
 

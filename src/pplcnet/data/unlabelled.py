@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.data.audit import Audit
-from pplcnet.data.image_facts import ImageFacts, OpeningProgress, open_each, raise_changed
+from pplcnet.data.copies import compare_in_full
+from pplcnet.data.image_facts import (
+    AUDIT_ALONE,
+    Handover,
+    ImageFacts,
+    OpeningProgress,
+    open_each,
+    raise_changed,
+)
 from pplcnet.data.image_files import PassedOver, find_images
 from pplcnet.errors import DatasetError, ImageError
 
@@ -43,6 +51,7 @@ def audit_unlabelled(
     *,
     workers: int | None = None,
     progress: OpeningProgress = lambda opened, total: opened,
+    handover: Handover = AUDIT_ALONE,
 ) -> Unlabelled:
     """Open every image of a folder without classes; copies of labelled ones are left out.
 
@@ -59,11 +68,13 @@ def audit_unlabelled(
             f"{folder}: no photos there; give a folder of photos without classes.",
             passed_over.notes(),
         )
-    opened = open_each(paths, workers, progress)
-    known = {facts.pixels for facts in labelled.facts.values()}
-    readable = {
+    opened = open_each(paths, workers, progress, handover=handover)
+    found = {
         path: each.facts for path, each in zip(paths, opened, strict=True) if each.error is None
     }
+    settled = compare_in_full({**labelled.facts, **found}, workers)
+    known = {settled[path].pixels for path in labelled.facts}
+    readable = {path: settled[path] for path in found}
     kept = {path: facts for path, facts in readable.items() if facts.pixels not in known}
     return Unlabelled(
         tuple(kept),

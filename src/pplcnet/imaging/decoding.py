@@ -47,9 +47,11 @@ __all__ = [
     "decode",
     "decode_image",
     "decode_shrunk",
+    "shrunk",
     "size_of",
     "source_name",
     "stated_pixels",
+    "turned_upright",
 ]
 
 ImageSource = (
@@ -163,18 +165,32 @@ def decode_shrunk(source: ImageSource, shrink: Shrink) -> Decoded:
     A JPEG is shrunk while it is decoded, any other image by averaging squares of pixels, which is
     nearly the same. It is not turned upright.
     """
-    decoded = decode_image(source, shrink, upright=False)
-    full, scale = decoded.geometry.size, decoded.geometry.scale[0]
-    divisor = shrink(full)
-    if scale != 1 or divisor == 1:
+    return shrunk(decode_image(source, shrink, upright=False), shrink)
+
+
+def shrunk(decoded: Decoded, shrink: Shrink) -> Decoded:
+    """An image that was decoded in full, with squares of its pixels averaged."""
+    divisor = shrink(decoded.geometry.size)
+    if decoded.geometry.scale[0] != 1 or divisor == 1:
         return decoded
     image = as_image(decoded.image)
     geometry = shrunk_geometry(image.size, divisor, decoded.orientation)
     return Decoded(image.reduce(divisor), geometry, decoded.orientation)
 
 
-def stated_pixels(content: bytes) -> int:
-    """How many pixels an image file says that it has; 0 where it cannot be decoded."""
+def turned_upright(decoded: Decoded) -> DecodedImage:
+    """The pixels, turned upright if they are not."""
+    if decoded.orientation == 1:
+        return decoded.image
+    return turn_upright(as_image(decoded.image), decoded.orientation)
+
+
+def stated_pixels(content: bytes, shrink: Shrink | None = None) -> int:
+    """How many pixels an image file says that it has; 0 where it cannot be decoded.
+
+    Args:
+        shrink: what a JPEG may be divided by; its pixels after that are counted.
+    """
     kind = image_format(content)
     if kind is None:
         return 0
@@ -183,7 +199,8 @@ def stated_pixels(content: bytes) -> int:
         width, height = _open(content, kind, "").size
     except ImageError:  # decoding says what is wrong with it
         return 0
-    return width * height
+    divisor = shrink((width, height)) if shrink is not None and kind == "JPEG" else 1
+    return width * height // divisor**2
 
 
 def _from_bytes(

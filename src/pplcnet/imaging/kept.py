@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +12,27 @@ from pplcnet.imaging.decoding import Decoded, ImageSource, decode_shrunk
 from pplcnet.imaging.preprocessing import SPARE
 from pplcnet.imaging.resizing import resize_decoded
 
-__all__ = ["keep_for_crops", "kept_side"]
+__all__ = ["divisor_for_crops", "keep_for_crops", "kept_side", "shrink_for_crops"]
 
-# Kept at this multiple of the input at least, most crops are scaled down, and thousands of images
-# stay in memory; above the greatest, small crops are scaled up.
-LEAST, GREATEST = 1.5, 2.0
+# Kept at this multiple of the input, most crops are scaled down, and thousands of images stay in
+# memory. Small crops need the greater one. Only two, so that the trials of a search share images.
+USUAL, GREATER = 1.5, 2.0
 # An image is kept as it is up to this multiple of the side: a resize by less only blurs it.
 AS_IT_IS = 4 / 3
+# Near-duplicates are found by what is decoded here, too.
+LEAST_DECODED = 2 * 128
 
 
 def kept_side(image_size: tuple[int, int], least_crop: float) -> int:
     """The short side, in pixels, of the images that random crops are taken from.
 
-    It is chosen by the smallest crop, not by the whole image: that one should not be scaled up.
+    It is chosen by the smallest crop, not by the whole image, so that few crops are scaled up.
 
     Args:
         image_size: the network's input.
         least_crop: the smallest part of an image's area that a crop keeps.
     """
-    return math.ceil(max(image_size) * min(max(1 / math.sqrt(least_crop), LEAST), GREATEST))
+    return math.ceil(max(image_size) * (USUAL if least_crop * USUAL**2 >= 1 else GREATER))
 
 
 def keep_for_crops(source: ImageSource, side: int) -> NDArray[np.uint8]:
@@ -40,16 +43,17 @@ def keep_for_crops(source: ImageSource, side: int) -> NDArray[np.uint8]:
     Raises:
         ImageError: the image cannot be used.
     """
-    return shrink_for_crops(decode_shrunk(source, lambda size: divisor_for_crops(size, side)), side)
+    return shrink_for_crops(decode_shrunk(source, partial(divisor_for_crops, side=side)), side)
 
 
 def divisor_for_crops(size: tuple[int, int], side: int) -> int:
     """What an image of (width, height) may be divided by before it is resized to `side`."""
-    return next(each for each in (8, 4, 2, 1) if each == 1 or min(size) >= SPARE * side * each)
+    least = max(SPARE * side, LEAST_DECODED)
+    return next(each for each in (8, 4, 2, 1) if each == 1 or min(size) >= least * each)
 
 
 def shrink_for_crops(decoded: Decoded, side: int) -> NDArray[np.uint8]:
-    """What `keep_for_crops` makes of an image that was decoded for it."""
+    """As `keep_for_crops`, of an image that was divided by `divisor_for_crops`."""
     width, height = decoded.geometry.size
     shrink = side / min(width, height)
     size = (width, height)

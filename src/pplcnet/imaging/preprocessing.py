@@ -19,6 +19,7 @@ from PIL import Image
 from pplcnet.errors import InputError
 from pplcnet.imaging.acceleration import MAX_ARRAY_PIXELS, optional_module
 from pplcnet.imaging.decoding import (
+    Decoded,
     DecodedImage,
     ImageSource,
     as_image,
@@ -143,7 +144,7 @@ class Preprocessing:
         if self.policy == "fast":
             decoded = decode_image(source, self.divisor, rough=True)
         elif self.interpolation == "shrunk-bilinear":
-            return self._place_shrunk(source)
+            return self._place_shrunk(decode_shrunk(source, self.divisor))
         else:
             decoded = decode_image(source)
         resized = self._resize(decoded.image)
@@ -152,8 +153,18 @@ class Preprocessing:
         geometry = decoded.geometry.then(scale, (-left * scale[0], -top * scale[1]))
         return Placed(self._pad(resized.pixels), geometry)
 
-    def _place_shrunk(self, source: ImageSource) -> Placed:
-        decoded = decode_shrunk(source, self.divisor)
+    def reuse(self, decoded: Decoded) -> NDArray[np.uint8] | None:
+        """What a call gives, of an image that was shrunk for another use.
+
+        None where this preprocessing shrinks it by another factor, or does not shrink.
+        """
+        if self.policy == "fast" or self.interpolation != "shrunk-bilinear":
+            return None
+        if round(1 / decoded.geometry.scale[0]) != self.divisor(decoded.geometry.size):
+            return None
+        return self._place_shrunk(decoded).pixels
+
+    def _place_shrunk(self, decoded: Decoded) -> Placed:
         size = decoded.geometry.size
         cut = self._cut(size)
         (left, top, right, bottom), (width, height) = cut.box, cut.filled

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.data.audit import Audit
 from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_facts import AUDIT_ALONE, Handover
 from pplcnet.data.splits import Splits, draw_splits
 from pplcnet.data.unlabelled import Unlabelled, audit_unlabelled
 from pplcnet.errors import DatasetError
@@ -132,25 +133,30 @@ def audit_images(
     skip_broken: bool,
     watcher: Watcher,
     listed_in: str = SKIPPED,
+    handover: Handover = AUDIT_ALONE,
 ) -> AuditedImages:
     """Open every image; DatasetError for faults, unless those images are to be left out.
 
     Args:
         unlabelled: a folder of unlabelled images.
         listed_in: name of the file that will list what is left out.
+        handover: who gets every image that can be read.
     """
-    labelled = _audit_labelled(dataset, skip_broken, watcher, listed_in)
-    if unlabelled is None:
-        return AuditedImages(labelled)
-    return AuditedImages(labelled, _audit_unlabelled(unlabelled, labelled, skip_broken, watcher))
-
-
-def _audit_labelled(dataset: Dataset, skip_broken: bool, watcher: Watcher, listed_in: str) -> Audit:
     found = audit(
         dataset,
+        handover=handover,
         fingerprints=importlib.util.find_spec("imagehash") is not None,
         progress=lambda looks, total: watcher.watch(looks, total, "audit"),
     )
+    _say_faults(found, skip_broken, watcher, listed_in)
+    if unlabelled is None:
+        return AuditedImages(found)
+    return AuditedImages(
+        found, _audit_unlabelled(unlabelled, found, skip_broken, watcher, handover)
+    )
+
+
+def _say_faults(found: Audit, skip_broken: bool, watcher: Watcher, listed_in: str) -> None:
     if not skip_broken:
         found.raise_faults()
     for note in found.notes:
@@ -168,15 +174,15 @@ def _audit_labelled(dataset: Dataset, skip_broken: bool, watcher: Watcher, liste
         if gone:
             kind = counted(len(gone), find(found.dataset.task).noun).split(" ", 1)[1]
             watcher.say(f"{kind} left out: {listed(gone, NAMED_CLASSES)}")
-    return found
 
 
 def _audit_unlabelled(
-    folder: str, labelled: Audit, skip_broken: bool, watcher: Watcher
+    folder: str, labelled: Audit, skip_broken: bool, watcher: Watcher, handover: Handover
 ) -> Unlabelled:
     found = audit_unlabelled(
         Path(folder),
         labelled,
+        handover=handover,
         progress=lambda looks, total: watcher.watch(looks, total, "audit unlabelled photos"),
     )
     if found.broken and not skip_broken:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_facts import Handover
 from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.recipe.adapting import adapted, describe_adapted
@@ -38,6 +39,7 @@ from pplcnet.tasks import find, options_of
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
+from pplcnet.training.pictures import drop_unneeded, picture_keeper, side_of
 from pplcnet.training.reached import describe_reached, reached_with, read_reached
 
 __all__ = ["run_job"]
@@ -86,7 +88,7 @@ def run_job(
         searching.require_optuna()
     folder = RunFolder(Path(out), TRAIN)
     folder.check_place(photos, recipe)
-    with folder.opened():
+    with folder.opened(), ImageCache.of(recipe) as image_cache:
         before = folder.check(resume=resume, overwrite=overwrite)
         has_checkpoint = before is not None and folder.has_checkpoint(before)
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
@@ -110,6 +112,7 @@ def run_job(
             unlabelled=recipe.options.unlabelled,
             skip_broken=is_skipping,
             watcher=watcher,
+            handover=Handover(side_of(recipe), picture_keeper(recipe, image_cache)),
         )
         facts = run_facts(photos, images.digest, recipe)
         if before is None:
@@ -128,7 +131,7 @@ def run_job(
                 run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before
-            context = RunContext(folder, recipe, images, run, watcher, before_training)
+            context = RunContext(folder, recipe, images, run, watcher, before_training, image_cache)
             context, splits = _split(context, is_resumed=before is not None, leave_out=skip_broken)
             bundle = folder.finished_bundle(context.run) if before is not None else None
             if bundle is not None:
@@ -136,6 +139,7 @@ def run_job(
                     f"Already finished. The networks in {bundle.path} are unchanged; evaluating "
                     "again."
                 )
+                image_cache.close()
                 before_training()  # for the report's heat maps
             else:
                 bundle = _train(context, splits, search, has_checkpoint=has_checkpoint)
@@ -176,8 +180,13 @@ def _train(
     if not has_checkpoint:  # which holds what was chosen when the training began
         context = replace(context, recipe=_adapted(context, splits))
     context.before_training()
-    with ImageCache.of(context.recipe) as image_cache:
+    with context.image_cache or ImageCache.of(context.recipe) as image_cache:
         context = replace(context, image_cache=image_cache)
+        drop_unneeded(
+            image_cache,
+            [*(each.path for each in splits.train.images), *images.unlabelled_paths],
+            [each.path for each in splits.validation.images],
+        )
         recipe = _searched(context, splits, search, has_checkpoint=has_checkpoint)
         context = replace(context, recipe=recipe)
         trained = train_network(

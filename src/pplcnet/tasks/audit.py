@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pplcnet.data.audit import Audit, audit_dataset
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.image_facts import OpeningProgress
+from pplcnet.data.image_facts import AUDIT_ALONE, Handover, OpeningProgress
 from pplcnet.tasks import find
 
 __all__ = ["audit"]
@@ -16,6 +16,7 @@ def audit(
     workers: int | None = None,
     fingerprints: bool = False,
     progress: OpeningProgress = lambda opened, total: opened,
+    handover: Handover = AUDIT_ALONE,
 ) -> Audit:
     """Decode every image once and compare them with each other.
 
@@ -23,6 +24,7 @@ def audit(
         workers: threads that decode; None for one on each core.
         fingerprints: also compute what near-duplicates are found with.
         progress: wraps the stream of opened images (and gets their number), for a progress bar.
+        handover: who gets every image that can be read.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
@@ -33,4 +35,5 @@ def audit(
         workers=workers,
         fingerprints=fingerprints,
         progress=progress,
+        handover=handover,
     )

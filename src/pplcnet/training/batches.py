@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.imaging.kept import keep_for_crops, kept_side
+from pplcnet.imaging.kept import keep_for_crops
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.adapting import automatic_batch_size
 from pplcnet.recipe.recipe import Recipe
@@ -25,6 +25,7 @@ from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.mixing import mix
+from pplcnet.training.pictures import side_of
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
@@ -89,7 +90,7 @@ class TrainingBatches:
         self._preprocessing = preprocessing
         self._target_columns = target_columns
         self._chances = _balanced_chances(dataset) if recipe.options.balanced_sampling else None
-        self._kept_side = kept_side(recipe.image_size, recipe.crop_scale[0])
+        self._kept_side = side_of(recipe)
         self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
         self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
 

@@ -64,8 +64,13 @@ class ImageCache:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget all images; none is kept from then on."""
         self._kept.clear()
         self._places.clear()
+        self._bytes_left = self._disk_bytes_left = 0
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -79,10 +84,25 @@ class ImageCache:
         if place is not None and self._file is not None:
             return self._read(self._file, place)
         image = make()
-        self._keep(key, image)
+        self.keep(key, image)
         return image
 
-    def _keep(self, key: Hashable, image: NDArray[np.uint8]) -> None:
+    @property
+    def kept_bytes(self) -> int:
+        """Of all images in memory."""
+        with self._lock:
+            return sum(each.nbytes for each in self._kept.values())
+
+    def drop(self, is_unneeded: Callable[[Hashable], bool]) -> None:
+        """Forget images by their key, so that there is room in memory for others."""
+        with self._lock:
+            for key in [each for each in self._kept if is_unneeded(each)]:
+                self._bytes_left += self._kept.pop(key).nbytes
+            for key in [each for each in self._places if is_unneeded(each)]:
+                del self._places[key]
+
+    def keep(self, key: Hashable, image: NDArray[np.uint8]) -> None:
+        """Keep an image, if there is room."""
         with self._lock:
             if key in self._kept or key in self._places:
                 return  # another thread was faster

@@ -12,7 +12,6 @@ import keras
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError
-from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
@@ -25,6 +24,7 @@ from pplcnet.training.head_only import FeatureBatches, compute_features, split_a
 from pplcnet.training.history import history_columns
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.optimizers import compile_model
+from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.pretrained import (
     BACKBONE,
     freeze_stages,
@@ -86,16 +86,6 @@ class Prepared:
     columns: tuple[str, ...]
     """Of its history."""
     progress: Progress
-
-
-def preprocessing_of(recipe: Recipe) -> Preprocessing:
-    """The preprocessing that belongs to what this recipe trains."""
-    return Preprocessing(
-        image_size=recipe.test_image_size or recipe.image_size,
-        resize=recipe.resize,
-        crop_fraction=recipe.crop_fraction,
-        interpolation=recipe.interpolation,
-    )
 
 
 def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
