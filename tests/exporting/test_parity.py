@@ -27,7 +27,7 @@ LOGITS = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
 def test_equal_outputs_agree() -> None:
     parity = measure_parity({"logits": LOGITS}, {"logits": LOGITS}, JUDGE)
     assert parity["outputs"]["logits"]["largest_difference"] == 0
-    assert describe_parity(parity).startswith("on 8 photos the largest difference to Keras is ")
+    assert describe_parity(parity).startswith("on 8 photos the largest difference from Keras is ")
 
 
 @pytest.mark.parametrize("actual", [LOGITS + 0.01, np.full_like(LOGITS, np.nan)])

@@ -13,6 +13,7 @@ from pplcnet.recipe.adapting import (
     steps_of,
 )
 from pplcnet.recipe.files import named_recipes
+from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
 
 IMAGES = [1, 7, 40, 200, 560, 3_000, 100_000]
@@ -103,3 +104,7 @@ def test_runs_of_version_0_2_keep_their_rates() -> None:
     assert earlier(tuned) == {"learning_rate": 0.0015}
     assert earlier(Recipe(**of_0_2, optimizer="sgd", learning_rate=0.1)) == {}
     assert None not in open_fields(Recipe().changed(earlier(Recipe()))).values()
+
+
+def test_what_is_adapted_for_a_frozen_trunk_has_an_effect() -> None:
+    assert idle_fields(adapted(Recipe(weights="x", freeze="trunk"), 100)) == []

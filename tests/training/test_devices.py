@@ -97,7 +97,7 @@ def test_a_whole_run_on_two_devices_ends_in_a_bundle_that_is_proven_equal(
 ) -> None:
     ended = _in_a_process(RUN, str(common_photos), *SMALL, "--out", str(tmp_path / "run"))
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert "largest difference to Keras" in ended.stderr
+    assert "largest difference from Keras" in ended.stderr
     assert (tmp_path / "run" / "model.bundle" / "model.onnx").is_file()
 
 

@@ -204,12 +204,12 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
         ).path
     brief = {"epochs": 1, "freeze": "trunk"}
     trained, lines, result = _train(parts, tmp_path / "run", path, **brief)
-    assert lines[0] == f"every layer starts from {path}"
+    assert f"every layer starts from {path}" in lines
     assert value_of(trained.get_layer("last_conv").bias).shape == (1280,)
     options = Bundle.open(result.bundle).manifest.network["options"]
     assert {name: options[name] for name in made_with} == made_with
     _, lines, _ = _train(parts, tmp_path / "again", result.bundle, **brief)
-    assert lines[0] == f"every layer starts from {result.bundle}"
+    assert f"every layer starts from {result.bundle}" in lines
 
 
 @pytest.mark.parametrize("freeze", ["trunk", "blocks3"])

@@ -119,6 +119,6 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
         for name, each in parity["outputs"].items()
     )
     return (
-        f"on {counted(parity['images'], 'photo')} the largest difference to Keras is {outputs}, "
+        f"on {counted(parity['images'], 'photo')} the largest difference from Keras is {outputs}, "
         f"{parity['agreement']:.1%} of the predictions agree"
     )

@@ -69,7 +69,7 @@ def adapted(recipe: Recipe, images: int) -> Recipe:
     if warmup is None:
         warmup = round(_warmup_steps(steps) / per_epoch, 4)
     recalibrated = recipe.recalibrate_batchnorm
-    if recalibrated is None:
+    if recalibrated is None and recipe.freeze != "trunk":  # whose statistics stay as they are
         recalibrated = max(RECALIBRATED, RECALIBRATED_BATCHES * batch_size)
     return replace(
         sized,

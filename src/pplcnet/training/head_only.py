@@ -99,7 +99,8 @@ def train_head(
     )
     batches = FeatureBatches(backbone, train_set, own, preprocessing, own.epochs)
     scaled = replace(own, batch_size=batches.batch_size)
-    objective = training_of(find(train_set.task)).objective(own, train_set)
+    task = find(train_set.task)
+    objective = training_of(task).objective(own, train_set)
     trained = objective.trained_model(head)
     compile_model(trained, scaled, batches.steps_per_epoch, objective)
     names = ("loss", *(metric.name for metric in objective.metrics))
@@ -110,5 +111,6 @@ def train_head(
             logs = trained.train_on_batch(features, targets, return_dict=True)
             for name in names:
                 means[name] += float(logs[name]) / batches.steps_per_epoch
-    figures = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    report(f"head alone, {counted(own.epochs, 'epoch')}: {figures}")
+    titles = {**task.measure.of_steps, task.measure.key: task.measure.title}
+    figures = "  ".join(f"{titles.get(name, name)} {value:.3f}" for name, value in means.items())
+    report(f"head alone, {counted(own.epochs, 'epoch')}  {figures}")
