@@ -101,7 +101,7 @@ def main() -> None:
     best, kept = (-1.0, 0.0), None
     for epoch in range(recipe.epochs):
         for images, targets in batches.epoch(epoch):
-            model.train_on_batch(images, targets)
+            model.train_on_batch(preprocessing.normalize(images), targets)
         accuracy, loss = top1(model, dataset.subset("validation"), validation, preprocessing)
         if (accuracy, -loss) > best:
             best = accuracy, -loss

@@ -34,6 +34,7 @@ from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task_training import Objective
 from pplcnet.training.batches import Batch, TrainingBatches
+from pplcnet.training.devices import Devices, Step, normalize_in_step
 from pplcnet.training.optimizers import compile_model
 from pplcnet.training.setup import preprocessing_of
 
@@ -51,8 +52,8 @@ def write_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model:
-    """A model ready for steps; with `keras_layers`, BatchNorm and hard-swish are Keras' own."""
+def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> Step:
+    """The step of a new model; with `keras_layers`, BatchNorm and hard-swish are Keras' own."""
     was, size = layers.runs_on_tensorflow, recipe.batch_size or 1
     if keras_layers:
         layers.runs_on_tensorflow = lambda: False
@@ -60,13 +61,15 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> keras.Model
         model = build_model(recipe.model, num_classes=classes, image_size=recipe.image_size)
         objective = Objective(keras.losses.CategoricalCrossentropy(from_logits=True), [])
         compile_model(model, recipe, 100, objective)
-        model.train_on_batch(
-            np.zeros((size, *recipe.image_size, 3), np.float32),
+        normalize_in_step(model, preprocessing_of(recipe))
+        step = Devices(recipe).step_of(model)
+        step(
+            np.zeros((size, *recipe.image_size, 3), np.uint8),
             np.eye(classes, dtype=np.float32)[np.zeros(size, int)],
         )  # traces while the switch above holds
     finally:
         layers.runs_on_tensorflow = was
-    return model
+    return step
 
 
 def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> TrainingBatches:
@@ -79,19 +82,20 @@ def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> Trai
     return batches
 
 
-def rate(model: keras.Model | None, source: Iterable[Batch]) -> float:
-    """Images/s of STEPS steps, or of loading alone."""
-    started, images = 0.0, 0
-    for step, batch in enumerate(source):
-        if model is not None:
-            model.train_on_batch(*batch)
-        if step == 0:  # threads start and the first batch is made: not the steady state
-            started = time.perf_counter()
+def rate(step: Step | None, source: Iterable[Batch]) -> tuple[float, float]:
+    """Images/s and processor milliseconds an image, of STEPS steps or of loading alone."""
+    started, processor, images = 0.0, 0.0, 0
+    for number, batch in enumerate(source):
+        if step is not None:
+            float(step(batch.images, batch.targets)["loss"])
+        if number == 0:  # threads start and the first batch is made: not the steady state
+            started, processor = time.perf_counter(), time.process_time()
             continue
         images += len(batch.targets)
-        if step == STEPS:
+        if number == STEPS:
             break
-    return images / (time.perf_counter() - started)
+    took = time.perf_counter() - started
+    return images / took, 1e3 * (time.process_time() - processor) / images
 
 
 def main() -> None:
@@ -123,7 +127,7 @@ def main() -> None:
             "disk": loader(dataset, recipe, 0.0, 16.0),
             "memory": loader(dataset, recipe, 16.0, 0.0),
         }
-        rows: dict[str, list[float]] = defaultdict(list)
+        rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for turn in range(ROUNDS):
             rows["Keras' layers, batch in memory"].append(rate(plain, memory))
             rows["ours, batch in memory"].append(rate(ours, memory))
@@ -131,9 +135,16 @@ def main() -> None:
                 rows[f"ours, real loading from {place}"].append(rate(ours, each.epoch(turn)))
             for place, each in loaders.items():
                 rows[f"loading alone from {place}"].append(rate(None, each.epoch(turn)))
-    print(f"{recipe.model}, {recipe.image_size}, batch {recipe.batch_size}: images/s, median (max)")
-    for row, rates in rows.items():
-        print(f"{row:<40} {statistics.median(rates):7.1f} ({max(rates):.1f})")
+    print(
+        f"{recipe.model}, {recipe.image_size}, batch {recipe.batch_size}: images/s, median (max); "
+        "processor ms an image, median (min)"
+    )
+    for row, measured in rows.items():
+        rates, costs = zip(*measured, strict=True)
+        print(
+            f"{row:<40} {statistics.median(rates):7.1f} ({max(rates):.1f}) "
+            f"{statistics.median(costs):8.2f} ({min(costs):.2f})"
+        )
 
 
 if __name__ == "__main__":

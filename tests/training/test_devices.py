@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
 from pplcnet.errors import RecipeError
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import build_model
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.training.devices import Devices
+from pplcnet.training.devices import Devices, normalize_in_step
 
 # In a process of its own: TensorFlow's devices are settled when it is first used. Two logical CPUs
 # stand for two GPUs; every photo is there twice, in both parts of a batch, so that BatchNorm's
@@ -112,3 +116,20 @@ def test_more_devices_than_there_are_say_how_many_there_are() -> None:
 def test_devices_that_do_not_go_with_the_recipe_are_refused(fields: dict) -> None:
     with pytest.raises(RecipeError, match=r"devices is \d; it must be 1, or divide batch_size"):
         Recipe(**{"devices": 2} | fields)
+
+
+def test_a_step_normalises_pixels_as_the_preprocessing_does() -> None:
+    preprocessing = Preprocessing(image_size=(32, 32))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    targets = np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
+    losses = []
+    for images in (pixels, preprocessing.normalize(pixels)):
+        keras.utils.set_random_seed(0)
+        model = build_model("pplcnet_x0_25", num_classes=2, image_size=32)
+        model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+        normalize_in_step(model, preprocessing)
+        step = Devices(Recipe()).step_of(model)
+        losses.append([float(step(images, targets)["loss"]) for _ in range(2)])
+        step.finish()
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    assert losses[0][0] != losses[0][1]

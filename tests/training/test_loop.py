@@ -19,6 +19,7 @@ from pplcnet.training.train import train
 from pplcnet.training.weight_averaging import recalibrate
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
+from tests.training.steps import after_each_step
 
 BASE = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 3, "seed": 5,
@@ -45,13 +46,7 @@ def _values(bundle: Path) -> dict[str, np.ndarray]:
 def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Ctrl-C comes during so many steps of training."""
     done = []
-    own = keras.Model.train_on_batch
-
-    def counted(model, *given, **named):
-        done.append(None)
-        return own(model, *given, **named)
-
-    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    after_each_step(monkeypatch, lambda: done.append(None))
 
     class Asked:
         def __enter__(self):

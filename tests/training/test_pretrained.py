@@ -30,6 +30,7 @@ from pplcnet.training.setup import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
+from tests.training.steps import after_each_step
 
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
@@ -101,17 +102,15 @@ def test_a_frozen_trunk_resumes_to_the_same_weights(
     parts, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _, _ = _train(parts, tmp_path / "whole", weights, freeze="trunk", epochs=4)
-    original, done = keras.Model.train_on_batch, 0
+    done = 0
 
-    def counted(self, *arguments, **options):
+    def count() -> None:
         nonlocal done
-        logs = original(self, *arguments, **options)
         done += 1
         if done == 7:  # of 3 an epoch
             os.kill(os.getpid(), signal.SIGINT)
-        return logs
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    after_each_step(monkeypatch, count)
     fields = {"weights": str(weights), "freeze": "trunk", "epochs": 4}
     recipe = Recipe().changed(SETTINGS | fields)
     with pytest.raises(TrainingInterrupted):

@@ -25,6 +25,7 @@ from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
+from tests.training.steps import after_each_step
 
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 4, "seed": 5,
@@ -89,17 +90,14 @@ def test_ctrl_c_saves_and_resuming_ends_with_the_same_weights(
     steps = 3  # of 27 images, 9 a step
     stop_after = 4 if when == "within an epoch" else 2 * steps
     done = 0
-    original = keras.Model.train_on_batch
 
-    def counted(self, *arguments, **options):
+    def count() -> None:
         nonlocal done
-        logs = original(self, *arguments, **options)
         done += 1
         if done == stop_after:
             os.kill(os.getpid(), signal.SIGINT)
-        return logs
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+    after_each_step(monkeypatch, count)
     with pytest.raises(TrainingInterrupted, match="The state is saved") as stopped:
         train(recipe, *parts, out=tmp_path)
     assert stopped.value.run == str(tmp_path)

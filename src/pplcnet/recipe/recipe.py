@@ -141,8 +141,8 @@ class Recipe:
     """Memory for decoded pictures; what does not fit is decoded again every epoch."""
     disk_cache_gigabytes: Annotated[float, Between(0, 1e6, off=0)] = 0.0
     """Disk space, until the end, for decoded pictures that do not fit into memory."""
-    workers: Annotated[int, Between(1, 1024)] = 2
-    """Threads that decode and augment."""
+    workers: Annotated[int, Between(0, 1024)] = 0
+    """Threads that decode and augment; 0 takes one for each core."""
     devices: Annotated[int, Between(1, 1024)] = 1
     """Number of GPUs of this machine that share every batch (with TensorFlow)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

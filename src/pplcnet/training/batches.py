@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from pplcnet.imaging.kept import keep_for_crops
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.adapting import automatic_batch_size
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
 from pplcnet.training.image_cache import ImageCache
@@ -30,6 +33,8 @@ from pplcnet.training.pictures import side_of
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
 BATCHES_AHEAD = 2
+# Images that a thread prepares at a time: few, so that all threads work on the next batch.
+PART = 8
 # Makes a batch's random numbers other than those of an image.
 MIXING = 1 << 20
 
@@ -37,8 +42,8 @@ MIXING = 1 << 20
 class Batch(NamedTuple):
     """One step's input."""
 
-    images: NDArray[np.float32]
-    """(N, height, width, 3), normalised."""
+    images: NDArray[Any]
+    """(N, height, width, 3) uint8, which the step normalises; or features, float32."""
     targets: NDArray[np.float32]
     """(N, ...): the task's targets; with a teacher, its answers are further columns."""
 
@@ -98,26 +103,28 @@ class TrainingBatches:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""
         order = self._order(np.random.default_rng((self._recipe.seed, epoch)))
         steps = iter(range(first_step, self.steps_per_epoch))
-        workers = self._recipe.workers
-        pending: deque[Future[Batch]] = deque()
+        workers = self._recipe.workers or available_cores()
+        pending: deque[list[Future[Batch | None]]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-batch") as pool:
 
             def submit() -> None:
                 step = next(steps, None)
                 if step is not None:
                     members = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    pending.append(pool.submit(self._batch, members, epoch, step))
+                    batch = self._unfinished(members, epoch, step)
+                    starts = range(0, len(members), PART)
+                    pending.append([pool.submit(self._fill, batch, each) for each in starts])
 
             try:
-                for _ in range(workers + BATCHES_AHEAD):
+                for _ in range(-(-workers * PART // self.batch_size) + BATCHES_AHEAD):
                     submit()
                 while pending:
-                    batch = pending.popleft().result()
+                    results = [part.result() for part in pending.popleft()]
                     submit()
-                    yield batch
+                    yield next(each for each in results if each is not None)
             finally:
-                for each in pending:
-                    each.cancel()
+                for part in chain.from_iterable(pending):
+                    part.cancel()
 
     def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
         if self._chances is None:
@@ -127,22 +134,34 @@ class TrainingBatches:
         order = np.concatenate([drawn, np.arange(labelled, len(self._paths))])
         return generator.permutation(order)
 
-    def _batch(self, members: NDArray[np.int64], epoch: int, step: int) -> Batch:
-        recipe, size = self._recipe, self._recipe.size_in_epoch(epoch)
-        views = [
-            self._viewed(int(member), epoch, size, place)
-            for place, member in enumerate(members, step * self.batch_size)
-        ]
+    def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> _Unfinished:
+        size = self._recipe.size_in_epoch(epoch)
+        images: NDArray[np.uint8] = np.empty((len(members), *size, 3), np.uint8)
+        targets = np.zeros((len(members), *np.shape(self._targets[0])), np.float32)
+        return _Unfinished(members, epoch, step, images, targets, parts=-(-len(members) // PART))
+
+    def _fill(self, batch: _Unfinished, start: int) -> Batch | None:
+        """Write PART views from `start` on into the batch, and finish it if they are the last."""
+        size = (batch.images.shape[1], batch.images.shape[2])
+        for at in range(start, min(start + PART, len(batch.members))):
+            place = batch.step * self.batch_size + at
+            view = self._viewed(int(batch.members[at]), batch.epoch, size, place)
+            batch.images[at], batch.targets[at] = view
+        return self._finished(batch) if batch.is_last_part() else None
+
+    def _finished(self, batch: _Unfinished) -> Batch:
+        """The batch mixed, and with the teacher's answers."""
+        recipe = self._recipe
         images, targets = mix(
-            np.stack([image for image, _ in views]),
-            np.stack([target for _, target in views]),
-            np.random.default_rng((recipe.seed, epoch, step, MIXING)),
+            batch.images,
+            batch.targets,
+            np.random.default_rng((recipe.seed, batch.epoch, batch.step, MIXING)),
             mixup=recipe.options.mixup,
             cutmix=recipe.options.cutmix,
         )
         if self._target_columns is not None:
             targets = np.concatenate([targets, self._target_columns(images)], axis=1)
-        return Batch(self._preprocessing.normalize(images), targets)
+        return Batch(images, targets)
 
     def _viewed(
         self, member: int, epoch: int, size: tuple[int, int], place: int
@@ -157,6 +176,34 @@ class TrainingBatches:
     def _image(self, member: int) -> NDArray[np.uint8]:
         path, side = self._paths[member], self._kept_side
         return self._image_cache.get((path, side), lambda: keep_for_crops(path, side))
+
+
+class _Unfinished:
+    """A batch that several threads fill."""
+
+    def __init__(
+        self,
+        members: NDArray[np.int64],
+        epoch: int,
+        step: int,
+        images: NDArray[np.uint8],
+        targets: NDArray[np.float32],
+        *,
+        parts: int,
+    ) -> None:
+        self.members = members
+        self.epoch = epoch
+        self.step = step
+        self.images = images
+        self.targets = targets
+        self._parts_left = parts
+        self._lock = Lock()
+
+    def is_last_part(self) -> bool:
+        """To be asked once after each part: whether all others were done before."""
+        with self._lock:
+            self._parts_left -= 1
+            return not self._parts_left
 
 
 def _balanced_chances(dataset: Dataset) -> NDArray[np.float64]:
@@ -178,8 +225,8 @@ def load_for_evaluation(
     preprocessing: Callable[[Path], NDArray[np.uint8]],
     workers: int,
 ) -> NDArray[np.uint8]:
-    """All images as the deployed model will see them, (N, H, W, 3)."""
-    with ThreadPoolExecutor(workers) as pool:
+    """All images as the deployed model will see them, (N, H, W, 3); 0 workers are all cores."""
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
         return np.stack(list(pool.map(preprocessing, [image.path for image in images])))
 
 

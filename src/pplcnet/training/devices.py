@@ -1,27 +1,45 @@
-"""Several GPUs of one machine: each takes a part of every batch, all keep the same weights.
+"""Where and how steps are computed: one step on every backend, and several GPUs of one machine.
 
-TensorFlow's MirroredStrategy, with Keras' own training step on every device. Gradients are summed
-over the devices; BatchNorm's statistics in training are those of a device's own part, and the
-moving ones the mean of all (Goyal et al. 2017, arXiv 1706.02677).
+A step takes uint8 images, which are normalised on the device, and returns its loss and metrics
+without waiting for them. On a GPU the next batch is loaded and copied meanwhile; Keras' own
+`train_on_batch` waits for every step.
+
+Several GPUs work with TensorFlow's MirroredStrategy, with Keras' own training step on every device.
+Gradients are summed over the devices; BatchNorm's statistics in training are those of a device's
+own part, and the moving ones the mean of all (Goyal et al. 2017, arXiv 1706.02677).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import RecipeError
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 
-__all__ = ["Devices", "Step"]
+__all__ = ["Devices", "Step", "normalize_in_step"]
 
-Step = Callable[[NDArray[np.float32], NDArray[np.float32]], dict[str, Any]]
-"""A batch's images and targets to the step's loss and metrics; it changes the model."""
+
+class Step(Protocol):
+    """A training step of one model."""
+
+    def place(self, values: NDArray[Any]) -> Any:
+        """Start to copy a part of a batch to where it is needed, ahead of the step."""
+        ...
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        """Learn from a batch; its loss and metrics, which may still be being computed."""
+        ...
+
+    def finish(self) -> None:
+        """Put what the steps have changed into the model's variables, for others to read."""
+        ...
 
 
 class Devices:
@@ -37,13 +55,174 @@ class Devices:
 
     def step_of(self, model: keras.Model) -> Step:
         """The training step of a model that was built and compiled in the scope."""
-        if self._strategy is None:
-            return lambda images, targets: model.train_on_batch(images, targets, return_dict=True)
-        return _shared_step(model, self._strategy)
+        if self._strategy is not None:
+            return _SharedStep(model, self._strategy)
+        kinds: dict[str, Callable[[keras.Model], Step]] = {
+            "tensorflow": _TensorFlowStep,
+            "jax": _JaxStep,
+            "torch": _TorchStep,
+        }
+        return kinds[keras.backend.backend()](model)
 
     def on_one(self, model: keras.Model) -> keras.Model:
         """The same layers as a model for prediction on one device, made outside of the scope."""
         return model if self._strategy is None else keras.Model(model.inputs, model.outputs)
+
+
+def normalize_in_step(model: keras.Model, preprocessing: Preprocessing) -> None:
+    """Make a compiled model's training normalise uint8 images itself, as part of its step.
+
+    Other inputs, which are normalised already or are features, stay as they are, and so does
+    prediction. A batch is a quarter as large for the way to the device.
+    """
+    std = np.asarray(preprocessing.std, np.float32)
+    scale = np.float32(1) / (np.float32(255) * std)
+    shift = np.asarray(preprocessing.mean, np.float32) / std
+    own = model.train_step
+
+    def train_step(*arguments: Any) -> Any:
+        *state, (images, *rest) = arguments  # JAX passes the variables before the batch
+        if keras.backend.standardize_dtype(images.dtype) == "uint8":
+            images = keras.ops.cast(images, "float32") * scale - shift
+        return own(*state, (images, *rest))
+
+    model.train_step = train_step
+
+
+class _TensorFlowStep:
+    """Keras' step and its metrics as one graph."""
+
+    def __init__(self, model: keras.Model) -> None:
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)
+        def run(images: Any, targets: Any) -> Any:
+            for metric in model.metrics:
+                metric.reset_state()
+            return model.train_step((images, targets))
+
+        self._model, self._run, self._is_first = model, run, True
+
+    def place(self, values: NDArray[Any]) -> Any:
+        return values
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        if self._is_first:
+            _build_metrics(self._model, images, targets)
+            self._is_first = False
+        logs: Mapping[str, Any] = self._run(images, targets)
+        return logs
+
+    def finish(self) -> None:
+        pass
+
+
+class _JaxStep:
+    """Keras' stateless step, compiled, which writes the new weights over the old ones.
+
+    Between steps the variables hold buffers that were given away: `finish` replaces them.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        import jax
+
+        def run(state: Any, images: Any, targets: Any) -> Any:
+            metrics = [keras.ops.zeros(each.shape, each.dtype) for each in model.metrics_variables]
+            logs, state = model.train_step((*state, metrics), (images, targets))
+            return logs, state[:3]
+
+        self._model, self._run = model, jax.jit(run, donate_argnums=0)
+        self._put = jax.device_put
+        self._state: Any = None
+
+    def place(self, values: NDArray[Any]) -> Any:
+        return self._put(values)
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        if self._state is None:
+            _build_metrics(self._model, images, targets)
+            self._state = tuple([each.value for each in group] for group in self._variables())
+        logs, self._state = self._run(self._state, images, targets)
+        return dict(logs)
+
+    def finish(self) -> None:
+        if self._state is None:
+            return
+        for group, values in zip(self._variables(), self._state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        self._state = None
+
+    def _variables(self) -> tuple[list[Any], ...]:
+        model = self._model
+        return (
+            model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+        )  # fmt: skip
+
+
+class _TorchStep:
+    """Keras' step, run at once."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model, self._is_first = model, True
+
+    def place(self, values: NDArray[Any]) -> Any:
+        import torch
+
+        device, tensor = self._model.variables[0].value.device, torch.from_numpy(values)
+        if device.type == "cuda":
+            # From pinned memory, the copy runs behind the steps that are queued already.
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        if self._is_first:
+            _build_metrics(self._model, images, targets)
+            self._is_first = False
+        self._model.reset_metrics()
+        return dict(self._model.train_step((images, targets)))
+
+    def finish(self) -> None:
+        pass
+
+
+class _SharedStep:
+    """Keras' step on every device of a strategy, each with its part of the batch."""
+
+    def __init__(self, model: keras.Model, strategy: Any) -> None:
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)
+        def run(data: Any) -> None:
+            strategy.run(model.train_step, args=(data,))
+
+        self._model, self._strategy, self._run = model, strategy, run
+
+    def place(self, values: NDArray[Any]) -> Any:
+        return values
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        self._model.reset_metrics()
+        self._run((self._shared(images), self._shared(targets)))
+        return dict(self._model.get_metrics_result())
+
+    def finish(self) -> None:
+        pass
+
+    def _shared(self, values: NDArray[Any]) -> Any:
+        import tensorflow as tf
+
+        parts = np.split(values, self._strategy.num_replicas_in_sync)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        )
+
+
+def _build_metrics(model: keras.Model, images: Any, targets: Any) -> None:
+    """Make the metrics' variables, which a compiled step cannot make."""
+    answers = np.zeros((len(targets), *model.output_shape[1:]), np.float32)
+    model.compute_metrics(images, targets, answers)
+    model.reset_metrics()
 
 
 def _strategy(count: int) -> Any:
@@ -64,26 +243,3 @@ def _strategy(count: int) -> Any:
             else f"devices is {count}; TensorFlow sees one {kind} here. Set devices=1."
         )
     return tf.distribute.MirroredStrategy(found[:count])
-
-
-def _shared_step(model: keras.Model, strategy: Any) -> Step:
-    import tensorflow as tf
-
-    count = strategy.num_replicas_in_sync
-
-    @tf.function(reduce_retracing=True)
-    def run(data: Any) -> None:
-        strategy.run(model.train_step, args=(data,))
-
-    def share(values: NDArray[np.float32]) -> Any:
-        parts = np.split(values, count)
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
-        )
-
-    def step(images: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, Any]:
-        model.reset_metrics()
-        run((share(images), share(targets)))
-        return dict(model.get_metrics_result())
-
-    return step

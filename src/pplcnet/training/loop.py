@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,10 +11,9 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import ImageError, TrainingDiverged, TrainingInterrupted
+from pplcnet.errors import ImageError, TrainingInterrupted
 from pplcnet.recipe.adapting import adapted, open_fields
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
@@ -27,6 +23,7 @@ from pplcnet.tasks import find
 from pplcnet.training import checkpoint
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
+from pplcnet.training.epoch import diverged, run_epoch
 from pplcnet.training.history import event_writer, line_of, write_history
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.interruption import interrupts_deferred
@@ -160,7 +157,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     if progress.epoch < recipe.epochs:
         report(f"stopped early: no improvement for {counted(recipe.early_stopping, 'epoch')}")
     if progress.best_epoch < 0:
-        raise _diverged(progress.epoch, recipe)
+        raise diverged(progress.epoch, recipe)
     network = run.trainable.network
     network.trainable = True
     native.set_values(network, progress.best_values, source=str(state))
@@ -178,7 +175,7 @@ def _one_epoch(
     progress, trainable, row = run.progress, run.trainable, None
     state = context.folder / CHECKPOINT
     try:
-        rate = _run_epoch(step, run, context.recipe, interrupted)
+        rate = run_epoch(step, run, context.recipe, interrupted)
         if not progress.step:
             row = _finish_epoch(run, context.recipe, rate)
     except ImageError:
@@ -190,55 +187,10 @@ def _one_epoch(
     return row
 
 
-def _run_epoch(
-    train_step: Step, run: Prepared, recipe: Recipe, interrupted: Callable[[], int]
-) -> float:
-    """Run one epoch and return images/s.
-
-    An interruption leaves `progress.step` above 0, and so does an image that cannot be read.
-    """
-    progress, batches, metrics = run.progress, run.trainable.batches, run.trainable.metrics
-    first_step = progress.step
-    if first_step == 0:
-        progress.loss_sum, progress.metric_sums = 0.0, dict.fromkeys(metrics, 0.0)
-    progress.step = 0
-    started = time.perf_counter()
-    with tqdm(
-        total=batches.steps_per_epoch * batches.batch_size,
-        initial=first_step * batches.batch_size,
-        desc=f"epoch {progress.epoch + 1}/{recipe.epochs}",
-        unit=" images",
-        leave=False,
-        disable=None,
-        file=sys.stderr,
-    ) as bar:
-        step = first_step
-        try:
-            for images, targets in batches.epoch(progress.epoch, first_step):
-                logs = train_step(images, targets)
-                progress.loss_sum += float(logs["loss"])
-                for name in metrics:
-                    progress.metric_sums[name] += float(logs[name])
-                step += 1
-                bar.update(len(targets))
-                bar.set_postfix(loss=f"{progress.loss_sum / step:.3f}", refresh=False)
-                if interrupted() and step < batches.steps_per_epoch:
-                    progress.step = step
-                    break
-        except ImageError:
-            progress.step = step
-            raise
-    done = (step - first_step) * batches.batch_size
-    return done / max(time.perf_counter() - started, 1e-9)
-
-
 def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     """Validate, keep the best weights, and add a row to the history."""
     progress, trainable = run.progress, run.trainable
     steps = trainable.batches.steps_per_epoch
-    train_loss = progress.loss_sum / steps
-    if not math.isfinite(train_loss):
-        raise _diverged(progress.epoch + 1, recipe)
     with averaged_weights(trainable.model, recipe):
         try:
             _recalibrate(run, recipe)
@@ -249,7 +201,7 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
         progress.keep_if_best(score, trainable.network)
     values = [
         progress.epoch + 1,
-        round(train_loss, 5),
+        round(progress.loss_sum / steps, 5),
         *(round(progress.metric_sums[name] / steps, 5) for name in trainable.metrics),
         round(score.loss, 5),
         round(score.value, 5),
@@ -260,16 +212,6 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     progress.history.append(row)
     progress.epoch += 1
     return row
-
-
-def _diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
-    rate = recipe.peak_learning_rate / recipe.changed({"learning_rate": 1.0}).peak_learning_rate
-    return TrainingDiverged(
-        f"the loss became NaN or infinite in epoch {epoch}: learning_rate={rate:.3g} (for a batch "
-        "of 256, as in the recipe) is probably too high; train again with a lower one, such as "
-        f"learning_rate={rate / 4:.2g} (--find-learning-rate suggests one), or with "
-        "gradient_clip=1."
-    )
 
 
 def _recalibrate(run: Prepared, recipe: Recipe) -> None:
@@ -284,4 +226,6 @@ def _recalibrate(run: Prepared, recipe: Recipe) -> None:
     # Views of the last epoch have the whole size, with progressive resizing too.
     chosen = [batch.images for batch in islice(batches.epoch(recipe.epochs), steps)]
     images = np.concatenate(chosen)
-    recalibrate(network, np.array_split(images, max(1, len(images) // RECALIBRATED_AT_ONCE)))
+    parts = np.array_split(images, max(1, len(images) // RECALIBRATED_AT_ONCE))
+    normalize = run.validation.preprocessing.normalize
+    recalibrate(network, (normalize(part) for part in parts))

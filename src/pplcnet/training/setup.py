@@ -18,7 +18,7 @@ from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
-from pplcnet.training.devices import Devices, Step
+from pplcnet.training.devices import Devices, Step, normalize_in_step
 from pplcnet.training.first_weights import soften
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.history import history_columns
@@ -170,6 +170,7 @@ def build_trainable(
             model = with_stochastic_depth(built, recipe.drop_path)
         model = objective.trained_model(model, *peers)
         compile_model(model, scaled, steps, objective)
+        normalize_in_step(model, preprocessing)
     metrics = tuple(metric.name for metric in objective.metrics)
     progress = Progress(options=options)
     if saved is not None:  # before features are computed with the restored backbone

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pplcnet.system.wording import duration
 from pplcnet.training.devices import Step
@@ -25,18 +23,25 @@ def with_signs_of_life(step: Step, context: FitContext, steps: int) -> Step:
     Args:
         steps: what is left to the end of the training.
     """
-    done, started = 0, 0.0
+    return _Announced(step, context, steps)
 
-    def announced(images: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, Any]:
-        nonlocal done, started
-        with nullcontext() if done else context.busy("compiling the first step"):
-            logs = step(images, targets)
-        done += 1
-        if done == UNTIMED_STEPS:
-            started = time.perf_counter()
-        elif done == UNTIMED_STEPS + TIMED_STEPS and steps >= 2 * done:
-            seconds = (time.perf_counter() - started) / TIMED_STEPS * (steps - done)
-            context.report(f"about {duration(seconds)} to go, by the first {done} steps")
+
+class _Announced:
+    def __init__(self, step: Step, context: FitContext, steps: int) -> None:
+        self.place, self.finish = step.place, step.finish
+        self._step, self._context, self._steps = step, context, steps
+        self._done, self._started = 0, 0.0
+
+    def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
+        with nullcontext() if self._done else self._context.busy("compiling the first step"):
+            logs = self._step(images, targets)
+        self._done += 1
+        if self._done == UNTIMED_STEPS:
+            float(logs["loss"])  # waits for the device
+            self._started = time.perf_counter()
+        elif self._done == UNTIMED_STEPS + TIMED_STEPS and self._steps >= 2 * self._done:
+            float(logs["loss"])
+            seconds = (time.perf_counter() - self._started) / TIMED_STEPS
+            left = duration(seconds * (self._steps - self._done))
+            self._context.report(f"about {left} to go, by the first {self._done} steps")
         return logs
-
-    return announced

@@ -27,6 +27,9 @@ def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
         return
     own = [value_of(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # A copy: with JAX, prediction gives away its model's buffers, which the averages share.
+        variable.assign(value_of(variable))
     try:
         yield
     finally:

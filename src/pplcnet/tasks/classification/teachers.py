@@ -20,6 +20,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.system.processor import available_cores
 from pplcnet.tasks.classification.options import ClassificationOptions
 
 __all__ = ["Teacher", "layer_of", "open_teacher"]
@@ -84,7 +85,7 @@ def open_teacher(
     bundle = Bundle.open(path)
     order = _column_order(bundle, classes)
     if not layer and "onnx" in bundle.manifest.variants:
-        return _exported_teacher(bundle, order, recipe.workers)
+        return _exported_teacher(bundle, order, recipe.workers or available_cores())
     from pplcnet.weights.bundled import restore_model  # weights stand above tasks
 
     model = restore_model(bundle)
