@@ -220,7 +220,8 @@ def write_table(rows: list[dict[str, Any]], path: Path) -> None:
     """What the default recipe reached, by network, start and photos a class, as CSV."""
     groups: dict[tuple[str, str, int, int], list[float]] = {}
     for row in rows:
-        if row["recipe"] == "default" and row["batch"] is None and not row["settings"]:
+        is_own = row["batch"] is None and not row["settings"] and row["network"] != PLAIN
+        if row["recipe"] == "default" and is_own:
             start = row["weights"] if row["weights"] in ("none", "fractal") else "weights"
             key = row["network"], start, row["photos"], row["epochs"]
             groups.setdefault(key, []).append(row["top1"])
