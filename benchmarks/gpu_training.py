@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import os
 import statistics
 import subprocess
@@ -205,8 +204,10 @@ def main() -> None:
         on_device, from_memory = bare_steps(recipe, plan)
         show("bare step, batch on the device", on_device)
         show("bare step, batch from memory", from_memory)
-        if importlib.util.find_spec("timm") is None or importlib.util.find_spec("torch") is None:
-            print("timm or PyTorch is not installed: not compared")
+        try:
+            import timm  # noqa: F401
+        except (ImportError, RuntimeError) as error:  # or a torchvision that does not fit PyTorch
+            print(f"timm cannot be imported, so that it is not compared: {error}")
         else:
             for way, rate in timm_steps(plan).items():
                 show(f"timm lcnet in PyTorch, {way}", rate)
