@@ -158,7 +158,7 @@ def fit_plain(
     best, kept, epoch_of_best = -1.0, model.get_weights(), 0
     for epoch in range(recipe.epochs):
         for images, targets in batches.epoch(epoch):
-            model.train_on_batch(images, targets)
+            model.train_on_batch(preprocessing.normalize(images), targets)
         found = accuracy(model, validation, recipe, cache)
         if found >= best:
             best, kept, epoch_of_best = found, model.get_weights(), epoch + 1

@@ -121,7 +121,9 @@ def test_the_weights_that_are_kept_carry_statistics_measured_with_them(
     assert trained.history[0]["validation_loss"] < 3
     model = restore_model(Bundle.open(trained.bundle))
     kept = native.get_values(model)
-    batches = TrainingBatches(parts[0], recipe, preprocessing_of(recipe))
-    recalibrate(model, [np.concatenate([each.images for each in batches.epoch(recipe.epochs)])])
+    preprocessing = preprocessing_of(recipe)
+    batches = TrainingBatches(parts[0], recipe, preprocessing)
+    images = np.concatenate([each.images for each in batches.epoch(recipe.epochs)])
+    recalibrate(model, [preprocessing.normalize(images)])
     for name, value in native.get_values(model).items():
         np.testing.assert_allclose(value, kept[name], rtol=1e-3, atol=1e-4, err_msg=name)
