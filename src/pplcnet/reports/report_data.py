@@ -19,6 +19,8 @@ from pplcnet.errors import InputError
 from pplcnet.reports.recorded import Found, find_recorded, read_table
 from pplcnet.system.csv_cells import original_path
 from pplcnet.system.progress import Watcher
+from pplcnet.tasks import find
+from pplcnet.tasks.evaluate import check_task
 
 __all__ = ["Subject", "find_subject", "read_table"]
 
@@ -118,9 +120,12 @@ def find_subject(
 
     Raises:
         DatasetError: the images are not a data set.
-        InputError: there is no such part, or split.csv is damaged.
+        InputError: they are labelled for another task, there is no such part, or split.csv is
+            damaged.
     """
     whole = Dataset.open(photos)
+    # Before split.csv, which has the annotations of the bundle's task.
+    check_task(whole, find(bundle.manifest.task), f"{whole.place}: the photos have")
     file = bundle.path.resolve().parent / SPLIT_FILE
     is_foreign = file.is_file() and _is_of_another_run(bundle, file.with_name(RUN_FILE))
     if is_foreign:
