@@ -43,6 +43,7 @@ def test_an_int8_network_is_added_with_its_figures(bundle: Path, turned: Dataset
     assert str(classifier.choice) == "openvino int8"
 
 
+@pytest.mark.slow
 def test_layers_go_back_to_float_when_too_much_is_lost(
     bundle: Path, validation: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from pplcnet.errors import ConversionError
-from pplcnet.exporting.int8 import layers_after
+from pplcnet.exporting.int8_ways import layers_after
 from pplcnet.exporting.parity import keras_outputs, measure_parity
 from pplcnet.exporting.timing import run_all
 from pplcnet.exporting.translation import to_onnx

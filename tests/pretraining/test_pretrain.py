@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pplcnet.weights.loading import load_pretrained, read_for
 from pplcnet.weights.native import get_values, read_npz
 
 NAME = "pplcnet_x0_25"
-TINY = Plan(views=64, batch_size=16, sizes=(24, 32), pictures=Amounts(2, 2, 2, each=2, side=32))
+TINY = Plan(views=64, batch_size=16, sizes=(24,), pictures=Amounts(2, 2, 2, each=2, side=32))
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,13 @@ def test_training_starts_from_the_file(backbone: Path) -> None:
 def test_an_interrupt_saves_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "_train", lambda model, views: 1.0)
 
-    def interrupt(_: str) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    signals = iter([signal.SIGINT])
 
-    done = pretrain(NAME, tmp_path / "stopped.npz", TINY, report=interrupt)
+    def interrupt(_: str) -> None:
+        for once in signals:
+            os.kill(os.getpid(), once)
+
+    done = pretrain(NAME, tmp_path / "stopped.npz", replace(TINY, sizes=(24, 32)), report=interrupt)
     assert done.signal == signal.SIGINT
     assert 0 < done.views < TINY.views
     about = json.loads(read_npz(done.path)["about"].tobytes())

@@ -73,6 +73,7 @@ class _StopsAfterTheTraining(Watcher):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_start_it_found_although_there_is_a_better_one_now(
     server: ThreadingHTTPServer,  # noqa: F811
     shipped_backbone: Path,

@@ -67,7 +67,7 @@ def _values(model: keras.Model) -> dict[str, np.ndarray]:
 
 def test_the_trunk_starts_from_the_file_and_the_head_fresh(parts, tmp_path, weights) -> None:
     model, lines, _ = _train(parts, tmp_path, weights, learning_rate=1e-9)
-    assert "no matching weights: fc" in lines[0]
+    assert any("no matching weights: fc" in line for line in lines)
     before = native.read_npz(weights)
     np.testing.assert_allclose(
         value_of(model.get_layer("conv1_conv").kernel), before["conv1_conv.kernel"], atol=1e-6
@@ -211,7 +211,7 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
     assert f"every layer starts from {result.bundle}" in lines
 
 
-@pytest.mark.parametrize("freeze", ["trunk", "blocks3"])
+@pytest.mark.parametrize("freeze", ["trunk", pytest.param("blocks3", marks=pytest.mark.slow)])
 def test_a_run_resumes_when_its_weights_are_gone(
     parts, tmp_path: Path, weights: Path, freeze: str
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_search_that_fails_at_once_leaves_nothing(parts, tmp_path: Path) -> No
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     jpegs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

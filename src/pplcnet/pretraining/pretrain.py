@@ -81,6 +81,7 @@ def pretrain(
                     f"the loss became NaN or infinite in step {step} of {steps}; pretrain again "
                     "with a lower --rate."
                 )
+            # Asked once a step: a signal that comes later ends the next step, which is saved.
             now, is_last = time.monotonic(), step == steps or bool(interrupted())
             if is_last or step % every == 0:
                 loss, rate = float(np.mean(losses[-every:])), step / (now - begun)
@@ -88,7 +89,7 @@ def pretrain(
             if is_last or now - saved > SAVE_EVERY:
                 _save(model, network, path, plan, step * plan.batch_size)
                 saved = now
-            if interrupted():
+            if is_last:
                 break
     return Pretrained(path, step * plan.batch_size, 0 if step == steps else interrupted())
 
