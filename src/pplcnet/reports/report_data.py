@@ -19,7 +19,7 @@ from pplcnet.errors import InputError
 from pplcnet.reports.recorded import Found, find_recorded, read_table
 from pplcnet.system.csv_cells import original_path
 from pplcnet.system.progress import Watcher
-from pplcnet.tasks import find
+from pplcnet.tasks import task_of
 from pplcnet.tasks.evaluate import check_task
 
 __all__ = ["Subject", "find_subject", "read_table"]
@@ -125,7 +125,8 @@ def find_subject(
     """
     whole = Dataset.open(photos)
     # Before split.csv, which has the annotations of the bundle's task.
-    check_task(whole, find(bundle.manifest.task), f"{whole.place}: the photos have")
+    task = task_of(bundle.manifest, bundle.path)
+    check_task(whole, task, f"{whole.place}: the photos have")
     file = bundle.path.resolve().parent / SPLIT_FILE
     is_foreign = file.is_file() and _is_of_another_run(bundle, file.with_name(RUN_FILE))
     if is_foreign:
