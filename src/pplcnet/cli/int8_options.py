@@ -15,7 +15,7 @@ from pplcnet.errors import InputError, require
 if TYPE_CHECKING:
     from pplcnet.exporting.int8_trial import Trial
 
-__all__ = ["add_search", "try_int8"]
+__all__ = ["add_search", "check_installed", "try_int8"]
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +39,15 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def try_int8(arguments: argparse.Namespace, found: ValidationPhotos) -> list[Trial]:
-    """Search, and print what was found and whether an INT8 network was added."""
+def check_installed() -> None:
+    """MissingDependencyError where what quantises is missing, before any photo is read."""
     # NNCF and OpenVINO would import it themselves; here its absence gets a sentence.
     require("onnx", purpose="quantising", extra="quantize")
+
+
+def try_int8(arguments: argparse.Namespace, found: ValidationPhotos) -> list[Trial]:
+    """Search, and print what was found and whether an INT8 network was added."""
+    check_installed()
     from pplcnet.exporting.int8_search import quantize_fastest
 
     calibration = found.training

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from pplcnet.cli.int8_options import add_search, try_int8
+from pplcnet.cli.int8_options import add_search, check_installed, try_int8
 from pplcnet.cli.tune import tune_and_show
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Quantise, tune and print the figures."""
+    check_installed()
     found = find_validation(arguments)
     trials = try_int8(arguments, found)
     tune_and_show(arguments, found.validation, trials)
