@@ -59,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help=f"the highest learning rate. Default: {plan.rate:g}",
     )
+    parser.add_argument(
+        "--batchnorm-scale",
+        type=number(0.01, 1),
+        default=plan.batchnorm_scale,
+        metavar="S",
+        help="BatchNorm's scale before hard-swish at first; below 1, deep networks begin to learn "
+        f"sooner. Default: {plan.batchnorm_scale:g}",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,7 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out}: exists; choose another name, or add --overwrite.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder; make it first.")
-    plan = Plan(views=arguments.views or Plan.views, seed=arguments.seed, rate=arguments.rate)
+    plan = Plan(
+        views=arguments.views or Plan.views,
+        seed=arguments.seed,
+        rate=arguments.rate,
+        batchnorm_scale=arguments.batchnorm_scale,
+    )
     quiet_frameworks("pretraining")
     from pplcnet.pretraining.pretrain import pretrain, views_in
 

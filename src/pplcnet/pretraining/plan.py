@@ -37,6 +37,8 @@ class Plan:
     """The highest learning rate; it falls to 0 as half a cosine."""
     weight_decay: float = 1e-3
     """A step multiplies kernels by 1 - rate * weight_decay."""
+    batchnorm_scale: float = 0.2
+    """Of every BatchNorm before hard-swish at first, as in training from scratch."""
     pictures: Amounts = field(default_factory=Amounts)
     without: tuple[str, ...] = ()
     """Layers that are not written, besides the classifier."""

@@ -24,6 +24,7 @@ from pplcnet.pretraining.pictures import Pictures, draw_all
 from pplcnet.pretraining.plan import Plan
 from pplcnet.pretraining.views import Views, draw_views
 from pplcnet.system.progress import Busy, no_sign
+from pplcnet.training.first_weights import soften
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.weights import native
 from pplcnet.weights.backbones import write_backbone
@@ -68,6 +69,7 @@ def pretrain(
     with busy("drawing the pictures"):
         pictures = draw_all(plan.pictures, plan.seed)
     model = build_model(network, num_classes=len(pictures.grey), image_size=None, dropout=0.0)
+    soften(model, plan.batchnorm_scale)
     steps = max(1, plan.views // plan.batch_size)
     _compile(model, plan, steps)
     losses: list[float] = []
