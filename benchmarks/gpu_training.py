@@ -42,7 +42,7 @@ from pplcnet.tasks.task_training import Objective
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Devices, normalize_in_step
 from pplcnet.training.optimizers import compile_model
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 
 CLASSES = 10
 UNMEASURED = 3

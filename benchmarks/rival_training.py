@@ -28,7 +28,7 @@ from pplcnet.tasks import find, training_of
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.optimizers import compile_model
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 
 SIZE = 160
 NETWORKS = ("keras-mobilenetv3-small-0.35", "timm-lcnet_035")

@@ -3,6 +3,8 @@
     python benchmarks/small_data.py --data ../shared/data --sets SETS --out RESULTS.jsonl
     python benchmarks/small_data.py --data ../shared/data --sets SETS --out RESULTS.jsonl \
         --recipes before default --networks pplcnet_x0_25 plain --photos 50 --batches 8 64 256
+    python benchmarks/small_data.py --data ../shared/data --sets SETS --out RESULTS.jsonl \
+        --networks pplcnet_x0_25 pplcnet_x1_0 --photos 50 --epochs 10 --weights none fractal
 
 Every row is one training by the project's own `fit`: 96 pixels, the best epoch by the validation
 photos, its weights on the test photos. Rows that RESULTS.jsonl has already are not trained again,
@@ -37,7 +39,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 
 SIZE = 96
 BEFORE = {
@@ -58,14 +60,17 @@ KEY = ("recipe", "network", "data", "photos", "seed", "epochs", "batch", "weight
 
 def rows_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What is to be trained, a row each."""
-    for seed, data, photos, recipe, network, batch in product(
+    for seed, data, photos, recipe, network, batch, weights in product(
         arguments.seeds,
         arguments.data_sets,
         arguments.photos,
         arguments.recipes,
         arguments.networks,
         arguments.batches or [None],
+        arguments.weights,
     ):
+        if network == PLAIN and weights != "none":
+            continue
         yield {
             "recipe": recipe,
             "network": network,
@@ -74,7 +79,7 @@ def rows_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "seed": seed,
             "epochs": arguments.epochs,
             "batch": batch,
-            "weights": arguments.weights,
+            "weights": weights,
             "settings": sorted(arguments.settings),
         }
 
@@ -247,7 +252,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=["pplcnet_x0_25", "pplcnet_x1_0"])
     parser.add_argument("--batches", nargs="*", type=int, help="instead of the recipe's own")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--weights", default="none")
+    parser.add_argument("--weights", nargs="*", default=["none"], help="starts, such as fractal")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0 for its own")
     parser.add_argument("--table", type=Path, help="only write the table of RESULTS.jsonl there")

@@ -36,7 +36,7 @@ from pplcnet.tasks.task_training import Objective
 from pplcnet.training.batches import Batch, TrainingBatches
 from pplcnet.training.devices import Devices, Step, normalize_in_step
 from pplcnet.training.optimizers import compile_model
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 
 ROUNDS, STEPS = 4, 12
 
