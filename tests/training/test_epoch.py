@@ -9,7 +9,7 @@ from pplcnet.errors import TrainingDiverged
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.batches import Batch
 from pplcnet.training.checkpoint import Progress
-from pplcnet.training.epoch import READ_EVERY, _placed, _Tally
+from pplcnet.training.epoch import READ_EVERY, _placed, _Tally, diverged
 
 RECIPE = Recipe(batch_size=16, learning_rate=0.1)
 
@@ -38,6 +38,11 @@ def test_a_loss_that_is_nan_ends_the_training_within_some_steps() -> None:
         tally.add({"loss": 1.0, "top1": 0.0})
     with pytest.raises(TrainingDiverged, match="NaN or infinite in epoch 1"):
         tally.add({"loss": 1.0, "top1": 0.0})
+
+
+def test_the_advice_names_clipping_only_where_it_is_off() -> None:
+    assert "gradient_clip" in str(diverged(1, RECIPE.changed({"gradient_clip": 0.0})))
+    assert "gradient_clip" not in str(diverged(1, RECIPE.changed({"gradient_clip": 1.0})))
 
 
 def test_a_batch_is_placed_before_the_one_before_it_is_trained_on() -> None:

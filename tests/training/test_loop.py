@@ -14,7 +14,7 @@ from pplcnet.errors import TrainingInterrupted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training import loop
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.training.weight_averaging import recalibrate
 from pplcnet.weights import native

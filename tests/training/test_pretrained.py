@@ -20,13 +20,13 @@ from pplcnet.models.catalog import CATALOG
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool
+from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.pretrained import (
     freeze_stages,
     options_for_training,
     read_start,
     stage_depths,
 )
-from pplcnet.training.setup import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model

@@ -118,10 +118,9 @@ def _placed(batches: Iterable[Batch], step: Step) -> Iterator[tuple[Any, Any]]:
 def diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
     """The error of a loss that is no longer finite, in words."""
     rate = recipe.peak_learning_rate / recipe.changed({"learning_rate": 1.0}).peak_learning_rate
-    rate = recipe.peak_learning_rate / recipe.changed({"learning_rate": 1.0}).peak_learning_rate
+    clip = "" if recipe.gradient_clip else ", or with gradient_clip=1"
     return TrainingDiverged(
         f"the loss became NaN or infinite in epoch {epoch}: learning_rate={rate:.3g} (for a batch "
         "of 256, as in the recipe) is probably too high; train again with a lower one, such as "
-        f"learning_rate={rate / 4:.2g} (--find-learning-rate suggests one), or with "
-        "gradient_clip=1."
+        f"learning_rate={rate / 4:.2g} (--find-learning-rate suggests one){clip}."
     )

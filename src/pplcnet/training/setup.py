@@ -37,7 +37,7 @@ from pplcnet.training.validation import Validation
 from pplcnet.weights.loading import LoadedWeights, load_pretrained
 from pplcnet.weights.starts import Start
 
-__all__ = ["FitContext", "Prepared", "Trainable", "build_trainable", "prepare", "preprocessing_of"]
+__all__ = ["FitContext", "Prepared", "Trainable", "build_trainable", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from pplcnet.training.history import score_column
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit
 from pplcnet.training.names import BUNDLE, CHECKPOINT
+from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.saved_facts import read_facts
-from pplcnet.training.setup import preprocessing_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.fetching import local_path
 from pplcnet.weights.starts import Start, find_start

@@ -25,7 +25,7 @@ from pplcnet.tasks.classification.distillation import (
 )
 from pplcnet.tasks.classification.teachers import open_teacher
 from pplcnet.training.batches import TrainingBatches
-from pplcnet.training.setup import preprocessing_of
+from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights.bundled import restore_model
 from tests.conftest import draw_image
