@@ -21,7 +21,7 @@ FLOORS = (
     {"tasks"},
     {"models", "runtime", "pages"},
     {"task training", "task report"},
-    {"weights"},
+    {"weights", "serving"},
     {"training", "exporting"},
     {"reports", "pretraining"},
     {"runs"},
@@ -65,6 +65,7 @@ MAY_USE = {
     "pretraining": {"keras", "numpy", "PIL"},
     "reports": {"numpy"},
     "runs": {"numpy"},
+    "serving": {"numpy"},
     "benchmarking": {"numpy", "onnx"},
 }
 ALSO_USE = {
@@ -72,6 +73,8 @@ ALSO_USE = {
     "runtime/engines/openvino.py": {"openvino"},
     "runtime/engines/litert.py": {"ai_edge_litert"},
     "pages/gradcam.py": {"keras"},
+    "serving/http_protocol.py": {"uvicorn"},
+    "serving/server.py": {"uvicorn"},
     "benchmarking/others/paddle_network.py": {"paddle"},
 }
 # Read by the command line, a run or another thread before Keras is there.
@@ -232,7 +235,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 VERBS = (
     "train", "distill", "suspects", "check", "evaluate", "report", "export", "quantize", "tune",
-    "calibrate", "convert", "predict", "benchmark", "inspect", "models", "pretrain", "demo",
+    "calibrate", "convert", "predict", "serve", "benchmark", "inspect", "models", "pretrain",
+    "demo",
 )  # fmt: skip
 
 

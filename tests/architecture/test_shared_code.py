@@ -17,8 +17,8 @@ QUESTIONS = re.compile(
     |cuts\ is|["'](classification|multilabel)["']|(labels|targets|marks)\.ndim""",
     re.VERBOSE,
 )
-# Where a task's name is data: a default, what a layout reads, or what older files and weights from
-# elsewhere were made for.
+# Where a task's name is data: a default, what a layout reads, what older files and weights from
+# elsewhere were made for, or a word of a protocol.
 NAMES_A_TASK = {
     "bundle/format_1.py",
     "bundle/manifest.py",
@@ -26,6 +26,7 @@ NAMES_A_TASK = {
     "data/layouts/csv_table.py",
     "exporting/int8.py",
     "runtime/lone_network.py",
+    "serving/tensors.py",
     "weights/inference_settings.py",
     "weights/keras_configs.py",
 }

@@ -34,6 +34,7 @@ VERBS = {
     "calibrate": "calibrate a bundle's probabilities",
     "convert": "convert a weights file to a bundle",
     "predict": "run a bundle on photos",
+    "serve": "answer photos over HTTP with bundles",
     "benchmark": "compare the speed of networks and engines on this machine",
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",

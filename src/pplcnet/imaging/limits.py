@@ -15,6 +15,7 @@ __all__ = [
     "check_memory",
     "check_pixels",
     "is_exif_small",
+    "limit_pixels",
 ]
 
 MAX_PIXELS = 150_000_000
@@ -44,13 +45,21 @@ class Cost:
 
 
 NO_COST = Cost()
+_most_pixels = MAX_PIXELS
+
+
+def limit_pixels(most: int) -> None:
+    """Decode no image of more than `most` pixels in this process, at most MAX_PIXELS."""
+    global _most_pixels
+    _most_pixels = min(most, MAX_PIXELS)
 
 
 def check_pixels(size: tuple[int, int], name: str) -> None:
-    """ImageError where (width, height) is more than MAX_PIXELS."""
+    """ImageError where (width, height) is more pixels than this process decodes."""
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise ImageError(name, f"has {width}x{height} pixels; at most {MAX_PIXELS:,} are decoded.")
+    if width * height > _most_pixels:
+        text = f"has {width}x{height} pixels; at most {_most_pixels:,} are decoded."
+        raise ImageError(name, text)
 
 
 def check_memory(

@@ -83,6 +83,13 @@ class Prediction:
         """The same in one line."""
         raise NotImplementedError
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What a program is told beside the network's outputs, by name.
+
+        Numbers (float32, uint8, int32, int64) or texts (str), in the same shapes for every image.
+        """
+        return {}
+
 
 P = TypeVar("P", bound=Prediction)
 P_co = TypeVar("P_co", bound=Prediction, covariant=True)

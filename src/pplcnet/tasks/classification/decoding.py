@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,12 @@ class ClassPrediction(ScoredPrediction):
     def labels(self) -> list[ClassScore]:
         """The most probable class, in a list, as a multi-label prediction has it."""
         return [self.best]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """ "probabilities" (classes,) float32, and "label" () str, the most probable class."""
+        probabilities = self.probabilities
+        label = self.classes[int(probabilities.argmax())]
+        return {"probabilities": probabilities.astype(np.float32), "label": np.asarray(label)}
 
 
 def decoder(manifest: Manifest) -> Decoder[ClassPrediction]:

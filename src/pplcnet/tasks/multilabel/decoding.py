@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,16 @@ class LabelPrediction(ScoredPrediction):
         """The labels whose probability reaches their threshold, the most probable first."""
         scores = self.top(len(self.classes))
         return [each for each in scores if each.probability >= self.thresholds[each.class_index]]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """ "probabilities" (labels,) float32, "labels" (labels,) str, and "present" (labels,)
+        uint8, 1 where the probability reaches its threshold."""
+        probabilities = self.probabilities
+        return {
+            "probabilities": probabilities.astype(np.float32),
+            "labels": np.asarray(self.classes),
+            "present": (probabilities >= np.asarray(self.thresholds)).astype(np.uint8),
+        }
 
     def answer(self, most: int | None = None) -> list[ClassScore]:
         """The `most` most probable labels; None for those that reach their threshold."""

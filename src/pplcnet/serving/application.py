@@ -1,0 +1,130 @@
+"""The ASGI application: checks who may ask, finds the endpoint, counts and logs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pplcnet.serving.access import Access
+from pplcnet.serving.endpoints import Route
+from pplcnet.serving.http_messages import Bodies, ClientGone, Receive, Reply, Request, refused
+from pplcnet.serving.logs import Log
+from pplcnet.serving.metrics import Metrics
+from pplcnet.serving.refusals import Refusal
+
+__all__ = ["Application"]
+
+Send = Callable[[Any], Awaitable[None]]
+
+REFUSAL_DELAY = 0.1
+"""Seconds before 503: a client that asks again at once is held back, at no cost."""
+# A client refused while it sends is listened to for so long; cut off, it would not read why.
+LINGER_SECONDS, LINGER_BYTES = 1.0, 32 << 20
+GONE = 499
+"""In logs and metrics: the client went away, or was too slow."""
+
+
+class Application:
+    """One for a server."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        access: Access,
+        bodies: Bodies,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        """All of these have been made for the same server."""
+        self._routes = [(route, route.form) for route in routes]
+        self._access, self._bodies = access, bodies
+        self._metrics, self._log = metrics, log
+        self.is_closing = False
+        """Whether every reply closes its connection."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        started = time.monotonic()
+        connection = scope.get("state", {}).get("connection")
+        if connection is not None:
+            connection.on_gone = request.caller.leave
+        status = GONE
+        try:
+            reply = await self._answer(request)
+            status = reply.status
+            await self._send(request, reply, send)
+        except (ClientGone, asyncio.CancelledError):
+            if not request.caller.is_gone:
+                raise
+        finally:
+            self._bodies.release(request)
+            taken = time.monotonic() - started
+            self._metrics.count_request(request.caller, status, taken)
+            self._log.access(request, status, taken)
+
+    async def _answer(self, request: Request) -> Reply:
+        is_open = False
+        try:
+            self._access.check_origin(request)
+            if request.method == "OPTIONS":
+                return Reply(b"", status=204)
+            route, names = self._find(request)
+            is_open = route.is_open
+            if not is_open:
+                self._access.check_key(request)
+            return await route.handler(request, names)
+        except Refusal as refusal:
+            if refusal.status == 503 and not is_open:
+                self._metrics.count_refused(refusal)
+                await asyncio.sleep(REFUSAL_DELAY)
+            return refused(refusal)
+
+    def _find(self, request: Request) -> tuple[Route, dict[str, str]]:
+        method = "GET" if request.method == "HEAD" else request.method
+        others = []
+        for route, form in self._routes:
+            found = form.fullmatch(request.path)
+            if found and route.method == method:
+                return route, found.groupdict()
+            if found:
+                others.append(route.method)
+        if others:
+            raise Refusal(405, f"this path takes {' and '.join(others)}, not {request.method}.")
+        raise Refusal(404, "no such path; GET /openapi.json lists those that there are.")
+
+    async def _send(self, request: Request, reply: Reply, send: Send) -> None:
+        headers = [
+            (b"content-type", reply.kind.encode()),
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"x-request-id", request.id.encode()),
+            *reply.headers,
+            *self._access.headers_for(request),
+        ]
+        is_cut_off = reply.status == 413 and not request.is_read
+        if self.is_closing or is_cut_off:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": is_cut_off})
+        if is_cut_off:
+            await _listen(request.receive)
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def _listen(receive: Receive) -> None:
+    """Take what a client that was refused still sends, for a short time, and drop it."""
+    seen = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while seen < LINGER_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    return
+                seen += len(message["body"])
+    except TimeoutError:
+        return

@@ -1,0 +1,175 @@
+"""The HTTP endpoints, each a method that makes a reply of a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pplcnet.serving.http_messages import Bodies, Reply, Request, json_reply
+from pplcnet.serving.http_tensors import read_request, write_answer
+from pplcnet.serving.jobs import PhotoAnswer
+from pplcnet.serving.metrics import Metrics
+from pplcnet.serving.multipart import read_form
+from pplcnet.serving.openapi import describe_api
+from pplcnet.serving.refusals import Refusal
+from pplcnet.serving.served import Served
+from pplcnet.serving.service import Service
+from pplcnet.serving.settings import Settings
+
+__all__ = ["Endpoints", "Route"]
+
+BINARY, PROMETHEUS = "application/octet-stream", "text/plain; version=0.0.4; charset=utf-8"
+MOST_ROWS = 1_000_000
+
+Handler = Callable[[Request, dict[str, str]], Awaitable[Reply]]
+
+
+class Route(NamedTuple):
+    """A path and what answers there."""
+
+    method: str
+    path: str
+    """With {model} and {version} for names."""
+    handler: Handler
+    summary: str
+    is_open: bool = False
+    """Answers without a key."""
+
+    @property
+    def form(self) -> re.Pattern[str]:
+        """What the paths of its requests are like."""
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
+
+
+class Endpoints:
+    """Everything that can be asked for over HTTP."""
+
+    def __init__(
+        self, settings: Settings, service: Service, bodies: Bodies, metrics: Metrics
+    ) -> None:
+        """All of these have been made for the same server."""
+        self._settings, self._service = settings, service
+        self._bodies, self._metrics = bodies, metrics
+
+    def routes(self) -> list[Route]:
+        """Every endpoint, those that are asked for most first."""
+        model = "/v2/models/{model}"
+        version = model + "/versions/{version}"
+        infer = "Answer tensors of photos, in JSON or in binary."
+        classify = "Answer a photo, or the files of a form."
+        metadata = "Inputs and outputs of a model, and its classes."
+        ready = "Whether a model answers."
+        return [
+            Route("POST", "/v1/classify", self._classify, classify),
+            Route("POST", "/v1/classify/{model}", self._classify, classify),
+            Route("POST", f"{model}/infer", self._infer, infer),
+            Route("POST", f"{version}/infer", self._infer, infer),
+            Route("GET", "/v2/health/live", self._live, "Whether the server runs.", is_open=True),
+            Route("GET", "/v2/health/ready", self._ready, "Whether it answers.", is_open=True),
+            Route("GET", "/v2", self._server, "The server's name, version and extensions."),
+            Route("GET", model, self._model, metadata),
+            Route("GET", version, self._model, metadata),
+            Route("GET", f"{model}/ready", self._model_ready, ready),
+            Route("GET", f"{version}/ready", self._model_ready, ready),
+            Route("GET", "/openapi.json", self._openapi, "This description.", is_open=True),
+        ]
+
+    # ------------------------------------------------------------------ photos
+
+    async def _classify(self, request: Request, names: dict[str, str]) -> Reply:
+        self._find(names)
+        most = _most(request.option("top"))
+        self._service.check_room()
+        body = await self._bodies.read(request)
+        served = self._find(names)  # it may have been replaced meanwhile
+        kind = request.headers.get(b"content-type", "")
+        if not kind.lower().startswith("multipart/"):
+            if not body:
+                raise Refusal(
+                    400, "the body is empty; send a photo's bytes, as 'curl --data-binary' does."
+                )
+            found = await self._service.classify(served, [body], most, request.caller)
+            return json_reply(
+                _record(found.answers[0], {"model": served.name, "version": served.version})
+            )
+        parts = read_form(kind, body, self._settings.max_photos)
+        if not parts:
+            raise Refusal(400, "the form has no file; 'curl -F photo=@photo.jpg' sends one.")
+        photos = [part.content for part in parts]
+        found = await self._service.classify(served, photos, most, request.caller)
+        return json_reply(
+            {
+                "model": served.name,
+                "version": served.version,
+                "photos": [
+                    _record(answer, {"path": part.name})
+                    for part, answer in zip(parts, found.answers, strict=True)
+                ],
+            }
+        )
+
+    def _find(self, names: dict[str, str]) -> Served:
+        models = self._service.models
+        return models.find(names["model"]) if "model" in names else models.only()
+
+    async def _infer(self, request: Request, names: dict[str, str]) -> Reply:
+        name, version = names["model"], names.get("version", "")
+        self._service.models.find(name, version)
+        self._service.check_room()
+        body = await self._bodies.read(request)
+        length = request.headers.get(b"inference-header-content-length")
+        asked = read_request(name, version, body, length)
+        content, json_length = write_answer(await self._service.infer(asked, request.caller))
+        if json_length is None:
+            return Reply(content)
+        header = (b"inference-header-content-length", b"%d" % json_length)
+        return Reply(content, BINARY, headers=(header,))
+
+    # ------------------------------------------------------------------ states and descriptions
+
+    async def _live(self, request: Request, names: dict[str, str]) -> Reply:
+        return json_reply({"live": True})
+
+    async def _ready(self, request: Request, names: dict[str, str]) -> Reply:
+        is_ready = self._service.is_ready
+        return json_reply({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def _server(self, request: Request, names: dict[str, str]) -> Reply:
+        return json_reply(self._service.describe())
+
+    async def _model(self, request: Request, names: dict[str, str]) -> Reply:
+        return json_reply(self._service.describe_model(names["model"], names.get("version", "")))
+
+    async def _model_ready(self, request: Request, names: dict[str, str]) -> Reply:
+        is_ready = self._service.is_model_ready(names["model"], names.get("version", ""))
+        return json_reply({"name": names["model"], "ready": is_ready}, 200 if is_ready else 503)
+
+    async def _openapi(self, request: Request, names: dict[str, str]) -> Reply:
+        return json_reply(describe_api(self.routes()))
+
+
+def _most(text: str | None) -> int | None:
+    """Rows for each photo, of the query's `top`."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,7}", text) or not 1 <= int(text) <= MOST_ROWS:
+        raise Refusal(
+            400, f"top is {text[:40]!r}; it must be a whole number from 1 to {MOST_ROWS}."
+        )
+    return int(text)
+
+
+def _record(answer: PhotoAnswer | Refusal, facts: dict[str, Any]) -> dict[str, Any]:
+    """A photo's answer, as `pplcnet predict --json` has it, and where the time went."""
+    if isinstance(answer, Refusal):
+        return {**facts, "error": answer.summary}
+    stages = (answer.queue_ns, answer.decode_ns, answer.network_ns)
+    return {
+        **facts,
+        "predictions": answer.rows,
+        "ms": {
+            name: round(taken / 1e6, 3)
+            for name, taken in zip(("queue", "decode", "network"), stages, strict=True)
+        },
+    }

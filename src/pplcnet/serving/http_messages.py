@@ -1,0 +1,141 @@
+"""An HTTP request and its reply, and the memory that bodies may take."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from pplcnet.serving.http_tensors import json_body
+from pplcnet.serving.refusals import Refusal
+from pplcnet.serving.service import Caller
+from pplcnet.serving.settings import Settings
+
+__all__ = ["JSON", "Bodies", "ClientGone", "Receive", "Reply", "Request", "json_reply", "refused"]
+
+Receive = Callable[[], Awaitable[Any]]
+
+JSON = "application/json"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+MOST_FIELDS = 20
+
+
+class ClientGone(Exception):  # noqa: N818 - what happened
+    """Nobody waits for the answer any more."""
+
+
+class Request:
+    """A request, whose body is read when it is asked for."""
+
+    __slots__ = ("caller", "headers", "held", "id", "is_read", "method", "path", "query",
+                 "receive", "received")  # fmt: skip
+
+    def __init__(self, scope: dict[str, Any], receive: Receive) -> None:
+        """A request as ASGI has it."""
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        given = self.headers.get(b"x-request-id", "")
+        self.id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        client = scope.get("client")
+        self.caller = Caller(client=client[0] if client else "")
+        self.is_read = self.method in ("GET", "HEAD", "OPTIONS")
+        """Whether all of the body has been taken."""
+        self.held = 0
+        """Bytes of the body that are held."""
+        self.received = 0
+        """Bytes of the body."""
+
+    def option(self, name: str) -> str | None:
+        """A value of the query; None where it has none."""
+        if not self.query:
+            return None
+        try:
+            pairs = parse_qsl(self.query.decode("latin-1"), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise Refusal(400, f"the query has more than {MOST_FIELDS} fields.") from None
+        return dict(pairs).get(name)
+
+
+class Reply(NamedTuple):
+    """What is answered."""
+
+    body: bytes
+    kind: str = JSON
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """A value as JSON."""
+    return Reply(json_body(value), status=status)
+
+
+def refused(refusal: Refusal) -> Reply:
+    """An error as every endpoint has it: {"error": "..."}."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if refusal.retry_after is not None:
+        headers = ((b"retry-after", b"%d" % refusal.retry_after),)
+    if refusal.status == 401:
+        headers = ((b"www-authenticate", b"Bearer"),)
+    return Reply(json_body({"error": refusal.summary}), status=refusal.status, headers=headers)
+
+
+class Bodies:
+    """Reads bodies, whose bytes together are limited."""
+
+    def __init__(self, settings: Settings) -> None:
+        """None is held yet."""
+        self._settings = settings
+        self.held_bytes = 0
+        """Of all requests that are being received or answered."""
+
+    async def read(self, request: Request) -> bytearray:
+        """The whole body of a request, held until `release`.
+
+        Raises:
+            Refusal: 413 too large, 415 compressed, 503 no memory for it now.
+            ClientGone: the client has gone away, or was too slow.
+        """
+        limit = self._settings.max_request_bytes
+        encoding = request.headers.get(b"content-encoding", "identity").strip()
+        if encoding.lower() != "identity":
+            raise Refusal(415, f"the body is compressed ({encoding[:40]}); send it as it is.")
+        too_large = Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
+        length = request.headers.get(b"content-length", "0")
+        if len(length) > 18 or int(length) > limit:
+            raise too_large
+        body = bytearray()
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message["body"]
+            body += part
+            self.held_bytes += len(part)
+            request.held += len(part)
+            request.received += len(part)
+            if len(body) > limit:
+                raise too_large
+            if not message["more_body"]:
+                break
+            if self.held_bytes > self._settings.queue_bytes:
+                raise Refusal(
+                    503,
+                    "the memory for requests that wait is full; try again later.",
+                    retry_after=1,
+                    cause="memory",
+                )
+        request.is_read = True
+        request.caller.received_at = time.monotonic()
+        return body
+
+    def release(self, request: Request) -> None:
+        """The request has been answered."""
+        self.held_bytes -= request.held
+        request.held = 0

@@ -1,0 +1,62 @@
+"""A photo on its way to a worker, and the answer that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.serving.frames import Buffer
+from pplcnet.serving.refusals import Refusal
+
+__all__ = ["Job", "PhotoAnswer"]
+
+
+class PhotoAnswer(NamedTuple):
+    """What a worker says of one photo."""
+
+    arrays: dict[str, NDArray[Any]]
+    rows: list[dict[str, Any]] | None
+    queue_ns: int
+    decode_ns: int
+    network_ns: int
+    output_ns: int
+
+
+class Job:
+    """A photo that waits for its answer, which `future` gets."""
+
+    __slots__ = ("deaths", "future", "is_waiting", "message", "payload", "queued_at", "started_at")
+
+    def __init__(self, message: dict[str, Any], payload: Buffer) -> None:
+        """A job is made within the event loop; the message goes to the worker as it is."""
+        self.message, self.payload = message, payload
+        self.future: asyncio.Future[PhotoAnswer] = asyncio.get_running_loop().create_future()
+        self.queued_at = self.started_at = 0.0
+        """time.monotonic() of joining the queue, and of going to a worker."""
+        self.deaths = 0
+        """Workers that ended while they had it."""
+        self.is_waiting = False
+        """Whether it is in the queue."""
+
+    def settle(self, message: dict[str, Any], payload: bytes) -> None:
+        """Turn a worker's reply into the answer."""
+        self.payload = b""
+        if self.future.done():
+            return
+        if "error" in message:
+            self.future.set_exception(Refusal(message["status"], message["error"]))
+            return
+        arrays: dict[str, NDArray[Any]] = {}
+        at = 0
+        for name, dtype, shape, texts in message["arrays"]:
+            if texts is not None:
+                arrays[name] = np.array(texts, dtype=np.str_).reshape(shape)
+                continue
+            values = np.frombuffer(payload, dtype, int(np.prod(shape, dtype=int)), at)
+            arrays[name] = values.reshape(shape)
+            at += values.nbytes
+        queue_ns = round((self.started_at - self.queued_at) * 1e9)
+        self.future.set_result(PhotoAnswer(arrays, message["rows"], queue_ns, *message["ns"]))

@@ -1,0 +1,134 @@
+"""A bundle's network in a worker: one photo at a time, on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import BundleError
+from pplcnet.imaging.preprocessing import Placed
+from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines.engine import open_engine, run_padded
+from pplcnet.runtime.selection import Choice
+from pplcnet.system.processor import processor_name
+from pplcnet.tasks import find
+
+__all__ = ["Answer", "LoadedModel"]
+
+NAME = "the photo"
+TRIAL = (48, 64, 3)
+
+
+class Answer(NamedTuple):
+    """What a network says of one photo, and the nanoseconds that it took."""
+
+    arrays: dict[str, NDArray[Any]]
+    rows: list[dict[str, Any]] | None
+    decode_ns: int
+    network_ns: int
+    output_ns: int
+
+
+class LoadedModel:
+    """One network, ready to run."""
+
+    def __init__(
+        self, manifest: Manifest, content: bytes, choice: Choice, *, is_trusted: bool
+    ) -> None:
+        """Open the engine and try it on a picture.
+
+        Raises:
+            BundleError, MissingDependencyError: it cannot be run here.
+        """
+        self._manifest, self._choice = manifest, choice
+        task = find(manifest.task)
+        self._task = task
+        self._decode = task.decoder(manifest)
+        self._preprocessing = manifest.preprocessing_on(processor_name())
+        self._engine = open_engine(
+            choice.engine,
+            content,
+            precision=choice.precision,
+            threads=1,
+            streams=1,
+            sizes=Sizes.of(manifest),
+            trusted=is_trusted,
+        )
+        trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)
+        self._outputs = {
+            name: (str(each.dtype), list(each.shape)) for name, each in trial.arrays.items()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What the server tells its clients; plain values."""
+        manifest, choice = self._manifest, self._choice
+        height, width = self._preprocessing.image_size
+        return {
+            "task": manifest.task,
+            "classes": list(manifest.classes),
+            "image_size": [height, width],
+            "network": str(manifest.network.get("name", "network")),
+            "engine": choice.engine,
+            "precision": choice.precision,
+            "digest": sha256(manifest.to_json().encode()).hexdigest(),
+            "outputs": self._outputs,
+            "columns": list(self._task.prediction.columns),
+        }
+
+    def answer_photo(
+        self, photo: bytes | NDArray[np.uint8], names: Collection[str] | None, most: int | None
+    ) -> Answer:
+        """The answer to a photo's file.
+
+        Args:
+            names: the outputs that are wanted; None for all.
+            most: rows at most; 0 for the task's own number, None for no rows.
+
+        Raises:
+            ImageError: the photo cannot be used.
+            BundleError: the network's outputs are NaN or infinite.
+        """
+        started = time.perf_counter_ns()
+        placed = self._preprocessing.place(photo)
+        return self._run(placed, time.perf_counter_ns() - started, names, most)
+
+    def answer_pixels(
+        self, content: bytes, names: Collection[str] | None, most: int | None
+    ) -> Answer:
+        """The answer to (height, width, 3) uint8 RGB that is ready for the network."""
+        pixels = np.frombuffer(content, np.uint8).reshape(*self._preprocessing.image_size, 3)
+        height, width = self._preprocessing.image_size
+        return self._run(_as_placed(pixels, (width, height)), 0, names, most)
+
+    def _run(
+        self, placed: Placed, decode_ns: int, names: Collection[str] | None, most: int | None
+    ) -> Answer:
+        started = time.perf_counter_ns()
+        outputs = run_padded(self._engine, placed.pixels[np.newaxis])
+        ran = time.perf_counter_ns()
+        one = {name: each[0] for name, each in outputs.items()}
+        if not all(np.isfinite(each).all() for each in one.values()):
+            raise BundleError(
+                f"the network's output is NaN or infinite in {self._choice}; its weights are "
+                "damaged."
+            )
+        prediction = self._decode(one, placed.geometry, NAME)
+        arrays: dict[str, NDArray[Any]] = {}
+        if names is None or names:
+            arrays = {**prediction.arrays(), **one}
+            if names is not None:
+                arrays = {name: arrays[name] for name in names}
+        rows = None if most is None else prediction.rows(most or None)
+        return Answer(arrays, rows, decode_ns, ran - started, time.perf_counter_ns() - ran)
+
+
+def _as_placed(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Placed:
+    from pplcnet.imaging.geometry import Geometry
+
+    return Placed(pixels, Geometry(size))

@@ -1,0 +1,128 @@
+"""The description of the HTTP endpoints in OpenAPI 3.1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any, Protocol
+
+__all__ = ["describe_api"]
+
+
+class Described(Protocol):
+    """What is described of an endpoint."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """With {model} and {version} for names."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it does."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it answers without a key."""
+        ...
+
+
+PHOTO = {"type": "string", "format": "binary"}
+TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array"},
+        "parameters": {"type": "object"},
+    },
+}
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+}
+BODIES: dict[str, Any] = {
+    "classify": {
+        "image/*": {"schema": PHOTO},
+        "application/octet-stream": {"schema": PHOTO},
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": {"photo": {"type": "array", "items": PHOTO}}}
+        },
+    },
+    "infer": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["inputs"],
+                "properties": {
+                    "id": {"type": "string"},
+                    "inputs": {"type": "array", "items": TENSOR},
+                    "outputs": {"type": "array", "items": {"type": "object"}},
+                    "parameters": {"type": "object"},
+                },
+            }
+        },
+        "application/octet-stream": {"schema": PHOTO},
+    },
+}
+TOP = {
+    "name": "top",
+    "in": "query",
+    "description": "how many answers for each photo",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+def describe_api(routes: Iterable[Described]) -> dict[str, Any]:
+    """The document for these endpoints; plain values."""
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pplcnet",
+            "version": metadata.version("pplcnet"),
+            "description": "Photos classified by a bundle; the Open Inference Protocol v2.",
+        },
+        "paths": paths,
+        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(route: Described) -> dict[str, Any]:
+    names = re.findall(r"\{(\w+)\}", route.path)
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+    kind = next((each for each in BODIES if f"/{each}" in route.path), None)
+    if kind == "classify":
+        parameters.append(TOP)
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "responses": {
+            "200": {"description": "the answer"},
+            "default": {
+                "description": "why there is none",
+                "content": {"application/json": {"schema": ERROR}},
+            },
+        },
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if kind is not None:
+        operation["requestBody"] = {"required": True, "content": BODIES[kind]}
+    if not route.is_open:
+        operation["security"] = [{}, {"key": []}]
+    return operation

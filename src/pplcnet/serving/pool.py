@@ -1,0 +1,149 @@
+"""The one queue: photos wait here, and go to whichever worker is free.
+
+What a worker that died had in hand goes to another one, once; the second death is the photo's
+fault. A photo that takes longer than the deadline of a request loses its worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from math import ceil
+
+from pplcnet.serving.jobs import Job
+from pplcnet.serving.refusals import Refusal
+from pplcnet.serving.settings import Settings
+from pplcnet.serving.worker_link import Reply, WorkerDied, WorkerLink
+from pplcnet.serving.workers import Workers
+
+__all__ = ["Pool"]
+
+FIRST_GUESS = 0.02
+"""Seconds that a photo takes, before any was measured."""
+WEIGHT = 0.05
+"""Of the last photo in that mean."""
+
+
+class Pool:
+    """Photos to answers, in one event loop."""
+
+    def __init__(self, settings: Settings, workers: Workers) -> None:
+        """The workers need not be there yet."""
+        self._settings, self._workers = settings, workers
+        workers.on_free = self._dispatch
+        self._queue: deque[Job] = deque()
+        self._mean_seconds = FIRST_GUESS
+        self.waiting = 0
+        """Photos in the queue."""
+        self.running = 0
+        """Photos that workers have."""
+        self.retries = 0
+
+    def expected_seconds(self, photos: int = 0) -> float:
+        """How long it will take to answer what waits, and `photos` more, at the measured rate."""
+        share = self._mean_seconds / max(self._workers.alive, 1)
+        return (self.waiting + photos + self.running / 2) * share
+
+    def check_room(self, photos: int) -> None:
+        """Refusal 503 where so many photos cannot wait, or would be answered too late.
+
+        A request is taken as a whole as long as the queue is not full, so that the queue may become
+        longer than its limit by one request.
+        """
+        retry_after = max(1, ceil(self.expected_seconds()))
+        if self.waiting >= self._settings.queue:
+            raise Refusal(
+                503,
+                f"the queue is full ({self.waiting} photos wait); try again later.",
+                retry_after=retry_after,
+                cause="queue",
+            )
+        expected = self.expected_seconds(photos)
+        if expected > self._settings.timeout:
+            raise Refusal(
+                503,
+                f"an answer would take about {expected:.0f} s, longer than the limit of "
+                f"{self._settings.timeout:g} s; try again later.",
+                retry_after=retry_after,
+                cause="deadline",
+            )
+        if self._workers.are_failing:
+            raise Refusal(
+                503,
+                "no worker is alive; they are being started again.",
+                retry_after=5,
+                cause="workers",
+            )
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Put photos into the queue; Refusal 503 as `check_room`."""
+        self.check_room(len(jobs))
+        now = time.monotonic()
+        for job in jobs:
+            job.queued_at, job.is_waiting = now, True
+        self._queue.extend(jobs)
+        self.waiting += len(jobs)
+        self._dispatch()
+
+    def give_up(self, job: Job, reason: Refusal | None = None) -> None:
+        """Nobody waits for the job any more: out of the queue with it.
+
+        A worker that has it goes on to its end, and what it says is dropped.
+        """
+        if job.is_waiting:
+            job.is_waiting = False
+            self.waiting -= 1
+        job.payload = b""
+        if job.future.done():
+            return
+        if reason is None:
+            job.future.cancel()
+        else:
+            job.future.set_exception(reason)
+
+    def _dispatch(self) -> None:
+        """Give what waits to the workers that are free."""
+        while self._queue:
+            job = self._queue[0]
+            if job.is_waiting:
+                link = self._workers.take_free(job.message["serial"])
+                if link is None:
+                    return
+                self._start(link, job)
+            self._queue.popleft()
+
+    def _start(self, link: WorkerLink, job: Job) -> None:
+        job.is_waiting = False
+        self.waiting -= 1
+        self.running += 1
+        job.started_at = time.monotonic()
+        link.give(
+            job.message,
+            (job.payload,),
+            lambda reply: self._finish(link, job, reply),
+            limit=self._settings.timeout,
+        )
+
+    def _finish(self, link: WorkerLink, job: Job, reply: Reply | WorkerDied) -> None:
+        self.running -= 1
+        if isinstance(reply, WorkerDied):
+            self._after_death(job)
+        else:
+            taken = time.monotonic() - job.started_at
+            self._mean_seconds += WEIGHT * (taken - self._mean_seconds)
+            job.settle(*reply)
+        self._workers.release(link)
+
+    def _after_death(self, job: Job) -> None:
+        job.deaths += 1
+        if job.future.done():
+            return
+        if job.deaths == 1:
+            self.retries += 1
+            self.waiting += 1
+            job.is_waiting = True
+            self._queue.appendleft(job)
+            self._dispatch()
+        else:
+            job.future.set_exception(Refusal(500, "two workers died on this photo."))

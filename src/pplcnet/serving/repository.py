@@ -1,0 +1,131 @@
+"""Which bundles are to be served: what was given, and what lies in folders of bundles.
+
+A folder of bundles holds `NAME.bundle`, `NAME.zip`, the folder `NAME` of a run, or versions of
+NAME: `NAME/3`, `NAME/3.bundle` or `NAME/3.zip`, whose numbers are whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pplcnet.errors import InputError
+
+__all__ = ["NAME_FORM", "Found", "Source", "find_bundles", "read_sources"]
+
+NAME_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
+VERSION_FORM = re.compile(r"[0-9]{1,18}")
+ENDINGS = (".bundle", ".zip")
+MANIFEST, IN_RUN = "manifest.json", "model.bundle"
+
+
+class Source(NamedTuple):
+    """What was given on the command line."""
+
+    path: Path
+    name: str
+    """The model's name; "" for a folder of bundles."""
+
+
+class Found(NamedTuple):
+    """A bundle that is there now."""
+
+    name: str
+    version: str
+    path: Path
+    fingerprint: tuple[int, ...]
+    """Changes whenever the bundle is written."""
+
+
+def read_sources(given: Sequence[str]) -> list[Source]:
+    """Bundles and folders of bundles; each may have a name before it, as in NAME=PATH.
+
+    Raises:
+        InputError: a path that is neither, or two models of one name.
+    """
+    sources = []
+    for text in given:
+        name, sign, rest = text.partition("=")
+        is_named = bool(sign) and NAME_FORM.fullmatch(name) is not None and not os.path.exists(text)
+        path = Path(rest if is_named else text)
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such bundle, and no such folder of bundles.")
+        is_bundle = _is_bundle(path)
+        if not is_bundle and not path.is_dir():
+            raise InputError(
+                f"{path}: neither a bundle nor a folder of bundles; 'pplcnet export' makes a "
+                "bundle of a run."
+            )
+        if is_named and not is_bundle:
+            raise InputError(f"{path}: is a folder of bundles, whose names are those of its files.")
+        sources.append(Source(path, (name if is_named else _name_of(path)) if is_bundle else ""))
+    names = [each.name for each in sources if each.name]
+    twice = {each for each in names if names.count(each) > 1}
+    if twice:
+        raise InputError(
+            f"two bundles are called {min(twice)!r}; give names, as in first=runs/1 second=runs/2."
+        )
+    return sources
+
+
+def find_bundles(sources: Sequence[Source]) -> list[Found]:
+    """Every bundle that is there, by name and number; a name or a version is found once."""
+    found: dict[tuple[str, str], Found] = {}
+    for source in sources:
+        if source.name:
+            candidates = iter([(source.name, "1", source.path)])
+        else:
+            candidates = _in_folder(source.path)
+        for name, version, path in candidates:
+            fingerprint = _fingerprint(path)
+            if fingerprint and NAME_FORM.fullmatch(name):
+                found.setdefault((name, version), Found(name, version, path, fingerprint))
+    return sorted(found.values(), key=lambda each: (each.name, int(each.version)))
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, str, Path]]:
+    for entry in _entries(folder):
+        if _is_bundle(entry):
+            yield _name_of(entry), "1", entry
+        elif entry.is_dir():
+            for inside in _entries(entry):
+                if VERSION_FORM.fullmatch(_name_of(inside)) and _is_bundle(inside):
+                    yield entry.name, str(int(_name_of(inside))), inside
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _is_bundle(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() == ".zip"
+    return any((path / each).is_file() for each in (MANIFEST, f"{IN_RUN}/{MANIFEST}"))
+
+
+def _name_of(path: Path) -> str:
+    """The name without its ending; that of the run for the bundle in it."""
+    path = Path(os.path.abspath(path))
+    if path.name == IN_RUN and NAME_FORM.fullmatch(path.parent.name):
+        return path.parent.name
+    name = path.stem if path.suffix.lower() in ENDINGS else path.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:128] or "model"
+
+
+def _fingerprint(path: Path) -> tuple[int, ...]:
+    """Of what is replaced when a bundle is written; () where it is not there any more."""
+    for place in (path / MANIFEST, path / IN_RUN / MANIFEST, path):
+        try:
+            status = os.stat(place)
+        except OSError:
+            continue
+        if place == path and path.is_dir():
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return ()

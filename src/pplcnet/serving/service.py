@@ -1,0 +1,246 @@
+"""What the server answers in any protocol: requests checked, spread over workers, joined."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from pplcnet.serving.frames import Buffer
+from pplcnet.serving.inference import (
+    PIXELS,
+    check_number,
+    describe_tensors,
+    join_outputs,
+    photos_of,
+    wanted_outputs,
+)
+from pplcnet.serving.jobs import Job, PhotoAnswer
+from pplcnet.serving.models import Models
+from pplcnet.serving.pool import Pool
+from pplcnet.serving.refusals import Refusal
+from pplcnet.serving.served import Served
+from pplcnet.serving.settings import Settings
+from pplcnet.serving.tensors import CLASSIFICATION, InferenceAnswer, InferenceRequest
+from pplcnet.serving.workers import Workers
+
+__all__ = ["Caller", "Classified", "Service"]
+
+PLATFORM = "pplcnet"
+EXTENSIONS = ["binary_tensor_data", CLASSIFICATION, "model_repository", "statistics"]
+
+
+@dataclass(eq=False)
+class Caller:
+    """Who asks, for the time of one request: deadline, going away, and what is to be logged."""
+
+    client: str = ""
+    """Its address."""
+    received_at: float = field(default_factory=time.monotonic)
+    """time.monotonic() of the request's last byte."""
+    timeout: float | None = None
+    """Seconds that the caller gives, where that is less than the server's own limit."""
+    served: Served | None = None
+    photos: int = 0
+    queue_ns: int = 0
+    """Of the photo that waited longest."""
+    work_ns: int = 0
+    """Of all photos together."""
+    is_gone: bool = False
+    _give_up: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """The client has gone away: what waits for it need not be answered."""
+        self.is_gone = True
+        if self._give_up is not None:
+            self._give_up()
+
+
+class Classified(NamedTuple):
+    """The answers to the photos of a request, in order; a Refusal for one that cannot be used."""
+
+    served: Served
+    answers: list[PhotoAnswer | Refusal]
+
+
+class Service:
+    """The server without its protocols."""
+
+    def __init__(self, settings: Settings, workers: Workers, pool: Pool, models: Models) -> None:
+        """None of them has to be ready."""
+        self._settings, self._workers = settings, workers
+        self._pool, self.models = pool, models
+        self.is_stopping = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model is answered by some worker, and the server is not stopping."""
+        return not self.is_stopping and self._workers.alive > 0 and self.models.are_ready()
+
+    def check_room(self) -> None:
+        """Refusal 503 where a request cannot be taken, before its body is read."""
+        self._pool.check_room(1)
+
+    def describe(self) -> dict[str, Any]:
+        """The server's metadata."""
+        return {
+            "name": "pplcnet",
+            "version": metadata.version("pplcnet"),
+            "extensions": EXTENSIONS,
+        }
+
+    def describe_model(self, name: str, version: str = "") -> dict[str, Any]:
+        """A model's metadata; Refusal as `Models.find`."""
+        served = self.models.find(name, version)
+        facts = served.facts
+        return {
+            "name": served.name,
+            "versions": self.models.versions(served.name),
+            "platform": PLATFORM,
+            **describe_tensors(served),
+            "parameters": {
+                **{key: facts[key] for key in ("task", "network", "engine", "precision")},
+                "digest": facts["digest"],
+                "version": served.version,
+                "classes": served.classes,
+            },
+        }
+
+    def is_model_ready(self, name: str, version: str = "") -> bool:
+        """Whether a model answers; Refusal 404 for an unknown one."""
+        try:
+            self.models.find(name, version)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                raise
+            return False
+        return self._workers.alive > 0 and not self.is_stopping
+
+    async def infer(self, request: InferenceRequest, caller: Caller) -> InferenceAnswer:
+        """Answer a request of the Open Inference Protocol.
+
+        Raises:
+            Refusal: what is wrong with it, or why it cannot be answered.
+        """
+        with _counted(self.models.find(request.model, request.version), caller) as served:
+            name, photos = photos_of(request.inputs, served, self._settings.max_photos)
+            message = {
+                "do": "answer",
+                "serial": served.serial,
+                "is_pixels": name == PIXELS,
+                "names": wanted_outputs(request.outputs, served),
+                "most": None,
+            }
+            answers = await self._answer(message, photos, caller, is_whole=True)
+            arrays = [each.arrays for each in answers if isinstance(each, PhotoAnswer)]
+            outputs = join_outputs(request, served, arrays)
+            return InferenceAnswer(served.name, served.version, request.id, outputs)
+
+    async def classify(
+        self, served: Served, photos: Sequence[Buffer], most: int | None, caller: Caller
+    ) -> Classified:
+        """Answer with rows, as `pplcnet predict` prints them.
+
+        Args:
+            most: rows for each photo; None for the task's own number.
+
+        Raises:
+            Refusal: why none can be answered; of one photo among several it is in the answer.
+        """
+        with _counted(served, caller):
+            check_number(len(photos), self._settings.max_photos)
+            message = {
+                "do": "answer",
+                "serial": served.serial,
+                "is_pixels": False,
+                "names": (),
+                "most": most or 0,
+            }
+            is_whole = len(photos) == 1
+            return Classified(
+                served, await self._answer(message, photos, caller, is_whole=is_whole)
+            )
+
+    async def _answer(
+        self,
+        message: dict[str, Any],
+        photos: Sequence[Buffer],
+        caller: Caller,
+        *,
+        is_whole: bool,
+    ) -> list[PhotoAnswer | Refusal]:
+        """The answers, in order, before the deadline.
+
+        Args:
+            is_whole: a photo that cannot be used is raised, with its number, in place of returned.
+        """
+        caller.photos = len(photos)
+        jobs = [Job(message, each) for each in photos]
+        timeout = self._settings.timeout
+        if caller.timeout is not None:
+            timeout = min(timeout, caller.timeout)
+        left = timeout - (time.monotonic() - caller.received_at)
+        late = Refusal(504, f"there was no answer within {timeout:g} s.")
+        self._pool.submit(jobs)
+        timer = asyncio.get_running_loop().call_later(left, self._give_up, jobs, late)
+        caller._give_up = lambda: self._give_up(jobs, None)
+        if caller.is_gone:
+            caller.leave()
+        answers: list[PhotoAnswer | Refusal] = []
+        try:
+            for number, job in enumerate(jobs, start=1):
+                try:
+                    answer = await job.future
+                except Refusal as refusal:
+                    if is_whole or refusal.status not in (422, 500):
+                        raise _numbered(refusal, number, len(jobs)) from None
+                    answers.append(refusal)
+                    continue
+                answers.append(answer)
+                _count(answer, caller)
+        finally:
+            timer.cancel()
+            self._give_up(jobs, None)
+        return answers
+
+    def _give_up(self, jobs: Sequence[Job], reason: Refusal | None) -> None:
+        for job in jobs:
+            self._pool.give_up(job, reason)
+            if not job.future.cancelled():
+                job.future.exception()  # asyncio complains of one that nobody has looked at
+
+
+@contextmanager
+def _counted(served: Served, caller: Caller) -> Iterator[Served]:
+    """Within, a request is under way with a model; afterwards it is in its statistics."""
+    caller.served = served
+    result = "fail"
+    try:
+        with served:
+            yield served
+        result = "success"
+    except asyncio.CancelledError:
+        result = "cancel"
+        raise
+    finally:
+        taken = time.monotonic() - caller.received_at
+        served.statistics.count_request(result, round(taken * 1e9), round(time.time() * 1000))
+
+
+def _count(answer: PhotoAnswer, caller: Caller) -> None:
+    caller.queue_ns = max(caller.queue_ns, answer.queue_ns)
+    caller.work_ns += answer.decode_ns + answer.network_ns + answer.output_ns
+    if caller.served is not None:
+        caller.served.statistics.count_photo(answer)
+
+
+def _numbered(refusal: Refusal, number: int, photos: int) -> Refusal:
+    """What is wrong with a photo; with its number where there are several."""
+    if refusal.status not in (422, 500):
+        return refusal
+    which = f"photo {number} of {photos}" if photos > 1 else "the photo"
+    return Refusal(refusal.status, f"{which}: {refusal.summary}")

@@ -1,0 +1,134 @@
+"""Requests and answers of the Open Inference Protocol v2, whatever they travel over."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pplcnet.serving.refusals import Refusal
+
+__all__ = [
+    "CLASSIFICATION",
+    "DATATYPES", "InferenceAnswer", "InferenceRequest", "InputTensor", "OutputTensor",
+    "RequestedOutput", "bytes_elements", "datatype_of", "pack_elements",
+]  # fmt: skip
+
+CLASSIFICATION = "classification"
+"""Triton's extension, and its parameter of an output; no name of a task."""
+DATATYPES = {
+    "float32": "FP32", "float64": "FP64", "uint8": "UINT8", "int32": "INT32", "int64": "INT64",
+    "bool": "BOOL",
+}  # fmt: skip
+"""numpy's name of a type to the protocol's; texts are BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """A tensor of a request."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Sequence[bytes] | bytes | memoryview
+    """For BYTES a sequence of elements, else the numbers in C order, little-endian."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output that a request names."""
+
+    name: str
+    classification: int = 0
+    """Triton's parameter: the most probable so many classes as "value:index:label"; 0 for none."""
+    is_binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What a client asks for."""
+
+    model: str
+    version: str
+    """ "" for the newest."""
+    inputs: Sequence[InputTensor]
+    outputs: Sequence[RequestedOutput] = ()
+    """None named: all of them."""
+    id: str = ""
+    is_binary: bool = False
+    """Whether outputs that are not named come back in binary."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """A tensor of an answer."""
+
+    name: str
+    values: NDArray[Any]
+    """(N, ...) numbers or texts."""
+    is_binary: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceAnswer:
+    """What a client gets."""
+
+    model: str
+    version: str
+    id: str
+    outputs: Sequence[OutputTensor]
+
+
+def datatype_of(values: NDArray[Any]) -> str:
+    """The protocol's name for the type of an array."""
+    return DATATYPES.get(values.dtype.name, "BYTES")
+
+
+def bytes_elements(data: bytes | memoryview, shape: Sequence[int], where: str) -> list[bytes]:
+    """The elements of a BYTES tensor in its binary form: each has its length before it.
+
+    Args:
+        where: the tensor's place in the request, for messages.
+
+    Raises:
+        Refusal: the lengths do not fit the data, or their number the shape.
+    """
+    elements = list(_elements(data, where))
+    if len(elements) != prod(shape):
+        raise Refusal(
+            400,
+            f"{where} holds {len(elements)} elements; its shape {list(shape)} needs {prod(shape)}.",
+        )
+    return elements
+
+
+def _elements(data: bytes | memoryview, where: str) -> Iterator[bytes]:
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < 4:
+            raise Refusal(
+                400,
+                f"{where} ends within the length of an element; each element of a BYTES tensor "
+                "has its length in 4 little-endian bytes before it.",
+            )
+        (size,) = struct.unpack_from("<I", data, at)
+        at += 4
+        if size > end - at:
+            raise Refusal(
+                400,
+                f"{where} has an element of {size} bytes, but only {end - at} bytes follow; each "
+                "element of a BYTES tensor has its length in 4 little-endian bytes before it.",
+            )
+        yield bytes(data[at : at + size])
+        at += size
+
+
+def pack_elements(texts: NDArray[Any]) -> bytes:
+    """Texts as a BYTES tensor in its binary form."""
+    encoded = [str(each).encode() for each in texts.ravel()]
+    return b"".join(struct.pack("<I", len(each)) + each for each in encoded)

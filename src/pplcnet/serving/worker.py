@@ -1,0 +1,143 @@
+"""A worker process of `pplcnet serve`: reads, decodes and classifies one photo after another.
+
+`python -m pplcnet.serving.worker DESCRIPTOR`, started by the server, which holds the other end of
+the socket. It ends when that end is closed, and leaves signals to the server.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import ImageError, PPLCNetError
+from pplcnet.imaging.limits import limit_pixels
+from pplcnet.runtime.network import read_network
+from pplcnet.runtime.selection import Choice
+from pplcnet.serving.frames import Buffer, pack, read_frame
+from pplcnet.serving.loaded_model import LoadedModel
+from pplcnet.system.allocator import keep_freed_memory
+
+__all__ = ["main"]
+
+Reply = tuple[dict[str, Any], Sequence[Buffer]]
+
+
+class Worker:
+    """What the server asks for, by the message's "do"."""
+
+    def __init__(self) -> None:
+        self._models: dict[int, LoadedModel] = {}
+        self._spare_bytes: int | None = None
+
+    def reply(self, message: dict[str, Any], payload: bytes) -> Reply:
+        """Do it; an error becomes a reply with `status` and `error`."""
+        try:
+            reply: Reply = getattr(self, f"_{message['do']}")(message, payload)
+        except ImageError as error:
+            return {"status": 422, "error": error.reason}, ()
+        except PPLCNetError as error:
+            return {"status": 500, "error": error.summary}, ()
+        except MemoryError:
+            return {"status": 422, "error": "takes more memory than a photo may."}, ()
+        except Exception as error:  # noqa: BLE001 - one photo, or one bundle, must not end the worker
+            return {"status": 500, "error": f"failed ({type(error).__name__}: {error})."}, ()
+        return reply
+
+    def _settings(self, message: dict[str, Any], payload: bytes) -> Reply:
+        keep_freed_memory()
+        limit_pixels(message["max_pixels"])
+        self._spare_bytes = message["spare_bytes"]
+        return {}, ()
+
+    def _read(self, message: dict[str, Any], payload: bytes) -> Reply:
+        """A bundle's manifest and the network to run, each compared with its checksum."""
+        network = read_network(message["bundle"], message["engine"], message["precision"])
+        manifest = network.manifest.to_json().encode()
+        selection = network.selection
+        facts = {
+            "manifest_bytes": len(manifest),
+            "choice": list(selection.choice),
+            "advice": selection.advice,
+        }
+        return facts, (manifest, network.content)
+
+    def _load(self, message: dict[str, Any], payload: bytes) -> Reply:
+        end = message["manifest_bytes"]
+        manifest = Manifest.from_json(payload[:end].decode(), message["bundle"])
+        _limit_memory(None)
+        try:
+            model = LoadedModel(
+                manifest,
+                payload[end:],
+                Choice(*message["choice"]),
+                is_trusted=message["is_trusted"],
+            )
+        finally:
+            _limit_memory(self._spare_bytes)
+        self._models[message["serial"]] = model
+        return model.describe(), ()
+
+    def _unload(self, message: dict[str, Any], payload: bytes) -> Reply:
+        self._models.pop(message["serial"], None)
+        return {}, ()
+
+    def _answer(self, message: dict[str, Any], payload: bytes) -> Reply:
+        model = self._models[message["serial"]]
+        answer_one = model.answer_pixels if message["is_pixels"] else model.answer_photo
+        answer = answer_one(payload, message["names"], message["most"])
+        described, blobs = [], []
+        for name, array in answer.arrays.items():
+            is_text = array.dtype.kind == "U"
+            described.append(
+                [name, array.dtype.name, array.shape, array.ravel().tolist() if is_text else None]
+            )
+            blobs.append(b"" if is_text else np.ascontiguousarray(array).tobytes())
+        return {
+            "arrays": described,
+            "rows": answer.rows,
+            "ns": [answer.decode_ns, answer.network_ns, answer.output_ns],
+        }, blobs
+
+
+def _limit_memory(spare_bytes: int | None) -> None:
+    """Let this process take `spare_bytes` of address space more than it has; None for no limit."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = resource.RLIM_INFINITY
+    if spare_bytes is not None:
+        with open("/proc/self/statm") as file:
+            soft = int(file.read().split()[0]) * resource.getpagesize() + spare_bytes
+    if hard != resource.RLIM_INFINITY:
+        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def main(descriptor: str) -> None:
+    """Answer until the server closes its end."""
+    # A terminal's Ctrl-C and a service manager's SIGTERM go to every process of the group, and
+    # what is queued has to be answered first.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    worker = Worker()
+    with socket.socket(fileno=int(descriptor)) as connection:
+        try:
+            while (frame := read_frame(connection)) is not None:
+                message, payload = frame
+                reply, blobs = worker.reply(message, payload)
+                del frame, payload
+                connection.sendall(b"".join(pack(reply, blobs)))
+        except (BrokenPipeError, ConnectionResetError):  # the server has gone
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
