@@ -7,6 +7,7 @@ names are the map for weights.
 
 from __future__ import annotations
 
+import random
 from typing import Literal, NamedTuple
 
 import keras
@@ -192,7 +193,10 @@ def classify(
     if dropout > 0:
         if scaled_dropout:
             kept = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(kept)
-        kept = keras.layers.Dropout(dropout, name="dropout")(kept)
+        # The seed that Keras would draw itself; with PyTorch, only a layer that is given one keeps
+        # its random state in a variable, which a checkpoint holds.
+        seed = random.randint(1, 1_000_000_000)  # noqa: S311
+        kept = keras.layers.Dropout(dropout, seed=seed, name="dropout")(kept)
     # float32 under every policy: 16-bit logits are too coarse for the softmax of small losses.
     head = keras.layers.Dense(num_classes, dtype="float32", name=layer_name(path))
     return embedding, head(kept)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.imaging.augmentation import augment_image, erase_rectangle, random_resized_crop
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.tasks.task_training import ImageSize
+
+if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
+    from pplcnet.tasks.task_training import ImageSize
 
 __all__ = ["random_view"]
 

@@ -1,7 +1,7 @@
-"""Labelled images to batches of arrays, decoded and augmented by threads ahead of the step.
+"""Labelled images to batches of arrays, decoded and augmented by workers ahead of the step.
 
 What an image looks like in an epoch depends on the seed, the epoch and the image alone, not on
-threads or on what ran before. That makes a resumed run equal to an uninterrupted one.
+workers or on what ran before. That makes a resumed run equal to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.errors import InputError
-from pplcnet.imaging.kept import keep_for_crops
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.adapting import automatic_batch_size
 from pplcnet.recipe.recipe import Recipe
@@ -29,12 +27,12 @@ from pplcnet.tasks import find, training_of
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.mixing import mix
 from pplcnet.training.pictures import side_of
+from pplcnet.training.view_workers import PART, UnfinishedBatch, workers_of
+from pplcnet.training.views import Views
 
 __all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
 
 BATCHES_AHEAD = 2
-# Images that a thread prepares at a time: few, so that all threads work on the next batch.
-PART = 8
 # Makes a batch's random numbers other than those of an image.
 MIXING = 1 << 20
 
@@ -88,35 +86,33 @@ class TrainingBatches:
                 size that the recipe says.
         """
         training = training_of(find(dataset.task))
-        self._view = training.view
         self._targets = training.targets(dataset)
-        self._paths = [image.path for image in dataset.images] + list(unlabelled)
+        paths = [image.path for image in dataset.images] + list(unlabelled)
+        self._images = len(paths)
         self._recipe = recipe
-        self._preprocessing = preprocessing
         self._target_columns = target_columns
         self._chances = _balanced_chances(dataset) if recipe.options.balanced_sampling else None
-        self._kept_side = side_of(recipe)
-        self._image_cache = ImageCache.of(recipe) if image_cache is None else image_cache
-        self.batch_size, self.steps_per_epoch = batches_of(len(self._paths), recipe)
+        cache = ImageCache.of(recipe) if image_cache is None else image_cache
+        views = Views(paths, training.view, recipe, side_of(recipe), cache)
+        self.batch_size, self.steps_per_epoch = batches_of(len(paths), recipe)
+        self._worker_count = recipe.workers or available_cores()
+        self._workers = workers_of(views, self._worker_count, self.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` (from 0), from `first_step` on."""
         order = self._order(np.random.default_rng((self._recipe.seed, epoch)))
         steps = iter(range(first_step, self.steps_per_epoch))
-        workers = self._recipe.workers or available_cores()
         pending: deque[list[Future[Batch | None]]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-batch") as pool:
+        with self._workers.started() as fill:
 
             def submit() -> None:
                 step = next(steps, None)
                 if step is not None:
                     members = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    batch = self._unfinished(members, epoch, step)
-                    starts = range(0, len(members), PART)
-                    pending.append([pool.submit(self._fill, batch, each) for each in starts])
+                    pending.append(fill(self._unfinished(members, epoch, step), self._finished))
 
             try:
-                for _ in range(-(-workers * PART // self.batch_size) + BATCHES_AHEAD):
+                for _ in range(-(-self._worker_count * PART // self.batch_size) + BATCHES_AHEAD):
                     submit()
                 while pending:
                     results = [part.result() for part in pending.popleft()]
@@ -128,28 +124,23 @@ class TrainingBatches:
 
     def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
         if self._chances is None:
-            return generator.permutation(len(self._paths))
+            return generator.permutation(self._images)
         labelled = len(self._chances)
         drawn = generator.choice(labelled, labelled, p=self._chances)
-        order = np.concatenate([drawn, np.arange(labelled, len(self._paths))])
+        order = np.concatenate([drawn, np.arange(labelled, self._images)])
         return generator.permutation(order)
 
-    def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> _Unfinished:
+    def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> UnfinishedBatch:
         size = self._recipe.size_in_epoch(epoch)
         images: NDArray[np.uint8] = np.empty((len(members), *size, 3), np.uint8)
         targets = np.zeros((len(members), *np.shape(self._targets[0])), np.float32)
-        return _Unfinished(members, epoch, step, images, targets, parts=-(-len(members) // PART))
+        return UnfinishedBatch(members, epoch, step, images, targets, self._target)
 
-    def _fill(self, batch: _Unfinished, start: int) -> Batch | None:
-        """Write PART views from `start` on into the batch, and finish it if they are the last."""
-        size = (batch.images.shape[1], batch.images.shape[2])
-        for at in range(start, min(start + PART, len(batch.members))):
-            place = batch.step * self.batch_size + at
-            view = self._viewed(int(batch.members[at]), batch.epoch, size, place)
-            batch.images[at], batch.targets[at] = view
-        return self._finished(batch) if batch.is_last_part() else None
+    def _target(self, member: int) -> NDArray[np.float32]:
+        is_labelled = member < len(self._targets)
+        return self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
 
-    def _finished(self, batch: _Unfinished) -> Batch:
+    def _finished(self, batch: UnfinishedBatch) -> Batch:
         """The batch mixed, and with the teacher's answers."""
         recipe = self._recipe
         images, targets = mix(
@@ -162,48 +153,6 @@ class TrainingBatches:
         if self._target_columns is not None:
             targets = np.concatenate([targets, self._target_columns(images)], axis=1)
         return Batch(images, targets)
-
-    def _viewed(
-        self, member: int, epoch: int, size: tuple[int, int], place: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        # Balanced sampling draws an image more than once: every time with another view.
-        drawn = (place,) if self._chances is not None else ()
-        generator = np.random.default_rng((self._recipe.seed, epoch, member, *drawn))
-        is_labelled = member < len(self._targets)
-        target = self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
-        return self._view(self._image(member), target, size, self._recipe, generator)
-
-    def _image(self, member: int) -> NDArray[np.uint8]:
-        path, side = self._paths[member], self._kept_side
-        return self._image_cache.get((path, side), lambda: keep_for_crops(path, side))
-
-
-class _Unfinished:
-    """A batch that several threads fill."""
-
-    def __init__(
-        self,
-        members: NDArray[np.int64],
-        epoch: int,
-        step: int,
-        images: NDArray[np.uint8],
-        targets: NDArray[np.float32],
-        *,
-        parts: int,
-    ) -> None:
-        self.members = members
-        self.epoch = epoch
-        self.step = step
-        self.images = images
-        self.targets = targets
-        self._parts_left = parts
-        self._lock = Lock()
-
-    def is_last_part(self) -> bool:
-        """To be asked once after each part: whether all others were done before."""
-        with self._lock:
-            self._parts_left -= 1
-            return not self._parts_left
 
 
 def _balanced_chances(dataset: Dataset) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import keras
 import numpy as np
@@ -58,7 +58,7 @@ def recalibrate(model: keras.Model, parts: Iterable[NDArray[np.float32]]) -> Non
         for layer in layers:
             layer.momentum = 0.0  # the statistics are then those of the last part
         for images in parts:
-            with uncompiled():
+            with uncompiled(), _without_gradients():
                 model(images, training=True)
             found = [value_of(each).astype(np.float64) for each in variables]
             sums = [a + b for a, b in zip(sums, found, strict=True)] if count else found
@@ -68,3 +68,12 @@ def recalibrate(model: keras.Model, parts: Iterable[NDArray[np.float32]]) -> Non
             layer.momentum = momentum
     for variable, total in zip(variables, sums, strict=True):
         variable.assign(total / count)
+
+
+def _without_gradients() -> AbstractContextManager[object]:
+    """Elsewhere nobody records them; PyTorch would keep every feature map of a part."""
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.no_grad()

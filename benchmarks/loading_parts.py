@@ -1,0 +1,162 @@
+"""Measure what a training image costs the processor, part by part, and how much of it is serial.
+
+    python benchmarks/loading_parts.py [--quick]
+
+Images are decoded already, as in every epoch after the first. Printed are processor microseconds an
+image, which other programs hardly change:
+
+- each part of a view alone, and mixing a batch, at 224 pixels;
+- the loader as a whole, with one thread, by recipe;
+- how much of that is spent in calls that release Python's interpreter lock. The rest, at most,
+  holds it: threads do not share it, however many cores there are. With it goes the most images/s
+  that threads of one process can load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from machine import describe_machine
+from PIL import Image
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.imaging import augmentation
+from pplcnet.imaging.acceleration import optional_module
+from pplcnet.imaging.augmentation import augment_image, erase_rectangle, random_resized_crop
+from pplcnet.recipe.adapting import adapted
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.mixing import mix
+from pplcnet.training.pictures import preprocessing_of
+
+SIDE, BATCH, CLASSES = 224, 64, 4
+KEPT = (336, 448, 3)
+"""A photo of 4:3 as it is kept for crops to SIDE."""
+
+LOADERS: dict[str, dict[str, Any]] = {
+    "crop and flip (the defaults)": {},
+    "and erasing": {"random_erasing": 0.25},
+    "and RandAugment": {"augment": "randaugment"},
+    "and mixup": {"mixup": 0.2},
+    "and CutMix": {"cutmix": 1.0},
+}
+
+
+def microseconds(call: Callable[[], object], rounds: int) -> float:
+    """Of this thread's processor time for one call."""
+    call()
+    started = time.thread_time()
+    for _ in range(rounds):
+        call()
+    return 1e6 * (time.thread_time() - started) / rounds
+
+
+def parts(rounds: int) -> dict[str, float]:
+    """Microseconds an image."""
+    generator = np.random.default_rng(0)
+    kept = generator.integers(0, 256, KEPT, np.uint8)
+    view = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    batch = generator.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    targets = np.eye(CLASSES, dtype=np.float32)[np.arange(BATCH) % CLASSES]
+    recipe = Recipe()
+    policy = {"operations": recipe.augment_operations, "magnitude": recipe.augment_magnitude}
+    calls: dict[str, Callable[[], object]] = {
+        "a generator for its draws": lambda: np.random.default_rng((0, 1, 2)),
+        "crop and resize": lambda: random_resized_crop(
+            kept,
+            (SIDE, SIDE),
+            scale=recipe.crop_scale,
+            ratio=recipe.crop_ratio,
+            horizontal_flip=False,
+            generator=generator,
+        ),
+        "mirror": lambda: augmentation._mirrored(view),
+        "erase": lambda: erase_rectangle(view, generator),
+        "RandAugment": lambda: augment_image(view, "randaugment", generator, **policy),
+        "copy into the batch": partial(batch.__setitem__, 0, view),
+    }
+    found = {name: microseconds(call, rounds) for name, call in calls.items()}
+    for way in ("mixup", "cutmix"):
+        mixed = partial(mix, batch, targets, generator, **{way: 1.0})
+        found[way] = microseconds(mixed, max(1, rounds // BATCH)) / BATCH
+    return found
+
+
+@contextmanager
+def released_time() -> Iterator[list[float]]:
+    """Within, the seconds of the calls that release the interpreter lock are put into a list."""
+    seconds: list[float] = []
+
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def timing(*arguments: Any, **named: Any) -> Any:
+            started = time.thread_time()
+            result = call(*arguments, **named)
+            seconds.append(time.thread_time() - started)
+            return result
+
+        return timing
+
+    resizer = optional_module("cykooz_resizer")
+    owner = resizer.Resizer if resizer is not None else Image.Image
+    with (
+        patch.object(owner, "resize", timed(owner.resize)),
+        patch.object(augmentation, "_mirrored", timed(augmentation._mirrored)),
+    ):
+        yield seconds
+
+
+def loading(photos: Path, settings: dict[str, Any], epochs: int) -> tuple[float, float]:
+    """Processor microseconds an image with one thread, and those that release the lock."""
+    values = {"image_size": SIDE, "batch_size": BATCH, "workers": 1, **settings}
+    dataset = Dataset.open(photos)
+    recipe = adapted(Recipe().changed(values), len(dataset))
+    batches = TrainingBatches(dataset, recipe, preprocessing_of(recipe))
+    for _ in batches.epoch(0):
+        pass
+    with released_time() as seconds:
+        started, images = time.process_time(), 0
+        for epoch in range(1, epochs + 1):
+            images += sum(len(each.targets) for each in batches.epoch(epoch))
+        spent = time.process_time() - started
+    return 1e6 * spent / images, 1e6 * sum(seconds) / images
+
+
+def write_photos(folder: Path, count: int) -> Path:
+    """JPEGs of 500x375 with smooth noise."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        small = Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8))
+        target = folder / f"class_{number % CLASSES}"
+        target.mkdir(parents=True, exist_ok=True)
+        small.resize((500, 375), Image.Resampling.BICUBIC).save(target / f"{number}.jpg")
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="tiny: only to see that it runs")
+    quick = parser.parse_args().quick
+    print(describe_machine("numpy", "Pillow", "cykooz.resizer"))
+    print("processor microseconds an image")
+    for name, cost in parts(10 if quick else 2000).items():
+        print(f"{name:<32} {cost:7.0f}")
+    print("whole loader, one thread           all  at most with the lock held  most images/s")
+    with TemporaryDirectory() as scratch:
+        photos = write_photos(Path(scratch), 64 if quick else 512)
+        for name, settings in LOADERS.items():
+            whole, released = loading(photos, settings, 1 if quick else 6)
+            held = whole - released
+            print(f"{name:<32} {whole:7.0f} {held:27.0f} {1e6 / held:14,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What a training image looks like in an epoch: by the seed, the epoch and the image alone.
+
+Nothing here imports Keras, so that processes which only prepare images start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.imaging.kept import keep_for_crops
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.image_cache import ImageCache
+
+if TYPE_CHECKING:
+    from pplcnet.tasks.task_training import View
+
+__all__ = ["Views"]
+
+
+class Views:
+    """The images of a training; several threads may ask for views of them."""
+
+    def __init__(
+        self, paths: Sequence[Path], view: View, recipe: Recipe, side: int, image_cache: ImageCache
+    ) -> None:
+        """Views of the images in `paths`.
+
+        Args:
+            view: the task's.
+            side: short side, in pixels, of the pictures that crops are taken from.
+            image_cache: keeps these pictures.
+        """
+        self.paths, self.view, self.recipe, self.side = paths, view, recipe, side
+        self.image_cache = image_cache
+
+    def show(
+        self,
+        member: int,
+        target: NDArray[np.float32],
+        *,
+        epoch: int,
+        size: tuple[int, int],
+        place: int,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """One image, (height, width, 3), and its target, changed together.
+
+        Args:
+            member: the image's place in `paths`.
+            place: among all images of the epoch.
+        """
+        # Balanced sampling draws an image more than once: every time with another view.
+        drawn = (place,) if self.recipe.options.balanced_sampling else ()
+        generator = np.random.default_rng((self.recipe.seed, epoch, member, *drawn))
+        return self.view(self._picture(member), target, size, self.recipe, generator)
+
+    def _picture(self, member: int) -> NDArray[np.uint8]:
+        path, side = self.paths[member], self.side
+        return self.image_cache.get((path, side), lambda: keep_for_crops(path, side))
