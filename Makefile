@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/test_parity.py
 
-.PHONY: demo test test-slow test-backends test-runtime check lint types clean
+.PHONY: demo test test-slow test-backends test-runtime clients check lint types clean
 
 demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo --overwrite
@@ -26,6 +26,8 @@ test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without a
 	PPLCNET_TEST_BUNDLE=.venv-runtime/tiny.zip .venv-runtime/bin/python -m pytest \
 		--confcutdir tests/runtime_only tests/runtime_only
 
+clients: .venv-clients/done  ## clients of Triton and KServe, which `make test` then runs against the server
+
 check: lint types test  ## what has to pass before anything lands
 
 lint: .venv/dev.done
@@ -36,7 +38,7 @@ types: .venv/dev.done
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-runtime build dist src/*.egg-info
+	rm -rf .venv .venv-runtime .venv-clients build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pplcnet needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
@@ -49,6 +51,11 @@ clean:
 		-r requirements/runtime-tests.txt
 	.venv-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --no-build-isolation --force-reinstall .
+	touch $@
+
+.venv-clients/done: requirements/clients.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .venv/%.done: .venv/bin/python requirements/*.txt pyproject.toml

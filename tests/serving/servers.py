@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -79,6 +80,16 @@ class Server:
     def post(self, path: str, body: bytes | dict[str, Any] = b"", **headers: str) -> Answer:
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         return self.ask("POST", path, content, **headers)
+
+    def ask_plainly(self, request: bytes) -> bytes:
+        """What comes back to bytes on a TCP connection, until the server closes it."""
+        with socket.create_connection((self.host, self.port), timeout=PATIENCE) as connection:
+            connection.sendall(request)
+            received = b""
+            with contextlib.suppress(ConnectionResetError):
+                while part := connection.recv(1 << 16):
+                    received += part
+            return received
 
     def workers(self) -> list[int]:
         """The processes of the workers that are alive."""

@@ -86,6 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reload", type=number(0, 86_400), default=0, metavar="SECONDS",
         help="how often to look for new bundles; default: 0, only on SIGHUP",
     )  # fmt: skip
+    models.add_argument("--allow-control", action="store_true",
+                        help="let requests load and unload models")  # fmt: skip
     access = parser.add_argument_group("access")
     access.add_argument("--api-key-file", metavar="FILE",
                         help="keys that may ask, one a line")  # fmt: skip
@@ -99,9 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-origin", action="append", default=[], metavar="ORIGIN",
         help="pages that may ask (CORS), such as https://example.org, or *",
     )  # fmt: skip
-    logs = parser.add_argument_group("log, on stderr")
+    logs = parser.add_argument_group("log and metrics")
     logs.add_argument("--log-format", choices=("text", "json"), default="text",
                       help="default: text")  # fmt: skip
+    logs.add_argument(
+        "--metric-names", choices=("pplcnet", "triton"), default="pplcnet",
+        help="triton: GET /metrics also has the names that Triton gives its metrics",
+    )  # fmt: skip
     logs.add_argument("--access-log", action="store_true", help="a line for each request")
 
 
@@ -174,6 +180,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         reload_every=arguments.reload,
         engine=arguments.engine,
         precision=arguments.precision,
+        allows_control=arguments.allow_control,
+        has_triton_names=arguments.metric_names == "triton",
         is_trusted=arguments.trust_network,
         host=arguments.host,
         allowed_hosts=arguments.allow_host,

@@ -65,7 +65,9 @@ class Application:
         finally:
             self._bodies.release(request)
             taken = time.monotonic() - started
-            self._metrics.count_request(request.caller, status, taken)
+            served = request.caller.served
+            name, version = (served.name, served.version) if served is not None else ("", "")
+            self._metrics.count_request(name, version, status, taken)
             self._log.access(request, status, taken)
 
     async def _answer(self, request: Request) -> Reply:
@@ -81,7 +83,7 @@ class Application:
             return await route.handler(request, names)
         except Refusal as refusal:
             if refusal.status == 503 and not is_open:
-                self._metrics.count_refused(refusal)
+                self._metrics.refused[refusal.cause or "other"] += 1
                 await asyncio.sleep(REFUSAL_DELAY)
             return refused(refusal)
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from pplcnet.serving.exposition import Exposition
 from pplcnet.serving.http_messages import Bodies, Reply, Request, json_reply
-from pplcnet.serving.http_tensors import read_request, write_answer
+from pplcnet.serving.http_tensors import read_json, read_request, write_answer
 from pplcnet.serving.jobs import PhotoAnswer
-from pplcnet.serving.metrics import Metrics
 from pplcnet.serving.multipart import read_form
 from pplcnet.serving.openapi import describe_api
 from pplcnet.serving.refusals import Refusal
@@ -46,11 +46,11 @@ class Endpoints:
     """Everything that can be asked for over HTTP."""
 
     def __init__(
-        self, settings: Settings, service: Service, bodies: Bodies, metrics: Metrics
+        self, settings: Settings, service: Service, bodies: Bodies, exposition: Exposition
     ) -> None:
         """All of these have been made for the same server."""
         self._settings, self._service = settings, service
-        self._bodies, self._metrics = bodies, metrics
+        self._bodies, self._exposition = bodies, exposition
 
     def routes(self) -> list[Route]:
         """Every endpoint, those that are asked for most first."""
@@ -60,6 +60,7 @@ class Endpoints:
         classify = "Answer a photo, or the files of a form."
         metadata = "Inputs and outputs of a model, and its classes."
         ready = "Whether a model answers."
+        stats = "Counts and times of a model."
         return [
             Route("POST", "/v1/classify", self._classify, classify),
             Route("POST", "/v1/classify/{model}", self._classify, classify),
@@ -68,10 +69,27 @@ class Endpoints:
             Route("GET", "/v2/health/live", self._live, "Whether the server runs.", is_open=True),
             Route("GET", "/v2/health/ready", self._ready, "Whether it answers.", is_open=True),
             Route("GET", "/v2", self._server, "The server's name, version and extensions."),
+            Route("GET", "/v2/models/stats", self._stats, "Counts and times of all models."),
             Route("GET", model, self._model, metadata),
             Route("GET", version, self._model, metadata),
             Route("GET", f"{model}/ready", self._model_ready, ready),
             Route("GET", f"{version}/ready", self._model_ready, ready),
+            Route("GET", f"{model}/stats", self._stats, stats),
+            Route("GET", f"{version}/stats", self._stats, stats),
+            Route("POST", "/v2/repository/index", self._index, "All models and their states."),
+            Route(
+                "POST",
+                "/v2/repository/models/{model}/load",
+                self._load,
+                "Look for a model's newest version, and load it.",
+            ),
+            Route(
+                "POST",
+                "/v2/repository/models/{model}/unload",
+                self._unload,
+                "Stop serving a model.",
+            ),
+            Route("GET", "/metrics", self._metrics, "Metrics in the text format of Prometheus."),
             Route("GET", "/openapi.json", self._openapi, "This description.", is_open=True),
         ]
 
@@ -126,6 +144,30 @@ class Endpoints:
         header = (b"inference-header-content-length", b"%d" % json_length)
         return Reply(content, BINARY, headers=(header,))
 
+    # ------------------------------------------------------------------ the repository
+
+    async def _index(self, request: Request, names: dict[str, str]) -> Reply:
+        asked = await self._options(request)
+        return json_reply(self._service.index(only_ready=asked.get("ready") is True))
+
+    async def _load(self, request: Request, names: dict[str, str]) -> Reply:
+        self._service.check_control()
+        if (await self._options(request)).get("parameters"):
+            raise Refusal(400, "parameters are not taken: models are loaded as they are on disk.")
+        await self._service.models.load(names["model"])
+        return json_reply({})
+
+    async def _unload(self, request: Request, names: dict[str, str]) -> Reply:
+        self._service.check_control()
+        await self._options(request)
+        await self._service.models.unload(names["model"])
+        return json_reply({})
+
+    async def _options(self, request: Request) -> dict[str, Any]:
+        """The JSON of a body that may be empty."""
+        body = await self._bodies.read(request)
+        return read_json(body) if body.strip() else {}
+
     # ------------------------------------------------------------------ states and descriptions
 
     async def _live(self, request: Request, names: dict[str, str]) -> Reply:
@@ -144,6 +186,13 @@ class Endpoints:
     async def _model_ready(self, request: Request, names: dict[str, str]) -> Reply:
         is_ready = self._service.is_model_ready(names["model"], names.get("version", ""))
         return json_reply({"name": names["model"], "ready": is_ready}, 200 if is_ready else 503)
+
+    async def _stats(self, request: Request, names: dict[str, str]) -> Reply:
+        return json_reply(self._service.statistics(names.get("model"), names.get("version", "")))
+
+    async def _metrics(self, request: Request, names: dict[str, str]) -> Reply:
+        text = self._exposition.text(self._bodies.held_bytes)
+        return Reply(text.encode(), PROMETHEUS)
 
     async def _openapi(self, request: Request, names: dict[str, str]) -> Reply:
         return json_reply(describe_api(self.routes()))

@@ -36,7 +36,7 @@ TAKEN = {"BYTES": "the files of photos", "UINT8": "pixels"}
 MOST_DIMENSIONS, MOST_ID = 8, 256
 
 
-def read_json(text: bytes | memoryview, what: str = "the body") -> dict[str, Any]:
+def read_json(text: bytes | bytearray | memoryview, what: str = "the body") -> dict[str, Any]:
     """A JSON object; Refusal where it is none, or would take too much memory."""
     text = bytes(text)
     if text.count(b",") > MOST_COMMAS or text.count(b"[") + text.count(b"{") > MOST_BRACKETS:

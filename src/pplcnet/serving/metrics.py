@@ -1,14 +1,12 @@
-"""Counters and histograms, in the text that Prometheus reads."""
+"""Counters and histograms of the whole server, since its start."""
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 
-from pplcnet.serving.refusals import Refusal
-from pplcnet.serving.service import Caller
+from pplcnet.serving.jobs import PhotoAnswer
 
 __all__ = ["Histogram", "Metrics"]
 
@@ -20,6 +18,7 @@ class Histogram:
     """How many values are at most as great as each of BUCKETS."""
 
     def __init__(self) -> None:
+        """No values."""
         self._counts = [0] * (len(BUCKETS) + 1)
         self._sum = 0.0
 
@@ -28,41 +27,38 @@ class Histogram:
         self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._sum += seconds
 
-    def lines(self, name: str) -> Iterator[str]:
-        """The lines of a metric."""
+    def rows(self) -> Iterator[tuple[str, str, float]]:
+        """What Prometheus has of a histogram: the name's ending, its label, and the value."""
         total = 0
-        for limit, count in zip((*BUCKETS, "+Inf"), self._counts, strict=True):
+        for limit, count in zip((*map(str, BUCKETS), "+Inf"), self._counts, strict=True):
             total += count
-            yield f'{name}_bucket{{le="{limit}"}} {total}'
-        yield f"{name}_sum {self._sum:.6f}"
-        yield f"{name}_count {total}"
+            yield "_bucket", f'{{le="{limit}"}}', total
+        yield "_sum", "", self._sum
+        yield "_count", "", total
 
 
 class Metrics:
     """What has happened since the start."""
 
     def __init__(self) -> None:
-        self.started = time.time()
-        self._requests: Counter[tuple[str, str, int]] = Counter()
-        self._refused: Counter[str] = Counter()
+        """Nothing yet."""
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        """By model, version and status; both names are "" where no model was found."""
+        self.refused: Counter[str] = Counter()
+        """Refusals with 503, by their cause."""
         self.photos = 0
-        self._histograms = {name: Histogram() for name in ("request", "queue", "work")}
+        self.request_seconds, self.queue_seconds = Histogram(), Histogram()
+        self.decode_seconds, self.network_seconds = Histogram(), Histogram()
 
-    def count_request(self, caller: Caller, status: int, seconds: float) -> None:
+    def count_request(self, model: str, version: str, status: int, seconds: float) -> None:
         """A request has ended."""
-        served = caller.served
-        model, version = (served.name, served.version) if served is not None else ("", "")
-        self._requests[model, version, status] += 1
-        if caller.photos and status == 200:
-            self.photos += caller.photos
-            self._histograms["request"].add(seconds)
-            self._histograms["queue"].add(caller.queue_ns / 1e9)
-            self._histograms["work"].add(caller.work_ns / 1e9)
+        self.requests[model, version, status] += 1
+        if model:
+            self.request_seconds.add(seconds)
 
-    def count_refused(self, refusal: Refusal) -> None:
-        """A request was refused with 503."""
-        self._refused[refusal.cause or "other"] += 1
-
-    def count_unread(self, status: int) -> None:
-        """A request ended before the application saw it."""
-        self._requests["", "", status] += 1
+    def count_photo(self, answer: PhotoAnswer) -> None:
+        """A photo was answered."""
+        self.photos += 1
+        self.queue_seconds.add(answer.queue_ns / 1e9)
+        self.decode_seconds.add(answer.decode_ns / 1e9)
+        self.network_seconds.add(answer.network_ns / 1e9)

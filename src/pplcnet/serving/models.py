@@ -34,7 +34,8 @@ class Models:
         self._workers, self._sources = workers, sources
         self._settings, self._say = settings, say
         self._entries: dict[str, dict[str, Entry]] = {}
-        self._statistics: dict[tuple[str, str], Statistics] = {}
+        self.statistics: dict[tuple[str, str], Statistics] = {}
+        """By name and version, also of what answers no more."""
         self._unloaded: set[str] = set()
         self._is_started = False
         self._lock = asyncio.Lock()
@@ -150,7 +151,7 @@ class Models:
                 break
             entry = self._entry(found.name, found.version)
             is_settled = entry.fingerprint == found.fingerprint
-            if not is_settled or (again and entry.served is None):
+            if not is_settled or (again and (entry.served is None or entry.reason)):
                 is_up = await self._bring_up(entry, found, at_once=is_first)
                 if not is_up:
                     failed.append(entry)
@@ -205,7 +206,7 @@ class Models:
                 reason=entry.reason,
             )
             return False
-        statistics = self._statistics.setdefault((entry.name, entry.version), Statistics())
+        statistics = self.statistics.setdefault((entry.name, entry.version), Statistics())
         before, entry.served = (
             entry.served,
             Served(entry.name, entry.version, self._serial, facts, statistics),
@@ -241,7 +242,8 @@ class Models:
         """Stop serving versions that are gone, or older than those that are kept."""
         given = {each.name for each in self._sources}
         for entry in self.entries(only):
-            if entry.name in given:  # it is being replaced, or will come back
+            # One that was given is being replaced, or will come back.
+            if entry.name in given or entry.name in self._unloaded:
                 continue
             answering = self.versions(entry.name)[-self._settings.keep_versions :]
             is_gone = (entry.name, entry.version) not in there

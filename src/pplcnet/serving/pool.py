@@ -106,17 +106,36 @@ class Pool:
         """Give what waits to the workers that are free."""
         while self._queue:
             job = self._queue[0]
+            link = None
             if job.is_waiting:
                 link = self._workers.take_free(job.message["serial"])
                 if link is None:
                     return
-                self._start(link, job)
             self._queue.popleft()
+            if link is not None:
+                self._start(link, job)
 
     def _start(self, link: WorkerLink, job: Job) -> None:
         job.is_waiting = False
         self.waiting -= 1
         self.running += 1
+        if not job.deaths:
+            self._give(link, job)
+            return
+
+        # Workers often die together, of memory for example. That this one is alive is asked first,
+        # so that its death, if it is dying too, is not held against the photo.
+        def go_on(reply: Reply | WorkerDied) -> None:
+            if not isinstance(reply, WorkerDied):
+                self._give(link, job)
+                return
+            self.running -= 1
+            self._return(job)
+            self._workers.release(link)
+
+        link.give({"do": "ping"}, (), go_on, limit=self._settings.timeout)
+
+    def _give(self, link: WorkerLink, job: Job) -> None:
         job.started_at = time.monotonic()
         link.give(
             job.message,
@@ -137,13 +156,16 @@ class Pool:
 
     def _after_death(self, job: Job) -> None:
         job.deaths += 1
-        if job.future.done():
-            return
         if job.deaths == 1:
             self.retries += 1
+            self._return(job)
+        elif not job.future.done():
+            job.future.set_exception(Refusal(500, "two workers died on this photo."))
+
+    def _return(self, job: Job) -> None:
+        """To the front of the queue."""
+        if not job.future.done():
             self.waiting += 1
             job.is_waiting = True
             self._queue.appendleft(job)
             self._dispatch()
-        else:
-            job.future.set_exception(Refusal(500, "two workers died on this photo."))

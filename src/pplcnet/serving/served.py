@@ -24,7 +24,8 @@ class Served:
     facts: dict[str, Any]
     """As `LoadedModel.describe` has them."""
     statistics: Statistics
-    _pending: int = 0
+    pending: int = 0
+    """Requests under way."""
     _is_retired: bool = False
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -47,18 +48,18 @@ class Served:
         return outputs
 
     def __enter__(self) -> Served:
-        self._pending += 1
+        self.pending += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pending -= 1
-        if self._is_retired and not self._pending:
+        self.pending -= 1
+        if self._is_retired and not self.pending:
             self._idle.set()
 
     async def retire(self) -> None:
         """No new request gets it; wait until the last one has ended."""
         self._is_retired = True
-        if self._pending:
+        if self.pending:
             await self._idle.wait()
 
 

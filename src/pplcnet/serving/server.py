@@ -18,6 +18,7 @@ from pplcnet.errors import BundleError, InputError
 from pplcnet.serving.access import Access
 from pplcnet.serving.application import Application
 from pplcnet.serving.endpoints import Endpoints
+from pplcnet.serving.exposition import Exposition
 from pplcnet.serving.http_messages import Bodies
 from pplcnet.serving.http_protocol import Limits, bounded_protocol
 from pplcnet.serving.logs import Log
@@ -68,9 +69,12 @@ class _Server:
     ) -> None:
         self.settings, self.sources, self.workers, self.log = settings, sources, workers, log
         self.models = Models(workers, sources, settings, log.event)
-        self.service = Service(settings, workers, Pool(settings, workers), self.models)
-        metrics, bodies = Metrics(), Bodies(settings)
-        endpoints = Endpoints(settings, self.service, bodies, metrics)
+        metrics, bodies, pool = Metrics(), Bodies(settings), Pool(settings, workers)
+        self.service = Service(settings, workers, pool, self.models, metrics)
+        exposition = Exposition(
+            metrics, workers, pool, self.models, has_triton_names=settings.has_triton_names
+        )
+        endpoints = Endpoints(settings, self.service, bodies, exposition)
         self.application = Application(
             endpoints.routes(),
             access=Access(settings, keys),
@@ -81,7 +85,9 @@ class _Server:
         limits = Limits(settings.receive_timeout, connections=settings.max_connections)
         self.config = uvicorn.Config(
             self.application,
-            http=bounded_protocol(limits, metrics.count_unread),
+            http=bounded_protocol(
+                limits, lambda status: metrics.count_request("", "", status, 0.0)
+            ),
             ws="none",
             lifespan="off",
             interface="asgi3",

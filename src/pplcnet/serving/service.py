@@ -20,10 +20,11 @@ from pplcnet.serving.inference import (
     wanted_outputs,
 )
 from pplcnet.serving.jobs import Job, PhotoAnswer
+from pplcnet.serving.metrics import Metrics
 from pplcnet.serving.models import Models
 from pplcnet.serving.pool import Pool
 from pplcnet.serving.refusals import Refusal
-from pplcnet.serving.served import Served
+from pplcnet.serving.served import READY, Served
 from pplcnet.serving.settings import Settings
 from pplcnet.serving.tensors import CLASSIFICATION, InferenceAnswer, InferenceRequest
 from pplcnet.serving.workers import Workers
@@ -70,10 +71,12 @@ class Classified(NamedTuple):
 class Service:
     """The server without its protocols."""
 
-    def __init__(self, settings: Settings, workers: Workers, pool: Pool, models: Models) -> None:
+    def __init__(
+        self, settings: Settings, workers: Workers, pool: Pool, models: Models, metrics: Metrics
+    ) -> None:
         """None of them has to be ready."""
         self._settings, self._workers = settings, workers
-        self._pool, self.models = pool, models
+        self._pool, self.models, self._metrics = pool, models, metrics
         self.is_stopping = False
 
     @property
@@ -119,6 +122,35 @@ class Service:
                 raise
             return False
         return self._workers.alive > 0 and not self.is_stopping
+
+    def statistics(self, name: str | None = None, version: str = "") -> dict[str, Any]:
+        """Counts and times of one model, or of all; Refusal 404 for an unknown one."""
+        found = [
+            (key, each)
+            for key, each in sorted(self.models.statistics.items())
+            if name in (None, key[0]) and version in ("", key[1])
+        ]
+        if name is not None and not found:
+            self.models.find(name, version)
+        return {"model_stats": [each.to_dict(*key) for key, each in found]}
+
+    def index(self, *, only_ready: bool = False) -> list[dict[str, str]]:
+        """Every version of every model, with its state and the reason for it."""
+        return [
+            {
+                "name": each.name,
+                "version": each.version,
+                "state": each.state,
+                "reason": each.reason,
+            }
+            for each in self.models.entries()
+            if each.state == READY or not only_ready
+        ]
+
+    def check_control(self) -> None:
+        """Refusal 403 where models may not be loaded and unloaded by request."""
+        if not self._settings.allows_control:
+            raise Refusal(403, "models are not loaded by request here; --allow-control permits it.")
 
     async def infer(self, request: InferenceRequest, caller: Caller) -> InferenceAnswer:
         """Answer a request of the Open Inference Protocol.
@@ -201,11 +233,18 @@ class Service:
                     answers.append(refusal)
                     continue
                 answers.append(answer)
-                _count(answer, caller)
+                self._count(answer, caller)
         finally:
             timer.cancel()
             self._give_up(jobs, None)
         return answers
+
+    def _count(self, answer: PhotoAnswer, caller: Caller) -> None:
+        caller.queue_ns = max(caller.queue_ns, answer.queue_ns)
+        caller.work_ns += answer.decode_ns + answer.network_ns + answer.output_ns
+        self._metrics.count_photo(answer)
+        if caller.served is not None:
+            caller.served.statistics.count_photo(answer)
 
     def _give_up(self, jobs: Sequence[Job], reason: Refusal | None) -> None:
         for job in jobs:
@@ -229,13 +268,6 @@ def _counted(served: Served, caller: Caller) -> Iterator[Served]:
     finally:
         taken = time.monotonic() - caller.received_at
         served.statistics.count_request(result, round(taken * 1e9), round(time.time() * 1000))
-
-
-def _count(answer: PhotoAnswer, caller: Caller) -> None:
-    caller.queue_ns = max(caller.queue_ns, answer.queue_ns)
-    caller.work_ns += answer.decode_ns + answer.network_ns + answer.output_ns
-    if caller.served is not None:
-        caller.served.statistics.count_photo(answer)
 
 
 def _numbered(refusal: Refusal, number: int, photos: int) -> Refusal:

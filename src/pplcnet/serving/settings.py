@@ -40,6 +40,10 @@ class Settings:
     precision: str | None = None
     is_trusted: bool = False
     """Whether networks that pplcnet did not export are run."""
+    allows_control: bool = False
+    """Whether requests may load and unload models."""
+    has_triton_names: bool = False
+    """Whether metrics also have the names that Triton gives them."""
     host: str = "127.0.0.1"
     allowed_hosts: Sequence[str] = ()
     """Further names of this server, where the Host header is checked."""

@@ -55,6 +55,9 @@ class Worker:
         self._spare_bytes = message["spare_bytes"]
         return {}, ()
 
+    def _ping(self, message: dict[str, Any], payload: bytes) -> Reply:
+        return {}, ()
+
     def _read(self, message: dict[str, Any], payload: bytes) -> Reply:
         """A bundle's manifest and the network to run, each compared with its checksum."""
         network = read_network(message["bundle"], message["engine"], message["precision"])

@@ -63,6 +63,11 @@ class Workers:
         return sum(each.is_set_up for each in self._links)
 
     @property
+    def starting(self) -> int:
+        """Workers that load, and those that are still to be started."""
+        return self._settings.workers - self.alive
+
+    @property
     def are_failing(self) -> bool:
         """Whether none is alive, and they die again and again."""
         return not self.alive and len(self._deaths) >= DEATHS_FREE
