@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pplcnet.recipe.adapting import (
@@ -84,6 +86,14 @@ def test_the_rate_is_the_smaller_the_more_the_start_knows() -> None:
         for weights in ("imagenet", "fractal", None)
     ]
     assert rates == pytest.approx([0.0125, 0.05, 0.1], rel=1e-3)
+
+
+def test_a_file_of_formulas_gets_the_rate_of_the_shipped_backbone(shipped_backbone: Path) -> None:
+    rates = [
+        adapted(Recipe(weights=weights), 500).peak_learning_rate
+        for weights in ("fractal", str(shipped_backbone), "of_photos.npz")
+    ]
+    assert rates[0] == rates[1] > rates[2]
 
 
 def test_too_few_steps_are_said_aloud() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
+from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.starts import recorded_start, settle_start
 from pplcnet.runs.training_run import run_job
@@ -65,6 +66,27 @@ def test_official_weights_that_can_be_fetched_are_the_start(
     assert main(["train", "--resume", "--out", str(out), "--weights", "none"]) == 2
     assert "the run has 'imagenet'" in capsys.readouterr().err
     assert len(server.asked) == 1
+
+
+def test_a_file_by_pretrain_is_trained_from_as_the_shipped_backbone_is(
+    shipped_backbone: Path,
+    common_photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, file = tmp_path / "run", tmp_path / "own.npz"
+    shutil.copy(shipped_backbone, file)
+    assert (
+        main(["train", str(common_photos), "--out", str(out), *SMALL, "--weights", str(file)]) == 0
+    )
+    assert f"start       {file}, a backbone by 'pplcnet pretrain'" in capsys.readouterr().out
+    sizes = {"epochs": 1, "batch_size": 9, "warmup_epochs": 0.0}
+    expected = adapted(Recipe.named("fractal").changed(sizes), 100)
+    recipe = Recipe.from_toml(out / "recipe.toml")
+    assert (recipe.learning_rate, recipe.ema) == (expected.learning_rate, expected.ema)
+    made = Bundle.open(out / "model.bundle").manifest.provenance["weights"]
+    assert (made["weights"], made["is_pretrain_file"]) == (str(file), True)
+    assert f"{file}, a backbone by " in (out / "report.html").read_text()
 
 
 class _StopsAfterTheTraining(Watcher):

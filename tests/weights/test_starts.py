@@ -163,3 +163,11 @@ def test_a_record_of_any_kind_is_read() -> None:
     assert Start.from_facts(None, "w.npz") == Start("w.npz", "w.npz")
     assert Start.from_facts({"weights": [1], "asked": {}}, None).weights == "[1]"
     assert Start.of_provenance({"weights": {"file": "converted.pdparams"}}) is None
+
+
+def test_a_file_by_pretrain_is_named_as_such_even_after_it_is_gone(shipped_backbone: Path) -> None:
+    start = find_start(NAME, str(shipped_backbone))
+    shipped_backbone.unlink()
+    again = Start.from_facts(start.facts(), None)
+    assert again.has_seen_formulas
+    assert again.describe() == f"{shipped_backbone}, a backbone by 'pplcnet pretrain'"

@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 BY_START = (
-    "what goes with the start: finetune with official weights or a file, fractal with fractal, the "
-    "fields' own defaults with none"
+    "what goes with the start: finetune with official weights or a file, fractal with fractal or a "
+    "file by 'pplcnet pretrain', the fields' own defaults with none"
 )
 # Fields with an option of their own; --set reaches all of them.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")

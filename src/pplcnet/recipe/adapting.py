@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import has_seen_formulas
 from pplcnet.system.wording import counted
 
 __all__ = [
@@ -40,7 +41,7 @@ HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
 """Above these training diverges, however large the batch is."""
 FROM_WEIGHTS = 0.125
 """What the rates are multiplied by where training starts from weights of photos."""
-FROM_FRACTALS = 0.5
+FROM_FORMULAS = 0.5
 """The same for a backbone that has seen pictures of formulas only, and has more to learn."""
 
 WARMUP_PART = 0.1
@@ -124,7 +125,7 @@ def _learning_rate(recipe: Recipe, images: int, batch_size: int) -> float:
     rate = RATES[recipe.optimizer] * (batch / REFERENCE_BATCH) ** 0.5
     rate = min(rate, HIGHEST_RATES[recipe.optimizer])
     if recipe.weights is not None:
-        rate *= FROM_FRACTALS if recipe.weights == "fractal" else FROM_WEIGHTS
+        rate *= FROM_FORMULAS if has_seen_formulas(recipe.weights) else FROM_WEIGHTS
     scale = replace(recipe, learning_rate=1.0, batch_size=batch_size, devices=1).peak_learning_rate
     return float(f"{rate / scale:.6g}")
 

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pplcnet.recipe.formula_backbones import is_formula_backbone
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.task_options import TaskOptions
 
-__all__ = ["AUTO", "FINETUNE", "FRACTAL", "NONE", "named_recipe_of", "recipe_by_start", "settled"]
+__all__ = [
+    "AUTO",
+    "FINETUNE",
+    "FRACTAL",
+    "NONE",
+    "has_seen_formulas",
+    "named_recipe_of",
+    "recipe_by_start",
+    "settled",
+]
 
 AUTO = "auto"
 """The best start that is at hand; a run replaces it by what that is before it trains."""
@@ -19,8 +29,7 @@ NONE = "none"
 """Random values, as files and the command line write it; in a recipe it is None."""
 
 FINETUNE = "finetune"
-"""The named recipe that goes with official weights, files and bundles."""
-_OTHERS = {None: None, AUTO: None, FRACTAL: "fractal"}
+"""The named recipe that goes with official weights, bundles and files of photos' weights."""
 
 
 def named_recipe_of(weights: str | None) -> str | None:
@@ -28,7 +37,14 @@ def named_recipe_of(weights: str | None) -> str | None:
 
     They also hold while the start is not known (auto).
     """
-    return _OTHERS.get(weights, FINETUNE)
+    if weights in (None, AUTO):
+        return None
+    return FRACTAL if has_seen_formulas(weights) else FINETUNE
+
+
+def has_seen_formulas(weights: str | None) -> bool:
+    """Whether a start was pretrained on pictures of formulas only: shipped, or such a file."""
+    return weights == FRACTAL or is_formula_backbone(weights)
 
 
 def recipe_by_start(values: Mapping[str, Any], kind: type[TaskOptions] | None = None) -> Recipe:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.recipe.starts import FRACTAL
 from pplcnet.system.wording import counted
 from pplcnet.tasks.task import Evaluation
 from pplcnet.weights.starts import Start
@@ -55,7 +54,7 @@ class JobResult(NamedTuple):
             return []
         recipe = self.manifest.provenance.get("recipe", {})
         start = Start.of_provenance(self.manifest.provenance)
-        has_better = start is None or start.weights in (None, FRACTAL)
+        has_better = start is None or start.weights is None or start.has_seen_formulas
         weights = "start from pretrained weights (--weights imagenet), " if has_better else ""
         return [
             f"warning     {problem}: the network has learned little or nothing",

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from pplcnet.models import catalog
+from pplcnet.recipe.starts import FRACTAL, has_seen_formulas
 
 __all__ = ["Reached", "describe_reached", "reached_with", "read_reached"]
 
@@ -57,12 +58,12 @@ def reached_with(
     nearest number of photos.
     """
     row = catalog.find(network)
-    start = weights if weights in (None, "fractal") else "weights"
+    start = "none" if weights is None else FRACTAL if has_seen_formulas(weights) else "weights"
     near = [
         each
         for each in rows
         if catalog.find(each.network).family == row.family
-        and each.weights == (start or "none")
+        and each.weights == start
         and 1 / FACTOR <= each.photos_a_class / max(photos_a_class, 1e-9) <= FACTOR
     ]
 

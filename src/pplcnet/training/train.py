@@ -184,7 +184,7 @@ def _start_of(recipe: Recipe, state: Path | None, report: Callable[[str], None])
     return start
 
 
-def _weights_source(recipe: Recipe, start: Start) -> dict[str, str | None] | None:
+def _weights_source(recipe: Recipe, start: Start) -> dict[str, str | bool | None] | None:
     if start.asked is None:
         return None
     path = None if recipe.weights is None else local_path(recipe.model, recipe.weights)

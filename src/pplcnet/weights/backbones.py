@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
+from pplcnet.recipe.formula_backbones import ABOUT, ABOUT_LIMIT, FORMAT
 from pplcnet.recipe.starts import FRACTAL
 from pplcnet.system.files import write_arrays
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:  # numpy is not needed to list them
 __all__ = ["FRACTAL", "backbone_path", "shipped_networks", "take_about", "write_backbone"]
 
 FOLDER = Path(__file__).parent / "backbones"
-FORMAT = 1
-_ABOUT = "about"
-_ABOUT_LIMIT = 1 << 16
 _CLASSIFIERS = frozenset({"fc", "fc_1", "out"})
 
 
@@ -91,7 +89,7 @@ def write_backbone(
         "made_with": dict(made_with),
     }
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    write_arrays(path, {_ABOUT: text, **arrays}, compressed=True)
+    write_arrays(path, {ABOUT: text, **arrays}, compressed=True)
 
 
 def take_about(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
@@ -100,11 +98,11 @@ def take_about(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
     Raises:
         WeightsError: it cannot be read, or is of a later format.
     """
-    content = tensors.pop(_ABOUT, None)
+    content = tensors.pop(ABOUT, None)
     if content is None:
         return {}
     try:
-        if content.dtype != "uint8" or content.size > _ABOUT_LIMIT:
+        if content.dtype != "uint8" or content.size > ABOUT_LIMIT:
             raise ValueError("not a short text")
         about = json.loads(content.tobytes())
         if not isinstance(about, dict) or not isinstance(about["network"], str):

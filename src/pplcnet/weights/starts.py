@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pplcnet.errors import PPLCNetError, WeightsError
+from pplcnet.recipe.formula_backbones import is_formula_backbone
 from pplcnet.recipe.starts import AUTO, FRACTAL, NONE
 from pplcnet.weights.backbones import backbone_path
 from pplcnet.weights.downloading import HASTY
@@ -26,6 +27,8 @@ class Start(NamedTuple):
     """Never auto; None is random values."""
     reason: str = ""
     """Why it is not what auto prefers, and how to get that; empty if it is, or was demanded."""
+    is_pretrain_file: bool = False
+    """Whether it is a file by `pplcnet pretrain`."""
 
     @classmethod
     def from_facts(cls, facts: object, weights: str | None) -> Start:
@@ -37,6 +40,7 @@ class Start(NamedTuple):
             None if asked is None else str(asked),
             None if taken is None else str(taken),
             str(facts.get("reason", "")),
+            facts.get("is_pretrain_file") is True,
         )
 
     @classmethod
@@ -46,7 +50,12 @@ class Start(NamedTuple):
             return None
         return cls.from_facts(provenance.get("weights"), None)
 
-    def facts(self) -> dict[str, str | None]:
+    @property
+    def has_seen_formulas(self) -> bool:
+        """Whether it was pretrained on pictures of formulas only, so that photos' weights help."""
+        return self.weights == FRACTAL or self.is_pretrain_file
+
+    def facts(self) -> dict[str, str | bool | None]:
         """As JSON holds it."""
         return self._asdict()
 
@@ -58,6 +67,8 @@ class Start(NamedTuple):
             taken = "fractal, the backbone that ships with pplcnet"
         elif self.weights in TAGS:
             taken = f"the official weights ({self.weights})"
+        elif self.is_pretrain_file:
+            taken = f"{self.weights}, a backbone by 'pplcnet pretrain'"
         else:
             taken = self.weights
         if self.reason:
@@ -77,7 +88,7 @@ def find_start(network: str, weights: str | None) -> Start:
     if weights != AUTO:
         if weights is not None:
             weights_path(network, weights)
-        return Start(weights, weights)
+        return Start(weights, weights, is_pretrain_file=is_formula_backbone(weights))
     try:
         fetch(find_source(network, OFFICIAL), patience=HASTY)
     except (PPLCNetError, OSError) as error:
