@@ -94,8 +94,8 @@ WITHOUT_KERAS = {
     *(
         f"weights/{name}.py"
         for name in (
-            "backbones", "downloading", "fetching", "limits", "official", "paddle", "pickles",
-            "recognition", "safetensors_files", "sources", "starts",
+            "backbones", "connection_failures", "downloading", "fetching", "limits", "official",
+            "paddle", "pickles", "recognition", "safetensors_files", "sources", "starts",
         )
     ),
     *(

@@ -16,6 +16,7 @@ from email.message import Message
 from typing import Any, NamedTuple
 
 from pplcnet.errors import WeightsError
+from pplcnet.weights.connection_failures import describe_failure
 
 __all__ = [
     "HASTY",
@@ -26,6 +27,7 @@ __all__ = [
     "SafeRedirects",
     "ask",
     "content_length",
+    "goes_to_proxy",
 ]
 
 # In every period this many bytes a second must arrive, and a file must be complete in an hour.
@@ -136,14 +138,17 @@ class _Request(threading.Thread):
         if isinstance(event, DownloadError):
             raise event
         if isinstance(event, Exception):
-            raise DownloadError(_describe(event)) from event
+            has_proxy = goes_to_proxy(self.address)
+            raise DownloadError(describe_failure(event, has_proxy=has_proxy)) from event
         return event
 
 
-def _describe(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    inner = reason if isinstance(reason, Exception) else error
-    return f"{type(inner).__name__}: {inner}"
+def goes_to_proxy(address: str) -> bool:
+    """Whether urllib asks a proxy for this address, by the environment or the system's settings."""
+    scheme, _, rest = address.partition("://")
+    return scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
+        rest.partition("/")[0]
+    )
 
 
 def ask(address: str, headers: dict[str, str], patience: Patience = PATIENT) -> Response:

@@ -19,6 +19,7 @@ from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
 from pplcnet.weights.backbones import FRACTAL, backbone_path, shipped_networks
+from pplcnet.weights.connection_failures import describe_status
 from pplcnet.weights.downloading import (
     PATIENT,
     DownloadError,
@@ -189,7 +190,7 @@ def _check_head(response: Response, have: int, partial: Path) -> int | None:
         raise DownloadError("the server does not have the rest of the file")
     if status not in (200, 206):
         final = 400 <= status < 500 and status not in RETRIED
-        raise DownloadError(f"the server answered {status}", final=final)
+        raise DownloadError(describe_status(status), final=final)
     if "html" in (headers.get("Content-Type") or ""):
         raise DownloadError("the server answered with a web page instead of the file")
     packed = headers.get("Content-Encoding") or "identity"
