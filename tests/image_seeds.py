@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import draw_image
@@ -102,7 +104,53 @@ def seeds(kind: str) -> dict[str, bytes]:
     image = draw_image(1, 3, (24, 18))
     return {
         "JPEG": _jpegs, "PNG": _pngs, "WEBP": _webps, "GIF": _gifs, "BMP": _bmps, "TIFF": _tiffs,
+        "HEIF": _heics, "AVIF": _avifs,
     }[kind](image)  # fmt: skip
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    """A HEIC file by pillow-heif, without which the test is skipped.
+
+    Options are those of its `save`. Orientation in `exif` (bytes) becomes the file's own; the
+    pixels are stored as they are.
+    """
+    library = pytest.importorskip("pillow_heif", reason="HEIC files are made by pillow-heif")
+    buffer = io.BytesIO()
+    library.from_pillow(image).save(buffer, **{"quality": 90, **options})
+    return buffer.getvalue()
+
+
+def deep_heic(pixels: NDArray[np.uint16], **options: object) -> bytes:
+    """(H, W, 3) of 16 bits as a HEIC file of 10."""
+    library = pytest.importorskip("pillow_heif", reason="HEIC files are made by pillow-heif")
+    buffer = io.BytesIO()
+    image = library.from_bytes("RGB;16", pixels.shape[1::-1], pixels.tobytes())
+    image.save(buffer, quality=-1, chroma=444, **options)
+    return buffer.getvalue()
+
+
+def _heics(image: Image.Image) -> dict[str, bytes]:
+    wide = image.copy()
+    wide.info["icc_profile"] = icc_profile()
+    return {
+        "plain": heic(image),
+        "turned": heic(image, exif=_exif().tobytes()),
+        "alpha": heic(image.convert("RGBA")),
+        "grey": heic(image.convert("L")),
+        "tiles": heic(image.resize((150, 100)), tile_size=64),
+        "wide gamut": heic(wide),
+        "10 bit": deep_heic(np.asarray(image).astype(np.uint16) * 257),
+    }
+
+
+def _avifs(image: Image.Image) -> dict[str, bytes]:
+    return {
+        "plain": encoded(image, "AVIF"),
+        "turned": encoded(image, "AVIF", exif=_exif()),
+        "alpha": encoded(image.convert("RGBA"), "AVIF"),
+        "wide gamut": encoded(image, "AVIF", icc_profile=icc_profile()),
+        "animation": encoded(image, "AVIF", save_all=True, append_images=[image.rotate(90)]),
+    }
 
 
 def _exif() -> Image.Exif:

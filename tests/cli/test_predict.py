@@ -181,7 +181,7 @@ def test_an_exported_network_alone_is_enough(
 def test_predict_answers_what_it_can_reach_and_names_the_rest(
     capsys, common_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (photos / "class_0" / "IMG.HEIC").touch()
+    (photos / "class_0" / "IMG.DNG").touch()
     os.mkfifo(photos / "class_0" / "pipe.png")
     (photos / "class_0" / "self").symlink_to(".")
     scan = os.scandir
@@ -195,7 +195,7 @@ def test_predict_answers_what_it_can_reach_and_names_the_rest(
     assert main(["predict", str(common_bundle), str(photos)]) == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 24
-    assert "2 files were ignored (1 .heic, 1 of a special type (pipe, socket or device))" in err
+    assert "2 files were ignored (1 .dng, 1 of a special type (pipe, socket or device))" in err
     assert "class_1 (Permission denied)" in err
     answers = Classifier(common_bundle).predict_many(photos)
     assert sum(1 for _, _ in zip(range(24), answers, strict=False)) == 24

@@ -30,18 +30,18 @@ def _touch(*paths: Path) -> None:
 
 def test_files_that_are_no_photos_are_counted_by_kind(photos: Path) -> None:
     for number in range(30):
-        (photos / "class_0" / f"IMG_{number}.HEIC").touch()
+        (photos / "class_0" / f"IMG_{number}.DNG").touch()
     _touch(photos / "class_1" / "one", photos / "class_1" / "two", photos / "class_1" / "Thumbs.db")
     _touch(photos / "class_2" / ".DS_Store", photos / "class_2" / "x.\x1b[31m")
     (note,) = audit(Dataset.open(photos)).notes
     assert note.startswith(
-        "35 files were ignored (30 .heic, 2 without an ending, 1 .db, 1 hidden, "
+        "35 files were ignored (30 .dng, 2 without an ending, 1 .db, 1 hidden, "
         "1 with other endings); photos end in .bmp, .gif,"
     )
 
 
 def test_photos_beside_the_class_folders_are_counted_and_lists_are_not(photos: Path) -> None:
-    _touch(photos / "loose.jpg", photos / "raw.heic", photos / "labels.txt", photos / ".git" / "a")
+    _touch(photos / "loose.jpg", photos / "raw.dng", photos / "labels.txt", photos / ".git" / "a")
     assert Dataset.open(photos).notes == (
         "2 files were ignored (2 beside the class folders).",
         "1 folder was not searched (1 hidden).",
@@ -61,8 +61,8 @@ def test_folders_of_systems_and_programs_are_not_searched(photos: Path) -> None:
 
 
 def test_a_data_set_of_other_files_alone_says_which(tmp_path: Path) -> None:
-    _touch(*(tmp_path / label / f"{n}.avif" for label in "ab" for n in range(2)))
-    with pytest.raises(DatasetError, match=r"no images[^\n]*\n  4 files were ignored \(4 \.avif\)"):
+    _touch(*(tmp_path / label / f"{n}.jxl" for label in "ab" for n in range(2)))
+    with pytest.raises(DatasetError, match=r"no images[^\n]*\n  4 files were ignored \(4 \.jxl\)"):
         Dataset.open(tmp_path)
 
 
@@ -112,11 +112,11 @@ def test_pipes_sockets_devices_and_broken_links_are_not_opened(
 
 
 def test_a_folder_without_photos_says_what_it_holds(capsys, tmp_path: Path) -> None:
-    _touch(tmp_path / "photos" / "IMG_1.HEIC")
+    _touch(tmp_path / "photos" / "IMG_1.DNG")
     assert main(["predict", str(tmp_path / "bundle"), str(tmp_path / "photos")]) == 2
     error = capsys.readouterr().err
     assert "no images in this folder or below" in error
-    assert "1 file was ignored (1 .heic)" in error
+    assert "1 file was ignored (1 .dng)" in error
 
 
 def _forbid(monkeypatch: pytest.MonkeyPatch, *forbidden: Path) -> None:

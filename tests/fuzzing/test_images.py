@@ -20,6 +20,8 @@ TOKENS = {
     "WEBP": [b"VP8X", b"VP8L", b"VP8 ", b"ANIM", b"ANMF", b"ALPH", b"ICCP", b"EXIF"],
     "GIF": [b"GIF89a", b"!\xf9\4", b"!\xfe", b"!\xff\x0bNETSCAPE2.0", b",\0\0\0\0"],
     "BMP": [b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"],
+    "HEIF": [b"ispe", b"hvcC", b"irot", b"clap", b"grid", b"iloc", b"dimg", b"auxl", b"colr"],
+    "AVIF": [b"ispe", b"av1C", b"irot", b"imir", b"iloc", b"pixi", b"auxC", b"colr"],
     "TIFF": [b"\x02\x01", b"\x03\x01", b"\x06\x01", b"\x11\x01", b"\x42\x01", b"\x53\x01"],
 }
 

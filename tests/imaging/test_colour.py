@@ -163,7 +163,7 @@ PHOTO = draw_image(1, 3, (64, 48))
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("JPEG", {}),
-     ("JPEG", {"progressive": True})],
+     ("JPEG", {"progressive": True}), ("AVIF", {})],
 )  # fmt: skip
 def test_a_wide_gamut_is_converted_in_every_format(kind: str, options: dict) -> None:
     plain = Image.open(io.BytesIO(encoded(PHOTO, kind, **options)))
@@ -281,7 +281,7 @@ def test_a_lent_image_is_left_as_it_was() -> None:
         assert lent.info == untouched.info
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_a_path_bytes_and_a_pil_image_give_the_same_pixels(kind: str) -> None:
     for name, content in seeds(kind).items():
         if name in ("float", "16 bit"):

@@ -52,6 +52,7 @@ def _assert_two_halves(image: Image.Image, tolerance: int = 12) -> None:
         ("BMP", {}),
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
+        ("AVIF", {"quality": 95}),
     ],
 )
 def test_every_format(kind: str, options: dict) -> None:
@@ -116,7 +117,7 @@ TRANSPOSED = {
 }
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", TRANSPOSED)
 def test_exif_orientation_is_undone_once(orientation: int, kind: str) -> None:
     stored = _two_halves()

@@ -15,6 +15,7 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging import limits as image_limits
 from pplcnet.imaging import structure as image_structure
 from pplcnet.imaging.decoding import decode, stated_pixels
+from pplcnet.imaging.structure import HEIF_BYTES, HEIF_COPIES
 from pplcnet.imaging.tiff_header import read_tiff_header
 from tests.conftest import draw_image
 from tests.image_seeds import encoded, icc_profile, png, seeds, tiff
@@ -88,6 +89,8 @@ def _memory_at_which(content: bytes, monkeypatch: pytest.MonkeyPatch, **options:
         ("WEBP", "RGB", {}, 16),
         ("GIF", "P", {}, 5),
         ("BMP", "RGB", {}, 4),
+        ("AVIF", "RGB", {}, HEIF_BYTES + 4),
+        ("AVIF", "RGBA", {}, HEIF_BYTES + 8),
     ],
 )
 def test_memory_counts_the_file_the_pixels_and_the_decoder(
@@ -95,7 +98,8 @@ def test_memory_counts_the_file_the_pixels_and_the_decoder(
 ) -> None:
     content = encoded(PHOTO.convert(mode), kind, **options)
     needed = _memory_at_which(content, monkeypatch)
-    assert needed == len(content) + PIXELS * bytes_per_pixel
+    copies = HEIF_COPIES if kind == "AVIF" else 1
+    assert needed == copies * len(content) + PIXELS * bytes_per_pixel
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 80_000_000), (2, 40_000_000)])
@@ -240,7 +244,7 @@ def test_a_png_profile_that_does_not_unpack_is_ignored(data: bytes) -> None:
         assert decode(png((2, 1), 8, 2, [bytes(6)], {b"iCCP": chunk})).size == (2, 1)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_every_cut_of_a_file_is_decoded_or_refused(kind: str) -> None:
     for content in seeds(kind).values():
         for end in range(0, len(content), 1 + len(content) // 40):
@@ -249,7 +253,7 @@ def test_every_cut_of_a_file_is_decoded_or_refused(kind: str) -> None:
 
 
 def test_the_stated_size_needs_no_decoding() -> None:
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"):
         content = encoded(PHOTO.quantize(8) if kind == "GIF" else PHOTO, kind)
         assert stated_pixels(content) == PIXELS
     assert stated_pixels(b"text") == stated_pixels(b"") == stated_pixels(PNG[:20]) == 0

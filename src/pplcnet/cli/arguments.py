@@ -30,7 +30,9 @@ READ = (
     "recipe",
 )  # fmt: skip
 WRITTEN = ("out", "pack", "html", "json")
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+PHOTO_ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
+)  # fmt: skip
 MOST_THREADS = 1024
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.errors import DatasetError
-from pplcnet.imaging.decoding import IMAGE_ENDINGS
 from pplcnet.imaging.files import MAX_FILE_BYTES
+from pplcnet.imaging.formats import image_endings, to_install
 from pplcnet.system.wording import counted, listed
 
 __all__ = [
@@ -37,10 +37,11 @@ SYSTEM_FOLDERS = frozenset(
 HIDDEN, NO_ENDING, OTHER = "hidden", "without an ending", "with other endings"
 SPECIAL, BROKEN_LINK = "of a special type (pipe, socket or device)", "behind a broken link"
 LOOSE = "beside the class folders"
-# Images in formats that are not read.
+# Images in formats that are not read, or not by every installation.
 UNREAD_ENDINGS = frozenset(
-    [".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"]
-)
+    [".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+     ".raf"]
+)  # fmt: skip
 LONGEST_ENDING = 8
 KINDS_NAMED = 8
 
@@ -83,7 +84,9 @@ class PassedOver:
             were = "was" if number == 1 else "were"
             text = f"{counted(number, 'file')} {were} ignored ({_counts(self.files)})"
             if any(kind.startswith(".") or kind in (NO_ENDING, OTHER) for kind in self.files):
-                text += f"; photos end in {', '.join(sorted(IMAGE_ENDINGS))}"
+                text += f"; photos end in {', '.join(sorted(image_endings()))}"
+            commands = {command: kind for kind in self.files if (command := to_install(kind))}
+            text += "".join(f"; to read {kind}: {each}" for each, kind in commands.items())
             notes.append(f"{text}.")
         if self.folders:
             number = self.folders.total()
@@ -188,7 +191,7 @@ def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path
         if _kind(entry) != "folder":
             # Lists, notes and programs are often there.
             ending = os.path.splitext(entry.name)[1].lower()
-            if not entry.name.startswith(".") and ending in IMAGE_ENDINGS | UNREAD_ENDINGS:
+            if not entry.name.startswith(".") and ending in image_endings() | UNREAD_ENDINGS:
                 found.files[LOOSE] += 1
         elif _is_searched(entry.name, found) and not (
             entry.is_symlink() and _folder_key(path) in around
@@ -268,7 +271,7 @@ def _is_searched(name: str, passed_over: PassedOver) -> bool:
 
 
 def _has_image_ending(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+    return os.path.splitext(name)[1].lower() in image_endings()
 
 
 def _folder_key(folder: Path) -> FolderKey | None:

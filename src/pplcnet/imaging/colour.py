@@ -68,7 +68,7 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
         low_bytes = _low_bytes(image) if has_deep_colour_key(image) else None
         image.load()
     except Exception as error:  # decoders of damaged pixels raise nearly anything
-        raise ImageError(name, f"truncated or damaged ({error}).") from error
+        raise ImageError(name, f"truncated or damaged ({str(error).strip()}).") from error
     try:
         plan = _plan(image, name, rawmode, low_bytes)
         converted = _convert(image, plan, name, is_ours=is_ours)

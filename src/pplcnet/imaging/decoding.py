@@ -23,6 +23,7 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging.acceleration import decode_jpeg
 from pplcnet.imaging.colour import has_deep_colour_key, to_rgb
 from pplcnet.imaging.files import content_behind, read_image_file, source_name
+from pplcnet.imaging.formats import check_is_read, open_heic
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.kinds import describe, image_format
 from pplcnet.imaging.limits import MAX_PIXELS, NO_COST, check_memory, check_pixels
@@ -37,7 +38,6 @@ from pplcnet.imaging.structure import check_structure, png_without_extras
 from pplcnet.imaging.tiff_header import describe_tiff
 
 __all__ = [
-    "IMAGE_ENDINGS",
     "MAX_PIXELS",
     "Decoded",
     "DecodedImage",
@@ -71,9 +71,6 @@ DecodedImage = Image.Image | NDArray[np.uint8]
 Shrink = Callable[[tuple[int, int]], int]
 """(width, height) of an upright image to what its sides may be divided by: 1, 2, 4 or 8."""
 
-IMAGE_ENDINGS = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
-)
 # Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded. It
 # also warns of damaged EXIF, which says nothing about the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -146,10 +143,9 @@ def decode_image(
         rough: take libjpeg's faster colour upsampling and transform, some levels off.
         upright: turn the image upright; if not, the caller does (`Decoded.orientation`).
     """
-    if isinstance(source, np.ndarray):
-        return _in_full(_from_array(source))
-    if isinstance(source, Image.Image):
-        return _in_full(_from_image(source))
+    if isinstance(source, np.ndarray | Image.Image):
+        image = _from_array(source) if isinstance(source, np.ndarray) else _from_image(source)
+        return Decoded(image, Geometry(image.size))
     decoded = _from_bytes(read_image_file(source), source_name(source), shrink, rough, upright)
     if not upright or decoded.orientation == 1:
         return decoded
@@ -214,8 +210,9 @@ def _from_bytes(
     image = _open(content, kind, name)
     size = image.size
     check_pixels(size, name)
-    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end.
-    orientation = 1 if kind == "PNG" else read_orientation(image)
+    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end. The decoder of HEIC
+    # turns the image itself.
+    orientation = 1 if kind in ("PNG", "HEIF") else read_orientation(image)
     divisor = 1
     if shrink is not None and kind == "JPEG":
         divisor = shrink(upright_size(size, orientation))
@@ -239,6 +236,8 @@ def _from_bytes(
     if kind in ("PNG", "TIFF"):
         orientation = read_orientation(decoded)
         limits(is_changed=is_changed or (upright and orientation != 1))
+    if image is decoded and kind == "HEIF" and getattr(image, "is_animated", False):
+        image = image.copy()  # which does not hold on to the file's other images
     del decoded
     image.info = {}
     # Only a JPEG is shrunk. The size of a TIFF or a GIF may change for other reasons.
@@ -247,21 +246,20 @@ def _from_bytes(
     return Decoded(image, Geometry(upright_size(image.size, orientation)), orientation)
 
 
-def _in_full(image: Image.Image) -> Decoded:
-    return Decoded(image, Geometry(image.size))
-
-
 def _open(content: bytes, kind: str, name: str) -> Image.Image:
     if kind == "PNG":
         content = png_without_extras(content)
+    check_is_read(kind, name)
     try:
+        if kind == "HEIF":
+            return open_heic(content)
         return Image.open(io.BytesIO(content), formats=(kind,))
     except Image.DecompressionBombError:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders of damaged headers raise nearly anything
         if kind == "PNG" and len(sound := png_without_extras(content, bare=True)) < len(content):
             return _open(sound, kind, name)
-        reason = f"truncated or damaged ({error})."
+        reason = f"truncated or damaged ({str(error).strip()})."
         if isinstance(error, UnidentifiedImageError):
             reason = f"truncated or damaged (its header starts like that of a {kind} file)."
             reason = (describe_tiff(content) if kind == "TIFF" else "") or reason

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 __all__ = ["READ_FORMATS", "describe", "image_format"]
 
-READ_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""Pillow's names. "JPEG" also opens MPO, which some phones write."""
+READ_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIF", "AVIF")
+"""Pillow's names. "JPEG" also opens MPO, which some phones write. The last two are optional."""
 
-LIST = "JPEG, PNG, WebP, BMP, GIF and TIFF"
+LIST = "JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC and AVIF"
 CONVERT = "save it as JPEG or PNG"
 FETCH = "download it again"
 RAW = ("a camera raw file", f"develop it and {CONVERT}")
@@ -68,13 +68,15 @@ STARTS: tuple[tuple[bytes, str, str], ...] = (
         "fetch the image with `git lfs pull`",
     ),
 )
-# Brands of ISO media files (their box "ftyp"); other brands are videos.
+# Brands of ISO media files (their box "ftyp"). Those that are read, the first that fits:
+IMAGE_BRANDS: tuple[tuple[str, frozenset[bytes]], ...] = (
+    ("AVIF", frozenset([b"avif", b"avis"])),
+    ("HEIF", frozenset(
+        [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
+    )),
+)  # fmt: skip
+# Of the others, those that are no videos:
 BRANDS: tuple[tuple[tuple[bytes, ...], tuple[str, str]], ...] = (
-    ((b"avif", b"avis"), ("an AVIF image", CONVERT)),
-    (
-        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-        ("a HEIC image", CONVERT),
-    ),
     ((b"crx ",), RAW),
     ((b"jp2 ", b"jpx ", b"jph "), ("a JPEG 2000 image", CONVERT)),
 )
@@ -101,6 +103,9 @@ def image_format(content: bytes) -> str | None:
         return "GIF"
     if content.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")) and content[8:10] != b"CR":
         return "TIFF"
+    if content[4:8] == b"ftyp":
+        brands = _brands(content[:LOOKED_AT])
+        return next((kind for kind, known in IMAGE_BRANDS if known & brands), None)
     return "BMP" if content.startswith(b"BM") else None
 
 
@@ -134,11 +139,15 @@ def _recognised(head: bytes) -> tuple[str, str]:
 
 def _recognised_brand(head: bytes) -> tuple[str, str]:
     """For an ISO media file: images are known by their brands, everything else is a video."""
-    length = min(int.from_bytes(head[:4], "big"), len(head))
-    brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
+    brands = _brands(head)
     return next(
         (answer for known, answer in BRANDS if any(brand in known for brand in brands)), VIDEO
     )
+
+
+def _brands(head: bytes) -> set[bytes]:
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))}
 
 
 def _recognised_text(head: bytes) -> tuple[str, str]:

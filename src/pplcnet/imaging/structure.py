@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 
 from pplcnet.errors import ImageError
-from pplcnet.imaging.limits import Cost, check_memory, check_pixels
+from pplcnet.imaging.heif_header import read_heif_header
+from pplcnet.imaging.limits import Cost, check_memory, check_pixels, is_exif_small
 from pplcnet.imaging.tiff_header import TiffHeader, read_tiff_header
 
 __all__ = ["check_structure", "png_without_extras"]
@@ -38,6 +39,12 @@ MAX_STRIPS = 100_000
 
 # libwebp holds three canvases of its own and hands one out.
 WEBP_BYTES = 12
+# Decoders of HEIC and AVIF hold the planes, all tiles, and RGB of up to 16 bits.
+HEIF_BYTES = 14
+HEIF_COPIES = 3
+# Tiles overhang the image, alpha has as many pixels, and depth maps lie beside it.
+MOST_CODED = 3
+SPARE_CODED = 4_000_000
 
 
 def check_structure(content: bytes, kind: str, name: str) -> Cost:
@@ -53,7 +60,10 @@ def check_structure(content: bytes, kind: str, name: str) -> Cost:
     Raises:
         ImageError: too many parts, or too much work for its size.
     """
-    check = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "GIF": _gif, "BMP": _bmp, "TIFF": _tiff}
+    check = {
+        "JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "GIF": _gif, "BMP": _bmp, "TIFF": _tiff,
+        "HEIF": _heif, "AVIF": _heif,
+    }  # fmt: skip
     return check[kind](content, name)
 
 
@@ -195,6 +205,25 @@ def _webp(content: bytes, name: str) -> Cost:
     cost = Cost(WEBP_BYTES, len(content))
     check_pixels(size, name)
     check_memory(size, "RGB", name, cost=cost, is_changed=False)
+    return cost
+
+
+def _heif(content: bytes, name: str) -> Cost:
+    header = read_heif_header(content)
+    if header is None:
+        raise ImageError(name, "truncated or damaged (it does not describe an image).")
+    check_pixels(header.size, name)
+    width, height = header.size
+    if header.coded_pixels > MOST_CODED * width * height + SPARE_CODED:
+        raise ImageError(
+            name,
+            f"an image of {width}x{height} pixels made of parts with {header.coded_pixels:,}, "
+            "which takes too long to decode; save it as JPEG.",
+        )
+    if not all(map(is_exif_small, header.exif)):
+        raise ImageError(name, "its EXIF declares more than an image needs; save it as JPEG.")
+    cost = Cost(HEIF_BYTES, HEIF_COPIES * len(content))
+    check_memory(header.size, "RGB", name, cost=cost, is_changed=False)
     return cost
 
 

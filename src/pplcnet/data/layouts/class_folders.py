@@ -12,7 +12,7 @@ from pplcnet.data.image_files import PassedOver, find_images, subfolders
 from pplcnet.data.layouts.list_text import SPLIT_NAMES
 from pplcnet.data.layouts.repeats import without_repeats
 from pplcnet.errors import DatasetError
-from pplcnet.imaging.decoding import IMAGE_ENDINGS
+from pplcnet.imaging.formats import image_endings
 from pplcnet.system.wording import counted
 
 __all__ = ["read", "recognises"]
@@ -51,7 +51,7 @@ def read(path: Path) -> Dataset:
     notes = tuple(passed_over.notes())
     if not images:
         raise DatasetError(
-            f"{path}: no images ({', '.join(sorted(IMAGE_ENDINGS))}) in its "
+            f"{path}: no images ({', '.join(sorted(image_endings()))}) in its "
             f"{counted(len(classes), 'class folder')}.",
             notes,
         )

@@ -17,7 +17,7 @@ from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.data.layouts.list_text import SPLIT_NAMES, shortened
 from pplcnet.data.layouts.repeats import without_repeats
 from pplcnet.errors import DatasetError, printable
-from pplcnet.imaging.decoding import IMAGE_ENDINGS
+from pplcnet.imaging.formats import image_endings
 from pplcnet.system.wording import counted
 
 __all__ = ["FileFinder", "Listed", "Row", "dataset_of_classes", "listed_images", "root_of"]
@@ -192,7 +192,7 @@ class FileFinder:
 
     def _with_ending(self, name: str) -> Path | None:
         """The image, if the list leaves out the ending."""
-        found = (self._walk(name + ending, _lowered) for ending in sorted(IMAGE_ENDINGS))
+        found = (self._walk(name + ending, _lowered) for ending in sorted(image_endings()))
         return next((each for each in found if each is not None), None)
 
     def _walk(self, name: str, key: Callable[[str], str]) -> Path | None:
