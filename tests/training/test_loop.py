@@ -15,8 +15,8 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.training import loop
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.pictures import preprocessing_of
+from pplcnet.training.recalibration import recalibrate
 from pplcnet.training.train import train
-from pplcnet.training.weight_averaging import recalibrate
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 from tests.training.steps import after_each_step

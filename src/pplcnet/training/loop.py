@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ImageError, TrainingInterrupted
@@ -21,7 +19,6 @@ from pplcnet.system.progress import Busy, no_sign
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
 from pplcnet.training import checkpoint
-from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.devices import Step
 from pplcnet.training.epoch import diverged, run_epoch
 from pplcnet.training.history import event_writer, line_of, write_history
@@ -30,14 +27,11 @@ from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.names import CHECKPOINT, HISTORY
 from pplcnet.training.setup import FitContext, Prepared, prepare
 from pplcnet.training.signs_of_life import with_signs_of_life
-from pplcnet.training.weight_averaging import averaged_weights, recalibrate
+from pplcnet.training.weight_averaging import averaged_weights
 from pplcnet.weights import native
 from pplcnet.weights.starts import Start
 
 __all__ = ["FittedModel", "fit"]
-
-RECALIBRATED_AT_ONCE = 64
-"""Images: enough for steady statistics where the last feature map has few positions."""
 
 
 class FittedModel(NamedTuple):
@@ -193,7 +187,8 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     steps = trainable.batches.steps_per_epoch
     with averaged_weights(trainable.model, recipe):
         try:
-            _recalibrate(run, recipe)
+            if run.recalibration is not None:
+                run.recalibration()
             score = run.validation.score()
         except ImageError:
             progress.step = steps  # what is left of the epoch is its validation
@@ -212,20 +207,3 @@ def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
     progress.history.append(row)
     progress.epoch += 1
     return row
-
-
-def _recalibrate(run: Prepared, recipe: Recipe) -> None:
-    """Measure BatchNorm's statistics on training images, the same in every epoch.
-
-    Training itself does not use these statistics, so that it goes on as without this.
-    """
-    network, batches = run.trainable.network, run.trainable.batches
-    if not recipe.recalibrate_batchnorm or not isinstance(batches, TrainingBatches):
-        return  # where the backbone is not trained, there is nothing to measure
-    steps = min(batches.steps_per_epoch, -(-recipe.recalibrate_batchnorm // batches.batch_size))
-    # Views of the last epoch have the whole size, with progressive resizing too.
-    chosen = [batch.images for batch in islice(batches.epoch(recipe.epochs), steps)]
-    images = np.concatenate(chosen)
-    parts = np.array_split(images, max(1, len(images) // RECALIBRATED_AT_ONCE))
-    normalize = run.validation.preprocessing.normalize
-    recalibrate(network, (normalize(part) for part in parts))

@@ -32,6 +32,7 @@ from pplcnet.training.pretrained import (
     read_start,
     start_from_weights,
 )
+from pplcnet.training.recalibration import Recalibration
 from pplcnet.training.stochastic_depth import with_stochastic_depth
 from pplcnet.training.validation import Validation
 from pplcnet.weights.loading import LoadedWeights, load_pretrained
@@ -83,6 +84,8 @@ class Prepared:
 
     trainable: Trainable
     validation: Validation
+    recalibration: Recalibration | None
+    """Before a validation; None where the backbone is not trained, and nothing is to be measured."""
     columns: tuple[str, ...]
     """Of its history."""
     progress: Progress
@@ -119,7 +122,10 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
         preprocessing,
     )
     columns = history_columns(trainable.metrics, task.measure.key)
-    return Prepared(trainable, validation, columns, trainable.progress)
+    recalibration = None
+    if isinstance(trainable.batches, TrainingBatches):
+        recalibration = Recalibration(trainable.network, trainable.batches, recipe, preprocessing)
+    return Prepared(trainable, validation, recalibration, columns, trainable.progress)
 
 
 def build_trainable(

@@ -1,0 +1,149 @@
+"""BatchNorm's statistics measured again on training images, before every validation.
+
+During training they lag behind the weights, which still change (Wu and Johnson 2021,
+arXiv 2105.07576, section 3). Training itself does not use them, so that it goes on as without this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.layers import uncompiled
+from pplcnet.models.variables import value_of
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.batches import TrainingBatches
+
+__all__ = ["Recalibration", "recalibrate"]
+
+AT_ONCE = 64
+"""Images: enough for steady statistics where the last feature map has few positions."""
+MOST_KEPT = 256 << 20
+"""Bytes of views that are kept from epoch to epoch: 1,700 of 224x224 pixels."""
+
+Forward = Callable[[NDArray[np.float32]], object]
+
+
+class Recalibration:
+    """Measures a network's statistics, on the same views of training images every time."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        batches: TrainingBatches,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+    ) -> None:
+        self._network = network
+        self._batches = batches
+        self._recipe = recipe
+        self._preprocessing = preprocessing
+        self._forward: Forward | None = None
+        self._kept: NDArray[np.uint8] | None = None
+
+    def __call__(self) -> None:
+        """Measure; ImageError when an image can no longer be read."""
+        if not self._recipe.recalibrate_batchnorm:
+            return
+        if self._forward is None:
+            self._forward = _forward(self._network)
+        views = self._views()
+        parts = np.array_split(views, max(1, len(views) // AT_ONCE))
+        normalize = self._preprocessing.normalize
+        recalibrate(self._network, (normalize(part) for part in parts), self._forward)
+
+    def _views(self) -> NDArray[np.uint8]:
+        """(N, height, width, 3), made again only where they are too many to be kept."""
+        if self._kept is not None:
+            return self._kept
+        batches, wanted = self._batches, self._recipe.recalibrate_batchnorm or 0
+        steps = min(batches.steps_per_epoch, -(-wanted // batches.batch_size))
+        # Views of the last epoch have the whole size, with progressive resizing too.
+        chosen = [batch.images for batch in islice(batches.epoch(self._recipe.epochs), steps)]
+        views = np.concatenate(chosen)
+        if views.nbytes <= MOST_KEPT:
+            self._kept = views
+        return views
+
+
+def recalibrate(
+    model: keras.Model, parts: Iterable[NDArray[np.float32]], forward: Forward | None = None
+) -> None:
+    """Set BatchNorm's statistics to the means over some parts (N, H, W, 3) of training images.
+
+    Parts of one size have the same weight in the means.
+
+    Args:
+        forward: runs the model in training mode; by default made for this call.
+    """
+    layers = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    if not layers:
+        return
+    forward = forward or _forward(model)
+    variables = [each for layer in layers for each in (layer.moving_mean, layer.moving_variance)]
+    momenta = [layer.momentum for layer in layers]
+    sums: list[NDArray[np.float64]] = []
+    count = 0
+    try:
+        for layer in layers:
+            layer.momentum = 0.0  # the statistics are then those of the last part
+        for images in parts:
+            forward(images)
+            found = [value_of(each).astype(np.float64) for each in variables]
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if count else found
+            count += 1
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+    for variable, total in zip(variables, sums, strict=True):
+        variable.assign(total / count)
+
+
+def _forward(model: keras.Model) -> Forward:
+    """The model in training mode; JAX, which is slow at single operators, compiles it as a whole.
+
+    Without compiling, it also counts on with the random numbers of dropout, and so it does here.
+    """
+    if keras.backend.backend() != "jax":
+
+        def run(images: NDArray[np.float32]) -> object:
+            with uncompiled(), _without_gradients():
+                return model(images, training=True)
+
+        return run
+    import jax
+
+    @jax.jit
+    def changed(trained: list[Any], others: list[Any], images: Any) -> list[Any]:
+        _, others = model.stateless_call(trained, others, images, training=True)
+        return others
+
+    def run_compiled(images: NDArray[np.float32]) -> object:
+        others = model.non_trainable_variables
+        trained = [each.value for each in model.trainable_variables]
+        values = changed(trained, [each.value for each in others], images)
+        for variable, value in zip(others, values, strict=True):
+            variable.assign(value)
+        return None
+
+    return run_compiled
+
+
+def _without_gradients() -> AbstractContextManager[object]:
+    """Elsewhere nobody records them; PyTorch would keep every feature map of a part."""
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.no_grad()
