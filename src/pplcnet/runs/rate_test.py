@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_facts import Handover
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder, require_keras
@@ -15,6 +16,8 @@ from pplcnet.runs.stages import audit_images
 from pplcnet.runs.starts import settle_start
 from pplcnet.system.progress import Watcher
 from pplcnet.tasks import options_of
+from pplcnet.training.image_cache import ImageCache
+from pplcnet.training.pictures import drop_unneeded, picture_keeper, side_of
 
 if TYPE_CHECKING:
     from pplcnet.training.learning_rates import RangeTest
@@ -41,11 +44,18 @@ def find_learning_rate(
     require_keras()
     folder = RunFolder(Path(out), TRAIN)
     folder.check_place(photos, recipe)
-    with folder.opened():
+    with folder.opened(), ImageCache.of(recipe) as image_cache:
         dataset = Dataset.open(photos)
         recipe, _ = settle_start(recipe.for_options(options_of(dataset.task)), None, watcher.say)
-        images = audit_images(dataset, skip_broken=skip_broken, watcher=watcher, listed_in=SKIPPED)
+        images = audit_images(
+            dataset,
+            skip_broken=skip_broken,
+            watcher=watcher,
+            listed_in=SKIPPED,
+            handover=Handover(side_of(recipe), picture_keeper(recipe, image_cache)),
+        )
         training = images.draw_splits(recipe).train
+        drop_unneeded(image_cache, [each.path for each in training.images], [])
         before_training()
         from pplcnet.training.learning_rates import (
             draw_range_test,
@@ -54,7 +64,7 @@ def find_learning_rate(
         )
 
         with watcher.busy("trying learning rates"):
-            test = run_range_test(training, recipe, report=watcher.say)
+            test = run_range_test(training, recipe, image_cache=image_cache, report=watcher.say)
         # Not skipped.csv, which is a run's.
         images.write_skipped(folder.path / SKIPPED)
         table, plot = folder.path / "learning_rates.csv", folder.path / "learning_rates.png"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from pplcnet.data.annotations import ClassLabel
 from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_facts import Handover
 from pplcnet.errors import InputError, require
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import PROBABILITIES, SKIPPED, SUSPECT_LIST, SUSPECTS, planned_names
@@ -34,6 +34,7 @@ from pplcnet.system.wording import counted
 from pplcnet.tasks import find, options_of
 from pplcnet.tasks.baseline import best_guess
 from pplcnet.training.image_cache import ImageCache
+from pplcnet.training.pictures import picture_keeper, side_of
 
 __all__ = ["Suspect", "SuspectList", "find_suspects", "rank_suspects"]
 
@@ -88,7 +89,7 @@ def find_suspects(
         )
     folder = RunFolder(Path(out), SUSPECTS)
     folder.check_place(photos, recipe)
-    with folder.opened():
+    with folder.opened(), ImageCache.of(recipe) as image_cache:
         before = folder.check(overwrite=overwrite)
         given = Dataset.open(photos)
         task = find(given.task)
@@ -102,7 +103,12 @@ def find_suspects(
         if before is None:
             refuse_to_delete(folder.path, [Path(photos), *weights_of(recipe)])
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
-        images = audit_images(given, skip_broken=is_skipping, watcher=watcher)
+        images = audit_images(
+            given,
+            skip_broken=is_skipping,
+            watcher=watcher,
+            handover=Handover(side_of(recipe), picture_keeper(recipe, image_cache)),
+        )
         dataset = images.dataset
         fold_of = fold_of_each(dataset, folds, recipe.seed, images.labelled.copies)
         facts = run_facts(photos, images.digest, recipe)
@@ -120,7 +126,7 @@ def find_suspects(
                 run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before
-            context = RunContext(folder, recipe, images, run, watcher, before_training)
+            context = RunContext(folder, recipe, images, run, watcher, before_training, image_cache)
             images.write_skipped(folder.path / SKIPPED)
             return _list_suspects(context, dataset, fold_of)
 
@@ -158,14 +164,14 @@ def _judge(
         require_keras()
         weights_of(context.recipe)
         context.before_training()
+    elif context.image_cache is not None:
+        context.image_cache.close()
     probabilities = np.empty((len(dataset), len(dataset.classes)))
-    with ImageCache.of(context.recipe) as image_cache:
-        context = replace(context, image_cache=image_cache)
-        for fold, finished in enumerate(bundles):
-            bundle = finished or train_fold(context, dataset, fold, fold_of)
-            members = np.flatnonzero(fold_of == fold)
-            held_out = [dataset.images[at] for at in members]
-            probabilities[members] = probabilities_of(context, bundle, held_out, f"fold {fold + 1}")
+    for fold, finished in enumerate(bundles):
+        bundle = finished or train_fold(context, dataset, fold, fold_of)
+        members = np.flatnonzero(fold_of == fold)
+        held_out = [dataset.images[at] for at in members]
+        probabilities[members] = probabilities_of(context, bundle, held_out, f"fold {fold + 1}")
     return probabilities
 
 

@@ -23,6 +23,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.files import replacing, write_csv
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.head_only import FeatureBatches
+from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.setup import build_trainable
 
 __all__ = ["RangeTest", "draw_range_test", "run_range_test", "write_range_test"]
@@ -83,6 +84,7 @@ def run_range_test(
     recipe: Recipe,
     *,
     steps: int = STEPS,
+    image_cache: ImageCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> RangeTest:
     """Train for `steps` steps, from 1e-4 to 10 times the default learning rate of the recipe.
@@ -94,6 +96,7 @@ def run_range_test(
     Args:
         train_set: images to learn from.
         steps: at least 2.
+        image_cache: decoded images, shared with what else reads the same files.
         report: called with lines about what came before the test.
 
     Raises:
@@ -111,7 +114,7 @@ def run_range_test(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        trainable = build_trainable(train_set, recipe, report=report)
+        trainable = build_trainable(train_set, recipe, image_cache=image_cache, report=report)
     finally:
         keras.config.set_dtype_policy(policy)
     model = trainable.model

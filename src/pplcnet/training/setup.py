@@ -85,7 +85,7 @@ class Prepared:
     trainable: Trainable
     validation: Validation
     recalibration: Recalibration | None
-    """Before a validation; None where the backbone is not trained, and nothing is to be measured."""
+    """Before a validation; None where the backbone is not trained."""
     columns: tuple[str, ...]
     """Of its history."""
     progress: Progress
