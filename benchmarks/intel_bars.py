@@ -11,21 +11,21 @@ Prints medians, and each ratio beside the one that this project aims at.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from machine import describe_machine
 from photo_to_label import (
-    HERE,
+    PADDLE,
+    TUNED,
     Child,
     compare_answers,
     make_photos,
     measure_first_labels,
-    paddle_command,
+    parse_arguments,
+    pipeline_commands,
 )
 from PIL import Image
 
@@ -34,7 +34,6 @@ from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError
 from pplcnet.runtime.selection import choose
 
-OURS, THEIRS = "pplcnet, tuned", "OpenCV + Paddle"
 ROUNDS = 10
 # What is measured, its unit and digits, and the ratio aimed at; None for what is only shown.
 FIGURES = {
@@ -48,13 +47,7 @@ FIGURES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle")
-    parser.add_argument("photos")
-    parser.add_argument("--paddle-python", required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--count", type=int, default=200)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__, needs_paddle=True)
     started = time.perf_counter()
     print(describe_machine("onnxruntime", "openvino", "simplejpeg", "opencv-python-headless"))
     print(f"{arguments.bundle}: runs as {choose(Bundle.open(arguments.bundle)).choice}")
@@ -62,13 +55,8 @@ def main() -> None:
         folder = Path(temporary)
         small = make_photos(Path(arguments.photos), folder / "small", arguments.count)
         large = make_large_photos(Path(arguments.photos), folder / "large")
-        threads = str(arguments.threads)
-        commands = {
-            THEIRS: paddle_command(arguments, folder),
-            OURS: [sys.executable, str(HERE / "pplcnet_pipeline.py"), arguments.bundle, "-", "-",
-                   threads],
-        }  # fmt: skip
-        print_table(measure(commands, small, large))
+        commands = pipeline_commands(arguments, folder)
+        print_table(measure({name: commands[name] for name in (PADDLE, TUNED)}, small, large))
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 
@@ -97,9 +85,9 @@ def measure(
 
 
 def print_table(values: dict[str, dict[str, list[float]]]) -> None:
-    print(f"\n{'':<30} {THEIRS:>16} {OURS:>16} {'ratio':>7} {'aim':>6}")
+    print(f"\n{'':<30} {PADDLE:>16} {TUNED:>16} {'ratio':>7} {'aim':>6}")
     for figure, (unit, digits, aim) in FIGURES.items():
-        theirs, ours = (statistics.median(values[figure][name]) for name in (THEIRS, OURS))
+        theirs, ours = (statistics.median(values[figure][name]) for name in (PADDLE, TUNED))
         ratio = ours / theirs if unit == "photos/s" else theirs / ours
         reached = "" if aim is None else f"{aim:6.1f}  {'reached' if ratio >= aim else 'missed'}"
         print(f"{figure:<30} {theirs:>16.{digits}f} {ours:>16.{digits}f} {ratio:>6.2f}x {reached}")

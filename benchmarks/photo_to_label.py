@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "PYTHONPYCACHEPREFIX": BYTECODE.name,
 }
 ROUNDS = 12
+PADDLE, TUNED = "OpenCV + Paddle", "pplcnet, tuned"
 
 
 class Child(AnsweringProcess):
@@ -60,27 +61,34 @@ class Child(AnsweringProcess):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle")
-    parser.add_argument("photos")
-    parser.add_argument("--paddle-python", default=None)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--count", type=int, default=200)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__)
     print(describe_machine("onnxruntime", "openvino", "simplejpeg", "opencv-python-headless"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         photos = make_photos(Path(arguments.photos), folder / "photos", arguments.count)
-        ours = [sys.executable, str(HERE / "pplcnet_pipeline.py"), arguments.bundle]
-        threads = str(arguments.threads)
-        commands = {
-            "pplcnet, float32": [*ours, "openvino", "float32", threads],
-            "pplcnet, tuned": [*ours, "-", "-", threads],
-        }
-        if arguments.paddle_python:
-            paddle = paddle_command(arguments, folder)
-            commands = {"OpenCV + Paddle": paddle} | commands
-        measure(commands, photos)
+        measure(pipeline_commands(arguments, folder), photos)
+
+
+def parse_arguments(description: str | None, *, needs_paddle: bool = False) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("bundle")
+    parser.add_argument("photos")
+    parser.add_argument("--paddle-python", required=needs_paddle)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--count", type=int, default=200)
+    return parser.parse_args()
+
+
+def pipeline_commands(arguments: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
+    """What starts each pipeline; the authors' is the first, where there is a Python for it."""
+    ours = [sys.executable, str(HERE / "pplcnet_pipeline.py"), arguments.bundle]
+    threads = str(arguments.threads)
+    commands = {PADDLE: paddle_command(arguments, folder)} if arguments.paddle_python else {}
+    return {
+        **commands,
+        "pplcnet, float32": [*ours, "openvino", "float32", threads],
+        TUNED: [*ours, "-", "-", threads],
+    }
 
 
 def measure(commands: dict[str, list[str]], photos: list[Path]) -> None:

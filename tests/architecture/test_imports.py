@@ -83,7 +83,7 @@ WITHOUT_KERAS = {
     "models/registration.py",
     *(
         f"pretraining/{name}.py"
-        for name in ("contours", "fractals", "pictures", "plan", "textures", "views")
+        for name in ("contours", "drawing", "fractals", "pictures", "plan", "textures", "views")
     ),
     *(
         f"training/{name}.py"

@@ -20,7 +20,7 @@ from pplcnet.training.pictures import preprocessing_of, side_of
 RECIPE = Recipe(model="pplcnet_x0_25", image_size=32, weights=None)
 
 
-class _Seen(Exception):
+class _SeenError(Exception):
     pass
 
 
@@ -43,10 +43,10 @@ def test_the_range_test_gets_the_pictures_of_the_training_images_alone(
             )
         pictures = [_take(image_cache, image.path) for image in train_set.images]
         assert image_cache.kept_bytes == sum(each.nbytes for each in pictures)
-        raise _Seen
+        raise _SeenError
 
     monkeypatch.setattr("pplcnet.training.learning_rates.run_range_test", run_range_test)
-    with pytest.raises(_Seen):
+    with pytest.raises(_SeenError):
         find_learning_rate(common_photos, RECIPE, tmp_path / "run")
 
 
@@ -58,8 +58,8 @@ def test_the_folds_of_suspects_get_the_pictures_of_all_images(
             _take(context.image_cache, image.path)
             validated = context.image_cache.get((image.path, preprocessing_of(RECIPE)), _missing)
             np.testing.assert_array_equal(validated, preprocessing_of(RECIPE)(image.path))
-        raise _Seen
+        raise _SeenError
 
     monkeypatch.setattr("pplcnet.runs.suspects.train_fold", train_fold)
-    with pytest.raises(_Seen):
+    with pytest.raises(_SeenError):
         find_suspects(common_photos, RECIPE, tmp_path / "run", folds=2)

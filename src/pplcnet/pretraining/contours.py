@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.pretraining.drawing import draw_in_parts
+
 __all__ = ["Contours", "draw_contours", "draw_pictures"]
 
 WAVES = 3
 FREQUENCIES = (1, 14)
 BANDS = (1, 7)
 JITTER = 0.1
-PICTURES_AT_ONCE = 64
 
 
 class Contours(NamedTuple):
@@ -57,13 +58,11 @@ def draw_pictures(
     contours: Contours, pictures: int, side: int, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
     """(classes, pictures, side, side): 0 outside, else the shade of the band, 64 to 255."""
-    owner = np.repeat(np.arange(len(contours.bands)), pictures)
-    drawn = np.empty((len(owner), side, side), np.uint8)
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     radius = np.hypot(axis[:, None], axis[None])
     angle = np.arctan2(axis[:, None], axis[None])
-    for start in range(0, len(owner), PICTURES_AT_ONCE):
-        members = owner[start : start + PICTURES_AT_ONCE]
+
+    def draw(members: NDArray[np.int64]) -> NDArray[np.uint8]:
         count = len(members)
         amplitudes = contours.amplitudes[members]
         amplitudes = amplitudes * generator.uniform(1 - JITTER, 1 + JITTER, amplitudes.shape)
@@ -80,5 +79,6 @@ def draw_pictures(
         bands = contours.bands[members][:, None, None]
         band = np.minimum(depth * bands, BANDS[1] - 1).astype(np.int64)
         shade = contours.shades[members[:, None, None], band]
-        drawn[start : start + count] = np.where(depth < 1, shade * 255, 0).astype(np.uint8)
-    return drawn.reshape(len(contours.bands), pictures, side, side)
+        return np.where(depth < 1, shade * 255, 0).astype(np.uint8)
+
+    return draw_in_parts(len(contours.bands), pictures, side, draw)

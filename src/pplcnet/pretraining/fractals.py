@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.pretraining.drawing import draw_in_parts
+
 __all__ = ["Systems", "draw_pictures", "draw_systems"]
 
 MAPS = (2, 5)
@@ -25,7 +27,8 @@ JITTER = 0.06
 CHAINS = 600
 STEPS_UNSEEN = 6
 STEPS = 24
-PICTURES_AT_ONCE = 64
+CANDIDATES = 64
+"""Systems that are tried at a time."""
 
 
 class Systems(NamedTuple):
@@ -44,7 +47,7 @@ def draw_systems(count: int, generator: np.random.Generator) -> Systems:
     accepted: list[Systems] = []
     found = 0
     while found < count:
-        candidates = _candidates(PICTURES_AT_ONCE, generator)
+        candidates = _candidates(CANDIDATES, generator)
         hit = _rasterize(_points(candidates, generator, steps=8), RASTER) > 0
         is_good = hit.mean(axis=(1, 2)) > SMALLEST_SHARE
         accepted.append(Systems(*(values[is_good] for values in candidates)))
@@ -56,10 +59,8 @@ def draw_pictures(
     systems: Systems, pictures: int, side: int, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
     """(systems, pictures, side, side): 0 beside the attractor, else 64 to 255 by its density."""
-    owner = np.repeat(np.arange(len(systems.maps)), pictures)
-    drawn = np.empty((len(owner), side, side), np.uint8)
-    for start in range(0, len(owner), PICTURES_AT_ONCE):
-        members = owner[start : start + PICTURES_AT_ONCE]
+
+    def draw(members: NDArray[np.int64]) -> NDArray[np.uint8]:
         linear, shift = systems.linear[members], systems.shift[members]
         jittered = Systems(
             linear * generator.uniform(1 - JITTER, 1 + JITTER, linear.shape).astype(np.float32),
@@ -69,9 +70,9 @@ def draw_pictures(
         counts = _rasterize(_points(jittered, generator, steps=STEPS), side)
         density = np.log1p(counts)
         density /= density.max(axis=(1, 2), keepdims=True)
-        shades = np.where(counts > 0, 64 + 191 * density, 0)
-        drawn[start : start + len(members)] = shades.astype(np.uint8)
-    return drawn.reshape(len(systems.maps), pictures, side, side)
+        return np.where(counts > 0, 64 + 191 * density, 0).astype(np.uint8)
+
+    return draw_in_parts(len(systems.maps), pictures, side, draw)
 
 
 def _candidates(count: int, generator: np.random.Generator) -> Systems:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 __all__ = ["Textures", "draw_pictures", "draw_smooth", "draw_textures"]
 
-PICTURES_AT_ONCE = 64
 BENDS = 5
 
 
