@@ -1,6 +1,6 @@
 """Measure what photos of 12 megapixels cost: to the network's input, in training, in the audit.
 
-    python benchmarks/phone_photos.py PHOTOS [--audited 3000]
+    python benchmarks/phone_photos.py PHOTOS [--audited 3000] [--agreement BUNDLE]
 
 Makes photos of 4000x3000 pixels: one of PHOTOS enlarged, with the fine detail of many others laid
 over it and a camera's noise, saved as a phone saves them (JPEG, EXIF's orientation 1 and 6), and as
@@ -11,6 +11,11 @@ by interpolation and by the libraries in use, and how far the pixels are from th
 "pillow-bilinear", in grey levels; what a photo costs in training; and what the resize alone costs.
 With --audited, the seconds that the audit of so many photos of 12 megapixels takes on all cores,
 and what it hands to the picture cache (2.4 MB of temporary disk space for each photo).
+
+With --agreement, in place of all that: a classifier's answers with "shrunk-bilinear" beside those
+with "pillow-bilinear", on labelled PHOTOS (their test split where they have one), as they are and
+enlarged to 12 megapixels with a camera's noise: top-1 of both, and how often they agree. A second a
+photo.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -41,6 +47,7 @@ from pplcnet.imaging.kept import keep_for_crops
 from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.runtime.classifier import Classifier
 from pplcnet.system.processor import available_cores
 from pplcnet.tasks import options_of
 from pplcnet.tasks.audit import audit
@@ -67,8 +74,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="different photos of each kind")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--audited", type=int, default=0, metavar="N")
+    parser.add_argument("--agreement", metavar="BUNDLE", help="compare a classifier's answers")
+    parser.add_argument("--most", type=int, default=400, help="photos for --agreement")
     arguments = parser.parse_args()
     print(describe_machine("pillow", "simplejpeg", "cykooz.resizer", "opencv-python-headless"))
+    if arguments.agreement:
+        _compare_answers(arguments.agreement, arguments.photos, arguments.most)
+        return
     photos = list(find_images(arguments.photos))
     generator = np.random.default_rng(0)
     chosen = [photos[at] for at in generator.choice(len(photos), arguments.count, replace=False)]
@@ -233,6 +245,54 @@ def _audit(contents: Sequence[bytes], count: int) -> None:
             f"CPU {spent / count * 1000:.1f} ms a photo; {len(found.copies)} groups of copies, "
             f"{len(found.faults)} faults, {image_cache.kept_bytes / count / 1e6:.2f} MB kept each"
         )
+
+
+def _compare_answers(bundle: str, photos: Path, most: int) -> None:
+    """Answers of one network to photos resized in full and from a reduced size."""
+    with Classifier(bundle) as classifier:
+        dataset = Dataset.open(photos).with_classes(classifier.classes)
+        held_out = dataset.subset("test")
+        chosen = (held_out if len(held_out) else dataset).images
+        chosen = chosen[:: -(-len(chosen) // most)]
+        labels = np.array([image.shown[0] for image in chosen])
+        own = classifier.manifest.preprocessing
+        ways = {
+            name: replace(own, interpolation=name, policy="exact")
+            for name in ("pillow-bilinear", "shrunk-bilinear")
+        }
+        generator = np.random.default_rng(0)
+        sizes: dict[str, Callable[[Path], bytes]] = {
+            "as they are": Path.read_bytes,
+            "enlarged to 12 megapixels": lambda path: _as_a_phone(path, generator),
+        }
+        print(f"{bundle}, {len(chosen)} photos of {photos}{' (test)' if len(held_out) else ''}")
+        for size, content_of in sizes.items():
+            logits: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
+            reduced = 0
+            for image in chosen:
+                content = content_of(image.path)
+                for name, prepare in ways.items():
+                    logits[name].append(classifier.run(prepare(content)[None])["logits"][0])
+                reduced += ways["shrunk-bilinear"].divisor(decode(content).size) > 1
+            answers = {name: np.stack(each).argmax(1) for name, each in logits.items()}
+            exact, shrunk = answers.values()
+            away = np.mean([np.abs(a - b).max() for a, b in zip(*logits.values(), strict=True)])
+            print(
+                f"  {size:<26} {reduced} reduced before the resize; top-1 "
+                + ", ".join(f"{name} {(each == labels).mean():.4f}" for name, each in
+                            answers.items())
+                + f"; they agree on {(exact == shrunk).mean():.4f}; logits are {away:.3f} apart"
+            )  # fmt: skip
+
+
+def _as_a_phone(path: Path, generator: np.random.Generator) -> bytes:
+    """A photo enlarged to 12 megapixels at its own aspect, with noise, as JPEG."""
+    image = decode(path)
+    scale = (PHONE[0] * PHONE[1] / (image.width * image.height)) ** 0.5
+    size = (round(image.width * scale), round(image.height * scale))
+    pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.int16)
+    noise = generator.integers(-6, 7, pixels.shape, np.int16)
+    return _encoded(Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)), "JPEG")
 
 
 def _requantized(content: bytes, number: int) -> bytes:
