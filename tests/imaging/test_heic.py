@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from pplcnet.cli.main import main
-from pplcnet.data.audit import audit
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ImageError
 from pplcnet.imaging import formats, structure
@@ -20,6 +19,7 @@ from pplcnet.imaging.decoding import decode, decode_image, stated_pixels
 from pplcnet.imaging.heif_header import read_heif_header
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import Classifier
+from pplcnet.tasks.audit import audit
 from tests.conftest import draw_image
 from tests.image_seeds import deep_heic, heic, icc_profile, seeds
 from tests.imaging.test_decoding import TRANSPOSED

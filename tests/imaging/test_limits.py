@@ -90,7 +90,6 @@ def _memory_at_which(content: bytes, monkeypatch: pytest.MonkeyPatch, **options:
         ("GIF", "P", {}, 5),
         ("BMP", "RGB", {}, 4),
         ("AVIF", "RGB", {}, HEIF_BYTES + 4),
-        ("AVIF", "RGBA", {}, HEIF_BYTES + 8),
     ],
 )
 def test_memory_counts_the_file_the_pixels_and_the_decoder(

@@ -31,7 +31,7 @@ def test_a_file_is_downloaded_once(server: ThreadingHTTPServer) -> None:
         (lambda h, turn: h.send_error(503), "the server answered 503", 4),
         (lambda h, turn: h.send_file(b"<html>", kind="text/html"), "a web page instead", 4),
         (lambda h, turn: h.send_file(b"", length=1 << 40), "at most 1,073,741,824", 1),
-        (lambda h, turn: h.connection.close(), "RemoteDisconnected|Connection", 4),
+        (lambda h, turn: h.connection.close(), "the server closed the connection", 4),
     ],
     ids=["404", "503", "error page", "absurd length", "hangs up"],
 )
