@@ -68,6 +68,7 @@ def test_official_weights_that_can_be_fetched_are_the_start(
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_a_file_by_pretrain_is_trained_from_as_the_shipped_backbone_is(
     shipped_backbone: Path,
     common_photos: Path,
