@@ -51,15 +51,15 @@ _most_pixels = MAX_PIXELS
 def limit_pixels(most: int) -> None:
     """Decode no image of more than `most` pixels in this process, at most MAX_PIXELS."""
     global _most_pixels
-    _most_pixels = min(most, MAX_PIXELS)
+    _most_pixels = most
 
 
 def check_pixels(size: tuple[int, int], name: str) -> None:
     """ImageError where (width, height) is more pixels than this process decodes."""
     width, height = size
-    if width * height > _most_pixels:
-        text = f"has {width}x{height} pixels; at most {_most_pixels:,} are decoded."
-        raise ImageError(name, text)
+    most = min(_most_pixels, MAX_PIXELS)
+    if width * height > most:
+        raise ImageError(name, f"has {width}x{height} pixels; at most {most:,} are decoded.")
 
 
 def check_memory(
