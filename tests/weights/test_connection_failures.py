@@ -97,7 +97,7 @@ def _not_accepted() -> ssl.SSLCertVerificationError:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (URLError(_not_accepted()), "certificate was not accepted: self-signed certificate; if your"),
+        (URLError(_not_accepted()), "not accepted: self-signed certificate; if your"),
         (URLError(OSError(errno.ENETUNREACH, "?")), "there is no route to the server"),
         (PermissionError(errno.EACCES, "?"), "this machine does not allow the connection"),
         (TimeoutError("timed out"), "the server did not answer in time"),
