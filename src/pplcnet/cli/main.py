@@ -35,6 +35,7 @@ VERBS = {
     "convert": "convert a weights file to a bundle",
     "predict": "run a bundle on photos",
     "serve": "answer photos over HTTP with bundles",
+    "embed": "write the vectors that a network makes of photos",
     "benchmark": "compare the speed of networks and engines on this machine",
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",

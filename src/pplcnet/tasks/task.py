@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a process that predicts needs none of them
     from pplcnet.data.dataset import Dataset, LabelledImage
 
 __all__ = [
+    "EMBEDDING",
     "Calibrated",
     "Decoder",
     "Drop",
@@ -39,6 +40,8 @@ __all__ = [
     "Task",
 ]
 
+EMBEDDING = "embedding"
+"""The output of an exported network that stands for the image, beside those of its task."""
 Outputs = Mapping[str, NDArray[np.float32]]
 """What a network answers: output name to array, whose first axis is the image."""
 
@@ -252,5 +255,8 @@ class Task(Generic[P]):
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
     """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
+    embedding: str = ""
+    """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
+    "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
     outputs_text: str = ""
     """What the outputs are, in the metadata of an exported file; "" gives their shapes."""

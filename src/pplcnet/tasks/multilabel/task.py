@@ -96,5 +96,6 @@ TASK = Task(
     calibrate=_calibrate,
     decoding=("temperature", "thresholds"),
     head_inputs=("avg_pool",),
+    embedding="flatten",
     outputs_text="logits: float32 (N, classes), before sigmoid",
 )
