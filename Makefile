@@ -11,7 +11,7 @@ demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo --overwrite
 
 test: .venv/dev.done  ## the fast tests, a file at a time in each of two processes
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
