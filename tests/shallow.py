@@ -44,14 +44,9 @@ def shallow_networks(folder: Path) -> Iterator[None]:
 def _write_shallow(whole: Path, path: Path) -> None:
     """A backbone's file without the blocks that are left out."""
     with np.load(whole) as arrays:
-        np.savez(path, **shallow_tensors(dict(arrays)))
-
-
-def shallow_tensors(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those of a whole PP-LCNet that a shallow one has, under our names or the original's."""
-    kept = {}
-    for name, tensor in tensors.items():
-        stage, _, rest = name.replace(".", "_").partition("_")  # blocks5_1_dw_conv_conv.kernel
-        if stage not in BLOCKS or int(rest.partition("_")[0]) < BLOCKS[stage]:
-            kept[name] = tensor
-    return kept
+        kept = {}
+        for name in arrays.files:
+            stage, _, rest = name.partition("_")  # blocks5_1_dw_conv_conv.kernel
+            if stage not in BLOCKS or int(rest.partition("_")[0]) < BLOCKS[stage]:
+                kept[name] = arrays[name]
+    np.savez(path, **kept)
