@@ -96,8 +96,8 @@ def quantize_fastest(
     for trial in wanted:
         if time.monotonic() > end:
             raise ConversionError(
-                f"{opened.path}: no way of quantising held the accuracy within {minutes:g} "
-                "minutes. The bundle is unchanged; --minutes gives more time."
+                f"{opened.path}: --minutes {minutes:g} were over before a way of quantising held "
+                "the accuracy. The bundle is unchanged; a larger --minutes gives more time."
             )
         is_last = trial is wanted[-1]
         at = trials.index(trial)
