@@ -95,7 +95,8 @@ class UnknownNameError(InputError):
         self.known = sorted(known)
         near = difflib.get_close_matches(given, self.known, n=3, cutoff=0.5)
         if near:
-            hint = f"did you mean {' or '.join(near)}?"
+            *others, last = near
+            hint = f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
         else:
             shown, more = self.known[:SHOWN_NAMES], len(self.known) - SHOWN_NAMES
             hint = f"known are: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}."
