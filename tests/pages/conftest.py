@@ -17,6 +17,7 @@ from pplcnet.cli.main import main
 from pplcnet.reports import sections
 from pplcnet.runtime.classifier import Classifier
 from pplcnet.tasks.classification import cells
+from tests.browsing import opened_browser
 from tests.conftest import draw_scene
 
 EVIL = (
@@ -132,21 +133,5 @@ def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Debian's Chromium without a window."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("Chromium and its driver (Debian: chromium, chromium-driver) are not here")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    yield opened
-    opened.quit()
+    with opened_browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browsing import set_screen
+
 REPORTS = ("report.html", "label_report.html")
 PAGES = (*REPORTS, "check.html")
 
@@ -17,14 +19,7 @@ def opened(browser, run: Path):
     """Open a page of the run as a file, in a colour scheme and a width."""
 
     def open_page(name: str, scheme: str = "light", width: int = 1100):
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
-        )
-        browser.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-        )
+        set_screen(browser, width, scheme)
         for log in ("browser", "performance"):
             browser.get_log(log)
         browser.get((run / name).as_uri())

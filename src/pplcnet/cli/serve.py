@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pplcnet.serving.models import Models
     from pplcnet.serving.settings import Settings
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "settings_of"]
 
 QUEUE_A_WORKER = 16
 
@@ -43,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="the address to listen at; default: 127.0.0.1")  # fmt: skip
     where.add_argument("--port", type=whole(0, 65535), default=8080, metavar="N",
                        help="default: 8080; 0 for any free one")  # fmt: skip
+    where.add_argument(
+        "--page", action=argparse.BooleanOptionalAction, default=None,
+        help="a page for photos at /; default: only where no other machine can connect",
+    )  # fmt: skip
     limits = parser.add_argument_group("limits")
     limits.add_argument("--workers", type=whole(1, 256), metavar="N",
                         help="processes that classify; default: one a core")  # fmt: skip
@@ -122,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.serving.repository import read_sources
     from pplcnet.serving.workers import Workers
 
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     keys = read_keys(arguments.api_key_file) if arguments.api_key_file else []
     if not (settings.is_local or keys or arguments.no_auth):
         raise InputError(
@@ -159,8 +163,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    from pplcnet.serving.settings import Settings
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """What the command line says, with its defaults."""
+    from pplcnet.serving.settings import LOOPBACK, Settings
     from pplcnet.system.processor import available_cores
 
     workers = arguments.workers or available_cores()
@@ -183,6 +188,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         allows_control=arguments.allow_control,
         has_triton_names=arguments.metric_names == "triton",
         is_trusted=arguments.trust_network,
+        has_page=arguments.host in LOOPBACK if arguments.page is None else arguments.page,
         host=arguments.host,
         allowed_hosts=arguments.allow_host,
         allowed_origins=arguments.allow_origin,

@@ -41,7 +41,8 @@ def render(
     """
     environment = _environment(package)
     markup = require("markupsafe", purpose="writing the page", extra=EXTRA).Markup
-    style, script = _template_text("style.css"), _template_text("page.js")
+    style = _template_text("base.css") + _template_text("style.css")
+    script = _template_text("page.js")
     digest = b64encode(sha256(script.encode()).digest()).decode()
     bodies = [
         (each, markup(environment.get_template(each.template).render(each.values)))

@@ -6,12 +6,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from pplcnet.serving.explaining import explain
 from pplcnet.serving.exposition import Exposition
 from pplcnet.serving.http_messages import Bodies, Reply, Request, json_reply
 from pplcnet.serving.http_tensors import read_json, read_request, write_answer
 from pplcnet.serving.jobs import PhotoAnswer
 from pplcnet.serving.multipart import read_form
 from pplcnet.serving.openapi import describe_api
+from pplcnet.serving.page import page
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.served import Served
 from pplcnet.serving.service import Service
@@ -61,9 +63,11 @@ class Endpoints:
         metadata = "Inputs and outputs of a model, and its classes."
         ready = "Whether a model answers."
         stats = "Counts and times of a model."
+        page = [Route("GET", "/", self._page, "A page for photos.", is_open=True)]
         return [
             Route("POST", "/v1/classify", self._classify, classify),
             Route("POST", "/v1/classify/{model}", self._classify, classify),
+            Route("POST", "/v1/explain/{model}", self._explain, "Which places of a photo count."),
             Route("POST", f"{model}/infer", self._infer, infer),
             Route("POST", f"{version}/infer", self._infer, infer),
             Route("GET", "/v2/health/live", self._live, "Whether the server runs.", is_open=True),
@@ -91,22 +95,20 @@ class Endpoints:
             ),
             Route("GET", "/metrics", self._metrics, "Metrics in the text format of Prometheus."),
             Route("GET", "/openapi.json", self._openapi, "This description.", is_open=True),
+            *(page if self._settings.has_page else ()),
         ]
 
     # ------------------------------------------------------------------ photos
 
     async def _classify(self, request: Request, names: dict[str, str]) -> Reply:
-        self._find(names)
+        self._find(request, names)
         most = _most(request.option("top"))
         self._service.check_room()
         body = await self._bodies.read(request)
-        served = self._find(names)  # it may have been replaced meanwhile
+        served = self._find(request, names)  # it may have been replaced meanwhile
         kind = request.headers.get(b"content-type", "")
         if not kind.lower().startswith("multipart/"):
-            if not body:
-                raise Refusal(
-                    400, "the body is empty; send a photo's bytes, as 'curl --data-binary' does."
-                )
+            _check_photo(body)
             found = await self._service.classify(served, [body], most, request.caller)
             return json_reply(
                 _record(found.answers[0], {"model": served.name, "version": served.version})
@@ -127,9 +129,32 @@ class Endpoints:
             }
         )
 
-    def _find(self, names: dict[str, str]) -> Served:
-        models = self._service.models
-        return models.find(names["model"]) if "model" in names else models.only()
+    async def _explain(self, request: Request, names: dict[str, str]) -> Reply:
+        self._find(request, names)
+        self._service.check_room()
+        body = await self._bodies.read(request)
+        _check_photo(body)
+        served = self._find(request, names)
+        label = request.option("class")
+        found = await explain(self._service, served, body, label, request.caller)
+        return json_reply(
+            {
+                "model": served.name,
+                "version": served.version,
+                "label": found.label,
+                "log_odds": round(found.evidence, 4),
+                "drops": found.drops.round(4).tolist(),
+                "region": [round(each, 6) for each in found.region],
+                "ms": _milliseconds(decode=found.decode_ns, network=found.network_ns),
+            }
+        )
+
+    def _find(self, request: Request, names: dict[str, str]) -> Served:
+        models, version = self._service.models, request.option("version") or ""
+        if "model" in names:
+            return models.find(names["model"], version)
+        only = models.only()
+        return models.find(only.name, version) if version else only
 
     async def _infer(self, request: Request, names: dict[str, str]) -> Reply:
         name, version = names["model"], names.get("version", "")
@@ -194,6 +219,9 @@ class Endpoints:
         text = self._exposition.text(self._bodies.held_bytes)
         return Reply(text.encode(), PROMETHEUS)
 
+    async def _page(self, request: Request, names: dict[str, str]) -> Reply:
+        return page()
+
     async def _openapi(self, request: Request, names: dict[str, str]) -> Reply:
         return json_reply(describe_api(self.routes()))
 
@@ -213,12 +241,19 @@ def _record(answer: PhotoAnswer | Refusal, facts: dict[str, Any]) -> dict[str, A
     """A photo's answer, as `pplcnet predict --json` has it, and where the time went."""
     if isinstance(answer, Refusal):
         return {**facts, "error": answer.summary}
-    stages = (answer.queue_ns, answer.decode_ns, answer.network_ns)
     return {
         **facts,
         "predictions": answer.rows,
-        "ms": {
-            name: round(taken / 1e6, 3)
-            for name, taken in zip(("queue", "decode", "network"), stages, strict=True)
-        },
+        "ms": _milliseconds(
+            queue=answer.queue_ns, decode=answer.decode_ns, network=answer.network_ns
+        ),
     }
+
+
+def _milliseconds(**nanoseconds: int) -> dict[str, float]:
+    return {name: round(taken / 1e6, 3) for name, taken in nanoseconds.items()}
+
+
+def _check_photo(body: bytearray) -> None:
+    if not body:
+        raise Refusal(400, "the body is empty; send a photo's bytes, as 'curl --data-binary' does.")

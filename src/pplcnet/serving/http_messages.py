@@ -86,10 +86,6 @@ def refused(refusal: Refusal) -> Reply:
     return Reply(json_body({"error": refusal.summary}), status=refusal.status, headers=headers)
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
-
-
 class Bodies:
     """Reads bodies, whose bytes together are limited."""
 
@@ -110,9 +106,10 @@ class Bodies:
         encoding = request.headers.get(b"content-encoding", "identity").strip()
         if encoding.lower() != "identity":
             raise Refusal(415, f"the body is compressed ({encoding[:40]}); send it as it is.")
+        too_large = Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
         length = request.headers.get(b"content-length", "0")
         if len(length) > 18 or int(length) > limit:
-            raise _too_large(limit)
+            raise too_large
         body = bytearray()
         while True:
             message = await request.receive()
@@ -124,7 +121,7 @@ class Bodies:
             request.held += len(part)
             request.received += len(part)
             if len(body) > limit:
-                raise _too_large(limit)
+                raise too_large
             if not message["more_body"]:
                 break
             if self.held_bytes > self._settings.queue_bytes:

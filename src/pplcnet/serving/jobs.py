@@ -28,11 +28,14 @@ class PhotoAnswer(NamedTuple):
 class Job:
     """A photo that waits for its answer, which `future` gets."""
 
-    __slots__ = ("deaths", "future", "is_waiting", "message", "payload", "queued_at", "started_at")
+    __slots__ = ("deaths", "future", "is_idle", "is_waiting", "message", "payload", "queued_at",
+                 "started_at")  # fmt: skip
 
-    def __init__(self, message: dict[str, Any], payload: Buffer) -> None:
+    def __init__(self, message: dict[str, Any], payload: Buffer, *, is_idle: bool = False) -> None:
         """A job is made within the event loop; the message goes to the worker as it is."""
         self.message, self.payload = message, payload
+        self.is_idle = is_idle
+        """Whether it waits until no other job does."""
         self.future: asyncio.Future[PhotoAnswer] = asyncio.get_running_loop().create_future()
         self.queued_at = self.started_at = 0.0
         """time.monotonic() of joining the queue, and of going to a worker."""

@@ -16,8 +16,9 @@ from pplcnet.imaging.preprocessing import Placed
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import open_engine, run_padded
 from pplcnet.runtime.selection import Choice
+from pplcnet.serving.occlusion import cover, region_of
 from pplcnet.system.processor import processor_name
-from pplcnet.tasks import answers_of, find
+from pplcnet.tasks import find
 
 __all__ = ["Answer", "LoadedModel"]
 
@@ -58,7 +59,6 @@ class LoadedModel:
             threads=1,
             streams=1,
             sizes=Sizes.of(manifest),
-            outputs=answers_of(manifest),
             trusted=is_trusted,
         )
         trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)
@@ -80,6 +80,7 @@ class LoadedModel:
             "digest": sha256(manifest.to_json().encode()).hexdigest(),
             "outputs": self._outputs,
             "columns": list(self._task.prediction.columns),
+            "answer_facts": dict(self._task.facts(manifest)),
         }
 
     def answer_photo(
@@ -107,18 +108,43 @@ class LoadedModel:
         height, width = self._preprocessing.image_size
         return self._run(_as_placed(pixels, (width, height)), 0, names, most)
 
+    def prepare(self, photo: bytes) -> Answer:
+        """What an occlusion map begins with.
+
+        Returns:
+            Arrays "pixels" (height, width, 3) uint8, "region" (4,) as `region_of`, and "evidence"
+            (classes,) float64 where the task has it.
+
+        Raises:
+            ImageError, BundleError: as `answer_photo`.
+        """
+        started = time.perf_counter_ns()
+        placed = self._preprocessing.place(photo)
+        decoded = time.perf_counter_ns()
+        region = region_of(placed.geometry, self._preprocessing.image_size)
+        arrays = {"pixels": placed.pixels, "region": np.array(region)}
+        arrays |= self._evidence(placed)
+        taken = time.perf_counter_ns() - decoded
+        return Answer(arrays, None, decoded - started, taken, 0)
+
+    def occlude(self, content: bytes, row: int, column: int) -> Answer:
+        """The evidence that is left of prepared pixels when a place of the grid is covered."""
+        pixels = np.frombuffer(content, np.uint8).reshape(*self._preprocessing.image_size, 3)
+        started = time.perf_counter_ns()
+        height, width = self._preprocessing.image_size
+        arrays = self._evidence(_as_placed(cover(pixels, row, column), (width, height)))
+        return Answer(arrays, None, 0, time.perf_counter_ns() - started, 0)
+
+    def _evidence(self, placed: Placed) -> dict[str, NDArray[Any]]:
+        evidence = self._decode(self._outputs_of(placed), placed.geometry, NAME).evidence()
+        return {} if evidence is None else {"evidence": evidence}
+
     def _run(
         self, placed: Placed, decode_ns: int, names: Collection[str] | None, most: int | None
     ) -> Answer:
         started = time.perf_counter_ns()
-        outputs = run_padded(self._engine, placed.pixels[np.newaxis])
+        one = self._outputs_of(placed)
         ran = time.perf_counter_ns()
-        one = {name: each[0] for name, each in outputs.items()}
-        if not all(np.isfinite(each).all() for each in one.values()):
-            raise BundleError(
-                f"the network's output is NaN or infinite in {self._choice}; its weights are "
-                "damaged."
-            )
         prediction = self._decode(one, placed.geometry, NAME)
         arrays: dict[str, NDArray[Any]] = {}
         if names is None or names:
@@ -127,6 +153,16 @@ class LoadedModel:
                 arrays = {name: arrays[name] for name in names}
         rows = None if most is None else prediction.rows(most or None)
         return Answer(arrays, rows, decode_ns, ran - started, time.perf_counter_ns() - ran)
+
+    def _outputs_of(self, placed: Placed) -> dict[str, NDArray[np.float32]]:
+        outputs = run_padded(self._engine, placed.pixels[np.newaxis])
+        one = {name: each[0] for name, each in outputs.items()}
+        if not all(np.isfinite(each).all() for each in one.values()):
+            raise BundleError(
+                f"the network's output is NaN or infinite in {self._choice}; its weights are "
+                "damaged."
+            )
+        return one
 
 
 def _as_placed(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Placed:

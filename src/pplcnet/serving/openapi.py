@@ -75,11 +75,34 @@ BODIES: dict[str, Any] = {
         "application/octet-stream": {"schema": PHOTO},
     },
 }
-TOP = {
-    "name": "top",
+BODIES["explain"] = {
+    name: BODIES["classify"][name] for name in ("image/*", "application/octet-stream")
+}
+VERSION = {
+    "name": "version",
     "in": "query",
-    "description": "how many answers for each photo",
-    "schema": {"type": "integer", "minimum": 1},
+    "description": "the version of the model; default: the newest",
+    "schema": {"type": "string"},
+}
+QUERIES: dict[str, list[dict[str, Any]]] = {
+    "classify": [
+        {
+            "name": "top",
+            "in": "query",
+            "description": "how many answers for each photo",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        VERSION,
+    ],
+    "explain": [
+        {
+            "name": "class",
+            "in": "query",
+            "description": "the class to explain; default: the most probable",
+            "schema": {"type": "string"},
+        },
+        VERSION,
+    ],
 }
 
 
@@ -107,8 +130,7 @@ def _operation(route: Described) -> dict[str, Any]:
         for name in names
     ]
     kind = next((each for each in BODIES if f"/{each}" in route.path), None)
-    if kind == "classify":
-        parameters.append(TOP)
+    parameters += QUERIES.get(kind or "", [])
     operation: dict[str, Any] = {
         "summary": route.summary,
         "responses": {

@@ -1,7 +1,8 @@
 """The one queue: photos wait here, and go to whichever worker is free.
 
 What a worker that died had in hand goes to another one, once; the second death is the photo's
-fault. A photo that takes longer than the deadline of a request loses its worker.
+fault. A photo that takes longer than the deadline of a request loses its worker. Idle jobs wait in
+a queue of their own until no photo does.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ class Pool:
         workers.on_free = self._dispatch
         self._queue: deque[Job] = deque()
         self._mean_seconds = FIRST_GUESS
+        self._idle: deque[Job] = deque()
         self.waiting = 0
         """Photos in the queue."""
+        self.idle_waiting = 0
+        """Jobs that wait until the queue is empty."""
         self.running = 0
         """Photos that workers have."""
         self.retries = 0
@@ -77,14 +81,27 @@ class Pool:
             )
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Put photos into the queue; Refusal 503 as `check_room`."""
-        self.check_room(len(jobs))
+        """Put photos into the queue; Refusal 503 as `check_room`.
+
+        Args:
+            jobs: all of them idle, or none.
+        """
+        is_idle = jobs[0].is_idle
+        self.check_room(len(jobs) + (self.idle_waiting if is_idle else 0))
         now = time.monotonic()
         for job in jobs:
-            job.queued_at, job.is_waiting = now, True
-        self._queue.extend(jobs)
-        self.waiting += len(jobs)
+            job.queued_at = now
+            self._wait(job, 1)
+        (self._idle if is_idle else self._queue).extend(jobs)
         self._dispatch()
+
+    def _wait(self, job: Job, change: int) -> None:
+        """The job begins (1) or ends (-1) to wait."""
+        job.is_waiting = change > 0
+        if job.is_idle:
+            self.idle_waiting += change
+        else:
+            self.waiting += change
 
     def give_up(self, job: Job, reason: Refusal | None = None) -> None:
         """Nobody waits for the job any more: out of the queue with it.
@@ -92,8 +109,7 @@ class Pool:
         A worker that has it goes on to its end, and what it says is dropped.
         """
         if job.is_waiting:
-            job.is_waiting = False
-            self.waiting -= 1
+            self._wait(job, -1)
         job.payload = b""
         if job.future.done():
             return
@@ -104,20 +120,25 @@ class Pool:
 
     def _dispatch(self) -> None:
         """Give what waits to the workers that are free."""
-        while self._queue:
-            job = self._queue[0]
+        if self._empty(self._queue):
+            self._empty(self._idle)
+
+    def _empty(self, queue: deque[Job]) -> bool:
+        """Start what is in a queue; False when something is left, for which no worker is free."""
+        while queue:
+            job = queue[0]
             link = None
             if job.is_waiting:
                 link = self._workers.take_free(job.message["serial"])
                 if link is None:
-                    return
-            self._queue.popleft()
+                    return False
+            queue.popleft()
             if link is not None:
                 self._start(link, job)
+        return True
 
     def _start(self, link: WorkerLink, job: Job) -> None:
-        job.is_waiting = False
-        self.waiting -= 1
+        self._wait(job, -1)
         self.running += 1
         if not job.deaths:
             self._give(link, job)
@@ -149,8 +170,9 @@ class Pool:
         if isinstance(reply, WorkerDied):
             self._after_death(job)
         else:
-            taken = time.monotonic() - job.started_at
-            self._mean_seconds += WEIGHT * (taken - self._mean_seconds)
+            if not job.is_idle:  # one that is does other work
+                taken = time.monotonic() - job.started_at
+                self._mean_seconds += WEIGHT * (taken - self._mean_seconds)
             job.settle(*reply)
         self._workers.release(link)
 
@@ -163,9 +185,8 @@ class Pool:
             job.future.set_exception(Refusal(500, "two workers died on this photo."))
 
     def _return(self, job: Job) -> None:
-        """To the front of the queue."""
+        """To the front of its queue."""
         if not job.future.done():
-            self.waiting += 1
-            job.is_waiting = True
-            self._queue.appendleft(job)
+            self._wait(job, 1)
+            (self._idle if job.is_idle else self._queue).appendleft(job)
             self._dispatch()

@@ -29,7 +29,7 @@ from pplcnet.serving.settings import Settings
 from pplcnet.serving.tensors import CLASSIFICATION, InferenceAnswer, InferenceRequest
 from pplcnet.serving.workers import Workers
 
-__all__ = ["Caller", "Classified", "Service"]
+__all__ = ["Caller", "Classified", "Service", "counted"]
 
 PLATFORM = "pplcnet"
 EXTENSIONS = ["binary_tensor_data", CLASSIFICATION, "model_repository", "statistics"]
@@ -107,6 +107,7 @@ class Service:
             **describe_tensors(served),
             "parameters": {
                 **{key: facts[key] for key in ("task", "network", "engine", "precision")},
+                **facts["answer_facts"],
                 "digest": facts["digest"],
                 "version": served.version,
                 "classes": served.classes,
@@ -158,7 +159,7 @@ class Service:
         Raises:
             Refusal: what is wrong with it, or why it cannot be answered.
         """
-        with _counted(self.models.find(request.model, request.version), caller) as served:
+        with counted(self.models.find(request.model, request.version), caller) as served:
             name, photos = photos_of(request.inputs, served, self._settings.max_photos)
             message = {
                 "do": "answer",
@@ -167,7 +168,8 @@ class Service:
                 "names": wanted_outputs(request.outputs, served),
                 "most": None,
             }
-            answers = await self._answer(message, photos, caller, is_whole=True)
+            jobs = [Job(message, each) for each in photos]
+            answers = await self.answer(jobs, caller, is_whole=True)
             arrays = [each.arrays for each in answers if isinstance(each, PhotoAnswer)]
             outputs = join_outputs(request, served, arrays)
             return InferenceAnswer(served.name, served.version, request.id, outputs)
@@ -183,7 +185,7 @@ class Service:
         Raises:
             Refusal: why none can be answered; of one photo among several it is in the answer.
         """
-        with _counted(served, caller):
+        with counted(served, caller):
             check_number(len(photos), self._settings.max_photos)
             message = {
                 "do": "answer",
@@ -192,36 +194,28 @@ class Service:
                 "names": (),
                 "most": most or 0,
             }
-            is_whole = len(photos) == 1
-            return Classified(
-                served, await self._answer(message, photos, caller, is_whole=is_whole)
-            )
+            jobs = [Job(message, each) for each in photos]
+            return Classified(served, await self.answer(jobs, caller, is_whole=len(jobs) == 1))
 
-    async def _answer(
-        self,
-        message: dict[str, Any],
-        photos: Sequence[Buffer],
-        caller: Caller,
-        *,
-        is_whole: bool,
+    async def answer(
+        self, jobs: Sequence[Job], caller: Caller, *, is_whole: bool
     ) -> list[PhotoAnswer | Refusal]:
         """The answers, in order, before the deadline.
 
         Args:
             is_whole: a photo that cannot be used is raised, with its number, in place of returned.
+
+        Raises:
+            Refusal: none can be answered.
         """
-        caller.photos = len(photos)
-        jobs = [Job(message, each) for each in photos]
+        caller.photos = len(jobs)
         timeout = self._settings.timeout
         if caller.timeout is not None:
             timeout = min(timeout, caller.timeout)
         left = timeout - (time.monotonic() - caller.received_at)
+        late = Refusal(504, f"there was no answer within {timeout:g} s.")
         self._pool.submit(jobs)
-
-        def give_up() -> None:
-            self._give_up(jobs, Refusal(504, f"there was no answer within {timeout:g} s."))
-
-        timer = asyncio.get_running_loop().call_later(left, give_up)
+        timer = asyncio.get_running_loop().call_later(left, self._give_up, jobs, late)
         caller._give_up = lambda: self._give_up(jobs, None)
         if caller.is_gone:
             caller.leave()
@@ -236,7 +230,8 @@ class Service:
                     answers.append(refusal)
                     continue
                 answers.append(answer)
-                self._count(answer, caller)
+                if not job.is_idle:
+                    self._count(answer, caller)
         finally:
             timer.cancel()
             self._give_up(jobs, None)
@@ -257,7 +252,7 @@ class Service:
 
 
 @contextmanager
-def _counted(served: Served, caller: Caller) -> Iterator[Served]:
+def counted(served: Served, caller: Caller) -> Iterator[Served]:
     """Within, a request is under way with a model; afterwards it is in its statistics."""
     caller.served = served
     result = "fail"

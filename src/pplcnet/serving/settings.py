@@ -44,6 +44,8 @@ class Settings:
     """Whether requests may load and unload models."""
     has_triton_names: bool = False
     """Whether metrics also have the names that Triton gives them."""
+    has_page: bool = True
+    """Whether GET / answers with a page for photos."""
     host: str = "127.0.0.1"
     allowed_hosts: Sequence[str] = ()
     """Further names of this server, where the Host header is checked."""

@@ -20,7 +20,7 @@ from pplcnet.imaging.limits import limit_pixels
 from pplcnet.runtime.network import read_network
 from pplcnet.runtime.selection import Choice
 from pplcnet.serving.frames import Buffer, pack, read_frame
-from pplcnet.serving.loaded_model import LoadedModel
+from pplcnet.serving.loaded_model import Answer, LoadedModel
 from pplcnet.system.allocator import keep_freed_memory
 
 __all__ = ["main"]
@@ -93,19 +93,28 @@ class Worker:
     def _answer(self, message: dict[str, Any], payload: bytes) -> Reply:
         model = self._models[message["serial"]]
         answer_one = model.answer_pixels if message["is_pixels"] else model.answer_photo
-        answer = answer_one(payload, message["names"], message["most"])
-        described, blobs = [], []
-        for name, array in answer.arrays.items():
-            is_text = array.dtype.kind == "U"
-            described.append(
-                [name, array.dtype.name, array.shape, array.ravel().tolist() if is_text else None]
-            )
-            blobs.append(b"" if is_text else np.ascontiguousarray(array).tobytes())
-        return {
-            "arrays": described,
-            "rows": answer.rows,
-            "ns": [answer.decode_ns, answer.network_ns, answer.output_ns],
-        }, blobs
+        return _packed(answer_one(payload, message["names"], message["most"]))
+
+    def _prepare(self, message: dict[str, Any], payload: bytes) -> Reply:
+        return _packed(self._models[message["serial"]].prepare(payload))
+
+    def _occlude(self, message: dict[str, Any], payload: bytes) -> Reply:
+        return _packed(self._models[message["serial"]].occlude(payload, *message["place"]))
+
+
+def _packed(answer: Answer) -> Reply:
+    described, blobs = [], []
+    for name, array in answer.arrays.items():
+        is_text = array.dtype.kind == "U"
+        described.append(
+            [name, array.dtype.name, array.shape, array.ravel().tolist() if is_text else None]
+        )
+        blobs.append(b"" if is_text else np.ascontiguousarray(array).tobytes())
+    return {
+        "arrays": described,
+        "rows": answer.rows,
+        "ns": [answer.decode_ns, answer.network_ns, answer.output_ns],
+    }, blobs
 
 
 def _limit_memory(spare_bytes: int | None) -> None:

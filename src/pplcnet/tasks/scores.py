@@ -17,6 +17,8 @@ __all__ = ["ClassScore", "ScoredPrediction", "sigmoid", "softmax"]
 
 # Scores in a prediction's repr and in notebooks.
 SHOWN = 5
+# Beyond these odds, probabilities round to 0 and 1.
+MOST_CERTAIN = 1e-12
 NO_LOGITS: NDArray[np.float32] = np.empty(0, np.float32)
 
 
@@ -86,6 +88,12 @@ class ScoredPrediction(Prediction):
     def probabilities(self) -> NDArray[np.float64]:
         """Of the logits over the temperature, (classes,) float64."""
         raise NotImplementedError
+
+    def evidence(self) -> NDArray[np.float64]:
+        """The log-odds of the probabilities, (classes,) float64, within 27.7 of zero."""
+        chances = np.clip(self.probabilities, MOST_CERTAIN, 1 - MOST_CERTAIN)
+        found: NDArray[np.float64] = np.log(chances) - np.log1p(-chances)
+        return found
 
     @property
     def best(self) -> ClassScore:

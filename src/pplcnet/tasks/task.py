@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a process that predicts needs none of them
     from pplcnet.data.dataset import Dataset, LabelledImage
 
 __all__ = [
-    "EMBEDDING",
     "Calibrated",
     "Decoder",
     "Drop",
@@ -40,8 +39,6 @@ __all__ = [
     "Task",
 ]
 
-EMBEDDING = "embedding"
-"""The output of an exported network that stands for the image, beside those of its task."""
 Outputs = Mapping[str, NDArray[np.float32]]
 """What a network answers: output name to array, whose first axis is the image."""
 
@@ -92,6 +89,13 @@ class Prediction:
         Numbers (float32, uint8, int32, int64) or texts (str), in the same shapes for every image.
         """
         return {}
+
+    def evidence(self) -> NDArray[np.float64] | None:
+        """How strongly the image speaks for each class, (classes,) log-odds.
+
+        None where a task has no one number for each class.
+        """
+        return None
 
 
 P = TypeVar("P", bound=Prediction)
@@ -255,8 +259,7 @@ class Task(Generic[P]):
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
     """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
-    embedding: str = ""
-    """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
-    "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
+    facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
+    """What a client must know beside the classes to read the answers; plain values."""
     outputs_text: str = ""
     """What the outputs are, in the metadata of an exported file; "" gives their shapes."""

@@ -74,6 +74,5 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=_calibrate,
     head_inputs=("avg_pool",),
-    embedding="flatten",
     outputs_text="logits: float32 (N, classes), before softmax",
 )

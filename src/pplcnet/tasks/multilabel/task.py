@@ -17,7 +17,7 @@ from pplcnet.metrics.calibration import (
     fit_sigmoid_temperature,
     judge_temperature,
 )
-from pplcnet.tasks.multilabel.decoding import LabelPrediction, decoder
+from pplcnet.tasks.multilabel.decoding import LabelPrediction, decoder, thresholds_of
 from pplcnet.tasks.multilabel.evaluation import evaluate
 from pplcnet.tasks.multilabel.judge import judge
 from pplcnet.tasks.multilabel.measures import choose_thresholds, marks_of
@@ -96,6 +96,6 @@ TASK = Task(
     calibrate=_calibrate,
     decoding=("temperature", "thresholds"),
     head_inputs=("avg_pool",),
-    embedding="flatten",
+    facts=lambda manifest: {"thresholds": list(thresholds_of(manifest))},
     outputs_text="logits: float32 (N, classes), before sigmoid",
 )
