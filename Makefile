@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/test_parity.py
+RESUMED := test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one
+ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/test_parity.py \
+	tests/training/test_loop.py::$(RESUMED)
 
 .PHONY: demo test test-slow test-backends test-runtime clients check lint types clean
 
@@ -11,7 +13,7 @@ demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo --overwrite
 
 test: .venv/dev.done  ## the fast tests, a file at a time in each of two processes
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -1,12 +1,14 @@
 """Measure training on a GPU, from the bare step to a whole run: images/s, in under 5 minutes.
 
-    KERAS_BACKEND=jax python benchmarks/gpu_training.py [--quick]
+    KERAS_BACKEND=jax python benchmarks/gpu_training.py [--threads] [--quick]
 
 Needs no TensorFlow: Keras runs on JAX (by default) or PyTorch. It draws its own JPEGs and prints
 
 - the bare training step with the batch on the device, and from the host's memory;
-- the loader alone, from JPEGs and from the cache of decoded pictures;
-- `pplcnet train` by epoch: the first reads JPEGs, the later ones the cache;
+- the loader alone, with threads and with processes, from JPEGs and from the cache of decoded
+  pictures;
+- `pplcnet train` by epoch, with worker_processes unless --threads is given: the first reads JPEGs,
+  the later ones the cache;
 - timm's lcnet_100 with PyTorch, eager and compiled, if timm is installed.
 
 The last line says how much of the bare step a whole run reaches from the cache. --quick takes a
@@ -125,12 +127,13 @@ def loading_alone(photos: Path, recipe: Recipe) -> tuple[float, float, float]:
     return rates[0], rates[1], cost
 
 
-def whole_run(photos: Path, plan: Plan, out: Path) -> list[float]:
+def whole_run(photos: Path, plan: Plan, out: Path, *, processes: bool) -> list[float]:
     """Images/s of each epoch of `pplcnet train`, which ends with an exported bundle."""
     settings = {
         "batch_size": plan.batch_size,
         "precision": plan.precision,
         "cache_gigabytes": 16,
+        "worker_processes": str(processes).lower(),
         "validation": 0.05,
         "test": 0.05,
     }
@@ -181,6 +184,7 @@ def timm_steps(plan: Plan) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny: only to see that it runs")
+    parser.add_argument("--threads", action="store_true", help="train without worker_processes")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else WHOLE
     print(f"{describe_machine()}; Keras {keras.__version__} on {keras.backend.backend()}")
@@ -194,13 +198,20 @@ def main() -> None:
         settings = {name: getattr(plan, name) for name in ("model", "image_size", "batch_size")}
         recipe = adapted(Recipe().changed(settings | {"cache_gigabytes": 16}), plan.photos)
         files, cache, cost = loading_alone(photos, recipe)
-        show("loading alone, from JPEGs", files)
-        show("loading alone, from the cache", cache, f", {cost:.2f} ms of processor time each")
+        show("loading alone, threads, from JPEGs", files)
+        show("loading alone, threads, from the cache", cache, f", {cost:.2f} ms of processor each")
+        has_processes = hasattr(os, "memfd_create")
+        if has_processes:
+            files, cache, _ = loading_alone(photos, recipe.changed({"worker_processes": True}))
+            show("loading alone, processes, from JPEGs", files)
+            show("loading alone, processes, from the cache", cache)
         # First of those on the GPU, as a process of its own needs the memory.
-        rates = whole_run(photos, plan, Path(scratch) / "run")
-        show("pplcnet train, from JPEGs (epoch 1)", rates[0])
+        processes = has_processes and not arguments.threads
+        rates = whole_run(photos, plan, Path(scratch) / "run", processes=processes)
+        by = "processes" if processes else "threads"
+        show(f"pplcnet train, {by}, from JPEGs (epoch 1)", rates[0])
         fed = statistics.median(rates[1:])
-        show("pplcnet train, from the cache", fed)
+        show(f"pplcnet train, {by}, from the cache", fed)
         on_device, from_memory = bare_steps(recipe, plan)
         show("bare step, batch on the device", on_device)
         show("bare step, batch from memory", from_memory)

@@ -1,18 +1,22 @@
 """Measure images/s of training: bare steps on one batch in memory, and a run from JPEG files.
 
     python benchmarks/training_throughput.py [--photos FOLDER] [--model pplcnet_x1_0]
+    python benchmarks/training_throughput.py --profile
 
 There are rows for the bare step (Keras' own BatchNorm and hard-swish; ours), for ours fed by the
 real loader from files, from the cache on disk and from the cache in memory, and for the loader
 alone, which is what a GPU would have to wait for. All take turns in rounds, so that the ratios hold
 on a machine whose speed varies. Without --photos, it writes and reads JPEGs of 500x375 with smooth
 noise, as many as three epochs need.
+
+--profile prints instead where the time of our step goes, by kind of operator (TensorFlow).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -98,12 +102,52 @@ def rate(step: Step | None, source: Iterable[Batch]) -> tuple[float, float]:
     return images / took, 1e3 * (time.process_time() - processor) / images
 
 
+def operators(step: Step, batch: Batch, steps: int = 3) -> dict[str, float]:
+    """Milliseconds of a step in each kind of operator, as TensorFlow's profiler has them.
+
+    Those that run at the same time count in full, so that they add up to more than the step.
+    """
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    spent: dict[str, float] = defaultdict(float)
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        for _ in range(steps):
+            float(step(batch.images, batch.targets)["loss"])
+        tf.profiler.experimental.stop()
+        space = xplane_pb2.XSpace()
+        space.ParseFromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes())
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                # "node:Kind" is an operator, "..._fusion" what XLA made of several; the rest are
+                # the runtime's own spans, around them.
+                found = re.fullmatch(r"[^:]+:(\w+)", name)
+                kind = "fused by XLA" if name.endswith("_fusion") else found and found[1]
+                if kind:
+                    spent[kind] += event.duration_ps / steps / 1e9
+    return dict(sorted(spent.items(), key=lambda each: -each[1]))
+
+
+def print_profile(step: Step, batch: Batch) -> None:
+    """The step's time, and that of the operators that take a hundredth of it."""
+    images, _ = rate(step, [batch] * (STEPS + 1))
+    whole = 1e3 * len(batch.targets) / images
+    print(f"{images:.1f} images/s, {whole:.0f} ms a step; in operators:")
+    for kind, milliseconds in operators(step, batch).items():
+        if milliseconds >= whole / 100:
+            print(f"{kind:<48} {milliseconds:7.1f} ms {milliseconds / whole:6.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--model", default="pplcnet_x1_0")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     print(describe_machine())
     with tempfile.TemporaryDirectory() as scratch:
@@ -119,6 +163,10 @@ def main() -> None:
         )
         batches = TrainingBatches(dataset, recipe, preprocessing_of(recipe))
         classes = len(dataset.classes)
+        if arguments.profile:
+            ours = compiled(recipe, classes, keras_layers=False)
+            print_profile(ours, next(iter(batches.epoch(0))))
+            return
         plain = compiled(recipe, classes, keras_layers=True)
         ours = compiled(recipe, classes, keras_layers=False)
         memory = [next(iter(batches.epoch(0)))] * (STEPS + 1)

@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import shallow
+
 # Before any test imports Keras: TensorFlow's start-up notes are of no use in a test log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # No test asks a server for weights, but those that start one of their own.
 os.environ["PPLCNET_OFFLINE"] = "1"
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that train first: a long file at the end would keep one process busy and the other not.
+
+    The order within a file stays.
+    """
+    items.sort(key=lambda item: "shallow_networks" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,6 +121,18 @@ def common_bundle(tmp_path_factory: pytest.TempPathFactory, common_photos: Path)
     path = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
     bundle = write_bundle(path, manifest, {KERAS_FILE: pack_weights(model)})
     return export(bundle, list(find_images(common_photos))).path
+
+
+@pytest.fixture(scope="module")
+def shallow_networks(
+    tmp_path_factory: pytest.TempPathFactory, common_bundle: Path
+) -> Iterator[None]:
+    """PP-LCNet and MobileNetV1 with few blocks, for a module: see `tests/shallow.py`.
+
+    The common bundle, which others use too, is made of the whole network before.
+    """
+    with shallow.shallow_networks(tmp_path_factory.mktemp("backbones")):
+        yield
 
 
 @pytest.fixture

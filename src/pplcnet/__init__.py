@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pplcnet.exporting.litert import export_litert
     from pplcnet.exporting.quantization import quantize
     from pplcnet.exporting.tuning import tune
+    from pplcnet.gallery.changing import add_to_gallery, build_gallery, remove_from_gallery
+    from pplcnet.gallery.class_photos import find_class_photos
+    from pplcnet.gallery.gallery import Gallery
     from pplcnet.imaging.preprocessing import Preprocessing
     from pplcnet.models.reparameterization import to_deploy_form
     from pplcnet.recipe.recipe import Recipe
@@ -37,20 +40,25 @@ _PLACES = {
     "Bundle": "bundle.bundle",
     "Classifier": "runtime.classifier",
     "Dataset": "data.dataset",
+    "Gallery": "gallery.gallery",
     "Model": "runtime.model",
     "PPLCNetError": "errors",
     "Prediction": "tasks.task",
     "Preprocessing": "imaging.preprocessing",
     "Recipe": "recipe.recipe",
+    "add_to_gallery": "gallery.changing",
     "audit": "tasks.audit",
+    "build_gallery": "gallery.changing",
     "calibrate": "exporting.calibrating",
     "convert": "weights.conversion",
     "create_model": "weights.pretrained",
     "evaluate": "tasks.evaluate",
     "export": "exporting.export",
     "export_litert": "exporting.litert",
+    "find_class_photos": "gallery.class_photos",
     "load": "runtime.model",
     "quantize": "exporting.quantization",
+    "remove_from_gallery": "gallery.changing",
     "restore_model": "weights.bundled",
     "run_job": "runs.training_run",
     "to_deploy_form": "models.reparameterization",
@@ -70,20 +78,25 @@ __all__ = [
     "Bundle",
     "Classifier",
     "Dataset",
+    "Gallery",
     "Model",
     "PPLCNetError",
     "Prediction",
     "Preprocessing",
     "Recipe",
+    "add_to_gallery",
     "audit",
+    "build_gallery",
     "calibrate",
     "convert",
     "create_model",
     "evaluate",
     "export",
     "export_litert",
+    "find_class_photos",
     "load",
     "quantize",
+    "remove_from_gallery",
     "restore_model",
     "run_job",
     "to_deploy_form",

@@ -8,6 +8,7 @@ PPLCNetError
 │   ├── RecipeError                      all faults of a training recipe in one message
 │   └── TrainingDiverged                 the loss is NaN or infinite
 ├── BundleError (ValueError)             missing file, checksum, format version, no such variant
+├── GalleryError (ValueError)            a gallery that is damaged, or not one
 ├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
 ├── ConversionError (RuntimeError)       export failed, or parity is outside its limit
 ├── StorageError (OSError)               a file could not be written, as on a full disk
@@ -30,6 +31,7 @@ __all__ = [
     "BundleError",
     "ConversionError",
     "DatasetError",
+    "GalleryError",
     "ImageError",
     "InputError",
     "MissingDependencyError",
@@ -93,7 +95,8 @@ class UnknownNameError(InputError):
         self.known = sorted(known)
         near = difflib.get_close_matches(given, self.known, n=3, cutoff=0.5)
         if near:
-            hint = f"did you mean {' or '.join(near)}?"
+            *others, last = near
+            hint = f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
         else:
             shown, more = self.known[:SHOWN_NAMES], len(self.known) - SHOWN_NAMES
             hint = f"known are: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}."
@@ -119,6 +122,10 @@ class ImageError(InputError):
 
 class BundleError(PPLCNetError, ValueError):
     """A bundle that cannot be read, verified or written."""
+
+
+class GalleryError(PPLCNetError, ValueError):
+    """A gallery that cannot be read or verified."""
 
 
 class WeightsError(PPLCNetError, ValueError):

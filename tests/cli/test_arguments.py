@@ -21,11 +21,16 @@ PHOTOS = {
     "calibrate": (["b"], ["--validation"]),
     "export": (["b"], ["--images"]),
     "convert": (["f", "--out", "o"], ["--images"]),
+    "gallery build": (["b", "--out", "o"], []),
+    "gallery add": (["g"], []),
+    "gallery evaluate": (["g"], []),
 }
 BUNDLES = {
     "evaluate": "{} p", "report": "{} p --out o.html", "quantize": "{} --photos p",
     "tune": "{} --photos p", "calibrate": "{} --photos p", "inspect": "{}", "export": "{}",
-    "convert": "{} --out o --photos p", "predict": "{} p", "benchmark": "{}",
+    "convert": "{} --out o --photos p", "predict": "{} p", "embed": "{} p --out o.npy",
+    "gallery build": "{} p --out o", "gallery search": "g p --bundle {}",
+    "benchmark": "{}",
     "distill": "p --out o --teacher {}", "train": "p --out o --weights {}",
 }  # fmt: skip
 
@@ -71,7 +76,7 @@ def test_every_verb_takes_a_run_for_its_bundle(verb: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_photos_for_every_verb_that_takes_them(verb: str) -> None:
     text = parser_of(verb).format_help()
-    takes_photos = verb in PHOTOS or verb == "predict"
+    takes_photos = verb in PHOTOS or verb in ("predict", "embed", "gallery search")
     assert ("--photos" in text) == takes_photos
 
 

@@ -25,6 +25,8 @@ from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder
 from tests.conftest import write_photos
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 # Of the networks with the quickest graphs.
 SMALL = ["--model", "mobilenetv1_x0_25", "--image-size", "32", "--batch-size", "9"]
 

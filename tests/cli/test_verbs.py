@@ -82,6 +82,7 @@ def test_export_and_inspect(
         "mean 0.485, 0.456, 0.406; std 0.229, 0.224, 0.225 (RGB from 0 to 1)",
     ):
         assert part in text
+    assert "started from" not in text  # which is known of what was trained here alone
     manifest = json.loads(_run(capsys, "inspect", packed, "--json"))
     assert manifest["variants"]["onnx"]["parity"]["agreement"] == 1.0
 

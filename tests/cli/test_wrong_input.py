@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from pplcnet.cli.main import main
 from tests.conftest import write_photos
 
 
-@pytest.fixture
-def place(tmp_path: Path, common_bundle: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, common_bundle: Path) -> Path:
     """A folder with everything that the wrong command lines below name."""
+    tmp_path = tmp_path_factory.mktemp("made")
     write_photos(tmp_path / "photos", classes=2, each=4)
     write_photos(tmp_path / "one", classes=1, each=4)
     (tmp_path / "empty").mkdir()
@@ -35,6 +37,12 @@ def place(tmp_path: Path, common_bundle: Path) -> Path:
     for name in ("run.json", "checkpoint.npz"):
         (tmp_path / "used" / name).write_text("{}")
     return tmp_path
+
+
+@pytest.fixture
+def place(tmp_path: Path, made: Path) -> Path:
+    """The folder for one test: its files are links, which a command replaces but never changes."""
+    return Path(shutil.copytree(made, tmp_path / "place", copy_function=os.link))
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
 
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.build import build_model, features_of
+from pplcnet.models.build import Endpoints, build_endpoints, build_model, features_of
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.cost import count_cost
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
+from pplcnet.training.pretrained import stage_depths
 
 ROWS = list(CATALOG)
+OPTIONS = ("num_classes", "strides", "last_conv", "last_conv_bias", "deploy", "dropout")
 # Training every network would take minutes; the least of each family and variant has all parts.
 SMALLEST = list(
     {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
@@ -21,6 +25,12 @@ SMALLEST = list(
 if keras.backend.backend() != "tensorflow":
     ROWS = ["pplcnet_x0_25", "pplcnet_x2_0"]
     SMALLEST = ["pplcnet_x0_25"]
+
+
+@cache
+def _endpoints(name: str) -> Endpoints:
+    """Of a network of five classes at 64 pixels: building one takes longer than looking at it."""
+    return build_endpoints(name, 64, dict.fromkeys(OPTIONS) | {"num_classes": 5})
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -57,10 +67,20 @@ def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_stages_are_named_feature_maps(name: str) -> None:
-    stages = build_model(name, image_size=64, output="stages").output
+    stages = _endpoints(name).model("stages").output
     sizes = [int(each.shape[1]) for each in stages.values()]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 2
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_every_layer_with_weights_has_its_stage(name: str) -> None:
+    model = _endpoints(name).model()
+    stages, depths = stage_depths(name, model)
+    seen = [depths[layer.name] for layer in model.layers if layer.weights]
+    assert set(seen) == set(range(len(stages) + 1))
+    assert seen[0] == 0
+    assert depths[model.layers[-1].name] == len(stages)
 
 
 def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
@@ -80,7 +100,7 @@ def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_features_are_found_on_both_sides_of_global_pooling(name: str) -> None:
-    model = build_model(name, num_classes=5, image_size=64)
+    model = _endpoints(name).model()
     features = features_of(model)
     pooling = model.get_layer("avg_pool")
     assert features.map is pooling.input

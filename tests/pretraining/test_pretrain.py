@@ -19,6 +19,8 @@ from pplcnet.pretraining.pretrain import pretrain
 from pplcnet.weights.loading import load_pretrained, read_for
 from pplcnet.weights.native import get_values, read_npz
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 NAME = "pplcnet_x0_25"
 TINY = Plan(views=64, batch_size=16, sizes=(24,), pictures=Amounts(2, 2, 2, each=2, side=32))
 

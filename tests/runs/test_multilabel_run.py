@@ -16,6 +16,8 @@ from pplcnet.cli.main import main
 from pplcnet.errors import BundleError
 from pplcnet.runtime.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 COLOURS = {"blue": (40, 60, 230), "green": (30, 200, 60), "red": (230, 40, 30)}
 
 

@@ -19,6 +19,8 @@ from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runs.suspect_list import COLUMNS
 from pplcnet.runs.suspects import rank_suspects
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (210, 50, 40)}
 EACH = 16
 WRONG = {"red-3.jpg": "green", "blue-7.jpg": "red"}

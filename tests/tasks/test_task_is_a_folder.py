@@ -20,6 +20,8 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.data import layouts
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 PACKAGE = "tests.tasks.colour_count"
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (220, 220, 40)]
 

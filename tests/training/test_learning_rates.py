@@ -16,6 +16,8 @@ from pplcnet.errors import RecipeError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_range_test
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
 
 

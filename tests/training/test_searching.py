@@ -20,6 +20,8 @@ from pplcnet.recipe.search_space import searched_fields
 from pplcnet.training import loop, searching
 from tests.conftest import draw_image
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 SMALL = {
     "model": "mobilenetv1_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
     "horizontal_flip": False, "learning_rate": 0.4, "test": 0.2, "validation": 0.2, "weights": None,

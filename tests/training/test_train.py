@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -27,6 +28,8 @@ from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 from tests.training.steps import after_each_step
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 SETTINGS = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 4, "seed": 5,
     "crop_scale": [0.7, 1.0], "horizontal_flip": False, "learning_rate": 0.4,
@@ -41,7 +44,8 @@ def parts(common_photos: Path) -> tuple[Dataset, Dataset]:
 @pytest.fixture(scope="module")
 def whole(parts, tmp_path_factory: pytest.TempPathFactory):
     """A run that nothing interrupted."""
-    return train(Recipe().changed(SETTINGS), *parts, out=tmp_path_factory.mktemp("whole"))
+    recipe = Recipe().changed(SETTINGS | {"tensorboard": True})
+    return train(recipe, *parts, out=tmp_path_factory.mktemp("whole"))
 
 
 def _values(bundle: Path) -> dict[str, np.ndarray]:
@@ -112,30 +116,35 @@ def test_ctrl_c_saves_and_resuming_ends_with_the_same_weights(
     assert strip[0] == strip[1]
 
 
+ROOT = Path(__file__).resolve().parents[2]
 ALONE = """
 import sys
+from pathlib import Path
 from pplcnet.data.dataset import Dataset
 from pplcnet.training.train import train
-from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.recipe.recipe import Recipe
-parts = Dataset.open(sys.argv[1]).split(0.25, seed=0)
+from tests.shallow import shallow_networks
+photos, backbones, *folders = map(Path, sys.argv[1:])
+parts = Dataset.open(photos).split(0.25, seed=0)
 report = lambda line: print(line, flush=True)
-resume = sys.argv[3:] == ["resume"]
-train(Recipe().changed({settings}), *parts, out=sys.argv[2], resume=resume, report=report)
+with shallow_networks(backbones):
+    for out in folders:
+        train(Recipe().changed({settings}), *parts, out=out, resume=True, report=report)
 """
 
 
 def test_sigkill_loses_at_most_an_epoch_and_resuming_ends_with_the_same_weights(
     common_photos: Path, tmp_path: Path
 ) -> None:
-    # Every run in a process of its own, as a user's: what other libraries have set up in this one
-    # can change how TensorFlow splits its sums.
+    # Not in this process: what other libraries have set up here can change how TensorFlow splits
+    # its sums. Epochs are short, and the process must not be at its end when it is killed.
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    command = [sys.executable, "-c", ALONE.format(settings=SETTINGS), str(common_photos)]
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    with subprocess.Popen(
-        [*command, str(cut)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    script = ALONE.format(settings=SETTINGS | {"epochs": 8, "recalibrate_batchnorm": 0})
+    command = [sys.executable, "-c", script, str(common_photos), str(tmp_path / "backbones")]
+    started = partial(
+        subprocess.Popen, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    )
+    with started([*command, str(cut)]) as process:
         finished = (line for line in process.stdout if line.startswith("epoch"))
         for _ in range(2):  # two epochs are finished and saved
             assert next(finished)
@@ -143,7 +152,11 @@ def test_sigkill_loses_at_most_an_epoch_and_resuming_ends_with_the_same_weights(
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not (cut / "model.bundle").exists()
-    subprocess.run([*command, str(cut), "resume"], check=True, capture_output=True)
+    with started([*command, str(cut), str(whole)]) as process:
+        epochs = [int(line[5:].partition("/")[0]) for line in process.stdout if line[:5] == "epoch"]
+    assert process.returncode == 0
+    assert 3 <= epochs[0] <= 8  # it goes on after those that were finished
+    assert epochs[-8:] == list(range(1, 9))
     _assert_same(cut / "model.bundle", whole / "model.bundle")
 
 
@@ -218,9 +231,8 @@ def test_the_two_sets_need_the_same_classes(parts, tmp_path: Path) -> None:
         train("pplcnet_x0_25", parts[0], other, out=tmp_path)
 
 
-def test_tensorboard_events_are_written(parts, tmp_path: Path) -> None:
-    train(Recipe().changed(SETTINGS | {"epochs": 1, "tensorboard": True}), *parts, out=tmp_path)
-    (events,) = (tmp_path / "tensorboard").iterdir()
+def test_tensorboard_events_are_written(whole) -> None:
+    (events,) = (whole.bundle.parent / "tensorboard").iterdir()
     assert b"validation_top1" in events.read_bytes()
 
 

@@ -11,6 +11,8 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, Network
+from pplcnet.runtime.engines.cutting import cut_network
+from pplcnet.tasks import task_of
 
 __all__ = ["DEFAULT_MACS", "Subject", "default_names", "load_subject"]
 
@@ -56,8 +58,11 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
     if not Path(text).exists():
         raise UnknownNameError("network or bundle", text, CATALOG)
     bundle = Bundle.open(text)
+    answers = task_of(bundle.manifest, bundle.path).outputs(bundle.classes)
     contents = {
-        str(variant.get("precision", "float32")): bundle.read(str(variant["file"]))
+        str(variant.get("precision", "float32")): cut_network(
+            bundle.read(str(variant["file"])), answers
+        )
         for name, variant in bundle.manifest.variants.items()
         if str(variant["file"]).endswith(".onnx")
     }

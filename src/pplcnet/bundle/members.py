@@ -13,7 +13,7 @@ from typing import IO
 
 from pplcnet.errors import BundleError
 
-__all__ = ["FREE_BYTES", "read_member"]
+__all__ = ["FREE_BYTES", "open_regular", "read_member"]
 
 # What a .zip may hold: a bundle has a handful of files, and trained weights hardly shrink.
 MAX_MEMBERS = 1000
@@ -49,7 +49,7 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
 
 
 def _read_file(folder: Path, name: str, limit: int) -> bytes:
-    with _open_regular(folder / name) as file:
+    with open_regular(folder / name) as file:
         if os.fstat(file.fileno()).st_size > limit:
             raise BundleError(_too_large(folder, name, limit))
         return file.read(limit + 1)
@@ -61,7 +61,7 @@ def _too_large(path: Path, name: str, limit: int) -> str:
     return f"{path}: {name} was changed: it is larger than the manifest says ({limit:,} bytes)."
 
 
-def _open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> IO[bytes]:
     """Open a file for reading; a pipe or a device would keep the reader waiting."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
@@ -72,7 +72,7 @@ def _open_regular(path: Path) -> IO[bytes]:
 
 
 def _read_zip(path: Path, name: str, limit: int) -> bytes:
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         _check_directory(path, file)
         with zipfile.ZipFile(file) as archive:
             found = [each for each in archive.infolist() if each.filename == name]

@@ -16,7 +16,7 @@ from pplcnet.training.names import BUNDLE
 
 __all__ = [
     "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_photos",
-    "add_photos_option", "number", "whole",
+    "add_photos_option", "add_threads", "number", "whole",
 ]  # fmt: skip
 
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
@@ -27,7 +27,7 @@ BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
 # Arguments that name a file or folder to read, to write, or both.
 READ = (
     *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
-    "recipe",
+    "recipe", "gallery", "inputs", "more_inputs",
 )  # fmt: skip
 WRITTEN = ("out", "pack", "html", "json")
 PHOTO_ENDINGS = (
@@ -57,6 +57,16 @@ def add_photos_option(
         required=required,
         metavar="PHOTOS",
         help=text,
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """--threads of the verbs that run networks."""
+    parser.add_argument(
+        "--threads",
+        type=whole(1, MOST_THREADS),
+        metavar="N",
+        help="number of cores to use; default: all",
     )
 
 

@@ -113,11 +113,11 @@ def _described(checked: Check) -> list[str]:
     for name, values in checked.to_dict()["sizes"].items():
         if values["quartiles"]:
             text, digits = SIZES[name]
-            low, _, high = values["quartiles"]
-            lines.append(
-                f"{text}  {values['least']:.{digits}f} to {values['most']:.{digits}f}, the middle "
-                f"half {low:.{digits}f} to {high:.{digits}f}"
-            )
+            low, _, high = (f"{each:.{digits}f}" for each in values["quartiles"])
+            least, most = (f"{values[name]:.{digits}f}" for name in ("least", "most"))
+            same = f"{text}  {least} in every photo"
+            spread = f"{text}  {least} to {most}, the middle half {low} to {high}"
+            lines.append(same if least == most else spread)
     lines += [f"note: {note}" for note in checked.notes]
     return [*lines, *_problem_lines(checked)]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
@@ -55,15 +56,26 @@ def run(arguments: argparse.Namespace) -> int:
             if key != "file":
                 is_dynamic = key == "batch" and value is None
                 show(f"               {key}: {'any size' if is_dynamic else _shown(value)}")
+    _show_provenance(made_of)
+    show(f"files          {len(manifest.files)}, all checksums match")
+    return 0
+
+
+def _show_provenance(made_of: Mapping[str, Any]) -> None:
+    from pplcnet.weights.starts import Start
+
+    start = Start.of_provenance(made_of)
     for key, value in made_of.items():
-        if key == "recipe" and isinstance(value, dict):
+        if key == "weights" and start is not None and isinstance(value, dict):
+            show(f"started from   {start.describe()}")
+            if value.get("file"):
+                show(f"               {value['file']}, sha256 {value.get('sha256')}")
+        elif key == "recipe" and isinstance(value, dict):
             show("recipe")
             for field, each in value.items():
                 show(f"  {field:<22} {_shown(each)}")
         else:
             show(f"{key:<14} {_shown(value)}")
-    show(f"files          {len(manifest.files)}, all checksums match")
-    return 0
 
 
 def _verified(bundle: Bundle) -> Bundle:
@@ -78,4 +90,6 @@ def _shown(value: object) -> str:
         return ", ".join(map(_shown, value))
     if value is None or value == "":
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -18,7 +18,7 @@ from pplcnet.cli.output import complain, show_page
 from pplcnet.cli.streams import ReaderGone, surviving_streams
 from pplcnet.errors import InputError, PPLCNetError, TrainingInterrupted, UnknownNameError
 
-__all__ = ["VERBS", "main", "parser_of"]
+__all__ = ["VERBS", "main", "parser_of", "split_verb"]
 
 # Only the chosen verb's module is imported, so that --help and predict start fast.
 VERBS = {
@@ -35,6 +35,13 @@ VERBS = {
     "convert": "convert a weights file to a bundle",
     "predict": "run a bundle on photos",
     "serve": "answer photos over HTTP with bundles",
+    "embed": "write the vectors that a network makes of photos",
+    "gallery build": "make a gallery of photos of new classes, without training",
+    "gallery add": "add photos to a gallery",
+    "gallery remove": "remove classes or photos from a gallery",
+    "gallery search": "find what a gallery has that is most like a photo, or nothing",
+    "gallery evaluate": "measure a gallery on photos of its classes and of others",
+    "gallery show": "show what a gallery contains and verify its checksums",
     "benchmark": "compare the speed of networks and engines on this machine",
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",
@@ -42,13 +49,16 @@ VERBS = {
     "demo": "try the whole job on handwritten digits, without downloads",
 }
 # What these print is their result; the others write files, and go on when nobody reads stdout.
-PRINTING = ("predict", "inspect", "models", "--version", "--help", "-h")
+PRINTING = (
+    "predict", "gallery search", "gallery evaluate", "gallery show", "inspect", "models",
+    "--version", "--help", "-h",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    is_result = not arguments or arguments[0] in PRINTING
+    is_result = not arguments or split_verb(arguments)[0] in PRINTING
     with surviving_streams(is_result=is_result) as has_stdout:
         try:
             if is_result and not has_stdout:
@@ -82,18 +92,30 @@ def _run(arguments: list[str]) -> int:
         show_page(_overview())
         sys.stdout.flush()
         return 0 if arguments else 2
-    verb, *rest = arguments
+    verb, rest = split_verb(arguments)
     if verb == "--version":
         from importlib import metadata
 
         show_page(f"pplcnet {metadata.version('pplcnet')}")
         sys.stdout.flush()
         return 0
+    if any(each.startswith(f"{verb} ") for each in VERBS):
+        if rest and rest[0] not in ("-h", "--help"):
+            raise UnknownNameError("verb", f"{verb} {rest[0]}", VERBS)
+        show_page(_overview(f"{verb} "))
+        sys.stdout.flush()
+        return 0 if rest else 2
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
     result: int = _module_of(verb).run(parser_of(verb).parse_args(rest))
     sys.stdout.flush()
     return result
+
+
+def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb at the beginning, of two words or of one, and what follows it."""
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    return " ".join(arguments[:words]), list(arguments[words:])
 
 
 def parser_of(verb: str) -> Parser:
@@ -109,14 +131,16 @@ def parser_of(verb: str) -> Parser:
 
 
 def _module_of(verb: str) -> Any:
-    return importlib.import_module(f"pplcnet.cli.{verb}")
+    return importlib.import_module(f"pplcnet.cli.{verb.replace(' ', '.')}")
 
 
-def _overview() -> str:
-    width = max(map(len, VERBS))
-    listed = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+def _overview(beginning: str = "") -> str:
+    verbs = {verb: text for verb, text in VERBS.items() if verb.startswith(beginning)}
+    width = max(map(len, verbs))
+    listed = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in verbs.items())
     return (
-        "usage: pplcnet VERB ...\n\nImage classifiers that are fast on ordinary CPUs.\n\n"
+        f"usage: pplcnet {beginning}VERB ...\n\n"
+        "Image classifiers that are fast on ordinary CPUs.\n\n"
         f"{listed}\n\n'pplcnet VERB --help' explains a verb; 'pplcnet --version' prints the "
         "version."
     )

@@ -9,15 +9,15 @@ bundle.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplcnet.cli.arguments import BUNDLE_HELP, MOST_THREADS, PHOTO_ENDINGS, whole
+from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_threads, whole
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
+from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.models.catalog import CATALOG
@@ -32,7 +32,6 @@ __all__ = ["add_arguments", "run"]
 
 COMPARED = 64
 """Photos on which a network with official weights is compared with Keras, the first time."""
-STDIN = "-"
 STDIN_LIMIT = 1 << 28
 """Bytes; more than any photo that is decoded."""
 
@@ -45,21 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{BUNDLE_HELP}, or an exported .onnx file, or a network's name for its official "
         "ImageNet weights (NAME, NAME:imagenet-ssld or NAME:timm; downloaded the first time)",
     )
-    parser.add_argument(
-        "inputs",
-        metavar="IMAGE_OR_FOLDER",
-        nargs="*",
-        help="photos, or folders of photos; - reads one photo from stdin",
-    )
-    parser.add_argument(
-        "--photos",
-        dest="more_inputs",
-        metavar="IMAGE_OR_FOLDER",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="IMAGE_OR_FOLDER, given as an option",
-    )
+    add_inputs(parser, "photos, or folders of photos; - reads one photo from stdin")
     parser.add_argument(
         "--top-k",
         type=whole(1, 1_000_000),
@@ -70,12 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print CSV with a header")
-    parser.add_argument(
-        "--threads",
-        type=whole(1, MOST_THREADS),
-        metavar="N",
-        help="number of cores to use; default: all",
-    )
+    add_threads(parser)
     parser.add_argument(
         "--engine",
         metavar="NAME",
@@ -99,13 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict and print, a line per photo (per answer with --csv)."""
-    given = [*arguments.inputs, *arguments.more_inputs]
+    given = inputs_of(arguments)
     if arguments.bundle.lower().endswith(PHOTO_ENDINGS) and Path(arguments.bundle).is_file():
         raise InputError(
             f"{arguments.bundle}: is a photo, not a bundle; the bundle comes first, as in "
             "'pplcnet predict BUNDLE PHOTO'."
         )
-    _check_given(given)
+    check_given(given)
     from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.model import load
     from pplcnet.tasks import find
@@ -144,7 +124,7 @@ def _predictions(
         return [_predict_one(model, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
         return [_predict_one(model, Path(given[0]), given[0])]
-    return model.predict_many(_paths(given, passed_over))
+    return model.predict_many(paths_of(given, passed_over))
 
 
 def _predict_one(model: Model[Prediction], photo: Path | bytes, name: str) -> Prediction:
@@ -222,43 +202,8 @@ def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
     from pplcnet.weights.official import official_bundle
 
     with tempfile.TemporaryDirectory() as folder:
-        photos = list(islice(_paths(given, PassedOver()), COMPARED))
+        photos = list(islice(paths_of(given, PassedOver()), COMPARED))
         if stdin is not None:
             photos = [Path(folder, "stdin")]
             photos[0].write_bytes(stdin)
         return official_bundle(text, photos, before_conversion=quiet_frameworks)
-
-
-def _check_given(given: list[str]) -> None:
-    from pplcnet.data.image_files import PassedOver, find_images
-
-    if not given:
-        raise InputError("no photos given; give files or folders, or - for one photo from stdin.")
-    if STDIN in given and len(given) > 1:
-        raise InputError("- reads one photo from stdin and cannot be mixed with other photos.")
-    missing = [each for each in given if each != STDIN and not (each and Path(each).exists())]
-    for each in missing:
-        if re.match(r"[a-z][a-z0-9+.-]+://", each, re.IGNORECASE):
-            raise InputError(
-                f"{each}: URLs are not fetched; download the photo first, or pipe it in: "
-                "curl -L URL | pplcnet predict BUNDLE -"
-            )
-    if missing:
-        names = ", ".join(each or "''" for each in missing)
-        raise InputError(f"{names}: no such file or folder.")
-    for each in given:
-        passed_over = PassedOver()
-        if Path(each).is_dir() and next(find_images(each, passed_over), None) is None:
-            passed_over.raise_unreadable(each)
-            raise InputError(f"{each}: no images in this folder or below.", passed_over.notes())
-
-
-def _paths(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
-    """The photos in all files and folders; files that are ignored are counted in `passed_over`."""
-    from pplcnet.data.image_files import find_images
-
-    for each in given:
-        if Path(each).is_dir():
-            yield from find_images(each, passed_over)
-        else:
-            yield Path(each)

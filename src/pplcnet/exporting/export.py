@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.errors import InputError
+from pplcnet.exporting.embedding import manifest_with_embedding, with_embedding
 from pplcnet.exporting.images import choose_images
 from pplcnet.exporting.parity import in_full_precision, keras_outputs, measure_parity
 from pplcnet.exporting.timing import measure_latencies, prepare, run_all
@@ -41,6 +42,9 @@ def export(
 ) -> Bundle:
     """Add the `onnx` variant to a bundle, after comparing it with Keras on real images.
 
+    Beside the outputs of its task, it has the output "embedding" where the task has one: what
+    comes before the last dense layer, (N, D) float32.
+
     Args:
         bundle: a bundle folder with the Keras variant; it is replaced as a whole at the end.
         images: photos for the comparison, of which at most 64, evenly chosen, are used. None takes
@@ -60,16 +64,17 @@ def export(
 def _exported(
     bundle: Bundle, images: Sequence[str | PathLike[str]] | None, batch: int | None
 ) -> Bundle:
-    manifest = bundle.manifest
-    pixels = prepare(manifest.preprocessing, choose_images(bundle, images))
+    task = task_of(bundle.manifest, bundle.path)
+    pixels = prepare(bundle.manifest.preprocessing, choose_images(bundle, images))
     with in_full_precision():
         model = restore_model(bundle)
-        proto = to_onnx(to_deploy_form(model), manifest, batch=batch)
-        expected = keras_outputs(model, manifest, pixels)
+        manifest = manifest_with_embedding(bundle.manifest, model, task)
+        deployed = with_embedding(to_deploy_form(model), manifest, task)
+        proto = to_onnx(deployed, manifest, batch=batch)
+        expected = keras_outputs(with_embedding(model, manifest, task), manifest, pixels)
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
-    judge = task_of(manifest, bundle.path).judge(manifest, ())
-    parity = measure_parity(expected, run_all(engine, pixels), judge)
+    parity = measure_parity(expected, run_all(engine, pixels), task.judge(manifest, ()))
     variant = {
         "file": ONNX_FILE,
         "batch": batch,

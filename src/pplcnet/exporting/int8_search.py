@@ -22,11 +22,12 @@ from pplcnet.exporting.int8_ways import WAYS, Way
 from pplcnet.exporting.quantization import check_batch, quantize
 from pplcnet.exporting.timing import measure_latencies, measure_rates, prepare
 from pplcnet.exporting.tuning_table import WORTHWHILE
+from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.runtime.selection import INT8_ENGINE
 from pplcnet.system.processor import available_cores, has_bfloat16, processor_features
 from pplcnet.system.wording import counted
-from pplcnet.tasks import find
+from pplcnet.tasks import answers_of, find
 
 __all__ = ["Search", "Trial", "quantize_fastest", "time_ways"]
 
@@ -84,7 +85,9 @@ def quantize_fastest(
         f"timing {counted(len(WAYS), 'way')} of quantising on this processor, then quantising in "
         f"the fastest; a minute or two, at most about {minutes:g}"
     )
-    content = opened.read(str(opened.variant("onnx")["file"]))
+    content = cut_network(
+        opened.read(str(opened.variant("onnx")["file"])), answers_of(opened.manifest)
+    )
     few = prepare(opened.manifest.preprocessing, evenly_chosen(calibration, ROUGH_IMAGES))
     trials = time_ways(content, few, find(opened.manifest.task).head_inputs, WAYS)
     wanted, verdict = _worth_trying(trials, keep_slower)
@@ -93,8 +96,8 @@ def quantize_fastest(
     for trial in wanted:
         if time.monotonic() > end:
             raise ConversionError(
-                f"{opened.path}: no way of quantising held the accuracy within {minutes:g} "
-                "minutes. The bundle is unchanged; --minutes gives more time."
+                f"{opened.path}: --minutes {minutes:g} were over before a way of quantising held "
+                "the accuracy. The bundle is unchanged; a larger --minutes gives more time."
             )
         is_last = trial is wanted[-1]
         at = trials.index(trial)

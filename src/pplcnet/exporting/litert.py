@@ -12,6 +12,7 @@ import numpy as np
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.errors import ConversionError, InputError, require
+from pplcnet.exporting.embedding import with_embedding
 from pplcnet.exporting.export import measure_latency
 from pplcnet.exporting.images import choose_images
 from pplcnet.exporting.parity import in_full_precision, keras_outputs, measure_parity
@@ -49,14 +50,17 @@ def export_litert(
 
 
 def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> Bundle:
+    task = task_of(bundle.manifest, bundle.path)
     preprocessing = bundle.manifest.preprocessing
     pixels = prepare(preprocessing, choose_images(bundle, images))
     with in_full_precision():
         model = restore_model(bundle)
-        content = to_tflite(to_deploy_form(model), preprocessing)
-        expected = keras_outputs(model, bundle.manifest, pixels)
+        deployed = with_embedding(to_deploy_form(model), bundle.manifest, task)
+        content = to_tflite(deployed, preprocessing)
+        whole = with_embedding(model, bundle.manifest, task)
+        expected = keras_outputs(whole, bundle.manifest, pixels)
     engine = open_engine("litert", content, sizes=Sizes.of(bundle.manifest))
-    judge = task_of(bundle.manifest, bundle.path).judge(bundle.manifest, ())
+    judge = task.judge(bundle.manifest, ())
     variant = {
         "file": LITERT_FILE,
         "batch": 1,

@@ -53,7 +53,9 @@ class OnnxGraph:
         Args:
             outputs: name of each output to the tensor that it becomes, and its shape.
         """
-        for output, (tensor, _) in outputs.items():
+        # The first output is made last: OpenCV answers with the last operator's output unless it is
+        # asked for another one.
+        for output, (tensor, _) in reversed(list(outputs.items())):
             self.node("Identity", [tensor], output)
         graph = helper.make_graph(
             self._nodes,

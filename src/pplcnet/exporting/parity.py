@@ -62,10 +62,14 @@ def keras_outputs(model: keras.Model, manifest: Manifest, pixels: NDArray[np.uin
     To be called `in_full_precision`, where the model was built.
     """
     parts: list[list[NDArray[np.float32]]] = []
-    for start in range(0, len(pixels), BATCH_SIZE):
-        images = manifest.preprocessing.normalize(pixels[start : start + BATCH_SIZE])
+    batch_size = min(BATCH_SIZE, len(pixels))
+    for start in range(0, len(pixels), batch_size):
+        part = pixels[start : start + batch_size]
+        # A last batch of another size would be compiled again, which takes seconds with JAX.
+        padding = [(0, batch_size - len(part)), *[(0, 0)] * (part.ndim - 1)]
+        images = manifest.preprocessing.normalize(np.pad(part, padding))
         found = model.predict_on_batch(images)
-        parts.append([np.asarray(each) for each in _listed(found)])
+        parts.append([np.asarray(each)[: len(part)] for each in _listed(found)])
     return {
         name: np.concatenate(each)
         for name, each in zip(manifest.outputs, zip(*parts, strict=True), strict=True)

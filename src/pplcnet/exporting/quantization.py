@@ -12,6 +12,7 @@ from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import ConversionError, InputError
+from pplcnet.exporting.embedding import add_embedding
 from pplcnet.exporting.images import (
     VALIDATION_LIMIT,
     check_max_drop,
@@ -29,9 +30,10 @@ from pplcnet.exporting.int8_ways import POINTWISE, Way
 from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import prepare, run_all
 from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.system.wording import counted
-from pplcnet.tasks import find
+from pplcnet.tasks import answers_of, find
 from pplcnet.tasks.task import Measure
 
 __all__ = ["INT8_FILE", "check_batch", "measure_int8", "quantize"]
@@ -108,18 +110,21 @@ def _quantized(
     validation = match_validation(bundle, validation)
     check_batch(bundle)
     require_nncf()
-    content = bundle.read(str(bundle.variant("onnx")["file"]))
+    task = find(manifest.task)
+    whole = bundle.read(str(bundle.variant("onnx")["file"]))
+    answers = answers_of(manifest)
+    content = cut_network(whole, answers)
     if calibration is None:
         calibration = training_images(bundle, [image.path for image in validation.images])
     if not calibration:
         raise InputError(f"{bundle.path}: no photos to calibrate with; give some.")
     chosen = evenly_chosen(calibration, CALIBRATION_IMAGES)
     ranges = prepare(manifest.preprocessing, chosen)
-    exact = open_engine("onnxruntime", content, threads=1, sizes=Sizes.of(manifest))
+    exact = open_engine("onnxruntime", whole, threads=1, sizes=Sizes.of(manifest), outputs=answers)
     deciding = evenly_chosen(validation.images, VALIDATION_LIMIT)
     reference = Reference.of(manifest, manifest.preprocessing, deciding, exact)
 
-    quantized = quantize_network(content, ranges, find(manifest.task).head_inputs, way)
+    quantized = quantize_network(content, ranges, task.head_inputs, way)
     int8 = quantized.content
     figures = measure_int8(int8, reference)
     method = "post-training quantisation"
@@ -148,6 +153,7 @@ def _quantized(
         "accuracy": figures,
     }
     # An earlier tuning did not measure this variant.
+    int8 = add_embedding(int8, manifest, task)
     return update_bundle(bundle, files={INT8_FILE: int8}, variants={"int8": variant}, tuning={})
 
 

@@ -18,6 +18,7 @@ from pplcnet.errors import ConversionError
 from pplcnet.exporting.onnx_rules import rule_of
 from pplcnet.exporting.onnx_walk import Walk
 from pplcnet.tasks import find
+from pplcnet.tasks.task import EMBEDDING
 
 __all__ = ["to_onnx"]
 
@@ -56,6 +57,7 @@ def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onn
             "input": "images: uint8 RGB (N, height, width, 3), resized as preprocessing says",
             "output": find(manifest.task).outputs_text or _describe(outputs),
             "task": manifest.task,
+            **({EMBEDDING: str(outputs[EMBEDDING][0])} if EMBEDDING in outputs else {}),
         },
     )
 

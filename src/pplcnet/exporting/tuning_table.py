@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from pplcnet.runtime.engines.engine import ENGINES, Engine, open_engine
 from pplcnet.runtime.selection import Choice
 from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted
+from pplcnet.tasks import answers_of
 from pplcnet.tasks.task import Measure, Outputs
 
 __all__ = ["Networks", "Row", "measure_rows", "rank"]
@@ -74,6 +75,8 @@ class Networks:
     """Variant to the content of its file."""
     sizes: Sizes
     """What the manifest says of their input and outputs."""
+    answers: Sequence[str]
+    """The outputs that a prediction is made of; no others are computed."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> Networks:
@@ -84,7 +87,7 @@ class Networks:
             for name, variant in bundle.manifest.variants.items()
             if str(variant["file"]).endswith(endings)
         }
-        return cls(contents, Sizes.of(bundle.manifest))
+        return cls(contents, Sizes.of(bundle.manifest), answers_of(bundle.manifest))
 
     def open(self, choice: Choice, *, threads: int, streams: int = 1) -> Engine:
         """Load one; the arguments are those of `open_engine`."""
@@ -95,6 +98,7 @@ class Networks:
             threads=threads,
             streams=streams,
             sizes=self.sizes,
+            outputs=self.answers,
         )
 
 

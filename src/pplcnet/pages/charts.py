@@ -173,7 +173,7 @@ def coverage_chart(
     y: str = "fraction correct",
 ) -> Any:
     """Precision of the accepted answers over the share of the photos that is answered."""
-    chart = Chart("Accepting the most confident answers", x, y, description)
+    chart = Chart("Only the most confident answers", x, y, description)
     with chart as axes:
         axes.plot(coverage, precision, color=FIRST)
         low = np.floor(10 * float(precision.min())) / 10

@@ -24,6 +24,7 @@ from pplcnet.pretraining.pictures import Pictures, draw_all
 from pplcnet.pretraining.plan import Plan
 from pplcnet.pretraining.views import Views, draw_views
 from pplcnet.system.progress import Busy, no_sign
+from pplcnet.system.wording import duration
 from pplcnet.training.first_weights import soften
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.weights import native
@@ -100,7 +101,7 @@ def _line(step: int, steps: int, batch_size: int, loss: float, rate: float) -> s
     """Progress in words; `rate` is in steps a second."""
     return (
         f"{step * batch_size:,} of {steps * batch_size:,} views, loss {loss:.2f}, "
-        f"{rate * batch_size:.0f} views/s, {(steps - step) / rate / 60:.0f} minutes left"
+        f"{rate * batch_size:.0f} views/s, {duration((steps - step) / rate)} left"
     )
 
 

@@ -38,7 +38,7 @@ HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
 def made_section(subject: Subject, noun: str) -> Section:
     """The network and what it was trained on; `noun` is what a class is called."""
     values = {"facts": _facts(subject), "data": _data(subject), "noun": noun}
-    return Section("made", "Made of", "made.html", values)
+    return Section("made", "Network", "made.html", values)
 
 
 def _facts(subject: Subject) -> dict[str, list[tuple[str, str]]]:

@@ -27,5 +27,5 @@ class Classifier(Model[ScoredPrediction]):
     @property
     def thresholds(self) -> tuple[float, ...] | None:
         """From which probability on each label counts as shown; None for one class per image."""
-        found: tuple[float, ...] | None = getattr(self._decode, "thresholds", None)
+        found: tuple[float, ...] | None = getattr(self._prediction.decode, "thresholds", None)
         return found

@@ -15,6 +15,7 @@ from pplcnet.bundle.members import read_member
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.system.protobuf import BYTES, ProtobufError, fields
 from pplcnet.tasks import find
+from pplcnet.tasks.task import EMBEDDING
 
 __all__ = ["LoneNetwork", "open_network"]
 
@@ -64,7 +65,9 @@ def open_network(path: Path) -> LoneNetwork:
         classes = json.loads(metadata["classes"])
         height, width = preprocessing["image_size"]
         task = find(_task_name(metadata))
-        outputs = task.outputs(classes)
+        outputs = dict(task.outputs(classes))
+        if EMBEDDING in metadata:
+            outputs[EMBEDDING] = (int(metadata[EMBEDDING]),)
     except UnknownNameError as error:
         raise BundleError(f"{path}: {error}") from None
     except KeyError as error:

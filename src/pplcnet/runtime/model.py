@@ -1,13 +1,17 @@
-"""Model: a bundle in, predictions out; no training framework in the process."""
+"""Model: a bundle in, predictions out; no training framework in the process.
+
+This file is longer than others because everything that is asked of an opened bundle is asked of
+this one class.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from os import PathLike
 from threading import Lock
-from typing import Any, Generic, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,7 @@ from pplcnet.imaging.decoding import ImageSource
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.preprocessing import Placed
 from pplcnet.runtime.checks.network import Sizes
+from pplcnet.runtime.embedding import Embedding, check_embedding, decode_embedding
 from pplcnet.runtime.engines import forking
 from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_padded
 from pplcnet.runtime.network import read_network
@@ -27,7 +32,7 @@ from pplcnet.system.notebook import facts_table
 from pplcnet.system.processor import available_cores, processor_name
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
-from pplcnet.tasks.task import Outputs, P, Task
+from pplcnet.tasks.task import EMBEDDING, Outputs, P, Task
 
 __all__ = ["Model", "load"]
 
@@ -37,7 +42,19 @@ CHUNK = 8
 # Chunks read and not yet answered, for each worker: no core waits, and memory stays bounded.
 CHUNKS_PER_WORKER = 2
 # What another process makes anew.
-NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_decode")
+NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_prediction")
+Answer = TypeVar("Answer")
+
+
+class _Question(NamedTuple, Generic[Answer]):
+    """What is wanted of an image."""
+
+    outputs: tuple[str, ...]
+    """Of the network; no others are computed."""
+    decode: Callable[[Outputs, Geometry, str], Answer]
+    """Outputs of one image, where it lies in the network's input, and its name to the answer."""
+    refuse: Callable[[str, ImageError], Answer]
+    """The name of an image that cannot be used, and why, to the answer."""
 
 
 class Model(Generic[P]):
@@ -85,6 +102,7 @@ class Model(Generic[P]):
         if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
             raise InputError(f"threads is {threads!r}; it must be a whole number of at least 1.")
 
+        self._name = str(bundle)
         network = read_network(bundle, engine, precision)
         self.manifest, self._content = network.manifest, network.content
         self.choice, tuned_threads, self.advice = network.selection
@@ -102,9 +120,13 @@ class Model(Generic[P]):
         """No engine is open yet: after opening, unpickling, and in a forked child."""
         keep_freed_memory()
         self._task: Task[P] = find(self.manifest.task)
-        self._decode = self._task.decoder(self.manifest)
+        self._prediction: _Question[P] = _Question(
+            tuple(self._task.outputs(self.classes)),
+            self._task.decoder(self.manifest),
+            self._task.prediction,
+        )
         self._lock = Lock()
-        self._engines: dict[int, Engine] = {}
+        self._engines: dict[tuple[int, tuple[str, ...]], Engine] = {}
         self._pool: ThreadPoolExecutor | None = None
         forking.watch(self)
 
@@ -161,7 +183,8 @@ class Model(Generic[P]):
             ImageError: the image cannot be used.
             BundleError: the network cannot be run, or an output is NaN or infinite.
         """
-        return self._predict_with(self._engine(streams=1), image)
+        engine = self._engine(1, self._prediction.outputs)
+        return self._answer(self._prediction, engine, image)
 
     def submit(self, image: ImageSource) -> Future[P]:
         """Predict one image on one core, beside others; returns at once.
@@ -173,12 +196,12 @@ class Model(Generic[P]):
             The prediction, or the error that `predict` would raise, once it is there.
         """
         workers = self._threads or available_cores()
-        engine = self._engine(streams=workers)
+        engine = self._engine(workers, self._prediction.outputs)
         with self._lock:
             self._check_open()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pplcnet-submit")
-            return self._pool.submit(self._predict_with, engine, image)
+            return self._pool.submit(self._answer, self._prediction, engine, image)
 
     def predict_many(self, images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[P]:
         """Predict any number of images, lazily and in order, every core busy.
@@ -196,7 +219,48 @@ class Model(Generic[P]):
             InputError: one image, or a folder that does not exist; after all predictions, folders
                 in it that cannot be read.
         """
-        return self._stream(images_of(images))
+        return self._stream(self._prediction, images_of(images))
+
+    def embed(self, image: ImageSource, *, normalize: bool = True) -> NDArray[np.float32]:
+        """What the network makes of an image before it classifies it, on all cores.
+
+        Images that look alike to the network have embeddings that point in nearly the same
+        direction, those of classes that it was not trained on too.
+
+        Args:
+            normalize: divide by the Euclidean norm (L2), so that the dot product of two embeddings
+                is the cosine between them; False gives the network's own numbers.
+
+        Returns:
+            (D,) float32; D is 1280 for PP-LCNet.
+
+        Raises:
+            BundleError: as `predict`; or the network was exported without its embedding.
+            ImageError: the image cannot be used.
+        """
+        question = self._embedding(normalize)
+        return self._answer(question, self._engine(1, question.outputs), image).vector
+
+    def embed_many(
+        self, images: Iterable[ImageSource] | str | PathLike[str], *, normalize: bool = True
+    ) -> Iterator[Embedding]:
+        """The embeddings of any number of images, as `predict_many` predicts them.
+
+        An image that cannot be used yields an `Embedding` whose `error` says why.
+
+        Args:
+            images: as for `predict_many`.
+            normalize: as for `embed`.
+
+        Raises:
+            BundleError: the network was exported without its embedding.
+            InputError: as `predict_many`.
+        """
+        return self._stream(self._embedding(normalize), images_of(images))
+
+    def _embedding(self, normalize: bool) -> _Question[Embedding]:
+        check_embedding(self.manifest, self._name)
+        return _Question((EMBEDDING,), decode_embedding(normalize), Embedding)
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """The network's outputs for prepared images.
@@ -208,46 +272,54 @@ class Model(Generic[P]):
             Output name to (N, ...) float32; "logits" (N, classes) of a classifier.
         """
         if not len(images):
-            shapes = self.manifest.outputs
+            shapes = self._task.outputs(self.classes)
             return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
-        return run_padded(self._engine(streams=1), images)
+        return run_padded(self._engine(1, self._prediction.outputs), images)
 
-    def _stream(self, images: Iterator[ImageSource]) -> Iterator[P]:
+    def _stream(
+        self, question: _Question[Answer], images: Iterator[ImageSource]
+    ) -> Iterator[Answer]:
         workers = self._threads or available_cores()
+        engine = self._engine(workers, question.outputs)
         yield from answer_in_order(
             images,
-            partial(self._predict_or_report, self._engine(streams=workers)),
+            partial(self._answer_each, question, engine),
             workers=workers,
             chunk=CHUNK,
             capacity=workers * CHUNKS_PER_WORKER * CHUNK,
         )
 
-    def _predict_with(self, engine: Engine, image: ImageSource) -> P:
+    def _answer(self, question: _Question[Answer], engine: Engine, image: ImageSource) -> Answer:
         placed = self._placed(image)
         if isinstance(placed, ImageError):
             raise placed
         outputs = run_padded(engine, placed.pixels[np.newaxis])
         one = {name: each[0] for name, each in outputs.items()}
-        return self._decoded(image, one, placed.geometry)
+        self._check_finite(image, one)
+        return question.decode(one, placed.geometry, describe(image))
 
-    def _predict_or_report(self, engine: Engine, images: list[ImageSource]) -> list[P]:
+    def _answer_each(
+        self, question: _Question[Answer], engine: Engine, images: list[ImageSource]
+    ) -> list[Answer]:
         placed = [self._placed(image) for image in images]
         usable = [each.pixels for each in placed if isinstance(each, Placed)]
         outputs = run_each(engine, usable)
-        return [
-            self._task.prediction(describe(image), each)
-            if isinstance(each, ImageError)
-            else self._decoded(image, next(outputs), each.geometry)
-            for image, each in zip(images, placed, strict=True)
-        ]
+        answers: list[Answer] = []
+        for image, each in zip(images, placed, strict=True):
+            if isinstance(each, ImageError):
+                answers.append(question.refuse(describe(image), each))
+                continue
+            one = next(outputs)
+            self._check_finite(image, one)
+            answers.append(question.decode(one, each.geometry, describe(image)))
+        return answers
 
-    def _decoded(self, image: ImageSource, outputs: Outputs, geometry: Geometry) -> P:
+    def _check_finite(self, image: ImageSource, outputs: Outputs) -> None:
         if not all(np.isfinite(each).all() for each in outputs.values()):
             raise BundleError(
                 f"the network's output for {describe(image)} is NaN or infinite in {self.choice}; "
                 "its weights are damaged."
             )
-        return self._decode(outputs, geometry, describe(image))
 
     def _placed(self, image: ImageSource) -> Placed | ImageError:
         try:
@@ -257,7 +329,7 @@ class Model(Generic[P]):
         except Exception as error:  # noqa: BLE001 - an object of anyone's may raise anything
             return ImageError(describe(image), f"cannot be used ({type(error).__name__}: {error}).")
 
-    def _engine(self, streams: int) -> Engine:
+    def _engine(self, streams: int, outputs: tuple[str, ...]) -> Engine:
         """For one image at a time on all cores, or for `streams` at once, one thread each.
 
         Over many images a thread a core, each decoding and running its own image, beats sharing the
@@ -265,17 +337,18 @@ class Model(Generic[P]):
         """
         with self._lock:
             self._check_open()
-            if streams not in self._engines:
-                self._engines[streams] = open_engine(
+            if (streams, outputs) not in self._engines:
+                self._engines[streams, outputs] = open_engine(
                     self.choice.engine,
                     self._content,
                     precision=self.choice.precision,
                     threads=self._latency_threads if streams == 1 else 1,
                     streams=streams,
                     sizes=Sizes.of(self.manifest),
+                    outputs=outputs,
                     trusted=self._is_trusted,
                 )
-            return self._engines[streams]
+            return self._engines[streams, outputs]
 
     def _check_open(self) -> None:
         if not self._content:

@@ -18,6 +18,8 @@ Buffer = bytes | bytearray | memoryview
 Frame = tuple[dict[str, Any], bytes]
 
 HEAD = struct.Struct("<IQ")
+# json.dumps would make an encoder for each message.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 MOST_MESSAGE, MOST_PAYLOAD = 64 << 20, 4 << 30
 
 
@@ -27,7 +29,7 @@ class FrameError(ValueError):
 
 def pack(message: dict[str, Any], payload: Sequence[Buffer] = ()) -> list[Buffer]:
     """The parts of a frame, to be written one after the other."""
-    text = json.dumps(message, separators=(",", ":")).encode()
+    text = _encode(message).encode()
     return [HEAD.pack(len(text), sum(map(len, payload))) + text, *payload]
 
 

@@ -86,6 +86,10 @@ def refused(refusal: Refusal) -> Reply:
     return Reply(json_body({"error": refusal.summary}), status=refusal.status, headers=headers)
 
 
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
+
+
 class Bodies:
     """Reads bodies, whose bytes together are limited."""
 
@@ -106,10 +110,9 @@ class Bodies:
         encoding = request.headers.get(b"content-encoding", "identity").strip()
         if encoding.lower() != "identity":
             raise Refusal(415, f"the body is compressed ({encoding[:40]}); send it as it is.")
-        too_large = Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
         length = request.headers.get(b"content-length", "0")
         if len(length) > 18 or int(length) > limit:
-            raise too_large
+            raise _too_large(limit)
         body = bytearray()
         while True:
             message = await request.receive()
@@ -121,7 +124,7 @@ class Bodies:
             request.held += len(part)
             request.received += len(part)
             if len(body) > limit:
-                raise too_large
+                raise _too_large(limit)
             if not message["more_body"]:
                 break
             if self.held_bytes > self._settings.queue_bytes:

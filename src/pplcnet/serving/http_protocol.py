@@ -20,6 +20,9 @@ __all__ = ["BoundedProtocol", "Limits", "bounded_protocol"]
 
 PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
+PART_BYTES = 128 << 10
+"""Most photos come in one part, so that the application is woken once."""
+
 
 class Limits(NamedTuple):
     """What a connection may do."""
@@ -98,10 +101,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Of the parser."""
+        """Of the parser; the application is told of whole bodies, or of large parts of them."""
         self._has_progressed = True
-        if not self.transport.is_closing():
-            super().on_body(body)
+        cycle = self.cycle
+        if self.transport.is_closing() or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > PART_BYTES:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_chunk_header(self) -> None:
         """Of the parser."""

@@ -28,6 +28,8 @@ from pplcnet.serving.tensors import (
 
 __all__ = ["json_body", "read_json", "read_request", "write_answer"]
 
+# json.dumps would make an encoder for each answer.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 JSON_LENGTH = "Inference-Header-Content-Length"
 # A number in JSON becomes a Python object of up to 32 bytes, an empty list one of 56: megabytes of
 # brackets would become a hundred times as many.
@@ -234,7 +236,7 @@ def _list(values: Mapping[str, Any], key: str, *, required: bool = True) -> list
 
 def json_body(value: Any) -> bytes:
     """A value as compact UTF-8 JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(value).encode()
 
 
 def write_answer(answer: InferenceAnswer) -> tuple[bytes, int | None]:

@@ -18,7 +18,7 @@ from pplcnet.runtime.engines.engine import open_engine, run_padded
 from pplcnet.runtime.selection import Choice
 from pplcnet.serving.occlusion import cover, region_of
 from pplcnet.system.processor import processor_name
-from pplcnet.tasks import find
+from pplcnet.tasks import answers_of, find
 
 __all__ = ["Answer", "LoadedModel"]
 
@@ -59,6 +59,7 @@ class LoadedModel:
             threads=1,
             streams=1,
             sizes=Sizes.of(manifest),
+            outputs=answers_of(manifest),
             trusted=is_trusted,
         )
         trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)

@@ -213,9 +213,12 @@ class Service:
         if caller.timeout is not None:
             timeout = min(timeout, caller.timeout)
         left = timeout - (time.monotonic() - caller.received_at)
-        late = Refusal(504, f"there was no answer within {timeout:g} s.")
         self._pool.submit(jobs)
-        timer = asyncio.get_running_loop().call_later(left, self._give_up, jobs, late)
+
+        def give_up() -> None:
+            self._give_up(jobs, Refusal(504, f"there was no answer within {timeout:g} s."))
+
+        timer = asyncio.get_running_loop().call_later(left, give_up)
         caller._give_up = lambda: self._give_up(jobs, None)
         if caller.is_gone:
             caller.leave()

@@ -156,10 +156,11 @@ def named_failures(path: str | PathLike[str]) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file and have the system put it on the disk before going on."""
+def write_durably(path: Path, *content: bytes | memoryview) -> None:
+    """Write a file, piece by piece, and have the system put it on the disk before going on."""
     with path.open("wb") as file:
-        file.write(content)
+        for piece in content:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 

@@ -6,7 +6,7 @@ the bytes left; groups, which no format here uses, are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from pplcnet.errors import PPLCNetError
@@ -18,6 +18,7 @@ __all__ = [
     "VARINT",
     "Buffer",
     "ProtobufError",
+    "encoded",
     "fields",
     "signed",
     "varints",
@@ -65,6 +66,29 @@ def fields(content: Buffer) -> Iterator[tuple[int, int, int | Buffer]]:
             raise ProtobufError("a protobuf message that is cut off.")
         yield number, kind, content[at : at + size]
         at += size
+
+
+def encoded(parts: Iterable[tuple[int, int, int | Buffer]]) -> bytes:
+    """The message with these fields: what `fields` read, in the order given."""
+    pieces: list[Buffer] = []
+    for number, kind, value in parts:
+        pieces.append(_as_varint(number << 3 | kind))
+        if isinstance(value, int):
+            pieces.append(_as_varint(value))
+            continue
+        if kind == BYTES:
+            pieces.append(_as_varint(len(value)))
+        pieces.append(value)
+    return b"".join(pieces)
+
+
+def _as_varint(value: int) -> bytes:
+    digits = bytearray()
+    while value >= 0x80:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
 
 
 def varints(content: Buffer) -> list[int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pplcnet.tasks.task import Task
     from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "find", "options_of", "report_of", "task_of", "training_of"]
+__all__ = ["TASKS", "answers_of", "find", "options_of", "report_of", "task_of", "training_of"]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
@@ -52,6 +52,11 @@ def task_of(manifest: Manifest, bundle: str | PathLike[str]) -> Task[Any]:
             "not use: the bundle is of another task, or was edited."
         )
     return task
+
+
+def answers_of(manifest: Manifest) -> tuple[str, ...]:
+    """The outputs that a prediction is made of, among those of the network."""
+    return tuple(find(manifest.task).outputs(manifest.classes))
 
 
 def options_of(name: str) -> type[TaskOptions]:

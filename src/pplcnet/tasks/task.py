@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a process that predicts needs none of them
     from pplcnet.data.dataset import Dataset, LabelledImage
 
 __all__ = [
+    "EMBEDDING",
     "Calibrated",
     "Decoder",
     "Drop",
@@ -39,6 +40,8 @@ __all__ = [
     "Task",
 ]
 
+EMBEDDING = "embedding"
+"""The output of an exported network that stands for the image, beside those of its task."""
 Outputs = Mapping[str, NDArray[np.float32]]
 """What a network answers: output name to array, whose first axis is the image."""
 
@@ -259,6 +262,9 @@ class Task(Generic[P]):
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
     """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
+    embedding: str = ""
+    """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
+    "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
     facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
     """What a client must know beside the classes to read the answers; plain values."""
     outputs_text: str = ""

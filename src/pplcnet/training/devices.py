@@ -76,8 +76,9 @@ def normalize_in_step(model: keras.Model, preprocessing: Preprocessing) -> None:
     prediction. A batch is a quarter as large for the way to the device.
     """
     std = np.asarray(preprocessing.std, np.float32)
-    scale = np.float32(1) / (np.float32(255) * std)
-    shift = np.asarray(preprocessing.mean, np.float32) / std
+    # On the device, once: PyTorch does not compute with arrays, and a copy would wait for the step.
+    scale = keras.ops.convert_to_tensor(np.float32(1) / (np.float32(255) * std))
+    shift = keras.ops.convert_to_tensor(np.asarray(preprocessing.mean, np.float32) / std)
     own = model.train_step
 
     def train_step(*arguments: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import PPLCNetError
+from pplcnet.system.allocator import keep_freed_memory
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.views import Views
 
@@ -124,6 +125,7 @@ def serve(questions: int, answers: int, memory: int) -> None:
     # What stops a run goes to its first process, which then closes the pipe.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    keep_freed_memory()
     asked, answer = Connection(questions, writable=False), Connection(answers, readable=False)
     try:
         paths, view, recipe, side = asked.recv()

@@ -80,6 +80,17 @@ def _content(engine: str, model: keras.Model) -> bytes:
     return to_onnx(model, Manifest(classes, PREPROCESSING, {}), batch=1).SerializeToString()
 
 
+def _made(engine: str, name: str = "pplcnet_x0_25") -> bytes:
+    """The content of one network's file, which is made once for all tests."""
+    pytest.importorskip(ENGINES[engine].module)
+    return _made_once("litert" if engine == "litert" else "onnxruntime", name)
+
+
+@cache
+def _made_once(engine: str, name: str) -> bytes:
+    return _content(engine, _network(name))
+
+
 def _only(outputs: Outputs) -> np.ndarray:
     """The one output, whose name a LiteRT file does not keep."""
     (found,) = outputs.values()
@@ -89,7 +100,7 @@ def _only(outputs: Outputs) -> np.ndarray:
 @pytest.mark.parametrize(("name", "engine"), WAYS)
 def test_every_engine_answers_as_keras(name: str, engine: str) -> None:
     network = _network(name)
-    content = _content(engine, network)
+    content = _made(engine, name)
     pixels = _pixels(3)
     expected = network(PREPROCESSING.normalize(pixels), training=False).numpy()
     single = open_engine(engine, content, threads=2)
@@ -124,12 +135,9 @@ def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("name", SMALLEST)
 def test_opencv_answers_as_keras(name: str) -> None:
     network = _network(name)
-    content = to_onnx(
-        network, Manifest(tuple("abcdefg"), PREPROCESSING, {}), batch=1
-    ).SerializeToString()
     pixels = _pixels(3)
     expected = network(PREPROCESSING.normalize(pixels), training=False).numpy()
-    assert _relative_difference(_opencv_logits(content, pixels), expected) < 1e-4
+    assert _relative_difference(_opencv_logits(_made("onnxruntime", name), pixels), expected) < 1e-4
 
 
 def _gated(gate: Callable[[], keras.layers.Layer]) -> keras.Model:
@@ -211,8 +219,7 @@ def test_int8_keeps_the_gates() -> None:
 
 
 def test_bfloat16_is_near_and_not_the_same() -> None:
-    model = with_lively_statistics(build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE))
-    content = _content("openvino", model)
+    content = _made("openvino")
     pixels = _pixels(1)
     exact = open_engine("openvino", content, threads=1).run(pixels)["logits"]
     rough = open_engine("openvino", content, precision="bfloat16", threads=1).run(pixels)["logits"]
@@ -244,9 +251,8 @@ def test_every_output_has_its_name(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", list(ENGINES))
 def test_the_only_output_has_the_name_that_the_manifest_gives_it(engine: str) -> None:
-    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     sizes = Sizes((SIZE, SIZE), {"scores": (7,)})
-    opened = open_engine(engine, _content(engine, model), threads=1, sizes=sizes)
+    opened = open_engine(engine, _made(engine), threads=1, sizes=sizes)
     assert list(opened.run(_pixels(1))) == ["scores"]
 
 
@@ -259,11 +265,10 @@ def test_outputs_of_other_names_are_an_error() -> None:
 
 
 def test_pixels_that_must_not_be_written_to_are_taken() -> None:
-    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     pixels = _pixels(1)
     pixels.flags.writeable = False
     for engine in ENGINES:
-        open_engine(engine, _content(engine, model), threads=1).run(pixels)
+        open_engine(engine, _made(engine), threads=1).run(pixels)
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))
@@ -296,8 +301,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
-    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
-    (tmp_path / "x.onnx").write_bytes(_content("openvino", model))
+    (tmp_path / "x.onnx").write_bytes(_made("openvino"))
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, str(tmp_path / "x.onnx")],
         capture_output=True, text=True, check=False,
@@ -309,10 +313,9 @@ def test_ctrl_c_is_no_crash_after_engines_have_gone(tmp_path: Path) -> None:
 def test_openvino_works_where_nothing_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path / "file" / "cache"))
-    engine = open_engine("openvino", _content("openvino", model), threads=1)
+    engine = open_engine("openvino", _made("openvino"), threads=1)
     assert engine.run(_pixels(1))["logits"].shape == (1, 7)
 
 
@@ -350,8 +353,7 @@ def test_what_an_engine_raises_becomes_one_sentence(text: str, said: str) -> Non
 
 @pytest.mark.parametrize("engine", list(ENGINES))
 def test_pictures_of_another_size_are_one_clear_error(engine: str) -> None:
-    model = build_model("pplcnet_x0_25", num_classes=7, image_size=SIZE)
-    opened = open_engine(engine, _content(engine, model), threads=1)
+    opened = open_engine(engine, _made(engine), threads=1)
     with pytest.raises(BundleError, match="cannot run this network") as caught:
         opened.run(np.zeros((1, 16, 16, 3), np.uint8))
     assert "\n" not in str(caught.value)

@@ -30,6 +30,8 @@ from pplcnet.training.train import train
 from pplcnet.weights.bundled import restore_model
 from tests.conftest import draw_image
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 BASE = {
     "model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
     "learning_rate": 0.4,

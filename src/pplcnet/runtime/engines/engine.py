@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import UnknownNameError, require
 from pplcnet.runtime.checks.network import Sizes, check_network
+from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.system import telemetry
 from pplcnet.tasks.task import Outputs
 
@@ -102,6 +103,7 @@ def open_engine(
     threads: int | None = None,
     streams: int = 1,
     sizes: Sizes | None = None,
+    outputs: Sequence[str] | None = None,
     trusted: bool = False,
 ) -> Engine:
     """Check a network, then load it.
@@ -114,6 +116,9 @@ def open_engine(
         streams: runs that will be made at once, from as many threads of the caller.
         sizes: what the network has to take and return, where a manifest says so. Without it,
             outputs have the names that they have in the file.
+        outputs: those of `sizes` that are needed; None for all. An ONNX file is cut to them, and
+            costs what a file with no others costs. LiteRT computes the others too, and so does
+            every engine for a trusted network.
         trusted: give the engine any network, checked by nobody but the engine.
 
     Raises:
@@ -130,11 +135,14 @@ def open_engine(
     if importlib.util.find_spec(kind.module) is None:
         require(kind.module, purpose=f"the engine {name}", extra=kind.extra)
     module = importlib.import_module(f"pplcnet.runtime.engines.{name}")
+    names = tuple(sizes.outputs) if sizes else None
+    if outputs is not None and kind.ending == ".onnx" and not trusted:
+        content, names = cut_network(content, outputs), tuple(outputs)
     engine: Engine = module.open_engine(
         content,
         precision=precision,
         threads=threads,
         streams=streams,
-        outputs=tuple(sizes.outputs) if sizes else None,
+        outputs=names,
     )
     return engine

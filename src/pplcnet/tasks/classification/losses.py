@@ -35,7 +35,7 @@ class ClassLoss(keras.losses.Loss):
         super().__init__(name="classes")
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
-        self.weights = weights
+        self.weights = None if weights is None else ops.convert_to_tensor(weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss (N,) of targets (N, classes) and logits (N, classes).

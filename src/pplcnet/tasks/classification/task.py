@@ -74,5 +74,6 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=_calibrate,
     head_inputs=("avg_pool",),
+    embedding="flatten",
     outputs_text="logits: float32 (N, classes), before softmax",
 )

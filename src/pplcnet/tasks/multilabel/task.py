@@ -96,6 +96,7 @@ TASK = Task(
     calibrate=_calibrate,
     decoding=("temperature", "thresholds"),
     head_inputs=("avg_pool",),
+    embedding="flatten",
     facts=lambda manifest: {"thresholds": list(thresholds_of(manifest))},
     outputs_text="logits: float32 (N, classes), before sigmoid",
 )

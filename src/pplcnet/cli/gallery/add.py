@@ -1,0 +1,45 @@
+"""Add photos of old or new classes to a gallery. Copies of photos that it has are left out."""
+
+from __future__ import annotations
+
+import argparse
+
+from pplcnet.cli.arguments import add_photos
+from pplcnet.cli.console import Console
+from pplcnet.cli.gallery.opening import GALLERY_HELP, add_bundle, find_photos, open_model
+from pplcnet.cli.output import show, show_page
+from pplcnet.system.wording import counted
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
+    add_photos(parser, "a folder with a subfolder of photos for each class")
+    parser.add_argument(
+        "--class",
+        dest="label",
+        metavar="NAME",
+        help="the class of every photo in PHOTOS; default: the names of its subfolders",
+    )
+    add_bundle(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Add and say what the gallery now holds."""
+    from pplcnet.gallery.changing import add_to_gallery
+
+    console = Console()
+    photos = find_photos(arguments, console)
+    model = open_model(arguments, console)
+    made = add_to_gallery(
+        arguments.gallery,
+        model,
+        photos,
+        progress=lambda each: console.watch(each, len(photos), "embed"),
+    )
+    known = f", {made.known} that it had left out" if made.known else ""
+    show(f"{counted(made.added, 'photo')} added{known}")
+    show_page(made.gallery.to_text())
+    return 0

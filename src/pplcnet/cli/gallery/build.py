@@ -1,0 +1,84 @@
+"""Make a gallery: photos of classes that the network need not have been trained on.
+
+PHOTOS is a folder with a subfolder for each class; a few photos of each are enough. A new photo is
+then recognised by the photo of the gallery that is most similar to it ('gallery search'). If even
+that one is not similar enough, the answer is "none of these". From which similarity on a photo
+counts is chosen on the gallery's own photos: the class of each is taken away, and the similarity to
+the photos of the other classes is what a photo of an unknown class has.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pplcnet.cli.arguments import BUNDLE_HELP, add_photos, add_threads, number
+from pplcnet.cli.console import Console
+from pplcnet.cli.gallery.opening import find_photos
+from pplcnet.cli.output import show, show_page
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
+    add_photos(parser, "a folder with a subfolder of photos for each class")
+    parser.add_argument("--out", metavar="GALLERY", required=True, help="the gallery's folder")
+    parser.add_argument(
+        "--class",
+        dest="label",
+        metavar="NAME",
+        help="the class of every photo in PHOTOS; default: the names of its subfolders",
+    )
+    parser.add_argument(
+        "--false-acceptance",
+        type=number(0.0001, 0.5),
+        default=0.05,
+        metavar="RATE",
+        help="the share of photos of unknown classes that may be taken for one of the gallery's; "
+        "default: 0.05",
+    )
+    parser.add_argument(
+        "--storage",
+        choices=("float32", "float16"),
+        default="float32",
+        help="what vectors are stored in; float16 is half the size; default: float32",
+    )
+    parser.add_argument("--engine", metavar="NAME", help="as for 'predict', like --precision")
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="what the network computes in; the gallery is then always used in this precision",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the gallery at --out")
+    add_threads(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build and say what the threshold does."""
+    from pplcnet.gallery.changing import build_gallery
+    from pplcnet.runtime.model import load
+
+    console = Console()
+    photos = find_photos(arguments, console)
+    with console.busy("opening the network"):
+        model = load(
+            arguments.bundle,
+            threads=arguments.threads,
+            engine=arguments.engine,
+            precision=arguments.precision,
+        )
+    made = build_gallery(
+        model,
+        photos,
+        arguments.out,
+        bundle=arguments.bundle,
+        false_acceptance=arguments.false_acceptance,
+        dtype=arguments.storage,
+        overwrite=arguments.overwrite,
+        progress=lambda each: console.watch(each, len(photos), "embed"),
+    )
+    if made.known:
+        show(f"{made.known} copies of photos left out")
+    show_page(made.gallery.to_text())
+    return 0

@@ -1,0 +1,63 @@
+"""A gallery's network, opened as the gallery needs it, and photos for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from pplcnet.cli.arguments import add_threads
+from pplcnet.cli.console import Console
+from pplcnet.errors import InputError
+
+if TYPE_CHECKING:
+    from pplcnet.gallery.class_photos import ClassPhoto
+    from pplcnet.gallery.manifest import GalleryManifest
+    from pplcnet.runtime.model import Model
+
+__all__ = ["GALLERY_HELP", "add_bundle", "find_photos", "open_model"]
+
+GALLERY_HELP = "the folder that 'gallery build' made"
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """--bundle and --threads, for verbs that need the gallery's network."""
+    parser.add_argument(
+        "--bundle",
+        metavar="BUNDLE",
+        help="the bundle that the gallery was built with; default: where it was then",
+    )
+    add_threads(parser)
+
+
+def open_model(arguments: argparse.Namespace, console: Console) -> Model[Any]:
+    """The model of a gallery's bundle, in the precision of its vectors.
+
+    Raises:
+        GalleryError: no gallery.
+        InputError: the bundle is not where it was, or is of another network.
+    """
+    from pplcnet.gallery.gallery import check_network, read_manifest
+    from pplcnet.runtime.model import load
+
+    manifest: GalleryManifest = read_manifest(arguments.gallery)
+    bundle = arguments.bundle or manifest.network.bundle
+    if not os.path.exists(bundle):
+        raise InputError(
+            f"{arguments.gallery}: its bundle {bundle or 'of no known place'} is not there; say "
+            "where it is with --bundle BUNDLE."
+        )
+    with console.busy("opening the network"):
+        model = load(bundle, threads=arguments.threads, precision=manifest.network.precision)
+    check_network(arguments.gallery, manifest, model)
+    return model
+
+
+def find_photos(arguments: argparse.Namespace, console: Console) -> list[ClassPhoto]:
+    """The photos in class folders, or of the one class that --class names."""
+    from pplcnet.gallery.class_photos import find_class_photos
+
+    photos, notes = find_class_photos(arguments.photos, arguments.label)
+    for note in notes:
+        console.say(f"note: {note}")
+    return photos

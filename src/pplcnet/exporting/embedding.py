@@ -1,0 +1,64 @@
+"""The embedding as an output of its own: in Keras models, in manifests and in quantised files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import ConversionError
+from pplcnet.tasks.task import EMBEDDING, Task
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["add_embedding", "manifest_with_embedding", "with_embedding"]
+
+
+def manifest_with_embedding(manifest: Manifest, model: keras.Model, task: Task[Any]) -> Manifest:
+    """The manifest of a network that is exported with its embedding, if its task has one."""
+    outputs = dict(task.outputs(manifest.classes))
+    if task.embedding:
+        outputs[EMBEDDING] = tuple(model.get_layer(task.embedding).output.shape[1:])
+    return replace(manifest, outputs=outputs)
+
+
+def with_embedding(model: keras.Model, manifest: Manifest, task: Task[Any]) -> keras.Model:
+    """The model with its embedding as the last output, if the manifest has that output."""
+    if EMBEDDING not in manifest.outputs:
+        return model
+    import keras
+
+    embedding = model.get_layer(task.embedding).output
+    return keras.Model(model.inputs, [*model.outputs, embedding], name=model.name)
+
+
+def add_embedding(content: bytes, manifest: Manifest, task: Task[Any]) -> bytes:
+    """An ONNX file of the task's outputs alone with the embedding too, if the manifest has it.
+
+    Quantising works on the file without it. With it, the quantiser would treat the layers in front
+    of the classifier in another way.
+
+    Raises:
+        ConversionError: the file has no tensor of the embedding's name.
+    """
+    if EMBEDDING not in manifest.outputs:
+        return content
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    if not any(task.embedding in node.output for node in graph.node):
+        raise ConversionError(f"the quantised network has no tensor {task.embedding!r}.")
+    batch = graph.output[0].type.tensor_type.shape.dim[0]
+    size: int | str = batch.dim_param or batch.dim_value
+    shape = [size, *manifest.outputs[EMBEDDING]]
+    last = list(graph.node)
+    del graph.node[:]
+    node = helper.make_node("Identity", [task.embedding], [EMBEDDING], name=EMBEDDING)
+    at = next(at for at, each in enumerate(last) if task.embedding in each.output)
+    graph.node.extend([*last[: at + 1], node, *last[at + 1 :]])
+    graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, shape))
+    with_it: bytes = model.SerializeToString()
+    return with_it

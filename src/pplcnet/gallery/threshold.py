@@ -1,0 +1,52 @@
+"""From which similarity on a photo counts as one of a gallery's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.gallery.manifest import Threshold
+from pplcnet.gallery.nearest import Vectors, best_of_own_and_others
+from pplcnet.metrics.open_set import cautious_threshold
+
+__all__ = ["MOST_PHOTOS", "choose_threshold"]
+
+MOST_PHOTOS = 1000
+"""Photos that a threshold is chosen on, evenly taken; each is compared with the whole gallery."""
+
+
+def choose_threshold(
+    parts: Sequence[Vectors], labels: NDArray[np.int32], rate: float
+) -> Threshold | None:
+    """The lowest threshold that accepts at most a share `rate` of photos of unknown classes.
+
+    What the gallery would say of a photo of a class that it does not have is seen on its own
+    photos: the class of each is taken away, and the most similar photo of the classes that are left
+    is found. `cautious_threshold` then keeps to the rate for photos drawn as these were: of classes
+    as different from those of the gallery as they are from each other. Photos of quite other things
+    are accepted less often.
+
+    Args:
+        parts: (N, D) vectors of length 1 each.
+        labels: (N,) class indices.
+        rate: of false acceptance, 0 to 1.
+
+    Returns:
+        None for a gallery of a single class.
+    """
+    if (labels == labels[0]).all():
+        return None
+    count = min(len(labels), MOST_PHOTOS)
+    chosen = np.arange(count, dtype=np.int64) * len(labels) // count
+    own, others = best_of_own_and_others(parts, labels, chosen)
+    similarity = cautious_threshold(others, rate)
+    with_own = own[np.isfinite(own)]
+    return Threshold(
+        similarity=similarity,
+        wanted=rate,
+        photos=count,
+        false_acceptance=float((others >= similarity).mean()),
+        false_rejection=float((with_own < similarity).mean()) if len(with_own) else None,
+    )
