@@ -220,10 +220,12 @@ HEAVY = (
     [
         ("import pplcnet", (*HEAVY, "numpy", "onnxruntime", "PIL")),
         ("import pplcnet; pplcnet.Classifier", HEAVY),
+        ("import pplcnet.serving.worker", HEAVY),
+        ("import pplcnet.serving.server", HEAVY),
         ("from pplcnet.cli.main import main; main(['--help'])", (*HEAVY, "numpy")),
         ("from pplcnet.cli.main import main; main(['models'])", (*HEAVY, "numpy", "onnxruntime")),
     ],
-    ids=["import", "classifier", "help", "models"],
+    ids=["import", "classifier", "worker", "server", "help", "models"],
 )
 def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) -> None:
     report = "import sys; print(sorted(set(sys.argv[1:]) & set(sys.modules)), file=sys.stderr)"

@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import write_bundle
+from pplcnet.runtime.model import Model
+from pplcnet.tasks import find
+from pplcnet.tasks.task import EMBEDDING
 from tests.serving.conftest import photo
 from tests.serving.servers import PATIENCE, Server, serving
 
@@ -24,6 +28,17 @@ def _write(bundle: Path, place: Path, first_class: str) -> Path:
     opened = Bundle.open(bundle)
     manifest = replace(opened.manifest, classes=(first_class, "dog", "eel"))
     return write_bundle(place, manifest, {"model.onnx": opened.read("model.onnx")}).path
+
+
+def _write_with_embedding(bundle: Path, place: Path) -> Path:
+    """The same network with its embedding as a second output."""
+    from pplcnet.exporting.embedding import add_embedding
+
+    opened = Bundle.open(bundle)
+    outputs = {**opened.manifest.outputs, EMBEDDING: (1280,)}
+    manifest = replace(opened.manifest, outputs=outputs)
+    content = add_embedding(opened.read("model.onnx"), manifest, find(manifest.task))
+    return write_bundle(place, manifest, {"model.onnx": content}).path
 
 
 def _damage(bundle: Path) -> None:
@@ -37,6 +52,7 @@ def folder(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
     _write(bundle, folder / "animals" / "1", "cat")
     _write(bundle, folder / "animals" / "2", "lion")
+    _write_with_embedding(bundle, folder / "vectors.bundle")
     _write(bundle, folder / "broken.bundle", "cat")
     _damage(folder / "broken.bundle")
     return folder
@@ -71,7 +87,7 @@ def test_the_index_says_what_answers_and_why_not(several: Server) -> None:
     assert index["broken"]["state"] == "UNAVAILABLE"
     assert "the bundle is damaged" in index["broken"]["reason"]
     ready = several.post("/v2/repository/index", {"ready": True}).json
-    assert {each["name"] for each in ready} == {"animals", "given"}
+    assert {each["name"] for each in ready} == {"animals", "given", "vectors"}
     answer = several.post("/v1/classify/broken", photo())
     assert (answer.status, "damaged" in answer.error) == (503, True)
     assert several.get("/v2/health/ready").status == 503  # one of its models does not answer
@@ -128,6 +144,25 @@ def test_unloading_and_loading_by_request(several: Server) -> None:
     assert several.post("/v2/repository/models/given/load", overridden).status == 400
 
 
+def test_an_embedding_is_given_where_it_is_named(several: Server, folder: Path) -> None:
+    model = Model(folder / "vectors.bundle")
+    outputs = several.get("/v2/models/vectors").json["outputs"]
+    assert outputs[-1] == {"name": EMBEDDING, "datatype": "FP32", "shape": [-1, 1280]}
+    pixels = model.manifest.preprocessing(photo())
+    tensor = {
+        "name": "pixels", "datatype": "UINT8", "shape": [1, 32, 32, 3],
+        "data": pixels.ravel().tolist(),
+    }  # fmt: skip
+    path = "/v2/models/vectors/infer"
+    plain = several.post(path, {"inputs": [tensor]}).json["outputs"]
+    assert [each["name"] for each in plain] == [each["name"] for each in outputs[:-1]]
+    wanted = [{"name": EMBEDDING}, {"name": "logits"}]
+    vector, logits = several.post(path, {"inputs": [tensor], "outputs": wanted}).json["outputs"]
+    expected = model.embed(photo(), normalize=False)
+    np.testing.assert_allclose(vector["data"], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(logits["data"], plain[-1]["data"], rtol=0, atol=1e-6)
+
+
 def test_statistics_count_photos_and_times(several: Server) -> None:
     before = several.get("/v2/models/given/stats").json["model_stats"][0]
     several.post("/v1/classify/given", photo())
@@ -140,7 +175,7 @@ def test_statistics_count_photos_and_times(several: Server) -> None:
     for name in ("queue", "compute_input", "compute_infer", "compute_output"):
         assert after["inference_stats"][name]["ns"] > 0
     names = {each["name"] for each in several.get("/v2/models/stats").json["model_stats"]}
-    assert names == {"animals", "given"}
+    assert names == {"animals", "given", "vectors"}
     assert several.get("/v2/models/nothing/stats").status == 404
 
 

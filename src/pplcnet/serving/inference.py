@@ -40,7 +40,7 @@ def describe_tensors(served: Served) -> dict[str, list[dict[str, Any]]]:
         ],
         "outputs": [
             {"name": name, "datatype": DATATYPES.get(dtype, "BYTES"), "shape": [-1, *shape]}
-            for name, (dtype, shape) in served.outputs.items()
+            for name, (dtype, shape) in served.all_outputs.items()
         ],
     }
 
@@ -88,7 +88,7 @@ def check_number(photos: int, most: int) -> None:
 
 def wanted_outputs(outputs: Sequence[RequestedOutput], served: Served) -> list[str]:
     """The names of the outputs that are needed; Refusal 400 for those that there are not."""
-    known = served.outputs
+    known = served.all_outputs
     for each in outputs:
         if each.name not in known:
             raise Refusal(
@@ -99,7 +99,7 @@ def wanted_outputs(outputs: Sequence[RequestedOutput], served: Served) -> list[s
             raise Refusal(
                 400, f"{each.name} has no classification; that is for one number for each class."
             )
-    return list(dict.fromkeys(each.name for each in outputs)) or list(known)
+    return list(dict.fromkeys(each.name for each in outputs)) or list(served.outputs)
 
 
 def join_outputs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.imaging.preprocessing import Placed
 from pplcnet.runtime.checks.network import Sizes
-from pplcnet.runtime.engines.engine import open_engine, run_padded
+from pplcnet.runtime.engines.engine import Engine, open_engine, run_padded
 from pplcnet.runtime.selection import Choice
 from pplcnet.serving.occlusion import cover, region_of
 from pplcnet.system.processor import processor_name
@@ -48,23 +49,29 @@ class LoadedModel:
             BundleError, MissingDependencyError: it cannot be run here.
         """
         self._manifest, self._choice = manifest, choice
-        task = find(manifest.task)
-        self._task = task
+        self._task = task = find(manifest.task)
         self._decode = task.decoder(manifest)
         self._preprocessing = manifest.preprocessing_on(processor_name())
-        self._engine = open_engine(
+        self._open = partial(
+            open_engine,
             choice.engine,
             content,
             precision=choice.precision,
             threads=1,
             streams=1,
             sizes=Sizes.of(manifest),
-            outputs=answers_of(manifest),
             trusted=is_trusted,
         )
+        answers = answers_of(manifest)
+        self._others = [name for name in manifest.outputs if name not in answers]
+        self._engine = self._open(outputs=answers)
+        self._whole: Engine | None = None
+        """Computes the other outputs too; opened when the first of them is asked for."""
         trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)
         self._outputs = {
-            name: (str(each.dtype), list(each.shape)) for name, each in trial.arrays.items()
+            name: (str(each.dtype), list(each.shape))
+            for name, each in trial.arrays.items()
+            if name not in self._others
         }
 
     def describe(self) -> dict[str, Any]:
@@ -80,7 +87,9 @@ class LoadedModel:
             "precision": choice.precision,
             "digest": sha256(manifest.to_json().encode()).hexdigest(),
             "outputs": self._outputs,
-            "columns": list(self._task.prediction.columns),
+            "other_outputs": {
+                name: ("float32", list(manifest.outputs[name])) for name in self._others
+            },
             "answer_facts": dict(self._task.facts(manifest)),
         }
 
@@ -90,7 +99,7 @@ class LoadedModel:
         """The answer to a photo's file.
 
         Args:
-            names: the outputs that are wanted; None for all.
+            names: the outputs that are wanted; None for those of the task.
             most: rows at most; 0 for the task's own number, None for no rows.
 
         Raises:
@@ -137,14 +146,19 @@ class LoadedModel:
         return Answer(arrays, None, 0, time.perf_counter_ns() - started, 0)
 
     def _evidence(self, placed: Placed) -> dict[str, NDArray[Any]]:
-        evidence = self._decode(self._outputs_of(placed), placed.geometry, NAME).evidence()
+        evidence = self._decode(
+            self._outputs_of(placed, self._engine), placed.geometry, NAME
+        ).evidence()
         return {} if evidence is None else {"evidence": evidence}
 
     def _run(
         self, placed: Placed, decode_ns: int, names: Collection[str] | None, most: int | None
     ) -> Answer:
+        engine = self._engine
+        if names and not set(names).isdisjoint(self._others):
+            engine = self._whole = self._whole or self._open(outputs=None)
         started = time.perf_counter_ns()
-        one = self._outputs_of(placed)
+        one = self._outputs_of(placed, engine)
         ran = time.perf_counter_ns()
         prediction = self._decode(one, placed.geometry, NAME)
         arrays: dict[str, NDArray[Any]] = {}
@@ -155,8 +169,8 @@ class LoadedModel:
         rows = None if most is None else prediction.rows(most or None)
         return Answer(arrays, rows, decode_ns, ran - started, time.perf_counter_ns() - ran)
 
-    def _outputs_of(self, placed: Placed) -> dict[str, NDArray[np.float32]]:
-        outputs = run_padded(self._engine, placed.pixels[np.newaxis])
+    def _outputs_of(self, placed: Placed, engine: Engine) -> dict[str, NDArray[np.float32]]:
+        outputs = run_padded(engine, placed.pixels[np.newaxis])
         one = {name: each[0] for name, each in outputs.items()}
         if not all(np.isfinite(each).all() for each in one.values()):
             raise BundleError(

@@ -43,9 +43,14 @@ class Served:
 
     @property
     def outputs(self) -> dict[str, tuple[str, list[int]]]:
-        """Names to numpy's type and the shape for one photo."""
+        """What is computed unless others are named: numpy's type and the shape for one photo."""
         outputs: dict[str, tuple[str, list[int]]] = self.facts["outputs"]
         return outputs
+
+    @property
+    def all_outputs(self) -> dict[str, tuple[str, list[int]]]:
+        """Those, and what is computed only where it is asked for."""
+        return {**self.outputs, **self.facts["other_outputs"]}
 
     def __enter__(self) -> Served:
         self.pending += 1
