@@ -1,6 +1,7 @@
-"""LitServe: python rival_litserve.py PORT WORKERS."""
+"""LitServe: python rival_litserve.py PORT WORKERS.
 
-from __future__ import annotations
+LitServe looks at the annotation of `decode_request`, which therefore must not be postponed.
+"""
 
 import sys
 from typing import Any

@@ -137,13 +137,18 @@ class Benchmark:
         return _result(self._start_load(server, **options))
 
     def ready(self) -> Iterator[Figure]:
-        times = []
+        times, cpu = [], []
         for _ in range(self.rounds):
             with self._serving() as server:
                 times.append(server.ready_seconds)
+                cpu.append(sum(server.cpu_seconds().values()))
         median = statistics.median(times)
         yield Figure(
-            "ready after", f"{median:.2f} s, longest {max(times):.2f} s", "2 s", median <= 2
+            "ready after",
+            f"{median:.2f} s, longest {max(times):.2f} s; CPU {statistics.median(cpu):.2f} s in "
+            f"{self.workers + 1} processes",
+            "2 s",
+            median <= 2,
         )
 
     def cpu(self) -> Iterator[Figure]:
@@ -203,9 +208,10 @@ class Benchmark:
         rates = found["by_second"]
         usual = statistics.median(rates)
         slow = max((len(each) for each in _runs(rates, usual * 0.7)), default=0)
-        failed = found["lost"] + sum(found["statuses"].values()) - found["statuses"].get("200", 0)
-        answered = found["statuses"].get("200", 0)
-        yield Figure("3 workers killed", f"{failed} of {answered} failed", "0", failed == 0)
+        answered, failed, why = _failures(found)
+        yield Figure(
+            "3 workers killed", f"{failed} failed{why}, {answered} answered", "0", failed == 0
+        )
         yield Figure("slow after a death", f"{slow} s below 70 % of the rate", "3 s", slow <= 3)
 
     def overload(self) -> Iterator[Figure]:
@@ -265,11 +271,10 @@ class Benchmark:
                 each = (time.perf_counter() - began) / 110
                 load.send_signal(signal.SIGINT)
                 found = _result(load)
-        answered = found["statuses"].get("200", 0)
-        failed = found["lost"] + sum(found["statuses"].values()) - answered
+        answered, failed, why = _failures(found)
         yield Figure(
             "100 reloads under load",
-            f"{failed} of {answered} requests failed, {each:.2f} s each; 10 damaged bundles in "
+            f"{failed} failed{why}, {answered} answered, {each:.2f} s each; 10 damaged bundles in "
             f"between changed nothing: {all(codes)}",
             "0",
             failed == 0 and all(codes),
@@ -282,11 +287,10 @@ class Benchmark:
             server.process.send_signal(signal.SIGTERM)
             code = server.process.wait()
             found = _result(load)
-        answered = found["statuses"].get("200", 0)
-        failed = found["lost"] + sum(found["statuses"].values()) - answered
+        answered, failed, why = _failures(found)
         yield Figure(
             "SIGTERM under load",
-            f"{failed} of {answered} lost, exit code {code}",
+            f"{failed} lost{why}, {answered} answered, exit code {code}",
             "0",
             failed == 0 and code == 0,
         )
@@ -325,12 +329,11 @@ class Benchmark:
             time.sleep(self.soak_minutes * 30 - 2)
             whole = server.resident_bytes()
             found = _result(load)
-        answered = found["statuses"].get("200", 0)
-        failed = found["lost"] + sum(found["statuses"].values()) - answered
+        answered, failed, why = _failures(found)
         yield Figure(
             f"{self.soak_minutes:g} minutes of load",
             f"memory {half / 1e6:.1f} MB at half time, {whole / 1e6:.1f} MB at the end: "
-            f"{whole / half - 1:+.1%}; {failed} of {answered} failed",
+            f"{whole / half - 1:+.1%}; {failed} failed{why}, {answered} answered",
             "3 %",
             abs(whole / half - 1) < 0.03 and failed == 0,
         )
@@ -340,6 +343,16 @@ def _result(load: subprocess.Popen[str]) -> dict[str, Any]:
     text = load.communicate()[0]
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def _failures(found: dict[str, Any]) -> tuple[int, int, str]:
+    """Requests that were answered, those that were not, and why in brackets."""
+    answered = found["statuses"].get("200", 0)
+    reasons = {code: count for code, count in found["statuses"].items() if code != "200"}
+    if found["lost"]:
+        reasons["lost"] = found["lost"]
+    why = ", ".join(f"{count} x {code}" for code, count in reasons.items())
+    return answered, sum(reasons.values()), f" ({why})" if why else ""
 
 
 def _rate(found: dict[str, Any]) -> float:

@@ -126,16 +126,38 @@ def _running(rival: Rival, python: str, bundle: Path) -> Iterator[tuple[int, int
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _memory(group: int) -> float:
-    """Megabytes of the processes of a group; shared pages are counted in shares."""
-    total = 0
+def _processes(root: int) -> list[int]:
+    """A process and its descendants."""
+    parents = {}
     for each in Path("/proc").iterdir():
         if each.name.isdigit():
-            with contextlib.suppress(OSError, ProcessLookupError):
-                if os.getpgid(int(each.name)) == group:
-                    for line in (each / "smaps_rollup").read_text().splitlines():
-                        total += int(line.split()[1]) if line.startswith("Pss:") else 0
+            with contextlib.suppress(OSError):
+                fields = (each / "stat").read_text().rpartition(")")[2].split()
+                parents[int(each.name)] = int(fields[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def _memory(pids: list[int]) -> float:
+    """Megabytes of processes; shared pages are counted in shares."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                total += int(line.split()[1]) if line.startswith("Pss:") else 0
     return total / 1000
+
+
+def _cpu_seconds(pids: list[int]) -> float:
+    """User and system, so far."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def _measure(
@@ -162,13 +184,16 @@ def _measure(
         while not load(1)["latencies_ms"]:
             if time.monotonic() > until:
                 raise RuntimeError(f"{rival.name} answers no photo")
+        pids = _processes(pid)
+        before = _cpu_seconds(pids)
         found = load(seconds)
         latencies = found["latencies_ms"]
         return {
             "rate": len(latencies) / found["seconds"],
             "p50": latencies[len(latencies) // 2],
             "p99": latencies[len(latencies) * 99 // 100],
-            "memory": _memory(pid),
+            "cpu": (_cpu_seconds(pids) - before) / len(latencies) * 1000,
+            "memory": _memory(pids),
             "failed": found["sent"] - len(latencies),
         }
 
@@ -208,7 +233,8 @@ def main() -> None:
             median = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
             print(
                 f"{name:<28} {median['rate']:7.1f} requests/s   p50 {median['p50']:7.1f} ms   "
-                f"p99 {median['p99']:7.1f} ms   {median['memory']:6.0f} MB   "
+                f"p99 {median['p99']:7.1f} ms   CPU {median['cpu']:6.2f} ms per request   "
+                f"{median['memory']:6.0f} MB   "
                 f"{median['failed']:.0f} failed"
             )
 

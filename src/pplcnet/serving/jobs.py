@@ -52,14 +52,25 @@ class Job:
         if "error" in message:
             self.future.set_exception(Refusal(message["status"], message["error"]))
             return
-        arrays: dict[str, NDArray[Any]] = {}
-        at = 0
-        for name, dtype, shape, texts in message["arrays"]:
-            if texts is not None:
-                arrays[name] = np.array(texts, dtype=np.str_).reshape(shape)
-                continue
-            values = np.frombuffer(payload, dtype, int(np.prod(shape, dtype=int)), at)
-            arrays[name] = values.reshape(shape)
-            at += values.nbytes
         queue_ns = round((self.started_at - self.queued_at) * 1e9)
-        self.future.set_result(PhotoAnswer(arrays, message["rows"], queue_ns, *message["ns"]))
+        try:
+            arrays = _unpack(message["arrays"], payload)
+            answer = PhotoAnswer(arrays, message["rows"], queue_ns, *message["ns"])
+        except (KeyError, TypeError, ValueError):  # photos may have broken more than its memory
+            self.future.set_exception(Refusal(500, "a worker's answer is damaged."))
+        else:
+            self.future.set_result(answer)
+
+
+def _unpack(described: list[list[Any]], payload: bytes) -> dict[str, NDArray[Any]]:
+    """Arrays of a worker's reply; texts are in the description, numbers in the payload."""
+    arrays: dict[str, NDArray[Any]] = {}
+    at = 0
+    for name, dtype, shape, texts in described:
+        if texts is not None:
+            arrays[name] = np.array(texts, dtype=np.str_).reshape(shape)
+            continue
+        values = np.frombuffer(payload, dtype, int(np.prod(shape, dtype=int)), at)
+        arrays[name] = values.reshape(shape)
+        at += values.nbytes
+    return arrays
