@@ -19,7 +19,8 @@ class _RandomSum(keras.layers.Layer):
     def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
         self.rate = rate
-        self.seed_generator = keras.random.SeedGenerator(zlib.crc32(self.name.encode()))
+        # PyTorch's seeds are signed, of 32 bits.
+        self.seed_generator = keras.random.SeedGenerator(zlib.crc32(self.name.encode()) >> 1)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The sum; in training, features that are kept are divided by 1 - rate."""
