@@ -14,6 +14,7 @@ from PIL import Image
 
 import pplcnet
 from pplcnet.cli.main import main
+from tests.serving.servers import serving
 
 FRAMEWORKS = ("keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn")
 pytestmark = pytest.mark.skipif(
@@ -50,6 +51,14 @@ def test_predict_inspect_and_models(bundle: Path, folder: Path, capsys) -> None:
     assert [Path(json.loads(line)["path"]).name for line in lines] == [f"{n}.jpg" for n in range(5)]
     assert main(["inspect", str(bundle)]) == 0
     assert main(["models"]) == 0
+
+
+def test_serve_answers_as_predict_does(bundle: Path, folder: Path) -> None:
+    content = (folder / "0.jpg").read_bytes()
+    with serving(bundle, "--workers", 1, "--drain", 0) as server:
+        answer = server.post("/v1/classify", content)
+        assert answer.json["predictions"] == pplcnet.Classifier(bundle).predict(content).rows()
+        assert server.stop() == 0
 
 
 def test_evaluation_works_without_a_framework(bundle: Path, folder: Path, capsys) -> None:
