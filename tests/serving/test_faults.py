@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pplcnet.cli.main import main
 from tests.serving.conftest import photo
@@ -23,7 +26,7 @@ def faulty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """Two workers that obey photos, little patience and a short queue."""
     with serving(
         bundle, "--workers", 2, "--timeout", 1, "--queue", 2, "--drain", 0,
-        faults=tmp_path_factory.mktemp("faults"),
+        "--worker-megabytes", 64, faults=tmp_path_factory.mktemp("faults"),
     ) as running:  # fmt: skip
         yield running
 
@@ -55,6 +58,17 @@ def test_a_photo_that_takes_too_long_loses_its_worker(faulty: Server) -> None:
     assert faulty.post("/v1/classify", b"sleep60").status == 504
     _until(lambda: len(set(faulty.workers()) - before) == 1)
     _until(lambda: faulty.post("/v1/classify", photo()).status == 200)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_photo_that_takes_too_much_memory_is_refused(faulty: Server) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (6000, 6000)).save(file, "PNG", compress_level=1)
+    before = faulty.workers()
+    answer = faulty.post("/v1/classify", file.getvalue())
+    assert answer.status == 422
+    assert "memory" in answer.error
+    assert faulty.workers() == before
 
 
 def test_a_full_queue_is_503_with_a_time(faulty: Server) -> None:

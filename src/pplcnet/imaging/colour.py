@@ -67,6 +67,8 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
     try:
         low_bytes = _low_bytes(image) if has_deep_colour_key(image) else None
         image.load()
+    except MemoryError as error:
+        raise ImageError(name, "takes more memory to decode than this process has.") from error
     except Exception as error:  # decoders of damaged pixels raise nearly anything
         raise ImageError(name, f"truncated or damaged ({str(error).strip()}).") from error
     try:

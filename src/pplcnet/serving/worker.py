@@ -44,7 +44,7 @@ class Worker:
         except PPLCNetError as error:
             return {"status": 500, "error": error.summary}, ()
         except MemoryError:
-            return {"status": 422, "error": "takes more memory than a photo may."}, ()
+            return {"status": 422, "error": "takes more memory to decode than a photo may."}, ()
         except Exception as error:  # noqa: BLE001 - one photo, or one bundle, must not end the worker
             return {"status": 500, "error": f"failed ({type(error).__name__}: {error})."}, ()
         return reply
