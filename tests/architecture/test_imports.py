@@ -74,6 +74,8 @@ ALSO_USE = {
     "runtime/engines/openvino.py": {"openvino"},
     "runtime/engines/litert.py": {"ai_edge_litert"},
     "pages/gradcam.py": {"keras"},
+    "serving/grpc_messages.py": {"google"},
+    "serving/grpc_server.py": {"google", "grpc"},
     "serving/http_protocol.py": {"uvicorn"},
     "serving/server.py": {"uvicorn"},
     "benchmarking/others/paddle_network.py": {"paddle"},

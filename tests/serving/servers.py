@@ -59,8 +59,12 @@ class Answer(NamedTuple):
 class Server:
     """A server that runs."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: list[str]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], url: str, log: list[str], grpc: str = ""
+    ) -> None:
         self.process, self.url, self.log = process, url, log
+        self.grpc = grpc
+        """The address of gRPC, "" without."""
         host, _, port = url.rpartition("/")[2].rpartition(":")
         self.host, self.port = host.strip("[]"), int(port)
 
@@ -138,7 +142,8 @@ def serving(*arguments: object, faults: Path | None = None) -> Iterator[Server]:
             process.wait(timeout=PATIENCE)
             reader.join(PATIENCE)
             raise AssertionError(f"the server did not start: {line}{''.join(log)}")
-        yield Server(process, found[0], log)
+        grpc = re.search(r"gRPC at (\S+:\d+)", line)
+        yield Server(process, found[0], log, grpc[1] if grpc else "")
     finally:
         process.kill()
         process.wait(timeout=PATIENCE)

@@ -81,7 +81,7 @@ def test_a_proxy_may_forward_its_own_name(locked: Server) -> None:
     assert locked.get("/v2/health/live", host="evil.example").status == 421
 
 
-def _certificate(folder: Path, name: str) -> None:
+def write_certificate(folder: Path, name: str) -> None:
     """A certificate for localhost, and its key, in PEM."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -106,7 +106,7 @@ def _shown_certificate(server: Server, trusted: Path) -> bytes:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_https_takes_a_new_certificate_on_sighup(bundle: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
-    _certificate(tmp_path, "first")
+    write_certificate(tmp_path, "first")
     with serving(
         bundle, "--workers", 1, "--drain", 0,
         "--tls-certificate", certificate, "--tls-key", tmp_path / "key.pem",
@@ -114,7 +114,7 @@ def test_https_takes_a_new_certificate_on_sighup(bundle: Path, tmp_path: Path) -
         assert server.url.startswith("https://")
         first = _shown_certificate(server, certificate)
         assert not server.ask_plainly(b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/")
-        _certificate(tmp_path, "second")
+        write_certificate(tmp_path, "second")
         server.process.send_signal(signal.SIGHUP)
         until = time.monotonic() + PATIENCE
         while True:

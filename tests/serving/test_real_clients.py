@@ -30,8 +30,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def controlled(bundle: Path) -> Iterator[Server]:
     with serving(
-        f"tiny={bundle}", "--workers", 1, "--drain", 0, "--allow-control", "--timeout", 30
-    ) as running:
+        f"tiny={bundle}", "--workers", 1, "--drain", 0, "--allow-control", "--timeout", 30,
+        "--grpc-port", 0,
+    ) as running:  # fmt: skip
         yield running
 
 
@@ -96,6 +97,38 @@ def test_tritonclient(
     assert {name: error[0] for name, error in errors.items()} == statuses
     assert "not an image" in errors["photo"][1]
     assert found["statistics"]["inference_stats"]["success"]["count"] > 0
+    assert [each["state"] for each in found["index"]] == ["READY"]
+
+
+def test_tritonclient_over_grpc(
+    controlled: Server, classifier: Classifier, photos: list[Path], tmp_path: Path
+) -> None:
+    pixels = np.stack([classifier.manifest.preprocessing(each) for each in CONTENTS])
+    np.save(tmp_path / "pixels.npy", pixels)
+    found = _run("triton_grpc.py", controlled.grpc, "tiny", tmp_path / "pixels.npy", *photos)
+    expected = [classifier.predict(each) for each in CONTENTS]
+    logits = [each.logits for each in expected]
+    assert [found[key] for key in ("live", "ready", "model_ready", "loaded")] == [True] * 4
+    assert [found[key] for key in ("other_ready", "unloaded")] == [False, False]
+    assert [found[key]["name"] for key in ("server", "model")] == ["pplcnet", "tiny"]
+    assert (found["id"], found["version"]) == ("seven", "1")
+    for given, values in (
+        (found["probabilities"], [each.probabilities for each in expected]),
+        (found["logits"], logits),
+        (found["pixels"], logits),
+    ):
+        np.testing.assert_allclose(given, values, rtol=0, atol=1e-6)
+    assert found["label"] == [each.best.label for each in expected]
+    assert [[text.split(":")[2] for text in row] for row in found["classification"]] == [
+        [score.label for score in each.top(2)] for each in expected
+    ]
+    codes = {
+        "model": "NOT_FOUND", "version": "NOT_FOUND", "photo": "INVALID_ARGUMENT",
+        "load": "INVALID_ARGUMENT",
+    }  # fmt: skip
+    assert {name: error[0] for name, error in found["errors"].items()} == codes
+    assert "not an image" in found["errors"]["photo"][1]
+    assert int(found["statistics"]["inference_stats"]["success"]["count"]) > 0
     assert [each["state"] for each in found["index"]] == ["READY"]
 
 

@@ -1,4 +1,4 @@
-"""Answer photos over HTTP, as 'predict' answers them on the command line.
+"""Answer photos over HTTP, and gRPC, as 'predict' answers them on the command line.
 
 Serves bundles, each under its name, or folders of bundles, until Ctrl-C or SIGTERM. Clients of
 Triton and KServe can be used (Open Inference Protocol v2), or curl:
@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="the address to listen at; default: 127.0.0.1")  # fmt: skip
     where.add_argument("--port", type=whole(0, 65535), default=8080, metavar="N",
                        help="default: 8080; 0 for any free one")  # fmt: skip
+    where.add_argument("--grpc-port", type=whole(0, 65535), metavar="N",
+                       help="also answer gRPC, at this port; 0 for any free one")  # fmt: skip
     where.add_argument(
         "--page", action=argparse.BooleanOptionalAction, default=None,
         help="a page for photos at /; default: only where no other machine can connect",
@@ -121,6 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("'serve' runs on Linux and macOS; on Windows use WSL or a container.")
     for module in ("uvicorn", "httptools"):
         require(module, purpose="'pplcnet serve'", extra="serve")
+    if arguments.grpc_port is not None:
+        for module in ("grpc", "google.protobuf"):
+            require(module, purpose="'pplcnet serve --grpc-port'", extra="grpc")
     from pplcnet.serving.access import read_keys
     from pplcnet.serving.logs import Log
     from pplcnet.serving.repository import read_sources
@@ -154,7 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
             workers,
             log,
             listening=listening,
-            announce=lambda models: _announce(url, models),
+            announce=lambda models, grpc_port: _announce(url, name, models, grpc_port),
             keys=keys,
             tls=tls,
         )
@@ -190,17 +195,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         is_trusted=arguments.trust_network,
         has_page=arguments.host in LOOPBACK if arguments.page is None else arguments.page,
         host=arguments.host,
+        grpc_port=arguments.grpc_port,
         allowed_hosts=arguments.allow_host,
         allowed_origins=arguments.allow_origin,
     )
 
 
-def _announce(url: str, models: Models) -> None:
+def _announce(url: str, host: str, models: Models, grpc_port: int | None) -> None:
     names = [
         f"{each.name} ({counted(len(each.classes), 'class')}, {each.facts['engine']} "
         f"{each.facts['precision']})"
         for name in models.names
         if (each := models.newest(name)) is not None
     ]
-    show(f"Serving {', '.join(names) or 'no model yet'} at {url}; Ctrl-C stops.")
+    also = f" and gRPC at {host}:{grpc_port}" if grpc_port is not None else ""
+    show(f"Serving {', '.join(names) or 'no model yet'} at {url}{also}; Ctrl-C stops.")
     sys.stdout.flush()

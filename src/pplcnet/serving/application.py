@@ -79,7 +79,7 @@ class Application:
             route, names = self._find(request)
             is_open = route.is_open
             if not is_open:
-                self._access.check_key(request)
+                self._access.check_key(request.headers.get(b"authorization", ""))
             return await route.handler(request, names)
         except Refusal as refusal:
             if refusal.status == 503 and not is_open:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,10 @@ from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.service import Caller
 from pplcnet.serving.settings import Settings
 
-__all__ = ["JSON", "Bodies", "ClientGone", "Receive", "Reply", "Request", "json_reply", "refused"]
+__all__ = [
+    "JSON", "REQUEST_ID", "Bodies", "ClientGone", "Receive", "Reply", "Request", "json_reply",
+    "refused",
+]  # fmt: skip
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -128,17 +132,36 @@ class Bodies:
             if not message["more_body"]:
                 break
             if self.held_bytes > self._settings.queue_bytes:
-                raise Refusal(
-                    503,
-                    "the memory for requests that wait is full; try again later.",
-                    retry_after=1,
-                    cause="memory",
-                )
+                raise _memory_full()
         request.is_read = True
         request.caller.received_at = time.monotonic()
         return body
+
+    @contextmanager
+    def hold(self, count: int) -> Iterator[None]:
+        """Within, the bytes of a request that has been read elsewhere count as held.
+
+        Raises:
+            Refusal: 503 no memory for it now.
+        """
+        if self.held_bytes + count > self._settings.queue_bytes:
+            raise _memory_full()
+        self.held_bytes += count
+        try:
+            yield
+        finally:
+            self.held_bytes -= count
 
     def release(self, request: Request) -> None:
         """The request has been answered."""
         self.held_bytes -= request.held
         request.held = 0
+
+
+def _memory_full() -> Refusal:
+    return Refusal(
+        503,
+        "the memory for requests that wait is full; try again later.",
+        retry_after=1,
+        cause="memory",
+    )

@@ -5,14 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, Protocol
 
-from pplcnet.serving.http_messages import Request
+from pplcnet.serving.service import Caller
 from pplcnet.system.wording import json_text, printable
 
 __all__ = ["Log"]
 
 TRACE_HEADER = b"traceparent"
+
+
+class Logged(Protocol):
+    """What is logged of a request."""
+
+    caller: Caller
+    headers: dict[bytes, str]
+    id: str
+    method: str
+    path: str
+    received: int
+    """Bytes of the body."""
 
 
 class Log:
@@ -37,7 +49,7 @@ class Log:
         except (OSError, ValueError):  # nobody reads it any more, and the server goes on
             return
 
-    def access(self, request: Request, status: int, seconds: float) -> None:
+    def access(self, request: Logged, status: int, seconds: float) -> None:
         """A request that has ended."""
         if not self._has_access:
             return

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -30,7 +31,12 @@ from pplcnet.serving.service import Service
 from pplcnet.serving.settings import Settings
 from pplcnet.serving.workers import Workers
 
+if TYPE_CHECKING:
+    from pplcnet.serving.grpc_server import GrpcServer
+
 __all__ = ["Tls", "bind", "run"]
+
+Announce = Callable[[Models, int | None], None]
 
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept."""
@@ -75,13 +81,19 @@ class _Server:
             metrics, workers, pool, self.models, has_triton_names=settings.has_triton_names
         )
         endpoints = Endpoints(settings, self.service, bodies, exposition)
+        access = Access(settings, keys)
         self.application = Application(
-            endpoints.routes(),
-            access=Access(settings, keys),
-            bodies=bodies,
-            metrics=metrics,
-            log=log,
+            endpoints.routes(), access=access, bodies=bodies, metrics=metrics, log=log
         )
+        self.grpc: GrpcServer | None = None
+        if settings.grpc_port is not None:
+            # Workers are started by fork and exec, which gRPC would otherwise complain of.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+            from pplcnet.serving.grpc_server import GrpcServer
+
+            self.grpc = GrpcServer(
+                settings, self.service, access=access, bodies=bodies, metrics=metrics, log=log
+            )
         limits = Limits(settings.receive_timeout, connections=settings.max_connections)
         self.config = uvicorn.Config(
             self.application,
@@ -114,18 +126,21 @@ class _Server:
         self.uvicorn = _Uvicorn(self.config)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def run(self, listening: socket.socket, announce: Callable[[Models], None]) -> None:
+    async def run(self, listening: socket.socket, announce: Announce) -> None:
         """Serve until a signal; BundleError where a bundle that was given cannot be served."""
         loop = asyncio.get_running_loop()
+        grpc_port = self.grpc.bind(self._tls_files()) if self.grpc else None
         loop.add_signal_handler(signal.SIGTERM, self._stop, self.settings.drain)
         loop.add_signal_handler(signal.SIGINT, self._stop, 0.0)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         serving = loop.create_task(self.uvicorn.serve(sockets=[listening]))
         try:
+            if self.grpc:
+                await self.grpc.start()
             await self.workers.start()
             await self.models.refresh(is_first=True)
             self._check_given()
-            announce(self.models)
+            announce(self.models, grpc_port)
             if self.settings.reload_every:
                 self._spawn(self._reload_often())
             await serving
@@ -134,6 +149,8 @@ class _Server:
             self.uvicorn.force_exit = self.uvicorn.force_exit or not serving.done()
             for each in self._background:
                 each.cancel()
+            if self.grpc:
+                await self.grpc.stop(0 if self.uvicorn.force_exit else self.settings.timeout)
             await self.workers.close()
             await serving
 
@@ -158,9 +175,14 @@ class _Server:
         if self.tls is not None and self.config.ssl is not None:
             try:
                 self.config.ssl.load_cert_chain(self.tls.certificate, self.tls.key)
+                if self.grpc:
+                    self.grpc.read_certificates((self.tls.certificate, self.tls.key))
             except (OSError, ssl.SSLError) as error:
                 self.log.event("cannot read the TLS certificate again", reason=str(error))
         self._spawn(self._refresh())
+
+    def _tls_files(self) -> tuple[str, str] | None:
+        return (self.tls.certificate, self.tls.key) if self.tls else None
 
     async def _refresh(self) -> None:
         await self.models.refresh()
@@ -195,7 +217,7 @@ def run(
     log: Log,
     *,
     listening: socket.socket,
-    announce: Callable[[Models], None],
+    announce: Announce,
     keys: Sequence[str] = (),
     tls: Tls | None = None,
 ) -> None:
@@ -203,11 +225,11 @@ def run(
 
     Args:
         workers: they are being started.
-        announce: called once everything is ready.
+        announce: called with the port of gRPC, if any, once everything is ready.
 
     Raises:
         BundleError: a bundle that was given by its path cannot be served.
-        InputError: the TLS files cannot be used.
+        InputError: the TLS files or the port of gRPC cannot be used.
     """
     server = _Server(settings, sources, workers, log, keys=keys, tls=tls)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:

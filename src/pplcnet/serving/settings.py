@@ -47,6 +47,8 @@ class Settings:
     has_page: bool = True
     """Whether GET / answers with a page for photos."""
     host: str = "127.0.0.1"
+    grpc_port: int | None = None
+    """0 for any free one; None for no gRPC."""
     allowed_hosts: Sequence[str] = ()
     """Further names of this server, where the Host header is checked."""
     allowed_origins: Sequence[str] = field(default_factory=tuple)
