@@ -93,6 +93,15 @@ def test_settings_between_backticks_are_fields(page: Path) -> None:
     assert [name for name in names if not (name.isupper() or _is_field(name))] == []
 
 
+def _with_neighbours(script: Path) -> str:
+    """The script's text, and that of the scripts beside it whose functions it imports."""
+    text = script.read_text(encoding="utf-8")
+    beside = [
+        script.with_name(f"{name}.py") for name in re.findall(r"^from (\w+) import", text, re.M)
+    ]
+    return text + "".join(each.read_text(encoding="utf-8") for each in beside if each.is_file())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_benchmarks_and_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -108,7 +117,7 @@ def test_benchmarks_and_targets_exist(page: Path) -> None:
             if not source.is_file():
                 unknown.append(script)
                 continue
-            text = source.read_text(encoding="utf-8")
+            text = _with_neighbours(source)
             unknown += [
                 f"{script} {word}"
                 for word in words
