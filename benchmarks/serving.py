@@ -63,13 +63,18 @@ class Server:
         """Of each process so far, user and system."""
         return {pid: used for pid in self.pids if (used := _cpu_of(pid)) is not None}
 
-    def resident_bytes(self, *, only_front: bool = False) -> int:
-        """Memory of the processes; pages that they share are counted in shares."""
+    def resident_bytes(self, kind: str = "Pss", *, only_front: bool = False) -> int:
+        """Memory of the processes.
+
+        Args:
+            kind: "Pss", in which pages that processes share are counted in shares; or "Anonymous",
+                without files, which does not change with what else runs on the machine.
+        """
         total = 0
         for pid in self.pids[: 1 if only_front else None]:
             with contextlib.suppress(OSError):
                 for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    total += int(line.split()[1]) << 10 if line.startswith("Pss:") else 0
+                    total += int(line.split()[1]) << 10 if line.startswith(f"{kind}:") else 0
         return total
 
     def post(self, path: str) -> int:
@@ -299,7 +304,7 @@ class Benchmark:
         with self._serving() as server:
             self._load(server, connections=16)
             total = server.resident_bytes()
-            before = server.resident_bytes(only_front=True)
+            before = server.resident_bytes("Anonymous", only_front=True)
             sockets = []
             for _ in range(2000):
                 with contextlib.suppress(OSError):
@@ -308,7 +313,7 @@ class Benchmark:
                 with contextlib.suppress(OSError):
                     each.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n")
             found = self._load(server, connections=4)
-            grown = server.resident_bytes(only_front=True) - before
+            grown = server.resident_bytes("Anonymous", only_front=True) - before
             for each in sockets:
                 each.close()
         processes = f"{self.workers + 1} processes"
@@ -325,9 +330,9 @@ class Benchmark:
         with self._serving() as server:
             load = self._start_load(server, connections=16, seconds=self.soak_minutes * 60)
             time.sleep(self.soak_minutes * 30)
-            half = server.resident_bytes()
+            half = server.resident_bytes("Anonymous")
             time.sleep(self.soak_minutes * 30 - 2)
-            whole = server.resident_bytes()
+            whole = server.resident_bytes("Anonymous")
             found = _result(load)
         answered, failed, why = _failures(found)
         yield Figure(
