@@ -159,6 +159,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantization, "require_nncf", lambda: None)
     monkeypatch.setattr(quantization, "quantize_network", lambda *_: int8)
     monkeypatch.setattr(quantization, "open_int8", lambda _: Engine())
+    monkeypatch.setattr(quantization, "cut_network", lambda content, outputs: content)
 
 
 def _write_exported(folder: Path) -> None:

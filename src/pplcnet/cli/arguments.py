@@ -27,7 +27,7 @@ BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
 # Arguments that name a file or folder to read, to write, or both.
 READ = (
     *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
-    "recipe", "gallery", "inputs", "more_inputs",
+    "recipe", "gallery", "inputs", "more_inputs", "others",
 )  # fmt: skip
 WRITTEN = ("out", "pack", "html", "json")
 PHOTO_ENDINGS = (

@@ -1,16 +1,25 @@
 """Fit a bundle's temperature on labelled photos, so that its probabilities match its accuracy.
 
 For multi-label bundles the threshold of each label is chosen again, too. 'train' does this itself;
-use this verb for bundles from 'convert', or when the photos have changed.
+use this verb for bundles from 'convert', or when the photos have changed. Where the photos that the
+bundle was trained on are still there, it also learns from them what is typical, so that 'predict'
+can say that a photo is unlike anything trained on.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.cli.validation import add_bundle_and_validation, find_validation
+from pplcnet.errors import InputError
+
+if TYPE_CHECKING:
+    from pplcnet.bundle.bundle import Bundle
+    from pplcnet.data.dataset import Dataset
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,11 +38,34 @@ def run(arguments: argparse.Namespace) -> int:
 
     before = Bundle.open(arguments.bundle).manifest
     validation = find_validation(arguments).validation
-    with Console().busy("calibrating"):
-        manifest = calibrate(arguments.bundle, validation).manifest
+    console = Console()
+    training = _training_photos(Bundle.open(arguments.bundle), validation, console)
+    with console.busy("calibrating"):
+        manifest = calibrate(arguments.bundle, validation, training=training).manifest
     show(describe_calibration(manifest.calibration))
     for key, value in manifest.decoding.items():
         if isinstance(value, dict):  # one for each class, such as thresholds
             show(f"{key:<12}{', '.join(f'{name} {each:.3f}' for name, each in value.items())}")
     report_dropped(before, manifest, "judged by the previous answers")
     return 0
+
+
+def _training_photos(bundle: Bundle, validation: Dataset, console: Console) -> list[Path]:
+    """What the bundle was trained on; none, with a note, where it is not there."""
+    from pplcnet.exporting.images import training_images
+    from pplcnet.tasks.task import EMBEDDING
+
+    if EMBEDDING not in bundle.manifest.outputs:
+        console.say(
+            "note: what is typical of the training photos is not measured: the network was "
+            f"exported without the embedding; 'pplcnet export {bundle.path}' exports it again."
+        )
+        return []
+    try:
+        return training_images(bundle, [image.path for image in validation.images])
+    except InputError:
+        console.say(
+            "note: what is typical of the training photos is not measured: they are not where they "
+            "were."
+        )
+        return []

@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the files go; default: beside the bundle, 'evaluation' for the split that its "
         "run evaluates on, 'evaluation-SPLIT' for another, 'evaluation-PHOTOS' for other photos",
     )
+    parser.add_argument(
+        "--others",
+        metavar="FOLDER",
+        help="photos of other things: also measure how well they are told from these by how "
+        "typical they are of the training photos",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_skip_broken(parser)
 
@@ -60,9 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
         evaluation_facts,
         write_evaluation,
     )
+    from pplcnet.reports.others import check_others, compare_with_others
     from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.model import load
-    from pplcnet.tasks.evaluate import evaluate
+    from pplcnet.tasks.evaluate import evaluate_and_keep
 
     model = load(arguments.bundle)
     console = Console()
@@ -77,19 +84,34 @@ def run(arguments: argparse.Namespace) -> int:
     subject = replace(subject, reported=dataset)
     if model.choice.engine == "litert":
         quiet_litert(subject.bundle)
-    evaluation = evaluate(
+    if arguments.others:
+        check_others(model, arguments.others)
+    evaluation, predictions = evaluate_and_keep(
         model,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
-    written = write_evaluation(evaluation, out, source)
+    others = None
+    if arguments.others:
+        others = compare_with_others(
+            model,
+            predictions,
+            arguments.others,
+            progress=lambda each, total: console.watch(each, total, "predict other photos"),
+        )
+    facts = evaluation_facts(evaluation, source)
+    if others is not None:
+        facts["others"] = others.to_dict()
+    written = write_evaluation(evaluation, out, source, facts=facts)
     note_training_photos(subject, console)
     if arguments.json:
-        show_json(evaluation_facts(evaluation, source), indent=2)
+        show_json(facts, indent=2)
     else:
         origin = " (split.csv of its run)" if subject.is_held_out else ""
         show(f"on {split} of {arguments.photos}{origin}:")
         show_page(describe(evaluation))
+        if others is not None:
+            show(others.to_text())
         show(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):
         console.say(

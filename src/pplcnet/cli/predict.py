@@ -182,9 +182,12 @@ def _print_all(
                 rows.writerow([path, *[""] * (len(columns) - 1)])
         elif arguments.json:
             found = prediction.rows(arguments.top_k)
-            show_json({"path": prediction.source, "predictions": found})
+            typicality = prediction.typicality
+            facts = {} if typicality is None else {"typicality": round(typicality, 6)}
+            show_json({"path": prediction.source, "predictions": found, **facts})
         else:
-            show(f"{prediction.source}: {prediction.to_text(arguments.top_k)}")
+            strange = "  (unlike anything trained on)" if prediction.is_strange else ""
+            show(f"{prediction.source}: {prediction.to_text(arguments.top_k)}{strange}")
     return photos, unread
 
 

@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the confidence threshold that reaches this precision; may be repeated. "
         "Default: 0.9, 0.95 and 0.99",
     )
+    parser.add_argument(
+        "--others",
+        metavar="FOLDER",
+        help="photos of other things: also measure how well they are told from these by how "
+        "typical they are of the training photos",
+    )
     add_skip_broken(parser)
 
 
@@ -80,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         subject,
         precisions=precisions,
         suspects=suspects,
+        others=None if arguments.others is None else Path(arguments.others),
         watcher=console,
         before_keras=lambda: quiet_frameworks("Grad-CAM"),
     )

@@ -5,6 +5,7 @@ For multi-label data, the threshold of each label is chosen too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -13,19 +14,27 @@ from pplcnet.bundle.manifest import today
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError
-from pplcnet.exporting.images import match_validation
+from pplcnet.exporting.images import evenly_chosen, match_validation
 from pplcnet.exporting.timing import prepare, run_all
+from pplcnet.exporting.typicality import TRAINING_LIMIT, fit_typicality, typicality_facts
 from pplcnet.runtime.checks.network import Sizes
-from pplcnet.runtime.engines.engine import join_outputs, open_engine
+from pplcnet.runtime.engines.engine import Engine, join_outputs, open_engine
 from pplcnet.runtime.selection import DEFAULT
+from pplcnet.runtime.typicality import FACTS, TYPICALITY_FILE
 from pplcnet.tasks import find
+from pplcnet.tasks.task import EMBEDDING, Outputs
 
 __all__ = ["calibrate"]
 
 CHUNK = 512
 
 
-def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bundle:
+def calibrate(
+    bundle: str | PathLike[str] | Bundle,
+    validation: Dataset,
+    *,
+    training: Sequence[str | PathLike[str]] = (),
+) -> Bundle:
     """Fit the temperature on validation photos and write it into the bundle.
 
     A temperature that does not help is not used: see `metrics.calibration.judge_temperature`. For
@@ -38,16 +47,21 @@ def calibrate(bundle: str | PathLike[str] | Bundle, validation: Dataset) -> Bund
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos that were not trained on, of the bundle's classes.
+        training: photos that were trained on, of which at most 1000, evenly chosen, say what is
+            typical; the typicality of the validation photos is what a prediction's is compared
+            with. Without any, or without an embedding, what the bundle says of that stays.
 
     Raises:
         InputError: no photos, or other classes.
         BundleError: no exported network.
     """
     with Bundle.open_to_change(bundle) as opened:
-        return _calibrated(opened, validation)
+        return _calibrated(opened, validation, training)
 
 
-def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
+def _calibrated(
+    bundle: Bundle, validation: Dataset, training: Sequence[str | PathLike[str]]
+) -> Bundle:
     validation = match_validation(bundle, validation)
     before = bundle.manifest
     calibrate_task = find(before.task).calibrate
@@ -55,16 +69,22 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
         raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content, sizes=Sizes.of(bundle.manifest))
-    paths = [image.path for image in validation.images]
-    outputs = join_outputs(
-        [
-            run_all(engine, prepare(bundle.manifest.preprocessing, paths[start : start + CHUNK]))
-            for start in range(0, len(paths), CHUNK)
-        ]
-    )
+    outputs = _outputs(engine, bundle, [image.path for image in validation.images])
     found = calibrate_task(before, outputs, validation.images)
     calibration = {**found.facts, "images": len(validation), "fitted": today()}
+    files = {}
+    fitted = None
+    if training and EMBEDDING in outputs:
+        chosen = evenly_chosen(training, TRAINING_LIMIT)
+        seen = _outputs(engine, bundle, chosen)[EMBEDDING]
+        fitted = fit_typicality(seen, outputs[EMBEDDING])
+    if fitted is not None:
+        calibration[FACTS] = typicality_facts(fitted, len(chosen))
+        files[TYPICALITY_FILE] = fitted.content()
+    elif FACTS in before.calibration:
+        calibration[FACTS] = before.calibration[FACTS]
     changes: dict[str, Any] = {
+        "files": files,
         "calibration": calibration,
         "decoding": {**before.decoding, **found.decoding},
     }
@@ -73,3 +93,14 @@ def _calibrated(bundle: Bundle, validation: Dataset) -> Bundle:
     # INT8 and the tuned ways were kept because their answers agree with those before.
     judged = [name for name, each in before.variants.items() if each.get("precision") == "int8"]
     return update_bundle(bundle, without=judged, tuning={}, **changes)
+
+
+def _outputs(engine: Engine, bundle: Bundle, paths: Sequence[str | PathLike[str]]) -> Outputs:
+    """The network's outputs for photos, a few hundred of which are in memory at a time."""
+    preprocessing = bundle.manifest.preprocessing
+    return join_outputs(
+        [
+            run_all(engine, prepare(preprocessing, paths[start : start + CHUNK]))
+            for start in range(0, len(paths), CHUNK)
+        ]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -55,14 +56,23 @@ def describe(evaluation: Evaluation, mistakes: int = 5) -> str:
     return f"warning: {printable(warning)}\n{figures}" if warning else figures
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path, source: Source) -> list[Path]:
+def write_evaluation(
+    evaluation: Evaluation,
+    folder: Path,
+    source: Source,
+    *,
+    facts: Mapping[str, Any] | None = None,
+) -> list[Path]:
     """Write the evaluation as JSON, CSV, Markdown and a PNG; returns the files.
 
     Without Matplotlib, only the PNG is left out.
+
+    Args:
+        facts: the content of evaluation.json, where it is more than `evaluation_facts`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
-    text = json_text(evaluation_facts(evaluation, source), indent=2)
+    text = json_text(facts or evaluation_facts(evaluation, source), indent=2)
     write_text(folder / "evaluation.json", text + "\n")
     for table in evaluation.tables():
         write_csv(folder / table.name, table.header, table.rows, decimals=4)

@@ -16,15 +16,17 @@ from pplcnet.data.splits import Splits
 from pplcnet.errors import InputError, PPLCNetError, require
 from pplcnet.pages.cards import open_gradcam
 from pplcnet.pages.page import render
-from pplcnet.pages.section import ReportContext
+from pplcnet.pages.section import ReportContext, Tile
 from pplcnet.reports.evaluation_files import warning_of
 from pplcnet.reports.leakage import copies_section
+from pplcnet.reports.others import check_others, compare_with_others
 from pplcnet.reports.report_data import Subject
 from pplcnet.reports.sections import made_section, suspects_sections, training_sections
 from pplcnet.reports.variants import variants_section
 from pplcnet.runtime.model import Model, load
 from pplcnet.system.files import write_text
 from pplcnet.system.progress import Watcher
+from pplcnet.system.wording import counted
 from pplcnet.tasks import TASKS, report_of, task_of
 from pplcnet.tasks.evaluate import EvaluatedPredictions, evaluate_and_keep
 
@@ -56,6 +58,7 @@ def bundle_report(
     fingerprints: Mapping[Path, NDArray[np.uint64]] | None = None,
     is_every_variant_measured: bool = True,
     suspects: Path | None = None,
+    others: Path | None = None,
     watcher: Watcher | None = None,
     before_keras: Callable[[], object] = lambda: None,
 ) -> str:
@@ -69,6 +72,7 @@ def bundle_report(
         is_every_variant_measured: also run the other variants on the reported images.
         suspects: a list of images whose label may be wrong, as `pplcnet suspects` writes it; None
             takes suspects.csv beside the bundle, if it is there.
+        others: a folder of photos of other things: how well they are told from the reported ones.
         watcher: told of progress.
         before_keras: called before Keras is imported, for Grad-CAM.
 
@@ -82,6 +86,8 @@ def bundle_report(
     bundle = subject.bundle
     task = task_of(bundle.manifest, bundle.path)
     model = load(bundle.path)
+    if others is not None:
+        check_others(model, others)
     evaluated = evaluated or _evaluate(model, subject.reported, "reported", watcher)
     on_validation: list[Any] = []
     if len(subject.validation):
@@ -119,7 +125,7 @@ def bundle_report(
             *suspects_sections(subject, suspects),
         ],
         title=own.title,
-        tiles=own.tiles,
+        tiles=[*own.tiles, *_on_others(model, evaluated, others, watcher)],
         split=subject.split,
         images=len(subject.reported),
         photos=str(subject.reported.root.resolve()),
@@ -129,6 +135,25 @@ def bundle_report(
         is_of_training=subject.is_of_training,
         notes=subject.notes,
     )
+
+
+def _on_others(
+    model: Model[Any], evaluated: EvaluatedPredictions, others: Path | None, watcher: Watcher
+) -> list[Tile]:
+    """The figure on other photos, where some are given."""
+    if others is None:
+        return []
+    found = compare_with_others(
+        model,
+        evaluated.predictions,
+        others,
+        progress=lambda each, total: watcher.watch(each, total, "predict other photos"),
+    )
+    note = (
+        f"{counted(found.photos, 'other photo')}; FPR at 95 % TPR {found.fpr_at_95_tpr:.3f}; "
+        f"{found.strange} called unlike anything trained on"
+    )
+    return [Tile(f"{found.auroc:.3f}", "AUROC against other photos", note)]
 
 
 def _evaluate(

@@ -262,15 +262,26 @@ def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bu
     return exported
 
 
-def calibrate_network(context: RunContext, bundle: Bundle, validation: Dataset) -> Bundle:
-    """Fit what turns the network's outputs into answers, where its task has such a thing."""
+def calibrate_network(
+    context: RunContext, bundle: Bundle, validation: Dataset, training: Dataset | None = None
+) -> Bundle:
+    """Fit what turns the network's outputs into answers, where its task has such a thing.
+
+    Args:
+        training: images that say what is typical of the training; None for a network of a run's
+            own use, which nobody asks.
+    """
     task = find(validation.task)
     if task.calibrate is None:
         return bundle
     from pplcnet.exporting.calibrating import calibrate
 
     with context.watcher.busy("calibrating"):
-        calibrated = calibrate(bundle, validation)
+        calibrated = calibrate(
+            bundle,
+            validation,
+            training=[image.path for image in training.images] if training else (),
+        )
     context.watcher.say(describe_calibration(calibrated.manifest.calibration))
     for name, value in calibrated.manifest.decoding.items():
         if isinstance(value, Mapping):  # one for each class, such as thresholds

@@ -201,7 +201,7 @@ def _train(
             },
         )
     bundle = export_network(context, trained.bundle, splits.validation)
-    return calibrate_network(context, bundle, splits.validation)
+    return calibrate_network(context, bundle, splits.validation, splits.train)
 
 
 def _adapted(context: RunContext, splits: Splits) -> Recipe:

@@ -27,6 +27,7 @@ from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_pa
 from pplcnet.runtime.network import read_network
 from pplcnet.runtime.sources import describe, images_of
 from pplcnet.runtime.streaming import answer_in_order
+from pplcnet.runtime.typicality import with_typicality
 from pplcnet.system.allocator import keep_freed_memory
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.processor import available_cores, processor_name
@@ -105,6 +106,7 @@ class Model(Generic[P]):
         self._name = str(bundle)
         network = read_network(bundle, engine, precision)
         self.manifest, self._content = network.manifest, network.content
+        self._typicality = network.typicality
         self.choice, tuned_threads, self.advice = network.selection
         self._preprocessing = self.manifest.preprocessing_on(processor_name())
         self._threads = threads
@@ -120,11 +122,13 @@ class Model(Generic[P]):
         """No engine is open yet: after opening, unpickling, and in a forked child."""
         keep_freed_memory()
         self._task: Task[P] = find(self.manifest.task)
-        self._prediction: _Question[P] = _Question(
-            tuple(self._task.outputs(self.classes)),
-            self._task.decoder(self.manifest),
-            self._task.prediction,
-        )
+        self._answers = tuple(self._task.outputs(self.classes))
+        decode = self._task.decoder(self.manifest)
+        outputs = self._answers
+        if self._typicality is not None:
+            decode = with_typicality(decode, self._typicality)
+            outputs = (*outputs, EMBEDDING)
+        self._prediction: _Question[P] = _Question(outputs, decode, self._task.prediction)
         self._lock = Lock()
         self._engines: dict[tuple[int, tuple[str, ...]], Engine] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -170,6 +174,11 @@ class Model(Generic[P]):
 
     def _repr_html_(self) -> str:
         return facts_table(repr(self)[1:-1], self.manifest.facts())
+
+    @property
+    def knows_typical(self) -> bool:
+        """Whether predictions say how typical an image is (`Prediction.typicality`)."""
+        return self._typicality is not None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -274,7 +283,7 @@ class Model(Generic[P]):
         if not len(images):
             shapes = self._task.outputs(self.classes)
             return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
-        return run_padded(self._engine(1, self._prediction.outputs), images)
+        return run_padded(self._engine(1, self._answers), images)
 
     def _stream(
         self, question: _Question[Answer], images: Iterator[ImageSource]

@@ -12,6 +12,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.runtime.lone_network import open_network
 from pplcnet.runtime.selection import Selection, choose
+from pplcnet.runtime.typicality import Typicality, read_typicality
 from pplcnet.tasks import task_of
 
 __all__ = ["Network", "read_network"]
@@ -23,6 +24,8 @@ class Network(NamedTuple):
     manifest: Manifest
     selection: Selection
     content: bytes
+    typicality: Typicality | None
+    """What the bundle says of typical images."""
 
 
 def read_network(
@@ -41,7 +44,7 @@ def read_network(
     def select(opened: Bundle) -> Network:
         selection = choose(opened, engine=engine, precision=precision)
         content = opened.read(str(opened.variant(selection.choice.variant)["file"]))
-        return Network(opened.manifest, selection, content)
+        return Network(opened.manifest, selection, content, read_typicality(opened))
 
     if Path(bundle).suffix.lower() == ".onnx" and not os.path.isdir(bundle):
         alone = open_network(Path(bundle))

@@ -8,7 +8,7 @@ that needs Keras, `pplcnet.pages.section` that which makes a report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -40,6 +40,7 @@ __all__ = [
     "Task",
 ]
 
+STRANGE = 0.02
 EMBEDDING = "embedding"
 """The output of an exported network that stands for the image, beside those of its task."""
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -70,9 +71,20 @@ class Prediction:
     source: str
     """The image's path, or a description of what was given."""
     error: ImageError | None = None
+    typicality: float | None = field(default=None, kw_only=True)
+    """How typical the image is of those that the network was trained on: the share of validation
+    images that are no more typical, above 0 and at most 1. None where the bundle cannot say."""
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row."""
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether the image is unlike anything that the network was trained on.
+
+        Of images like those, 1 in 50 is called strange, too.
+        """
+        return self.typicality is not None and self.typicality <= STRANGE
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """What was found, a row each, the surest first, for JSON and CSV.
