@@ -222,20 +222,27 @@ def print_groups(rows: list[dict[str, Any]]) -> None:
 
 
 def write_table(rows: list[dict[str, Any]], path: Path) -> None:
-    """What the default recipe reached, by network, start and photos a class, as CSV."""
+    """What the default recipe reached, by network, start and photos a class, as CSV.
+
+    Only of what was trained on all the data sets: one of them alone says little about others.
+    """
     groups: dict[tuple[str, str, int, int], list[float]] = {}
+    data: dict[tuple[str, str, int, int], set[str]] = {}
     for row in rows:
         is_own = row["batch"] is None and not row["settings"] and row["network"] != PLAIN
         if row["recipe"] == "default" and is_own:
             start = row["weights"] if row["weights"] in ("none", "fractal") else "weights"
             key = row["network"], start, row["photos"], row["epochs"]
             groups.setdefault(key, []).append(row["top1"])
+            data.setdefault(key, set()).add(row["data"])
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
             ["network", "weights", "photos_a_class", "epochs", "runs", "mean", "lowest", "highest"]
         )
         for key, found in sorted(groups.items()):
+            if data[key] != set(MAKERS):
+                continue
             figures = (statistics.mean(found), min(found), max(found))
             writer.writerow([*key, len(found), *(f"{each:.3f}" for each in figures)])
 
