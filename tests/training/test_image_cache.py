@@ -122,7 +122,7 @@ def test_training_sees_the_same_from_disk_as_from_memory(common_photos: Path) ->
 def test_two_trainings_that_share_pictures_decode_them_once(
     common_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pplcnet.training import batches as module
+    from pplcnet.training import views as module
 
     decoded: list[Path] = []
     keep = module.keep_for_crops

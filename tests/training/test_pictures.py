@@ -14,7 +14,7 @@ from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks import options_of
 from pplcnet.tasks.audit import audit
-from pplcnet.training import batches as module
+from pplcnet.training import views as module
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.image_cache import GIGABYTE, ImageCache
 from pplcnet.training.pictures import (

@@ -27,8 +27,10 @@ BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
 # Arguments that name a file or folder to read, to write, or both.
 READ = (
     *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
-    "recipe", "gallery", "inputs", "more_inputs", "others",
+    "recipe", "gallery", "others",
 )  # fmt: skip
+# The same, but what is wrong with one of them is said with its answer, and the others are answered.
+ANSWERED = ("inputs", "more_inputs")
 WRITTEN = ("out", "pack", "html", "json")
 PHOTO_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
@@ -141,11 +143,12 @@ class Parser(argparse.ArgumentParser):
         ]
         if "" in read or ("" in (place for place, _ in written)):
             self.error("the name of a file or folder is empty")
+        answered = {each for name in ANSWERED for each in _texts(getattr(parsed, name, None))}
         for place in read:
             if _exists(place) and not (os.path.isdir(place) or os.path.isfile(place)):
                 raise InputError(f"{place}: is a pipe or a device; give a file or folder.")
         for out, form in written:
-            for place in read:
+            for place in read | answered:
                 if _exists(out) and _exists(place) and os.path.samefile(out, place):
                     raise InputError(
                         f"{out}: is an input of this command; choose another place for the output."

@@ -43,6 +43,7 @@ class Workers:
         self._settings, self._say = settings, say
         self._loadables: dict[int, Loadable] = {}
         self._deaths: deque[float] = deque()
+        self._failed_starts = 0
         self._wanted: deque[asyncio.Future[WorkerLink]] = deque()
         self._leaving: list[WorkerLink] = []
         self._is_closing = False
@@ -69,8 +70,12 @@ class Workers:
 
     @property
     def are_failing(self) -> bool:
-        """Whether none is alive, and they die again and again."""
-        return not self.alive and len(self._deaths) >= DEATHS_FREE
+        """Whether none is alive, and new ones die before they can answer.
+
+        Workers that are killed at work do not count: what waits is answered by those in their
+        place, or gets its deadline.
+        """
+        return not self.alive and self._failed_starts >= DEATHS_FREE
 
     def take_free(self, serial: int | None = None) -> WorkerLink | None:
         """A worker that has nothing to do, and this network; `release` it afterwards."""
@@ -208,12 +213,16 @@ class Workers:
         except WorkerDied:
             return
         link.is_set_up = True
+        self._failed_starts = 0
         self.release(link)
 
     def _on_death(self, link: WorkerLink) -> None:
+        was_set_up = link.is_set_up
         link.is_set_up, link.is_taken = False, True
         if self._is_closing:
             return
+        if not was_set_up:
+            self._failed_starts += 1
         link.kill()
         self.deaths += 1
         self._links.remove(link)

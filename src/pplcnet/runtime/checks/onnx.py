@@ -100,13 +100,8 @@ def _check_sizes(
     if outputs is not None and len(results) == len(outputs) == 1:
         is_same = list(results.values()) == list(outputs.values())
     if outputs is not None and not is_same:
-        same = results.items() & outputs.items()
-        made, said = (
-            {name: each for name, each in some.items() if (name, each) not in same}
-            for some in (results, outputs)
-        )
         raise ProtobufError(
-            f"its outputs are {_described(made)}; the manifest says {_described(said)}"
+            f"its outputs are {_described(results)}; the manifest says {_described(outputs)}"
         )
 
 
@@ -142,7 +137,7 @@ def _shape_of(name: str, output: Described, batch: int | None) -> tuple[int, ...
 
 
 def _described(outputs: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name[:40]!r} {shape}" for name, shape in outputs.items()) or "no others"
+    return ", ".join(f"{name[:40]!r} {shape}" for name, shape in outputs.items())
 
 
 def _apply(node: Node, known: dict[str, Tensor]) -> tuple[list[Tensor], int]:
