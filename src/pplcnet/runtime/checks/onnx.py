@@ -100,8 +100,14 @@ def _check_sizes(
     if outputs is not None and len(results) == len(outputs) == 1:
         is_same = list(results.values()) == list(outputs.values())
     if outputs is not None and not is_same:
+        same = results.items() & outputs.items()
+        # What differs is enough where both have something else.
+        made, said = (
+            {name: each for name, each in some.items() if (name, each) not in same} or some
+            for some in (results, outputs)
+        )
         raise ProtobufError(
-            f"its outputs are {_described(results)}; the manifest says {_described(outputs)}"
+            f"its outputs are {_described(made)}; the manifest says {_described(said)}"
         )
 
 
