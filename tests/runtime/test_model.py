@@ -8,8 +8,8 @@ import itertools
 import os
 import pickle
 import shutil
-import signal
-import warnings
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -290,31 +290,44 @@ def test_a_closed_classifier_says_so(common_bundle: Path, common_photos: Path) -
         list(classifier.predict_many(common_photos))
 
 
+FORKS = """
+import itertools, os, signal, sys, warnings
+import pytest
+from pplcnet.errors import InputError
+from pplcnet.runtime.classifier import Classifier
+
+bundle, photo, engine = sys.argv[1:]
+classifier = Classifier(bundle, engine=engine)
+expected = classifier.predict(photo).best.label
+stream = classifier.predict_many(itertools.repeat(photo))
+next(stream)
+warnings.simplefilter("ignore")  # Python 3.12 warns of a fork beside threads
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    code = 1
+    try:
+        with pytest.raises(InputError, match="belongs to the process"):
+            next(stream)
+        answers = [classifier.predict(photo), *classifier.predict_many([photo] * 20)]
+        code = int({each.best.label for each in answers} != {expected})
+    finally:
+        os._exit(code)
+assert os.waitpid(child, 0)[1] == 0
+assert next(stream).best.label == expected
+stream.close()
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_a_forked_process_predicts(common_bundle: Path, common_photos: Path, engine: str) -> None:
+    """In a process of its own: other libraries of the tests have threads that no fork survives."""
     pytest.importorskip(engine)
-    classifier = Classifier(common_bundle, engine=engine)
     photo = common_photos / "class_0" / "000.png"
-    expected = classifier.predict(photo).best.label
-    stream = classifier.predict_many(itertools.repeat(photo))
-    next(stream)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 warns of a fork beside threads
-        child = os.fork()
-    if child == 0:
-        signal.alarm(30)
-        code = 1
-        try:
-            with pytest.raises(InputError, match="belongs to the process"):
-                next(stream)
-            answers = [classifier.predict(photo), *classifier.predict_many([photo] * 20)]
-            code = int({each.best.label for each in answers} != {expected})
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-    assert next(stream).best.label == expected
-    stream.close()
+    command = [sys.executable, "-c", FORKS, str(common_bundle), str(photo), engine]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("images", [7, None, object()])
