@@ -64,6 +64,15 @@ def test_a_task_without_an_embedding_exports_its_outputs_alone() -> None:
     assert add_embedding(b"any", manifest, task) == b"any"
 
 
+def test_the_model_with_an_embedding_takes_images_as_the_one_without() -> None:
+    """An input in a list is another structure, of which Keras warns where nothing is compiled."""
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    manifest = manifest_with_embedding(manifest_of(model), model, TASK)
+    whole = with_embedding(model, manifest, TASK)
+    assert whole is not model
+    assert whole.input is model.input
+
+
 def test_opencv_answers_with_the_logits_unless_asked_otherwise(
     common_bundle: Path, common_photos: Path
 ) -> None:

@@ -33,7 +33,7 @@ def with_embedding(model: keras.Model, manifest: Manifest, task: Task[Any]) -> k
     import keras
 
     embedding = model.get_layer(task.embedding).output
-    return keras.Model(model.inputs, [*model.outputs, embedding], name=model.name)
+    return keras.Model(model.input, [*model.outputs, embedding], name=model.name)
 
 
 def add_embedding(content: bytes, manifest: Manifest, task: Task[Any]) -> bytes:
