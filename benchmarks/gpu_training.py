@@ -34,7 +34,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import numpy as np
 from machine import describe_machine
-from PIL import Image
+from smooth_photos import write_photos
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.models.build import build_model
@@ -65,17 +65,6 @@ class Plan(NamedTuple):
 
 WHOLE = Plan("pplcnet_x1_0", 224, 256, 8192, 40, 4, "mixed_bfloat16")
 QUICK = Plan("pplcnet_x0_25", 32, 8, 48, 3, 2, "float32")
-
-
-def write_photos(folder: Path, count: int) -> Path:
-    """JPEGs of 500x375 with smooth noise, which compresses as photos do."""
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        small = Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8))
-        target = folder / f"class_{number % CLASSES}"
-        target.mkdir(parents=True, exist_ok=True)
-        small.resize((500, 375), Image.Resampling.BICUBIC).save(target / f"{number}.jpg")
-    return folder
 
 
 def images_per_second(run: Callable[[], Any], wait: Callable[[Any], object], plan: Plan) -> float:
@@ -194,7 +183,7 @@ def main() -> None:
         print(f"{name:<42} {rate:9,.0f} images/s{more}", flush=True)
 
     with tempfile.TemporaryDirectory() as scratch:
-        photos = write_photos(Path(scratch) / "photos", plan.photos)
+        photos = write_photos(Path(scratch) / "photos", plan.photos, CLASSES)
         settings = {name: getattr(plan, name) for name in ("model", "image_size", "batch_size")}
         recipe = adapted(Recipe().changed(settings | {"cache_gigabytes": 16}), plan.photos)
         files, cache, cost = loading_alone(photos, recipe)

@@ -27,6 +27,7 @@ from unittest.mock import patch
 import numpy as np
 from machine import describe_machine
 from PIL import Image
+from smooth_photos import write_photos
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.imaging import augmentation
@@ -130,17 +131,6 @@ def loading(photos: Path, settings: dict[str, Any], epochs: int) -> tuple[float,
     return 1e6 * spent / images, 1e6 * sum(seconds) / images
 
 
-def write_photos(folder: Path, count: int) -> Path:
-    """JPEGs of 500x375 with smooth noise."""
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        small = Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8))
-        target = folder / f"class_{number % CLASSES}"
-        target.mkdir(parents=True, exist_ok=True)
-        small.resize((500, 375), Image.Resampling.BICUBIC).save(target / f"{number}.jpg")
-    return folder
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny: only to see that it runs")
@@ -151,7 +141,7 @@ def main() -> None:
         print(f"{name:<32} {cost:7.0f}")
     print("whole loader, one thread           all  at most with the lock held  most images/s")
     with TemporaryDirectory() as scratch:
-        photos = write_photos(Path(scratch), 64 if quick else 512)
+        photos = write_photos(Path(scratch), 64 if quick else 512, CLASSES)
         for name, settings in LOADERS.items():
             whole, released = loading(photos, settings, 1 if quick else 6)
             held = whole - released

@@ -29,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from machine import describe_machine
-from PIL import Image
+from smooth_photos import write_photos
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.models import layers
@@ -43,17 +43,6 @@ from pplcnet.training.optimizers import compile_model
 from pplcnet.training.pictures import preprocessing_of
 
 ROUNDS, STEPS = 4, 12
-
-
-def write_photos(folder: Path, count: int) -> Path:
-    """Smooth noise, which compresses as photos do."""
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        small = Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8))
-        target = folder / f"class_{number % 2}"
-        target.mkdir(parents=True, exist_ok=True)
-        small.resize((500, 375), Image.Resampling.BICUBIC).save(target / f"{number}.jpg")
-    return folder
 
 
 def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> Step:

@@ -46,6 +46,8 @@ def test_wrong_input_is_one_line(
     photos, out = str(common_photos), tmp_path / "v.npy"
     cases = {
         "ends in .parquet or .npy": [str(common_bundle), photos, "--out", str(tmp_path / "v")],
+        "no photos given; give files or folders.": [str(common_bundle), "--out", str(out)],
+        "download the photo first.": [str(common_bundle), "http://x/y.jpg", "--out", str(out)],
         "does not read stdin": [str(common_bundle), "-", "--out", str(out)],
         "no such file": [str(common_bundle), str(tmp_path / "gone"), "--out", str(out)],
         "no such bundle": [str(tmp_path / "gone"), photos, "--out", str(out)],

@@ -104,7 +104,7 @@ def test_wrong_input_is_one_line(
         "is not there; say where it is": ["search", out, photo, "--bundle", tmp_path / "gone"],
         "nothing to remove": ["remove", out],
         "unknown class 'class_7'": ["remove", out, "--class", "class_7"],
-        "no photos given": ["search", out],
+        "no photos given; give files or folders.": ["search", out],
         "unknown verb 'gallery find'": ["find", out],
     }
     for said, arguments in cases.items():

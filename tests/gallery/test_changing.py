@@ -259,9 +259,10 @@ def test_another_network_or_precision_is_refused_in_one_sentence(
     )
     values = json.loads(text)
     values.pop("checksum")
-    from pplcnet.gallery.manifest import GalleryManifest, _checksum
+    from pplcnet.bundle.manifest_checks import checksum_of
+    from pplcnet.gallery.manifest import GalleryManifest
 
-    text = json.dumps({**values, "checksum": _checksum(values)})
+    text = json.dumps({**values, "checksum": checksum_of(values)})
     manifest = GalleryManifest.from_json(text, "")
     with pytest.raises(InputError, match="were computed in int8, and the bundle runs in float32"):
         Gallery.of(made.path, manifest).check_model(model)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pplcnet.bundle.manifest_checks import checksum_of
 from pplcnet.errors import GalleryError, InputError
 from pplcnet.gallery.changing import write_gallery
 from pplcnet.gallery.gallery import Gallery
-from pplcnet.gallery.manifest import GALLERY_FILE, GalleryManifest, _checksum
+from pplcnet.gallery.manifest import GALLERY_FILE, GalleryManifest
 from pplcnet.gallery.threshold import choose_threshold
 from tests.gallery.vectors import NETWORK, SIZE, cloud, rows
 
@@ -118,7 +119,7 @@ def _rewritten(gallery: Gallery, **changes: object) -> None:
     path = gallery.path / GALLERY_FILE
     values = json.loads(path.read_text()) | changes
     values.pop("checksum")
-    path.write_text(json.dumps({**values, "checksum": _checksum(values)}))
+    path.write_text(json.dumps({**values, "checksum": checksum_of(values)}))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ import time
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 
 from pplcnet.bundle.format_1 import to_format_2
-from pplcnet.bundle.manifest_checks import check_values
+from pplcnet.bundle.manifest_checks import CHECKSUM, check_values, checksum_of
 from pplcnet.errors import BundleError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.system.notebook import shortened
@@ -22,7 +21,6 @@ __all__ = ["FORMAT_VERSION", "MANIFEST", "MANIFEST_LIMIT", "Manifest", "today"]
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 16 << 20
-CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class Manifest:
             **({"tuning": self.tuning} if self.tuning else {}),
             "files": self.files,
         }
-        return json.dumps({**values, CHECKSUM: _checksum(values)}, indent=2, ensure_ascii=False)
+        return json.dumps({**values, CHECKSUM: checksum_of(values)}, indent=2, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Manifest:
@@ -134,7 +132,7 @@ class Manifest:
         try:
             # Bundles of the first pplcnet have no checksum. A checksum whose name is damaged is
             # an unknown key, which `check_values` refuses.
-            if CHECKSUM in values and values.pop(CHECKSUM) != _checksum(values):
+            if CHECKSUM in values and values.pop(CHECKSUM) != checksum_of(values):
                 raise BundleError(
                     f"{source}: {MANIFEST} is not what was saved (its checksum differs): it is "
                     "damaged, or was edited. Use another copy; if you edited it on purpose, "
@@ -173,12 +171,6 @@ class Manifest:
             provenance=values["provenance"],
             tuning=values.get("tuning", {}),
         )
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    """Of the content, however it is laid out as text."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode()).hexdigest()
 
 
 def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
-__all__ = ["FILE_LIMIT", "check_values", "is_plain"]
+__all__ = ["CHECKSUM", "FILE_LIMIT", "check_values", "checksum_of", "is_plain"]
 
+CHECKSUM = "checksum"
+"""The key of a manifest's own checksum."""
 FILE_LIMIT = 512 << 20
 """Bytes of a bundle's largest file; a network of the catalog with 20,000 classes has 130 MB."""
 MAX_CLASSES = 100_000
@@ -31,6 +35,12 @@ KNOWN = {
 }  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "int8", "int8-bfloat16")
 POLICIES = ("exact", "fast")
+
+
+def checksum_of(values: Mapping[str, Any]) -> str:
+    """sha256 of a manifest's values, however they are laid out as text."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()
 
 
 def check_values(values: Mapping[str, Any]) -> None:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from pplcnet.cli.arguments import BUNDLE_HELP, add_threads
 from pplcnet.cli.console import Console
-from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
+from pplcnet.cli.given_photos import add_inputs, check_given, inputs_of, paths_of
 from pplcnet.cli.output import complain, show
-from pplcnet.errors import InputError
 from pplcnet.system.wording import counted
 
 __all__ = ["add_arguments", "run"]
@@ -48,9 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_vector_file(arguments.out)
     given = inputs_of(arguments)
-    if STDIN in given:
-        raise InputError("embed takes files and folders, and does not read stdin.")
-    check_given(given)
+    check_given(given, verb_without_stdin="embed")
     from pplcnet.data.image_files import PassedOver
     from pplcnet.runtime.embedding import network_digest
     from pplcnet.runtime.model import load

@@ -37,20 +37,28 @@ def inputs_of(arguments: argparse.Namespace) -> list[str]:
     return [*arguments.inputs, *arguments.more_inputs]
 
 
-def check_given(given: Sequence[str]) -> None:
-    """InputError for photos that are not there, and for folders without any."""
+def check_given(given: Sequence[str], *, verb_without_stdin: str = "") -> None:
+    """InputError for photos that are not there, and for folders without any.
+
+    Args:
+        verb_without_stdin: the verb, where it does not read a photo from stdin.
+    """
     from pplcnet.data.image_files import PassedOver, find_images
 
+    if verb_without_stdin and STDIN in given:
+        raise InputError(f"{verb_without_stdin} takes files and folders, and does not read stdin.")
     if not given:
-        raise InputError("no photos given; give files or folders, or - for one photo from stdin.")
+        stdin = "" if verb_without_stdin else ", or - for one photo from stdin"
+        raise InputError(f"no photos given; give files or folders{stdin}.")
     if STDIN in given and len(given) > 1:
         raise InputError("- reads one photo from stdin and cannot be mixed with other photos.")
     missing = [each for each in given if each != STDIN and not (each and Path(each).exists())]
     for each in missing:
         if re.match(r"[a-z][a-z0-9+.-]+://", each, re.IGNORECASE):
+            piped = ", or pipe it in: curl -L URL | pplcnet predict BUNDLE -"
             raise InputError(
-                f"{each}: URLs are not fetched; download the photo first, or pipe it in: "
-                "curl -L URL | pplcnet predict BUNDLE -"
+                f"{each}: URLs are not fetched; download the photo first"
+                f"{'.' if verb_without_stdin else piped}"
             )
     if missing:
         names = ", ".join(each or "''" for each in missing)

@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
-from pplcnet.bundle.manifest_checks import is_plain
+from pplcnet.bundle.manifest_checks import CHECKSUM, checksum_of, is_plain
 from pplcnet.errors import GalleryError
 
 __all__ = ["GALLERY_FILE", "GALLERY_LIMIT", "GalleryManifest", "Network", "Part", "Threshold"]
@@ -17,7 +16,6 @@ __all__ = ["GALLERY_FILE", "GALLERY_LIMIT", "GalleryManifest", "Network", "Part"
 GALLERY_FILE = "gallery.json"
 GALLERY_LIMIT = 256 << 20
 FORMAT, FORMAT_VERSION = "pplcnet gallery", 1
-CHECKSUM = "checksum"
 DTYPES = ("float32", "float16")
 MAX_SIZE = 1 << 16
 """Numbers of a vector."""
@@ -97,7 +95,7 @@ class GalleryManifest:
             "false_acceptance": self.false_acceptance,
             "threshold": vars(self.threshold) if self.threshold else None,
         }
-        return json.dumps({**values, CHECKSUM: _checksum(values)}, indent=2, ensure_ascii=False)
+        return json.dumps({**values, CHECKSUM: checksum_of(values)}, indent=2, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> GalleryManifest:
@@ -116,7 +114,7 @@ class GalleryManifest:
                     f"{source}: its format version is {str(version)[:40]}, this pplcnet reads "
                     f"{FORMAT_VERSION}; install a newer pplcnet."
                 )
-            if values.pop(CHECKSUM, None) != _checksum(values):
+            if values.pop(CHECKSUM, None) != checksum_of(values):
                 raise GalleryError(
                     f"{source}: {GALLERY_FILE} is not what was saved (its checksum differs); the "
                     "gallery is damaged; use another copy, or build it again."
@@ -128,11 +126,6 @@ class GalleryManifest:
             raise GalleryError(
                 f"{source}: {GALLERY_FILE} is incomplete or wrong ({str(error)[:200]})."
             ) from error
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode()).hexdigest()
 
 
 def _checked(values: Mapping[str, Any]) -> GalleryManifest:

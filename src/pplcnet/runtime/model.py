@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.errors import BundleError, ImageError, InputError
+from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging.decoding import ImageSource
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.preprocessing import Placed
@@ -24,7 +24,7 @@ from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.embedding import Embedding, check_embedding, decode_embedding
 from pplcnet.runtime.engines import forking
 from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_padded
-from pplcnet.runtime.network import read_network
+from pplcnet.runtime.network import check_finite, read_network
 from pplcnet.runtime.sources import describe, images_of
 from pplcnet.runtime.streaming import answer_in_order
 from pplcnet.runtime.typicality import with_typicality
@@ -304,7 +304,7 @@ class Model(Generic[P]):
             raise placed
         outputs = run_padded(engine, placed.pixels[np.newaxis])
         one = {name: each[0] for name, each in outputs.items()}
-        self._check_finite(image, one)
+        check_finite(one, describe(image), self.choice)
         return question.decode(one, placed.geometry, describe(image))
 
     def _answer_each(
@@ -319,16 +319,9 @@ class Model(Generic[P]):
                 answers.append(question.refuse(describe(image), each))
                 continue
             one = next(outputs)
-            self._check_finite(image, one)
+            check_finite(one, describe(image), self.choice)
             answers.append(question.decode(one, each.geometry, describe(image)))
         return answers
-
-    def _check_finite(self, image: ImageSource, outputs: Outputs) -> None:
-        if not all(np.isfinite(each).all() for each in outputs.values()):
-            raise BundleError(
-                f"the network's output for {describe(image)} is NaN or infinite in {self.choice}; "
-                "its weights are damaged."
-            )
 
     def _placed(self, image: ImageSource) -> Placed | ImageError:
         try:

@@ -7,15 +7,18 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from pplcnet.bundle.bundle import Bundle, read_consistently
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.runtime.lone_network import open_network
-from pplcnet.runtime.selection import Selection, choose
+from pplcnet.runtime.selection import Choice, Selection, choose
 from pplcnet.runtime.typicality import Typicality, read_typicality
 from pplcnet.tasks import task_of
+from pplcnet.tasks.task import Outputs
 
-__all__ = ["Network", "read_network"]
+__all__ = ["Network", "check_finite", "read_network"]
 
 
 class Network(NamedTuple):
@@ -55,6 +58,20 @@ def read_network(
         network = read_consistently(bundle, select)
     _check_task(network.manifest, bundle)
     return network
+
+
+def check_finite(outputs: Outputs, source: str, choice: Choice) -> None:
+    """BundleError for an output of one image that is NaN or infinite.
+
+    Args:
+        source: what the message calls the image.
+        choice: how the network ran.
+    """
+    if not all(np.isfinite(each).all() for each in outputs.values()):
+        raise BundleError(
+            f"the network's output for {source} is NaN or infinite in {choice}; its weights are "
+            "damaged."
+        )
 
 
 def _check_task(manifest: Manifest, bundle: str | PathLike[str]) -> None:

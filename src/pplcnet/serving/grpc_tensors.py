@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,21 @@ import numpy as np
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.tensors import (
     CLASSIFICATION,
+    MOST_CLASSES,
+    MOST_DIMENSIONS,
     InferenceAnswer,
     InferenceRequest,
     InputTensor,
     RequestedOutput,
+    binary_form,
     bytes_elements,
+    check_count,
+    check_id,
     datatype_of,
-    pack_elements,
 )
 
 __all__ = ["fill_answer", "read_request"]
 
-MOST_DIMENSIONS, MOST_ID, MOST_CLASSES = 8, 256, 1 << 20
 CONTENTS = {
     "BOOL": "bool_contents", "INT32": "int_contents", "INT64": "int64_contents",
     "UINT8": "uint_contents", "FP32": "fp32_contents", "FP64": "fp64_contents",
@@ -38,8 +40,7 @@ def read_request(message: Any) -> InferenceRequest:
     Raises:
         Refusal: 400 names the field, what was given and what is allowed.
     """
-    if len(message.id) > MOST_ID:
-        raise Refusal(400, f"id must be a string of at most {MOST_ID} characters.")
+    check_id(message.id)
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise Refusal(
@@ -76,10 +77,8 @@ def _read_input(tensor: Any, raw: bytes | None, where: str) -> InputTensor:
         data = bytes(values)
     else:
         data = raw
-    if kind in ("BYTES", "UINT8") and len(data) != prod(shape):
-        raise Refusal(
-            400, f"{where} holds {len(data)} values; its shape {list(shape)} needs {prod(shape)}."
-        )
+    if kind in ("BYTES", "UINT8"):
+        check_count(len(data), shape, where)
     return InputTensor(tensor.name, kind, shape, data)
 
 
@@ -104,9 +103,7 @@ def fill_answer(response: Any, answer: InferenceAnswer, *, is_raw: bool) -> None
         kind = datatype_of(each.values)
         output = response.outputs.add(name=each.name, datatype=kind, shape=each.values.shape)
         if is_raw:
-            is_text = kind == "BYTES"
-            packed = pack_elements(each.values) if is_text else each.values.tobytes()
-            response.raw_output_contents.append(packed)
+            response.raw_output_contents.append(binary_form(each.values))
             continue
         values: Any = np.ravel(each.values).tolist()
         if kind == "BYTES":

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,14 +15,18 @@ from numpy.typing import NDArray
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.tensors import (
     CLASSIFICATION,
+    MOST_CLASSES,
+    MOST_DIMENSIONS,
     InferenceAnswer,
     InferenceRequest,
     InputTensor,
     OutputTensor,
     RequestedOutput,
+    binary_form,
     bytes_elements,
+    check_count,
+    check_id,
     datatype_of,
-    pack_elements,
 )
 
 __all__ = ["json_body", "read_json", "read_request", "write_answer"]
@@ -35,7 +38,6 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 # brackets would become a hundred times as many.
 MOST_COMMAS, MOST_BRACKETS = 400_000, 100_000
 TAKEN = {"BYTES": "the files of photos", "UINT8": "pixels"}
-MOST_DIMENSIONS, MOST_ID = 8, 256
 
 
 def read_json(text: bytes | bytearray | memoryview, what: str = "the body") -> dict[str, Any]:
@@ -81,8 +83,7 @@ def read_request(
     values = read_json(whole[:split], "the JSON part" if json_length is not None else "the body")
     parameters = _object(values, "parameters", "")
     identifier = values.get("id", "")
-    if not isinstance(identifier, str) or len(identifier) > MOST_ID:
-        raise Refusal(400, f"id must be a string of at most {MOST_ID} characters.")
+    check_id(identifier)
     rest, inputs = whole[split:], []
     for at, each in enumerate(_list(values, "inputs")):
         tensor, used = _read_input(each, f"inputs[{at}]", rest)
@@ -139,7 +140,7 @@ def _read_input(values: Any, where: str, rest: memoryview) -> tuple[InputTensor,
     if datatype == "BYTES":
         elements = bytes_elements(rest[:size], shape, where)
         return InputTensor(name, datatype, shape, elements), size
-    _check_count(size, shape, where)
+    check_count(size, shape, where)
     return InputTensor(name, datatype, shape, rest[:size]), size
 
 
@@ -154,7 +155,7 @@ def _shape(given: Any, where: str) -> tuple[int, ...]:
 
 def _from_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> list[bytes] | bytes:
     flat = _flat(data, where)
-    _check_count(len(flat), shape, where)
+    check_count(len(flat), shape, where)
     if datatype == "BYTES":
         return [_decoded(each, f"{where}.data[{at}]") for at, each in enumerate(flat)]
     if not all(type(each) is int and 0 <= each <= 255 for each in flat):
@@ -176,13 +177,6 @@ def _flat(data: Any, where: str) -> list[Any]:
     raise Refusal(400, f"{where}.data must be one list, or lists nested as its shape says.")
 
 
-def _check_count(given: int, shape: Sequence[int], where: str) -> None:
-    if given != prod(shape):
-        raise Refusal(
-            400, f"{where} holds {given} values; its shape {list(shape)} needs {prod(shape)}."
-        )
-
-
 def _decoded(text: Any, where: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
@@ -197,7 +191,7 @@ def _read_output(values: Any, where: str, is_binary: bool) -> RequestedOutput:
         raise Refusal(400, f"{where} must be an object with a name.")
     parameters = _object(values, "parameters", where)
     count = parameters.get(CLASSIFICATION, 0)
-    if type(count) is not int or not 0 <= count <= 1 << 20:
+    if type(count) is not int or not 0 <= count <= MOST_CLASSES:
         raise Refusal(
             400,
             f"{where}.parameters.classification is {str(count)[:40]!r}; it must be a whole number "
@@ -246,8 +240,7 @@ def write_answer(answer: InferenceAnswer) -> tuple[bytes, int | None]:
     for each in answer.outputs:
         text = _describe(each)
         if each.is_binary:
-            is_text = text["datatype"] == "BYTES"
-            blob = pack_elements(each.values) if is_text else each.values.tobytes()
+            blob = binary_form(each.values)
             text["parameters"] = {**each.parameters, "binary_data_size": len(blob)}
             blobs.append(blob)
         else:

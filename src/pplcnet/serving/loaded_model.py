@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.errors import BundleError
 from pplcnet.imaging.preprocessing import Placed
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import Engine, open_engine, run_padded
+from pplcnet.runtime.network import check_finite
 from pplcnet.runtime.selection import Choice
 from pplcnet.serving.occlusion import cover, region_of
 from pplcnet.system.processor import processor_name
@@ -172,11 +172,7 @@ class LoadedModel:
     def _outputs_of(self, placed: Placed, engine: Engine) -> dict[str, NDArray[np.float32]]:
         outputs = run_padded(engine, placed.pixels[np.newaxis])
         one = {name: each[0] for name, each in outputs.items()}
-        if not all(np.isfinite(each).all() for each in one.values()):
-            raise BundleError(
-                f"the network's output is NaN or infinite in {self._choice}; its weights are "
-                "damaged."
-            )
+        check_finite(one, NAME, self._choice)
         return one
 
 

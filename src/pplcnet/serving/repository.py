@@ -19,6 +19,7 @@ __all__ = ["NAME_FORM", "Found", "Source", "find_bundles", "read_sources"]
 NAME_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
 VERSION_FORM = re.compile(r"[0-9]{1,18}")
 ENDINGS = (".bundle", ".zip")
+# Written out: the server reads no bundles, its workers do, and so it imports none of their code.
 MANIFEST, IN_RUN = "manifest.json", "model.bundle"
 
 

@@ -14,8 +14,9 @@ from pplcnet.serving.refusals import Refusal
 
 __all__ = [
     "CLASSIFICATION",
-    "DATATYPES", "InferenceAnswer", "InferenceRequest", "InputTensor", "OutputTensor",
-    "RequestedOutput", "bytes_elements", "datatype_of", "pack_elements",
+    "DATATYPES", "MOST_CLASSES", "MOST_DIMENSIONS", "InferenceAnswer", "InferenceRequest",
+    "InputTensor", "OutputTensor", "RequestedOutput", "binary_form", "bytes_elements",
+    "check_count", "check_id", "datatype_of",
 ]  # fmt: skip
 
 CLASSIFICATION = "classification"
@@ -25,6 +26,7 @@ DATATYPES = {
     "bool": "BOOL",
 }  # fmt: skip
 """numpy's name of a type to the protocol's; texts are BYTES."""
+MOST_DIMENSIONS, MOST_ID, MOST_CLASSES = 8, 256, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,20 @@ def datatype_of(values: NDArray[Any]) -> str:
     return DATATYPES.get(values.dtype.name, "BYTES")
 
 
+def check_id(identifier: Any) -> None:
+    """Refusal for an id that is no text, or too long to be sent back."""
+    if not isinstance(identifier, str) or len(identifier) > MOST_ID:
+        raise Refusal(400, f"id must be a string of at most {MOST_ID} characters.")
+
+
+def check_count(given: int, shape: Sequence[int], where: str) -> None:
+    """Refusal for another number of values than the shape has."""
+    if given != prod(shape):
+        raise Refusal(
+            400, f"{where} holds {given} values; its shape {list(shape)} needs {prod(shape)}."
+        )
+
+
 def bytes_elements(data: bytes | memoryview, shape: Sequence[int], where: str) -> list[bytes]:
     """The elements of a BYTES tensor in its binary form: each has its length before it.
 
@@ -128,7 +144,9 @@ def _elements(data: bytes | memoryview, where: str) -> Iterator[bytes]:
         at += size
 
 
-def pack_elements(texts: NDArray[Any]) -> bytes:
-    """Texts as a BYTES tensor in its binary form."""
-    encoded = [str(each).encode() for each in texts.ravel()]
+def binary_form(values: NDArray[Any]) -> bytes:
+    """Numbers or texts as the binary form has them, in C order."""
+    if datatype_of(values) != "BYTES":
+        return values.tobytes()
+    encoded = [str(each).encode() for each in values.ravel()]
     return b"".join(struct.pack("<I", len(each)) + each for each in encoded)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console
-from pplcnet.cli.gallery.opening import GALLERY_HELP, add_bundle, find_photos, open_model
+from pplcnet.cli.gallery.opening import (
+    GALLERY_HELP,
+    add_bundle,
+    add_class_photos,
+    find_photos,
+    open_model,
+)
 from pplcnet.cli.output import show, show_page
 from pplcnet.system.wording import counted
 
@@ -16,13 +21,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
-    add_photos(parser, "a folder with a subfolder of photos for each class")
-    parser.add_argument(
-        "--class",
-        dest="label",
-        metavar="NAME",
-        help="the class of every photo in PHOTOS; default: the names of its subfolders",
-    )
+    add_class_photos(parser)
     add_bundle(parser)
 
 

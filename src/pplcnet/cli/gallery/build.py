@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from pplcnet.cli.arguments import BUNDLE_HELP, add_photos, add_threads, number
+from pplcnet.cli.arguments import BUNDLE_HELP, add_threads, number
 from pplcnet.cli.console import Console
-from pplcnet.cli.gallery.opening import find_photos
+from pplcnet.cli.gallery.opening import add_class_photos, find_photos
 from pplcnet.cli.output import show, show_page
 
 __all__ = ["add_arguments", "run"]
@@ -22,14 +22,8 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
-    add_photos(parser, "a folder with a subfolder of photos for each class")
+    add_class_photos(parser)
     parser.add_argument("--out", metavar="GALLERY", required=True, help="the gallery's folder")
-    parser.add_argument(
-        "--class",
-        dest="label",
-        metavar="NAME",
-        help="the class of every photo in PHOTOS; default: the names of its subfolders",
-    )
     parser.add_argument(
         "--false-acceptance",
         type=number(0.0001, 0.5),

@@ -12,9 +12,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console
-from pplcnet.cli.gallery.opening import GALLERY_HELP, add_bundle, find_photos, open_model
+from pplcnet.cli.gallery.opening import (
+    GALLERY_HELP,
+    add_bundle,
+    add_class_photos,
+    find_photos,
+    open_model,
+)
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.errors import DatasetError
 from pplcnet.system.files import check_file, write_text
@@ -31,13 +36,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
-    add_photos(parser, "a folder with a subfolder of photos for each class, known and unknown")
-    parser.add_argument(
-        "--class",
-        dest="label",
-        metavar="NAME",
-        help="the class of every photo in PHOTOS; default: the names of its subfolders",
-    )
+    add_class_photos(parser, ", known and unknown")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--out", metavar="FILE.json", help="write the figures as JSON too")
     add_bundle(parser)

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.arguments import add_threads
+from pplcnet.cli.arguments import add_photos, add_threads
 from pplcnet.cli.console import Console
 from pplcnet.errors import InputError
 
@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from pplcnet.gallery.manifest import GalleryManifest
     from pplcnet.runtime.model import Model
 
-__all__ = ["GALLERY_HELP", "add_bundle", "find_photos", "open_model"]
+__all__ = ["GALLERY_HELP", "add_bundle", "add_class_photos", "find_photos", "open_model"]
 
 GALLERY_HELP = "the folder that 'gallery build' made"
+
+
+def add_class_photos(parser: argparse.ArgumentParser, classes: str = "") -> None:
+    """PHOTOS and --class, for verbs that take labelled photos.
+
+    Args:
+        classes: what the help adds of the classes.
+    """
+    add_photos(parser, f"a folder with a subfolder of photos for each class{classes}")
+    parser.add_argument(
+        "--class",
+        dest="label",
+        metavar="NAME",
+        help="the class of every photo in PHOTOS; default: the names of its subfolders",
+    )
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:

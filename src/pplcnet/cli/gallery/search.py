@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from pplcnet.cli.arguments import number, whole
 from pplcnet.cli.console import Console
 from pplcnet.cli.gallery.opening import GALLERY_HELP, add_bundle, open_model
-from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
+from pplcnet.cli.given_photos import add_inputs, check_given, inputs_of, paths_of
 from pplcnet.cli.output import complain, show, show_json
-from pplcnet.errors import InputError
 from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search and print, a line for each photo."""
     given = inputs_of(arguments)
-    if STDIN in given:
-        raise InputError("gallery search takes files and folders, and does not read stdin.")
-    check_given(given)
+    check_given(given, verb_without_stdin="gallery search")
     from pplcnet.data.image_files import PassedOver
     from pplcnet.gallery.gallery import Gallery
 
