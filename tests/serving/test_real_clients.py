@@ -56,56 +56,13 @@ def _run(script: str, *arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_tritonclient(
-    controlled: Server, classifier: Classifier, photos: list[Path], tmp_path: Path
-) -> None:
+def _asked_by_triton(
+    script: str, address: str, classifier: Classifier, photos: list[Path], folder: Path
+) -> dict[str, Any]:
+    """What a client of Triton found, once what HTTP and gRPC have in common is right."""
     pixels = np.stack([classifier.manifest.preprocessing(each) for each in CONTENTS])
-    np.save(tmp_path / "pixels.npy", pixels)
-    found = _run(
-        "triton_http.py",
-        controlled.url.partition("//")[2],
-        "tiny",
-        tmp_path / "pixels.npy",
-        *photos,
-    )
-    expected = [classifier.predict(each) for each in CONTENTS]
-    logits = [each.logits for each in expected]
-    labels = [each.best.label for each in expected]
-    states = [found[key] for key in ("live", "ready", "model_ready", "loaded")]
-    assert states == [True] * 4
-    assert [found["other_ready"], found["unloaded"]] == [False, False]
-    assert found["server"]["name"] == "pplcnet"
-    assert found["model"]["name"] == "tiny"
-    assert (found["id"], found["version"]) == ("seven", "1")
-    for given, values in (
-        (found["probabilities"], [each.probabilities for each in expected]),
-        (found["json_probabilities"], [each.probabilities for each in expected]),
-        (found["logits"], logits),
-        (found["pixels"], [logits, logits]),
-    ):
-        np.testing.assert_allclose(given, values, rtol=0, atol=1e-6)
-    assert found["label"] == found["json_label"] == labels
-    tops = [each.top(2) for each in expected]
-    assert [[text.split(":")[2] for text in row] for row in found["classification"]] == [
-        [score.label for score in top] for top in tops
-    ]
-    errors = found["errors"]
-    statuses = {
-        "model": "404", "version": "404", "input": "400", "photo": "422", "compressed": "415",
-        "load": "400",
-    }  # fmt: skip
-    assert {name: error[0] for name, error in errors.items()} == statuses
-    assert "not an image" in errors["photo"][1]
-    assert found["statistics"]["inference_stats"]["success"]["count"] > 0
-    assert [each["state"] for each in found["index"]] == ["READY"]
-
-
-def test_tritonclient_over_grpc(
-    controlled: Server, classifier: Classifier, photos: list[Path], tmp_path: Path
-) -> None:
-    pixels = np.stack([classifier.manifest.preprocessing(each) for each in CONTENTS])
-    np.save(tmp_path / "pixels.npy", pixels)
-    found = _run("triton_grpc.py", controlled.grpc, "tiny", tmp_path / "pixels.npy", *photos)
+    np.save(folder / "pixels.npy", pixels)
+    found = _run(script, address, "tiny", folder / "pixels.npy", *photos)
     expected = [classifier.predict(each) for each in CONTENTS]
     logits = [each.logits for each in expected]
     assert [found[key] for key in ("live", "ready", "model_ready", "loaded")] == [True] * 4
@@ -115,21 +72,49 @@ def test_tritonclient_over_grpc(
     for given, values in (
         (found["probabilities"], [each.probabilities for each in expected]),
         (found["logits"], logits),
-        (found["pixels"], logits),
+        (found["pixels"], [logits] * len(found["pixels"])),
     ):
         np.testing.assert_allclose(given, values, rtol=0, atol=1e-6)
     assert found["label"] == [each.best.label for each in expected]
     assert [[text.split(":")[2] for text in row] for row in found["classification"]] == [
         [score.label for score in each.top(2)] for each in expected
     ]
+    assert "not an image" in found["errors"]["photo"][1]
+    assert int(found["statistics"]["inference_stats"]["success"]["count"]) > 0
+    assert [each["state"] for each in found["index"]] == ["READY"]
+    return found
+
+
+def test_tritonclient(
+    controlled: Server, classifier: Classifier, photos: list[Path], tmp_path: Path
+) -> None:
+    address = controlled.url.partition("//")[2]
+    found = _asked_by_triton("triton_http.py", address, classifier, photos, tmp_path)
+    assert len(found["pixels"]) == 2
+    np.testing.assert_allclose(
+        found["json_probabilities"],
+        [classifier.predict(each).probabilities for each in CONTENTS],
+        rtol=0,
+        atol=1e-6,
+    )
+    assert found["json_label"] == found["label"]
+    statuses = {
+        "model": "404", "version": "404", "input": "400", "photo": "422", "compressed": "415",
+        "load": "400",
+    }  # fmt: skip
+    assert {name: error[0] for name, error in found["errors"].items()} == statuses
+
+
+def test_tritonclient_over_grpc(
+    controlled: Server, classifier: Classifier, photos: list[Path], tmp_path: Path
+) -> None:
+    found = _asked_by_triton("triton_grpc.py", controlled.grpc, classifier, photos, tmp_path)
+    assert len(found["pixels"]) == 1
     codes = {
         "model": "NOT_FOUND", "version": "NOT_FOUND", "photo": "INVALID_ARGUMENT",
         "load": "INVALID_ARGUMENT",
     }  # fmt: skip
     assert {name: error[0] for name, error in found["errors"].items()} == codes
-    assert "not an image" in found["errors"]["photo"][1]
-    assert int(found["statistics"]["inference_stats"]["success"]["count"]) > 0
-    assert [each["state"] for each in found["index"]] == ["READY"]
 
 
 def test_kserve(controlled: Server, classifier: Classifier, photos: list[Path]) -> None:

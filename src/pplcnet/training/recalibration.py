@@ -113,7 +113,7 @@ def recalibrate(
 def _forward(model: keras.Model) -> Forward:
     """The model in training mode; JAX, which is slow at single operators, compiles it as a whole.
 
-    Without compiling, it also counts on with the random numbers of dropout, and so it does here.
+    Either way, the random state of dropout advances.
     """
     if keras.backend.backend() != "jax":
 
