@@ -1,4 +1,4 @@
-"""What is said of one image: the class that it shows, or which of several labels.
+"""What is said of one image: the class that it shows, which of several labels, or boxes.
 
 An annotation gives classes by their index in the data set's list of classes. Every task has its own
 type of annotation; shared code knows no more of it than `Annotation` lists.
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "ClassLabel", "Marks"]
+from pplcnet.data.boxes import Boxes
+
+__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "Boxes", "ClassLabel", "Marks"]
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """A mark: the image shows the label, does not show it, or that is unknown."""

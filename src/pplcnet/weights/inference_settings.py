@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pplcnet.errors import InputError, UnknownNameError, WeightsError
 from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.system.plain_yaml import SIZE_LIMIT, Text, parse_yaml
 from pplcnet.weights.limits import read_file
-from pplcnet.weights.plain_yaml import SIZE_LIMIT, Text, parse_yaml
 
 __all__ = ["WITHOUT_EFFECT", "InferenceSettings", "read_inference_settings"]
 
@@ -63,11 +63,18 @@ def read_inference_settings(folder: Path | None) -> InferenceSettings:
         return InferenceSettings()
     content = read_file(path, 4 * SIZE_LIMIT)
     try:
-        return _Reader(path).read(parse_yaml(content.decode("utf-8-sig")))
+        return _Reader(path).read(_parsed(content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise WeightsError(f"{path}: is not UTF-8 text.") from error
     except WeightsError as error:
         raise WeightsError(f"{path}: not in PaddleX's form: {error}") from error
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_yaml(text, purpose="reading inference.yml")
+    except InputError as error:
+        raise WeightsError(str(error)) from error
 
 
 class _Reader:

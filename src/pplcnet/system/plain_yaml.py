@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pplcnet.errors import WeightsError, require
+from pplcnet.errors import InputError, require
 
 __all__ = ["Text", "parse_yaml"]
 
@@ -28,17 +28,23 @@ class Text(str):
         return self.is_plain and self in ("", "~", "null", "Null", "NULL")
 
 
-def parse_yaml(text: str) -> Any:
-    """The one document of a text; WeightsError when it is not plain YAML of a modest size."""
+def parse_yaml(text: str, *, purpose: str) -> Any:
+    """The one document of a text.
+
+    Args:
+        purpose: what is said if PyYAML is missing: "reading inference.yml".
+
+    Raises:
+        InputError: it is not plain YAML of a modest size.
+        MissingDependencyError: PyYAML is not installed.
+    """
     if len(text) > SIZE_LIMIT:
-        raise WeightsError(f"it has more than {SIZE_LIMIT:,} characters.")
-    yaml = require("yaml", purpose="reading inference.yml", extra="train")
+        raise InputError(f"it has more than {SIZE_LIMIT:,} characters.")
+    yaml = require("yaml", purpose=purpose, extra="train")
     try:
         return _Builder(yaml).build(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise WeightsError(
-            f"it is not YAML ({str(error)[:200] or type(error).__name__})."
-        ) from error
+        raise InputError(f"it is not YAML ({str(error)[:200] or type(error).__name__}).") from error
 
 
 class _Builder:
@@ -59,26 +65,24 @@ class _Builder:
                 self._add(value, event.anchor)
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.anchors:
-                    raise WeightsError(
-                        f"it refers to {event.anchor[:40]!r}, which is not there yet."
-                    )
+                    raise InputError(f"it refers to {event.anchor[:40]!r}, which is not there yet.")
                 self._add(self.anchors[event.anchor], None)
             elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
                 self._check_tag(event)
                 if len(self.open) >= MAX_DEPTH:
-                    raise WeightsError(f"it nests values more than {MAX_DEPTH} deep.")
+                    raise InputError(f"it nests values more than {MAX_DEPTH} deep.")
                 self.open.append((type(event), [], event.anchor))
             elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
                 kind, values, anchor = self.open.pop()
                 is_mapping = kind is yaml.MappingStartEvent
                 self._add(_mapping(values) if is_mapping else values, anchor)
         if len(self.documents) != 1:
-            raise WeightsError(f"it holds {len(self.documents)} documents, not one.")
+            raise InputError(f"it holds {len(self.documents)} documents, not one.")
         return self.documents[0]
 
     def _check_tag(self, event: Any) -> None:
         if event.tag not in (None, "!"):
-            raise WeightsError(f"it asks for a value of the type {event.tag[:60]}.")
+            raise InputError(f"it asks for a value of the type {event.tag[:60]}.")
 
     def _add(self, value: Any, anchor: str | None) -> None:
         if anchor is not None:
@@ -90,8 +94,8 @@ def _mapping(values: list[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in zip(values[::2], values[1::2], strict=True):
         if not isinstance(key, str):
-            raise WeightsError("it has a list or a mapping as a key.")
+            raise InputError("it has a list or a mapping as a key.")
         if key in found:
-            raise WeightsError(f"it has the key {key[:60]!r} twice.")
+            raise InputError(f"it has the key {key[:60]!r} twice.")
         found[key] = value
     return found
