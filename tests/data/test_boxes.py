@@ -15,9 +15,9 @@ def test_equal_boxes_are_equal_and_hash_alike() -> None:
     same = Boxes.make(TWO.xyxy.copy(), [0, 2], size=(64, 48))
     assert same == TWO
     assert len({same, TWO}) == 1
-    assert TWO != Boxes.make(TWO.xyxy, [0, 1], size=(64, 48))
-    assert TWO != Boxes.make(TWO.xyxy, [0, 2], size=(64, 49))
-    assert TWO != Boxes.make(TWO.xyxy, [0, 2], [True, False], size=(64, 48))
+    assert Boxes.make(TWO.xyxy, [0, 1], size=(64, 48)) != TWO
+    assert Boxes.make(TWO.xyxy, [0, 2], size=(64, 49)) != TWO
+    assert Boxes.make(TWO.xyxy, [0, 2], [True, False], size=(64, 48)) != TWO
 
 
 def test_the_arrays_cannot_be_changed() -> None:
@@ -60,7 +60,7 @@ def test_a_row_of_a_table_gives_the_same_boxes_back() -> None:
      '[[true,2,3,4,"cat"]]', '[[1,2,3,1e99,"cat"]]', '[[1,2,3,4,"horse"]]'],
 )  # fmt: skip
 def test_a_damaged_cell_is_refused(cell: str) -> None:
-    with pytest.raises(ValueError, match="no boxes|Expecting value|not one of the classes"):
+    with pytest.raises(ValueError, match=r"no boxes|Expecting value|not one of the classes"):
         Boxes.from_cells(["64", "48", cell], CLASSES)
 
 
