@@ -121,6 +121,37 @@ def test_a_process_imports_no_framework() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "gpu", "cores", "expected"),
+    [
+        (None, True, 4, view_workers.Processes),
+        (None, True, 2, view_workers.Threads),
+        (None, False, 16, view_workers.Threads),
+        (False, True, 16, view_workers.Threads),
+        (True, False, 1, view_workers.Processes),
+    ],
+)
+def test_processes_feed_a_gpu_beside_several_cores_unless_the_recipe_decides(
+    common_photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: bool | None,
+    gpu: bool,
+    cores: int,
+    expected: type,
+) -> None:
+    monkeypatch.setattr(view_workers, "has_gpu", lambda: gpu)
+    batches = _batches(common_photos, worker_processes=given, workers=cores)
+    assert isinstance(batches._workers, expected)
+
+
+def test_without_memfd_a_gpu_is_fed_by_threads(
+    common_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(view_workers, "has_gpu", lambda: True)
+    assert isinstance(_batches(common_photos, workers=8)._workers, view_workers.Threads)
+
+
 def test_without_memfd_the_recipe_is_refused(
     common_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,9 +143,9 @@ class Recipe:
     """Disk space, until the end, for decoded pictures that do not fit into memory."""
     workers: Annotated[int, Between(0, 1024)] = 0
     """Threads that decode and augment; 0 takes one for each core."""
-    worker_processes: Annotated[bool, _LAYERS] = False
-    """Decode and augment in processes instead of threads: for a fast GPU beside many cores. Each
-    keeps its share of cache_gigabytes. Linux only."""
+    worker_processes: Annotated[bool | None, _LAYERS] = None
+    """Decode and augment in processes instead of threads, each with its share of cache_gigabytes.
+    Linux only. Default: with a GPU beside at least 4 cores."""
     devices: Annotated[int, Between(1, 1024)] = 1
     """Number of GPUs of this machine that share every batch (with TensorFlow)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

@@ -23,7 +23,7 @@ from pplcnet.errors import RecipeError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
 
-__all__ = ["Devices", "Step", "normalize_in_step"]
+__all__ = ["Devices", "Step", "has_gpu", "normalize_in_step"]
 
 
 class Step(Protocol):
@@ -224,6 +224,22 @@ def _build_metrics(model: keras.Model, images: Any, targets: Any) -> None:
     answers = np.zeros((len(targets), *model.output_shape[1:]), np.float32)
     model.compute_metrics(images, targets, answers)
     model.reset_metrics()
+
+
+def has_gpu() -> bool:
+    """Whether the backend computes on a GPU, or another accelerator, by default."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _strategy(count: int) -> Any:

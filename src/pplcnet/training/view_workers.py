@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import RecipeError
+from pplcnet.training.devices import has_gpu
 from pplcnet.training.view_process import Ask, ViewProcess, with_share_of_cache
 from pplcnet.training.views import Views
 
 __all__ = ["PART", "Processes", "Threads", "UnfinishedBatch", "Workers", "workers_of"]
 
+# Below this, threads load as fast: they hold the interpreter lock for half of a view's time.
+ENOUGH_FOR_PROCESSES = 4
 # Images that a thread prepares at a time: few, so that all threads work on the next batch.
 PART = 8
 
@@ -89,11 +92,12 @@ def workers_of(views: Views, count: int, most_images: int) -> Workers:
     Args:
         most_images: of a batch.
     """
-    if not views.recipe.worker_processes:
-        return Threads(views, count)
-    if not hasattr(os, "memfd_create"):
+    wanted, can_share = views.recipe.worker_processes, hasattr(os, "memfd_create")
+    if wanted and not can_share:
         raise RecipeError("worker_processes needs Linux; leave it off.")
-    return Processes(views, count, most_images)
+    if wanted is None:
+        wanted = can_share and count >= ENOUGH_FOR_PROCESSES and has_gpu()
+    return Processes(views, count, most_images) if wanted else Threads(views, count)
 
 
 class Threads:
