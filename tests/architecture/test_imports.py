@@ -37,6 +37,7 @@ BESIDE = {
 }
 ROLES = {
     "task_training": "task training",
+    "assignment": "task training",
     "losses": "task training",
     "views": "task training",
     "training": "task training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,7 +14,9 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.errors import TrainingInterrupted
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.training import loop
+from pplcnet.tasks.task import Task
+from pplcnet.tasks.task_training import Objective, TaskTraining
+from pplcnet.training import loop, setup
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.recalibration import recalibrate
@@ -30,7 +33,8 @@ BASE = {
 }  # fmt: skip
 EVERYTHING = BASE | {
     "augment": "randaugment", "random_erasing": 0.5, "mixup": 0.2, "cutmix": 1.0, "ema": 0.5,
-    "gradient_accumulation": 2, "epochs": 2, "early_stopping": 3, "recalibrate_batchnorm": 18,
+    "ema_warmup": True, "gradient_accumulation": 2, "epochs": 2, "early_stopping": 3,
+    "recalibrate_batchnorm": 18,
     "loss": "focal", "class_weights": "balanced", "balanced_sampling": True, "dropout": 0.2,
 }  # fmt: skip
 # A graph for each size takes several times as long to build.
@@ -93,6 +97,34 @@ def test_sixteen_bits_train_a_network_of_32(parts, tmp_path: Path, precision: st
     resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
     for name, value in _values(resumed.bundle).items():
         np.testing.assert_array_equal(value, _values(trained.bundle)[name], err_msg=name)
+
+
+def test_a_loss_hears_which_epoch_begins_or_goes_on(
+    parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    own = setup.training_of
+
+    def listening(task: Task) -> TaskTraining:
+        training = own(task)
+
+        def objective(recipe: Recipe, dataset: Dataset) -> Objective:
+            return replace(
+                training.objective(recipe, dataset),
+                begin_epoch=lambda model, epoch: heard.append(epoch),
+            )
+
+        return replace(training, objective=objective)
+
+    monkeypatch.setattr(setup, "training_of", listening)
+    recipe = Recipe().changed(BASE | {"epochs": 3, "recalibrate_batchnorm": 0})
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 4)
+        with pytest.raises(TrainingInterrupted):
+            train(recipe, *parts, out=tmp_path)
+    assert heard == [0, 1]
+    train(recipe, *parts, out=tmp_path, resume=True)
+    assert heard == [0, 1, 1, 2]
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(parts, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pplcnet.models.build import build_model
+from pplcnet.models.variables import value_of
 from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task_training import Objective
@@ -59,6 +60,22 @@ def test_all_that_scales_the_loss_is_in_the_state_before_the_first_step() -> Non
     finally:
         keras.config.set_dtype_policy(policy)
     assert [variable.path for variable in model.optimizer.variables] == before
+
+
+def test_an_average_that_warms_up_forgets_its_start() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, use_bias=False)])
+    recipe = _recipe({"ema": 0.5, "ema_warmup": True, "optimizer": "sgd", "learning_rate": 1.0})
+    compile_model(model, recipe, 5, OBJECTIVE)
+    images = np.random.default_rng(0).standard_normal((9, 4)).astype("f4")
+    average = 0.0
+    for step in range(14):
+        model.train_on_batch(images, np.eye(3, dtype="f4")[np.arange(9) % 3])
+        (weights,) = (value_of(each) for each in model.trainable_variables)
+        decay = min(0.5, (1 + step) / (10 + step)) if step else 0.0
+        average = decay * average + (1 - decay) * weights
+        (found,) = (value_of(each) for each in model.optimizer._model_variables_moving_average)
+        np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(average, weights, atol=1e-4)
 
 
 def test_stages_learn_slower_the_nearer_they_are_to_the_input() -> None:

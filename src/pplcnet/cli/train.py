@@ -10,6 +10,7 @@ Everything is written to --out: the bundle, the evaluation, the report, the hist
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
 from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
+from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.files import named_recipes, read_toml, recipe_path
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.settings import field_defaults, field_help
@@ -255,7 +257,14 @@ def _base(chosen: str | None, changes: dict[str, Any], base: Recipe | None) -> R
     weights = changes.get("weights", AUTO)
     if base is not None and named_recipe_of(weights) != FINETUNE:
         return base
+    with contextlib.suppress(InputError):  # what is wrong is said together with all the rest
+        return recipe_by_start({**_of_a_task(changes), "weights": weights})
     return recipe_by_start({"weights": weights})
+
+
+def _of_a_task(changes: dict[str, Any]) -> dict[str, Any]:
+    """The fields that only some tasks have: they may say which recipe goes with the data."""
+    return {name: value for name, value in changes.items() if name not in field_types(Recipe)}
 
 
 def _is_name(chosen: str) -> bool:

@@ -33,6 +33,8 @@ _LAYERS = Need(
 )
 _SCRATCH = Need(lambda recipe, _: recipe.weights is None, "the weights bring BatchNorm's scale")
 _RANDAUGMENT = Need(lambda recipe, _: recipe.augment == "randaugment", "augment is not randaugment")
+_AVERAGED = Need(lambda recipe, _: recipe.ema > 0, "ema is 0")
+_POOLED = Need(lambda _, options: options.pools_features, "the head takes no pooled features")
 _COVERED = Need(lambda recipe, _: recipe.resize == "cover", "resize is not cover")
 
 Options = TypeVar("Options", bound=TaskOptions)
@@ -65,11 +67,11 @@ class Recipe:
     freeze: str = ""
     """Keep the weights of this stage and of all before it (stage names are those of
     `create_model(output="stages")`). trunk: only the head learns, which takes seconds."""
-    head_epochs: Annotated[int, Between(0, MOST_EPOCHS)] = 0
+    head_epochs: Annotated[int, Between(0, MOST_EPOCHS), _POOLED] = 0
     """Epochs in which only the head learns, on features computed once, before all layers do."""
     layer_decay: Annotated[float, Between(0, 1, "low"), _LAYERS] = 1.0
     """What a stage's learning rate is multiplied by for each stage between it and the head."""
-    dropout: Annotated[float, Between(0, 1, "high"), Searched(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Between(0, 1, "high"), Searched(0.0, 0.5), _POOLED] = 0.0
     """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: Annotated[int, Between(1, MOST_EPOCHS)] = 20
     """Passes over the training images."""
@@ -99,6 +101,8 @@ class Recipe:
     """Batches whose gradients are averaged for one step of the optimiser."""
     ema: Annotated[float, Between(0, 1, "both", off=0)] = 0.0
     """Decay of a moving average of the weights, such as 0.99; it is then validated and kept."""
+    ema_warmup: Annotated[bool, _AVERAGED] = False
+    """Let the decay rise: at step t it is at most (1 + t) / (10 + t), and ema later."""
     drop_path: Annotated[float, Between(0, 1, "high"), _LAYERS] = 0.0
     """Stochastic depth (arXiv 1603.09382): rate at which the last block that has a shortcut is
     skipped, rising from 0 at the first. Only for families with shortcuts."""

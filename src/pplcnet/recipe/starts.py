@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.formula_backbones import is_formula_backbone
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.recipe.task_options import TaskOptions
+from pplcnet.recipe.task_options import TaskOptions, options_with
 
 __all__ = [
     "AUTO",
     "FINETUNE",
     "FRACTAL",
     "NONE",
+    "for_task",
     "has_seen_formulas",
     "named_recipe_of",
     "recipe_by_start",
@@ -32,11 +34,16 @@ FINETUNE = "finetune"
 """The named recipe that goes with official weights, bundles and files of photos' weights."""
 
 
-def named_recipe_of(weights: str | None) -> str | None:
+def named_recipe_of(weights: str | None, kind: type[TaskOptions] | None = None) -> str | None:
     """The named recipe that goes with a start; None for the fields' own defaults.
 
     They also hold while the start is not known (auto).
+
+    Args:
+        kind: the options of the data's task, if that is known; it may have a recipe of its own.
     """
+    if kind is not None and kind.named_recipe is not None:
+        return kind.named_recipe
     if weights in (None, AUTO):
         return None
     return FRACTAL if has_seen_formulas(weights) else FINETUNE
@@ -54,18 +61,37 @@ def recipe_by_start(values: Mapping[str, Any], kind: type[TaskOptions] | None = 
 
     Args:
         values: fields that were given, `weights` perhaps among them.
-        kind: the options of the data's task. Default: of the first task that has all the fields.
+        kind: the options of the data's task. Default: of the first task that has all the fields;
+            `for_task` makes the recipe again once the task is known.
 
     Raises:
         RecipeError, UnknownNameError: a wrong value, or a field that does not exist.
     """
     weights = values.get("weights", AUTO)
-    name = named_recipe_of(None if weights == NONE else weights)
+    if kind is None:
+        shared = field_types(Recipe).keys()
+        own = {name: value for name, value in values.items() if name not in shared}
+        kind = type(options_with(None, own, shared=shared))
+    name = named_recipe_of(None if weights == NONE else weights, kind)
     base = Recipe() if name is None else Recipe.named(name)
     if kind is not None:
         base = base.for_options(kind)
-    recipe = base.changed(values)
-    return replace(recipe, given=frozenset(values)) if recipe.weights == AUTO else recipe
+    return replace(base.changed(values), given=frozenset(values))
+
+
+def for_task(recipe: Recipe, kind: type[TaskOptions]) -> Recipe:
+    """The recipe for a task with options of this kind.
+
+    A recipe by `recipe_by_start` becomes the one that goes with the task, with the same fields
+    replaced.
+
+    Raises:
+        RecipeError: it has fields of another task.
+    """
+    if recipe.given is None or type(recipe.options).named_recipe == kind.named_recipe:
+        return recipe.for_options(kind)
+    values = {name: getattr(recipe, name) for name in recipe.given}
+    return recipe_by_start(values, kind).for_options(kind)
 
 
 def settled(recipe: Recipe, weights: str | None) -> Recipe:

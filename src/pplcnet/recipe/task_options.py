@@ -27,6 +27,8 @@ class TaskOptions:
 
     data: ClassVar[str] = "other"
     """The kind of data, for messages: "multi-label", as in "multi-label data"."""
+    named_recipe: ClassVar[str | None] = None
+    """The named recipe that goes with every start; None where the start says which."""
 
     @property
     def mixup(self) -> float:
@@ -42,6 +44,16 @@ class TaskOptions:
     def balanced_sampling(self) -> bool:
         """Whether every class comes equally often in an epoch."""
         return False
+
+    @property
+    def multi_scale(self) -> int:
+        """How many times 32 pixels the images of a batch may differ from the recipe's size."""
+        return 0
+
+    @property
+    def pools_features(self) -> bool:
+        """Whether the head takes pooled features, on which it can be trained alone."""
+        return True
 
     @property
     def teacher(self) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_facts import Handover
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import for_task
 from pplcnet.runs.files import TRAIN
 from pplcnet.runs.folder import RunFolder, require_keras
 from pplcnet.runs.stages import audit_images
@@ -46,7 +47,7 @@ def find_learning_rate(
     folder.check_place(photos, recipe)
     with folder.opened(), ImageCache.of(recipe) as image_cache:
         dataset = Dataset.open(photos)
-        recipe, _ = settle_start(recipe.for_options(options_of(dataset.task)), None, watcher.say)
+        recipe, _ = settle_start(for_task(recipe, options_of(dataset.task)), None, watcher.say)
         images = audit_images(
             dataset,
             skip_broken=skip_broken,

@@ -19,6 +19,7 @@ from pplcnet.data.splits import Splits, write_splits
 from pplcnet.errors import InputError
 from pplcnet.recipe.adapting import adapted, describe_adapted
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.recipe.starts import for_task
 from pplcnet.runs.files import EVALUATION, RECIPE, SKIPPED, SPLIT, TRAIN, planned_names
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
 from pplcnet.runs.replaced import refuse_to_delete
@@ -94,7 +95,7 @@ def run_job(
         is_skipping = skip_broken or bool(before and before.get("skip_broken"))
         dataset = Dataset.open(photos)
         recipe, start = settle_start(
-            recipe.for_options(options_of(dataset.task)),
+            for_task(recipe, options_of(dataset.task)),
             before,
             watcher.say,
             is_needed=not has_checkpoint,

@@ -62,6 +62,10 @@ def _network_itself(network: keras.Model) -> keras.Model:
     return network
 
 
+def _no_change(model: keras.Model, epoch: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Objective:
     """What a step minimises and counts, for `keras.Model.compile`."""
@@ -73,6 +77,9 @@ class Objective:
     trained_model: Callable[..., keras.Model] = _network_itself
     """The network to the model that is trained: one around it where the loss takes several of its
     outputs, or more than these. It has one output. A second network is the second argument."""
+    begin_epoch: Callable[[keras.Model, int], object] = _no_change
+    """Called with the trained model and the number of an epoch (from 0) before its steps, for a
+    loss that changes in the course of training; it may assign to the model's variables."""
 
 
 @dataclass(frozen=True)

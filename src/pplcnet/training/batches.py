@@ -24,6 +24,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
+from pplcnet.training.batch_sizes import size_of_batch
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.mixing import mix
 from pplcnet.training.pictures import side_of
@@ -131,7 +132,7 @@ class TrainingBatches:
         return generator.permutation(order)
 
     def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> UnfinishedBatch:
-        size = self._recipe.size_in_epoch(epoch)
+        size = size_of_batch(self._recipe, epoch, step)
         images: NDArray[np.uint8] = np.empty((len(members), *size, 3), np.uint8)
         targets = np.zeros((len(members), *np.shape(self._targets[0])), np.float32)
         return UnfinishedBatch(members, epoch, step, images, targets, self._target)

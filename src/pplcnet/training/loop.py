@@ -169,6 +169,7 @@ def _one_epoch(
     progress, trainable, row = run.progress, run.trainable, None
     state = context.folder / CHECKPOINT
     try:
+        trainable.begin_epoch(progress.epoch)
         rate = run_epoch(step, run, context.recipe, interrupted)
         if not progress.step:
             row = _finish_epoch(run, context.recipe, rate)

@@ -42,6 +42,8 @@ def compile_model(
     kind: type[keras.optimizers.Optimizer] = keras.optimizers.AdamW
     if recipe.optimizer == "sgd":
         kind, shared = keras.optimizers.SGD, shared | {"momentum": 0.9, "nesterov": True}
+    if recipe.ema and recipe.ema_warmup:
+        kind = _with_rising_average(kind)
     factors = _factors(model, recipe)
     optimizer = _with_factors(kind, factors)(**shared) if factors else kind(**shared)
     if recipe.decay:
@@ -57,6 +59,30 @@ def compile_model(
     )
     # With 16-bit floats this is an optimiser of Keras around ours, which scales the loss.
     model.optimizer.build(model.trainable_variables)
+
+
+def _with_rising_average(
+    kind: type[keras.optimizers.Optimizer],
+) -> type[keras.optimizers.Optimizer]:
+    """The optimiser with an average whose decay rises to `ema_momentum`.
+
+    At step t (from 0) it is at most (1 + t) / (10 + t), as TensorFlow's and PaddleDetection's
+    averages have it: a short training would else end with an average that remembers its start.
+    """
+
+    class Rising(kind):
+        ema_momentum: Any
+
+        def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+            step = keras.ops.cast(self.iterations, "float32")
+            whole = self.ema_momentum
+            self.ema_momentum = keras.ops.minimum((1 + step) / (10 + step), whole)
+            try:
+                super()._update_model_variables_moving_average(trainable_variables)
+            finally:
+                self.ema_momentum = whole
+
+    return Rising
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, training_of
+from pplcnet.training.batch_sizes import sizes_of_batches
 from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step, normalize_in_step
@@ -74,6 +76,8 @@ class Trainable:
     batches: TrainingBatches | FeatureBatches
     metrics: tuple[str, ...]
     """The names of what a step counts."""
+    begin_epoch: Callable[[int], object]
+    """To be called with the number of an epoch (from 0) before its steps."""
     progress: Progress
     """How far a saved state had come, or the start."""
 
@@ -161,7 +165,7 @@ def build_trainable(
     network = devices.on_one(built)
     if start is not None:
         start_from_weights(network, start, train_set, recipe, preprocessing, report)
-    if recipe.head_epochs and saved is None:
+    if recipe.head_epochs and saved is None and recipe.options.pools_features:
         for student in (built, *peers):
             train_head(devices.on_one(student), train_set, recipe, preprocessing, report)
     backbone, validated = None, network
@@ -202,6 +206,7 @@ def build_trainable(
         step=devices.step_of(model),
         batches=batches,
         metrics=metrics,
+        begin_epoch=partial(objective.begin_epoch, model),
         progress=progress,
     )
 
@@ -243,8 +248,7 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
 
 def _built(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     """For the one size that it sees, or for any where it sees several."""
-    sizes = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
-    sizes.add(recipe.test_image_size or recipe.image_size)
+    sizes = sizes_of_batches(recipe) | {recipe.test_image_size or recipe.image_size}
     size = sizes.pop() if len(sizes) == 1 else None
     build = training_of(find(train_set.task)).build
     try:

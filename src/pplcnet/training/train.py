@@ -18,7 +18,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import find_images
 from pplcnet.errors import InputError
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.recipe.starts import AUTO, recipe_by_start, settled
+from pplcnet.recipe.starts import AUTO, for_task, recipe_by_start, settled
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, options_of
 from pplcnet.training.history import score_column
@@ -97,7 +97,7 @@ def train(
     """
     kind = options_of(train_set.task)
     if isinstance(model, Recipe):
-        recipe = model.changed(settings).for_options(kind)
+        recipe = for_task(model.changed(settings), kind)
     else:
         recipe = recipe_by_start({"model": model, **settings}, kind)
     if _kind(train_set) != _kind(validation_set) or not len(train_set) or not len(validation_set):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import RecipeError
+from pplcnet.training.batch_sizes import sizes_of_batches
 from pplcnet.training.devices import has_gpu
 from pplcnet.training.view_process import Ask, ViewProcess, with_share_of_cache
 from pplcnet.training.views import Views
@@ -140,15 +141,13 @@ class Processes:
     """
 
     def __init__(self, views: Views, count: int, most_images: int) -> None:
-        height, width = views.recipe.image_size
+        most_pixels = max(height * width for height, width in sizes_of_batches(views.recipe))
         # The pictures that the audit kept for crops are of no use in this process.
         shown = {(path, views.side) for path in views.paths}
         views.image_cache.drop(lambda key: key in shown)
         # Made before the first epoch, so that they import while the step is compiled.
         share = with_share_of_cache(views, count)
-        self._processes = [
-            ViewProcess(share, most_images * height * width * 3) for _ in range(count)
-        ]
+        self._processes = [ViewProcess(share, most_images * most_pixels * 3) for _ in range(count)]
         finalize(self, _close_all, self._processes)
 
     @contextmanager

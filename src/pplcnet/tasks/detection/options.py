@@ -1,0 +1,58 @@
+"""The recipe fields of object detection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pplcnet.recipe.task_options import TaskOptions
+from pplcnet.recipe.values import Between
+
+if TYPE_CHECKING:
+    from pplcnet.recipe.recipe import Recipe
+
+__all__ = ["OPTIONS", "DetectionOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionOptions(TaskOptions):
+    """The recipe fields for photos with boxes, beside those of every task."""
+
+    data: ClassVar[str] = "detection"
+    named_recipe: ClassVar[str | None] = "picodet-finetune"
+
+    multi_scale: Annotated[int, Between(0, 16, off=0)] = 2
+    """Every batch has another input size: up to so many times 32 pixels below or above image_size,
+    drawn evenly."""
+    colour_changes: bool = True
+    """Change brightness, contrast, saturation and hue of training photos."""
+    atss_part: Annotated[float, Between(0, 1)] = 1 / 3
+    """Part of the epochs, the first ones, in which the network's cells get objects by their place
+    alone (ATSS, arXiv 1912.02424); later by what it predicts (TAL, arXiv 2108.07755)."""
+
+    @property
+    def pools_features(self) -> bool:
+        """A detector's head takes features of all places."""
+        return False
+
+    def rules(self, recipe: Recipe) -> Iterator[tuple[str, bool, str]]:
+        """Rules between fields, as `TaskOptions.rules` describes them."""
+        yield (
+            "image_size",
+            all(side % 32 == 0 for side in recipe.image_size),
+            "must be multiples of 32 for a detector",
+        )
+        yield (
+            "augment",
+            recipe.augment == "none",
+            "must be none for a detector: it moves objects and not their boxes",
+        )
+        yield (
+            "freeze",
+            recipe.freeze != "trunk",
+            "must be a stage for a detector, whose neck and head need features of all places",
+        )
+
+
+OPTIONS = DetectionOptions

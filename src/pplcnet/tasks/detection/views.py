@@ -1,0 +1,186 @@
+"""How a detector's training sees a photo: cropped, mirrored, changed in colour, its boxes with it.
+
+PicoDet's augmentation (PaddleDetection): a crop that keeps at least one object, a mirror image,
+changes of colour, and a resize to the batch's size by a filter that is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from pplcnet.imaging.acceleration import optional_module
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.detection.options import DetectionOptions
+
+if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
+    from pplcnet.tasks.task_training import ImageSize
+
+__all__ = ["change_colour", "crop_with_object", "random_box_view"]
+
+Floats = NDArray[np.float32]
+
+# An IoU of some box with the crop that is demanded, or None for the photo as it is; they are tried
+# in random order.
+LEAST_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
+TRIES = 50
+FACTORS = 0.5, 1.5
+"""Of brightness, contrast and saturation."""
+HUE_SHIFT = 18
+"""At most, of 256."""
+_PILLOW = (
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BOX,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+_OPENCV = ("INTER_NEAREST", "INTER_LINEAR", "INTER_AREA", "INTER_CUBIC", "INTER_LANCZOS4")
+
+
+def random_box_view(
+    image: NDArray[np.uint8],
+    target: Floats,
+    size: ImageSize,
+    recipe: Recipe,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.uint8], Floats]:
+    """A random crop of the photo, stretched to the size, perhaps mirrored, in other colours.
+
+    Args:
+        image: (H, W, 3).
+        target: (M, 5): x1, y1, x2, y2 as parts of the photo's width and height, and the class,
+            which is negative in rows without a box.
+        size: height and width of the view.
+        recipe: gives the sizes of crops, as parts of the photo's area, and their aspects.
+        generator: where every draw comes from.
+
+    Returns:
+        The pixels, and the boxes that are left, (M, 5), in pixels of the view, the class -1 in the
+        other rows.
+    """
+    sides: Floats = np.asarray([image.shape[1], image.shape[0]] * 2, np.float32)
+    boxes = target[target[:, 4] >= 0]
+    left, top, right, bottom = crop_with_object(boxes[:, :4] * sides, sides[:2], recipe, generator)
+    image = image[top:bottom, left:right]
+    shift: Floats = np.asarray([left, top] * 2, np.float32)
+    scale: Floats = np.asarray([size[1] / (right - left), size[0] / (bottom - top)] * 2, np.float32)
+    places = boxes[:, :4] * sides - shift
+    limits: Floats = np.asarray([right - left, bottom - top], np.float32)
+    middles = (places[:, :2] + places[:, 2:]) / 2
+    is_kept = ((middles >= 0) & (middles <= limits)).all(axis=1)
+    places = np.clip(places[is_kept] * scale, 0, [size[1], size[0]] * 2)
+    if recipe.horizontal_flip and generator.random() < 0.5:
+        image = image[:, ::-1]
+        places[:, [0, 2]] = size[1] - places[:, [2, 0]]
+    if recipe.options_as(DetectionOptions).colour_changes:
+        image = change_colour(image, generator)
+    found = np.full_like(target, 0)
+    found[:, 4] = -1
+    found[: len(places), :4], found[: len(places), 4] = places, boxes[is_kept, 4]
+    return _resized(image, size, int(generator.integers(len(_PILLOW)))), found
+
+
+def crop_with_object(
+    boxes: Floats, sides: Floats, recipe: Recipe, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, in whole pixels, of a crop with the centre of an object in it.
+
+    For a demanded overlap with some box that is drawn, TRIES crops are drawn; the first is taken
+    that meets it. If none does, another overlap is drawn; in the end the whole photo is taken.
+
+    Args:
+        boxes: (B, 4) in pixels.
+        sides: (2,): the photo's width and height in pixels.
+    """
+    width, height = (int(side) for side in sides)
+    whole = 0, 0, width, height
+    if not len(boxes) or recipe.crop_scale[0] == 1:
+        return whole
+    for at in generator.permutation(len(LEAST_OVERLAPS)):
+        least = LEAST_OVERLAPS[at]
+        if least is None:
+            return whole
+        crops = _drawn_crops(width, height, recipe, generator)
+        is_met = (_overlaps(boxes, crops).max(axis=0) >= least) & _centres_in(boxes, crops)
+        if is_met.any():
+            left, top, right, bottom = crops[int(is_met.argmax())].tolist()
+            return left, top, right, bottom
+    return whole
+
+
+def _drawn_crops(
+    width: int, height: int, recipe: Recipe, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """(TRIES, 4): crops in whole pixels.
+
+    A crop has u sqrt(a) of the width and u / sqrt(a) of the height, u and a drawn evenly; u * u is
+    its part of the area.
+    """
+    (smallest, largest), (narrowest, widest) = recipe.crop_scale, recipe.crop_ratio
+    part = generator.uniform(smallest**0.5, largest**0.5, TRIES)
+    # So that no side is longer than the photo's.
+    aspect = generator.uniform(
+        np.clip(narrowest, part**2, 1 / part**2), np.clip(widest, part**2, 1 / part**2)
+    )
+    wide = np.clip(np.rint(width * part * np.sqrt(aspect)), 1, width).astype(np.int64)
+    tall = np.clip(np.rint(height * part / np.sqrt(aspect)), 1, height).astype(np.int64)
+    left = generator.integers(0, width - wide + 1)
+    top = generator.integers(0, height - tall + 1)
+    return np.stack([left, top, left + wide, top + tall], axis=1)
+
+
+def _overlaps(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU (B, TRIES) of every box with every crop."""
+    one, other = boxes[:, None], crops[None]
+    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    areas = [(each[..., 2:] - each[..., :2]).prod(axis=-1) for each in (one, other)]
+    return np.asarray(overlap / (areas[0] + areas[1] - overlap), np.float64)
+
+
+def _centres_in(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(TRIES,): whether a crop holds the centre of some box."""
+    centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
+    inside = (centres >= crops[None, :, :2]) & (centres <= crops[None, :, 2:])
+    return np.asarray(inside.all(axis=-1).any(axis=0))
+
+
+def change_colour(pixels: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """(H, W, 3) with another brightness, contrast, saturation and hue.
+
+    Each is changed with probability 1/2, in random order.
+    """
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)
+    for at in generator.permutation(len(kinds)):
+        if generator.random() >= 0.5:
+            continue
+        kind = kinds[at]
+        if kind is None:
+            image = _turn_hue(image, int(generator.integers(-HUE_SHIFT, HUE_SHIFT + 1)))
+        else:
+            image = kind(image).enhance(float(generator.uniform(*FACTORS)))
+    return np.asarray(image)
+
+
+def _turn_hue(image: Image.Image, shift: int) -> Image.Image:
+    hue, saturation, value = image.convert("HSV").split()
+    hue = hue.point([(each + shift) % 256 for each in range(256)])
+    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+
+def _resized(pixels: NDArray[np.uint8], size: ImageSize, filter_at: int) -> NDArray[np.uint8]:
+    """Stretched by the filter of this place in the lists: OpenCV's where that is installed."""
+    height, width = size
+    opencv = optional_module("cv2")
+    if opencv is not None:
+        method = getattr(opencv, _OPENCV[filter_at])
+        return np.asarray(
+            opencv.resize(np.ascontiguousarray(pixels), (width, height), interpolation=method)
+        )
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((width, height), _PILLOW[filter_at]))
