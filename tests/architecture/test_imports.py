@@ -38,6 +38,8 @@ BESIDE = {
 ROLES = {
     "task_training": "task training",
     "assignment": "task training",
+    "neck": "task training",
+    "head": "task training",
     "losses": "task training",
     "views": "task training",
     "training": "task training",

@@ -106,6 +106,7 @@ def conv_bn(
     strides: Strides = (1, 1),
     activation: Activation = "hard_swish",
     names: Names = PLAIN,
+    initializer: str | keras.Initializer = "he_normal",
 ):
     """Convolution without bias, BatchNorm, activation: (N, H, W, C) to (N, H', W', channels)."""
     inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
@@ -115,13 +116,21 @@ def conv_bn(
         strides=strides,
         padding=padding,
         use_bias=False,
-        kernel_initializer="he_normal",
+        kernel_initializer=initializer,
         name=layer_name(f"{path}.{names.conv}"),
     )(inputs)
     return activate(_normalize(features, f"{path}.{names.norm}"), activation, path)
 
 
-def depthwise_conv(inputs, path: str, *, kernel: int, strides: Strides, use_bias: bool = False):
+def depthwise_conv(
+    inputs,
+    path: str,
+    *,
+    kernel: int,
+    strides: Strides,
+    use_bias: bool = False,
+    initializer: keras.Initializer | None = None,
+):
     """A depthwise convolution alone, padded symmetrically; the number of channels stays."""
     inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
     return DepthwiseConv2D(
@@ -131,7 +140,8 @@ def depthwise_conv(inputs, path: str, *, kernel: int, strides: Strides, use_bias
         use_bias=use_bias,
         # Keras counts a depthwise kernel's fan-in over all channels; this counts the k*k inputs
         # that one output really has.
-        depthwise_initializer=keras.initializers.RandomNormal(stddev=(2.0 / kernel**2) ** 0.5),
+        depthwise_initializer=initializer
+        or keras.initializers.RandomNormal(stddev=(2.0 / kernel**2) ** 0.5),
         name=layer_name(path),
     )(inputs)
 
@@ -144,9 +154,16 @@ def depthwise_bn(
     strides: Strides = (1, 1),
     activation: Activation = "hard_swish",
     names: Names = PLAIN,
+    initializer: keras.Initializer | None = None,
 ):
     """Depthwise convolution without bias, BatchNorm, activation; the number of channels stays."""
-    features = depthwise_conv(inputs, f"{path}.{names.conv}", kernel=kernel, strides=strides)
+    features = depthwise_conv(
+        inputs,
+        f"{path}.{names.conv}",
+        kernel=kernel,
+        strides=strides,
+        initializer=initializer,
+    )
     return activate(_normalize(features, f"{path}.{names.norm}"), activation, path)
 
 

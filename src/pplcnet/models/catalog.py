@@ -4,16 +4,27 @@ Parameters and multiply-accumulates are facts of the network definition at 1000 
 224x224; `tests/conformance` builds every row and compares. Reported accuracies are ImageNet-1k
 validation figures published by PaddleClas for its own weights: PP-LCNet in its
 docs/en/models/PP-LCNet_en.md, PP-LCNetV2 in docs/zh_CN/models/ImageNet1k/PP-LCNetV2.md, all others
-in docs/en/models/Mobile_en.md.
+in docs/en/models/Mobile_en.md. Detectors' are COCO val2017 figures of configs/picodet/README_en.md in
+PaddleDetection.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pplcnet.errors import UnknownNameError
 
-__all__ = ["CATALOG", "FAMILIES", "Network", "find"]
+__all__ = [
+    "CATALOG",
+    "DETECTORS",
+    "FAMILIES",
+    "Detector",
+    "Network",
+    "backbone_of",
+    "find",
+    "find_detector",
+]
 
 
 class Network(NamedTuple):
@@ -33,6 +44,24 @@ class Network(NamedTuple):
     reported_top5: float | None
     reference_name: str
     """The network's name in the original repository."""
+
+
+class Detector(NamedTuple):
+    """A row of a detector: PicoDet, whose backbone is a PP-LCNet without its classifier."""
+
+    name: str
+    backbone: str
+    """The classifier in the catalog that has the same backbone."""
+    channels: int
+    """Of the neck and the head."""
+    blocks: int
+    """Depthwise-separable blocks in the head of each level."""
+    parameters: int
+    """Trainable parameters with COCO's 80 classes."""
+    macs_320: int
+    """Multiply-accumulates of convolutions, one 320x320 image, 80 classes."""
+    reported_ap: Mapping[int, float] = {}
+    """COCO val2017 AP (0.50:0.95) of the official weights, a fraction, by the side of the input."""
 
 
 # fmt: off
@@ -80,7 +109,27 @@ _ROWS = (
 )
 # fmt: on
 
+# The published four, and the same on every scale of PP-LCNet: as wide as the published network of the
+# nearest scale.
+# fmt: off
+_DETECTOR_ROWS = (
+    Detector("picodet_xs", "pplcnet_x0_35", 96, 2, 704_254, 330_749_549, {320: 0.235, 416: 0.262}),
+    Detector("picodet_s", "pplcnet_x0_75", 96, 2, 1_186_492, 481_103_149, {320: 0.291, 416: 0.325}),
+    Detector("picodet_m", "pplcnet_x1_5", 128, 4, 3_465_316, 1_272_970_701, {320: 0.344, 416: 0.375}),
+    Detector("picodet_l", "pplcnet_x2_0", 160, 4, 5_804_500, 2_085_754_285, {320: 0.361, 416: 0.394, 640: 0.426}),
+    Detector("picodet_x0_25", "pplcnet_x0_25", 96, 2, 635_340, 305_443_629),
+    Detector("picodet_x0_35", "pplcnet_x0_35", 96, 2, 704_254, 330_749_549),
+    Detector("picodet_x0_5", "pplcnet_x0_5", 96, 2, 851_396, 370_735_149),
+    Detector("picodet_x0_75", "pplcnet_x0_75", 96, 2, 1_186_492, 481_103_149),
+    Detector("picodet_x1_0", "pplcnet_x1_0", 128, 4, 2_188_340, 886_653_901),
+    Detector("picodet_x1_5", "pplcnet_x1_5", 128, 4, 3_465_316, 1_272_970_701),
+    Detector("picodet_x2_0", "pplcnet_x2_0", 160, 4, 5_804_500, 2_085_754_285),
+    Detector("picodet_x2_5", "pplcnet_x2_5", 160, 4, 8_044_548, 2_753_220_525),
+)
+# fmt: on
+
 CATALOG: dict[str, Network] = {row.name: row for row in _ROWS}
+DETECTORS: dict[str, Detector] = {row.name: row for row in _DETECTOR_ROWS}
 FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 
@@ -90,3 +139,24 @@ def find(name: str) -> Network:
         return CATALOG[name]
     except KeyError:
         raise UnknownNameError("network", name, CATALOG) from None
+
+
+def find_detector(name: str) -> Detector:
+    """The detector called `name`; if there is none, UnknownNameError suggests the nearest."""
+    try:
+        return DETECTORS[name]
+    except KeyError:
+        raise UnknownNameError("detector", name, DETECTORS) from None
+
+
+def backbone_of(name: str) -> Network:
+    """The classifier with the backbone of the network `name`, which a classifier is itself.
+
+    Raises:
+        UnknownNameError: there is no such network.
+    """
+    if name in DETECTORS:
+        return CATALOG[DETECTORS[name].backbone]
+    if name not in CATALOG:
+        raise UnknownNameError("network", name, [*CATALOG, *DETECTORS])
+    return CATALOG[name]

@@ -22,15 +22,20 @@ else:
 
 __all__ = ["register_with_keras"]
 
-LAYERS = "pplcnet.models.layers"
+LAYERS = ("pplcnet.models.layers", "pplcnet.models.boxes")
 
 
 def register_with_keras() -> None:
     """Import the layers, which registers them, now or when Keras is imported."""
     if sys.modules.get("keras") is not None:  # None is how an import is forbidden
-        importlib.import_module(LAYERS)
+        _register()
     elif not any(isinstance(each, _KerasFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, _KerasFinder())
+
+
+def _register() -> None:
+    for module in LAYERS:
+        importlib.import_module(module)
 
 
 class _KerasFinder(MetaPathFinder):
@@ -75,4 +80,4 @@ class _RegisteringLoader(Loader):
         self.inner.exec_module(module)
         if self.finder in sys.meta_path:
             sys.meta_path.remove(self.finder)
-        importlib.import_module(LAYERS)
+        _register()

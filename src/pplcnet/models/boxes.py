@@ -1,0 +1,108 @@
+"""Layers that make boxes and scores of what a detector's convolutions answer.
+
+A detector answers for cells: every position of its feature maps is one, level by level from the
+finest on, and row by row inside a level.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["BINS", "STRIDES", "DistancesToBoxes", "JoinCells", "JointScore"]
+
+STRIDES = (8, 16, 32, 64)
+"""Input pixels between two cells of a level."""
+BINS = 8
+"""Bins of the distribution of a distance: 0 to 7 strides."""
+# Under the root, so that its derivative is finite at a score of 0.
+EPSILON = 1e-9
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class JoinCells(keras.layers.Layer):
+    """The feature maps of all levels, (N, h, w, C) each, as cells: (N, cells, C)."""
+
+    def call(self, inputs):
+        """(N, sum of h * w, C)."""
+        channels = inputs[0].shape[-1]
+        return ops.concatenate(
+            [ops.reshape(each, self._flat(each, channels)) for each in inputs], 1
+        )
+
+    @staticmethod
+    def _flat(features, channels: int) -> tuple[int, int, int]:
+        height, width = features.shape[1:3]
+        is_fixed = height is not None and width is not None
+        return (
+            (-1, height * width, channels) if is_fixed else (ops.shape(features)[0], -1, channels)
+        )
+
+    def compute_output_shape(self, input_shape):
+        """The number of cells is None where a size is."""
+        cells = 0
+        for _, height, width, _ in input_shape:
+            if height is None or width is None:
+                return (input_shape[0][0], None, input_shape[0][3])
+            cells += height * width
+        return (input_shape[0][0], cells, input_shape[0][3])
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class JointScore(keras.layers.Layer):
+    """The geometric mean of the probabilities of a class and of a place.
+
+    Class logits (N, cells, C) and align logits (N, cells, 1) to scores (N, cells, C), 0 to 1.
+    """
+
+    def call(self, inputs):
+        """(N, cells, C)."""
+        classes, align = inputs
+        return ops.sqrt(ops.sigmoid(classes) * ops.sigmoid(align) + EPSILON)
+
+    def compute_output_shape(self, input_shape):
+        """That of the class logits."""
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class DistancesToBoxes(keras.layers.Layer):
+    """Logits of the distances from a cell's centre to the four sides of its box, to boxes.
+
+    Distance logits (N, cells, 32), eight bins each for left, top, right and bottom, and the images
+    (N, H, W, 3), whose size says where the cells are, to (N, cells, 4): x1, y1, x2, y2 in pixels of
+    the images, not clipped.
+    """
+
+    def call(self, inputs):
+        """(N, cells, 4)."""
+        logits, images = inputs
+        height, width = ops.shape(images)[1:3]
+        places, strides = cell_places(height, width)
+        batch = ops.shape(logits)[0]
+        bins = ops.softmax(ops.reshape(logits, (batch, -1, 4, BINS)), axis=-1)
+        distances = ops.sum(bins * ops.arange(BINS, dtype=bins.dtype), axis=-1) * strides
+        return ops.concatenate([places - distances[..., :2], places + distances[..., 2:]], -1)
+
+    def compute_output_shape(self, input_shape):
+        """Four numbers for each cell."""
+        return (*input_shape[0][:2], 4)
+
+
+def cell_places(height: Any, width: Any):
+    """The centres of all cells, (cells, 2) as x, y in pixels, and their strides, (cells, 1).
+
+    Args:
+        height, width: of the input, in pixels; whole numbers, or tensors of one.
+    """
+    places, strides = [], []
+    for stride in STRIDES:
+        rows, columns = -(-height // stride), -(-width // stride)
+        y = (ops.arange(rows, dtype="float32") + 0.5) * stride
+        x = (ops.arange(columns, dtype="float32") + 0.5) * stride
+        grid_y, grid_x = ops.meshgrid(y, x, indexing="ij")
+        places.append(ops.reshape(ops.stack([grid_x, grid_y], -1), (-1, 2)))
+        strides.append(ops.full((rows * columns, 1), stride, "float32"))
+    return ops.concatenate(places, 0), ops.concatenate(strides, 0)
