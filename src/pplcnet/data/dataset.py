@@ -76,7 +76,9 @@ class Dataset:
         """Read a data set of any layout; what is at `path` decides which.
 
         A folder is read as class folders, or by its train_list.txt (train.txt) if it holds one with
-        a label file; a `.csv` or `.tsv` as a table; a `.txt` as PaddleClas' list.
+        a label file; a `.csv` or `.tsv` as a table; a `.txt` as PaddleClas' list. Boxes are read
+        from COCO's `.json`, from folders of Pascal VOC's or YOLO's with their files in the usual
+        places, from YOLO's `data.yaml`, and from a table with a row for each box.
 
         Raises:
             DatasetError: nothing is there, or it has none of the layouts, or it has faults, which

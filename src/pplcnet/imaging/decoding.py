@@ -47,6 +47,7 @@ __all__ = [
     "decode",
     "decode_image",
     "decode_shrunk",
+    "open_image",
     "shrunk",
     "size_of",
     "source_name",
@@ -192,7 +193,7 @@ def stated_pixels(content: bytes, shrink: Shrink | None = None) -> int:
         return 0
     try:
         check_structure(content, kind, "")
-        width, height = _open(content, kind, "").size
+        width, height = open_image(content, kind, "").size
     except ImageError:  # decoding says what is wrong with it
         return 0
     divisor = shrink((width, height)) if shrink is not None and kind == "JPEG" else 1
@@ -207,7 +208,7 @@ def _from_bytes(
     if kind is None:
         raise ImageError(name, describe(content))
     cost = check_structure(content, kind, name)
-    image = _open(content, kind, name)
+    image = open_image(content, kind, name)
     size = image.size
     check_pixels(size, name)
     # Pillow loads a PNG when it is asked for EXIF, which may stand at the end. The decoder of HEIC
@@ -246,7 +247,16 @@ def _from_bytes(
     return Decoded(image, Geometry(upright_size(image.size, orientation)), orientation)
 
 
-def _open(content: bytes, kind: str, name: str) -> Image.Image:
+def open_image(content: bytes, kind: str, name: str) -> Image.Image:
+    """An image file's header, before anything is decoded.
+
+    Args:
+        kind: from `image_format`.
+        name: what messages call it.
+
+    Raises:
+        ImageError: no decoder for this kind is installed, or the header is damaged.
+    """
     if kind == "PNG":
         content = png_without_extras(content)
     check_is_read(kind, name)
@@ -258,7 +268,7 @@ def _open(content: bytes, kind: str, name: str) -> Image.Image:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders of damaged headers raise nearly anything
         if kind == "PNG" and len(sound := png_without_extras(content, bare=True)) < len(content):
-            return _open(sound, kind, name)
+            return open_image(sound, kind, name)
         reason = f"truncated or damaged ({str(error).strip()})."
         if isinstance(error, UnidentifiedImageError):
             reason = f"truncated or damaged (its header starts like that of a {kind} file)."

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "read"]
 
 LAYOUTS = (
+    "pplcnet.data.layouts.coco",
+    "pplcnet.data.layouts.voc",
+    "pplcnet.data.layouts.yolo",
+    "pplcnet.data.layouts.box_table",
     "pplcnet.data.layouts.list_file",
     "pplcnet.data.layouts.csv_table",
     "pplcnet.data.layouts.class_folders",
@@ -44,5 +48,6 @@ def read(path: Path) -> Dataset:
             return dataset
     raise DatasetError(
         f"{path}: not a data set. Give a folder of class folders, a .csv with a path and a "
-        "label column, or a PaddleClas list file (.txt)."
+        "label column, or a PaddleClas list file (.txt); with boxes, a COCO .json, a folder of "
+        "Pascal VOC's, a YOLO data.yaml, or a .csv with a row for each box."
     )

@@ -1,0 +1,286 @@
+"""YOLO's text files: a line for each box, and a data.yaml that names classes and folders.
+
+A line is the index of a class and centre x, centre y, width and height, each from 0 to 1; or, as
+tools for segmentation write it, the corners of a polygon, whose bounding box is taken. The file of
+`images/a.jpg` is `labels/a.txt`, or `a.txt` beside the photo. A photo without a file, or with an
+empty one, shows no object. Without a data.yaml, a folder of `images`, `labels` and `classes.txt` is
+read as one part.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pplcnet.data.class_names import class_name
+from pplcnet.data.dataset import Dataset
+from pplcnet.data.image_files import PassedOver, find_images
+from pplcnet.data.layouts.drawn_boxes import Drawn, dataset_of_boxes
+from pplcnet.data.layouts.list_text import SPLIT_NAMES, numbered_lines, read_text, shortened
+from pplcnet.data.layouts.listed_images import FileFinder
+from pplcnet.errors import DatasetError, InputError, printable
+from pplcnet.system.plain_yaml import parse_yaml
+from pplcnet.system.wording import counted, listed
+
+__all__ = ["read", "recognises"]
+
+NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+# What a number may be beyond 0 and 1, since tools round.
+SLACK = 1e-3
+LARGEST_BYTES = 64 << 20
+NAMED = 5
+
+
+class _Part(NamedTuple):
+    """The photos of one split."""
+
+    split: str | None
+    photos: list[Path]
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a .yaml file, or a folder with a data.yaml, or images, labels, classes.txt."""
+    if os.path.isdir(path):
+        return _yaml_in(path) is not None or _is_plain(path)
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
+def read(path: Path) -> Dataset:
+    """The photos with their boxes.
+
+    Raises:
+        DatasetError: the data.yaml is not usable, a folder is missing, or all faults of the lines.
+        MissingDependencyError: PyYAML is not installed.
+    """
+    passed_over, faults, notes = PassedOver(), list[str](), list[str]()
+    if os.path.isdir(path) and _yaml_in(path) is None:
+        root, names = path, _class_file(path / "classes.txt")
+        parts = [_Part(None, [*find_images(path / "images", passed_over)])]
+    else:
+        file = (_yaml_in(path) if os.path.isdir(path) else path) or path
+        settings = _settings(file)
+        names = _names(file, settings.get("names"), settings.get("nc"))
+        root = _root(file, settings)
+        parts = _parts(file, root, settings, passed_over, faults)
+    passed_over.raise_unreadable(path)
+    notes += passed_over.notes()
+    lines = _Lines(names, faults)
+    drawn = [each for part in parts for each in lines.drawn(part)]
+    if lines.without:
+        notes.append(
+            f"{counted(len(lines.without), 'photo')} {'has' if len(lines.without) == 1 else 'have'}"
+            f" no label file, and so no boxes: {listed(lines.without, NAMED)}."
+        )
+    if lines.polygons:
+        notes.append(
+            f"{counted(lines.polygons, 'line')} hold{'s' * (lines.polygons == 1)} the corners of a "
+            "polygon; its bounding box was taken."
+        )
+    return dataset_of_boxes(path, root, names, drawn, faults=faults, notes=notes)
+
+
+def _yaml_in(folder: Path) -> Path | None:
+    return next((each for name in NAMES if os.path.isfile(each := folder / name)), None)
+
+
+def _is_plain(folder: Path) -> bool:
+    return os.path.isfile(folder / "classes.txt") and all(
+        os.path.isdir(folder / each) for each in ("images", "labels")
+    )
+
+
+def _class_file(path: Path) -> list[str]:
+    return [class_name(line) for line in read_text(path).splitlines() if line.strip()]
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        settings = parse_yaml(read_text(file), purpose=f"reading {file.name}")
+    except DatasetError:
+        raise
+    except InputError as error:
+        raise DatasetError(f"{file}: {error}") from error
+    if not isinstance(settings, dict) or "names" not in settings:
+        raise DatasetError(
+            f"{file}: not YOLO's description of a data set: it has no 'names'. Expected are names, "
+            "train and val (and test), which are folders of photos or lists of them."
+        )
+    return settings
+
+
+def _names(file: Path, given: Any, number: Any) -> list[str]:
+    if isinstance(given, dict):
+        indices = [int(key) if key.isdecimal() and len(key) < 6 else -1 for key in given]
+        if sorted(indices) != list(range(len(given))):
+            raise DatasetError(
+                f"{file}: the keys of names are {listed([*map(shortened, given)], 12)}; they have "
+                f"to be 0 to {len(given) - 1}, since label files give classes by these numbers."
+            )
+        given = [given[key] for _, key in sorted(zip(indices, given, strict=True))]
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise DatasetError(f"{file}: names has to be a list of names, or names by their numbers.")
+    if number is not None and str(number) != str(len(given)):
+        raise DatasetError(
+            f"{file}: nc is {shortened(str(number))}, and {counted(len(given), 'class')} "
+            f"{'is' if len(given) == 1 else 'are'} named; make them agree."
+        )
+    return [class_name(each) for each in given]
+
+
+def _root(file: Path, settings: dict[str, Any]) -> Path:
+    """What train, val and test are relative to.
+
+    `path` is often that of another machine; then it is the folder of the file.
+    """
+    folder, given = file.absolute().parent, settings.get("path")
+    if isinstance(given, str) and given:
+        for place in (folder / given, Path(given)):
+            if os.path.isdir(place):
+                return place
+    return folder
+
+
+def _parts(
+    file: Path,
+    root: Path,
+    settings: dict[str, Any],
+    passed_over: PassedOver,
+    faults: list[str],
+) -> list[_Part]:
+    parts = []
+    for key, split in SPLIT_NAMES.items():
+        given = settings.get(key)
+        places = given if isinstance(given, list) else [given]
+        photos = [
+            photo
+            for each in places
+            if isinstance(each, str) and each.strip()
+            for photo in _photos(file, root, each.strip(), split, passed_over, faults)
+        ]
+        if photos:
+            parts.append(_Part(split, photos))
+    if not parts and not faults:
+        raise DatasetError(f"{file}: names no train or val with photos.")
+    if len({part.split for part in parts}) == 1:
+        parts = [part._replace(split=None) for part in parts]
+    return parts
+
+
+def _photos(
+    file: Path, root: Path, given: str, split: str, passed_over: PassedOver, faults: list[str]
+) -> Sequence[Path]:
+    """The photos of a folder, or of a list of photos."""
+    # Roboflow writes ../train/images and means the folder beside the file.
+    inner = given.replace("\\", "/").removeprefix("../")
+    for place in (root / given, root / inner, file.absolute().parent / inner):
+        if os.path.isdir(place):
+            return [*find_images(place, passed_over)]
+        if os.path.isfile(place) and place.suffix.lower() == ".txt":
+            return [*_listed(place, faults)]
+    faults.append(f"{file.name}: {split} is {shortened(given)!r}, which is no folder and no list")
+    return ()
+
+
+def _listed(file: Path, faults: list[str]) -> Iterator[Path]:
+    finder = FileFinder(file.parent)
+    for number, line in numbered_lines(read_text(file)):
+        try:
+            yield finder.find(line)
+        except DatasetError as error:
+            faults.append(f"{file.name} line {number}: {error}")
+
+
+class _Lines:
+    """Reads label files, and counts what it met."""
+
+    def __init__(self, names: Sequence[str], faults: list[str]) -> None:
+        self.names = names
+        self.faults = faults
+        self.without: list[str] = []
+        self.polygons = 0
+
+    def drawn(self, part: _Part) -> Iterator[Drawn]:
+        """The photos of a part with their boxes."""
+        for photo in part.photos:
+            file = _label_file(photo)
+            boxes, names = list[list[float]](), list[str]()
+            if file is None:
+                self.without.append(printable(photo.name))
+            else:
+                for number, line in self._read(file):
+                    found = self._box(f"{printable(file.name)} line {number}", line)
+                    if found is not None:
+                        names.append(self.names[found[0]])
+                        boxes.append(found[1])
+            crowd = [False] * len(boxes)
+            place = printable((file or photo).name)
+            yield Drawn(place, photo, part.split, boxes, names, crowd, is_relative=True)
+
+    def _read(self, file: Path) -> list[tuple[int, str]]:
+        try:
+            if file.stat().st_size > LARGEST_BYTES:
+                self.faults.append(f"{file.name}: has more than {LARGEST_BYTES:,} bytes")
+                return []
+            return numbered_lines(read_text(file))
+        except (OSError, DatasetError) as error:
+            self.faults.append(str(error))
+            return []
+
+    def _box(self, place: str, line: str) -> tuple[int, list[float]] | None:
+        """The class and the corners; None where the line has a fault."""
+        texts = line.split()
+        label, values = texts[0], [_number(each) for each in texts[1:]]
+        numbers = [each for each in values if each is not None]
+        at = _index(label)
+        if at is None or at >= len(self.names):
+            self.faults.append(
+                f"{place}: class {shortened(label)!r}; allowed are 0 to {len(self.names) - 1}"
+            )
+        elif len(numbers) < len(values) or not (
+            len(numbers) == 4 or (len(numbers) >= 6 and len(numbers) % 2 == 0)
+        ):
+            self.faults.append(
+                f"{place}: {shortened(line)!r} is not a class and four numbers (centre x, centre "
+                "y, width, height), nor the corners of a polygon"
+            )
+        elif max(map(abs, numbers)) > 1 + SLACK:
+            self.faults.append(
+                f"{place}: {shortened(line)!r} has values above 1, which look like pixels; "
+                "divide x and width by the photo's width, y and height by its height"
+            )
+        elif len(numbers) > 4:
+            self.polygons += 1
+            x, y = numbers[::2], numbers[1::2]
+            return at, [min(x), min(y), max(x), max(y)]
+        else:
+            x, y, width, height = numbers
+            return at, [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+        return None
+
+
+def _label_file(photo: Path) -> Path | None:
+    name = f"{photo.stem}.txt"
+    parts = list(photo.parts)
+    places = [photo.with_name(name)]
+    for at in reversed(range(len(parts) - 1)):
+        if parts[at].lower() == "images":
+            places.insert(0, Path(*parts[:at], "labels", *parts[at + 1 : -1], name))
+            break
+    return next((each for each in places if os.path.isfile(each)), None)
+
+
+def _index(text: str) -> int | None:
+    # Some tools write 3.0.
+    whole = text.removesuffix(".0")
+    return int(whole) if whole.isascii() and whole.isdecimal() and len(whole) < 6 else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
