@@ -132,7 +132,7 @@ def _read_file(path: Path, name: str, split: str | None) -> _File | None:
         )
     if "annotations" not in content:
         return None
-    lists = [content.get(each) for each in ("images", "annotations", "categories")]
+    lists: list[Any] = [content.get(each) for each in ("images", "annotations", "categories")]
     if not all(isinstance(each, list) for each in lists):
         raise DatasetError(
             f"{path}: not COCO's JSON: its images, annotations and categories have to be lists."
@@ -148,8 +148,9 @@ def _names_of(file: _File, faults: list[str]) -> dict[Key, str]:
     """The names of the categories by id, in the order of the file."""
     names: dict[Key, str] = {}
     for at, each in enumerate(file.categories):
-        own = each if isinstance(each, dict) else {}
-        key, name = own.get("id"), own.get("name")
+        own: dict[str, Any] = each if isinstance(each, dict) else {}
+        key: Any = own.get("id")
+        name = own.get("name")
         if not _is_key(key) or not isinstance(name, str):
             faults.append(f"{file.name}: category {at + 1} of the list lacks an id or a name")
         elif key in names:
@@ -211,8 +212,9 @@ def _drawn(file: _File, names: Mapping[Key, str], faults: list[str]) -> Iterable
     """The photos of a file with their boxes."""
     images: dict[Key, Mapping[str, Any]] = {}
     for at, image in enumerate(file.images):
-        own = image if isinstance(image, dict) else {}
-        key, name = own.get("id"), own.get("file_name")
+        own: dict[str, Any] = image if isinstance(image, dict) else {}
+        key: Any = own.get("id")
+        name = own.get("file_name")
         if not _is_key(key) or not isinstance(name, str) or not name:
             faults.append(f"{file.name}: image {at + 1} of the list lacks an id or a file_name")
         elif key in images:
@@ -221,11 +223,13 @@ def _drawn(file: _File, names: Mapping[Key, str], faults: list[str]) -> Iterable
             images[key] = own
     boxes: dict[Key, list[tuple[list[float], str, bool]]] = {key: [] for key in images}
     for at, annotation in enumerate(file.annotations):
-        own = annotation if isinstance(annotation, dict) else {}
-        place = f"{file.name}: annotation {shortened(repr(own.get('id', f'number {at + 1}')))}"
-        image, category, box = (own.get(each) for each in ("image_id", "category_id", "bbox"))
-        if not _is_key(image) or image not in boxes:
-            faults.append(f"{place}: there is no image with the id {shortened(repr(image))}")
+        said: dict[str, Any] = annotation if isinstance(annotation, dict) else {}
+        place = f"{file.name}: annotation {shortened(repr(said.get('id', f'number {at + 1}')))}"
+        shown: Any = said.get("image_id")
+        category: Any = said.get("category_id")
+        box: Any = said.get("bbox")
+        if not _is_key(shown) or shown not in boxes:
+            faults.append(f"{place}: there is no image with the id {shortened(repr(shown))}")
         elif not _is_key(category) or category not in names:
             faults.append(f"{place}: there is no category with the id {shortened(repr(category))}")
         elif not _is_box(box):
@@ -235,28 +239,32 @@ def _drawn(file: _File, names: Mapping[Key, str], faults: list[str]) -> Iterable
             )
         else:
             left, top, width, height = box
-            crowd = own.get("iscrowd") in (1, True) or own.get("ignore") in (1, True)
+            crowd = said.get("iscrowd") in (1, True) or said.get("ignore") in (1, True)
             corners = [left, top, left + width, top + height]
-            boxes[image].append((corners, names[category], crowd))
+            boxes[shown].append((corners, names[category], crowd))
     finder = FileFinder(_folder_of_photos(file, images))
-    for key, own in images.items():
+    for key, photo in images.items():
+        name = str(photo["file_name"])
         try:
-            path = finder.find(str(own["file_name"]))
+            path = finder.find(name)
         except DatasetError as error:
             faults.append(f"{file.name}: {error}")
             continue
-        width, height = own.get("width"), own.get("height")
-        is_given = type(width) is int and type(height) is int and width > 0 and height > 0
-        corners, classes, crowds = zip(*boxes[key], strict=True) if boxes[key] else ((), (), ())
         yield Drawn(
-            f"{file.name}: {shortened(str(own['file_name']))}",
+            f"{file.name}: {shortened(name)}",
             path,
             file.split,
-            corners,
-            classes,
-            crowds,
-            (width, height) if is_given else None,
+            [corners for corners, _, _ in boxes[key]],
+            [name for _, name, _ in boxes[key]],
+            [crowd for _, _, crowd in boxes[key]],
+            _size(photo.get("width"), photo.get("height")),
         )
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    if type(width) is int and type(height) is int and width > 0 and height > 0:
+        return width, height
+    return None
 
 
 def _is_box(box: Any) -> bool:

@@ -253,8 +253,8 @@ class _Lines:
             )
         elif len(numbers) > 4:
             self.polygons += 1
-            x, y = numbers[::2], numbers[1::2]
-            return at, [min(x), min(y), max(x), max(y)]
+            across, down = numbers[::2], numbers[1::2]
+            return at, [min(across), min(down), max(across), max(down)]
         else:
             x, y, width, height = numbers
             return at, [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
