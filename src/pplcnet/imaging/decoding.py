@@ -248,15 +248,7 @@ def _from_bytes(
 
 
 def open_image(content: bytes, kind: str, name: str) -> Image.Image:
-    """An image file's header, before anything is decoded.
-
-    Args:
-        kind: from `image_format`.
-        name: what messages call it.
-
-    Raises:
-        ImageError: no decoder for this kind is installed, or the header is damaged.
-    """
+    """Read the header of a file of a `kind` from `image_format`; ImageError if it is damaged."""
     if kind == "PNG":
         content = png_without_extras(content)
     check_is_read(kind, name)
