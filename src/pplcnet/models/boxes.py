@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["BINS", "STRIDES", "DistancesToBoxes", "JoinCells", "JointScore"]
+__all__ = ["BINS", "STRIDES", "DistancesToBoxes", "JoinCells", "JointScore", "cell_places"]
 
 STRIDES = (8, 16, 32, 64)
 """Input pixels between two cells of a level."""

@@ -53,7 +53,7 @@ def compile_model(
     model.compile(
         optimizer=optimizer,
         loss=objective.loss,
-        metrics=list(objective.metrics),
+        metrics=list(objective.metrics) or None,
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from pplcnet.models.boxes import STRIDES
 from pplcnet.tasks.detection.assignment import (
-    STRIDES,
     Assignment,
     Truth,
     assign_by_place,

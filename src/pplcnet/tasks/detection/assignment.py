@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from pplcnet.models.boxes import STRIDES, cell_places
+
 __all__ = [
-    "STRIDES",
     "Assignment",
     "Cells",
     "Truth",
@@ -25,8 +26,6 @@ __all__ = [
     "paired_iou",
 ]
 
-STRIDES = (8, 16, 32, 64)
-"""Of the four levels, in pixels."""
 ANCHOR = 5
 """Side of the square around a cell that ATSS compares with boxes, in strides."""
 NEAREST = 9
@@ -74,16 +73,8 @@ class Assignment(NamedTuple):
 
 def cells_of(height: Any, width: Any) -> Cells:
     """The cells of an input of this size, in pixels; numbers, or tensors of int32."""
-    centres, strides = [], []
-    for stride in STRIDES:
-        rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-        y = (ops.cast(ops.arange(rows), "float32") + 0.5) * stride
-        x = (ops.cast(ops.arange(columns), "float32") + 0.5) * stride
-        grid = ops.stack(ops.meshgrid(x, y), axis=-1)
-        centres.append(ops.reshape(grid, (-1, 2)))
-        strides.append(ops.full_like(centres[-1][:, 0], stride))
-    size = ops.cast(ops.stack([height, width]), "float32")
-    return Cells(ops.concatenate(centres), ops.concatenate(strides), size)
+    centres, strides = cell_places(height, width)
+    return Cells(centres, strides[:, 0], ops.cast(ops.stack([height, width]), "float32"))
 
 
 def assign_by_place(cells: Cells, truth: Truth, predicted: Any) -> Assignment:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from pplcnet.models.boxes import BINS
 from pplcnet.tasks.detection.assignment import (
     Assignment,
     Cells,
@@ -22,10 +23,8 @@ from pplcnet.tasks.detection.assignment import (
     cells_of,
 )
 
-__all__ = ["BINS", "DetectionLoss", "LossParts", "TrainedCells", "pack_cells"]
+__all__ = ["CELL_COLUMNS", "DetectionLoss", "LossParts", "TrainedCells", "pack_cells"]
 
-BINS = 8
-"""A side's distance is a mean over 0 to 7 strides, each with its probability."""
 SCORE_FLOOR = 1e-9
 NEGATIVE_WEIGHT = 0.75
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.5, 0.5
