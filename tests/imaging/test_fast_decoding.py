@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pplcnet.errors import ImageError, InputError
-from pplcnet.imaging import acceleration, preprocessing
+from pplcnet.imaging import acceleration, opencv_resizing
 from pplcnet.imaging.decoding import decode, decode_image
 from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -31,7 +31,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         return None if name in names else real(name)
 
     monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(preprocessing, "optional_module", absent)
+    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
 
 
 def _photos() -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.imaging import acceleration, preprocessing, resizing
+from pplcnet.imaging import acceleration, opencv_resizing, resizing
 from pplcnet.imaging.geometry import UNKNOWN, Geometry
 from pplcnet.imaging.orientation import EXIF_ORIENTATION, UPRIGHT
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, Preprocessing
@@ -21,6 +21,7 @@ POLICIES = [
     {"interpolation": "pillow-bilinear"},
     {"interpolation": "pillow-bicubic"},
     {"interpolation": "opencv-bilinear"},
+    {"interpolation": "opencv-bicubic"},
     {"interpolation": "shrunk-bilinear"},
     {"policy": "fast"},
 ]
@@ -52,7 +53,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         return None if name in names else real(name)
 
     monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(preprocessing, "optional_module", absent)
+    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
 
 
 def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:

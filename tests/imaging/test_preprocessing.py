@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pplcnet.errors import InputError
-from pplcnet.imaging import resizing
+from pplcnet.imaging import opencv_resizing, resizing
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.conftest import draw_image
 
@@ -39,6 +40,33 @@ def test_opencv_bilinear_equals_opencv_within_a_level(drawn: tuple[int, int], si
     expected = resized[top : top + size, left : left + size].astype(int)
     ours = Preprocessing(image_size=(size, size), interpolation="opencv-bilinear")(image)
     assert np.abs(ours.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(500, 375), (90, 70), (320, 320), (1, 5)])
+@pytest.mark.parametrize("resize", ["stretch", "cover", "fit"])
+def test_opencv_bicubic_without_opencv_equals_it_within_a_level(
+    size: tuple[int, int], resize: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cv2")
+    ours = Preprocessing(image_size=(96, 128), resize=resize, interpolation="opencv-bicubic")
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    expected = ours(noise).astype(int)
+    monkeypatch.setattr(opencv_resizing, "optional_module", lambda name: None)
+    found = ours(noise).astype(int)
+    assert np.abs(found - expected).max() <= 1
+    assert (found != expected).mean() < 0.05
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_opencv_bicubic_gives_the_pixels_that_detectors_are_measured_on(
+    shared: Path, name: str
+) -> None:
+    pytest.importorskip("cv2")
+    folder = shared / "reference/picodet/xs_320_coco"
+    with np.load(folder / "golden_photos.npz") as golden:
+        expected = golden[f"{name}:resized_rgb"]
+    ours = Preprocessing(image_size=(320, 320), resize="stretch", interpolation="opencv-bicubic")
+    np.testing.assert_array_equal(ours(folder / f"photos/{name}.png"), expected)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (33, 47), (1, 1), (80, 160)])

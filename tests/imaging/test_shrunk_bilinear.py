@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.errors import ImageError
-from pplcnet.imaging import acceleration, preprocessing
+from pplcnet.imaging import acceleration, opencv_resizing
 from pplcnet.imaging.decoding import decode, decode_image, decode_shrunk
 from pplcnet.imaging.orientation import EXIF_ORIENTATION, UPRIGHT
 from pplcnet.imaging.preprocessing import Preprocessing
@@ -31,7 +31,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         return None if name in names else real(name)
 
     monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(preprocessing, "optional_module", absent)
+    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
 
 
 @cache

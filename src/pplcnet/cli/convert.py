@@ -58,7 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--interpolation",
-        choices=("shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear"),
+        choices=(
+            "shrunk-bilinear",
+            "pillow-bilinear",
+            "pillow-bicubic",
+            "opencv-bilinear",
+            "opencv-bicubic",
+        ),
     )
     group.add_argument(
         "--mean", type=float, nargs=3, metavar="M", help="of R, G and B, pixels from 0 to 1"

@@ -7,7 +7,6 @@ they stand here because they travel with the weights.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.errors import InputError
-from pplcnet.imaging.acceleration import MAX_ARRAY_PIXELS, optional_module
 from pplcnet.imaging.decoding import (
     Decoded,
     DecodedImage,
@@ -28,7 +26,7 @@ from pplcnet.imaging.decoding import (
     size_of,
 )
 from pplcnet.imaging.geometry import Geometry
-from pplcnet.imaging.orientation import Box
+from pplcnet.imaging.opencv_resizing import Cut, Resized, resize_as_opencv, resize_roughly
 from pplcnet.imaging.resizing import resize_decoded, shorten
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Placed", "Preprocessing"]
@@ -36,16 +34,17 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Placed", "Preprocessing"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Interpolation = Literal["shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear"]
+Interpolation = Literal[
+    "shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear", "opencv-bicubic"
+]
 _RESAMPLING = {
     "shrunk-bilinear": Image.Resampling.BILINEAR,
     "pillow-bilinear": Image.Resampling.BILINEAR,
     "pillow-bicubic": Image.Resampling.BICUBIC,
     "opencv-bilinear": Image.Resampling.BILINEAR,
+    "opencv-bicubic": Image.Resampling.BICUBIC,
 }
 POLICIES = ("exact", "fast")
-# OpenCV resizes the whole image: 48 MB at this size, gigabytes for an image of a line of pixels.
-MAX_SCALED_PIXELS = 16_000_000
 # "shrunk-bilinear" leaves this many pixels along a side for each of the input's to its filter.
 SPARE = 2
 
@@ -57,28 +56,6 @@ class Placed(NamedTuple):
     """(height, width, 3) RGB."""
     geometry: Geometry
     """From the upright image to `pixels`."""
-
-
-class _Cut(NamedTuple):
-    """How an image is scaled and cut; sizes are (width, height)."""
-
-    scaled: tuple[int, int]
-    """What the whole image is scaled to."""
-    filled: tuple[int, int]
-    """The part of the network's input that is filled with it."""
-    left: int
-    """Where that part begins in the scaled image."""
-    top: int
-    box: Box
-    """The same part in the image before scaling: left, top, right, bottom. Resizing just that part
-    gives the same pixels as resizing everything and cutting it out, without the margins."""
-
-
-class _Resized(NamedTuple):
-    """Pixels, and the box of the decoded image that they show."""
-
-    pixels: NDArray[np.uint8]
-    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +76,8 @@ class Preprocessing:
     """The filter that the weights were measured with. "shrunk-bilinear" reduces the image to 1/2,
     1/4 or 1/8 where two pixels for each of the input's are left along both sides (a JPEG while it
     is decoded), resizes that as "pillow-bilinear", and then turns it upright. The others resize the
-    upright image in full. Pillow's filters antialias; OpenCV's does not, and is computed by OpenCV
-    where that is installed, elsewhere by Pillow, equal within one level."""
+    upright image in full. Pillow's filters antialias; OpenCV's do not, and are computed by OpenCV
+    where that is installed, elsewhere by Pillow or numpy, equal within one level."""
     policy: Literal["exact", "fast"] = "exact"
     """"exact" computes just that. "fast" decodes a JPEG at 1/2, 1/4 or 1/8 of its size where that
     still covers the input, with libjpeg's faster arithmetic, and resizes as "opencv-bilinear":
@@ -172,40 +149,18 @@ class Preprocessing:
         geometry = Geometry(size, scale, (-left * scale[0], -top * scale[1]))
         return Placed(self._pad(resize_decoded(decoded, cut.filled, cut.box)), geometry)
 
-    def _resize(self, decoded: DecodedImage) -> _Resized:
+    def _resize(self, decoded: DecodedImage) -> Resized:
         """The part of an upright RGB image that the network sees, without padding."""
-        if self.policy == "fast" or self.interpolation == "opencv-bilinear":
-            return self._resize_four_nearest(decoded)
+        if self.policy == "fast":
+            return resize_roughly(decoded, self._cut(size_of(decoded)))
+        if self.interpolation in ("opencv-bilinear", "opencv-bicubic"):
+            cut = self._cut(size_of(decoded))
+            return resize_as_opencv(decoded, cut, is_cubic=self.interpolation == "opencv-bicubic")
         image, (across, down) = shorten(as_image(decoded))
         cut = self._cut(image.size)
         pixels = np.asarray(image.resize(cut.filled, _RESAMPLING[self.interpolation], box=cut.box))
         left, top, right, bottom = cut.box
-        return _Resized(pixels, (left * across, top * down, right * across, bottom * down))
-
-    def _resize_four_nearest(self, decoded: DecodedImage) -> _Resized:
-        """Bilinear interpolation of the four nearest pixels, as OpenCV's INTER_LINEAR."""
-        width_now, height_now = size = size_of(decoded)
-        # OpenCV takes arrays; of a large PIL image that would be a second copy.
-        opencv = optional_module("cv2") if width_now * height_now <= MAX_ARRAY_PIXELS else None
-        cut = self._cut(size)
-        width, height = cut.filled
-        if opencv is not None and self.policy == "fast":
-            # The part that the network sees, to whole pixels: nothing else is computed.
-            x0, y0, x1, y1 = map(round, cut.box)
-            x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
-            part = np.asarray(decoded)[y0:y1, x0:x1]
-            return _Resized(opencv.resize(part, (width, height)), (x0, y0, x1, y1))
-        if opencv is None or math.prod(cut.scaled) > MAX_SCALED_PIXELS:
-            left, top, right, bottom = cut.box
-            # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
-            affine = ((right - left) / width, 0, left, 0, (bottom - top) / height, top)
-            transformed = as_image(decoded).transform(
-                (width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
-            )
-            return _Resized(np.asarray(transformed), cut.box)
-        pixels = opencv.resize(np.asarray(decoded), cut.scaled, interpolation=opencv.INTER_LINEAR)
-        pixels = pixels[cut.top : cut.top + height, cut.left : cut.left + width]
-        return _Resized(np.ascontiguousarray(pixels), cut.box)
+        return Resized(pixels, (left * across, top * down, right * across, bottom * down))
 
     def _pad(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The pixels at the left top of the network's input."""
@@ -229,7 +184,7 @@ class Preprocessing:
             enough /= SPARE
         return next(each for each in (8, 4, 2, 1) if each == 1 or enough >= each)
 
-    def _cut(self, size: tuple[int, int]) -> _Cut:
+    def _cut(self, size: tuple[int, int]) -> Cut:
         """How an image of `size` (width, height) is scaled and cut."""
         width, height = size
         input_height, input_width = self.image_size
@@ -257,7 +212,7 @@ class Preprocessing:
             min((left + filled_width) * per_x, width),
             min((top + filled_height) * per_y, height),
         )
-        return _Cut((scaled_width, scaled_height), (filled_width, filled_height), left, top, box)
+        return Cut((scaled_width, scaled_height), (filled_width, filled_height), left, top, box)
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB (..., 3) to the normalised float32 that the Keras model takes."""

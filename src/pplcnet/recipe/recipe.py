@@ -138,7 +138,7 @@ class Recipe:
     resize: Literal["cover", "stretch"] = "cover"
     """cover keeps the aspect and crops the centre; stretch squeezes everything in."""
     interpolation: Literal[
-        "shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear"
+        "shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear", "opencv-bicubic"
     ] = "shrunk-bilinear"
     """How a photo is fitted to the input; shrunk-bilinear decodes a large one at 1/2 to 1/8."""
     cache_gigabytes: Annotated[float, Between(0, 1e6)] = 4.0

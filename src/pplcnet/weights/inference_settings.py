@@ -34,6 +34,8 @@ _STEPS = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWIma
 _INTERPOLATIONS = {
     ("cv2", "bilinear"): "opencv-bilinear",
     ("cv2", "1"): "opencv-bilinear",
+    ("cv2", "bicubic"): "opencv-bicubic",
+    ("cv2", "2"): "opencv-bicubic",
     ("pil", "bilinear"): "pillow-bilinear",
     ("pil", "bicubic"): "pillow-bicubic",
 }
