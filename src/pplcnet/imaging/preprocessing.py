@@ -142,12 +142,16 @@ class Preprocessing:
         return self._place_shrunk(decoded).pixels
 
     def _place_shrunk(self, decoded: Decoded) -> Placed:
-        size = decoded.geometry.size
-        cut = self._cut(size)
-        (left, top, right, bottom), (width, height) = cut.box, cut.filled
+        cut = self._cut(size := decoded.geometry.size)
+        return Placed(
+            self._pad(resize_decoded(decoded, cut.filled, cut.box)), self.geometry_of(size)
+        )
+
+    def geometry_of(self, size: tuple[int, int]) -> Geometry:
+        """From an upright image of `size` (width, height) to the input; "fast" rounds that."""
+        (left, top, right, bottom), (width, height) = (cut := self._cut(size)).box, cut.filled
         scale = width / (right - left), height / (bottom - top)
-        geometry = Geometry(size, scale, (-left * scale[0], -top * scale[1]))
-        return Placed(self._pad(resize_decoded(decoded, cut.filled, cut.box)), geometry)
+        return Geometry(size, scale, (-left * scale[0], -top * scale[1]))
 
     def _resize(self, decoded: DecodedImage) -> Resized:
         """The part of an upright RGB image that the network sees, without padding."""

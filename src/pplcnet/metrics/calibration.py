@@ -76,6 +76,8 @@ def judge_temperature(temperature: float, error: Callable[[float], float]) -> Ca
 def describe_calibration(facts: Mapping[str, Any]) -> str:
     """A manifest's calibration in a sentence."""
     images = counted(facts["images"], "validation photo")
+    if "text" in facts:  # of a task that fits no temperature
+        return f"{facts['text']}; chosen on {images}"
     if "refused" in facts:
         return (
             f"temperature {facts['refused']:.2f}, fitted on {images}, not used: {facts['reason']}; "

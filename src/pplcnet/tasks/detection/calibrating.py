@@ -1,0 +1,40 @@
+"""The confidence from which on a box is shown, chosen on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.dataset import LabelledImage
+from pplcnet.tasks.detection.judge import judge
+from pplcnet.tasks.task import Calibrated, Outputs
+
+__all__ = ["calibrate"]
+
+LEAST, MOST = 0.05, 0.95
+"""What is chosen stays within: a threshold at the end shows everything, or nothing."""
+
+
+def calibrate(manifest: Manifest, outputs: Outputs, images: Sequence[LabelledImage]) -> Calibrated:
+    """The confidence with the best F1 at an IoU of 0.5, of all classes together.
+
+    Where nothing that is there was found, it stays as it was.
+    """
+    judged = judge(manifest, images)
+    best = judged.matches(outputs).best_threshold()
+    before = judged.confidence
+    if best is None:
+        text = f"boxes are shown from confidence {before:.2f} on: no box was found to choose it by"
+        return Calibrated({"confidence": before}, {"text": text}, changes_answers=False)
+    confidence = round(min(MOST, max(LEAST, best.threshold)), 3)
+    facts = {
+        "confidence": confidence,
+        "f1": round(best.f1, 4),
+        "text": f"boxes are shown from confidence {confidence:.2f} on, where F1 is best "
+        f"({best.f1:.3f} at an IoU of 0.5)",
+    }
+    return Calibrated(
+        {"confidence": confidence},
+        facts,
+        changes_answers=manifest.decoding.get("confidence") != confidence,
+    )

@@ -1,0 +1,83 @@
+"""Which of the boxes that are shown are right, and what is missed: one image, one threshold."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.data.annotations import Boxes
+from pplcnet.tasks.detection.matching import FoundBoxes
+from pplcnet.tasks.detection.suppression import overlaps
+
+__all__ = ["Pairing", "pair_boxes", "shown_from"]
+
+IOU = 0.5
+NONE = -1
+
+
+class Pairing(NamedTuple):
+    """The D boxes found on an image against the B true ones."""
+
+    partner: NDArray[np.intp]
+    """(D,): the true box of each; -1 for none."""
+    is_right: NDArray[np.bool_]
+    """(D,): whether it has a partner of its class."""
+    is_ignored: NDArray[np.bool_]
+    """(D,): whether it lies in a crowd, and counts neither way."""
+    is_missed: NDArray[np.bool_]
+    """(B,): whether a true box, not of a crowd, has no partner of its class or another."""
+
+    @property
+    def is_mistaken(self) -> NDArray[np.bool_]:
+        """(D,): whether it has a partner of another class."""
+        return np.asarray((self.partner != NONE) & ~self.is_right)
+
+    @property
+    def is_invented(self) -> NDArray[np.bool_]:
+        """(D,): whether nothing was drawn there."""
+        return np.asarray((self.partner == NONE) & ~self.is_ignored)
+
+    @property
+    def f1(self) -> float:
+        """F1 of the image; 1 where nothing is there and nothing was found."""
+        right = int(self.is_right.sum())
+        found = int((~self.is_ignored).sum())
+        true = right + int(self.is_mistaken.sum()) + int(self.is_missed.sum())
+        return 2 * right / (found + true) if found + true else 1.0
+
+
+def shown_from(found: FoundBoxes, confidence: float) -> FoundBoxes:
+    """The boxes with at least this confidence."""
+    chosen = found.confidence >= confidence
+    return FoundBoxes(found.xyxy[chosen], found.class_id[chosen], found.confidence[chosen])
+
+
+def pair_boxes(truth: Boxes, found: FoundBoxes) -> Pairing:
+    """Give each box that was found the true one that it overlaps most, by an IoU of at least 0.5.
+
+    The most confident choose first, each true box is given once, and those of the same class are
+    given before those of another class are.
+    """
+    shared = overlaps(found.xyxy, truth.xyxy)
+    shared[:, truth.is_crowd] = 0
+    same = found.class_id[:, None] == truth.classes[None]
+    partner = np.full(len(found.confidence), NONE, np.intp)
+    order = np.argsort(-found.confidence, kind="stable").tolist()
+    is_free = ~truth.is_crowd
+    for is_allowed in (same, ~same):
+        for at in order:
+            if partner[at] != NONE or not len(is_free):
+                continue
+            values = np.where(is_free & is_allowed[at], shared[at], 0.0)
+            best = int(values.argmax())
+            if values[best] >= IOU:
+                partner[at], is_free[best] = best, False
+    crowd = truth.chosen(truth.is_crowd)
+    inside = overlaps(found.xyxy, crowd.xyxy, of_one=True) >= IOU
+    is_ignored = (inside & (found.class_id[:, None] == crowd.classes[None])).any(axis=1)
+    is_right = (partner != NONE) & (
+        found.class_id == np.append(truth.classes, NONE)[partner]  # the last for no partner
+    )
+    return Pairing(partner, is_right, is_ignored & (partner == NONE), is_free)

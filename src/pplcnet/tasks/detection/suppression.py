@@ -1,0 +1,90 @@
+"""Of many overlapping boxes the best: non-maximum suppression, class by class."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Kept", "overlaps", "suppress"]
+
+SCORE_THRESHOLD, IOU_THRESHOLD, MOST, CANDIDATES = 0.025, 0.6, 100, 1000
+"""As PaddleDetection evaluates PicoDet."""
+
+
+class Kept(NamedTuple):
+    """The boxes that are left of an image, by falling confidence."""
+
+    xyxy: NDArray[np.float32]
+    """(D, 4)."""
+    class_id: NDArray[np.intp]
+    """(D,)."""
+    confidence: NDArray[np.float32]
+    """(D,)."""
+
+
+def suppress(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    *,
+    score_threshold: float = SCORE_THRESHOLD,
+    iou_threshold: float = IOU_THRESHOLD,
+    most: int = MOST,
+    candidates: int = CANDIDATES,
+) -> Kept:
+    """Drop, in every class, the boxes that overlap a better one.
+
+    Args:
+        boxes: (A, 4), of one image.
+        scores: (A, C).
+        score_threshold: a score has to be above it.
+        iou_threshold: a box whose IoU with a kept, better one is above it is dropped.
+        most: of all classes together, so many are kept.
+        candidates: of each class, so many are looked at.
+    """
+    found: list[tuple[NDArray[np.intp], int]] = []
+    # Of a class that no score reaches, nothing is sorted.
+    for label in np.flatnonzero((scores > score_threshold).any(axis=0)).tolist():
+        own = scores[:, label]
+        places = np.flatnonzero(own > score_threshold)
+        order = places[np.argsort(-own[places], kind="stable")][:candidates]
+        found.append((order[_best(boxes[order], iou_threshold, most)], label))
+    places = np.concatenate([places for places, _ in found] or [np.empty(0, np.intp)])
+    labels = np.concatenate(
+        [np.full(len(own), label, np.intp) for own, label in found] or [np.empty(0, np.intp)]
+    )
+    confidence = scores[places, labels].astype(np.float32)
+    order = np.argsort(-confidence, kind="stable")[:most]
+    return Kept(boxes[places[order]].astype(np.float32), labels[order], confidence[order])
+
+
+def overlaps(
+    one: NDArray[np.floating], other: NDArray[np.floating], *, of_one: bool = False
+) -> NDArray[np.float64]:
+    """IoU (N, M) of boxes (N, 4) and (M, 4); 0 where neither has an area.
+
+    Args:
+        of_one: the shared area over that of the first box, in place of IoU.
+    """
+    a, b = one[:, None].astype(np.float64), other[None].astype(np.float64)
+    corner = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = corner.clip(0).prod(axis=-1)
+    area, area_other = ((each[..., 2:] - each[..., :2]).prod(axis=-1) for each in (a, b))
+    whole = np.broadcast_to(area, shared.shape) if of_one else area + area_other - shared
+    result: NDArray[np.float64] = np.divide(
+        shared, whole, out=np.zeros(shared.shape), where=whole > 0
+    )
+    return result
+
+
+def _best(boxes: NDArray[np.float32], iou_threshold: float, most: int) -> list[int]:
+    """Places of the boxes that are kept, of boxes (N, 4) sorted from the best to the worst."""
+    kept: list[int] = []
+    waiting = np.arange(len(boxes))
+    while len(waiting) and len(kept) < most:
+        best, waiting = int(waiting[0]), waiting[1:]
+        kept.append(best)
+        shared = overlaps(boxes[best][None], boxes[waiting])[0]
+        waiting = waiting[shared <= iou_threshold]
+    return kept

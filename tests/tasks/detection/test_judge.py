@@ -1,0 +1,109 @@
+"""Images with boxes as a measure of raw outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pplcnet.data.annotations import Boxes
+from pplcnet.tasks.detection.calibrating import calibrate
+from pplcnet.tasks.detection.judge import judge
+from pplcnet.tasks.task import Outputs
+from tests.tasks.detection.boxes import found, images_of, manifest, true
+
+TRUTH = [true((0, 64, 48, 192, 144), (1, 320, 240, 480, 360)), true(), true((1, 0, 0, 100, 90))]
+RIGHT = [
+    [(0, 0.9, 64, 48, 192, 144), (1, 0.8, 320, 240, 480, 360)],
+    [],
+    [(1, 0.7, 0, 0, 100, 90)],
+]
+
+
+def _outputs(answers: list[list[tuple[float, ...]]], cells: int = 8) -> Outputs:
+    """Raw outputs of a network of 320x320 that answers photos of 640x480."""
+    boxes = np.zeros((len(answers), cells, 4), np.float32)
+    scores = np.zeros((len(answers), cells, 2), np.float32)
+    for at, rows in enumerate(answers):
+        each = found(*rows)
+        boxes[at, : len(rows)] = each.xyxy * np.float32([320 / 640, 320 / 480] * 2)
+        scores[at, np.arange(len(rows)), each.class_id] = each.confidence
+    return {"boxes": boxes, "scores": scores}
+
+
+def test_the_measure_is_the_average_precision_in_the_photo_s_pixels() -> None:
+    judged = judge(manifest(), images_of(TRUTH))
+    assert judged.value(_outputs(RIGHT)) == pytest.approx(1)
+    assert judged.value(_outputs([RIGHT[0], [], []])) == pytest.approx(0.75, abs=0.01)
+    assert judged.value(_outputs([[], [], []])) == 0
+    assert judged.each(_outputs([RIGHT[0], RIGHT[2], []])) == [1, 0, 0]
+
+
+def test_an_output_that_is_nan_is_worth_nan() -> None:
+    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
+    broken = {**outputs, "scores": np.full_like(outputs["scores"], np.nan)}
+    assert np.isnan(judged.value(broken))
+    assert np.isnan(judged.drop(broken, outputs).amount)
+
+
+def test_of_equal_values_the_more_confident_has_the_lower_loss() -> None:
+    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
+    surer = {**outputs, "scores": outputs["scores"] * 1.1}
+    assert judged.value(surer) == judged.value(outputs)
+    assert judged.loss(outputs) == pytest.approx(1 - (0.9 + 0.8 + 0.7) / 3, abs=1e-6)
+    assert judged.loss(surer) < judged.loss(outputs)
+
+
+def test_a_drop_is_seen_in_the_ranking_or_in_what_is_shown() -> None:
+    judged, reference = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
+    lost = judged.drop(_outputs([RIGHT[0], [], []]), reference)
+    assert lost == (pytest.approx(1 / 3), "the F1 of the boxes that are shown")
+    fainter = {**reference, "scores": reference["scores"] * 0.55}
+    assert judged.value(fainter) == judged.value(reference)
+    assert judged.drop(fainter, reference).amount == pytest.approx(1 / 3)
+    assert judged.drop(reference, reference).amount == 0
+
+
+def test_answers_agree_when_the_same_boxes_are_shown() -> None:
+    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
+    moved = {**outputs, "boxes": outputs["boxes"] + 2}
+    assert judged.agreement(moved, outputs) == 1
+    fainter = {**outputs, "scores": outputs["scores"] * 0.55}
+    assert judged.agreement(fainter, outputs) == pytest.approx(2 / 3)
+
+
+def test_outputs_can_be_compared_without_true_boxes() -> None:
+    judged, outputs = judge(manifest(), ()), _outputs(RIGHT)
+    assert judged.agreement(outputs, outputs) == 1
+
+
+def test_some_of_the_images_by_their_places() -> None:
+    judged = judge(manifest(confidence=0.75), images_of(TRUTH)).of_some([2, 1])
+    outputs = _outputs([RIGHT[2], RIGHT[1]])
+    assert judged.value(outputs) == pytest.approx(1)
+    assert judged.each(outputs) == [0, 1]
+
+
+def test_the_confidence_is_chosen_by_f1() -> None:
+    answers = [[*RIGHT[0], (1, 0.3, 0, 300, 90, 400)], [], RIGHT[2]]
+    fitted = calibrate(manifest(), _outputs(answers), images_of(TRUTH))
+    assert fitted.decoding == {"confidence": 0.5}
+    assert fitted.changes_answers
+    assert fitted.facts["f1"] == 1
+    again = calibrate(manifest(confidence=0.5), _outputs(answers), images_of(TRUTH))
+    assert not again.changes_answers
+
+
+def test_where_nothing_is_found_the_confidence_stays() -> None:
+    fitted = calibrate(manifest(confidence=0.6), _outputs([[], [], []]), images_of(TRUTH))
+    assert fitted.decoding == {"confidence": 0.6}
+    assert not fitted.changes_answers
+    assert "no box was found to choose it by" in fitted.facts["text"]
+
+
+def test_a_photo_of_unknown_size_is_one_in_the_input_s_pixels() -> None:
+    truth = [Boxes.make([[10, 10, 60, 60]], [0])]
+    outputs = {
+        "boxes": np.float32([[[10, 10, 60, 60]]]),
+        "scores": np.float32([[[0.9, 0.0]]]),
+    }
+    assert judge(manifest(), images_of(truth)).value(outputs) == pytest.approx(1)
