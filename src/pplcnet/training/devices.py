@@ -94,25 +94,37 @@ class _TensorFlowStep:
     """Keras' step and its metrics as one graph."""
 
     def __init__(self, model: keras.Model) -> None:
-        import tensorflow as tf
-
-        @tf.function(reduce_retracing=True)
-        def run(images: Any, targets: Any) -> Any:
-            for metric in model.metrics:
-                metric.reset_state()
-            return model.train_step((images, targets))
-
-        self._model, self._run, self._is_first = model, run, True
+        self._model = model
+        self._run: Callable[..., Mapping[str, Any]] | None = None
 
     def place(self, values: NDArray[Any]) -> Any:
         return values
 
     def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
-        if self._is_first:
+        if self._run is None:
             _build_metrics(self._model, images, targets)
-            self._is_first = False
-        logs: Mapping[str, Any] = self._run(images, targets)
-        return logs
+            self._run = self._traced(images, targets)
+        return self._run(images, targets)
+
+    def _traced(self, images: Any, targets: Any) -> Callable[..., Mapping[str, Any]]:
+        """One graph for all sizes that the model takes, in place of one for the first and more."""
+        import tensorflow as tf
+
+        model = self._model
+        shape = (len(images), *model.input_shape[1:])
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec(shape, images.dtype),
+                tf.TensorSpec(targets.shape, targets.dtype),
+            ]
+        )
+        def run(images: Any, targets: Any) -> Any:
+            for metric in model.metrics:
+                metric.reset_state()
+            return model.train_step((images, targets))
+
+        return run
 
     def finish(self) -> None:
         pass

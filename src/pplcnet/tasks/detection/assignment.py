@@ -32,7 +32,6 @@ NEAREST = 9
 """Cells of a level that ATSS considers for a box."""
 ALIGNED = 13
 """Cells of all levels that TAL takes for a box."""
-IOU_POWER = 6
 INSIDE = 1e-9
 ANCHOR_EPSILON, PREDICTED_EPSILON = 1e-10, 1e-9
 FAR = 1e12
@@ -113,7 +112,8 @@ def assign_by_task(cells: Cells, truth: Truth, predicted: Any, scores: Any) -> A
     """
     images, boxes = ops.shape(truth.boxes)[:2]
     overlaps = paired_iou(predicted, truth.boxes, PREDICTED_EPSILON)
-    alignment = _of_class(scores, truth.classes) * overlaps**IOU_POWER
+    # IoU to the power of 6.
+    alignment = _of_class(scores, truth.classes) * ops.square(overlaps * overlaps * overlaps)
     is_inside = _all(
         _is_inside(cells.centres[None, None], truth.boxes[:, :, None]), truth.exists[:, :, None]
     )
