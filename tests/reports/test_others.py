@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -79,6 +81,22 @@ def test_predict_prints_the_typicality_as_json(
     assert main(["predict", str(calibrated), photo, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert 0 < values["typicality"] <= 1
+    assert values["is_strange"] is False
+
+
+def test_predict_has_a_column_for_the_typicality_where_it_is_known(
+    calibrated: Path, common_bundle: Path, common_photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(common_photos / "class_0" / "000.png")
+    assert main(["predict", str(calibrated), photo, "--csv", "--top-k", "2"]) == 0
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    with Model(calibrated) as model:
+        assert first["typicality"] == second["typicality"]
+        assert float(first["typicality"]) == pytest.approx(
+            model.predict(photo).typicality or 0, abs=1e-6
+        )
+    assert main(["predict", str(common_bundle), photo, "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "path,rank,label,probability,error"
 
 
 def test_what_cannot_be_compared_is_said_first(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,21 @@ def photo(number: int = 0, kind: str = "JPEG", size: tuple[int, int] = (90, 70))
     file = io.BytesIO()
     draw_image(number % 3, number, size).save(file, kind)
     return file.getvalue()
+
+
+def write_with_embedding(bundle: Path, place: Path) -> Path:
+    """The same network with its embedding as a second output."""
+    from pplcnet.bundle.bundle import Bundle
+    from pplcnet.bundle.writing import write_bundle
+    from pplcnet.exporting.embedding import add_embedding
+    from pplcnet.tasks import find
+    from pplcnet.tasks.task import EMBEDDING
+
+    opened = Bundle.open(bundle)
+    outputs = {**opened.manifest.outputs, EMBEDDING: (1280,)}
+    manifest = replace(opened.manifest, outputs=outputs)
+    content = add_embedding(opened.read("model.onnx"), manifest, find(manifest.task))
+    return write_bundle(place, manifest, {"model.onnx": content}).path
 
 
 @pytest.fixture(scope="session")

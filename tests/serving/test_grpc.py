@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +69,7 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     with serving(
         f"tiny={bundle}", "--grpc-port", 0, "--workers", 1, "--queue", 1, "--allow-control",
         "--api-key-file", folder / "keys", "--max-request-megabytes", 1, "--max-photos", 3,
-        "--timeout", 30, "--drain", 0, faults=folder,
+        "--timeout", 30, "--receive-timeout", 2, "--drain", 0, faults=folder,
     ) as running:  # fmt: skip
         yield running
 
@@ -189,6 +190,31 @@ def test_the_deadline_of_the_client_counts(client: Client) -> None:
     error = client.error("infer", b"sleep0.9", timeout=0.3)
     assert error.code() == CODES.DEADLINE_EXCEEDED
     assert client.infer(photo()).outputs
+
+
+def test_a_message_that_does_not_come_ends_its_call(client: Client) -> None:
+    made, method = messages(), f"/{INFERENCE}/ServerMetadata"
+    call = client.channel.stream_unary(
+        method,
+        request_serializer=made["ServerMetadataRequest"].SerializeToString,
+        response_deserializer=made["ServerMetadataResponse"].FromString,
+    )
+    metadata = (("authorization", f"Bearer {KEY}"),)
+    over = threading.Event()
+
+    def silence() -> Iterator[Any]:
+        over.wait(PATIENCE)
+        yield from ()
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call(silence(), timeout=PATIENCE, metadata=metadata)
+    over.set()
+    assert caught.value.code() == CODES.DEADLINE_EXCEEDED
+    assert "not complete within 2 s" in caught.value.details()
+    with pytest.raises(grpc.RpcError) as caught:
+        call(iter(()), timeout=PATIENCE, metadata=metadata)
+    assert caught.value.code() == BAD
+    assert client.ask("ServerMetadata").name == "pplcnet"
 
 
 def test_a_full_queue_says_when_to_try_again(client: Client) -> None:

@@ -17,9 +17,8 @@ import pytest
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.runtime.model import Model
-from pplcnet.tasks import find
 from pplcnet.tasks.task import EMBEDDING
-from tests.serving.conftest import photo
+from tests.serving.conftest import photo, write_with_embedding
 from tests.serving.servers import PATIENCE, Server, serving
 
 
@@ -28,17 +27,6 @@ def _write(bundle: Path, place: Path, first_class: str) -> Path:
     opened = Bundle.open(bundle)
     manifest = replace(opened.manifest, classes=(first_class, "dog", "eel"))
     return write_bundle(place, manifest, {"model.onnx": opened.read("model.onnx")}).path
-
-
-def _write_with_embedding(bundle: Path, place: Path) -> Path:
-    """The same network with its embedding as a second output."""
-    from pplcnet.exporting.embedding import add_embedding
-
-    opened = Bundle.open(bundle)
-    outputs = {**opened.manifest.outputs, EMBEDDING: (1280,)}
-    manifest = replace(opened.manifest, outputs=outputs)
-    content = add_embedding(opened.read("model.onnx"), manifest, find(manifest.task))
-    return write_bundle(place, manifest, {"model.onnx": content}).path
 
 
 def _damage(bundle: Path) -> None:
@@ -52,7 +40,7 @@ def folder(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
     _write(bundle, folder / "animals" / "1", "cat")
     _write(bundle, folder / "animals" / "2", "lion")
-    _write_with_embedding(bundle, folder / "vectors.bundle")
+    write_with_embedding(bundle, folder / "vectors.bundle")
     _write(bundle, folder / "broken.bundle", "cat")
     _damage(folder / "broken.bundle")
     return folder

@@ -34,6 +34,8 @@ COMPARED = 64
 """Photos on which a network with official weights is compared with Keras, the first time."""
 STDIN_LIMIT = 1 << 28
 """Bytes; more than any photo that is decoded."""
+TYPICALITY = "typicality"
+"""The column of CSV, where the bundle knows what is typical."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
         first = list(islice(predictions, 1))  # which compiles the network
     if model.advice:
         complain(f"note: {model.advice}")
-    columns = ("path", "rank", *find(model.manifest.task).prediction.columns, "error")
+    of_task = find(model.manifest.task).prediction.columns
+    of_photo = (TYPICALITY,) if model.knows_typical else ()
+    columns = ("path", "rank", *of_task, *of_photo, "error")
     photos, unread = _print_all(chain(first, predictions), columns, arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
@@ -176,15 +180,14 @@ def _print_all(
             continue
         if rows is not None:
             found = prediction.rows(arguments.top_k)
+            end = [*([_cell(prediction.typicality)] if TYPICALITY in columns else ()), ""]
             for rank, row in enumerate(found, start=1):
-                rows.writerow([path, rank, *map(_cell, row.values()), ""])
+                rows.writerow([path, rank, *map(_cell, row.values()), *end])
             if not found:  # an image without a label is an answer too
-                rows.writerow([path, *[""] * (len(columns) - 1)])
+                rows.writerow([path, *[""] * (len(columns) - 1 - len(end)), *end])
         elif arguments.json:
             found = prediction.rows(arguments.top_k)
-            typicality = prediction.typicality
-            facts = {} if typicality is None else {"typicality": round(typicality, 6)}
-            show_json({"path": prediction.source, "predictions": found, **facts})
+            show_json({"path": prediction.source, "predictions": found, **prediction.facts()})
         else:
             strange = "  (unlike anything trained on)" if prediction.is_strange else ""
             show(f"{prediction.source}: {prediction.to_text(arguments.top_k)}{strange}")

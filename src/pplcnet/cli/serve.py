@@ -1,7 +1,7 @@
 """Answer photos over HTTP, and gRPC, as 'predict' answers them on the command line.
 
-Serves bundles, each under its name, or folders of bundles, until Ctrl-C or SIGTERM. Clients of
-Triton and KServe can be used (Open Inference Protocol v2), or curl:
+Serves bundles and galleries, each under its name, or folders of those, until Ctrl-C or SIGTERM.
+Clients of Triton and KServe can be used (Open Inference Protocol v2), or curl:
 
   curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/classify
 
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sources",
         metavar="BUNDLE_OR_FOLDER",
         nargs="+",
-        help="a bundle (a folder or a .zip), the folder of a run, or a folder of those; "
-        "NAME=BUNDLE gives a bundle another name than that of its file",
+        help="a bundle (a folder or a .zip), the folder of a run, a gallery, or a folder of those; "
+        "NAME=BUNDLE gives it another name than that of its file",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
@@ -159,7 +159,9 @@ def run(arguments: argparse.Namespace) -> int:
             workers,
             log,
             listening=listening,
-            announce=lambda models, grpc_port: _announce(url, name, models, grpc_port),
+            announce=lambda models, galleries, grpc_port: _announce(
+                url, name, models, galleries, grpc_port
+            ),
             keys=keys,
             tls=tls,
         )
@@ -201,12 +203,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _announce(url: str, host: str, models: Models, grpc_port: int | None) -> None:
+def _announce(
+    url: str, host: str, models: Models, galleries: Models, grpc_port: int | None
+) -> None:
     names = [
         f"{each.name} ({counted(len(each.classes), 'class')}, {each.facts['engine']} "
         f"{each.facts['precision']})"
         for name in models.names
         if (each := models.newest(name)) is not None
+    ]
+    names += [
+        f"the gallery {name} ({counted(each.facts['photos'], 'photo')})"
+        for name in galleries.names
+        if (each := galleries.newest(name)) is not None
     ]
     also = f" and gRPC at {host}:{grpc_port}" if grpc_port is not None else ""
     show(f"Serving {', '.join(names) or 'no model yet'} at {url}{also}; Ctrl-C stops.")

@@ -77,7 +77,7 @@ def _calibrated(
     if training and EMBEDDING in outputs:
         chosen = evenly_chosen(training, TRAINING_LIMIT)
         seen = _outputs(engine, bundle, chosen)[EMBEDDING]
-        fitted = fit_typicality(seen, outputs[EMBEDDING])
+        fitted = fit_typicality(seen, outputs, find(before.task).energy)
     if fitted is not None:
         calibration[FACTS] = typicality_facts(fitted, len(chosen))
         files[TYPICALITY_FILE] = fitted.content()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.runtime.embedding import unit_length
-from pplcnet.runtime.typicality import MOST_DISTANCES, Typicality
+from pplcnet.runtime.typicality import MOST_DISTANCES, Energy, Scale, Typicality
+from pplcnet.tasks.task import Outputs
 
 __all__ = ["TRAINING_LIMIT", "fit_typicality", "typicality_facts"]
 
@@ -17,23 +19,26 @@ TRAINING_LIMIT = 1000
 DIRECTIONS = 32
 # Of the mean variance: training images that are all alike still leave some room around them.
 LEAST_VARIANCE = 1e-3
+LOW = 0.05
+"""The share of validation images that are lower than what a measure's scale ends with."""
 
 
 def fit_typicality(
-    training: NDArray[np.float32], validation: NDArray[np.float32]
+    training: NDArray[np.float32], validation: Outputs, energy: Energy | None
 ) -> Typicality | None:
-    """The distribution of training embeddings, and how far those of the validation are from it.
+    """What training embeddings are like, and how strange the validation images are beside them.
 
     Args:
-        training: (N, D) as the network gives them.
-        validation: (M, D) likewise.
+        training: (N, D) embeddings as the network gives them.
+        validation: outputs of M images, the embedding among them.
+        energy: the task's; None where it has none.
 
     Returns:
         None where there is nothing to fit it on: fewer than two training images, or embeddings
         that are all the same.
     """
     vectors = unit_length(training).astype(np.float64)
-    if len(vectors) < 2 or not len(validation):
+    if len(vectors) < 2 or not all(map(len, validation.values())):
         return None
     mean = vectors.mean(axis=0)
     _, singular, directions = np.linalg.svd(vectors - mean, full_matrices=False)
@@ -49,16 +54,27 @@ def fit_typicality(
         directions[:count].astype(np.float32),
         np.maximum(variances[:count], rest).astype(np.float32),
         float(np.float32(rest)),
-        np.zeros(1),
+        ((vectors - mean) @ directions[:count].T).astype(np.float16),
     )
-    distances = np.sort(fitted.distance(unit_length(validation)))
+    measured = fitted.measures(validation, energy)
+    fitted = replace(fitted, scales={name: _scale(each) for name, each in measured.items()})
+    distances = np.sort(fitted.strangeness(validation, energy))
     if len(distances) > MOST_DISTANCES:
         distances = np.quantile(distances, np.linspace(0, 1, MOST_DISTANCES))
-    # As the manifest holds them.
-    rounded = np.array([float(f"{each:.6g}") for each in distances])
-    return Typicality(fitted.mean, fitted.directions, fitted.variances, fitted.rest, rounded)
+    return replace(fitted, distances=np.array([_rounded(each) for each in distances]))
+
+
+def _scale(values: NDArray[np.float64]) -> Scale:
+    middle, low = np.quantile(values, [0.5, LOW])
+    # Validation images that are all alike leave some room, too.
+    return _rounded(middle), _rounded(max(middle - low, 1e-6 * abs(middle), 1e-9))
+
+
+def _rounded(value: float) -> float:
+    """As the manifest holds it."""
+    return float(f"{value:.6g}")
 
 
 def typicality_facts(fitted: Typicality, training: int) -> dict[str, Any]:
     """For the manifest's `calibration`; `training` is the number of training images."""
-    return {"training_images": training, "distances": fitted.distances.tolist()}
+    return {"training_images": training, **fitted.facts()}

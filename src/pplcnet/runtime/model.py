@@ -126,7 +126,7 @@ class Model(Generic[P]):
         decode = self._task.decoder(self.manifest)
         outputs = self._answers
         if self._typicality is not None:
-            decode = with_typicality(decode, self._typicality)
+            decode = with_typicality(decode, self._typicality, self._task.energy)
             outputs = (*outputs, EMBEDDING)
         self._prediction: _Question[P] = _Question(outputs, decode, self._task.prediction)
         self._lock = Lock()

@@ -1,36 +1,66 @@
-"""How typical an image is of those that a network was trained on, by its embedding."""
+"""How typical an image is of those that a network was trained on, by its embedding and its logits.
+
+Three measures are taken. Each of them alone fails on some network: a network may answer photos of
+quite other things with larger logits than its own, and it may place them nearer to the mean of its
+training photos than most of those.
+"""
 
 from __future__ import annotations
 
 import io
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError
 from pplcnet.imaging.geometry import Geometry
-from pplcnet.runtime.embedding import embedding_size, unit_length
+from pplcnet.runtime.embedding import embedding_size
+from pplcnet.tasks import find
 from pplcnet.tasks.task import EMBEDDING, Decoder, Outputs, P
 
-__all__ = ["FACTS", "TYPICALITY_FILE", "Typicality", "read_typicality", "with_typicality"]
+__all__ = [
+    "DISTANCE",
+    "ENERGY",
+    "FACTS",
+    "NEIGHBOUR",
+    "NEIGHBOURS",
+    "TYPICALITY_FILE",
+    "Scale",
+    "Typicality",
+    "parse_typicality",
+    "read_typicality",
+    "with_typicality",
+]
 
 TYPICALITY_FILE = "typicality.npz"
 FACTS = "typicality"
 """The key in a manifest's `calibration`."""
-MOST_DIRECTIONS, MOST_DISTANCES = 256, 1000
+ENERGY, DISTANCE, NEIGHBOUR = "energy", "distance", "neighbour"
+"""The measures; the lower, the stranger: the energy of the logits, the negative Mahalanobis
+distance, and the cosine to a near training image."""
+NEIGHBOURS = 10
+"""Which of the nearest training images that is; the last where there are fewer."""
+MOST_DIRECTIONS, MOST_DISTANCES, MOST_NEIGHBOURS = 256, 1000, 10_000
 ARRAYS = ("mean", "directions", "variances", "rest")
+Energy = Callable[[Outputs], NDArray[np.float64]]
+Scale = tuple[float, float]
+"""A measure's median over validation images, and what lies between it and the lowest 5 %."""
+TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class Typicality:
-    """A normal distribution of embeddings of length 1, and how far validation images are from it.
+    """Training images by their embeddings of length 1, and how strange validation images are.
 
-    It has a variance of its own along some directions and the same along all others (probabilistic
-    PCA, Tipping and Bishop 1999), so that the Mahalanobis distance takes few multiplications.
+    The normal distribution of the embeddings has a variance of its own along some directions and
+    the same along all others (probabilistic PCA, Tipping and Bishop 1999), so that the Mahalanobis
+    distance takes few multiplications. Single training images are known by what lies along these
+    directions, which is nearly all that their cosines with other images depend on.
     """
 
     mean: NDArray[np.float32]
@@ -41,42 +71,98 @@ class Typicality:
     """(R,) along the directions."""
     rest: float
     """The variance along every other direction."""
-    distances: NDArray[np.float64]
-    """(Q,) of validation images, ascending."""
+    neighbours: NDArray[np.float16] | None = None
+    """(N, R) along the directions, from the mean, of training images; None in older bundles."""
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    """Of each measure; empty in older bundles, where the distance alone counts."""
+    distances: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    """(Q,) how strange validation images are, ascending."""
 
-    def distance(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Squared Mahalanobis distances of (..., D) vectors of length 1, (...)."""
-        offsets = vectors - self.mean
-        along = offsets @ self.directions.T
-        inside = np.square(along, dtype=np.float64)
-        whole = np.square(offsets, dtype=np.float64).sum(axis=-1)
+    _rows: NDArray[np.float32] = field(init=False, repr=False)
+    """The mean, then the directions."""
+    _origin: NDArray[np.float32] = field(init=False, repr=False)
+    """The mean along the directions."""
+    _near: NDArray[np.float32] | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Put together what every image is multiplied with."""
+        near = None if self.neighbours is None else self.neighbours.astype(np.float32)
+        rows = np.concatenate([self.mean[np.newaxis], self.directions])
+        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_origin", self.directions @ self.mean)
+        object.__setattr__(self, "_near", near)
+
+    def measures(self, outputs: Outputs, energy: Energy | None) -> dict[str, NDArray[np.float64]]:
+        """The measures of images, (...) each.
+
+        Args:
+            outputs: of one image, or of several along a first axis.
+            energy: the task's; None where it has none.
+        """
+        vectors = outputs[EMBEDDING]
+        norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors, dtype=np.float64))
+        projected = (vectors @ self._rows.T) / np.maximum(norms, TINY)[..., np.newaxis]
+        on_mean, along = projected[..., 0], projected[..., 1:]
+        inside = np.square(along - self._origin)
+        whole = (norms > 0) - 2 * on_mean + np.dot(self.mean, self.mean)
         outside = np.maximum(whole - inside.sum(axis=-1), 0.0)
-        found: NDArray[np.float64] = (inside / self.variances).sum(axis=-1) + outside / self.rest
+        found = {DISTANCE: -((inside / self.variances).sum(axis=-1) + outside / self.rest)}
+        if self._near is not None:
+            cosines = along.astype(np.float32) @ self._near.T
+            nearest = len(self._near) - min(NEIGHBOURS, len(self._near))
+            found[NEIGHBOUR] = on_mean + np.partition(cosines, nearest, axis=-1)[..., nearest]
+        if energy is not None:
+            found[ENERGY] = energy(outputs)
         return found
 
-    def of(self, vector: NDArray[np.float32]) -> float:
+    def strangeness(self, outputs: Outputs, energy: Energy | None) -> NDArray[np.float64]:
+        """How strange images are, (...): how far their measures fall below the median, summed up.
+
+        Arguments as for `measures`.
+        """
+        found = self.measures(outputs, energy)
+        if not self.scales:
+            return -found[DISTANCE]
+        falls = [
+            np.maximum(middle - found[name], 0.0) / spread
+            for name, (middle, spread) in self.scales.items()
+        ]
+        total: NDArray[np.float64] = np.sum(falls, axis=0)
+        return total
+
+    def of(self, outputs: Outputs, energy: Energy | None) -> float:
         """The share of images like those of the validation that are no more typical than this one.
 
-        Above 0 and at most 1: of Q validation images and this one, those at least as far away
+        Above 0 and at most 1: of Q validation images and this one, those at least as strange
         (the p-value of conformal prediction, Vovk et al. 2005).
         """
         count = len(self.distances)
-        nearer = int(np.searchsorted(self.distances, float(self.distance(vector)), "left"))
+        strangeness = float(self.strangeness(outputs, energy))
+        nearer = int(np.searchsorted(self.distances, strangeness, "left"))
         return (1 + count - nearer) / (1 + count)
 
+    def facts(self) -> dict[str, Any]:
+        """What belongs into the manifest's `calibration`."""
+        scales = {name: list(each) for name, each in self.scales.items()}
+        return {"distances": self.distances.tolist(), **({"scales": scales} if scales else {})}
+
     def content(self) -> bytes:
-        """The distribution as the bundle's file."""
+        """The rest, as the bundle's file."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
+        if self.neighbours is not None:
+            arrays["neighbours"] = self.neighbours
         np.savez(buffer, **arrays)
         return buffer.getvalue()
 
 
-def with_typicality(decode: Decoder[P], typicality: Typicality) -> Decoder[P]:
-    """A decoder whose predictions say how typical the image is."""
+def with_typicality(
+    decode: Decoder[P], typicality: Typicality, energy: Energy | None
+) -> Decoder[P]:
+    """A decoder whose predictions say how typical the image is; `energy` is the task's."""
 
     def decode_both(outputs: Outputs, geometry: Geometry, source: str) -> P:
-        found = typicality.of(unit_length(outputs[EMBEDDING]))
+        found = typicality.of(outputs, energy)
         return replace(decode(outputs, geometry, source), typicality=found)
 
     return decode_both
@@ -89,37 +175,84 @@ def read_typicality(bundle: Bundle) -> Typicality | None:
         BundleError: the file is damaged or does not fit the network.
     """
     manifest = bundle.manifest
-    size = embedding_size(manifest)
-    facts = manifest.calibration.get(FACTS)
-    if size is None or facts is None or TYPICALITY_FILE not in manifest.files:
+    if embedding_size(manifest) is None or FACTS not in manifest.calibration:
         return None
+    if TYPICALITY_FILE not in manifest.files:
+        return None
+    return parse_typicality(bundle.read(TYPICALITY_FILE), manifest, str(bundle.path))
+
+
+def parse_typicality(content: bytes, manifest: Manifest, source: str) -> Typicality:
+    """What the file of a bundle says of typical images, with what its manifest does.
+
+    Args:
+        content: of TYPICALITY_FILE.
+        manifest: of a bundle with an embedding and the facts.
+        source: what messages call the bundle.
+
+    Raises:
+        BundleError: the file is damaged or does not fit the network.
+    """
+    facts = manifest.calibration[FACTS]
     try:
-        with np.load(io.BytesIO(bundle.read(TYPICALITY_FILE)), allow_pickle=False) as file:
-            arrays: dict[str, NDArray[np.float32]] = {
-                name: np.asarray(file[name], np.float32) for name in ARRAYS
-            }
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name], np.float32) for name in ARRAYS}
+            neighbours = None
+            if "neighbours" in file:
+                neighbours = np.asarray(file["neighbours"], np.float16)
         distances = np.asarray(facts["distances"], np.float64)
-    except BundleError:
-        raise
+        scales = {
+            str(name): (float(middle), float(spread))
+            for name, (middle, spread) in facts.get("scales", {}).items()
+        }
+        rest = float(arrays["rest"])
     except Exception as error:  # numpy's readers raise whatever a file makes them raise
-        raise BundleError(f"{bundle.path}: {TYPICALITY_FILE} is damaged ({error}).") from error
+        raise BundleError(f"{source}: {TYPICALITY_FILE} is damaged ({error}).") from error
+    fits = (
+        _are_right(arrays, embedding_size(manifest) or 0, neighbours)
+        and rest > 0
+        and np.isfinite(1 / rest)
+        and np.isfinite(distances).all()
+        and distances.ndim == 1
+        and 1 <= len(distances) <= MOST_DISTANCES
+        and (np.diff(distances) >= 0).all()
+        and all(np.isfinite(each).all() and each[1] > 0 for each in scales.values())
+        and set(scales) <= _measures(manifest, neighbours)
+    )
+    if not fits:
+        raise BundleError(f"{source}: {TYPICALITY_FILE} does not fit the network.")
+    return Typicality(
+        arrays["mean"], arrays["directions"], arrays["variances"], rest,
+        neighbours, scales, distances,
+    )  # fmt: skip
+
+
+def _are_right(
+    arrays: Mapping[str, NDArray[np.float32]], size: int, neighbours: NDArray[np.float16] | None
+) -> bool:
     count = len(arrays["variances"]) if arrays["variances"].ndim == 1 else -1
-    is_right = (
+    if neighbours is not None and not (
+        neighbours.ndim == 2
+        and neighbours.shape[1] == count
+        and 1 <= len(neighbours) <= MOST_NEIGHBOURS
+        and np.isfinite(neighbours).all()
+    ):
+        return False
+    return bool(
         0 <= count <= MOST_DIRECTIONS
         and arrays["mean"].shape == (size,)
         and arrays["directions"].shape == (count, size)
         and arrays["rest"].shape == ()
         and all(np.isfinite(each).all() for each in arrays.values())
-        and np.isfinite(distances).all()
         and (arrays["variances"] > 0).all()
-        and float(arrays["rest"]) > 0
-        and distances.ndim == 1
-        and 1 <= len(distances) <= MOST_DISTANCES
-        and (np.diff(distances) >= 0).all()
     )
-    if not is_right:
-        raise BundleError(f"{bundle.path}: {TYPICALITY_FILE} does not fit the network.")
-    rest = float(arrays["rest"])
-    if not math.isfinite(1 / rest):
-        raise BundleError(f"{bundle.path}: {TYPICALITY_FILE} does not fit the network.")
-    return Typicality(arrays["mean"], arrays["directions"], arrays["variances"], rest, distances)
+
+
+def _measures(manifest: Manifest, neighbours: NDArray[np.float16] | None) -> set[str]:
+    """Those that can be taken."""
+    found = {DISTANCE}
+    if neighbours is not None:
+        found.add(NEIGHBOUR)
+    if find(manifest.task).energy is not None:
+        found.add(ENERGY)
+    return found

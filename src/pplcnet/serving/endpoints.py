@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 from pplcnet.serving.explaining import explain
 from pplcnet.serving.exposition import Exposition
+from pplcnet.serving.frames import Buffer
 from pplcnet.serving.http_messages import Bodies, Reply, Request, json_reply
 from pplcnet.serving.http_tensors import read_json, read_request, write_answer
 from pplcnet.serving.jobs import PhotoAnswer
@@ -32,7 +34,7 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    """With {model} and {version} for names."""
+    """With {model}, {version} and {gallery} for names."""
     handler: Handler
     summary: str
     is_open: bool = False
@@ -60,6 +62,7 @@ class Endpoints:
         version = model + "/versions/{version}"
         infer = "Answer tensors of photos, in JSON or in binary."
         classify = "Answer a photo, or the files of a form."
+        search = "The photos of a gallery most similar to a photo, or to each file of a form."
         metadata = "Inputs and outputs of a model, and its classes."
         ready = "Whether a model answers."
         stats = "Counts and times of a model."
@@ -68,6 +71,8 @@ class Endpoints:
             Route("POST", "/v1/classify", self._classify, classify),
             Route("POST", "/v1/classify/{model}", self._classify, classify),
             Route("POST", "/v1/explain/{model}", self._explain, "Which places of a photo count."),
+            Route("POST", "/v1/search/{gallery}", self._search, search),
+            Route("GET", "/v1/search", self._galleries, "The galleries, and their thresholds."),
             Route("POST", f"{model}/infer", self._infer, infer),
             Route("POST", f"{version}/infer", self._infer, infer),
             Route("GET", "/v2/health/live", self._live, "Whether the server runs.", is_open=True),
@@ -106,28 +111,36 @@ class Endpoints:
         self._service.check_room()
         body = await self._bodies.read(request)
         served = self._find(request, names)  # it may have been replaced meanwhile
+        photos, paths = self._photos(request, body)
+        found = await self._service.classify(served, photos, most, request.caller)
+        return _reply({"model": served.name, "version": served.version}, found.answers, paths)
+
+    async def _search(self, request: Request, names: dict[str, str]) -> Reply:
+        name = names["gallery"]
+        self._service.galleries.find(name)
+        most, threshold = _most(request.option("top")), _threshold(request.option("threshold"))
+        self._service.check_room()
+        body = await self._bodies.read(request)
+        gallery = self._service.galleries.find(name)
+        photos, paths = self._photos(request, body)
+        found = await self._service.search(gallery, photos, most or 1, threshold, request.caller)
+        return _reply({"gallery": name}, found.answers, paths)
+
+    async def _galleries(self, request: Request, names: dict[str, str]) -> Reply:
+        table = self._service.galleries
+        found = [(name, table.newest(name)) for name in table.names]
+        return json_reply([{"name": name, **each.facts} for name, each in found if each])
+
+    def _photos(self, request: Request, body: bytearray) -> tuple[list[Buffer], list[str] | None]:
+        """The photos of a body, and their names if it is a form."""
         kind = request.headers.get(b"content-type", "")
         if not kind.lower().startswith("multipart/"):
             _check_photo(body)
-            found = await self._service.classify(served, [body], most, request.caller)
-            return json_reply(
-                _record(found.answers[0], {"model": served.name, "version": served.version})
-            )
+            return [body], None
         parts = read_form(kind, body, self._settings.max_photos)
         if not parts:
             raise Refusal(400, "the form has no file; 'curl -F photo=@photo.jpg' sends one.")
-        photos = [part.content for part in parts]
-        found = await self._service.classify(served, photos, most, request.caller)
-        return json_reply(
-            {
-                "model": served.name,
-                "version": served.version,
-                "photos": [
-                    _record(answer, {"path": part.name})
-                    for part, answer in zip(parts, found.answers, strict=True)
-                ],
-            }
-        )
+        return [part.content for part in parts], [part.name for part in parts]
 
     async def _explain(self, request: Request, names: dict[str, str]) -> Reply:
         self._find(request, names)
@@ -237,13 +250,38 @@ def _most(text: str | None) -> int | None:
     return int(text)
 
 
+def _threshold(text: str | None) -> float | None:
+    """A similarity, of the query's `threshold`."""
+    if text is None:
+        return None
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = nan
+    if not -1 <= threshold <= 1:
+        raise Refusal(400, f"threshold is {text[:40]!r}; it must be a number from -1 to 1.")
+    return threshold
+
+
+def _reply(
+    facts: dict[str, Any], answers: Sequence[PhotoAnswer | Refusal], paths: Sequence[str] | None
+) -> Reply:
+    """The record of a photo, or those of a form's files in a list."""
+    if paths is None:
+        return json_reply(_record(answers[0], facts))
+    records = [_record(answer, {"path": path}) for answer, path in zip(answers, paths, strict=True)]
+    return json_reply({**facts, "photos": records})
+
+
 def _record(answer: PhotoAnswer | Refusal, facts: dict[str, Any]) -> dict[str, Any]:
-    """A photo's answer, as `pplcnet predict --json` has it, and where the time went."""
+    """A photo's answer, as the command line has it with --json, and where the time went."""
     if isinstance(answer, Refusal):
         return {**facts, "error": answer.summary}
+    rows = {} if answer.rows is None else {"predictions": answer.rows}
     return {
         **facts,
-        "predictions": answer.rows,
+        **rows,
+        **answer.facts,
         "ms": _milliseconds(
             queue=answer.queue_ns, decode=answer.decode_ns, network=answer.network_ns
         ),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pplcnet.serving.caller import Caller, counted
 from pplcnet.serving.frames import Buffer
 from pplcnet.serving.jobs import Job, PhotoAnswer
 from pplcnet.serving.occlusion import GRID
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.served import Served
-from pplcnet.serving.service import Caller, Service, counted
+from pplcnet.serving.service import Service
 
 __all__ = ["Explanation", "explain"]
 

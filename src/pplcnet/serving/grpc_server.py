@@ -14,13 +14,14 @@ from google.protobuf import json_format
 from pplcnet.errors import InputError
 from pplcnet.serving.access import Access
 from pplcnet.serving.application import GONE, REFUSAL_DELAY
+from pplcnet.serving.caller import Caller
 from pplcnet.serving.grpc_messages import HEALTH, INFERENCE, METHODS, messages
 from pplcnet.serving.grpc_tensors import fill_answer, read_request
 from pplcnet.serving.http_messages import REQUEST_ID, Bodies
 from pplcnet.serving.logs import Log
 from pplcnet.serving.metrics import Metrics
 from pplcnet.serving.refusals import Refusal
-from pplcnet.serving.service import Caller, Service
+from pplcnet.serving.service import Service
 from pplcnet.serving.settings import Settings
 
 __all__ = ["GrpcServer"]
@@ -41,6 +42,7 @@ CODES = {
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     500: grpc.StatusCode.INTERNAL,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """By HTTP status; else INVALID_ARGUMENT, and for 503 by what is missing."""
@@ -52,8 +54,8 @@ class Call:
 
     method = "gRPC"
 
-    def __init__(self, name: str, request: Any, context: Any) -> None:
-        """A call whose message has been received."""
+    def __init__(self, name: str, context: Any) -> None:
+        """A call whose message may still be under way."""
         self.path = name
         self.headers = {
             key.encode(): value for key, value in context.invocation_metadata() or ()
@@ -61,8 +63,9 @@ class Call:
         }  # fmt: skip
         given = self.headers.get(b"x-request-id", "")
         self.id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
-        self.received = request.ByteSize()
-        self.caller = Caller(client=_address(context.peer()), timeout=context.time_remaining())
+        self.received = 0
+        """Bytes of the message."""
+        self.caller = Caller(client=_address(context.peer()))
 
 
 class GrpcServer:
@@ -101,6 +104,10 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", STREAMS),
                 ("grpc.max_connection_idle_ms", IDLE_MS),
+                (
+                    "grpc.server_handshake_timeout_ms",
+                    round(1000 * self._settings.receive_timeout),
+                ),
                 ("grpc.so_reuseport", 0),
             ],
             maximum_concurrent_rpcs=self._settings.max_connections,
@@ -148,14 +155,18 @@ class GrpcServer:
     def _handler(self, path: str, name: str) -> Any:
         answer: Handler = getattr(self, f"_{name}")
 
-        async def handle(request: Any, context: Any) -> Any:
-            call = Call(path, request, context)
+        async def handle(requests: Any, context: Any) -> Any:
+            call = Call(path, context)
             context.set_trailing_metadata((("x-request-id", call.id),))
             started = time.monotonic()
             status = GONE
             try:
                 if name not in OPEN:
                     self._access.check_key(call.headers.get(b"authorization", ""))
+                request = await self._receive(requests)
+                call.received = request.ByteSize()
+                call.caller.received_at = time.monotonic()
+                call.caller.timeout = context.time_remaining()
                 with self._bodies.hold(call.received):
                     found = await answer(request, call)
                 status = 200
@@ -173,11 +184,24 @@ class GrpcServer:
                 self._metrics.count_request(model, version, status, taken)
                 self._log.access(call, status, taken)
 
-        return grpc.unary_unary_rpc_method_handler(
+        # Of a unary call gRPC would wait for the message without end before this code runs. A
+        # stream of one message is the same to clients.
+        return grpc.stream_unary_rpc_method_handler(
             handle,
             request_deserializer=self._messages[f"{name}Request"].FromString,
             response_serializer=self._messages[f"{name}Response"].SerializeToString,
         )
+
+    async def _receive(self, requests: Any) -> Any:
+        """The message of a call; Refusal 408 where it takes too long, 400 where there is none."""
+        limit = self._settings.receive_timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await anext(aiter(requests))
+        except TimeoutError:
+            raise Refusal(408, f"the request was not complete within {limit:g} s.") from None
+        except StopAsyncIteration:
+            raise Refusal(400, "the call has no message.") from None
 
     def _response(self, name: str, **values: Any) -> Any:
         return self._messages[f"{name}Response"](**values)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from pplcnet.serving.caller import Caller
 from pplcnet.serving.http_tensors import json_body
 from pplcnet.serving.refusals import Refusal
-from pplcnet.serving.service import Caller
 from pplcnet.serving.settings import Settings
 
 __all__ = [

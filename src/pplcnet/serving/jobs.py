@@ -19,6 +19,8 @@ class PhotoAnswer(NamedTuple):
 
     arrays: dict[str, NDArray[Any]]
     rows: list[dict[str, Any]] | None
+    facts: dict[str, Any]
+    """Of the photo as a whole, beside its rows."""
     queue_ns: int
     decode_ns: int
     network_ns: int
@@ -55,7 +57,9 @@ class Job:
         queue_ns = round((self.started_at - self.queued_at) * 1e9)
         try:
             arrays = _unpack(message["arrays"], payload)
-            answer = PhotoAnswer(arrays, message["rows"], queue_ns, *message["ns"])
+            answer = PhotoAnswer(
+                arrays, message["rows"], message["facts"], queue_ns, *message["ns"]
+            )
         except (KeyError, TypeError, ValueError):  # photos may have broken more than its memory
             self.future.set_exception(Refusal(500, "a worker's answer is damaged."))
         else:

@@ -17,13 +17,17 @@ from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import Engine, open_engine, run_padded
 from pplcnet.runtime.network import check_finite
 from pplcnet.runtime.selection import Choice
+from pplcnet.runtime.typicality import Typicality, with_typicality
 from pplcnet.serving.occlusion import cover, region_of
 from pplcnet.system.processor import processor_name
 from pplcnet.tasks import answers_of, find
+from pplcnet.tasks.task import EMBEDDING
 
 __all__ = ["Answer", "LoadedModel"]
 
 NAME = "the photo"
+TYPICALITY = "typicality"
+"""Among the arrays of an answer."""
 TRIAL = (48, 64, 3)
 
 
@@ -32,6 +36,8 @@ class Answer(NamedTuple):
 
     arrays: dict[str, NDArray[Any]]
     rows: list[dict[str, Any]] | None
+    facts: dict[str, Any]
+    """As `Prediction.facts` has them."""
     decode_ns: int
     network_ns: int
     output_ns: int
@@ -41,7 +47,13 @@ class LoadedModel:
     """One network, ready to run."""
 
     def __init__(
-        self, manifest: Manifest, content: bytes, choice: Choice, *, is_trusted: bool
+        self,
+        manifest: Manifest,
+        content: bytes,
+        choice: Choice,
+        typicality: Typicality | None,
+        *,
+        is_trusted: bool,
     ) -> None:
         """Open the engine and try it on a picture.
 
@@ -50,7 +62,6 @@ class LoadedModel:
         """
         self._manifest, self._choice = manifest, choice
         self._task = task = find(manifest.task)
-        self._decode = task.decoder(manifest)
         self._preprocessing = manifest.preprocessing_on(processor_name())
         self._open = partial(
             open_engine,
@@ -64,9 +75,15 @@ class LoadedModel:
         )
         answers = answers_of(manifest)
         self._others = [name for name in manifest.outputs if name not in answers]
-        self._engine = self._open(outputs=answers)
+        computed = tuple(answers)
+        self._decode = task.decoder(manifest)
+        if typicality is not None:
+            self._decode = with_typicality(self._decode, typicality, task.energy)
+            computed = (*computed, EMBEDDING)
+        self._engine = self._open(outputs=computed)
+        self._rare = set(manifest.outputs).difference(computed)
         self._whole: Engine | None = None
-        """Computes the other outputs too; opened when the first of them is asked for."""
+        """Computes these outputs too; opened when the first of them is asked for."""
         trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)
         self._outputs = {
             name: (str(each.dtype), list(each.shape))
@@ -135,7 +152,7 @@ class LoadedModel:
         arrays = {"pixels": placed.pixels, "region": np.array(region)}
         arrays |= self._evidence(placed)
         taken = time.perf_counter_ns() - decoded
-        return Answer(arrays, None, decoded - started, taken, 0)
+        return Answer(arrays, None, {}, decoded - started, taken, 0)
 
     def occlude(self, content: bytes, row: int, column: int) -> Answer:
         """The evidence that is left of prepared pixels when a place of the grid is covered."""
@@ -143,7 +160,7 @@ class LoadedModel:
         started = time.perf_counter_ns()
         height, width = self._preprocessing.image_size
         arrays = self._evidence(_as_placed(cover(pixels, row, column), (width, height)))
-        return Answer(arrays, None, 0, time.perf_counter_ns() - started, 0)
+        return Answer(arrays, None, {}, 0, time.perf_counter_ns() - started, 0)
 
     def _evidence(self, placed: Placed) -> dict[str, NDArray[Any]]:
         evidence = self._decode(
@@ -155,7 +172,7 @@ class LoadedModel:
         self, placed: Placed, decode_ns: int, names: Collection[str] | None, most: int | None
     ) -> Answer:
         engine = self._engine
-        if names and not set(names).isdisjoint(self._others):
+        if names and not self._rare.isdisjoint(names):
             engine = self._whole = self._whole or self._open(outputs=None)
         started = time.perf_counter_ns()
         one = self._outputs_of(placed, engine)
@@ -164,10 +181,14 @@ class LoadedModel:
         arrays: dict[str, NDArray[Any]] = {}
         if names is None or names:
             arrays = {**prediction.arrays(), **one}
+            if prediction.typicality is not None:
+                arrays[TYPICALITY] = np.asarray(prediction.typicality, np.float32)
             if names is not None:
                 arrays = {name: arrays[name] for name in names}
         rows = None if most is None else prediction.rows(most or None)
-        return Answer(arrays, rows, decode_ns, ran - started, time.perf_counter_ns() - ran)
+        facts = {} if rows is None else prediction.facts()
+        taken = time.perf_counter_ns() - ran
+        return Answer(arrays, rows, facts, decode_ns, ran - started, taken)
 
     def _outputs_of(self, placed: Placed, engine: Engine) -> dict[str, NDArray[np.float32]]:
         outputs = run_padded(engine, placed.pixels[np.newaxis])

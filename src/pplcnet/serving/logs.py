@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Protocol
 
-from pplcnet.serving.service import Caller
+from pplcnet.serving.caller import Caller
 from pplcnet.system.wording import json_text, printable
 
 __all__ = ["Log"]

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pplcnet.serving.refusals import Refusal
-from pplcnet.serving.repository import Found, Source, find_bundles
+from pplcnet.serving.repository import Found, Source, find_bundles, find_galleries
 from pplcnet.serving.served import LOADING, READY, UNAVAILABLE, Entry, Served
 from pplcnet.serving.settings import Settings
 from pplcnet.serving.statistics import Statistics
 from pplcnet.serving.worker_link import WorkerDied
 from pplcnet.serving.workers import Loadable, Workers
 
-__all__ = ["Models"]
+__all__ = ["BUNDLES", "GALLERIES", "Kind", "Models"]
+
+
+class Kind(NamedTuple):
+    """What is in a table of models."""
+
+    noun: str
+    find: Callable[[Sequence[Source]], list[Found]]
+    read: str
+    """What a worker is asked to do, to read one."""
+    prefix: str = ""
+    """Of the name in logs and metrics."""
+    is_gallery: bool = False
+
+
+BUNDLES = Kind("model", find_bundles, "read")
+GALLERIES = Kind("gallery", find_galleries, "read_gallery", "gallery/", is_gallery=True)
 
 
 class Models:
-    """The table of models; names from requests are only looked up in it."""
+    """The table of models, or of galleries; names from requests are only looked up in it."""
 
     def __init__(
         self,
@@ -25,6 +42,7 @@ class Models:
         sources: Sequence[Source],
         settings: Settings,
         say: Callable[..., None],
+        kind: Kind = BUNDLES,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -32,14 +50,13 @@ class Models:
             say: takes an event and its facts, for the log.
         """
         self._workers, self._sources = workers, sources
-        self._settings, self._say = settings, say
+        self._settings, self._say, self._kind = settings, say, kind
         self._entries: dict[str, dict[str, Entry]] = {}
         self.statistics: dict[tuple[str, str], Statistics] = {}
         """By name and version, also of what answers no more."""
         self._unloaded: set[str] = set()
         self._is_started = False
         self._lock = asyncio.Lock()
-        self._serial = 0
         self._retiring: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ looking up
@@ -78,7 +95,8 @@ class Models:
         versions = self._entries.get(name)
         self._check_started()
         if versions is None:
-            raise Refusal(404, f"no model {name[:128]!r}; there are: {', '.join(self.names)}.")
+            there = ", ".join(self.names) or "none"
+            raise Refusal(404, f"no {self._kind.noun} {name[:128]!r}; there are: {there}.")
         if version and version not in versions:
             there = ", ".join(self.versions(name)) or "none"
             raise Refusal(404, f"no version {version[:20]!r} of {name!r}; there are: {there}.")
@@ -127,7 +145,7 @@ class Models:
             The versions that could not be loaded this time.
         """
         async with self._lock:
-            found = await asyncio.to_thread(find_bundles, self._sources)
+            found = await asyncio.to_thread(self._kind.find, self._sources)
             if only is None:
                 wanted = [each for each in found if each.name not in self._unloaded]
             else:
@@ -189,18 +207,18 @@ class Models:
 
     async def _bring_up(self, entry: Entry, found: Found, *, at_once: bool) -> bool:
         """Load a version in every worker; what answered before goes on until it takes over."""
-        self._serial += 1
+        serial = self._workers.next_serial()
         entry.fingerprint = found.fingerprint
         if entry.served is None:
             entry.state, entry.reason = LOADING, ""
         try:
-            loadable = await self._read(found, self._serial)
+            loadable = await self._read(found, serial)
             facts = await self._workers.load(loadable, at_once=at_once)
         except (Refusal, WorkerDied) as error:
             entry.reason = str(error) or "a worker died while it read the bundle."
             entry.state = UNAVAILABLE if entry.served is None else READY
             self._say(
-                "cannot load a model",
+                f"cannot load a {self._kind.noun}",
                 model=entry.name,
                 version=entry.version,
                 reason=entry.reason,
@@ -209,38 +227,34 @@ class Models:
         statistics = self.statistics.setdefault((entry.name, entry.version), Statistics())
         before, entry.served = (
             entry.served,
-            Served(entry.name, entry.version, self._serial, facts, statistics),
+            Served(self._kind.prefix + entry.name, entry.version, serial, facts, statistics),
         )
         entry.state, entry.reason = READY, ""
-        self._say("loaded a model", model=entry.name, version=entry.version)
+        self._say(f"loaded a {self._kind.noun}", model=entry.name, version=entry.version)
         if before is not None:
             self._retire(before)
         return True
 
     async def _read(self, found: Found, serial: int) -> Loadable:
         settings = self._settings
-        facts, payload = await self._workers.read(
+        message, payload = await self._workers.read(
             {
+                "do": self._kind.read,
                 "bundle": str(found.path),
+                "others": [str(each) for each in found.others],
                 "engine": settings.engine,
                 "precision": settings.precision,
+                "is_trusted": settings.is_trusted,
             }
         )
-        if "error" in facts:
-            raise Refusal(facts["status"], facts["error"])
-        message = {
-            "do": "load",
-            "serial": serial,
-            "bundle": str(found.path),
-            "manifest_bytes": facts["manifest_bytes"],
-            "choice": facts["choice"],
-            "is_trusted": settings.is_trusted,
-        }
-        return Loadable(serial, message, payload)
+        if "error" in message:
+            raise Refusal(message["status"], message["error"])
+        return Loadable(serial, {**message, "serial": serial}, payload)
 
     def _let_go(self, there: set[tuple[str, str]], only: str | None) -> None:
         """Stop serving versions that are gone, or older than those that are kept."""
-        given = {each.name for each in self._sources}
+        is_gallery = self._kind.is_gallery
+        given = {each.name for each in self._sources if each.is_gallery == is_gallery}
         for entry in self.entries(only):
             # One that was given is being replaced, or will come back.
             if entry.name in given or entry.name in self._unloaded:

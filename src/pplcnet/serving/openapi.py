@@ -20,7 +20,7 @@ class Described(Protocol):
 
     @property
     def path(self) -> str:
-        """With {model} and {version} for names."""
+        """With {model}, {version} and {gallery} for names."""
         ...
 
     @property
@@ -78,6 +78,7 @@ BODIES: dict[str, Any] = {
 BODIES["explain"] = {
     name: BODIES["classify"][name] for name in ("image/*", "application/octet-stream")
 }
+BODIES["search"] = BODIES["classify"]
 VERSION = {
     "name": "version",
     "in": "query",
@@ -93,6 +94,21 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
             "schema": {"type": "integer", "minimum": 1},
         },
         VERSION,
+    ],
+    "search": [
+        {
+            "name": "top",
+            "in": "query",
+            "description": "how many photos of the gallery; default: 1",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        {
+            "name": "threshold",
+            "in": "query",
+            "description": "from which similarity on a photo is one of the classes; default: the "
+            "gallery's own",
+            "schema": {"type": "number", "minimum": -1, "maximum": 1},
+        },
     ],
     "explain": [
         {
@@ -129,7 +145,9 @@ def _operation(route: Described) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
-    kind = next((each for each in BODIES if f"/{each}" in route.path), None)
+    kind = next(
+        (each for each in BODIES if f"/{each}" in route.path and route.method == "POST"), None
+    )
     parameters += QUERIES.get(kind or "", [])
     operation: dict[str, Any] = {
         "summary": route.summary,

@@ -1,7 +1,7 @@
-"""Which bundles are to be served: what was given, and what lies in folders of bundles.
+"""Which bundles and galleries are to be served: what was given, and what lies in folders of them.
 
-A folder of bundles holds `NAME.bundle`, `NAME.zip`, the folder `NAME` of a run, or versions of
-NAME: `NAME/3`, `NAME/3.bundle` or `NAME/3.zip`, whose numbers are whole.
+Such a folder holds `NAME.bundle`, `NAME.zip`, the folder `NAME` of a run, versions of NAME:
+`NAME/3`, `NAME/3.bundle` or `NAME/3.zip`, whose numbers are whole; and galleries, `NAME`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from pplcnet.errors import InputError
 
-__all__ = ["NAME_FORM", "Found", "Source", "find_bundles", "read_sources"]
+__all__ = ["NAME_FORM", "Found", "Source", "find_bundles", "find_galleries", "read_sources"]
 
 NAME_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
 VERSION_FORM = re.compile(r"[0-9]{1,18}")
 ENDINGS = (".bundle", ".zip")
 # Written out: the server reads no bundles, its workers do, and so it imports none of their code.
-MANIFEST, IN_RUN = "manifest.json", "model.bundle"
+MANIFEST, IN_RUN, GALLERY = "manifest.json", "model.bundle", "gallery.json"
 
 
 class Source(NamedTuple):
@@ -28,7 +28,8 @@ class Source(NamedTuple):
 
     path: Path
     name: str
-    """The model's name; "" for a folder of bundles."""
+    """The name of the model or gallery; "" for a folder of them."""
+    is_gallery: bool = False
 
 
 class Found(NamedTuple):
@@ -38,7 +39,9 @@ class Found(NamedTuple):
     version: str
     path: Path
     fingerprint: tuple[int, ...]
-    """Changes whenever the bundle is written."""
+    """Changes whenever it is written."""
+    others: tuple[Path, ...] = ()
+    """Of a gallery: bundles that may have the network which made it."""
 
 
 def read_sources(given: Sequence[str]) -> list[Source]:
@@ -54,20 +57,25 @@ def read_sources(given: Sequence[str]) -> list[Source]:
         path = Path(rest if is_named else text)
         if not os.path.exists(path):
             raise InputError(f"{path}: no such bundle, and no such folder of bundles.")
+        if _is_gallery(path):
+            sources.append(Source(path, name if is_named else _name_of(path), is_gallery=True))
+            continue
         is_bundle = _is_bundle(path)
         if not is_bundle and not path.is_dir():
             raise InputError(
-                f"{path}: neither a bundle nor a folder of bundles; 'pplcnet export' makes a "
-                "bundle of a run."
+                f"{path}: neither a bundle nor a folder of bundles, nor a gallery; "
+                "'pplcnet export' makes a bundle of a run."
             )
         if is_named and not is_bundle:
             raise InputError(f"{path}: is a folder of bundles, whose names are those of its files.")
         sources.append(Source(path, (name if is_named else _name_of(path)) if is_bundle else ""))
-    names = [each.name for each in sources if each.name]
+    names = [(each.is_gallery, each.name) for each in sources if each.name]
     twice = {each for each in names if names.count(each) > 1}
     if twice:
+        is_gallery, name = min(twice)
         raise InputError(
-            f"two bundles are called {min(twice)!r}; give names, as in first=runs/1 second=runs/2."
+            f"two {'galleries' if is_gallery else 'bundles'} are called {name!r}; give names, as "
+            "in first=runs/1 second=runs/2."
         )
     return sources
 
@@ -76,6 +84,8 @@ def find_bundles(sources: Sequence[Source]) -> list[Found]:
     """Every bundle that is there, by name and number; a name or a version is found once."""
     found: dict[tuple[str, str], Found] = {}
     for source in sources:
+        if source.is_gallery:
+            continue
         if source.name:
             candidates = iter([(source.name, "1", source.path)])
         else:
@@ -85,6 +95,24 @@ def find_bundles(sources: Sequence[Source]) -> list[Found]:
             if fingerprint and NAME_FORM.fullmatch(name):
                 found.setdefault((name, version), Found(name, version, path, fingerprint))
     return sorted(found.values(), key=lambda each: (each.name, int(each.version)))
+
+
+def find_galleries(sources: Sequence[Source]) -> list[Found]:
+    """Every gallery that is there, by name, each once."""
+    bundles = tuple(each.path for each in find_bundles(sources))
+    found: dict[str, Found] = {}
+    for source in sources:
+        if source.is_gallery:
+            places = [(source.name, source.path)]
+        elif source.name:
+            continue
+        else:
+            places = [(_name_of(each), each) for each in _entries(source.path)]
+        for name, path in places:
+            fingerprint = _fingerprint(path / GALLERY) if _is_gallery(path) else ()
+            if fingerprint and NAME_FORM.fullmatch(name):
+                found.setdefault(name, Found(name, "1", path, fingerprint, bundles))
+    return sorted(found.values(), key=lambda each: each.name)
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, str, Path]]:
@@ -102,6 +130,10 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError:
         return []
+
+
+def _is_gallery(path: Path) -> bool:
+    return (path / GALLERY).is_file()
 
 
 def _is_bundle(path: Path) -> bool:

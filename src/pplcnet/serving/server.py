@@ -24,7 +24,7 @@ from pplcnet.serving.http_messages import Bodies
 from pplcnet.serving.http_protocol import Limits, bounded_protocol
 from pplcnet.serving.logs import Log
 from pplcnet.serving.metrics import Metrics
-from pplcnet.serving.models import Models
+from pplcnet.serving.models import GALLERIES, Models
 from pplcnet.serving.pool import Pool
 from pplcnet.serving.repository import Source
 from pplcnet.serving.service import Service
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tls", "bind", "run"]
 
-Announce = Callable[[Models, int | None], None]
+Announce = Callable[[Models, Models, int | None], None]
 
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept."""
@@ -75,8 +75,11 @@ class _Server:
     ) -> None:
         self.settings, self.sources, self.workers, self.log = settings, sources, workers, log
         self.models = Models(workers, sources, settings, log.event)
+        self.galleries = Models(workers, sources, settings, log.event, GALLERIES)
         metrics, bodies, pool = Metrics(), Bodies(settings), Pool(settings, workers)
-        self.service = Service(settings, workers, pool, self.models, metrics)
+        self.service = Service(
+            settings, workers, pool, models=self.models, galleries=self.galleries, metrics=metrics
+        )
         exposition = Exposition(
             metrics, workers, pool, self.models, has_triton_names=settings.has_triton_names
         )
@@ -138,9 +141,9 @@ class _Server:
             if self.grpc:
                 await self.grpc.start()
             await self.workers.start()
-            await self.models.refresh(is_first=True)
+            await self._refresh(is_first=True)
             self._check_given()
-            announce(self.models, grpc_port)
+            announce(self.models, self.galleries, grpc_port)
             if self.settings.reload_every:
                 self._spawn(self._reload_often())
             await serving
@@ -155,12 +158,14 @@ class _Server:
             await serving
 
     def _check_given(self) -> None:
-        """BundleError where a bundle that was given by its path cannot be served."""
-        given = {each.name: each for each in self.sources if each.name}
-        for entry in self.models.entries():
-            if entry.name in given and entry.served is None:
-                path, reason = str(given[entry.name].path), entry.reason
-                raise BundleError(reason if reason.startswith(path) else f"{path}: {reason}")
+        """BundleError where what was given by its path cannot be served."""
+        given = {(each.is_gallery, each.name): each for each in self.sources if each.name}
+        for table in (self.models, self.galleries):
+            for entry in table.entries():
+                key = (table is self.galleries, entry.name)
+                if key in given and entry.served is None:
+                    path, reason = str(given[key].path), entry.reason
+                    raise BundleError(reason if reason.startswith(path) else f"{path}: {reason}")
 
     def _stop(self, drain: float) -> None:
         """The first time let everything that was asked be answered; the second time end at once."""
@@ -184,13 +189,14 @@ class _Server:
     def _tls_files(self) -> tuple[str, str] | None:
         return (self.tls.certificate, self.tls.key) if self.tls else None
 
-    async def _refresh(self) -> None:
-        await self.models.refresh()
+    async def _refresh(self, *, is_first: bool = False) -> None:
+        await self.models.refresh(is_first=is_first)
+        await self.galleries.refresh(is_first=is_first)
 
     async def _reload_often(self) -> None:
         while True:
             await asyncio.sleep(self.settings.reload_every)
-            await self.models.refresh()
+            await self._refresh()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -225,10 +231,11 @@ def run(
 
     Args:
         workers: they are being started.
-        announce: called with the port of gRPC, if any, once everything is ready.
+        announce: called with the models, the galleries and the port of gRPC, if any, once
+            everything is ready.
 
     Raises:
-        BundleError: a bundle that was given by its path cannot be served.
+        BundleError: a bundle or gallery that was given by its path cannot be served.
         InputError: the TLS files or the port of gRPC cannot be used.
     """
     server = _Server(settings, sources, workers, log, keys=keys, tls=tls)

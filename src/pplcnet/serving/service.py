@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
+from pplcnet.serving.caller import Caller, counted
 from pplcnet.serving.frames import Buffer
 from pplcnet.serving.inference import (
     PIXELS,
@@ -29,36 +28,10 @@ from pplcnet.serving.settings import Settings
 from pplcnet.serving.tensors import CLASSIFICATION, InferenceAnswer, InferenceRequest
 from pplcnet.serving.workers import Workers
 
-__all__ = ["Caller", "Classified", "Service", "counted"]
+__all__ = ["Classified", "Service"]
 
 PLATFORM = "pplcnet"
 EXTENSIONS = ["binary_tensor_data", CLASSIFICATION, "model_repository", "statistics"]
-
-
-@dataclass(eq=False)
-class Caller:
-    """Who asks, for the time of one request: deadline, going away, and what is to be logged."""
-
-    client: str = ""
-    """Its address."""
-    received_at: float = field(default_factory=time.monotonic)
-    """time.monotonic() of the request's last byte."""
-    timeout: float | None = None
-    """Seconds that the caller gives, where that is less than the server's own limit."""
-    served: Served | None = None
-    photos: int = 0
-    queue_ns: int = 0
-    """Of the photo that waited longest."""
-    work_ns: int = 0
-    """Of all photos together."""
-    is_gone: bool = False
-    _give_up: Callable[[], None] | None = None
-
-    def leave(self) -> None:
-        """The client has gone away: what waits for it need not be answered."""
-        self.is_gone = True
-        if self._give_up is not None:
-            self._give_up()
 
 
 class Classified(NamedTuple):
@@ -72,17 +45,26 @@ class Service:
     """The server without its protocols."""
 
     def __init__(
-        self, settings: Settings, workers: Workers, pool: Pool, models: Models, metrics: Metrics
+        self,
+        settings: Settings,
+        workers: Workers,
+        pool: Pool,
+        *,
+        models: Models,
+        galleries: Models,
+        metrics: Metrics,
     ) -> None:
         """None of them has to be ready."""
         self._settings, self._workers = settings, workers
-        self._pool, self.models, self._metrics = pool, models, metrics
+        self._pool, self._metrics = pool, metrics
+        self.models, self.galleries = models, galleries
         self.is_stopping = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model is answered by some worker, and the server is not stopping."""
-        return not self.is_stopping and self._workers.alive > 0 and self.models.are_ready()
+        """Whether some worker answers for everything that is served, and will go on."""
+        are_ready = self.models.are_ready() and self.galleries.are_ready()
+        return not self.is_stopping and self._workers.alive > 0 and are_ready
 
     def check_room(self) -> None:
         """Refusal 503 where a request cannot be taken, before its body is read."""
@@ -185,15 +167,35 @@ class Service:
         Raises:
             Refusal: why none can be answered; of one photo among several it is in the answer.
         """
+        message = {"do": "answer", "is_pixels": False, "names": (), "most": most or 0}
+        return await self._each(served, message, photos, caller)
+
+    async def search(
+        self,
+        gallery: Served,
+        photos: Sequence[Buffer],
+        most: int,
+        threshold: float | None,
+        caller: Caller,
+    ) -> Classified:
+        """Answer with the most similar photos of a gallery, and the class or none.
+
+        Args:
+            most: of the gallery's photos, for each photo.
+            threshold: in place of the gallery's own.
+
+        Raises:
+            Refusal: as `classify`.
+        """
+        message = {"do": "search", "most": most, "threshold": threshold}
+        return await self._each(gallery, message, photos, caller)
+
+    async def _each(
+        self, served: Served, message: dict[str, Any], photos: Sequence[Buffer], caller: Caller
+    ) -> Classified:
         with counted(served, caller):
             check_number(len(photos), self._settings.max_photos)
-            message = {
-                "do": "answer",
-                "serial": served.serial,
-                "is_pixels": False,
-                "names": (),
-                "most": most or 0,
-            }
+            message = {**message, "serial": served.serial}
             jobs = [Job(message, each) for each in photos]
             return Classified(served, await self.answer(jobs, caller, is_whole=len(jobs) == 1))
 
@@ -252,23 +254,6 @@ class Service:
             self._pool.give_up(job, reason)
             if not job.future.cancelled():
                 job.future.exception()  # asyncio complains of one that nobody has looked at
-
-
-@contextmanager
-def counted(served: Served, caller: Caller) -> Iterator[Served]:
-    """Within, a request is under way with a model; afterwards it is in its statistics."""
-    caller.served = served
-    result = "fail"
-    try:
-        with served:
-            yield served
-        result = "success"
-    except asyncio.CancelledError:
-        result = "cancel"
-        raise
-    finally:
-        taken = time.monotonic() - caller.received_at
-        served.statistics.count_request(result, round(taken * 1e9), round(time.time() * 1000))
 
 
 def _numbered(refusal: Refusal, number: int, photos: int) -> Refusal:

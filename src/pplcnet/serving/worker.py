@@ -9,8 +9,9 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +20,13 @@ from pplcnet.errors import ImageError, PPLCNetError
 from pplcnet.imaging.limits import limit_pixels
 from pplcnet.runtime.network import read_network
 from pplcnet.runtime.selection import Choice
+from pplcnet.runtime.typicality import parse_typicality
 from pplcnet.serving.frames import Buffer, pack, read_frame
 from pplcnet.serving.loaded_model import Answer, LoadedModel
 from pplcnet.system.allocator import keep_freed_memory
+
+if TYPE_CHECKING:  # a server without galleries needs none of their code
+    from pplcnet.serving.loaded_gallery import LoadedGallery
 
 __all__ = ["main"]
 
@@ -33,6 +38,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._models: dict[int, LoadedModel] = {}
+        self._galleries: dict[int, LoadedGallery] = {}
         self._spare_bytes: int | None = None
 
     def reply(self, message: dict[str, Any], payload: bytes) -> Reply:
@@ -59,36 +65,86 @@ class Worker:
         return {}, ()
 
     def _read(self, message: dict[str, Any], payload: bytes) -> Reply:
-        """A bundle's manifest and the network to run, each compared with its checksum."""
+        """What `_load` takes: a bundle's files, each compared with its checksum."""
         network = read_network(message["bundle"], message["engine"], message["precision"])
         manifest = network.manifest.to_json().encode()
-        selection = network.selection
+        typicality = network.typicality.content() if network.typicality else b""
         facts = {
-            "manifest_bytes": len(manifest),
-            "choice": list(selection.choice),
-            "advice": selection.advice,
+            **message,
+            "do": "load",
+            "sizes": [len(manifest), len(typicality)],
+            "choice": list(network.selection.choice),
         }
-        return facts, (manifest, network.content)
+        return facts, (manifest, typicality, network.content)
+
+    def _read_gallery(self, message: dict[str, Any], payload: bytes) -> Reply:
+        """What `_load_gallery` takes: what a gallery says of itself, and its network."""
+        from pplcnet.gallery.gallery import read_manifest
+        from pplcnet.serving.loaded_gallery import network_of
+
+        path = message["bundle"]
+        gallery = read_manifest(path)
+        network = network_of(gallery, path, message["others"], message["engine"])
+        manifest, own = network.manifest.to_json().encode(), gallery.to_json().encode()
+        facts = {
+            **message,
+            "do": "load_gallery",
+            "sizes": [len(own), len(manifest)],
+            "choice": list(network.selection.choice),
+        }
+        return facts, (own, manifest, network.content)
 
     def _load(self, message: dict[str, Any], payload: bytes) -> Reply:
-        end = message["manifest_bytes"]
+        end, size = message["sizes"]
         manifest = Manifest.from_json(payload[:end].decode(), message["bundle"])
-        _limit_memory(None)
-        try:
+        typicality = None
+        if size:
+            typicality = parse_typicality(payload[end : end + size], manifest, message["bundle"])
+        with self._unlimited_memory():
             model = LoadedModel(
                 manifest,
-                payload[end:],
+                payload[end + size :],
                 Choice(*message["choice"]),
+                typicality,
                 is_trusted=message["is_trusted"],
             )
-        finally:
-            _limit_memory(self._spare_bytes)
         self._models[message["serial"]] = model
         return model.describe(), ()
 
+    def _load_gallery(self, message: dict[str, Any], payload: bytes) -> Reply:
+        from pplcnet.gallery.manifest import GalleryManifest
+        from pplcnet.serving.loaded_gallery import LoadedGallery
+
+        end, size = message["sizes"]
+        path = message["bundle"]
+        with self._unlimited_memory():
+            gallery = LoadedGallery(
+                path,
+                GalleryManifest.from_json(payload[:end].decode(), path),
+                Manifest.from_json(payload[end : end + size].decode(), path),
+                payload[end + size :],
+                Choice(*message["choice"]),
+                is_trusted=message["is_trusted"],
+            )
+        self._galleries[message["serial"]] = gallery
+        return gallery.describe(), ()
+
+    @contextmanager
+    def _unlimited_memory(self) -> Iterator[None]:
+        _limit_memory(None)
+        try:
+            yield
+        finally:
+            _limit_memory(self._spare_bytes)
+
     def _unload(self, message: dict[str, Any], payload: bytes) -> Reply:
         self._models.pop(message["serial"], None)
+        self._galleries.pop(message["serial"], None)
         return {}, ()
+
+    def _search(self, message: dict[str, Any], payload: bytes) -> Reply:
+        gallery = self._galleries[message["serial"]]
+        return _packed(gallery.search(payload, message["most"], message["threshold"]))
 
     def _answer(self, message: dict[str, Any], payload: bytes) -> Reply:
         model = self._models[message["serial"]]
@@ -113,6 +169,7 @@ def _packed(answer: Answer) -> Reply:
     return {
         "arrays": described,
         "rows": answer.rows,
+        "facts": answer.facts,
         "ns": [answer.decode_ns, answer.network_ns, answer.output_ns],
     }, blobs
 

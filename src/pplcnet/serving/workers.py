@@ -51,6 +51,7 @@ class Workers:
         self.on_free: Callable[[], None] = lambda: None
         """Called when a worker has nothing to do."""
         self.deaths = self.kills = 0
+        self._serial = 0
         self._links = [WorkerLink(self._on_death) for _ in range(settings.workers)]
 
     async def start(self) -> None:
@@ -106,14 +107,19 @@ class Workers:
 
     # ------------------------------------------------------------------ networks
 
+    def next_serial(self) -> int:
+        """A number that no network has yet."""
+        self._serial += 1
+        return self._serial
+
     async def read(self, message: dict[str, Any]) -> Reply:
-        """Let a worker read a bundle; WorkerDied when that ends it."""
+        """Let a worker read a bundle or a gallery; WorkerDied when that ends it."""
         link = self.take_free()
         if link is None:
             wanted: asyncio.Future[WorkerLink] = asyncio.get_running_loop().create_future()
             self._wanted.append(wanted)
             link = await wanted
-        return await self._ask(link, {"do": "read", **message})
+        return await self._ask(link, message)
 
     async def load(self, loadable: Loadable, *, at_once: bool) -> dict[str, Any]:
         """Load a network in every worker.

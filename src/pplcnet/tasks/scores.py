@@ -13,7 +13,14 @@ from pplcnet.errors import printable
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.tasks.task import Prediction
 
-__all__ = ["ClassScore", "ScoredPrediction", "sigmoid", "softmax"]
+__all__ = [
+    "ClassScore",
+    "ScoredPrediction",
+    "log_sum_exp",
+    "sigmoid",
+    "softmax",
+    "sum_log_one_plus_exp",
+]
 
 # Scores in a prediction's repr and in notebooks.
 SHOWN = 5
@@ -37,6 +44,21 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     exponentials = np.exp(shifted)
     probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def log_sum_exp(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The logarithm of the sum of exponentials over the last axis: the negative energy of logits
+    for one class per image (Liu et al. 2020)."""
+    highest = logits.max(axis=-1, keepdims=True).astype(np.float64)
+    found: NDArray[np.float64] = np.log(np.exp(logits - highest).sum(axis=-1)) + highest[..., 0]
+    return found
+
+
+def sum_log_one_plus_exp(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The sum of log(1 + exp(logit)) over the last axis: the negative energy of logits for several
+    labels per image (Wang et al. 2021)."""
+    found: NDArray[np.float64] = np.logaddexp(0.0, logits.astype(np.float64)).sum(axis=-1)
+    return found
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -86,6 +86,12 @@ class Prediction:
         """
         return self.typicality is not None and self.typicality <= STRANGE
 
+    def facts(self) -> dict[str, Any]:
+        """What is known of the image as a whole, beside the rows, for JSON."""
+        if self.typicality is None:
+            return {}
+        return {"typicality": round(self.typicality, 6), "is_strange": self.is_strange}
+
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """What was found, a row each, the surest first, for JSON and CSV.
 
@@ -277,6 +283,9 @@ class Task(Generic[P]):
     embedding: str = ""
     """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
     "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
+    energy: Callable[[Outputs], NDArray[np.float64]] | None = None
+    """How strongly the outputs speak for anything at all, whatever it is, (...) of (..., classes):
+    lower for most images of other things. None for a task that cannot say."""
     facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
     """What a client must know beside the classes to read the answers; plain values."""
     outputs_text: str = ""

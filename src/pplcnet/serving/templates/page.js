@@ -180,13 +180,14 @@
     show("waiting", false);
     show("found");
     draw();
+    show("strange", found.is_strange === true);
     const times = [["Queue", found.ms.queue], ["Decoder", found.ms.decode], ["Network", found.ms.network], ["Total", taken]];
     at("times").replaceChildren(...times.map(([name, value]) =>
       element("div", "", element("dt", "", name), element("dd", "", milliseconds(value)))));
     show("explaining", !isLive() && views[0] === view());
     tell();
     const first = found.predictions[0];
-    if (!isLive()) at("status").textContent = first && "probability" in first ? `${first.label}, ${percent(first.probability)}.` : "Answered.";
+    if (!isLive()) at("status").textContent = first && "probability" in first ? `${first.label}, ${percent(first.probability)}.${found.is_strange ? ` ${at("strange").textContent}` : ""}` : "Answered.";
   };
 
   const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;

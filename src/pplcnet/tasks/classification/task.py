@@ -18,7 +18,7 @@ from pplcnet.metrics.calibration import (
 from pplcnet.tasks.classification.decoding import ClassPrediction, decoder
 from pplcnet.tasks.classification.evaluation import evaluate
 from pplcnet.tasks.classification.judge import judge
-from pplcnet.tasks.scores import softmax
+from pplcnet.tasks.scores import log_sum_exp, softmax
 from pplcnet.tasks.task import Calibrated, Measure, Outputs, Task
 
 __all__ = ["TASK"]
@@ -75,5 +75,6 @@ TASK = Task(
     calibrate=_calibrate,
     head_inputs=("avg_pool",),
     embedding="flatten",
+    energy=lambda outputs: log_sum_exp(outputs["logits"]),
     outputs_text="logits: float32 (N, classes), before softmax",
 )

@@ -21,7 +21,7 @@ from pplcnet.tasks.multilabel.decoding import LabelPrediction, decoder, threshol
 from pplcnet.tasks.multilabel.evaluation import evaluate
 from pplcnet.tasks.multilabel.judge import judge
 from pplcnet.tasks.multilabel.measures import choose_thresholds, marks_of
-from pplcnet.tasks.scores import sigmoid
+from pplcnet.tasks.scores import sigmoid, sum_log_one_plus_exp
 from pplcnet.tasks.task import Calibrated, Measure, Outputs, Task
 
 __all__ = ["TASK"]
@@ -97,6 +97,7 @@ TASK = Task(
     decoding=("temperature", "thresholds"),
     head_inputs=("avg_pool",),
     embedding="flatten",
+    energy=lambda outputs: sum_log_one_plus_exp(outputs["logits"]),
     facts=lambda manifest: {"thresholds": list(thresholds_of(manifest))},
     outputs_text="logits: float32 (N, classes), before sigmoid",
 )
