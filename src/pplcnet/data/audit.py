@@ -61,12 +61,16 @@ class AuditRules(Protocol):
 
 
 class Fault(NamedTuple):
-    """Something that makes a data set unfit, and the images that are left out to fix it."""
+    """Something that makes a data set unfit, and what is left out to fix it."""
 
     kind: str
-    """"unreadable", "two labels", "two splits", "empty class" or "one image"."""
+    """"unreadable", "two labels", "two splits", "empty class", "one image", or a task's own."""
     text: str
     left_out: tuple[LabelledImage, ...] = ()
+    """Images."""
+    mended: tuple[tuple[LabelledImage, LabelledImage], ...] = ()
+    """Images that are kept with a part of their annotation: before and after. An image is mended
+    of all its faults at once."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,9 @@ class Audit:
         if len(remaining) < min(2, len(self.dataset.classes)):
             return ""
         of_files = any(fault.left_out for fault in self.faults)
-        of_classes = not all(fault.left_out for fault in self.faults)
-        what = ["files"] * of_files + [_several(self.noun)] * of_classes
+        of_labels = any(fault.mended for fault in self.faults)
+        of_classes = not all(fault.left_out or fault.mended for fault in self.faults)
+        what = ["files"] * of_files + ["labels"] * of_labels + [_several(self.noun)] * of_classes
         return f", or leave those {' and '.join(what)} out with --skip-broken"
 
     def raise_changed(self) -> None:
@@ -143,7 +148,10 @@ class Audit:
         """The classes that can be learned without what is at fault, and the images to keep."""
         # Not by path: a table may list a file twice, and only one entry may be at fault.
         left_out = {image for fault in self.faults for image in fault.left_out}
-        part = self.dataset.keep(each for each in self.dataset.images if each not in left_out)
+        mended = {before: after for fault in self.faults for before, after in fault.mended}
+        part = self.dataset.keep(
+            mended.get(each, each) for each in self.dataset.images if each not in left_out
+        )
         counted_in = zip(part.class_counts(), _to_train_on(part).class_counts(), strict=True)
         # A class can lose all but one of its images here, so the audit's faults do not say it.
         is_left = [images > 1 and to_train_on > 0 for images, to_train_on in counted_in]

@@ -70,7 +70,10 @@ class Check:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The audit's faults, and near-duplicates with two labels or in two splits."""
-        faults = [Problem(each.kind, each.text, each.left_out) for each in self.audit.faults]
+        faults = [
+            Problem(each.kind, each.text, (*each.left_out, *(image for image, _ in each.mended)))
+            for each in self.audit.faults
+        ]
         return (*faults, *(each for group in self.groups or () for each in self._of(group)))
 
     @property

@@ -169,6 +169,12 @@ def _say_faults(found: Audit, skip_broken: bool, watcher: Watcher, listed_in: st
                 f"left out {counted(left_out, 'file')} for {counted(of_files, 'fault')} "
                 f"({listed_in})"
             )
+        mended = len({image.path for fault in found.faults for image, _ in fault.mended})
+        if mended:
+            watcher.say(
+                f"labels at fault left out of {counted(mended, 'file')}: "
+                f"{'; '.join(fault.text for fault in found.faults if fault.mended)}"
+            )
         kept = set(found.without_faults().classes)
         gone = [repr(name) for name in found.dataset.classes if name not in kept]
         if gone:
