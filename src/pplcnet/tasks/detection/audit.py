@@ -167,7 +167,7 @@ def _seen(boxes: Boxes) -> _Seen:
         key = (int(boxes.classes[at]), *xyxy[at].tolist())
         repeated[at] = key in met
         met.add(key)
-    return _Seen(swapped, empty, outside, overhanging, repeated)
+    return _Seen(*map(np.asarray, (swapped, empty, outside, overhanging, repeated)))
 
 
 def _mended(image: LabelledImage) -> LabelledImage:
@@ -204,7 +204,7 @@ def _hint(dataset: Dataset, found: Iterable[tuple[LabelledImage, NDArray[np.bool
         given = boxes.xyxy[chosen]
         ends = given[:, 2:] - given[:, :2]  # what stands in the file in the last two places
         fits = (ends > given[:, :2]) & (ends <= np.array(boxes.size))
-        is_corner += fits.all(axis=1).tolist()
+        is_corner += [bool(each) for each in fits.all(axis=1)]
     if str(dataset.place).endswith(".csv") or np.mean(is_corner) < 0.9:
         return ""
     return (
