@@ -176,6 +176,28 @@ def test_several_labels_have_thresholds(opened: Callable[..., Page], photos: Pat
     assert page.run("return window.hurt") is None
 
 
+def test_a_photo_unlike_the_training_is_called_that(
+    opened: Callable[..., Page], photos: Path
+) -> None:
+    page = opened()
+    page.choose(photos / "small.jpg")
+    page.wait_for_answer()
+    assert not page.find("#strange").is_displayed()
+    page.run("""
+        const ask = window.fetch;
+        window.fetch = async (path, ...rest) => {
+            const response = await ask(path, ...rest);
+            if (!path.includes("classify")) return response;
+            const answer = {...(await response.json()), typicality: 0.01, is_strange: true};
+            return new Response(JSON.stringify(answer));
+        };
+    """)
+    page.choose(photos / "small.jpg")
+    page.wait("!document.querySelector('#strange').hidden")
+    assert "unlike anything" in page.find("#strange").text
+    assert "unlike anything" in page.run("return document.querySelector('#status').textContent")
+
+
 def test_a_version_can_be_chosen(opened: Callable[..., Page], photos: Path) -> None:
     page = opened()
     assert page.texts("#version option") == ["2", "1"]
