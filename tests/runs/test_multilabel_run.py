@@ -47,9 +47,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     settings = ["horizontal_flip=false", "crop_scale=0.9,1.0", "learning_rate=0.3", "batch_size=8"]
-    arguments = ["train", str(table), "--model", "pplcnet_x0_25", "--image-size", "32"]
+    arguments = ["train", str(table), "--model", "mobilenetv1_x0_25", "--image-size", "32"]
     sets = [word for each in settings for word in ("--set", each)]
-    assert main([*arguments, "--epochs", "12", "--out", str(out), *sets]) == 0
+    assert main([*arguments, "--epochs", "6", "--out", str(out), *sets]) == 0
     return out
 
 

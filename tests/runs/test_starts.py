@@ -45,7 +45,7 @@ def test_official_weights_that_can_be_fetched_are_the_start(
     content = (shared / OFFICIAL).read_bytes()
     server.behave = lambda handler, turn: handler.send_file(content)
     out = tmp_path / "run"
-    command = ["train", str(common_photos), "--out", str(out), *SMALL, "--set", "head_epochs=1"]
+    command = ["train", str(common_photos), "--out", str(out), *SMALL, "--set", "freeze=trunk"]
     assert main(command) == 0
     said = capsys.readouterr()
     assert "start: the official weights (imagenet)" in said.out + said.err
@@ -63,7 +63,7 @@ def test_official_weights_that_can_be_fetched_are_the_start(
     # A resumed run needs neither the server nor the cache.
     shutil.rmtree(cache_folder())
     assert main(["train", "--resume", "--out", str(out), "--weights", "auto"]) == 0
-    assert main(["train", "--resume", "--out", str(out), "--weights", "none"]) == 2
+    assert main(["train", "--resume", "--out", str(out), "--weights", "fractal"]) == 2
     assert "the run has 'imagenet'" in capsys.readouterr().err
     assert len(server.asked) == 1
 

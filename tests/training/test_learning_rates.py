@@ -18,7 +18,7 @@ from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_rang
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
 
-SMALL = ["--model", "pplcnet_x0_25", "--image-size", "32", "--batch-size", "9"]
+SMALL = ["--model", "mobilenetv1_x0_25", "--image-size", "32", "--batch-size", "9"]
 
 
 def test_the_losses_are_written_drawn_and_suggest_a_rate_within_the_range(
@@ -51,7 +51,7 @@ def test_the_losses_are_written_drawn_and_suggest_a_rate_within_the_range(
 def test_the_range_ends_at_ten_times_the_default_whatever_the_recipe_says(
     common_photos: Path, changes: dict[str, object], highest: float
 ) -> None:
-    small = {"model": "pplcnet_x0_25", "image_size": [32, 32], "batch_size": 9, "weights": None}
+    small = {"model": "mobilenetv1_x0_25", "image_size": [32, 32], "batch_size": 9, "weights": None}
     recipe = Recipe().changed(small | changes)
     test = run_range_test(Dataset.open(common_photos), recipe, steps=3)
     rises = test.learning_rates[1] / test.learning_rates[0]

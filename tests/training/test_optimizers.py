@@ -49,6 +49,22 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert rates[100] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_the_learning_rate_is_that_of_keras_schedule(warmup: int) -> None:
+    recipe = _recipe({"epochs": 10, "warmup_epochs": float(warmup), "optimizer": "sgd"})
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    compile_model(model, recipe, 10, OBJECTIVE)
+    peak, rise = recipe.peak_learning_rate, 10 * warmup
+    start = {"warmup_target": peak, "warmup_steps": rise} if warmup else {}
+    keras_schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else peak, 100 - rise, **start
+    )
+    for step in range(0, 110, 5):
+        expected = float(keras_schedule(step))
+        rate = float(model.optimizer._learning_rate(step))
+        assert rate == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
 def test_all_that_scales_the_loss_is_in_the_state_before_the_first_step() -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")

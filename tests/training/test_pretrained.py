@@ -93,10 +93,12 @@ def test_a_frozen_trunk_trains_its_head_on_features(parts, tmp_path: Path, weigh
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
 
 
-def test_a_frozen_trunk_resumes_to_the_same_weights(
+def test_a_frozen_trunk_resumes_to_the_same_weights_although_their_file_is_gone(
     parts, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _, _ = _train(parts, tmp_path / "whole", weights, freeze="trunk", epochs=4)
+    own = tmp_path / "own.npz"
+    own.write_bytes(weights.read_bytes())
+    whole, _, _ = _train(parts, tmp_path / "whole", own, freeze="trunk", epochs=4)
     done = 0
 
     def count() -> None:
@@ -106,10 +108,11 @@ def test_a_frozen_trunk_resumes_to_the_same_weights(
             os.kill(os.getpid(), signal.SIGINT)
 
     after_each_step(monkeypatch, count)
-    fields = {"weights": str(weights), "freeze": "trunk", "epochs": 4}
+    fields = {"weights": str(own), "freeze": "trunk", "epochs": 4}
     recipe = Recipe().changed(SETTINGS | fields)
     with pytest.raises(TrainingInterrupted):
         train(recipe, *parts, out=tmp_path / "cut")
+    own.unlink()
     resumed = train(recipe, *parts, out=tmp_path / "cut", resume=True)
     for name, value in _values(restore_model(Bundle.open(resumed.bundle))).items():
         np.testing.assert_array_equal(value, _values(whole)[name], err_msg=name)
@@ -192,17 +195,16 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
     assert value_of(trained.get_layer("last_conv").bias).shape == (1280,)
     options = Bundle.open(result.bundle).manifest.network["options"]
     assert {name: options[name] for name in made_with} == made_with
-    _, lines, _ = _train(parts, tmp_path / "again", result.bundle, **brief)
-    assert f"every layer starts from {result.bundle}" in lines
+    if kind == "bundle":
+        _, lines, _ = _train(parts, tmp_path / "again", result.bundle, **brief)
+        assert f"every layer starts from {result.bundle}" in lines
 
 
-@pytest.mark.parametrize("freeze", ["trunk", pytest.param("blocks3", marks=pytest.mark.slow)])
-def test_a_run_resumes_when_its_weights_are_gone(
-    parts, tmp_path: Path, weights: Path, freeze: str
-) -> None:
+@pytest.mark.slow
+def test_a_run_resumes_when_its_weights_are_gone(parts, tmp_path: Path, weights: Path) -> None:
     own = tmp_path / "own.npz"
     own.write_bytes(weights.read_bytes())
-    fields = {"weights": str(own), "freeze": freeze, "epochs": 1}
+    fields = {"weights": str(own), "freeze": "blocks3", "epochs": 1}
     recipe = Recipe().changed(SETTINGS | fields)
     first = train(recipe, *parts, out=tmp_path / "run")
     before = _values(restore_model(Bundle.open(first.bundle)))

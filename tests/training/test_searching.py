@@ -22,8 +22,9 @@ from tests.conftest import draw_image
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
 
+# Of this seed's first two trials the second wins, by its loss alone.
 SMALL = {
-    "model": "mobilenetv1_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 5,
+    "model": "mobilenetv1_x0_25", "image_size": [32, 32], "batch_size": 9, "epochs": 2, "seed": 8,
     "horizontal_flip": False, "learning_rate": 0.4, "test": 0.2, "validation": 0.2, "weights": None,
 }  # fmt: skip
 SETTINGS = [each for name, value in SMALL.items() for each in ("--set", f"{name}={value}".lower())]
@@ -58,9 +59,9 @@ def _search(parts, out: Path, trials: int, **changes) -> tuple[Recipe, list[str]
 
 @pytest.fixture(scope="module")
 def searched(parts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe, list[str]]:
-    """Three trials without an interruption."""
+    """Two trials without an interruption."""
     out = tmp_path_factory.mktemp("searched")
-    return out, *_search(parts, out, trials=3)
+    return out, *_search(parts, out, trials=2)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400)])
@@ -88,10 +89,10 @@ def test_a_trial_has_a_third_of_the_epochs(epochs: int, tried: int) -> None:
 
 def test_the_first_trial_is_the_recipe_and_only_figures_are_kept(searched) -> None:
     out, best, lines = searched
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert lines[0].startswith("trial   1  validation top-1")
     assert "learning_rate=0.4 weight_decay=0.002 label_smoothing=0.05 dropout=0 crop_" in lines[0]
-    assert lines[3].startswith("best of 3 trials")
+    assert lines[2].startswith("best of 2 trials")
     assert {each.name for each in (out / "search").iterdir()} == {"best.toml", "trials.log"}
     fields = tomllib.loads((out / "search" / "best.toml").read_text())
     assert set(fields) == set(searched_fields(best))
@@ -101,9 +102,9 @@ def test_the_first_trial_is_the_recipe_and_only_figures_are_kept(searched) -> No
 
 def test_the_best_trial_wins_by_accuracy_then_by_loss(searched) -> None:
     _, best, lines = searched
-    figures = [(float(words[4]), -float(words[6])) for words in map(str.split, lines[:3])]
+    figures = [(float(words[4]), -float(words[6])) for words in map(str.split, lines[:2])]
     winner = lines[figures.index(max(figures))]
-    assert winner.split()[-5:] == lines[3].split()[-5:]
+    assert winner.split()[-5:] == lines[2].split()[-5:]
     assert f"learning_rate={best.learning_rate:g} " in winner
 
 
@@ -123,13 +124,13 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "fit", interrupted_in_the_second)
         with pytest.raises(TrainingInterrupted, match=r"Stopped in trial 2.*; 1 finished trial"):
-            _search(parts, tmp_path / "run", trials=3)
+            _search(parts, tmp_path / "run", trials=2)
     with pytest.raises(InputError, match="the search is not finished; continue with --search"):
         searching.read_best(tmp_path / "run", Recipe().changed(SMALL))
     journal = tmp_path / "run" / "search" / "trials.log"
     with journal.open("a") as file:
         file.write('{"op_code":')  # a process was killed while it wrote
-    again, lines = _search(parts, tmp_path / "run", trials=3)
+    again, lines = _search(parts, tmp_path / "run", trials=2)
     assert again == best
     assert [_without_time(each) for each in lines] == [_without_time(each) for each in whole[1:]]
 
@@ -144,14 +145,14 @@ def test_finished_trials_spend_the_budget(searched, parts, tmp_path: Path) -> No
     lines: list[str] = []
     recipe = Recipe().changed(SMALL)
     assert searching.search(*parts, recipe, copy, seconds=1e-6, report=lines.append) == best
-    assert lines == whole[3:]
+    assert lines == whole[2:]
 
 
 def test_a_damaged_journal_is_one_sentence(searched, parts, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(searched[0], tmp_path / "run"))
     (copy / "search" / "trials.log").write_text("no journal\nat all\n")
     with pytest.raises(InputError, match=r"trials\.log: is damaged"):
-        _search(parts, copy, trials=3)
+        _search(parts, copy, trials=2)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -24,14 +25,8 @@ def compile_model(
     accumulation = recipe.gradient_accumulation
     total = max(1, recipe.epochs * steps_per_epoch // accumulation)
     warmup = min(round((recipe.warmup_epochs or 0.0) * steps_per_epoch / accumulation), total - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else recipe.peak_learning_rate,
-        decay_steps=total - warmup,
-        warmup_target=recipe.peak_learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
     shared: dict[str, Any] = {
-        "learning_rate": schedule,
+        "learning_rate": _WarmupAndCosine(recipe.peak_learning_rate, warmup, total),
         "weight_decay": recipe.decay,
         # Each device clips its own part of the sum.
         "global_clipnorm": recipe.gradient_clip / recipe.devices or None,
@@ -83,6 +78,30 @@ def _with_rising_average(
                 self.ema_momentum = whole
 
     return Rising
+
+
+class _WarmupAndCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A straight rise from 0 in the first steps, then half a cosine to 0, as Keras' CosineDecay.
+
+    Keras asks for the rate once for every variable that decays, and CosineDecay branches. As many
+    conditionals in the graph of a step took a fifth of the time of a small training.
+    """
+
+    def __init__(self, peak: float, warmup: int, total: int) -> None:
+        super().__init__()
+        self._peak, self._warmup, self._decay = peak, warmup, total - warmup
+
+    def __call__(self, step: Any) -> Any:
+        ops = keras.ops
+        step = ops.cast(step, "float32")
+        gone = ops.minimum(step - self._warmup, self._decay) / self._decay
+        falling = self._peak * (0.5 * (1 + ops.cos(math.pi * gone)))
+        if not self._warmup:
+            return falling
+        return ops.where(step < self._warmup, self._peak * (step / self._warmup), falling)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self._peak, "warmup": self._warmup, "total": self._warmup + self._decay}
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
