@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from pplcnet.errors import require
 from pplcnet.metrics.calibration import Reliability
 
-__all__ = ["coverage_chart", "curves", "histogram", "reliability_chart"]
+__all__ = [
+    "FIRST",
+    "INK",
+    "SECOND",
+    "Chart",
+    "coverage_chart",
+    "curves",
+    "histogram",
+    "reliability_chart",
+]
 
 INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {

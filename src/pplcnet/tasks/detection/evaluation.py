@@ -162,7 +162,6 @@ class BoxEvaluation:
 
     def figures(self) -> dict[str, Any]:
         """The summary figures."""
-        precision, recall, f1 = self._together
         ap, matches = self.matches.average_precision, self.matches
         return {
             "images": self.images,
@@ -174,18 +173,16 @@ class BoxEvaluation:
             "ap_medium": ap(area="medium"),
             "ap_large": ap(area="large"),
             "average_recall": matches.average_recall(),
-            "precision": precision,
-            "recall": recall,
-            "f1": f1,
+            **self.figures_at_confidence(),
             "confidence": self.confidence,
         }
 
-    @property
-    def _together(self) -> tuple[float | None, float | None, float | None]:
+    def figures_at_confidence(self) -> dict[str, float | None]:
         """Precision, recall and F1 of the boxes that are shown, of all classes together."""
         table = self.confusion
         right = int(np.diagonal(table)[:-1].sum())
-        return ratios_of(right, int(table[:, :-1].sum()), int(table[:-1].sum()))
+        found = ratios_of(right, int(table[:, :-1].sum()), int(table[:-1].sum()))
+        return dict(zip(("precision", "recall", "f1"), found, strict=True))
 
     def to_dict(self, most_mistakes: int = 50) -> dict[str, Any]:
         """Plain values for JSON, with the `most_mistakes` worst mistakes."""

@@ -1,11 +1,14 @@
-"""Precision over recall of every class as a PNG file."""
+"""Precision over recall, and recall over size: a PNG file, and charts of a page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pplcnet.errors import require
+from pplcnet.pages.charts import FIRST, INK, SECOND, Chart
 from pplcnet.pages.fonts import installed_fonts
 from pplcnet.system.files import replacing
 from pplcnet.system.wording import counted, format_number
@@ -14,10 +17,12 @@ from pplcnet.tasks.detection.matching import RECALLS
 if TYPE_CHECKING:
     from pplcnet.tasks.detection.evaluation import BoxEvaluation
 
-__all__ = ["draw_curves"]
+__all__ = ["draw_curves", "precision_recall_chart", "size_charts"]
 
 DRAWN = 10
 """Classes with a line of their own, those with the most boxes."""
+SIZES = 12
+SIDE = "square root of the area, pixels"
 
 
 @installed_fonts()
@@ -54,3 +59,62 @@ def draw_curves(evaluation: BoxEvaluation, path: Path, title: str = "") -> None:
     )
     with replacing(path) as file:
         figure.savefig(file, format="png")
+
+
+def precision_recall_chart(evaluation: BoxEvaluation, at: int) -> Any:
+    """The curve of one class, at an IoU of 0.5; None if no box of it is there."""
+    curve, figures = evaluation.matches.curve(at), evaluation.per_class()[at]
+    if curve is None:
+        return None
+    title = f"{figures.label[:24]}, AP50 {format_number(figures.ap50)}"
+    described = f"Precision over recall of {figures.label}, at an IoU of 0.5"
+    chart = Chart(title, "recall", "precision", described)
+    with chart as axes:
+        axes.plot(RECALLS, curve, color=FIRST)
+        if figures.recall is not None and figures.precision is not None:
+            # Where the boxes that are shown lie on it.
+            axes.plot([figures.recall], [figures.precision], "o", color=SECOND, markersize=6)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
+    return chart.svg()
+
+
+def size_charts(evaluation: BoxEvaluation) -> list[Any]:
+    """How many boxes of which size are found, and the share; empty without boxes."""
+    sides, is_found = list[float](), list[bool]()
+    for boxes, pairing in zip(evaluation.truth, evaluation.pairings, strict=True):
+        found = np.zeros(len(boxes), bool)
+        found[pairing.partner[pairing.is_right]] = True
+        true = ~boxes.is_crowd
+        extent = boxes.xyxy[true, 2:] - boxes.xyxy[true, :2]
+        sides += np.sqrt(extent.clip(0).prod(axis=1)).tolist()
+        is_found += found[true].tolist()
+    if not sides:
+        return []
+    every, right = np.maximum(np.array(sides), 1.0), np.array(is_found)
+    edges = np.geomspace(max(1.0, every.min() * 0.99), every.max() * 1.01, SIZES + 1)
+    total, hits = (np.histogram(each, edges)[0] for each in (every, every[right]))
+    centres, widths = np.sqrt(edges[:-1] * edges[1:]), np.diff(edges) * 0.88
+    numbers = Chart(
+        "Boxes by size", SIDE, "boxes", "How many boxes of which size were found and missed"
+    )
+    with numbers as axes:
+        axes.bar(centres, hits, widths, color=FIRST, label="found")
+        axes.bar(centres, total - hits, widths, bottom=hits, color=SECOND, label="missed")
+        _by_size(axes)
+        axes.legend(labelcolor=INK)
+        axes.grid(visible=False, axis="x")
+    filled = total > 0
+    shares = Chart("Recall by size", SIDE, "recall", "The share of the boxes of a size found")
+    with shares as axes:
+        area = 14 + 120 * total[filled] / total.max()
+        axes.plot(centres[filled], hits[filled] / total[filled], color=FIRST, linewidth=1)
+        axes.scatter(centres[filled], hits[filled] / total[filled], s=area, color=FIRST, zorder=3)
+        _by_size(axes)
+        axes.set(ylim=(-0.03, 1.06))
+    return [numbers.svg(), shares.svg()]
+
+
+def _by_size(axes: Any) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")

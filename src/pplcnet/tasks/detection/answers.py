@@ -1,0 +1,66 @@
+"""What a detector answered to each image of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.data.annotations import Boxes
+from pplcnet.data.dataset import Dataset
+from pplcnet.pages.section import Score
+from pplcnet.tasks.detection.evaluation import BoxEvaluation
+from pplcnet.tasks.detection.matching import FoundBoxes, match_boxes
+from pplcnet.tasks.detection.pairing import pair_boxes
+
+__all__ = ["BoxAnswers"]
+
+
+@dataclass(frozen=True)
+class BoxAnswers:
+    """True and found boxes of each image, in the order of the data set."""
+
+    dataset: Dataset
+    evaluation: BoxEvaluation
+
+    def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
+        """AP with its interval on the images where `chosen` (N,) is true, or on all.
+
+        None if none of them has a box.
+        """
+        evaluation = self.evaluation
+        if chosen is None:
+            matches = evaluation.matches
+        else:
+            places = np.flatnonzero(chosen).tolist()
+            truth = [evaluation.truth[at] for at in places]
+            found = [evaluation.found[at] for at in places]
+            matches = match_boxes(truth, found, len(evaluation.classes), ("all",))
+        value = matches.average_precision()
+        return None if value is None else Score(matches.images, value, matches.interval)
+
+    def agreement(self, other: BoxAnswers) -> float:
+        """The share of the images on which the same boxes are shown.
+
+        They are the same if each has a partner of its class, with an IoU of at least 0.5.
+        """
+        same = []
+        for one, another in zip(self.evaluation.shown, other.evaluation.shown, strict=True):
+            pairing = pair_boxes(Boxes.make(another.xyxy, another.class_id), one)
+            same.append(bool(pairing.is_right.all() and not pairing.is_missed.any()))
+        return float(np.mean(same))
+
+    def answered_by(self, predictions: Sequence[Any]) -> Self:
+        """Another network's answers to the same images."""
+        found = tuple(
+            FoundBoxes(each.xyxy, np.asarray(each.class_id, np.intp), each.confidence)
+            for each in predictions
+        )
+        return replace(self, evaluation=replace(self.evaluation, found=found))
+
+    def shown_at(self, confidence: float) -> BoxEvaluation:
+        """The evaluation of the boxes that would be shown from another confidence on."""
+        return replace(self.evaluation, confidence=confidence)

@@ -1,0 +1,167 @@
+"""Photos with their boxes, as the page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import ImageError
+from pplcnet.imaging.decoding import decode
+from pplcnet.pages.pictures import data_uri
+from pplcnet.tasks.detection.evaluation import BoxEvaluation
+from pplcnet.tasks.detection.mistakes import BoxMistake
+from pplcnet.tasks.detection.suppression import overlaps
+
+__all__ = ["PHOTOS", "Drawing", "chosen_photos", "photo_values", "region_values"]
+
+PHOTOS = 36
+"""Whole photos in a page."""
+RIGHT = 6
+"""Of these at least so many without a mistake, if there are any."""
+SIDE = 420
+REGION_SIDE = 200
+AROUND = 0.75
+"""Of a box's longer side, what is shown around it."""
+
+
+class Drawing(NamedTuple):
+    """A box of a picture, in pixels of the photo."""
+
+    kind: str
+    """ "true", "found", "missed", "invented", "mistaken" or "crowd"."""
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def chosen_photos(evaluation: BoxEvaluation) -> list[int]:
+    """Places of the photos to show: those with the most mistakes, then some without any."""
+    mistakes = np.array(
+        [
+            int((each.is_mistaken | each.is_invented).sum() + each.is_missed.sum())
+            for each in evaluation.pairings
+        ]
+    )
+    order = np.argsort(-mistakes, kind="stable")
+    wrong = order[mistakes[order] > 0][: PHOTOS - min(RIGHT, int((mistakes == 0).sum()))]
+    right = order[mistakes[order] == 0][: PHOTOS - len(wrong)]
+    return [*wrong.tolist(), *right.tolist()]
+
+
+def photo_values(
+    dataset: Dataset, evaluation: BoxEvaluation, places: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Values for the macro `drawn`, a photo each; photos that cannot be read are left out."""
+    values = []
+    for at in places:
+        image = dataset.images[at]
+        try:
+            picture = decode(image.path, at_least=SIDE)
+        except ImageError:
+            continue
+        drawings = _drawings(evaluation, at)
+        kinds = [each.kind for each in drawings]
+        size = evaluation.truth[at].size
+        width, height = size if all(size) else picture.size
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        values.append(
+            {
+                "name": dataset.name_of(image),
+                "picture": data_uri(picture),
+                "view": f"0 0 {width} {height}",
+                "ratio": f"{width} / {height}",
+                "drawings": drawings,
+                "counts": {
+                    kind: kinds.count(kind) for kind in ("found", "missed", "invented", "mistaken")
+                },
+            }
+        )
+    return values
+
+
+def region_values(
+    dataset: Dataset, evaluation: BoxEvaluation, mistakes: Sequence[BoxMistake]
+) -> list[dict[str, Any]]:
+    """Values for the macro `drawn`: the part of a photo around each mistake."""
+    places = {name: at for at, name in enumerate(evaluation.names)}
+    values = []
+    for each in mistakes:
+        at = places[each.name]
+        try:
+            picture = decode(dataset.images[at].path)
+        except ImageError:
+            continue
+        box = _around(each, picture.size)
+        left, top, right, bottom = box
+        part = picture.crop(box)
+        part.thumbnail((REGION_SIDE, REGION_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        values.append(
+            {
+                "name": each.name,
+                "picture": data_uri(part),
+                "view": f"{left} {top} {right - left} {bottom - top}",
+                "ratio": f"{right - left} / {bottom - top}",
+                "drawings": _drawings(evaluation, at),
+                "mistake": each,
+                "nearest": _nearest(evaluation, at, each),
+            }
+        )
+    return values
+
+
+def _drawings(evaluation: BoxEvaluation, at: int) -> list[Drawing]:
+    """All boxes of a photo; the wrong ones last, so that they lie on top."""
+    truth, shown = evaluation.truth[at], evaluation.shown[at]
+    pairing, classes = evaluation.pairings[at], evaluation.classes
+    drawings = []
+    for place, label in enumerate(truth.classes.tolist()):
+        kind = "missed" if pairing.is_missed[place] else "true"
+        kind = "crowd" if truth.is_crowd[place] else kind
+        drawings.append(_drawing(kind, classes[label], truth.xyxy[place]))
+    kinds: NDArray[np.str_] = np.select(
+        [pairing.is_right, pairing.is_mistaken, pairing.is_invented],
+        ["found", "mistaken", "invented"],
+        "crowd",
+    )
+    for place, (label, confidence, kind) in enumerate(
+        zip(shown.class_id.tolist(), shown.confidence.tolist(), kinds.tolist(), strict=True)
+    ):
+        drawings.append(_drawing(kind, f"{classes[label]} {confidence:.2f}", shown.xyxy[place]))
+    order = ("crowd", "true", "found", "missed", "mistaken", "invented")
+    return sorted(drawings, key=lambda each: order.index(each.kind))
+
+
+def _drawing(kind: str, text: str, corners: NDArray[np.float32]) -> Drawing:
+    left, top, right, bottom = (round(float(each), 1) for each in corners)
+    return Drawing(kind, text, left, top, round(right - left, 1), round(bottom - top, 1))
+
+
+def _around(mistake: BoxMistake, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of the photo to show: the box, and some of what is around it."""
+    margin = AROUND * max(mistake.x2 - mistake.x1, mistake.y2 - mistake.y1, 16.0)
+    left, top = max(0, int(mistake.x1 - margin)), max(0, int(mistake.y1 - margin))
+    right, bottom = (
+        max(start + 1, min(limit, int(end + margin)))
+        for start, end, limit in zip((left, top), (mistake.x2, mistake.y2), size, strict=True)
+    )
+    return left, top, right, bottom
+
+
+def _nearest(evaluation: BoxEvaluation, at: int, mistake: BoxMistake) -> str:
+    """What overlaps the box most: "0.42 with cell"; "" for nothing."""
+    corners = np.array([mistake[-4:]], np.float32)
+    xyxy, labels = evaluation.truth[at].xyxy, evaluation.truth[at].classes
+    if mistake.kind == "missed":
+        xyxy, labels = evaluation.shown[at].xyxy, evaluation.shown[at].class_id
+    shared = overlaps(corners, xyxy)[0]
+    if not len(shared) or shared.max() < 0.05:
+        return ""
+    best = int(shared.argmax())
+    return f"{shared[best]:.2f} with {evaluation.classes[int(labels[best])]}"
