@@ -16,7 +16,7 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import decode
 from pplcnet.system.processor import available_cores
 
-__all__ = ["data_uri", "overlaid", "thumbnails"]
+__all__ = ["data_uri", "overlaid", "part_of_photo", "thumbnails"]
 
 QUALITY = 72
 
@@ -46,6 +46,23 @@ def thumbnails(paths: Iterable[Path], side: int = 112) -> Mapping[Path, str]:
             for path, uri in zip(wanted, pool.map(small, wanted), strict=True)
             if uri is not None
         }
+
+
+def part_of_photo(
+    path: Path, box: tuple[int, int, int, int] | None = None, *, side: int
+) -> str | None:
+    """A part of a photo, scaled to fit `side` pixels; None for a photo that cannot be read.
+
+    Args:
+        box: left, top, right, bottom in pixels of the upright photo; None for all of it.
+    """
+    try:
+        image = decode(path, at_least=side if box is None else None)
+    except ImageError:
+        return None
+    part = image.crop(box) if box is not None else image
+    part.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return data_uri(part)
 
 
 def overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.floating], side: int = 160) -> Image.Image:

@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import ImageError
-from pplcnet.imaging.decoding import decode
-from pplcnet.pages.pictures import data_uri
+from pplcnet.pages.pictures import part_of_photo
 from pplcnet.tasks.detection.evaluation import BoxEvaluation
 from pplcnet.tasks.detection.mistakes import BoxMistake
 from pplcnet.tasks.detection.suppression import overlaps
@@ -62,19 +59,16 @@ def photo_values(
     values = []
     for at in places:
         image = dataset.images[at]
-        try:
-            picture = decode(image.path, at_least=SIDE)
-        except ImageError:
+        picture = part_of_photo(image.path, side=SIDE)
+        if picture is None:
             continue
         drawings = _drawings(evaluation, at)
         kinds = [each.kind for each in drawings]
-        size = evaluation.truth[at].size
-        width, height = size if all(size) else picture.size
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        width, height = evaluation.truth[at].size
         values.append(
             {
                 "name": dataset.name_of(image),
-                "picture": data_uri(picture),
+                "picture": picture,
                 "view": f"0 0 {width} {height}",
                 "ratio": f"{width} / {height}",
                 "drawings": drawings,
@@ -94,18 +88,15 @@ def region_values(
     values = []
     for each in mistakes:
         at = places[each.name]
-        try:
-            picture = decode(dataset.images[at].path)
-        except ImageError:
-            continue
-        box = _around(each, picture.size)
+        box = _around(each, evaluation.truth[at].size)
         left, top, right, bottom = box
-        part = picture.crop(box)
-        part.thumbnail((REGION_SIDE, REGION_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        picture = part_of_photo(dataset.images[at].path, box, side=REGION_SIDE)
+        if picture is None:
+            continue
         values.append(
             {
                 "name": each.name,
-                "picture": data_uri(part),
+                "picture": picture,
                 "view": f"{left} {top} {right - left} {bottom - top}",
                 "ratio": f"{right - left} / {bottom - top}",
                 "drawings": _drawings(evaluation, at),
