@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pplcnet.data.annotations import Annotation
 from pplcnet.data.dataset import SPLITS, Dataset, LabelledImage
 from pplcnet.errors import DatasetError, InputError
-from pplcnet.system.csv_cells import original
+from pplcnet.system.csv_cells import long_cells, original
 from pplcnet.system.files import write_csv
 from pplcnet.system.wording import counted
 
@@ -143,7 +143,8 @@ def read_splits(
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"it has more than {LARGEST_BYTES:,} bytes")
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        text = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
+        with text as file, long_cells():
             reader = csv.reader(file)
             header = next(reader, [])
             rows = [row for row in reader if row]

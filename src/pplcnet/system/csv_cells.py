@@ -7,13 +7,17 @@ such a path gets a leading ./, with which it names the same file. Numbers stay a
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Protocol
 
-__all__ = ["CsvWriter", "original", "original_path"]
+__all__ = ["CsvWriter", "long_cells", "original", "original_path"]
+
+LONGEST_CELL = 4 << 20
+"""Characters, where a cell holds all boxes of a photo: some 100,000 boxes."""
 
 # Full-width forms count too, and apostrophes in front, so that `original` undoes all alike.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
@@ -22,6 +26,16 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 class _File(Protocol):
     def write(self, text: str, /) -> object: ...
+
+
+@contextlib.contextmanager
+def long_cells() -> Iterator[None]:
+    """Let the csv module read cells of LONGEST_CELL characters, where it stops at 131,072."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 class CsvWriter:

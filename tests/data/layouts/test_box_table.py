@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pplcnet.data.annotations import Boxes
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.splits import draw_splits, write_splits
+from pplcnet.data.splits import draw_splits, read_splits, write_splits
 from tests.data.layouts.boxes import annotation, refusal, said, write_coco, write_photo
 
 ROWS = "a.jpg,cat,1,2,30,40.5\na.jpg,dog,5,6,7,8\nb.jpg,,,,,\n"
@@ -97,9 +98,16 @@ def test_a_table_of_labels_alone_is_read_as_before(folder: Path) -> None:
 def test_the_splits_of_a_run_are_read_again(folder: Path) -> None:
     names = [write_photo(folder / f"{at}.jpg").name for at in range(8)]
     boxes = [annotation(at, 7, 0.1, 1, 9, 9) for at in range(1, 7)]
+    # More than fit into a cell that the csv module reads by default.
+    boxes += [annotation(7, 7, at / 128, 1, 9, 9) for at in range(4500)]
     dataset = Dataset.open(write_coco(folder / "x.json", names, boxes)).with_classes(["cat"])
     splits = draw_splits(dataset, validation=0.25, test=0.25, seed=0)
+    recorded = {image.path: image for part in splits[:3] for image in part.images}
     write_splits(splits, folder / "split.csv", {splits.train.images[0].path: "0" * 64})
+    read = read_splits(folder / "split.csv", Boxes)
+    assert {image.path: image.annotation for image in read.images} == {
+        path: image.annotation for path, image in recorded.items()
+    }
     again = Dataset.open(folder / "split.csv")
     assert said(again) == said(dataset)
     assert [len(again.subset(each)) for each in ("train", "validation", "test")] == [4, 2, 2]

@@ -29,7 +29,7 @@ from pplcnet.data.layouts.list_text import (
 from pplcnet.data.layouts.listed_images import FileFinder
 from pplcnet.data.layouts.table_columns import LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMN
 from pplcnet.errors import DatasetError
-from pplcnet.system.csv_cells import original
+from pplcnet.system.csv_cells import long_cells, original
 
 __all__ = ["read", "recognises"]
 
@@ -95,7 +95,8 @@ def read(path: Path) -> Dataset:
         DatasetError: the file cannot be read or lacks a column; or all faults of the rows.
     """
     beside = lists_beside(path)
-    own = read_sheet(path, PATHS, name=shown_beside(path, path) if beside else "")
+    with long_cells():
+        own = read_sheet(path, PATHS, name=shown_beside(path, path) if beside else "")
     if {each.lower() for each in own.columns} >= WRITTEN:
         faults = list(own.faults)
         return _dataset(path, _written(own, faults), path.parent, faults, [])

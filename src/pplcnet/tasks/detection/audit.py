@@ -129,7 +129,7 @@ def count_unseen(boxes: Iterable[Boxes], height: int, width: int) -> int:
     for each in boxes:
         if not all(each.size):
             continue
-        true = each.xyxy[~each.is_crowd].astype(np.float64)
+        true = each.xyxy[~each.is_crowd & _has_area(each)].astype(np.float64)
         scale = np.array([width / each.size[0], height / each.size[1]] * 2)
         placed = true * scale
         is_seen = np.zeros(len(true), bool)
@@ -146,6 +146,11 @@ def _boxes_of(image: LabelledImage) -> Boxes:
     return cast(Boxes, image.annotation)
 
 
+def _has_area(boxes: Boxes) -> NDArray[np.bool_]:
+    sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    return np.asarray((sides >= LEAST_SIDE).all(axis=1))
+
+
 def _is_normalised(boxes: Boxes) -> bool:
     is_large = min(boxes.size) > NOT_TINY
     in_range = (boxes.xyxy >= 0) & (boxes.xyxy <= 1)
@@ -156,7 +161,7 @@ def _seen(boxes: Boxes) -> _Seen:
     xyxy, limits = boxes.xyxy, np.array([*boxes.size, *boxes.size], np.float32)
     sides = xyxy[:, 2:] - xyxy[:, :2]
     swapped = (sides < 0).any(axis=1)
-    empty = ~swapped & (sides < LEAST_SIDE).any(axis=1)
+    empty = ~swapped & ~_has_area(boxes)
     is_box = ~(swapped | empty)
     outside = is_box & ((xyxy[:, 2:] <= 0).any(axis=1) | (xyxy[:, :2] >= limits[:2]).any(axis=1))
     overhanging = is_box & ~outside & ((xyxy < 0) | (xyxy > limits)).any(axis=1)
