@@ -82,6 +82,7 @@ class Typicality:
     """The mean, then the directions."""
     _origin: NDArray[np.float32] = field(init=False, repr=False)
     """The mean along the directions."""
+    _mean_square: float = field(init=False, repr=False)
     _near: NDArray[np.float32] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +91,7 @@ class Typicality:
         rows = np.concatenate([self.mean[np.newaxis], self.directions])
         object.__setattr__(self, "_rows", rows)
         object.__setattr__(self, "_origin", self.directions @ self.mean)
+        object.__setattr__(self, "_mean_square", float(np.dot(self.mean, self.mean)))
         object.__setattr__(self, "_near", near)
 
     def measures(self, outputs: Outputs, energy: Energy | None) -> dict[str, NDArray[np.float64]]:
@@ -100,15 +102,15 @@ class Typicality:
             energy: the task's; None where it has none.
         """
         vectors = outputs[EMBEDDING]
-        norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors, dtype=np.float64))
+        norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
         projected = (vectors @ self._rows.T) / np.maximum(norms, TINY)[..., np.newaxis]
         on_mean, along = projected[..., 0], projected[..., 1:]
         inside = np.square(along - self._origin)
-        whole = (norms > 0) - 2 * on_mean + np.dot(self.mean, self.mean)
+        whole = (norms > 0) - 2 * on_mean + self._mean_square
         outside = np.maximum(whole - inside.sum(axis=-1), 0.0)
         found = {DISTANCE: -((inside / self.variances).sum(axis=-1) + outside / self.rest)}
         if self._near is not None:
-            cosines = along.astype(np.float32) @ self._near.T
+            cosines = along @ self._near.T
             nearest = len(self._near) - min(NEIGHBOURS, len(self._near))
             found[NEIGHBOUR] = on_mean + np.partition(cosines, nearest, axis=-1)[..., nearest]
         if energy is not None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pplcnet.serving.served import Served
@@ -39,18 +38,23 @@ class Caller:
             self._give_up()
 
 
-@contextmanager
-def counted(served: Served, caller: Caller) -> Iterator[Served]:
+class counted:  # noqa: N801 - is used as a function
     """Within, a request is under way with a model; afterwards it is in its statistics."""
-    caller.served = served
-    result = "fail"
-    try:
-        with served:
-            yield served
+
+    __slots__ = ("_caller", "_served")
+
+    def __init__(self, served: Served, caller: Caller) -> None:
+        self._served, self._caller = served, caller
+        caller.served = served
+
+    def __enter__(self) -> Served:
+        return self._served.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._served.__exit__()
         result = "success"
-    except asyncio.CancelledError:
-        result = "cancel"
-        raise
-    finally:
-        taken = time.monotonic() - caller.received_at
-        served.statistics.count_request(result, round(taken * 1e9), round(time.time() * 1000))
+        if kind is not None:
+            result = "cancel" if issubclass(kind, asyncio.CancelledError) else "fail"
+        taken = time.monotonic() - self._caller.received_at
+        now = round(time.time() * 1000)
+        self._served.statistics.count_request(result, round(taken * 1e9), now)

@@ -72,6 +72,12 @@ class FrameReader:
     def feed(self, data: Buffer) -> Iterator[Frame]:
         """The frames that are whole with `data`."""
         pending = self._pending
+        if not pending and len(data) >= HEAD.size:  # most frames come whole, and alone
+            text_size, payload_size = _sizes(data)
+            text_end = HEAD.size + text_size
+            if len(data) == text_end + payload_size:
+                yield json.loads(bytes(data[HEAD.size : text_end])), bytes(data[text_end:])
+                return
         pending += data
         while len(pending) >= HEAD.size:
             text_size, payload_size = _sizes(pending)

@@ -66,9 +66,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.last_used = time.monotonic()
         self._has_progressed = False
-        if self._timer is None and self.is_idle:  # also for line breaks that begin no request
-            self._start_timer()
         super().data_received(data)
+        # Most requests come whole, and need no timer. Line breaks that begin no request do.
+        is_waiting = self._is_receiving or self.is_idle
+        if is_waiting and self._timer is None and not self.transport.is_closing():
+            self._start_timer()
         if self._has_progressed:
             self._head_bytes = 0
             return
@@ -81,8 +83,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Of the parser."""
         super().on_message_begin()
         self._is_receiving, self._has_headers = True, False
-        if self._timer is None:
-            self._start_timer()
         self.scope["state"]["connection"] = self
 
     def on_header(self, name: bytes, value: bytes) -> None:

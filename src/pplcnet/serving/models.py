@@ -54,6 +54,8 @@ class Models:
         self._entries: dict[str, dict[str, Entry]] = {}
         self.statistics: dict[tuple[str, str], Statistics] = {}
         """By name and version, also of what answers no more."""
+        self._newest: dict[str, Served] = {}
+        """What `find` has found where no version was named, until something changes."""
         self._unloaded: set[str] = set()
         self._is_started = False
         self._lock = asyncio.Lock()
@@ -92,6 +94,8 @@ class Models:
         Raises:
             Refusal: 404 for an unknown name or version, 503 for one that is not ready.
         """
+        if not version and name in self._newest:
+            return self._newest[name]
         versions = self._entries.get(name)
         self._check_started()
         if versions is None:
@@ -103,6 +107,8 @@ class Models:
         entries = [versions[version]] if version else self.entries(name)
         for entry in reversed(entries):
             if entry.served is not None:
+                if not version:
+                    self._newest[name] = entry.served
                 return entry.served
         reason = f": {entries[-1].reason}" if entries and entries[-1].reason else "."
         raise Refusal(503, f"{name} is not ready{reason}", retry_after=5, cause="not ready")
@@ -229,6 +235,7 @@ class Models:
             entry.served,
             Served(self._kind.prefix + entry.name, entry.version, serial, facts, statistics),
         )
+        self._newest.clear()
         entry.state, entry.reason = READY, ""
         self._say(f"loaded a {self._kind.noun}", model=entry.name, version=entry.version)
         if before is not None:
@@ -277,6 +284,7 @@ class Models:
             await served.retire()
             await self._workers.unload(served.serial)
 
+        self._newest.clear()
         task = asyncio.get_running_loop().create_task(unload())
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

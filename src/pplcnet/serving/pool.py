@@ -55,12 +55,11 @@ class Pool:
         A request is taken as a whole as long as the queue is not full, so that the queue may become
         longer than its limit by one request.
         """
-        retry_after = max(1, ceil(self.expected_seconds()))
         if self.waiting >= self._settings.queue:
             raise Refusal(
                 503,
                 f"the queue is full ({self.waiting} photos wait); try again later.",
-                retry_after=retry_after,
+                retry_after=self._retry_after(),
                 cause="queue",
             )
         expected = self.expected_seconds(photos)
@@ -69,7 +68,7 @@ class Pool:
                 503,
                 f"an answer would take about {expected:.0f} s, longer than the limit of "
                 f"{self._settings.timeout:g} s; try again later.",
-                retry_after=retry_after,
+                retry_after=self._retry_after(),
                 cause="deadline",
             )
         if self._workers.are_failing:
@@ -79,6 +78,9 @@ class Pool:
                 retry_after=5,
                 cause="workers",
             )
+
+    def _retry_after(self) -> int:
+        return max(1, ceil(self.expected_seconds()))
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Put photos into the queue; Refusal 503 as `check_room`.

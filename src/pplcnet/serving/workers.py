@@ -51,6 +51,8 @@ class Workers:
         self.on_free: Callable[[], None] = lambda: None
         """Called when a worker has nothing to do."""
         self.deaths = self.kills = 0
+        self.alive = 0
+        """Workers that can answer."""
         self._serial = 0
         self._links = [WorkerLink(self._on_death) for _ in range(settings.workers)]
 
@@ -58,11 +60,6 @@ class Workers:
         """Connect to the workers; they can be asked for something afterwards."""
         await asyncio.gather(*map(self._set_up, list(self._links)))
         self._spawn(self._watch())
-
-    @property
-    def alive(self) -> int:
-        """Workers that can answer."""
-        return sum(each.is_set_up for each in self._links)
 
     @property
     def starting(self) -> int:
@@ -219,12 +216,14 @@ class Workers:
         except WorkerDied:
             return
         link.is_set_up = True
+        self.alive += 1
         self._failed_starts = 0
         self.release(link)
 
     def _on_death(self, link: WorkerLink) -> None:
         was_set_up = link.is_set_up
         link.is_set_up, link.is_taken = False, True
+        self.alive -= was_set_up
         if self._is_closing:
             return
         if not was_set_up:
