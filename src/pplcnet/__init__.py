@@ -1,4 +1,4 @@
-"""pplcnet: image classifiers that are fast on ordinary CPUs.
+"""pplcnet: image classifiers and detectors that are fast on ordinary CPUs.
 
 Importing this package imports no framework: every public name is loaded on first use.
 """
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from pplcnet.recipe.recipe import Recipe
     from pplcnet.runs.training_run import run_job
     from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.detector import Detector
     from pplcnet.runtime.model import Model, load
     from pplcnet.tasks.audit import audit
+    from pplcnet.tasks.detection.decoding import Detections
     from pplcnet.tasks.evaluate import evaluate
     from pplcnet.tasks.task import Prediction
     from pplcnet.training.train import train
@@ -40,6 +42,8 @@ _PLACES = {
     "Bundle": "bundle.bundle",
     "Classifier": "runtime.classifier",
     "Dataset": "data.dataset",
+    "Detections": "tasks.detection.decoding",
+    "Detector": "runtime.detector",
     "Gallery": "gallery.gallery",
     "Model": "runtime.model",
     "PPLCNetError": "errors",
@@ -78,6 +82,8 @@ __all__ = [
     "Bundle",
     "Classifier",
     "Dataset",
+    "Detections",
+    "Detector",
     "Gallery",
     "Model",
     "PPLCNetError",

@@ -34,7 +34,7 @@ def manifest_of(model: keras.Model, task: str = "classification") -> Manifest:
         Preprocessing(image_size=model.input.shape[1:3]),
         network={},
         task=task,
-        outputs=find(task).outputs(classes),
+        outputs=find(task).outputs(classes, model.input.shape[1:3]),
     )
 
 

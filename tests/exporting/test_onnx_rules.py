@@ -19,7 +19,7 @@ def _sequential(*layers: keras.layers.Layer) -> keras.Model:
 @pytest.mark.parametrize(
     ("layers", "complaint"),
     [
-        ([keras.layers.Conv2D(2, 1), keras.layers.UpSampling2D(name="up")], "'up' is a UpSampl"),
+        ([keras.layers.Conv2D(2, 1), keras.layers.Softmax(name="odd")], "'odd' is a Softmax"),
         ([keras.layers.Conv2D(2, 1, activation="gelu", name="odd")], "'odd' uses .*'gelu'"),
         ([keras.layers.BatchNormalization(name="bn")], "'bn' does not directly follow"),
         ([keras.layers.Conv2D(2, 3, dilation_rate=2, name="wide")], "'wide' is dilated"),

@@ -123,7 +123,7 @@ def test_fields_that_someone_set_are_refused(colours, tmp_path: Path) -> None:
             recipe.for_options(colours)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
 def test_a_run_recorded_with_the_fields_of_every_task_goes_on(task: str) -> None:
     """Run folders named all of them once, also those that had no effect."""
     recorded = {"epochs": 3, "loss": "focal", "multilabel_loss": "asymmetric", "mixup": 0.2}

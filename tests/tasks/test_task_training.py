@@ -9,12 +9,19 @@ import pytest
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.tasks import TASKS, find, training_of
+from pplcnet.tasks import TASKS, find, options_of, training_of
 
 
 def _dataset(task: str, photos: Path, folder: Path) -> Dataset:
     if task == "classification":
         return Dataset.open(photos)
+    if task == "detection":
+        rows = [f"{image.path},{'' if at == 0 else f'{at % 2},3,4,90,70'}"
+                for at, image in enumerate(Dataset.open(photos).images)]  # fmt: skip
+        rows[0] += ",,,,"
+        table = folder / "boxes.csv"
+        table.write_text("\n".join(["path,label,xmin,ymin,xmax,ymax", *rows]) + "\n")
+        return Dataset.open(table)
     rows = [f"{image.path},{image.shown[0] % 2},{'' if at % 3 else 1}"
             for at, image in enumerate(Dataset.open(photos).images)]  # fmt: skip
     (folder / "labels.csv").write_text("\n".join(["path,odd,some", *rows]) + "\n")
@@ -26,10 +33,12 @@ def test_network_targets_views_and_loss_go_together(
     name: str, common_photos: Path, tmp_path: Path
 ) -> None:
     dataset, task = _dataset(name, common_photos, tmp_path), find(name)
-    training, recipe = training_of(task), Recipe(image_size=(32, 32))
+    training = training_of(task)
+    recipe = Recipe(image_size=(32, 32), options=options_of(name)())
     assert dataset.task == name
-    network = training.build("pplcnet_x0_25", dataset.classes, (32, 32), {"dropout": 0.0})
-    outputs = task.outputs(dataset.classes)
+    name = "picodet_x0_25" if name == "detection" else "pplcnet_x0_25"
+    network = training.build(name, dataset.classes, (32, 32), {"dropout": 0.0})
+    outputs = task.outputs(dataset.classes, (32, 32))
     assert [tuple(each.shape[1:]) for each in network.outputs] == list(outputs.values())
     targets = training.targets(dataset)
     assert len(targets) == len(dataset)

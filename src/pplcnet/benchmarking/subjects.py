@@ -12,7 +12,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.models.catalog import CATALOG, Network
 from pplcnet.runtime.engines.cutting import cut_network
-from pplcnet.tasks import task_of
+from pplcnet.tasks import answers_of, task_of
 
 __all__ = ["DEFAULT_MACS", "Subject", "default_names", "load_subject"]
 
@@ -58,7 +58,8 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
     if not Path(text).exists():
         raise UnknownNameError("network or bundle", text, CATALOG)
     bundle = Bundle.open(text)
-    answers = task_of(bundle.manifest, bundle.path).outputs(bundle.classes)
+    task_of(bundle.manifest, bundle.path)  # or a message about it
+    answers = answers_of(bundle.manifest)
     contents = {
         str(variant.get("precision", "float32")): cut_network(
             bundle.read(str(variant["file"])), answers

@@ -20,8 +20,8 @@ from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
-from pplcnet.models.catalog import CATALOG
 from pplcnet.system.wording import counted
+from pplcnet.weights.sources import official_name
 
 if TYPE_CHECKING:
     from pplcnet.data.image_files import PassedOver
@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle",
         metavar="BUNDLE",
         help=f"{BUNDLE_HELP}, or an exported .onnx file, or a network's name for its official "
-        "ImageNet weights (NAME, NAME:imagenet-ssld or NAME:timm; downloaded the first time)",
+        "weights (pplcnet_x1_0, pplcnet_x1_0:imagenet-ssld, picodet_xs_320; downloaded the first "
+        "time)",
     )
     add_inputs(parser, "photos, or folders of photos; - reads one photo from stdin")
     parser.add_argument(
@@ -200,7 +201,7 @@ def _cell(value: object) -> object:
 
 def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
     """The bundle: a path, or that of an official network, which is made the first time."""
-    if text.partition(":")[0] not in CATALOG or Path(text).exists():
+    if official_name(text) is None or Path(text).exists():
         return text
     import tempfile
 

@@ -74,7 +74,9 @@ def _exported(
         expected = keras_outputs(with_embedding(model, manifest, task), manifest, pixels)
     content = proto.SerializeToString()
     engine = open_engine("onnxruntime", content)
-    parity = measure_parity(expected, run_all(engine, pixels), task.judge(manifest, ()))
+    parity = measure_parity(
+        expected, run_all(engine, pixels), task.judge(manifest, ()), task.tolerance
+    )
     variant = {
         "file": ONNX_FILE,
         "batch": batch,

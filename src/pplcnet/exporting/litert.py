@@ -65,7 +65,7 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
         "file": LITERT_FILE,
         "batch": 1,
         "precision": "float32",
-        "parity": measure_parity(expected, run_all(engine, pixels), judge),
+        "parity": measure_parity(expected, run_all(engine, pixels), judge, task.tolerance),
         "latency": measure_latency(engine, pixels[:1], "litert"),
     }
     return update_bundle(bundle, files={LITERT_FILE: content}, variants={"litert": variant})

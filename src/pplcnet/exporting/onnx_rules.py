@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import ConversionError
 from pplcnet.exporting.folding import fold_batch_norm, gate_after, is_linear, values_of
+from pplcnet.exporting.onnx_box_rules import BOX_RULES
 from pplcnet.exporting.onnx_walk import Walk, inputs_of
 from pplcnet.models.layers import (
     BatchNormalization,
@@ -326,6 +327,7 @@ def _dense(walk: Walk, layer: keras.layers.Dense) -> None:
 
 
 RULES: Mapping[type, Callable[[Walk, Any], None]] = {
+    **BOX_RULES,
     ChannelShuffle: _channel_shuffle,
     ChannelSplit: _channel_split,
     HardSigmoid: _hard_sigmoid,

@@ -29,6 +29,8 @@ class Reference:
     judge: Judge
     measure: Measure
     """What `judge.value` is."""
+    tolerance: float = 1e-4
+    """How far float32 in another engine may differ (`Task.tolerance`)."""
 
     @classmethod
     def of(
@@ -41,7 +43,8 @@ class Reference:
         """Run the labelled images through the float32 network that `engine` has loaded."""
         task = find(manifest.task)
         images = prepare(preprocessing, [each.path for each in labelled])
-        return cls(images, run_all(engine, images), task.judge(manifest, labelled), task.measure)
+        judge = task.judge(manifest, labelled)
+        return cls(images, run_all(engine, images), judge, task.measure, task.tolerance)
 
     def value(self, outputs: Outputs) -> float:
         """The task's measure of other outputs for the same images; NaN when one is NaN."""

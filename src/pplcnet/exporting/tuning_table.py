@@ -21,8 +21,6 @@ from pplcnet.tasks.task import Measure, Outputs
 
 __all__ = ["Networks", "Row", "measure_rows", "rank"]
 
-# As between the exported network and Keras: another order of the same float32 arithmetic.
-MAX_RELATIVE_DIFFERENCE = 1e-4
 # Below this a lower precision gains too little for what it loses.
 WORTHWHILE = 1.03
 # Turns that each combination has, one image at a time; a quarter of them with many.
@@ -161,7 +159,7 @@ def _judge(choice: Choice, outputs: Outputs, reference: Reference, max_drop: flo
     drop = reference.judge.drop(outputs, reference.outputs)
     verdict = ""
     # Written so that a NaN is refused.
-    if choice.precision == "float32" and not difference <= MAX_RELATIVE_DIFFERENCE:
+    if choice.precision == "float32" and not difference <= reference.tolerance:
         verdict = f"differs by {difference:.1e} of the largest value of an output"
     elif not drop.amount <= max_drop:
         verdict = f"loses {drop.amount:.4f} of {drop.of}"

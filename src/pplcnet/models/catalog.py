@@ -24,6 +24,7 @@ __all__ = [
     "backbone_of",
     "find",
     "find_detector",
+    "only_task",
 ]
 
 
@@ -160,3 +161,8 @@ def backbone_of(name: str) -> Network:
     if name not in CATALOG:
         raise UnknownNameError("network", name, [*CATALOG, *DETECTORS])
     return CATALOG[name]
+
+
+def only_task(name: str) -> str | None:
+    """The one task that a network is for; None for one that takes what its classes are."""
+    return "detection" if name in DETECTORS else None

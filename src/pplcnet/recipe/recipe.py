@@ -183,7 +183,7 @@ class Recipe:
         object.__setattr__(self, "preset", frozenset(preset))
         object.__setattr__(self, "given", None if given is None else frozenset(given))
         if isinstance(self.model, str):
-            catalog.find(self.model)
+            catalog.backbone_of(self.model)
         if faults := list(self._faults()):
             raise RecipeError(f"the recipe has {counted(len(faults), 'fault')}:", faults)
 

@@ -65,7 +65,7 @@ def open_network(path: Path) -> LoneNetwork:
         classes = json.loads(metadata["classes"])
         height, width = preprocessing["image_size"]
         task = find(_task_name(metadata))
-        outputs = dict(task.outputs(classes))
+        outputs = dict(task.outputs(classes, (height, width)))
         if EMBEDDING in metadata:
             outputs[EMBEDDING] = (int(metadata[EMBEDDING]),)
     except UnknownNameError as error:

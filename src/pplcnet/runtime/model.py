@@ -32,7 +32,7 @@ from pplcnet.system.allocator import keep_freed_memory
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.processor import available_cores, processor_name
 from pplcnet.system.wording import counted
-from pplcnet.tasks import find
+from pplcnet.tasks import answers_of, find, outputs_of
 from pplcnet.tasks.task import EMBEDDING, Outputs, P, Task
 
 __all__ = ["Model", "load"]
@@ -122,7 +122,7 @@ class Model(Generic[P]):
         """No engine is open yet: after opening, unpickling, and in a forked child."""
         keep_freed_memory()
         self._task: Task[P] = find(self.manifest.task)
-        self._answers = tuple(self._task.outputs(self.classes))
+        self._answers = answers_of(self.manifest)
         decode = self._task.decoder(self.manifest)
         outputs = self._answers
         if self._typicality is not None:
@@ -281,7 +281,7 @@ class Model(Generic[P]):
             Output name to (N, ...) float32; "logits" (N, classes) of a classifier.
         """
         if not len(images):
-            shapes = self._task.outputs(self.classes)
+            shapes = outputs_of(self.manifest)
             return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
         return run_padded(self._engine(1, self._answers), images)
 

@@ -15,7 +15,7 @@ from pplcnet.errors import BundleError
 from pplcnet.runtime.lone_network import open_network
 from pplcnet.runtime.selection import Choice, Selection, choose
 from pplcnet.runtime.typicality import Typicality, read_typicality
-from pplcnet.tasks import task_of
+from pplcnet.tasks import outputs_of, task_of
 from pplcnet.tasks.task import Outputs
 
 __all__ = ["Network", "check_finite", "read_network"]
@@ -77,7 +77,7 @@ def check_finite(outputs: Outputs, source: str, choice: Choice) -> None:
 def _check_task(manifest: Manifest, bundle: str | PathLike[str]) -> None:
     """BundleError unless the task is known and the network has its outputs."""
     task = task_of(manifest, bundle)
-    needed = task.outputs(manifest.classes)
+    needed = outputs_of(manifest)
     if needed.items() - manifest.outputs.items():
         raise BundleError(
             f"{bundle}: its outputs are {dict(manifest.outputs)}; the task {task.name!r} needs "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from pplcnet.tasks.task import Task
     from pplcnet.tasks.task_training import TaskTraining
 
-__all__ = ["TASKS", "answers_of", "find", "options_of", "report_of", "task_of", "training_of"]
+__all__ = [
+    "TASKS",
+    "answers_of",
+    "find",
+    "options_of",
+    "outputs_of",
+    "report_of",
+    "task_of",
+    "training_of",
+]
 
 TASKS = {
     "classification": "pplcnet.tasks.classification",
+    "detection": "pplcnet.tasks.detection",
     "multilabel": "pplcnet.tasks.multilabel",
 }
 """Name to package. The package's modules are imported on first use."""
@@ -56,7 +66,12 @@ def task_of(manifest: Manifest, bundle: str | PathLike[str]) -> Task[Any]:
 
 def answers_of(manifest: Manifest) -> tuple[str, ...]:
     """The outputs that a prediction is made of, among those of the network."""
-    return tuple(find(manifest.task).outputs(manifest.classes))
+    return tuple(outputs_of(manifest))
+
+
+def outputs_of(manifest: Manifest) -> Mapping[str, tuple[int, ...]]:
+    """The outputs that the task of a manifest needs: name to shape for one image."""
+    return find(manifest.task).outputs(manifest.classes, manifest.preprocessing.image_size)
 
 
 def options_of(name: str) -> type[TaskOptions]:

@@ -267,8 +267,9 @@ class Task(Generic[P]):
     """What makes its data sets unfit, beyond what every data set is audited for."""
     notes: Callable[[Dataset], Iterable[str]]
     """What is worth knowing of its data sets and no reason to stop, a sentence each."""
-    outputs: Callable[[Sequence[str]], Mapping[str, tuple[int, ...]]]
-    """Of the classes: the network's outputs by name, each with its shape for one image."""
+    outputs: Callable[[Sequence[str], tuple[int, int]], Mapping[str, tuple[int, ...]]]
+    """Of the classes and the input's (height, width): the network's outputs by name, each with its
+    shape for one image."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
     """For images with the manifest's classes."""
@@ -288,5 +289,9 @@ class Task(Generic[P]):
     lower for most images of other things. None for a task that cannot say."""
     facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
     """What a client must know beside the classes to read the answers; plain values."""
+    tolerance: float = 1e-4
+    """How far an exported network may differ from Keras, relative to an output's largest value. The
+    fused graph computes the same in another order. What that costs in float32 was below 1e-5 for
+    every classifier of the catalog; ten times that means a fault."""
     outputs_text: str = ""
     """What the outputs are, in the metadata of an exported file; "" gives their shapes."""

@@ -13,6 +13,7 @@ from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.blocks import layer_name
 from pplcnet.models.build import build_model
+from pplcnet.models.catalog import backbone_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import AUTO
 from pplcnet.training.batches import load_for_evaluation
@@ -72,6 +73,8 @@ def start_from_weights(
 ) -> None:
     """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
     own_layers = _own_layers(recipe.model, model)
+    if any(name in _layers_in(start) for name in own_layers):
+        own_layers = []  # the weights are of the whole network
     for line in load_pretrained(model, start.path, start.weights, own_layers=own_layers):
         report(line)
     if not has_neutral_norms(model):
@@ -84,11 +87,15 @@ def start_from_weights(
     report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
 
 
+def _layers_in(start: LoadedWeights) -> set[str]:
+    return {layer_name(name.rpartition(".")[0]) for name in start.weights.tensors}
+
+
 def _own_layers(network: str, model: keras.Model) -> list[str]:
     """Layers with weights that the task has put behind or beside those of the catalog's network."""
     if model.layers[-1].name in HEAD_LAYERS:
         return []  # it is the catalog's network, which takes random numbers to build again
-    known = {layer.name for layer in build_model(network).layers}
+    known = {layer.name for layer in build_model(backbone_of(network).name).layers}
     return [layer.name for layer in model.layers if layer.weights and layer.name not in known]
 
 
@@ -97,7 +104,7 @@ def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str,
 
     A layer behind the last stage (the head) has the place after the last.
     """
-    stages = list(build_model(network, output="stages").output)
+    stages = list(build_model(backbone_of(network).name, output="stages").output)
     prefixes = [f"{layer_name(stage)}_" for stage in stages]
     depths = {}
     for layer in model.layers:

@@ -57,7 +57,9 @@ def reached_with(
     It has the same family of networks and the same kind of start, then the nearest scale, then the
     nearest number of photos.
     """
-    row = catalog.find(network)
+    row = catalog.CATALOG.get(network)
+    if row is None:  # a detector, and the rows are of classifiers
+        return None
     start = "none" if weights is None else FRACTAL if has_seen_formulas(weights) else "weights"
     near = [
         each

@@ -14,16 +14,27 @@ from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import check_place, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.build import build_model
+from pplcnet.models.catalog import DETECTORS, only_task
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find, training_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.inference_settings import InferenceSettings, read_inference_settings
 from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
-from pplcnet.weights.options import network_options
+from pplcnet.weights.options import DETECTOR_CLASSES, network_options
 
 __all__ = ["convert", "default_preprocessing", "imagenet_classes"]
+DETECTOR_PREPROCESSING = {
+    "image_size": (320, 320), "resize": "stretch", "interpolation": "opencv-bicubic"
+}  # fmt: skip
+"""Of PicoDet's smallest official weights; those for a larger input differ in the size alone."""
+
+
+def coco_classes() -> tuple[str, ...]:
+    """The 80 class names of COCO in the order of the official weights, that of their ids."""
+    text = Path(__file__).with_name("coco_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -66,19 +77,24 @@ def convert(
     name, saved = _network_of(weights, network, path), weights.saved
     beside = read_inference_settings(weights.beside)
     options = _options_for(name, weights, path)
-    names = tuple(classes or beside.classes or _default_classes(options["num_classes"], path))
+    names = tuple(
+        classes
+        or beside.classes
+        or _default_classes(options["num_classes"], path, is_detector=name in DETECTORS)
+    )
     _check_names(names, options["num_classes"], path)
     chosen = _preprocessing_for(preprocessing, beside, weights, options, path)
     options["image_size"] = chosen.image_size
+    task = only_task(name) or (beside.task if saved is None else saved.task)
+    size = options.pop("image_size")
+    del options["num_classes"]  # the manifest says both elsewhere
     try:
-        model = build_model(name, **options)
+        model = training_of(find(task)).build(name, names, size, options)
     except TypeError as error:  # a bundle's manifest can name any option
         raise WeightsError(f"{path}: its network cannot be rebuilt ({error}).") from error
     if saved is not None:
         check_layers(model, saved.layers, str(path))
     fill(model, weights, source=str(path))
-    for told in ("num_classes", "image_size"):  # the manifest says these elsewhere
-        options.pop(told)
     options.setdefault("dropout", None)
     decoding = {}
     if beside.threshold is not None:
@@ -86,7 +102,8 @@ def convert(
     manifest = Manifest(
         classes=names,
         preprocessing=chosen,
-        task=beside.task if saved is None else saved.task,
+        task=task,
+        outputs=find(task).outputs(names, size),
         decoding=decoding,
         network={"name": name, "options": options},
         variants={"keras": {"file": KERAS_FILE}},
@@ -114,7 +131,7 @@ def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     """The catalog's name; errors for what cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
         raise InputError(f"{path}: is a bundle already; export it with 'pplcnet export'.")
-    if weights.kind == "folded":
+    if weights.kind == "folded" and given not in DETECTORS:
         raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")
     name = given or weights.network
     if name is None:
@@ -147,6 +164,8 @@ def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> P
         "image_size": tuple(options.get("image_size", (224, 224))),
         "interpolation": interpolations.get(weights.kind, "pillow-bilinear"),
     }
+    if DETECTOR_CLASSES in weights.tensors:
+        values |= DETECTOR_PREPROCESSING
     if weights.saved is not None:
         values |= {"resize": "stretch", "interpolation": "opencv-bilinear"}
     if weights.saved is not None and weights.saved.scaling is not None:
@@ -174,8 +193,10 @@ def _preprocessing_for(
     return Preprocessing.from_dict(chosen.to_dict() | dict(given or {}))
 
 
-def _default_classes(count: int, path: Path) -> tuple[str, ...]:
-    if count != len(imagenet_classes()):
+def _default_classes(count: int, path: Path, *, is_detector: bool) -> tuple[str, ...]:
+    if is_detector and count == len(coco_classes()):
+        return coco_classes()
+    if is_detector or count != len(imagenet_classes()):
         raise InputError(
             f"{path}: has {counted(count, 'class')} without names; pass them with --classes in the "
             "order of the outputs, as a,b,c or as a file with one name per line."

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pplcnet.errors import WeightsError
+from pplcnet.models.catalog import backbone_of
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.files import write_text
 from pplcnet.system.locking import locked
@@ -45,7 +46,7 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
         WeightsError: no such file, no shipped backbone ("fractal"), or as `fetch`.
     """
     if weights == FRACTAL:
-        return backbone_path(network)
+        return backbone_path(backbone_of(network).name)
     if weights in TAGS:
         return fetch(find_source(network, str(weights)))
     path = Path(weights)
@@ -59,7 +60,8 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
 def local_path(network: str, weights: str | os.PathLike[str]) -> Path | None:
     """The same file if it is here already, else None; nothing is downloaded or checked."""
     if weights == FRACTAL:
-        return backbone_path(network) if network in shipped_networks() else None
+        backbone = backbone_of(network).name
+        return backbone_path(backbone) if backbone in shipped_networks() else None
     path = _target(find_source(network, str(weights))) if weights in TAGS else Path(weights)
     return path if path.exists() else None
 

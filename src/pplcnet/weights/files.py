@@ -15,6 +15,7 @@ from pplcnet.bundle.manifest import MANIFEST
 from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
 from pplcnet.weights.backbones import take_about
+from pplcnet.weights.detection_names import is_detector, to_layer_names
 from pplcnet.weights.keras_configs import SavedModel, saved_model
 from pplcnet.weights.keras_files import is_keras_file, read_keras_file
 from pplcnet.weights.paddle_inference import read_inference_model
@@ -91,6 +92,8 @@ def _by_names(tensors: dict[str, np.ndarray]) -> WeightsFile:
         return WeightsFile("timm", torch_names.to_original_names(tensors))
     if torch_names.is_transformers(tensors):
         return WeightsFile("original", torch_names.to_original_names(tensors))
+    if is_detector(tensors):
+        tensors = to_layer_names(tensors)
     # PP-LCNetV2's first release called its stages stage1 to stage4.
     tensors = {
         re.sub(r"^stage([1-4])\.", lambda found: f"stages.{int(found[1]) - 1}.", name): tensor

@@ -21,7 +21,8 @@ __all__ = ["has_neutral_norms", "is_folded", "unfold", "with_neutral_norms"]
 
 def is_folded(tensors: Mapping[str, np.ndarray]) -> bool:
     """Whether these are the original's names without any BatchNorm."""
-    return "conv1.weight" in tensors and not any(name.endswith("._mean") for name in tensors)
+    is_whole = "conv1.weight" in tensors or "conv1.conv.bias" in tensors
+    return is_whole and not any(name.endswith("._mean") for name in tensors)
 
 
 def with_neutral_norms(
@@ -29,28 +30,29 @@ def with_neutral_norms(
 ) -> dict[str, np.ndarray]:
     """The state dict of the same function with BatchNorms that only add the bias.
 
-    `blocks3.0.dw_conv.weight` becomes `blocks3.0.dw_conv.conv.weight`, and the bias the shift of
-    `blocks3.0.dw_conv.bn`.
+    `blocks3.0.dw_conv.weight` (or `blocks3.0.dw_conv.conv.weight`) becomes the kernel of the layer
+    `blocks3_0_dw_conv_conv`, and the bias the shift of the BatchNorm that follows it.
     """
     norms = {
-        layer.name: layer
+        layer.input._keras_history.operation.name: layer
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     }
     state: dict[str, np.ndarray] = {}
     for key, tensor in tensors.items():
         path, _, part = key.rpartition(".")
-        norm = norms.get(layer_name(f"{path}.bn"))
+        name = layer_name(path) if layer_name(path) in norms else layer_name(f"{path}.conv")
+        norm = norms.get(name)
         if norm is None:
             state[key] = tensor
         elif part == "weight":
-            state[f"{path}.conv.weight"] = tensor
+            state[f"{name}.weight"] = tensor
         else:
             ones = np.ones_like(tensor)
-            state[f"{path}.bn.weight"] = ones
-            state[f"{path}.bn.bias"] = tensor
-            state[f"{path}.bn._mean"] = ones * 0
-            state[f"{path}.bn._variance"] = ones * (1 - norm.epsilon)
+            state[f"{norm.name}.weight"] = ones
+            state[f"{norm.name}.bias"] = tensor
+            state[f"{norm.name}._mean"] = ones * 0
+            state[f"{norm.name}._variance"] = ones * (1 - norm.epsilon)
     return state
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from pplcnet.errors import WeightsError
+from pplcnet.models import catalog
 from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.options import check_strides, network_options
@@ -123,5 +124,6 @@ def fill(
 
 
 def _check_network(name: str, weights: WeightsFile, source: str) -> None:
-    if weights.network is not None and weights.network != name:
+    # A detector may start from the classifier with its backbone.
+    if weights.network not in (None, name, catalog.backbone_of(name).name):
         raise WeightsError(f"{source}: holds weights of {weights.network}, not of {name}.")

@@ -12,7 +12,7 @@ from pplcnet.imaging.decoding import decode
 from pplcnet.system.cache import cache_folder
 from pplcnet.system.locking import locked
 from pplcnet.weights.fetching import fetch
-from pplcnet.weights.sources import find_source
+from pplcnet.weights.sources import find_source, official_name
 
 __all__ = ["official_bundle"]
 
@@ -26,7 +26,7 @@ def official_bundle(
     *,
     before_conversion: Callable[[], object] = lambda: None,
 ) -> Path:
-    """The bundle of NAME (its ImageNet weights) or NAME:TAG, from the cache if it is there.
+    """The bundle of what `official_name` reads, from the cache if it is there.
 
     Args:
         images: those on which the exported network is compared with Keras, the first time.
@@ -36,8 +36,8 @@ def official_bundle(
         WeightsError: the weights cannot be fetched or read.
         MissingDependencyError: the first time needs the train extra; later the runtime is enough.
     """
-    name, _, tag = text.partition(":")
-    source = find_source(name, tag or "imagenet")
+    name, tag = official_name(text) or (text, "imagenet")
+    source = find_source(name, tag)
     bundle = cache_folder() / "bundles" / f"{name}-{source.tag}.bundle"
     if bundle.is_dir():
         return bundle
@@ -55,7 +55,14 @@ def official_bundle(
             provenance = {"source": source.address, "licence": source.licence}
             usable = _usable(images)
             # overwrite: a conversion that was killed may have left something there.
-            convert(file, staged, network=name, provenance=provenance, overwrite=True)
+            convert(
+                file,
+                staged,
+                network=name,
+                preprocessing={"image_size": (source.side, source.side)},
+                provenance=provenance,
+                overwrite=True,
+            )
             export(staged, usable)
             staged.rename(bundle)
     return bundle

@@ -21,6 +21,7 @@ _CLASSIFIERS = tuple(
     for layer in ("fc", "out", "_fc", "fc_1")
     for part in ("weight", "kernel")
 )  # fmt: skip
+DETECTOR_CLASSES = "head.head_cls0.bias"
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
@@ -35,10 +36,12 @@ def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
     saved = weights.saved
     options = saved_options(name, saved.layers) if saved is not None else {}
     tensors = weights.tensors
+    if DETECTOR_CLASSES in tensors:
+        return {"num_classes": len(tensors[DETECTOR_CLASSES])}
     classifier = next((tensors[key] for key in _CLASSIFIERS if key in tensors), None)
     if classifier is not None and classifier.ndim == 2:
         options["num_classes"] = int(classifier.shape[1])
-    if saved is None and catalog.find(name).family == "pplcnet":
+    if saved is None and catalog.backbone_of(name).family == "pplcnet":
         has_last = any(key.startswith("last_conv.") for key in tensors)
         if classifier is not None:
             options["last_conv"] = has_last

@@ -1,8 +1,9 @@
 """Where the official weights are, and what is known about them; no framework is imported here.
 
-Addresses and names are those of PaddleClas (`MODEL_URLS` of its backbones) and of timm
-(`default_cfgs` of mobilenetv3.py); accuracies are what their authors report. No checksums are
-published: a file's sha256 is recorded when it is first downloaded.
+Addresses and names are those of PaddleClas (`MODEL_URLS` of its backbones), of PaddleDetection
+(configs/picodet/README_en.md) and of timm (`default_cfgs` of mobilenetv3.py); accuracies are what
+their authors report. No checksums are published: a file's sha256 is recorded when it is first
+downloaded.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pplcnet.models import catalog
 if TYPE_CHECKING:  # numpy is not needed to list addresses
     from pplcnet.imaging.preprocessing import Interpolation
 
-__all__ = ["TAGS", "Source", "find_source", "sources_of"]
+__all__ = ["TAGS", "Source", "find_source", "official_name", "sources_of"]
 
-TAGS = ("imagenet", "imagenet-ssld", "timm")
+TAGS = ("imagenet", "imagenet-ssld", "timm", "coco", "coco-416", "coco-640")
+"""Of detectors, "coco" is for an input of 320 pixels."""
 
 PADDLE = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/"
 TIMM = "https://huggingface.co/timm/"
+PADDLE_DETECTION = "https://paddledet.bj.bcebos.com/models/"
 
 
 class Source(NamedTuple):
@@ -28,15 +31,19 @@ class Source(NamedTuple):
 
     network: str
     tag: str
-    """"imagenet", "imagenet-ssld" (distilled) or "timm" (their own training)."""
+    """"imagenet", "imagenet-ssld" (distilled), "timm" (their own training), or "coco" and its sizes
+    (detectors)."""
     address: str
     top1: float | None
     """ImageNet-1k validation accuracy that the authors report; None if they do not."""
     top5: float | None
     interpolation: Interpolation
-    """Short side 256 by this filter, centre 224, ImageNet's mean and standard deviation."""
+    """Short side 256 by this filter, centre 224, ImageNet's mean and standard deviation; a
+    detector's input is the whole image, stretched."""
     licence: str = "Apache-2.0"
     sha256: str | None = None
+    side: int = 224
+    """Of the input that they were measured with, in pixels."""
 
     @property
     def file_name(self) -> str:
@@ -44,6 +51,8 @@ class Source(NamedTuple):
         return f"{self.network}-{self.tag}{self.address[self.address.rindex('.') :]}"
 
 
+COCO_SIDE = 320
+"""Pixels of the input of weights that are called coco alone."""
 # The families whose files lie in a folder of their own.
 _LEGENDARY = {"pplcnet", "pplcnetv2", "mobilenetv1", "mobilenetv3"}
 # Distilled weights: network to (top-1, top-5) where reported.
@@ -62,8 +71,10 @@ _TIMM = {
 
 
 def sources_of(network: str) -> dict[str, Source]:
-    """Tag to source, of a network of the catalog."""
-    row = catalog.find(network)
+    """Tag to source, of a network of the catalog; of a detector, its backbone's too."""
+    row = catalog.backbone_of(network)
+    if network != row.name:
+        return _of_detector(network) | sources_of(row.name)
     folder = f"{PADDLE}legendary_models/" if row.family in _LEGENDARY else PADDLE
     found = {
         "imagenet": Source(
@@ -89,9 +100,35 @@ def sources_of(network: str) -> dict[str, Source]:
     return found
 
 
+def _of_detector(network: str) -> dict[str, Source]:
+    """The published weights, one for each size of the input."""
+    found = {}
+    for side in catalog.find_detector(network).reported_ap:
+        tag = "coco" if side == COCO_SIDE else f"coco-{side}"
+        address = f"{PADDLE_DETECTION}{network}_{side}_coco_lcnet.pdparams"
+        found[tag] = Source(network, tag, address, None, None, "opencv-bicubic", side=side)
+    return found
+
+
+def official_name(text: str) -> tuple[str, str] | None:
+    """Network and tag of what names official weights; None for other text, such as a path.
+
+    That is NAME, NAME:TAG, or a detector with its size: picodet_xs_320.
+    """
+    name, _, tag = text.partition(":")
+    if name in catalog.CATALOG:
+        return name, tag or "imagenet"
+    if name in catalog.DETECTORS:
+        return name, tag or "coco"
+    detector, _, side = name.rpartition("_")
+    if detector in catalog.DETECTORS and side.isdecimal() and not tag:
+        return detector, "coco" if side == str(COCO_SIDE) else f"coco-{side}"
+    return None
+
+
 def find_source(network: str, tag: str) -> Source:
     """The source of a network's weights; errors list the networks or tags that there are."""
-    if tag not in TAGS:
+    if tag not in TAGS and not tag.startswith("coco-"):
         raise UnknownNameError("kind of weights", tag, TAGS)
     found = sources_of(network)
     if tag not in found:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from pplcnet.errors import PPLCNetError, WeightsError
 from pplcnet.recipe.formula_backbones import is_formula_backbone
 from pplcnet.recipe.starts import AUTO, FRACTAL, NONE
-from pplcnet.weights.backbones import backbone_path
 from pplcnet.weights.downloading import HASTY
 from pplcnet.weights.fetching import fetch, weights_path
-from pplcnet.weights.sources import TAGS, find_source
+from pplcnet.weights.sources import TAGS, find_source, sources_of
 
 __all__ = ["Start", "find_start"]
 
@@ -89,14 +88,15 @@ def find_start(network: str, weights: str | None) -> Start:
         if weights is not None:
             weights_path(network, weights)
         return Start(weights, weights, is_pretrain_file=is_formula_backbone(weights))
+    official = next(iter(sources_of(network)))
     try:
-        fetch(find_source(network, OFFICIAL), patience=HASTY)
+        fetch(find_source(network, official), patience=HASTY)
     except (PPLCNetError, OSError) as error:
         reason = str(error)
     else:
-        return Start(AUTO, OFFICIAL)
+        return Start(AUTO, official)
     try:
-        backbone_path(network)
+        weights_path(network, FRACTAL)
     except WeightsError as error:
         return Start(AUTO, None, f"{reason} {error}")
     return Start(AUTO, FRACTAL, reason)

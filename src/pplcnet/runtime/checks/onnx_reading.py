@@ -3,6 +3,8 @@
 Only what this project's exporter and quantiser write is read. Everything else in the format is
 refused: functions, subgraphs, external data, sparse tensors, custom domains, fields that a second
 reader could take otherwise.
+
+This file is longer than others because every message of the format has its reader here.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ MAX_UNPACKED = 1 << 20
 """Bytes of integers that are stored one by one."""
 MAX_LIST = 64
 """Numbers of an attribute, and dimensions of a tensor."""
+MAX_SCALES = 4
+"""Numbers of a constant of which the values are looked at: a factor for each dimension."""
 Described: TypeAlias = tuple[int, tuple[int | None, ...]]
 """Type and shape; None for a size that is not fixed."""
 
@@ -56,6 +60,8 @@ class Tensor(NamedTuple):
     """An initializer, or made of one by an operator that keeps its values."""
     integers: tuple[int, ...] | None = None
     """The values of a constant, where they are few and of type int64: a shape."""
+    floats: tuple[float, ...] | None = None
+    """The same of one of type float32: scales."""
 
 
 class Node:
@@ -65,7 +71,7 @@ class Node:
         self.operator = operator
         self.inputs = inputs
         self.outputs = outputs
-        self.attributes: dict[str, float | int | tuple[int, ...]] = {}
+        self.attributes: dict[str, float | int | str | tuple[int, ...]] = {}
 
 
 class Network:
@@ -150,8 +156,8 @@ def _node(view: Buffer) -> Node:
 
 
 @lru_cache(512)  # most convolutions have the same few
-def _attribute(content: bytes) -> tuple[str, float | int | tuple[int, ...]]:
-    parts = _message(content, "attribute", {1: BYTES, 2: FIXED32, 3: VARINT, 20: VARINT},
+def _attribute(content: bytes) -> tuple[str, float | int | str | tuple[int, ...]]:
+    parts = _message(content, "attribute", {1: BYTES, 2: FIXED32, 3: VARINT, 4: BYTES, 20: VARINT},
                      repeated={8: None})  # fmt: skip
     name, kind = _text(parts.get(1, b"")), parts.get(20)
     held = set(parts) - {1, 20}
@@ -159,6 +165,8 @@ def _attribute(content: bytes) -> tuple[str, float | int | tuple[int, ...]]:
         return name, float(struct.unpack("<f", parts[2])[0])
     if kind == 2 and held <= {3}:
         return name, signed(parts.get(3, 0))
+    if kind == 3 and held == {4}:
+        return name, _text(parts[4])
     if kind == 7 and held <= {8}:
         return name, _integers(parts.get(8, []), f"the attribute {name!r}")
     raise ProtobufError(f"the attribute {name!r}, of a kind that the exporter never writes")
@@ -193,7 +201,10 @@ def _constant(content: Buffer) -> tuple[str, Tensor]:
             integers = tuple(struct.unpack(f"<{count}q", parts[9]))
         else:
             integers = _integers(parts.get(7, []), f"the constant {name!r}")
-    return name, Tensor(dtype, shape, is_constant=True, integers=integers)
+    floats = None
+    if dtype == FLOAT and count <= MAX_SCALES and 9 in held:
+        floats = tuple(struct.unpack(f"<{count}f", parts[9]))
+    return name, Tensor(dtype, shape, is_constant=True, integers=integers, floats=floats)
 
 
 def _value(view: Buffer) -> tuple[str, Described]:

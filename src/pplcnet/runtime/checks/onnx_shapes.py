@@ -17,6 +17,13 @@ __all__ = ["MAX_RANK", "OPERATORS", "Operator"]
 
 MAX_RANK = 5
 MAX_KERNEL = 32
+MAX_ENLARGEMENT = 8
+NEAREST = {
+    "mode": "nearest",
+    "coordinate_transformation_mode": "asymmetric",
+    "nearest_mode": "floor",
+}
+"""How images are enlarged."""
 
 
 Result: TypeAlias = tuple[list[Tensor], int]
@@ -120,6 +127,35 @@ def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
     return found
 
 
+def _resize(node: Node, inputs: list[Tensor]) -> Result:
+    """Every pixel a whole number of times, along both sides."""
+    _floats(node, inputs)
+    for name, value in NEAREST.items():
+        if node.attributes.get(name) != value:
+            raise _refuse(node, f"has another {name!r} than {value!r}")
+    shape, region, scales = inputs[0].shape, inputs[1], inputs[2].floats
+    if region.shape != (0,) or len(shape) != 4 or scales is None or len(scales) != 4:
+        raise _refuse(node, "does not enlarge an image by constants")
+    if any(each not in range(1, MAX_ENLARGEMENT + 1) for each in scales) or scales[:2] != (1, 1):
+        raise _refuse(node, f"enlarges by {scales}")
+    return _result([Tensor(FLOAT, tuple(int(a * b) for a, b in zip(shape, scales, strict=True)))])
+
+
+def _softmax(node: Node, inputs: list[Tensor]) -> Result:
+    if node.attributes.get("axis") != -1:
+        raise _refuse(node, "does not take the last axis")
+    return _same(node, inputs)
+
+
+def _matmul(node: Node, inputs: list[Tensor]) -> Result:
+    _floats(node, inputs)
+    shape, weights = inputs[0].shape, inputs[1]
+    if not weights.is_constant or len(weights.shape) != 2 or shape[-1:] != weights.shape[:1]:
+        raise _refuse(node, f"multiplies {shape} by {weights.shape}")
+    out = (*shape[:-1], weights.shape[1])
+    return _result([Tensor(FLOAT, out)], math.prod(out) * shape[-1])
+
+
 def _average(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
     if len(inputs[0].shape) != 4:
@@ -129,13 +165,14 @@ def _average(node: Node, inputs: list[Tensor]) -> Result:
 
 def _concat(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs)
-    first = inputs[0].shape
-    if _integer(node, "axis", 1) != 1 or len(first) < 2:
-        raise _refuse(node, "does not join channels")
-    if any((*each.shape[:1], *each.shape[2:]) != (*first[:1], *first[2:]) for each in inputs):
+    first, axis = inputs[0].shape, _integer(node, "axis", 1)
+    if not 1 <= axis < len(first):
+        raise _refuse(node, "does not join what follows the batch")
+    rest = (*first[:axis], *first[axis + 1 :])
+    if any((*each.shape[:axis], *each.shape[axis + 1 :]) != rest for each in inputs):
         raise _refuse(node, "joins tensors of different sizes")
-    channels = sum(each.shape[1] for each in inputs)
-    return _result([Tensor(FLOAT, (first[0], channels, *first[2:]))])
+    joined = sum(each.shape[axis] for each in inputs)
+    return _result([Tensor(FLOAT, (*first[:axis], joined, *first[axis + 1 :]))])
 
 
 def _split(node: Node, inputs: list[Tensor]) -> Result:
@@ -239,13 +276,17 @@ OPERATORS: Mapping[str, Operator] = {
     "HardSigmoid": (_ONE, 1, {"alpha": float, "beta": float}, _same),
     "HardSwish": (_ONE, 1, {}, _same),
     "Identity": (_ONE, 1, {}, _same),
+    "MatMul": (_TWO, 1, {}, _matmul),
     "MaxPool": (_ONE, 1, _WINDOW, _max_pool),
     "Mul": (_TWO, 1, {}, _broadcast),
     "QuantizeLinear": (_THREE, 1, {"axis": int}, _quantize),
     "Relu": (_ONE, 1, {}, _same),
     "Reshape": (_TWO, 1, {}, _reshape),
+    "Resize": (_THREE, 1, dict.fromkeys(NEAREST, str), _resize),
     "Sigmoid": (_ONE, 1, {}, _same),
+    "Softmax": (_ONE, 1, {"axis": int}, _softmax),
     "Split": (_ONE, 2, {"axis": int}, _split),
+    "Sqrt": (_ONE, 1, {}, _same),
     "Sub": (_TWO, 1, {}, _broadcast),
     "Transpose": (_ONE, 1, {"perm": tuple}, _transpose),
 }

@@ -1,0 +1,190 @@
+"""A detector's boxes and scores to the objects of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import printable
+from pplcnet.imaging.geometry import Geometry
+from pplcnet.system.notebook import bars, facts_table
+from pplcnet.system.wording import counted
+from pplcnet.tasks.detection.suppression import (
+    IOU_THRESHOLD,
+    MOST,
+    SCORE_THRESHOLD,
+    Kept,
+    suppress,
+)
+from pplcnet.tasks.task import Outputs, Prediction
+
+__all__ = ["CONFIDENCE", "Detections", "decoder"]
+
+CONFIDENCE = 0.4
+"""From which on a box is shown, where no other was chosen on validation images."""
+SHOWN = 5
+NO_BOXES = Kept(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Detections(Prediction):
+    """The objects that a detector found in one image, the surest first.
+
+    They are all that evaluation counts, many of them doubtful; `above` leaves the sure ones. Names
+    and conventions are those of supervision's Detections.
+    """
+
+    _kept: Kept = field(default_factory=lambda: NO_BOXES)
+    """In pixels of the image; empty where `error` is set."""
+    classes: Sequence[str] = ()
+    """The bundle's classes."""
+    threshold: float = CONFIDENCE
+    """The confidence from which on a box counts as an answer."""
+    most: int = MOST
+    """Boxes of an image at most."""
+
+    columns: ClassVar[tuple[str, ...]] = ("label", "confidence", "x1", "y1", "x2", "y2")
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        if self.error is not None:
+            return f"<{kind} {self.source!r}: error: {printable(self.error.reason)}>"
+        sure = self.above()
+        shown = ", ".join(
+            f"{label!r} {confidence:.3f}"
+            for label, confidence in zip(
+                sure.labels[:SHOWN], sure.confidence.tolist(), strict=False
+            )
+        )
+        more = f", {len(sure) - SHOWN} more" if len(sure) > SHOWN else ""
+        return f"<{kind} {self.source!r}: {shown or 'nothing sure'}{more}>"
+
+    def _repr_html_(self) -> str:
+        if self.error is not None:
+            return facts_table(self.source, [("error", self.error.reason)])
+        rows = list(zip(self.labels[:SHOWN], self.confidence.tolist(), strict=False))
+        sure = len(self.above())
+        return bars(self.source, rows, f"from {self.threshold:.2f} on: {counted(sure, 'object')}")
+
+    def _boxes(self) -> Kept:
+        if self.error is not None:
+            raise self.error
+        return self._kept
+
+    def __len__(self) -> int:
+        return len(self._boxes().confidence)
+
+    def __iter__(self) -> Iterator[tuple[str, float, tuple[float, ...]]]:
+        """Label, confidence and (x1, y1, x2, y2) of each object."""
+        boxes = map(tuple, self.xyxy.tolist())
+        return zip(self.labels, self.confidence.tolist(), boxes, strict=True)
+
+    @property
+    def xyxy(self) -> NDArray[np.float32]:
+        """(D, 4): left, top, right, bottom, in pixels of the upright image, inside of it."""
+        return self._boxes().xyxy
+
+    @property
+    def class_id(self) -> NDArray[np.intp]:
+        """(D,): places in `classes`."""
+        return self._boxes().class_id
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(D,): 0 to 1, falling."""
+        return self._boxes().confidence
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class of each object."""
+        return tuple(self.classes[at] for at in self.class_id)
+
+    def above(self, confidence: float | None = None) -> Self:
+        """Those of at least this confidence; None for the bundle's threshold."""
+        least = self.threshold if confidence is None else confidence
+        count = int(np.count_nonzero(self.confidence >= least))
+        return self._first(count)
+
+    def answer(self, most: int | None = None) -> Self:
+        """The `most` surest; None for those from the bundle's threshold on."""
+        if most is None:
+            return self.above()
+        return self._first(most)
+
+    def _first(self, count: int) -> Self:
+        boxes, classes, confidence = self._boxes()
+        return replace(self, _kept=Kept(boxes[:count], classes[:count], confidence[:count]))
+
+    def rows(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Label, confidence (six digits) and box (pixels, two digits) of each of `answer`."""
+        return [
+            {
+                "label": label,
+                "confidence": round(confidence, 6),
+                **dict(zip(self.columns[2:], (round(each, 2) for each in box), strict=True)),
+            }
+            for label, confidence, box in self.answer(most)
+        ]
+
+    def to_text(self, most: int | None = None) -> str:
+        """Labels with confidence and box."""
+        found = [
+            f"{label} {confidence:.3f} [{', '.join(f'{each:.0f}' for each in box)}]"
+            for label, confidence, box in self.answer(most)
+        ]
+        return "  ".join(found) or "no object"
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """ "xyxy" (most, 4) and "confidence" (most,) float32, "class_id" (most,) int64, "labels"
+        (most,) str, padded with 0, 0, -1 and ""; and "count" (1,) int32, how many there are."""
+        count, free = len(self), self.most - len(self)
+        return {
+            "xyxy": np.pad(self.xyxy, [(0, free), (0, 0)]),
+            "confidence": np.pad(self.confidence, (0, free)),
+            "class_id": np.pad(self.class_id.astype(np.int64), (0, free), constant_values=-1),
+            "labels": np.array([*self.labels, *[""] * free], np.str_),
+            "count": np.array([count], np.int32),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BoxDecoder:
+    """Decodes the outputs "boxes" and "scores"."""
+
+    classes: tuple[str, ...]
+    threshold: float
+    score_threshold: float
+    iou_threshold: float
+    most: int
+
+    def __call__(self, outputs: Outputs, geometry: Geometry, source: str) -> Detections:
+        """The objects of one image, from boxes (cells, 4) and scores (cells, classes)."""
+        kept = suppress(
+            outputs["boxes"],
+            outputs["scores"],
+            score_threshold=self.score_threshold,
+            iou_threshold=self.iou_threshold,
+            most=self.most,
+        )
+        boxes = geometry.boxes_back(kept.xyxy)
+        # What lies wholly in the padding has no area in the image.
+        seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        kept = Kept(boxes[seen], kept.class_id[seen], kept.confidence[seen])
+        return Detections(source, None, kept, self.classes, self.threshold, self.most)
+
+
+def decoder(manifest: Manifest) -> BoxDecoder:
+    """The decoder for a manifest's classes, thresholds and confidence."""
+    decoding = manifest.decoding
+    return BoxDecoder(
+        manifest.classes,
+        float(decoding.get("confidence", CONFIDENCE)),
+        float(decoding.get("score_threshold", SCORE_THRESHOLD)),
+        float(decoding.get("iou_threshold", IOU_THRESHOLD)),
+        min(MOST, max(1, int(decoding.get("most", MOST)))),
+    )

@@ -1,0 +1,46 @@
+"""Object detection: what it provides to shared code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pplcnet.data.annotations import Boxes
+from pplcnet.tasks.detection.audit import faults, notes
+from pplcnet.tasks.detection.calibrating import calibrate
+from pplcnet.tasks.detection.decoding import CONFIDENCE, Detections, decoder
+from pplcnet.tasks.detection.evaluation import evaluate
+from pplcnet.tasks.detection.judge import judge
+from pplcnet.tasks.task import Measure, Task
+
+__all__ = ["STRIDES", "TASK"]
+
+STRIDES = (8, 16, 32, 64)
+
+
+def _outputs(classes: Sequence[str], image_size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+    cells = sum(-(-image_size[0] // each) * -(-image_size[1] // each) for each in STRIDES)
+    return {"boxes": (cells, 4), "scores": (cells, len(classes))}
+
+
+TASK = Task(
+    name="detection",
+    title="boxes around objects",
+    noun="class",
+    measure=Measure("box_map", "AP", is_share=False),
+    annotation=Boxes,
+    prediction=Detections,
+    faults=faults,
+    notes=notes,
+    outputs=_outputs,
+    decoder=decoder,
+    judge=judge,
+    evaluate=evaluate,
+    calibrate=calibrate,
+    decoding=("confidence", "score_threshold", "iou_threshold", "most"),
+    facts=lambda manifest: {"confidence": manifest.decoding.get("confidence", CONFIDENCE)},
+    # Scores are roots, which magnify what engines round near 0: ONNX Runtime's sigmoid ends at
+    # 1.5e-8.
+    tolerance=1e-3,
+    outputs_text="boxes: float32 (N, cells, 4), x1, y1, x2, y2 in pixels of the input, before "
+    "suppression; scores: float32 (N, cells, classes), 0 to 1",
+)

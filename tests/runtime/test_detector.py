@@ -1,0 +1,163 @@
+"""The published PicoDet-XS finds what the original finds in four photos, by every way there is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import pplcnet
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.cli.main import main
+from pplcnet.errors import InputError
+from pplcnet.exporting.export import export
+from pplcnet.exporting.parity import in_full_precision, keras_outputs
+from pplcnet.tasks import find
+from pplcnet.tasks.detection.decoding import Detections
+from pplcnet.tasks.detection.suppression import overlaps
+from pplcnet.weights.bundled import restore_model
+from pplcnet.weights.conversion import convert
+
+PHOTOS = ("astronaut", "chelsea", "coffee", "grace_hopper")
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    return shared / "reference/picodet/xs_320_coco"
+
+
+@pytest.fixture(scope="module")
+def golden(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "golden_photos.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("detector") / "picodet_xs.bundle"
+    convert(folder / "weights_bnfolded.npz", place, network="picodet_xs")
+    export(place, sorted((folder / "photos").iterdir()))
+    return place
+
+
+def _check(found: Detections, expected: np.ndarray, least: float = 0.1) -> None:
+    """`expected`: rows of class, score, box; boxes within 0.1 pixels of an input of 320."""
+    sure = expected[expected[:, 1] > least]
+    ours = found.above(least - 1e-3)
+    assert len(ours) >= len(sure) > 0
+    for label, score, *box in sure:
+        (places,) = np.nonzero((ours.class_id == label) & (np.abs(ours.confidence - score) <= 1e-3))
+        assert len(places), (label, score)
+        shared = overlaps(np.float32([box]), ours.xyxy[places]).max()
+        assert shared > 0.99, (label, score, box)
+
+
+def test_the_converted_bundle_says_what_it_is(bundle: Path) -> None:
+    manifest = Bundle.open(bundle).manifest
+    assert manifest.task == "detection"
+    assert manifest.outputs == {"boxes": (2125, 4), "scores": (2125, 80)}
+    assert manifest.classes[0] == "person"
+    assert len(manifest.classes) == 80
+    assert manifest.preprocessing.resize == "stretch"
+    assert manifest.preprocessing.interpolation == "opencv-bicubic"
+    parity = manifest.variants["onnx"]["parity"]
+    assert parity["agreement"] == 1.0
+    assert parity["outputs"]["boxes"]["largest_difference"] < 0.1
+    assert parity["outputs"]["scores"]["largest_difference"] < 1e-3
+
+
+def test_keras_gives_the_originals_boxes_and_scores(
+    bundle: Path, golden: dict[str, np.ndarray]
+) -> None:
+    opened = Bundle.open(bundle)
+    pixels = np.stack([golden[f"{name}:resized_rgb"] for name in PHOTOS])
+    with in_full_precision():
+        outputs = keras_outputs(restore_model(opened), opened.manifest, pixels)
+    _check_outputs(outputs, golden)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_engines_give_the_originals_boxes_scores_and_objects(
+    bundle: Path, folder: Path, golden: dict[str, np.ndarray], engine: str
+) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    pixels = np.stack([golden[f"{name}:resized_rgb"] for name in PHOTOS])
+    with pplcnet.Detector(bundle, engine=engine) as detector:
+        _check_outputs(detector.run(pixels), golden)
+        pngs = [name for name in PHOTOS if name != "grace_hopper"]
+        photos = [folder / f"photos/{name}.png" for name in pngs]
+        for name, found in zip(pngs, detector.predict_many(photos), strict=True):
+            _check(found, golden[f"{name}:detections"])
+
+
+def _check_outputs(outputs: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> None:
+    for at, name in enumerate(PHOTOS):
+        boxes, scores = outputs["boxes"][at], outputs["scores"][at]
+        assert np.abs(boxes - golden[f"{name}:boxes_320"]).max() < 0.1
+        assert np.abs(scores.max(axis=-1) - golden[f"{name}:scores_max"]).max() < 1e-3
+    expected = golden["astronaut:scores"]
+    scores = outputs["scores"][0]
+    expected = expected if expected.shape == scores.shape else expected.reshape(80, -1).T
+    assert np.abs(scores - expected).max() < 1e-3
+
+
+def test_predict_knows_the_network_by_its_name(
+    folder: Path,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
+    shutil.copytree(bundle, tmp_path / "bundles/picodet_xs-coco.bundle")
+    photo = str(folder / "photos/coffee.png")
+    assert main(["predict", "picodet_xs_320", photo, "--json"]) == 0
+    (table, cup) = json.loads(capsys.readouterr().out)["predictions"]
+    assert (table["label"], cup["label"]) == ("dining table", "cup")
+    assert cup["confidence"] == pytest.approx(0.759, abs=1e-3)
+    assert main(["predict", "picodet_xs_320", photo, "--csv"]) == 0
+    header, line, _ = capsys.readouterr().out.splitlines()
+    assert header == "path,rank,label,confidence,x1,y1,x2,y2,error"
+    assert line.split(",")[1:3] == ["1", "dining table"]
+    assert main(["predict", "picodet_xs_320", photo]) == 0
+    assert "cup 0.759 [165, 16, 420, 327]" in capsys.readouterr().out
+
+
+def test_a_detector_is_for_detection_and_a_classifier_is_not(
+    bundle: Path, common_bundle: Path
+) -> None:
+    with pytest.raises(InputError, match="its task is detection"):
+        pplcnet.Classifier(bundle)
+    with pytest.raises(InputError, match="its task is classification"):
+        pplcnet.Detector(common_bundle)
+    assert "80 classes" in repr(pplcnet.Detector(bundle))
+
+
+def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: Path) -> None:
+    from pplcnet.bundle.manifest import Manifest
+    from pplcnet.bundle.writing import write_bundle
+    from pplcnet.imaging.preprocessing import Preprocessing
+    from pplcnet.tasks.detection.head import build_picodet
+    from pplcnet.weights.bundled import KERAS_FILE, pack_weights
+
+    keras.utils.set_random_seed(0)
+    model = build_picodet("picodet_x0_25", classes=3, image_size=(96, 160))
+    classes = ("a", "b", "c")
+    manifest = Manifest(
+        classes,
+        Preprocessing((96, 160), "stretch"),
+        {"name": "picodet_x0_25", "options": {}},
+        task="detection",
+        outputs=find("detection").outputs(classes, (96, 160)),
+        variants={"keras": {"file": KERAS_FILE}},
+    )
+    place = tmp_path / "small.bundle"
+    write_bundle(place, manifest, {KERAS_FILE: pack_weights(model)})
+    exported = export(place, [folder / "photos/coffee.png"], batch=None)
+    assert exported.manifest.variants["onnx"]["parity"]["agreement"] == 1.0
+    assert len(list(pplcnet.Detector(place).predict_many([folder / "photos/coffee.png"] * 3))) == 3
