@@ -31,7 +31,8 @@ class GradCam:
             InputError: the network has no global average pooling, or several outputs.
         """
         if len(model.outputs) > 1:
-            raise InputError(f"the network has {len(model.outputs)} outputs, and Grad-CAM needs one.")
+            count = len(model.outputs)
+            raise InputError(f"the network has {count} outputs, and Grad-CAM needs one.")
         features = features_of(model).map
         self._backbone = keras.Model(model.input, features)
         self._head = keras.Model(features, model.output)
