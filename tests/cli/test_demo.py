@@ -23,6 +23,19 @@ def test_the_demo_does_not_replace_its_run_unasked(
 
 
 @pytest.mark.slow
+def test_the_demo_of_detection_finds_shapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "detection", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for part in ("found", "latency", "bundle", "report", "pplcnet train PHOTOS"):
+        assert part in out
+    figures = json.loads((tmp_path / "run/evaluation/evaluation.json").read_text())
+    assert figures["ap50"] >= 0.6
+    assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_demo_reads_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out

@@ -11,7 +11,8 @@ from pplcnet.cli.suspects import RECIPE as SUSPECTS
 from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError
 from pplcnet.recipe.recipe import Recipe
-from pplcnet.recipe.starts import recipe_by_start, settled
+from pplcnet.recipe.starts import for_task, recipe_by_start, settled
+from pplcnet.tasks.detection.options import DetectionOptions
 from pplcnet.tasks.multilabel.options import MultilabelOptions
 
 FINETUNE, FRACTAL = Recipe.named("finetune"), Recipe.named("fractal")
@@ -47,6 +48,35 @@ def test_a_whole_recipe_changes_nothing_but_its_start() -> None:
 def test_the_task_of_the_data_stays() -> None:
     recipe = recipe_by_start({}).for_options(MultilabelOptions)
     assert type(settled(recipe, "imagenet").options) is MultilabelOptions
+
+
+@pytest.mark.parametrize("weights", ["coco", "imagenet", "fractal", "w.npz", None, "auto"])
+def test_a_task_may_have_a_recipe_for_every_start(weights: str | None) -> None:
+    expected = Recipe.named("picodet-finetune").for_options(DetectionOptions)
+    expected = expected.changed({"weights": weights, "epochs": 7})
+    values = {"weights": weights, "epochs": 7}
+    assert recipe_by_start(values, DetectionOptions) == expected
+    # As the command line makes it, before it knows what the photos are labelled with.
+    assert for_task(recipe_by_start(values), DetectionOptions) == expected
+
+
+def test_a_field_of_one_task_says_whose_recipe_it_is() -> None:
+    recipe = recipe_by_start({"weights": "w.npz"} | {"multi_scale": 0})
+    assert (recipe.image_size, recipe.resize, recipe.multi_scale) == ((320, 320), "stretch", 0)
+    with pytest.raises(RecipeError, match="this is detection data"):
+        for_task(recipe_by_start({"label_smoothing": 0.3}), DetectionOptions)
+    with pytest.raises(RecipeError, match="multi_scale is for detection data"):
+        for_task(recipe, MultilabelOptions)
+
+
+def test_the_command_line_keeps_what_was_given_for_a_detector() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = ["photos", "--out", "run", "--weights", "w.npz", "--set", "multi_scale=1",
+                 "--model", "picodet_xs", "--set", "crop_scale=0.5,1"]  # fmt: skip
+    recipe = for_task(read_recipe(parser.parse_args(arguments)), DetectionOptions)
+    assert (recipe.model, recipe.multi_scale, recipe.crop_scale) == ("picodet_xs", 1, (0.5, 1.0))
+    assert (recipe.learning_rate, recipe.ema) == (0.64, 0.998)
 
 
 def test_what_needs_weights_is_refused_once_there_are_none() -> None:

@@ -1,14 +1,17 @@
-"""Try the whole job on handwritten digits, without downloads.
+"""Try the whole job without photos of your own and without downloads.
 
-Writes scikit-learn's digits as PNG files, then does what 'train' does with a folder of photos:
-audits, trains, exports, evaluates on held-out images. At the end it classifies a few files.
+'pplcnet demo' writes scikit-learn's handwritten digits as PNG files, 'pplcnet demo detection' draws
+pictures of circles, squares and triangles. Then each does what 'train' does with photos: audits,
+trains, exports, evaluates on held-out images. At the end it asks the network about a few files.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
@@ -16,43 +19,88 @@ from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
-SETTINGS = {
-    "model": "pplcnet_x0_25",
-    "image_size": (64, 64),
-    "epochs": 25,
-    "batch_size": 32,
-    # A mirrored digit is not the same digit, and a small crop of one cannot be read.
-    "horizontal_flip": False,
-    "crop_scale": (0.7, 1.0),
-    "crop_fraction": 1.0,
+PICTURES = 240
+"""Drawn for the demo of detection."""
+
+
+class Demo(NamedTuple):
+    """What one of the demos does."""
+
+    out: str
+    settings: Mapping[str, Any]
+    names: frozenset[str]
+    """Of what it writes into the folder of its photos."""
+    asked: tuple[str, ...]
+    """Photos that the network is asked about, in that folder."""
+    answered: str
+    """What the network then did, for the output."""
+    photos: str
+    """What a user gives to 'train' for the same."""
+
+
+DEMOS = {
+    "digits": Demo(
+        "runs/demo",
+        {
+            "model": "pplcnet_x0_25",
+            "image_size": (64, 64),
+            "epochs": 25,
+            "batch_size": 32,
+            # A mirrored digit is not the same digit, and a small crop of one cannot be read.
+            "horizontal_flip": False,
+            "crop_scale": (0.7, 1.0),
+            "crop_fraction": 1.0,
+        },
+        frozenset("0123456789"),
+        ("0", "4", "7"),
+        "classified",
+        "one folder per class",
+    ),
+    "detection": Demo(
+        "runs/demo-detection",
+        {
+            "model": "picodet_xs",
+            "image_size": (160, 160),
+            "multi_scale": 1,
+            "epochs": 20,
+        },
+        frozenset({"images", "train.json"}),
+        ("images/0000.jpg", "images/0001.jpg", "images/0002.jpg"),
+        "found",
+        "COCO's JSON, Pascal VOC's or YOLO's folder, or a table",
+    ),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--out",
-        default="runs/demo",
-        metavar="FOLDER",
-        help="folder to write to; default: runs/demo",
+        "what",
+        nargs="?",
+        choices=tuple(DEMOS),
+        default="digits",
+        metavar="WHAT",
+        help="digits (the default): classify handwritten digits; detection: find drawn shapes",
     )
+    places = ", ".join(f"{demo.out} for {name}" for name, demo in DEMOS.items())
+    parser.add_argument("--out", metavar="FOLDER", help=f"folder to write to; default: {places}")
     parser.add_argument("--overwrite", action="store_true", help="replace the run of a demo before")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the job on the digits and show what to do next."""
-    from pplcnet.data.digits import write_digits
+    """Run the job on the demo's photos and show what to do next."""
     from pplcnet.recipe.starts import FRACTAL, recipe_by_start
     from pplcnet.runs.training_run import run_job
     from pplcnet.weights.backbones import shipped_networks
 
-    out, console = Path(arguments.out), Console()
+    demo = DEMOS[arguments.what]
+    out, console = Path(arguments.out or demo.out), Console()
     photos = out / "photos"
-    _check_place(photos, out / "run", overwrite=arguments.overwrite)
-    console.say(f"writing {write_digits(photos)} handwritten digits to {photos}")
+    _check_place(demo, photos, out / "run", overwrite=arguments.overwrite)
+    console.say(_write(arguments.what, photos))
     # Without a download: what ships with the package, if anything does for this network.
-    has_backbone = SETTINGS["model"] in shipped_networks()
-    recipe = recipe_by_start({**SETTINGS, "weights": FRACTAL if has_backbone else None})
+    has_backbone = demo.settings["model"] in shipped_networks()
+    recipe = recipe_by_start({**demo.settings, "weights": FRACTAL if has_backbone else None})
     result = run_job(
         photos,
         recipe,
@@ -62,27 +110,38 @@ def run(arguments: argparse.Namespace) -> int:
         before_training=quiet_frameworks,
     )
 
-    from pplcnet.runtime.classifier import Classifier
+    from pplcnet.runtime.model import load
 
-    classifier = Classifier(result.bundle)
-    for digit in ("0", "4", "7"):
-        path = sorted((photos / digit).iterdir())[0]
-        best = classifier.predict(path).best
-        show(f"classified  {path}: {best.label} ({best.probability:.3f})")
+    model = load(result.bundle)
+    for name in demo.asked:
+        path = photos / name
+        path = path if path.is_file() else sorted(path.iterdir())[0]
+        show(f"{demo.answered:<11} {path}: {model.predict(path).to_text()}")
     for line in (*result.summary(), *result.advice()):
         show(line)
     show(
-        "your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: one folder per class; "
+        f"your photos pplcnet train PHOTOS --out runs/first   (PHOTOS: {demo.photos}; "
         "'pplcnet train --help' for the rest)"
     )
     return 0
 
 
-def _check_place(photos: Path, run: Path, *, overwrite: bool) -> None:
+def _write(what: str, photos: Path) -> str:
+    """Write the photos of a demo; what was done, in words."""
+    if what == "digits":
+        from pplcnet.data.digits import write_digits
+
+        return f"writing {write_digits(photos)} handwritten digits to {photos}"
+    from pplcnet.data.shapes import write_shapes
+
+    return f"drawing {write_shapes(photos, PICTURES)} shapes in {PICTURES} pictures in {photos}"
+
+
+def _check_place(demo: Demo, photos: Path, run: Path, *, overwrite: bool) -> None:
     """InputError where the demo would touch what is not its own, or delete a run unasked."""
     from pplcnet.runs.files import holds_something, read_run
 
-    if photos.is_dir() and not {each.name for each in photos.iterdir()} <= set("0123456789"):
+    if photos.is_dir() and not {each.name for each in photos.iterdir()} <= demo.names:
         raise InputError(f"{photos}: holds photos that are not the demo's; choose another --out.")
     recorded = read_run(run)
     is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())

@@ -46,7 +46,7 @@ VERBS = {
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",
     "pretrain": "make a start for training out of pictures drawn by formulas",
-    "demo": "try the whole job on handwritten digits, without downloads",
+    "demo": "try the whole job on digits or drawn shapes, without downloads",
 }
 # What these print is their result; the others write files, and go on when nobody reads stdout.
 PRINTING = (
