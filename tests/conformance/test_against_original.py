@@ -11,6 +11,7 @@ import pytest
 from pplcnet.errors import WeightsError
 from pplcnet.models.blocks import layer_name
 from pplcnet.models.build import build_model
+from pplcnet.models.catalog import CATALOG
 from pplcnet.models.cost import count_cost
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
@@ -66,12 +67,12 @@ def original(request: pytest.FixtureRequest, shared: Path) -> reference.Referenc
 
 @pytest.fixture(scope="module")
 def loaded(original: reference.Reference) -> keras.Model:
-    """At the first size that is compared, which is 224x224 but for text lines."""
-    return _load(original, tuple(original.facts["checks"][0]))
+    """For images of any size: building it takes longer than asking it at all that are compared."""
+    return _load(original, None)
 
 
-def _load(original: reference.Reference, image_size: tuple[int, int], **more) -> keras.Model:
-    model = build_model(original.network, **original.options, image_size=image_size, **more)
+def _load(original: reference.Reference, image_size: tuple[int, int] | None) -> keras.Model:
+    model = build_model(original.network, **original.options, image_size=image_size)
     load_state_dict(model, original.weights(), source="the reference")
     return model
 
@@ -91,11 +92,9 @@ def test_logits_and_stages_agree_at_every_size(
     stages = [key.removesuffix("_first8") for key in original.outputs if key.endswith("_first8")]
     for height, width in original.facts["checks"]:
         size = f"_{height}x{width}"
-        fits = loaded.input.shape[1:3] == (height, width)
-        model = loaded if fits else _load(original, (height, width))
         names = [stage.removesuffix(size) for stage in stages if stage.endswith(size)]
-        inside = {stage: _stage_output(model, stage) for stage in names}
-        outputs = keras.Model(model.input, {"logits": model.output} | inside)(
+        inside = {stage: _stage_output(loaded, stage) for stage in names}
+        outputs = keras.Model(loaded.input, {"logits": loaded.output} | inside)(
             reference.images(height, width), training=False
         )
         logits = keras.ops.convert_to_numpy(outputs["logits"])
@@ -161,17 +160,19 @@ def test_the_deployed_form_answers_the_same(shared: Path, name: str) -> None:
 def test_parameters_and_macs_equal_the_original(
     original: reference.Reference, loaded: keras.Model
 ) -> None:
-    is_at_224 = loaded.input.shape[1:3] == (224, 224)
-    cost = count_cost(
-        loaded if is_at_224 else build_model(original.network, **original.options, image_size=224)
-    )
+    norms = [each for each in loaded.layers if isinstance(each, keras.layers.BatchNormalization)]
+    moving = [value_of(each) for norm in norms for each in norm.non_trainable_weights]
+    assert sum(each.size for each in moving) == original.facts["moving_statistics"]
+    expected = original.facts["trainable_parameters"], original.facts["conv_fc_macs_224"]
+    row = CATALOG.get(original.name)
+    if row is not None and row.family != "pplcnetv2":
+        # What `test_catalog` builds costs what its row says.
+        assert (row.parameters, row.macs_224) == expected
+        return
+    cost = count_cost(build_model(original.network, **original.options, image_size=224))
     # The original also counts the merged convolutions that training does not use.
-    assert (
-        cost.trainable_parameters + original.merged_parameters
-        == (original.facts["trainable_parameters"])
-    )
-    assert cost.moving_statistics == original.facts["moving_statistics"]
-    assert cost.macs == original.facts["conv_fc_macs_224"]
+    parameters = cost.trainable_parameters + original.merged_parameters
+    assert (parameters, cost.macs) == expected
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.exporting import int8_search, tuning_table
+from pplcnet.exporting import int8, int8_search, quantization, tuning_table
+from pplcnet.exporting.int8 import PostTraining
 from pplcnet.runtime.classifier import Classifier
 from tests.conftest import write_photos
 
@@ -23,6 +26,27 @@ def quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """How fast anything is, is not tested: one turn each is enough."""
     for module in (tuning_table, int8_search):
         monkeypatch.setattr(module, "ROUNDS", 1)
+
+
+@pytest.fixture(scope="session")
+def quantized() -> dict[tuple[object, ...], PostTraining]:
+    """The networks that were quantised so far, by all that they were made of."""
+    return {}
+
+
+@pytest.fixture
+def quantized_once(
+    quantized: dict[tuple[object, ...], PostTraining], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same network with the same photos in the same way is not quantised again."""
+
+    def once(content: bytes, ranges: np.ndarray, *choices: Any) -> PostTraining:
+        made_of = (content, ranges.tobytes(), *choices)
+        if made_of not in quantized:
+            quantized[made_of] = int8.quantize_network(content, ranges, *choices)
+        return quantized[made_of]
+
+    monkeypatch.setattr(quantization, "quantize_network", once)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""The embedding as an output: for every family, in LiteRT, and in a quantised file."""
+"""The embedding as an output: by engines, in LiteRT, and in a quantised file.
+
+`test_translation` compares it for every network.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,8 @@ import pytest
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import find_images
 from pplcnet.exporting.embedding import add_embedding, manifest_with_embedding, with_embedding
-from pplcnet.exporting.parity import keras_outputs, measure_parity
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.build import build_model
-from pplcnet.models.catalog import CATALOG
-from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.runtime.engines.engine import open_engine
 from pplcnet.runtime.model import Model
@@ -26,33 +26,6 @@ from pplcnet.tasks import find
 from tests.exporting.networks import manifest_of, random_images, with_lively_statistics
 
 TASK = find("classification")
-# The smallest network of each family.
-SMALLEST = {row.family: row.name for row in sorted(CATALOG.values(), key=lambda row: -row.macs_224)}
-
-
-@pytest.mark.parametrize("name", SMALLEST.values())
-def test_a_network_of_every_family_exports_what_comes_before_its_classifier(name: str) -> None:
-    model = with_lively_statistics(build_model(name, num_classes=5, image_size=32))
-    manifest = manifest_with_embedding(manifest_of(model), model, TASK)
-    whole = with_embedding(model, manifest, TASK)
-    proto = to_onnx(with_embedding(to_deploy_form(model), manifest, TASK), manifest, batch=1)
-    classifier = next(node for node in reversed(proto.graph.node) if node.op_type == "Gemm")
-    size = classifier_inputs(proto, classifier)
-    assert manifest.outputs == {"logits": (5,), "embedding": (size,)}
-    pixels = random_images(model, 2)
-    engine = open_engine("onnxruntime", proto.SerializeToString())
-    found = [engine.run(pixels[at : at + 1]) for at in range(2)]
-    together = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    parity = measure_parity(
-        keras_outputs(whole, manifest, pixels), together, TASK.judge(manifest, ())
-    )
-    assert parity["outputs"]["embedding"]["largest"] > 0
-
-
-def classifier_inputs(proto: onnx.ModelProto, classifier: onnx.NodeProto) -> int:
-    """Numbers that the last dense layer takes."""
-    weight = next(each for each in proto.graph.initializer if each.name == classifier.input[1])
-    return int(weight.dims[0])
 
 
 def test_a_task_without_an_embedding_exports_its_outputs_alone() -> None:

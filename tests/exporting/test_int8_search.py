@@ -17,6 +17,7 @@ from pplcnet.exporting.quantization import quantize
 from pplcnet.exporting.timing import Latency
 
 pytest.importorskip("nncf", reason="INT8 needs the quantize extra")
+pytestmark = pytest.mark.usefixtures("quantized_once")
 
 FLOAT = Trial("", "float32", 2.0, 500.0)
 BFLOAT = Trial("", "bfloat16", 1.0, 1000.0)

@@ -20,6 +20,7 @@ from pplcnet.exporting.tuning import tune
 from pplcnet.runtime.classifier import Classifier
 
 pytest.importorskip("nncf", reason="INT8 needs the quantize extra")
+pytestmark = pytest.mark.usefixtures("quantized_once")
 
 
 def test_an_int8_network_is_added_with_its_figures(bundle: Path, turned: Dataset) -> None:

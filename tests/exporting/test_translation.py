@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ConversionError
+from pplcnet.exporting.embedding import manifest_with_embedding, with_embedding
 from pplcnet.exporting.int8_ways import layers_after
 from pplcnet.exporting.parity import keras_outputs, measure_parity
 from pplcnet.exporting.timing import run_all
@@ -27,23 +29,37 @@ from tests.exporting.pair.task import FEATURES
 ROWS = {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}
 
 
-def _difference(model: keras.Model, proto: onnx.ModelProto, images: int) -> float:
-    manifest, pixels = manifest_of(model), random_images(model, images)
-    content = proto.SerializeToString()
+def _differences(
+    model: keras.Model, manifest: Manifest, proto: onnx.ModelProto, images: int
+) -> dict[str, float]:
+    """The largest of each output, of its largest value."""
+    pixels, content = random_images(model, images), proto.SerializeToString()
     engine = open_engine("onnxruntime", content, sizes=Sizes.of(manifest))
-    found, expected = (each["logits"] for each in (
-        engine.run(pixels), keras_outputs(model, manifest, pixels)
-    ))  # fmt: skip
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    found, expected = engine.run(pixels), keras_outputs(model, manifest, pixels)
+    assert found.keys() == expected.keys()
+    return {
+        name: float(np.abs(found[name] - values).max() / np.abs(values).max())
+        for name, values in expected.items()
+    }
 
 
 @pytest.mark.parametrize("name", [*ROWS.values(), "pplcnet_x2_5"])
-def test_every_network_answers_as_in_keras(name: str) -> None:
+def test_every_network_answers_as_in_keras_and_embeds_what_comes_before_its_classifier(
+    name: str,
+) -> None:
     # Some random GhostNets nearly cancel out to zero, which magnifies any rounding.
     keras.utils.set_random_seed(1)
     model = with_lively_statistics(build_model(name, num_classes=7, image_size=64))
-    proto = translate(to_deploy_form(model), batch=None)
-    assert _difference(model, proto, 2) < 5e-5
+    task = find("classification")
+    manifest = manifest_with_embedding(manifest_of(model), model, task)
+    proto = to_onnx(with_embedding(to_deploy_form(model), manifest, task), manifest, batch=None)
+    differences = _differences(with_embedding(model, manifest, task), manifest, proto, 2)
+    assert differences.keys() == {"logits", "embedding"}
+    assert max(differences.values()) < 5e-5
+
+    classifier = next(node for node in reversed(proto.graph.node) if node.op_type == "Gemm")
+    weight = next(each for each in proto.graph.initializer if each.name == classifier.input[1])
+    assert manifest.outputs == {"logits": (7,), "embedding": (weight.dims[0],)}
 
     # What stays in float in INT8: the head, which in these networks is all after the last pooling.
     nodes = [node.name for node in proto.graph.node]
@@ -67,7 +83,8 @@ def test_every_network_answers_as_in_keras(name: str) -> None:
 def test_every_option_answers_as_in_keras(options: dict) -> None:
     model = build_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
     model = with_lively_statistics(model)
-    assert _difference(model, translate(model, batch=None), 3) < 5e-5
+    proto = translate(model, batch=None)
+    assert _differences(model, manifest_of(model), proto, 3)["logits"] < 5e-5
 
 
 def test_every_output_answers_as_in_keras(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,3 +63,11 @@ def test_a_network_that_pools_nowhere_is_refused() -> None:
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     with pytest.raises(InputError, match="no global average pooling"):
         GradCam(model, PREPROCESSING)
+
+
+def test_a_network_with_several_outputs_is_refused() -> None:
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = [keras.layers.Dense(2)(pooled), keras.layers.Flatten()(inputs)]
+    with pytest.raises(InputError, match="has 2 outputs, and Grad-CAM needs one"):
+        GradCam(keras.Model(inputs, outputs), PREPROCESSING)

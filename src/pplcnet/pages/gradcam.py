@@ -28,8 +28,11 @@ class GradCam:
         """Split `model` (normalised float images to logits) at its last feature map.
 
         Raises:
-            InputError: the network has no global average pooling.
+            InputError: the network has no global average pooling, or several outputs.
         """
+        if len(model.outputs) > 1:
+            count = len(model.outputs)
+            raise InputError(f"the network has {count} outputs, and Grad-CAM needs one.")
         features = features_of(model).map
         self._backbone = keras.Model(model.input, features)
         self._head = keras.Model(features, model.output)
