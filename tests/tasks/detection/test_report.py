@@ -133,3 +133,10 @@ def test_answers_of_two_networks_are_compared_by_what_they_show() -> None:
     chosen = np.array([False, False, True, False])
     assert answers.score(chosen) is None
     assert answers.score(~chosen).images == 3
+
+
+def test_the_box_that_a_picture_is_of_stands_out(page: str) -> None:
+    assert page.count('<rect class="invented meant"') == 1
+    assert page.count('<rect class="missed meant"') == 2
+    assert "<b>cat</b> missed" in page
+    assert "<b>cat</b> 0.80, drawn as <b>dog</b>" in page

@@ -12,6 +12,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.pages.pictures import part_of_photo
 from pplcnet.tasks.detection.evaluation import BoxEvaluation
 from pplcnet.tasks.detection.mistakes import BoxMistake
+from pplcnet.tasks.detection.pairing import IOU
 from pplcnet.tasks.detection.suppression import overlaps
 
 __all__ = ["PHOTOS", "Drawing", "chosen_photos", "photo_values", "region_values"]
@@ -22,6 +23,7 @@ RIGHT = 6
 """Of these at least so many without a mistake, if there are any."""
 SIDE = 420
 REGION_SIDE = 200
+LEAST_OVERLAP = 0.05
 AROUND = 0.75
 """Of a box's longer side, what is shown around it."""
 
@@ -36,6 +38,8 @@ class Drawing(NamedTuple):
     y: float
     width: float
     height: float
+    is_meant: bool = False
+    """Whether the picture is of this box."""
 
 
 def chosen_photos(evaluation: BoxEvaluation) -> list[int]:
@@ -99,9 +103,12 @@ def region_values(
                 "picture": picture,
                 "view": f"{left} {top} {right - left} {bottom - top}",
                 "ratio": f"{right - left} / {bottom - top}",
-                "drawings": _drawings(evaluation, at),
+                "drawings": [
+                    drawing._replace(is_meant=_is_of(drawing, each))
+                    for drawing in _drawings(evaluation, at)
+                ],
                 "mistake": each,
-                "nearest": _nearest(evaluation, at, each),
+                "beside": _beside(evaluation, at, each),
             }
         )
     return values
@@ -145,14 +152,21 @@ def _around(mistake: BoxMistake, size: tuple[int, int]) -> tuple[int, int, int, 
     return left, top, right, bottom
 
 
-def _nearest(evaluation: BoxEvaluation, at: int, mistake: BoxMistake) -> str:
-    """What overlaps the box most: "0.42 with cell"; "" for nothing."""
-    corners = np.array([mistake[-4:]], np.float32)
+def _is_of(drawing: Drawing, mistake: BoxMistake) -> bool:
+    corners = _drawing(mistake.kind, "", np.array(mistake[-4:], np.float32))
+    return drawing.kind == mistake.kind and drawing[2:6] == corners[2:6]
+
+
+def _beside(evaluation: BoxEvaluation, at: int, mistake: BoxMistake) -> str:
+    """What overlaps the box most: "IoU 0.42 with cell"; "" for nothing."""
     xyxy, labels = evaluation.truth[at].xyxy, evaluation.truth[at].classes
     if mistake.kind == "missed":
         xyxy, labels = evaluation.shown[at].xyxy, evaluation.shown[at].class_id
-    shared = overlaps(corners, xyxy)[0]
-    if not len(shared) or shared.max() < 0.05:
+    shared = overlaps(np.array([mistake[-4:]], np.float32), xyxy)[0]
+    if not len(shared) or shared.max() < LEAST_OVERLAP:
         return ""
     best = int(shared.argmax())
-    return f"{shared[best]:.2f} with {evaluation.classes[int(labels[best])]}"
+    label = evaluation.classes[int(labels[best])]
+    if mistake.kind == "invented" and shared[best] >= IOU:
+        return f"another box on a {label} that has one (IoU {shared[best]:.2f})"
+    return f"IoU {shared[best]:.2f} with {label}"

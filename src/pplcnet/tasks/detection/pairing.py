@@ -11,9 +11,10 @@ from pplcnet.data.annotations import Boxes
 from pplcnet.tasks.detection.matching import FoundBoxes
 from pplcnet.tasks.detection.suppression import overlaps
 
-__all__ = ["Pairing", "pair_boxes", "shown_from"]
+__all__ = ["IOU", "Pairing", "pair_boxes", "shown_from"]
 
 IOU = 0.5
+"""From which on a box lies where another one does."""
 NONE = -1
 
 
