@@ -89,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the job on the demo's photos and show what to do next."""
+    from pplcnet.models.catalog import backbone_of
     from pplcnet.recipe.starts import FRACTAL, recipe_by_start
     from pplcnet.runs.training_run import run_job
     from pplcnet.weights.backbones import shipped_networks
@@ -99,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_place(demo, photos, out / "run", overwrite=arguments.overwrite)
     console.say(_write(arguments.what, photos))
     # Without a download: what ships with the package, if anything does for this network.
-    has_backbone = demo.settings["model"] in shipped_networks()
+    has_backbone = backbone_of(demo.settings["model"]).name in shipped_networks()
     recipe = recipe_by_start({**demo.settings, "weights": FRACTAL if has_backbone else None})
     result = run_job(
         photos,
