@@ -57,14 +57,23 @@ def with_neutral_norms(
 
 
 def has_neutral_norms(model: keras.Model) -> bool:
-    """Whether the model's BatchNorms are those of `with_neutral_norms`, which `unfold` replaces."""
-    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
-    return bool(norms) and all(
-        np.allclose(value_of(norm.moving_variance), 1 - norm.epsilon, atol=1e-7)
+    """Whether BatchNorms are those of `with_neutral_norms`, which `unfold` replaces."""
+    # A variance of 1 - epsilon is of no other network's.
+    return any(
+        np.allclose(value_of(norm.moving_variance), 1 - norm.epsilon, rtol=0, atol=1e-6)
         and not value_of(norm.moving_mean).any()
-        and bool(value_of(norm.beta).any())
-        for norm in norms
+        for norm in _norms_in_use(model)
     )
+
+
+def _norms_in_use(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """BatchNorms, without those that are as they were built: what the weights did not have."""
+    return [
+        norm
+        for norm in model.layers
+        if isinstance(norm, keras.layers.BatchNormalization)
+        and not ((value_of(norm.moving_variance) == 1).all() and not value_of(norm.beta).any())
+    ]
 
 
 def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
@@ -74,7 +83,7 @@ def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
         model: with weights loaded through `with_neutral_norms`.
         batches: normalised training images (N, H, W, 3), a few hundred in all.
     """
-    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    norms = _norms_in_use(model)
     inside = keras.Model(model.input, [norm.input for norm in norms])
     sums = [np.zeros(norm.gamma.shape[0], np.float64) for norm in norms]
     squares = [each.copy() for each in sums]

@@ -11,13 +11,14 @@ import keras
 
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
+from pplcnet.system.wording import listed
 from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.options import check_strides, network_options
 
 __all__ = ["LoadedWeights", "fill", "load_into", "load_pretrained", "read_for"]
 
-
+NAMED_LAYERS = 8
 OPTIONS = {
     "deploy", "dropout", "image_size", "last_conv", "last_conv_bias", "num_classes", "strides",
 }  # fmt: skip
@@ -94,7 +95,8 @@ def load_pretrained(
     )
     if not fresh:
         return [f"every layer starts from {path}"]
-    return [f"starts from {path}; random, as the file has no matching weights: {', '.join(fresh)}"]
+    named = listed(fresh, NAMED_LAYERS)
+    return [f"starts from {path}; random, as the file has no matching weights: {named}"]
 
 
 def fill(

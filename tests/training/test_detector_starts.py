@@ -1,0 +1,96 @@
+"""What a detector may start from: a whole detector of other classes, or a classifier's trunk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pplcnet.data.dataset import Dataset
+from pplcnet.errors import WeightsError
+from pplcnet.imaging.preprocessing import Preprocessing
+from pplcnet.models.build import build_model
+from pplcnet.models.variables import value_of
+from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks.detection.head import build_picodet
+from pplcnet.training.pretrained import read_start, stage_depths, start_from_weights
+from pplcnet.weights.native import write_npz
+
+DETECTOR = "reference/picodet/xs_320_coco/weights_bnfolded.npz"
+TRUNK = "reference/lcnet_x0_35_coco_trunk/lcnet_x0_35_trunk_bnfolded.npz"
+SIZE = (64, 64)
+
+
+def _start(
+    weights: Path, photos: Path, classes: int = 3, model: str = "picodet_xs"
+) -> tuple[keras.Model, list[str]]:
+    dataset = Dataset.open(photos)
+    dataset = replace(dataset, images=dataset.images[:6])
+    recipe = Recipe(model=model, image_size=SIZE, weights=str(weights))
+    network, lines = build_picodet(model, classes=classes, image_size=SIZE), []
+    start = read_start(recipe)
+    assert start is not None
+    preprocessing = Preprocessing(SIZE, "stretch")
+    start_from_weights(network, start, dataset, recipe, preprocessing, lines.append)
+    return network, lines
+
+
+def _variance(network: keras.Model, layer: str) -> np.ndarray:
+    return value_of(network.get_layer(layer).moving_variance)
+
+
+def test_a_detector_of_other_classes_gives_all_but_its_classes(
+    shared: Path, common_photos: Path
+) -> None:
+    network, lines = _start(shared / DETECTOR, common_photos)
+    assert lines[0].endswith(
+        "matching weights: head_head_cls0, head_head_cls1, head_head_cls2, head_head_cls3"
+    )
+    np.testing.assert_allclose(
+        value_of(network.get_layer("head_head_cls0").bias), -4.595, atol=1e-3
+    )
+    # Unfolded: its BatchNorms have statistics of the photos.
+    for layer in ("conv1_bn", "neck_conv_t_convs_0_bn", "head_cls_align_3_bn2"):
+        assert not np.allclose(_variance(network, layer), 1, atol=1e-4), layer
+
+
+def test_with_the_same_number_of_classes_it_is_taken_whole(
+    shared: Path, common_photos: Path
+) -> None:
+    _, lines = _start(shared / DETECTOR, common_photos, classes=80)
+    assert lines[0] == f"every layer starts from {shared / DETECTOR}"
+
+
+def test_a_classifiers_trunk_leaves_neck_and_head_as_they_were(
+    shared: Path, common_photos: Path
+) -> None:
+    network, lines = _start(shared / TRUNK, common_photos)
+    assert "and 114 more" in lines[0]
+    assert not np.allclose(_variance(network, "conv1_bn"), 1, atol=1e-4)
+    assert (_variance(network, "neck_conv_t_convs_0_bn") == 1).all()
+
+
+def test_a_whole_classifier_gives_its_trunk(common_photos: Path, tmp_path: Path) -> None:
+    classifier = build_model("pplcnet_x0_25", num_classes=7, image_size=32)
+    write_npz(classifier, tmp_path / "classifier.npz")
+    network, _ = _start(tmp_path / "classifier.npz", common_photos, model="picodet_x0_25")
+    for name in ("conv1_conv", "blocks6_1_pw_conv_conv"):
+        np.testing.assert_array_equal(
+            value_of(network.get_layer(name).kernel), value_of(classifier.get_layer(name).kernel)
+        )
+
+
+def test_a_trunk_of_another_scale_is_refused(shared: Path, common_photos: Path) -> None:
+    with pytest.raises(WeightsError, match="wrong shape"):
+        _start(shared / TRUNK, common_photos, model="picodet_x0_25")
+
+
+def test_stages_of_a_detector_are_those_of_its_backbone_and_then_the_rest() -> None:
+    network = build_picodet("picodet_x0_25", classes=2, image_size=64)
+    stages, depths = stage_depths("picodet_x0_25", network)
+    assert stages == ["conv1", "blocks2", "blocks3", "blocks4", "blocks5", "blocks6"]
+    assert depths["blocks6_1_pw_conv_conv"] == 5
+    assert depths["neck_conv_t_convs_0_conv"] == depths["head_head_cls0"] == 6
