@@ -22,7 +22,8 @@ class BoxMistake(NamedTuple):
     name: str
     """Of the image."""
     kind: str
-    """ "invented": nothing was drawn there; "mistaken": another class; "missed"."""
+    """ "invented": no box was drawn there, or another found it already; "mistaken": one of another
+    class was; "missed"."""
     label: str
     """What is there; "" for nothing."""
     answer: str
@@ -43,8 +44,8 @@ class BoxMistake(NamedTuple):
         place = ", ".join(f"{each:.0f}" for each in self[-4:])
         if self.kind == "missed":
             return f"{self.name}: {self.label} missed at {place}"
-        there = self.label if self.kind == "mistaken" else "nothing was drawn"
-        return f"{self.name}: {self.answer} ({self.confidence:.3f}) at {place}, {there} there"
+        there = f"where {self.label} was drawn" if self.kind == "mistaken" else "invented"
+        return f"{self.name}: {self.answer} ({self.confidence:.3f}) at {place}, {there}"
 
 
 def mistakes_on(
