@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pplcnet.cli.main import main
-from tests.data.layouts.boxes import annotation, write_coco, write_photo
+from tests.data.layouts.boxes import SIZE, annotation, write_coco
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    names = [write_photo(tmp_path / f"{at}.jpg").name for at in range(1, 5)]
+    names = [f"{at}.jpg" for at in range(1, 5)]
+    for at, name in enumerate(names):  # no two of them alike
+        blocks = np.random.default_rng(at).integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(blocks).resize(SIZE, Image.Resampling.NEAREST).save(tmp_path / name)
     boxes = [annotation(at, label, 5, 5, 20, 20 + label) for at in (1, 2) for label in (3, 7)]
     write_coco(tmp_path / "train.json", names, boxes)
     return tmp_path
