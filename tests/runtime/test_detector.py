@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import pplcnet
 from pplcnet.bundle.bundle import Bundle
@@ -126,16 +127,25 @@ def test_predict_knows_the_network_by_its_name(
     assert line.split(",")[1:3] == ["1", "dining table"]
     assert main(["predict", "picodet_xs_320", photo]) == 0
     assert "cup 0.759 [165, 16, 420, 327]" in capsys.readouterr().out
+    options = ["--confidence", "0.3", "--draw", str(tmp_path / "drawn")]
+    assert main(["predict", "picodet_xs_320", photo, photo, *options]) == 0
+    assert capsys.readouterr().out.count("bowl 0.311") == 2
+    for name in ("coffee.jpg", "coffee-2.jpg"):
+        with Image.open(tmp_path / "drawn" / name) as drawn, Image.open(photo) as original:
+            assert drawn.size == original.size
 
 
 def test_a_detector_is_for_detection_and_a_classifier_is_not(
-    bundle: Path, common_bundle: Path
+    bundle: Path, common_bundle: Path, folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(InputError, match="its task is detection"):
         pplcnet.Classifier(bundle)
     with pytest.raises(InputError, match="its task is classification"):
         pplcnet.Detector(common_bundle)
     assert "80 classes" in repr(pplcnet.Detector(bundle))
+    photo = str(folder / "photos/coffee.png")
+    assert main(["predict", str(common_bundle), photo, "--draw", "drawn"]) == 2
+    assert "--draw is for detectors" in capsys.readouterr().err
 
 
 def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_threads, whole
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
+from pplcnet.cli.drawing import add_drawing, check_drawing, with_drawing
 from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the K most probable answers for each photo; default: 1, or for a multi-label "
         "bundle every label that reaches its threshold",
     )
+    add_drawing(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print CSV with a header")
@@ -103,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         trust_network=arguments.trust_network,
     )
+    check_drawing(find(model.manifest.task).prediction, arguments)
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
     with opening("opening the network"):
@@ -113,7 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
     of_task = find(model.manifest.task).prediction.columns
     of_photo = (TYPICALITY,) if model.knows_typical else ()
     columns = ("path", "rank", *of_task, *of_photo, "error")
-    photos, unread = _print_all(chain(first, predictions), columns, arguments)
+    shown = with_drawing(chain(first, predictions), arguments, stdin)
+    photos, unread = _print_all(shown, columns, arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
     for note in passed_over.notes():

@@ -3,6 +3,8 @@
 A task is a folder beside this file, with a value of `Task` in its `task.py`. Everything outside of
 `tasks/` calls what is here and never asks which task it has. `task_training.py` describes the half
 that needs Keras, `pplcnet.pages.section` that which makes a report.
+
+This file is longer than others because it is all that shared code knows of a task.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging.geometry import Geometry
 
 if TYPE_CHECKING:  # a process that predicts needs none of them
+    from PIL import Image
+
     from pplcnet.data.annotations import Annotation
     from pplcnet.data.audit import Fault
     from pplcnet.data.dataset import Dataset, LabelledImage
+    from pplcnet.imaging.decoding import ImageSource
 
 __all__ = [
     "EMBEDDING",
@@ -77,6 +82,8 @@ class Prediction:
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row."""
+    can_be_drawn: ClassVar[bool] = False
+    """Whether `draw` shows it in the photo."""
 
     @property
     def is_strange(self) -> bool:
@@ -110,6 +117,18 @@ class Prediction:
         Numbers (float32, uint8, int32, int64) or texts (str), in the same shapes for every image.
         """
         return {}
+
+    def draw(self, photo: ImageSource | None = None) -> Image.Image:
+        """The upright photo with what was found in it.
+
+        Args:
+            photo: what was predicted; None where `source` is its path.
+
+        Raises:
+            ImageError: the photo cannot be used.
+            NotImplementedError: there is nothing to draw (`can_be_drawn`).
+        """
+        raise NotImplementedError
 
     def evidence(self) -> NDArray[np.float64] | None:
         """How strongly the image speaks for each class, (classes,) log-odds.

@@ -48,6 +48,7 @@ def test_answers_are_those_above_the_bundles_confidence() -> None:
     assert len(sure.rows(2)) == 2
     assert sure.to_text() == "cat 0.900 [20, 10, 60, 20]"
     assert sure.above(2).to_text() == "no object"
+    assert len(sure.above(0.1).rows()) == 3
 
 
 def test_a_manifest_sets_what_is_suppressed() -> None:
@@ -88,3 +89,14 @@ def test_it_is_shown_in_one_line() -> None:
 def test_cells_follow_from_the_input_size() -> None:
     outputs = TASK.outputs(("a", "b", "c"), (256, 352))
     assert outputs == {"boxes": (1872, 4), "scores": (1872, 3)}
+
+
+def test_answers_are_drawn_into_the_photo() -> None:
+    photo = np.full((32, 128, 3), 200, np.uint8)
+    drawn = np.asarray(_decode().draw(photo))
+    assert drawn.shape == photo.shape
+    assert (drawn[10:20, 20] != 200).any(axis=1).all()  # the left side of the box of both answers
+    assert (drawn[25:, 100:] == 200).all()  # the doubtful one is left out
+    assert (photo == 200).all()
+    everything = np.asarray(_decode().above(0).draw(photo))
+    assert (everything[31, 100:] != 200).any(axis=1).all()

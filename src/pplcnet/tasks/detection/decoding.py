@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ from pplcnet.tasks.detection.suppression import (
     suppress,
 )
 from pplcnet.tasks.task import Outputs, Prediction
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pplcnet.imaging.decoding import ImageSource
 
 __all__ = ["CONFIDENCE", "Detections", "decoder"]
 
@@ -48,6 +53,7 @@ class Detections(Prediction):
     most: int = MOST
     """Boxes of an image at most."""
 
+    can_be_drawn: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("label", "confidence", "x1", "y1", "x2", "y2")
 
     def __repr__(self) -> str:
@@ -105,10 +111,13 @@ class Detections(Prediction):
         return tuple(self.classes[at] for at in self.class_id)
 
     def above(self, confidence: float | None = None) -> Self:
-        """Those of at least this confidence; None for the bundle's threshold."""
+        """Those of at least this confidence, which all count as answers then.
+
+        None takes the bundle's threshold.
+        """
         least = self.threshold if confidence is None else confidence
         count = int(np.count_nonzero(self.confidence >= least))
-        return self._first(count)
+        return replace(self._first(count), threshold=least)
 
     def answer(self, most: int | None = None) -> Self:
         """The `most` surest; None for those from the bundle's threshold on."""
@@ -138,6 +147,24 @@ class Detections(Prediction):
             for label, confidence, box in self.answer(most)
         ]
         return "  ".join(found) or "no object"
+
+    def draw(self, photo: ImageSource | None = None) -> Image.Image:
+        """The upright photo with the boxes that count as answers, the surest on top.
+
+        Args:
+            photo: what was predicted; None where `source` is its path.
+
+        Raises:
+            ImageError: the photo cannot be used.
+        """
+        from pplcnet.tasks.detection.drawing import draw_boxes
+
+        sure = self.above()
+        lines = [
+            (f"{label} {confidence:.2f}", at, box)
+            for at, (label, confidence, box) in zip(sure.class_id.tolist(), sure, strict=True)
+        ]
+        return draw_boxes(self.source if photo is None else photo, reversed(lines))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """ "xyxy" (most, 4) and "confidence" (most,) float32, "class_id" (most,) int64, "labels"
