@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from pplcnet.models.build import build_model, features_of
 from pplcnet.models.catalog import CATALOG
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes
-from pplcnet.runtime.engines.engine import open_engine
+from pplcnet.runtime.engines.engine import installed_engines, open_engine
 from pplcnet.tasks import TASKS, find
 from tests.exporting.networks import manifest_of, random_images, translate, with_lively_statistics
 from tests.exporting.pair.task import FEATURES
@@ -30,17 +31,24 @@ ROWS = {(row.family, row.variant): name for name, row in reversed(CATALOG.items(
 
 
 def _differences(
-    model: keras.Model, manifest: Manifest, proto: onnx.ModelProto, images: int
-) -> dict[str, float]:
-    """The largest of each output, of its largest value."""
+    model: keras.Model,
+    manifest: Manifest,
+    proto: onnx.ModelProto,
+    images: int,
+    engines: Sequence[str] = ("onnxruntime",),
+) -> dict[str, dict[str, float]]:
+    """The largest of each engine's outputs, of its largest value."""
     pixels, content = random_images(model, images), proto.SerializeToString()
-    engine = open_engine("onnxruntime", content, sizes=Sizes.of(manifest))
-    found, expected = engine.run(pixels), keras_outputs(model, manifest, pixels)
-    assert found.keys() == expected.keys()
-    return {
-        name: float(np.abs(found[name] - values).max() / np.abs(values).max())
-        for name, values in expected.items()
-    }
+    expected = keras_outputs(model, manifest, pixels)
+    differences = {}
+    for engine in engines:
+        found = open_engine(engine, content, sizes=Sizes.of(manifest)).run(pixels)
+        assert found.keys() == expected.keys()
+        differences[engine] = {
+            name: float(np.abs(found[name] - values).max() / np.abs(values).max())
+            for name, values in expected.items()
+        }
+    return differences
 
 
 @pytest.mark.parametrize("name", [*ROWS.values(), "pplcnet_x2_5"])
@@ -53,9 +61,11 @@ def test_every_network_answers_as_in_keras_and_embeds_what_comes_before_its_clas
     task = find("classification")
     manifest = manifest_with_embedding(manifest_of(model), model, task)
     proto = to_onnx(with_embedding(to_deploy_form(model), manifest, task), manifest, batch=None)
-    differences = _differences(with_embedding(model, manifest, task), manifest, proto, 2)
-    assert differences.keys() == {"logits", "embedding"}
-    assert max(differences.values()) < 5e-5
+    engines = [engine for engine in ("onnxruntime", "openvino") if engine in installed_engines()]
+    whole = with_embedding(model, manifest, task)
+    for engine, differences in _differences(whole, manifest, proto, 2, engines).items():
+        assert differences.keys() == {"logits", "embedding"}
+        assert max(differences.values()) < (5e-5 if engine == "onnxruntime" else 1e-4), engine
 
     classifier = next(node for node in reversed(proto.graph.node) if node.op_type == "Gemm")
     weight = next(each for each in proto.graph.initializer if each.name == classifier.input[1])
@@ -84,7 +94,7 @@ def test_every_option_answers_as_in_keras(options: dict) -> None:
     model = build_model("pplcnet_x0_25", num_classes=4, **{"image_size": 48, **options})
     model = with_lively_statistics(model)
     proto = translate(model, batch=None)
-    assert _differences(model, manifest_of(model), proto, 3)["logits"] < 5e-5
+    assert _differences(model, manifest_of(model), proto, 3)["onnxruntime"]["logits"] < 5e-5
 
 
 def test_every_output_answers_as_in_keras(monkeypatch: pytest.MonkeyPatch) -> None:

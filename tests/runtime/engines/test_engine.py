@@ -39,14 +39,10 @@ SMALLEST = list(
 )
 
 
-# Converting for LiteRT takes seconds each.
-FAST_FOR_LITERT = ("pplcnet_x0_25",)
+# Making a file takes seconds each. The fast test of the ONNX files of the others, in both engines,
+# is in tests/exporting/test_translation.py.
 WAYS = [
-    pytest.param(
-        name,
-        engine,
-        marks=[pytest.mark.slow] if engine == "litert" and name not in FAST_FOR_LITERT else [],
-    )
+    pytest.param(name, engine, marks=[pytest.mark.slow] if name != "pplcnet_x0_25" else [])
     for name in SMALLEST
     for engine in ENGINES
 ]
