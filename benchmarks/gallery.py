@@ -10,17 +10,20 @@ is neither trained on nor in the gallery: each of the new classes is left out of
 with its photos as the unknown ones. Photos of --others are unknown too.
 
 With --vectors, random vectors around as many directions as classes are written as a gallery, and
-searched in a process of its own: time of a search, memory and bytes on the disk.
+searched in a process of its own: time of a search, memory and bytes on the disk. With --index, also
+by an index: how long it takes to make, and how often it finds what exact search finds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +36,7 @@ from pplcnet.gallery.changing import build_gallery, write_gallery
 from pplcnet.gallery.class_photos import ClassPhoto, find_class_photos
 from pplcnet.gallery.evaluation import GalleryEvaluation, LabelledVector, evaluate_gallery
 from pplcnet.gallery.gallery import Gallery
+from pplcnet.gallery.index import build_indexes
 from pplcnet.gallery.manifest import Network
 from pplcnet.gallery.parts import Row
 from pplcnet.runtime.embedding import unit_length
@@ -55,10 +59,13 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=0)
     parser.add_argument("--size", type=int, default=1280)
     parser.add_argument("--searches", type=int, default=50)
+    parser.add_argument("--index", action="store_true", help="also search by an index")
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.search:
         time_searches(arguments.search, arguments.searches)
+        if arguments.index:
+            compare_index(arguments.search, arguments.searches)
         return
     print(describe_machine("numpy", "onnxruntime"), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -199,7 +206,7 @@ def many_vectors(arguments: argparse.Namespace, dtype: str) -> None:
     del gallery
     subprocess.run(
         [sys.executable, __file__, "--out", str(arguments.out), "--search", str(place),
-         "--searches", str(arguments.searches)],
+         "--searches", str(arguments.searches), *(["--index"] if arguments.index else [])],
         check=True,
     )  # fmt: skip
     shutil.rmtree(place)
@@ -239,6 +246,42 @@ def time_searches(place: Path, searches: int) -> None:
         f"  opened and verified in {opened:.1f} s; search p50 {statistics.median(times):.0f} ms, "
         f"p99 {np.percentile(times, 99):.0f} ms; {together:.0f} ms each of 16 at once; "
         f"{held / 1e6:.0f} MB of memory beside the mapped files",
+        flush=True,
+    )
+
+
+def compare_index(place: Path, searches: int) -> None:
+    """Print the time to make an index, the time of a search by it, and its recall."""
+    gallery = Gallery.open(place)
+    with tempfile.TemporaryDirectory(dir=place.parent) as cache:
+        os.environ["PPLCNET_CACHE"] = cache
+        started = time.perf_counter()
+        for _ in build_indexes(gallery.manifest, gallery.vectors):
+            pass
+        seconds = time.perf_counter() - started
+        size = sum(each.stat().st_size for each in Path(cache, "indexes").iterdir())
+        gallery = Gallery.open(place)
+        # A photo of a class that is there: between two of its vectors.
+        generator = np.random.default_rng(2)
+        queries = []
+        for _ in range(searches):
+            part = gallery.vectors[int(generator.integers(len(gallery.vectors)))]
+            row = int(generator.integers(len(part) // 5)) * 5
+            queries.append(unit_length(np.asarray(part[row : row + 2], np.float32).sum(axis=0)))
+        times, first, shares = [], [], []
+        gallery.search(queries[0])
+        for query in queries:
+            started = time.perf_counter()
+            found = gallery.search(query)
+            times.append((time.perf_counter() - started) * 1000)
+            exact = gallery.search(query, is_exact=True)
+            first.append(found.matches[0].photo == exact.matches[0].photo)
+            names = {each.photo for each in exact.matches}
+            shares.append(statistics.mean(each.photo in names for each in found.matches))
+    print(
+        f"  index of {size / 1e9:.2f} GB made in {seconds:.0f} s; search p50 "
+        f"{statistics.median(times):.1f} ms, p99 {np.percentile(times, 99):.1f} ms; recall@1 "
+        f"{statistics.mean(first):.3f}, recall@5 {statistics.mean(shares):.3f} of exact search",
         flush=True,
     )
 

@@ -40,6 +40,7 @@ VERBS = {
     "gallery add": "add photos to a gallery",
     "gallery remove": "remove classes or photos from a gallery",
     "gallery search": "find what a gallery has that is most like a photo, or nothing",
+    "gallery index": "make searches in a very large gallery faster, on this machine",
     "gallery evaluate": "measure a gallery on photos of its classes and of others",
     "gallery show": "show what a gallery contains and verify its checksums",
     "benchmark": "compare the speed of networks and engines on this machine",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle.members import read_member
 from pplcnet.errors import BundleError, GalleryError, InputError
+from pplcnet.gallery.index import PartIndex, nearest_by_index, open_indexes
 from pplcnet.gallery.manifest import GALLERY_FILE, GALLERY_LIMIT, GalleryManifest
 from pplcnet.gallery.nearest import Vectors, nearest
 from pplcnet.gallery.parts import PartChangedError, map_vectors, read_photos
@@ -80,6 +81,7 @@ class Gallery:
         vectors: Sequence[Vectors],
         labels: NDArray[np.int32],
         photos: Sequence[str],
+        indexes: Sequence[PartIndex | None] = (),
     ) -> None:
         self.path = path
         self.manifest = manifest
@@ -90,6 +92,8 @@ class Gallery:
         """(N,) of the rows of all parts, indices into `classes`."""
         self.photos = photos
         """(N) their names."""
+        self.indexes = indexes
+        """Of its parts, None for one without; () where there is none."""
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Gallery:
@@ -115,7 +119,8 @@ class Gallery:
             labels.append(of_part[held.labels])
             photos += held.photos
         vectors = [map_vectors(path, manifest, part) for part in manifest.parts]
-        return cls(path, manifest, vectors, np.concatenate(labels), photos)
+        indexes = open_indexes(manifest)
+        return cls(path, manifest, vectors, np.concatenate(labels), photos, indexes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gallery.open, (self.path,)
@@ -167,22 +172,35 @@ class Gallery:
         check_network(self.path, self.manifest, model)
 
     def search(
-        self, vector: NDArray[np.float32], *, count: int = 5, threshold: float | None = None
+        self,
+        vector: NDArray[np.float32],
+        *,
+        count: int = 5,
+        threshold: float | None = None,
+        is_exact: bool = False,
     ) -> Found:
-        """The photos most similar to one, compared with all of them.
+        """The photos most similar to one, compared with all of them, or found by an index.
 
         Args:
             vector: (D,) float32 of length 1, as `Model.embed` gives it.
             count: matches, at least 1.
             threshold: in place of the gallery's own.
+            is_exact: compare with all, whether or not 'pplcnet gallery index' has made an index.
 
         Raises:
             InputError: a vector of another size, or not of length 1.
         """
-        return self.search_many(np.asarray(vector)[np.newaxis], count=count, threshold=threshold)[0]
+        return self.search_many(
+            np.asarray(vector)[np.newaxis], count=count, threshold=threshold, is_exact=is_exact
+        )[0]
 
     def search_many(
-        self, vectors: NDArray[np.float32], *, count: int = 5, threshold: float | None = None
+        self,
+        vectors: NDArray[np.float32],
+        *,
+        count: int = 5,
+        threshold: float | None = None,
+        is_exact: bool = False,
     ) -> list[Found]:
         """As `search` for (Q, D) vectors, which are compared together: faster than one by one."""
         vectors = np.asarray(vectors)
@@ -197,7 +215,10 @@ class Gallery:
             raise InputError("the vectors do not have length 1; Model.embed gives such vectors.")
         if count < 1:
             raise InputError(f"count is {count}; it must be at least 1.")
-        found = nearest(self.vectors, vectors, count)
+        if self.indexes and len(vectors) and not is_exact:
+            found = nearest_by_index(self.vectors, self.indexes, vectors, count)
+        else:
+            found = nearest(self.vectors, vectors, count)
         threshold = self.threshold if threshold is None else threshold
         return [
             Found(tuple(map(self._match, rows, similarities)), threshold)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Nearest", "Vectors", "best_of_own_and_others", "nearest"]
+__all__ = ["Nearest", "Vectors", "best_of", "best_of_own_and_others", "nearest"]
 
 Vectors = NDArray[np.float16] | NDArray[np.float32]
 
@@ -57,12 +57,20 @@ def _nearest(parts: Sequence[Vectors], queries: NDArray[np.float32], count: int)
             chosen = np.argpartition(-found, count - 1, axis=1)[:, :count]
             own = np.take_along_axis(own, chosen, axis=1)
             found = np.take_along_axis(found, chosen, axis=1)
-        rows = np.concatenate([rows, own], axis=1)
-        similarities = np.concatenate([similarities, found], axis=1)
-        order = np.lexsort((rows, -similarities))[:, :count]
-        rows = np.take_along_axis(rows, order, axis=1)
-        similarities = np.take_along_axis(similarities, order, axis=1)
+        rows, similarities = best_of(
+            np.concatenate([rows, own], axis=1),
+            np.concatenate([similarities, found], axis=1),
+            count,
+        )
     return Nearest(rows, similarities)
+
+
+def best_of(rows: NDArray[np.int64], similarities: NDArray[np.float32], count: int) -> Nearest:
+    """The `count` best columns of each line, best first; of equal ones, the first rows."""
+    order = np.lexsort((rows, -similarities))[:, :count]
+    return Nearest(
+        np.take_along_axis(rows, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+    )
 
 
 def best_of_own_and_others(

@@ -47,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="from which similarity on a photo is one of the classes, -1 to 1; default: what "
         "'gallery build' chose",
     )
+    parser.add_argument(
+        "--exact", action="store_true",
+        help="compare with every photo, whether or not the gallery has an index",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_bundle(parser)
 
@@ -94,7 +98,10 @@ def _answers(
         readable = [each.vector for each in some if each.error is None]
         found = iter(
             gallery.search_many(
-                np.stack(readable), count=arguments.top_k, threshold=arguments.threshold
+                np.stack(readable),
+                count=arguments.top_k,
+                threshold=arguments.threshold,
+                is_exact=arguments.exact,
             )
             if readable
             else ()
