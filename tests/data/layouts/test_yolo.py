@@ -109,4 +109,32 @@ def test_a_yaml_file_that_cannot_be_used_is_refused(
     folder: Path, yaml: str, complaint: str
 ) -> None:
     (folder / "data.yaml").write_text(yaml)
-    assert complaint in refusal(folder)
+    assert complaint in refusal(folder / "data.yaml")
+
+
+@pytest.mark.parametrize(
+    ("said_of", "box"), [("upright", (24, 0, 48, 16)), ("stored", (0, 0, 12, 32))]
+)
+def test_the_file_may_say_which_way_round_photos_were_drawn_on(
+    folder: Path, said_of: str, box: tuple[float, ...]
+) -> None:
+    photo = folder / "images" / "train" / "train.jpg"
+    write_photo(photo, (64, 48), 6)  # stored 64x48, upright 48x64: right of the stored is below
+    (folder / "labels/train/train.txt").write_text("0 0.75 0.125 0.5 0.25\n")
+    if said_of == "stored":
+        (folder / "labels/train/train.txt").write_text("0 0.25 0.875 0.5 0.25\n")
+    (folder / "data.yaml").write_text(f"{YAML}boxes_drawn_on: {said_of}\n")
+    dataset = Dataset.open(folder)
+    assert said(dataset)["train.jpg"] == [("cat", *box)]
+    assert any("the boxes were taken as boxes_drawn_on says: train.jpg" in n for n in dataset.notes)
+    (folder / "data.yaml").write_text(f"{YAML}boxes_drawn_on: sideways\n")
+    assert "boxes_drawn_on is 'sideways'; allowed are upright" in refusal(folder)
+
+
+def test_class_folders_may_hold_files_of_other_programs(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        write_photo(tmp_path / name / f"{name}.jpg")
+    (tmp_path / "data.yaml").write_text("author: me\n")
+    (tmp_path / "train.json").write_text('{"epochs": 3}')
+    (tmp_path / "about.xml").write_text("<about/>")
+    assert Dataset.open(tmp_path).task == "classification"

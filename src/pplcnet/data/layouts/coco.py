@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ PATTERNS = (
     "annotations/instances_default.json",
     "_annotations.coco.json",
 )
+START_BYTES = 4096
+_KEY = re.compile(rb'"(info|licenses|images|annotations|categories)"\s*:')
 TRIED = 5
 """Names that decide which folder holds the photos."""
 NAMED_CATEGORIES = 12
@@ -107,10 +110,19 @@ def read(path: Path) -> Dataset:
 
 def _file_in(folder: Path) -> Path | None:
     for pattern in PATTERNS:
-        found = sorted(each for each in folder.glob(pattern) if os.path.isfile(each))
+        found = sorted(each for each in folder.glob(pattern) if _begins_like_coco(each))
         if found:
             return found[0]
     return None
+
+
+def _begins_like_coco(path: Path) -> bool:
+    """Whether one of COCO's keys is near the start; class folders may hold other JSON files."""
+    try:
+        with path.open("rb") as file:
+            return os.path.isfile(path) and _KEY.search(file.read(START_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _read_file(path: Path, name: str, split: str | None) -> _File | None:

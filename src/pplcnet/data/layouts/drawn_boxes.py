@@ -45,6 +45,8 @@ class Drawn(NamedTuple):
     size: tuple[int, int] | None = None
     """(width, height) of the photo as the tool saw it; None where it does not say."""
     is_relative: bool = False
+    is_stored: bool | None = None
+    """Whether the boxes are of the photo before EXIF turns it, where that is said outright."""
 
 
 def dataset_of_boxes(
@@ -128,6 +130,7 @@ class _Turned:
     def __init__(self) -> None:
         self.as_stored: list[str] = []
         self.as_upright: list[str] = []
+        self.stated: list[str] = []
         self.undecided: list[str] = []
         self.faults: list[str] = []
 
@@ -136,7 +139,8 @@ class _Turned:
     ) -> NDArray[np.float64]:
         """Boxes of the upright photo, in its pixels."""
         if drawn.is_relative:
-            xyxy = xyxy * [*header.upright, *header.upright]
+            size = header.stored if drawn.is_stored else header.upright
+            xyxy = xyxy * [*size, *size]
         if drawn.size not in (None, header.upright, header.stored):
             seen, there = (f"{width}x{height}" for width, height in (drawn.size, header.upright))
             self.faults.append(
@@ -146,17 +150,16 @@ class _Turned:
         if header.orientation == 1:
             return xyxy
         name = printable(drawn.path.name)
+        if drawn.is_stored is not None:
+            self.stated.append(name)
+            return _turned_upright(xyxy, header) if drawn.is_stored else xyxy
         if drawn.size is None or header.stored == header.upright:
             self.undecided.append(name)
         elif drawn.size == header.upright:
             self.as_upright.append(name)
         else:
             self.as_stored.append(name)
-            # The stored photo is to the upright one what an upright one is to a stored one that
-            # is turned the other way.
-            back = _BACK.get(header.orientation, header.orientation)
-            boxes = [stored_box((*box,), header.stored, back) for box in xyxy.tolist()]
-            return np.array(boxes, np.float64).reshape(-1, 4)
+            return _turned_upright(xyxy, header)
         return xyxy
 
     def notes(self) -> list[str]:
@@ -175,6 +178,7 @@ class _Turned:
                     "the width and height beside the boxes are those of the upright photo, so the "
                     "boxes were taken as they are",
                 ),
+                (self.stated, "the boxes were taken as boxes_drawn_on says"),
                 (
                     self.undecided,
                     "nothing beside the boxes says whether they were drawn on the upright photo; "
@@ -183,6 +187,14 @@ class _Turned:
             )
             if names
         ]
+
+
+def _turned_upright(xyxy: NDArray[np.float64], header: Header) -> NDArray[np.float64]:
+    # The stored photo is to the upright one what an upright one is to a stored one that is turned
+    # the other way.
+    back = _BACK.get(header.orientation, header.orientation)
+    boxes = [stored_box((*box,), header.stored, back) for box in xyxy.tolist()]
+    return np.array(boxes, np.float64).reshape(-1, 4)
 
 
 def _cut_overhang(xyxy: NDArray[np.float64], size: tuple[int, int]) -> int:

@@ -31,6 +31,8 @@ __all__ = ["read", "recognises"]
 XML_FOLDERS = ("Annotations", "annotations", "xml", "labels")
 PHOTO_FOLDERS = ("JPEGImages", "images", "Images", "img")
 LISTS = {"train": "train", "trainval": "train", "val": "validation", "test": "test"}
+TRIED = 20
+START_BYTES = 1024
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -91,11 +93,19 @@ def _places(path: Path) -> list[_Place]:
 
 
 def _has_xml(folder: Path) -> bool:
+    """Whether it holds XML files, of VOC by its name or theirs: class folders may hold others."""
     try:
-        with os.scandir(folder) as entries:
-            return any(_is_xml(each.name) for each in entries)
+        files = sorted(each for each in os.listdir(folder) if _is_xml(each))
+        if folder.name == XML_FOLDERS[0]:
+            return bool(files)
+        return any(_begins_like_voc(folder / each) for each in files[:TRIED])
     except OSError:
         return False
+
+
+def _begins_like_voc(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"<annotation" in file.read(START_BYTES)
 
 
 def _is_xml(name: str) -> bool:

@@ -5,12 +5,16 @@ tools for segmentation write it, the corners of a polygon, whose bounding box is
 `images/a.jpg` is `labels/a.txt`, or `a.txt` beside the photo. A photo without a file, or with an
 empty one, shows no object. Without a data.yaml, a folder of `images`, `labels` and `classes.txt` is
 read as one part.
+
+A key `boxes_drawn_on`, which other programs pass over, says whether photos that EXIF turns were
+drawn on `upright` or as `stored`.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +36,9 @@ NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 SLACK = 1e-3
 LARGEST_BYTES = 64 << 20
 NAMED = 5
+_KEY = re.compile(rb"^names\s*:", re.MULTILINE)
+DRAWN_ON = {"upright": False, "stored": True}
+"""What boxes_drawn_on may say in a data.yaml of photos that EXIF turns."""
 
 
 class _Part(NamedTuple):
@@ -57,18 +64,19 @@ def read(path: Path) -> Dataset:
     """
     passed_over, faults, notes = PassedOver(), list[str](), list[str]()
     if os.path.isdir(path) and _yaml_in(path) is None:
-        root, names = path, _class_file(path / "classes.txt")
+        root, names, is_stored = path, _class_file(path / "classes.txt"), None
         parts = [_Part(None, [*find_images(path / "images", passed_over)])]
     else:
         file = (_yaml_in(path) if os.path.isdir(path) else path) or path
         settings = _settings(file)
         names = _names(file, settings.get("names"), settings.get("nc"))
+        is_stored = _is_stored(file, settings.get("boxes_drawn_on"))
         root = _root(file, settings)
         parts = _parts(file, root, settings, passed_over, faults)
     passed_over.raise_unreadable(path)
     notes += passed_over.notes()
     lines = _Lines(names, faults)
-    drawn = [each for part in parts for each in lines.drawn(part)]
+    drawn = [each._replace(is_stored=is_stored) for part in parts for each in lines.drawn(part)]
     if lines.without:
         notes.append(
             f"{counted(len(lines.without), 'photo')} {'has' if len(lines.without) == 1 else 'have'}"
@@ -83,7 +91,16 @@ def read(path: Path) -> Dataset:
 
 
 def _yaml_in(folder: Path) -> Path | None:
-    return next((each for name in NAMES if os.path.isfile(each := folder / name)), None)
+    return next((each for name in NAMES if _names_classes(each := folder / name)), None)
+
+
+def _names_classes(path: Path) -> bool:
+    """Whether there is a file with names; class folders may hold other YAML files."""
+    try:
+        with path.open("rb") as file:
+            return os.path.isfile(path) and _KEY.search(file.read(LARGEST_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _is_plain(folder: Path) -> bool:
@@ -128,6 +145,15 @@ def _names(file: Path, given: Any, number: Any) -> list[str]:
             f"{'is' if len(given) == 1 else 'are'} named; make them agree."
         )
     return [class_name(each) for each in given]
+
+
+def _is_stored(file: Path, given: Any) -> bool | None:
+    if given is not None and str(given) not in DRAWN_ON:
+        raise DatasetError(
+            f"{file}: boxes_drawn_on is {shortened(str(given))!r}; allowed are upright (photos as "
+            "a person sees them) and stored (as they are before EXIF turns them)."
+        )
+    return None if given is None else DRAWN_ON[str(given)]
 
 
 def _root(file: Path, settings: dict[str, Any]) -> Path:
