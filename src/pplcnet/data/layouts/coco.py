@@ -146,9 +146,8 @@ def _read_file(path: Path, name: str, split: str | None) -> _File | None:
         return None
     lists: list[Any] = [content.get(each) for each in ("images", "annotations", "categories")]
     if not all(isinstance(each, list) for each in lists):
-        raise DatasetError(
-            f"{path}: not COCO's JSON: its images, annotations and categories have to be lists."
-        )
+        what = "its images, annotations and categories have to be lists"
+        raise DatasetError(f"{path}: not COCO's JSON: {what}.")
     return _File(path, name, split, *lists)
 
 
@@ -209,9 +208,8 @@ def _ids_said(named: list[dict[Key, str]], files: list[_File], classes: list[str
     index = {name: at for at, name in enumerate(classes)}
     for at, (names, file) in enumerate(zip(named, files, strict=True)):
         ids = {name: key for key, name in names.items() if name in index}
-        if at and ids == {name: key for key, name in named[0].items() if name in index}:
-            continue
-        if all(index[name] == key for name, key in ids.items()):
+        is_as_before = at and ids == {name: key for key, name in named[0].items() if name in index}
+        if is_as_before or all(index[name] == key for name, key in ids.items()):
             continue
         pairs = [f"{key} {name} = class {index[name]}" for name, key in ids.items()]
         yield (
