@@ -5,7 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from pplcnet.models.boxes import DistancesToBoxes, JoinCells, JointScore, cell_places
+from pplcnet.models.boxes import (
+    DistancesToBoxes,
+    JoinCells,
+    JointScore,
+    PixelsAsFour,
+    cell_places,
+)
 
 
 def test_cells_are_numbered_level_by_level_and_row_by_row() -> None:
@@ -40,3 +46,13 @@ def test_a_score_is_the_geometric_mean_of_both_probabilities() -> None:
     classes, align = np.array([[[0.0, 30.0]]], "float32"), np.array([[[30.0]]], "float32")
     scores = keras.ops.convert_to_numpy(JointScore()([classes, align]))
     np.testing.assert_allclose(scores, [[[0.5**0.5, 1.0]]], rtol=1e-6)
+
+
+def test_every_pixel_becomes_four_of_any_size() -> None:
+    maps = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32")
+    expected = maps.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(PixelsAsFour()(maps)), expected)
+    images = keras.Input((None, None, 4))
+    model = keras.Model(images, PixelsAsFour()(images))
+    assert model.output.shape == (None, None, None, 4)
+    np.testing.assert_array_equal(model.predict_on_batch(maps), expected)

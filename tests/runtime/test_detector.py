@@ -16,6 +16,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import InputError
 from pplcnet.exporting.export import export
+from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
 from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
@@ -171,3 +172,10 @@ def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: P
     exported = export(place, [folder / "photos/coffee.png"], batch=None)
     assert exported.manifest.variants["onnx"]["parity"]["agreement"] == 1.0
     assert len(list(pplcnet.Detector(place).predict_many([folder / "photos/coffee.png"] * 3))) == 3
+    pytest.importorskip("ai_edge_litert")
+    if keras.backend.backend() == "tensorflow":
+        exported = export_litert(place, [folder / "photos/coffee.png"])
+        parity = exported.manifest.variants["litert"]["parity"]["outputs"]
+        assert parity["scores"]["largest_difference"] < 1e-4
+        found = pplcnet.Detector(place, engine="litert").predict(folder / "photos/coffee.png")
+        assert found.class_id.max() < 3

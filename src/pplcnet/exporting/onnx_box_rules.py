@@ -8,19 +8,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from pplcnet.errors import ConversionError
 from pplcnet.exporting.onnx_walk import Walk
-from pplcnet.models.boxes import BINS, DistancesToBoxes, JoinCells, JointScore, cell_places
+from pplcnet.models.boxes import (
+    BINS,
+    DistancesToBoxes,
+    JoinCells,
+    JointScore,
+    PixelsAsFour,
+    cell_places,
+)
 
 __all__ = ["BOX_RULES"]
 
 
-def _twice(walk: Walk, layer: keras.layers.UpSampling2D) -> None:
-    if layer.interpolation != "nearest":
-        raise ConversionError(f"the layer {layer.name!r} interpolates.")
+def _twice(walk: Walk, layer: PixelsAsFour) -> None:
     # An empty region, as the operator's second input is only for another mode.
     region = walk.graph.constant(f"{layer.name}.roi", np.empty(0, np.float32))
-    scales = walk.graph.constant(f"{layer.name}.scales", np.array([1, 1, *layer.size], np.float32))
+    scales = walk.graph.constant(f"{layer.name}.scales", np.array([1, 1, 2, 2], np.float32))
     walk.names[id(layer.output)] = walk.graph.node(
         "Resize",
         [walk.input_name(layer), region, scales],
@@ -78,5 +82,5 @@ BOX_RULES: Mapping[type, Callable[[Walk, Any], None]] = {
     DistancesToBoxes: _boxes,
     JoinCells: _cells,
     JointScore: _score,
-    keras.layers.UpSampling2D: _twice,
+    PixelsAsFour: _twice,
 }

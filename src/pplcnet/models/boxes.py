@@ -11,7 +11,15 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["BINS", "STRIDES", "DistancesToBoxes", "JoinCells", "JointScore", "cell_places"]
+__all__ = [
+    "BINS",
+    "STRIDES",
+    "DistancesToBoxes",
+    "JoinCells",
+    "JointScore",
+    "PixelsAsFour",
+    "cell_places",
+]
 
 STRIDES = (8, 16, 32, 64)
 """Input pixels between two cells of a level."""
@@ -19,6 +27,29 @@ BINS = 8
 """Bins of the distribution of a distance: 0 to 7 strides."""
 # Under the root, so that its derivative is finite at a score of 0.
 EPSILON = 1e-9
+
+
+@keras.saving.register_keras_serializable("pplcnet")
+class PixelsAsFour(keras.layers.Layer):
+    """(N, H, W, C) twice as high and wide, every pixel as 2x2.
+
+    As `keras.layers.UpSampling2D(2)`, of concatenations alone, which LiteRT may run here: what
+    repeats a tensor by a number in the file can take any memory.
+    """
+
+    def call(self, inputs):
+        """(N, 2 H, 2 W, C)."""
+        batch, height, width, _ = ops.shape(inputs)
+        channels = inputs.shape[-1]
+        wide = ops.concatenate([inputs, inputs], -1)
+        rows = ops.reshape(wide, (batch, height, 2 * width * channels))
+        rows = ops.concatenate([rows, rows], -1)
+        return ops.reshape(rows, (batch, 2 * height, 2 * width, channels))
+
+    def compute_output_shape(self, input_shape):
+        """None where a size is."""
+        batch, height, width, channels = input_shape
+        return (batch, *(each and 2 * each for each in (height, width)), channels)
 
 
 @keras.saving.register_keras_serializable("pplcnet")

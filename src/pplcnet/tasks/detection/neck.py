@@ -17,6 +17,7 @@ from pplcnet.models.blocks import (
     depthwise_bn,
     layer_name,
 )
+from pplcnet.models.boxes import PixelsAsFour
 
 __all__ = ["build_neck"]
 
@@ -47,7 +48,7 @@ def build_neck(maps: Sequence[Any], channels: int) -> list[Any]:
 
 def _twice(features, path: str):
     """Every pixel as 2x2."""
-    return keras.layers.UpSampling2D(2, interpolation="nearest", name=layer_name(path))(features)
+    return PixelsAsFour(name=layer_name(path))(features)
 
 
 def _half(features, path: str):
