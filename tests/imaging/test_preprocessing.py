@@ -158,3 +158,16 @@ def test_a_line_of_pixels_is_shortened_before_it_is_filtered(
     monkeypatch.setattr(Image.Image, "resize", watched)
     assert np.abs(stretch(line) - expected).max() <= 2
     assert filtered == [(911, 2)]
+
+
+@pytest.mark.parametrize("resize", ["cover", "stretch", "fit"])
+@pytest.mark.parametrize("interpolation", ["shrunk-bilinear", "pillow-bilinear", "opencv-bilinear"])
+@pytest.mark.parametrize("size", [(301, 200), (90, 517), (64, 64)])
+def test_the_geometry_of_a_size_is_that_of_a_photo_of_this_size(
+    resize: str, interpolation: str, size: tuple[int, int]
+) -> None:
+    preprocessing = Preprocessing((64, 96), resize=resize, interpolation=interpolation)
+    placed = preprocessing.place(Image.new("RGB", size)).geometry
+    computed = preprocessing.geometry_of(size)
+    assert computed.size == placed.size
+    np.testing.assert_allclose([*computed.scale, *computed.offset], [*placed.scale, *placed.offset])

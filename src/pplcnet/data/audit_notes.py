@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pplcnet.data.dataset import Dataset, LabelledImage
-from pplcnet.system.wording import counted
+from pplcnet.system.wording import counted, listed
 
 __all__ = ["notes_on"]
 
@@ -37,7 +37,21 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
             f"{counted(copies, 'image')} {are} of another in the same class and split; copies "
             "stay together when splits are drawn."
         )
+    differing = [group for group in repeated if _differ(group)]
+    if differing:
+        names = listed([" = ".join(map(dataset.name_of, group)) for group in differing])
+        yield (
+            f"{counted(len(differing), 'photo')} {'is' if len(differing) == 1 else 'are'} there as "
+            "exact copies whose labels differ, though they do not contradict each other: "
+            f"{names}."
+        )
     yield from _absence_notes(dataset)
+
+
+def _differ(group: Sequence[LabelledImage]) -> bool:
+    """Whether copies are labelled differently, and both may be true: boxes in other places."""
+    said = {image.annotation for image in group}
+    return len(said) > 1 and not type(group[0].annotation).are_contradictory(said)
 
 
 def _absence_notes(dataset: Dataset) -> Iterable[str]:

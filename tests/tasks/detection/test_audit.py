@@ -172,6 +172,19 @@ def test_boxes_and_crowds_are_counted(tmp_path: Path) -> None:
     assert "1 box of crowds is neither trained on nor counted." in audit.notes
 
 
+def test_copies_with_other_boxes_are_named(tmp_path: Path) -> None:
+    _audit(tmp_path)
+    (tmp_path / "3.jpg").write_bytes((tmp_path / "4.jpg").read_bytes())
+    content = (tmp_path / "x.json").read_text()
+    (tmp_path / "x.json").write_text(content.replace("[5, 5, 20, 23]", "[6, 5, 20, 23]", 1))
+    audit = audit_dataset(Dataset.open(tmp_path / "x.json"), RULES)
+    assert any(
+        "1 photo is there as exact copies whose labels differ" in note
+        and note.endswith("3.jpg = 4.jpg.")
+        for note in audit.notes
+    )
+
+
 def test_boxes_that_no_cell_sees_are_counted(tmp_path: Path) -> None:
     # At 320x320, a photo of 64x48 is stretched by 5 and 6.7.
     audit = _audit(tmp_path, annotation(1, 7, 1, 0, 0.5, 0.5), annotation(1, 7, 0, 0, 1, 1))
