@@ -13,6 +13,7 @@ from pplcnet.serving.http_messages import Bodies, ClientGone, Receive, Reply, Re
 from pplcnet.serving.logs import Log
 from pplcnet.serving.metrics import Metrics
 from pplcnet.serving.refusals import Refusal
+from pplcnet.serving.tracing import Tracing
 
 __all__ = ["Application"]
 
@@ -41,7 +42,7 @@ class Application:
         """All of these have been made for the same server."""
         self._routes = [(route, route.form) for route in routes]
         self._access, self._bodies = access, bodies
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._tracing = metrics, log, Tracing()
         self.is_closing = False
         """Whether every reply closes its connection."""
 
@@ -69,6 +70,7 @@ class Application:
             name, version = (served.name, served.version) if served is not None else ("", "")
             self._metrics.count_request(name, version, status, taken)
             self._log.access(request, status, taken)
+            self._tracing.record(request, status, taken)
 
     async def _answer(self, request: Request) -> Reply:
         is_open = False

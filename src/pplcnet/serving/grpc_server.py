@@ -23,6 +23,7 @@ from pplcnet.serving.metrics import Metrics
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.service import Service
 from pplcnet.serving.settings import Settings
+from pplcnet.serving.tracing import Tracing
 
 __all__ = ["GrpcServer"]
 
@@ -84,6 +85,7 @@ class GrpcServer:
         """All of these have been made for the same server."""
         self._settings, self._service, self._access = settings, service, access
         self._bodies, self._metrics, self._log = bodies, metrics, log
+        self._tracing = Tracing()
         self._messages = messages()
         self._server: Any = None
         self._certificates: Any = None
@@ -183,6 +185,7 @@ class GrpcServer:
                 model, version = (served.name, served.version) if served else ("", "")
                 self._metrics.count_request(model, version, status, taken)
                 self._log.access(call, status, taken)
+                self._tracing.record(call, status, taken)
 
         # Of a unary call gRPC would wait for the message without end before this code runs. A
         # stream of one message is the same to clients.

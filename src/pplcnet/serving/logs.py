@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pplcnet.serving.caller import Caller
 from pplcnet.system.wording import json_text, printable
 
-__all__ = ["Log"]
+__all__ = ["TRACE_HEADER", "Log", "Logged"]
 
 TRACE_HEADER = b"traceparent"
 
