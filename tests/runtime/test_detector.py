@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
 from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
-from pplcnet.tasks.detection.suppression import overlaps
+from pplcnet.tasks.detection.suppression import Kept, overlaps
 from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.conversion import convert
 
@@ -179,3 +180,33 @@ def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: P
         assert parity["scores"]["largest_difference"] < 1e-4
         found = pplcnet.Detector(place, engine="litert").predict(folder / "photos/coffee.png")
         assert found.class_id.max() < 3
+
+
+def test_a_file_with_suppression_inside_gives_the_objects_in_one_call(
+    bundle: Path, folder: Path, golden: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    photos, out = str(folder / "photos"), tmp_path / "nms.onnx"
+    assert main(["export", str(bundle), "--photos", photos, "--detections", str(out)]) == 0
+    session = onnxruntime.InferenceSession(out)
+    for name in PHOTOS:
+        scale = golden[f"{name}:scale_yx"][::-1]
+        boxes, scores, classes = session.run(
+            ["boxes", "scores", "class_ids"],
+            {
+                "images": golden[f"{name}:resized_rgb"][np.newaxis],
+                "photo_size": (320 / scale).astype(np.float32),
+            },
+        )
+        kept = Kept(boxes, classes, scores)
+        _check(Detections(name, None, kept, ("",) * 80), golden[f"{name}:detections"])
+
+
+def test_a_file_of_logits_is_compared_with_boxes_and_scores(
+    bundle: Path, common_bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    photo, out = str(folder / "photos/coffee.png"), tmp_path / "logits.onnx"
+    assert main(["export", str(bundle), "--photos", photo, "--logits", str(out)]) == 0
+    outputs = onnxruntime.InferenceSession(out).get_outputs()
+    assert [each.shape for each in outputs] == [[1, 2125, 80], [1, 2125, 1], [1, 2125, 32]]
+    assert main(["export", str(common_bundle), "--photos", photo, "--logits", str(out)]) == 2
+    assert "is of no detector" in capsys.readouterr().err

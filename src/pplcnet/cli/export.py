@@ -29,6 +29,11 @@ __all__ = [
     "run",
 ]
 
+FILES = {
+    "detections": "with suppression inside, whose one call gives the objects",
+    "logits": "that returns what the head's convolutions answer",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
@@ -47,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of images per call; dynamic (any number) is slower. Default: 1",
     )
     add_format(parser)
+    for form, what in FILES.items():
+        parser.add_argument(
+            f"--{form}",
+            metavar="FILE.onnx",
+            help=f"of a detector that was exported: only write an ONNX file {what}",
+        )
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
@@ -85,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack and _only_packs(arguments):
         show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
+    if any(getattr(arguments, form) for form in FILES):
+        return _write_files(arguments)
     before = Bundle.open(arguments.bundle)
     check_place(before.path)
     quiet_frameworks("export")
@@ -103,6 +116,17 @@ def run(arguments: argparse.Namespace) -> int:
     report_dropped(before.manifest, exported.manifest, "made from the previous network")
     if arguments.pack:
         show(f"packed      {exported.pack(arguments.pack)}")
+    return 0
+
+
+def _write_files(arguments: argparse.Namespace) -> int:
+    images = find_given_images(arguments.images) if arguments.images else None
+    from pplcnet.exporting.detector_files import export_file
+
+    for form in FILES:
+        if out := getattr(arguments, form):
+            check_file(Path(out))
+            show(f"written     {export_file(arguments.bundle, out, images, form=form)}")
     return 0
 
 
