@@ -216,7 +216,7 @@ def test_files_stay_small() -> None:
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
     "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna", "jinja2", "imagehash",
-    "cykooz_resizer", "scipy", "filelock", "pyarrow",
+    "cykooz_resizer", "scipy", "filelock", "pyarrow", "pycocotools",
 )  # fmt: skip
 
 
