@@ -263,9 +263,7 @@ def test_the_command_distils_with_unlabelled_photos(
     assert main([*command, "--skip-broken"]) == 0
     printed = capsys.readouterr()
     assert "top-1" in printed.out
-    assert "6 photos without a class to learn from; 1 copy of labelled ones left out" in (
-        printed.err
-    )
+    assert "6 unlabelled photos to learn from; 1 copy of labelled photos left out" in (printed.err)
     assert "cut.png" in (tmp_path / "run" / "skipped.csv").read_text()
     recipe = Bundle.open(tmp_path / "run" / "model.bundle").manifest.provenance["recipe"]
     assert recipe["teacher"] == str(teacher)
