@@ -37,6 +37,8 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=calibrate,
     decoding=("confidence", "score_threshold", "iou_threshold", "most"),
+    # What the convolutions of classes and sides take: they stay in float with what follows.
+    head_inputs=tuple(f"head_conv_feat_se_{level}_conv_hardswish" for level in range(len(STRIDES))),
     facts=lambda manifest: {"confidence": manifest.decoding.get("confidence", CONFIDENCE)},
     # Scores are roots, which magnify what engines round near 0: ONNX Runtime's sigmoid ends at
     # 1.5e-8.
