@@ -49,14 +49,16 @@ def suppress(
         own = scores[:, label]
         places = np.flatnonzero(own > score_threshold)
         order = places[np.argsort(-own[places], kind="stable")][:candidates]
-        found.append((order[_best(boxes[order], iou_threshold, most)], label))
+        found.append((order, label))
     places = np.concatenate([places for places, _ in found] or [np.empty(0, np.intp)])
     labels = np.concatenate(
         [np.full(len(own), label, np.intp) for own, label in found] or [np.empty(0, np.intp)]
     )
-    confidence = scores[places, labels].astype(np.float32)
-    order = np.argsort(-confidence, kind="stable")[:most]
-    return Kept(boxes[places[order]].astype(np.float32), labels[order], confidence[order])
+    order = np.argsort(-scores[places, labels], kind="stable")
+    places, labels = places[order], labels[order]
+    best = _best(boxes[places], labels, iou_threshold, most)
+    confidence = scores[places[best], labels[best]].astype(np.float32)
+    return Kept(boxes[places[best]].astype(np.float32), labels[best], confidence)
 
 
 def overlaps(
@@ -78,13 +80,26 @@ def overlaps(
     return result
 
 
-def _best(boxes: NDArray[np.float32], iou_threshold: float, most: int) -> list[int]:
-    """Places of the boxes that are kept, of boxes (N, 4) sorted from the best to the worst."""
+def _best(
+    boxes: NDArray[np.float32], labels: NDArray[np.intp], iou_threshold: float, most: int
+) -> list[int]:
+    """Places of the boxes that are kept, of boxes (N, 4) sorted from the best to the worst.
+
+    It ends with the last that is kept: of an untrained network, nearly every score is a candidate.
+    """
     kept: list[int] = []
-    waiting = np.arange(len(boxes))
-    while len(waiting) and len(kept) < most:
-        best, waiting = int(waiting[0]), waiting[1:]
-        kept.append(best)
-        shared = overlaps(boxes[best][None], boxes[waiting])[0]
-        waiting = waiting[shared <= iou_threshold]
+    is_waiting = np.ones(len(boxes), bool)
+    rivals = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
+    for at in range(len(boxes)):
+        if len(kept) == most:
+            break
+        if not is_waiting[at]:
+            continue
+        kept.append(at)
+        label = int(labels[at])
+        others = rivals[label]
+        others = others[others > at]
+        is_dropped = overlaps(boxes[at][None], boxes[others])[0] > iou_threshold
+        is_waiting[others[is_dropped]] = False
+        rivals[label] = others[~is_dropped]
     return kept
