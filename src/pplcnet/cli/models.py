@@ -12,7 +12,7 @@ import argparse
 from pplcnet.cli.arguments import number
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.catalog import CATALOG, FAMILIES, Network
+from pplcnet.models.catalog import CATALOG, DETECTORS, FAMILIES, Network
 from pplcnet.weights.backbones import FRACTAL, shipped_networks
 from pplcnet.weights.sources import sources_of
 
@@ -67,7 +67,20 @@ def run(arguments: argparse.Namespace) -> int:
             f"{_percent(row.reported_top1, 2):>15} {_percent(row.reported_top5, 1):>6}  "
             f"{', '.join((*sources_of(row.name), *_backbones(row)))}"
         )
+    if arguments.family is None and arguments.max_macs is None:
+        _show_detectors()
     return 0
+
+
+def _show_detectors() -> None:
+    width = max(map(len, DETECTORS))
+    show("")
+    show(f"{'detector':<{width}} {'parameters':>11} {'MACs at 320':>12} {'COCO AP':>8}  backbone")
+    for row in DETECTORS.values():
+        show(
+            f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_320 / 1e6:>10.1f} M "
+            f"{_percent(row.reported_ap.get(320), 1):>8}  {row.backbone}"
+        )
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Network]:
