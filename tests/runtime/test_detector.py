@@ -23,7 +23,6 @@ from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
 from pplcnet.tasks.detection.suppression import Kept, overlaps
 from pplcnet.weights.bundled import restore_model
-from pplcnet.weights.conversion import convert
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "grace_hopper")
 
@@ -42,8 +41,8 @@ def golden(folder: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def bundle(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("detector") / "picodet_xs.bundle"
-    convert(folder / "weights_bnfolded.npz", place, network="picodet_xs")
-    export(place, sorted((folder / "photos").iterdir()))
+    command = ["convert", folder / "weights_bnfolded.npz", "--model", "picodet_xs"]
+    assert main([*map(str, [*command, "--photos", folder / "photos", "--out", place])]) == 0
     return place
 
 

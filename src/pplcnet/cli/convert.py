@@ -80,9 +80,9 @@ PREPROCESSING = ("resize", "crop_fraction", "interpolation", "mean", "std")
 def run(arguments: argparse.Namespace) -> int:
     """Convert; with photos, export and print the parity figures."""
     if arguments.model is not None:
-        from pplcnet.models.catalog import find
+        from pplcnet.models.catalog import backbone_of
 
-        find(arguments.model)
+        backbone_of(arguments.model)
     file = Path(arguments.file)
     if not file.exists():
         raise InputError(f"{file}: no such file or folder.")
