@@ -12,6 +12,8 @@ from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import for_task, recipe_by_start, settled
+from pplcnet.recipe.task_options import TaskOptions
+from pplcnet.tasks.classification.options import ClassificationOptions
 from pplcnet.tasks.detection.options import DetectionOptions
 from pplcnet.tasks.multilabel.options import MultilabelOptions
 
@@ -118,3 +120,19 @@ def test_suspects_keeps_its_own_recipe_but_with_weights_from_photos() -> None:
     assert recipe("--weights", "none") == own.changed({"weights": None})
     assert recipe("--weights", "fractal").image_size == own.image_size
     assert recipe("--weights", "w.npz") == FINETUNE.changed({"weights": "w.npz"})
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "data"),
+    [
+        ("picodet_xs", ClassificationOptions, "single-label"),
+        ("picodet_xs", MultilabelOptions, "multi-label"),
+        ("pplcnet_x0_25", DetectionOptions, "detection"),
+    ],
+)
+def test_a_network_of_another_task_is_refused(
+    model: str, kind: type[TaskOptions], data: str
+) -> None:
+    for recipe in (recipe_by_start({"model": model}), Recipe().changed({"model": model})):
+        with pytest.raises(RecipeError, match=f"{model}', which is not for {data} data"):
+            for_task(recipe, kind)

@@ -121,7 +121,9 @@ def test_a_run_goes_on_from_the_start_it_found_although_there_is_a_better_one_no
     server.behave = lambda handler, turn: handler.send_error(404)
     assert main(["train", "--resume", "--out", str(out)]) == 0
     assert len(server.asked) == 1
-    line = "fractal, the backbone that ships with pplcnet; imagenet would be better, but "
+    line = (
+        "fractal, the backbone that ships with pplcnet; the official weights would be better, but "
+    )
     assert f"start       {line}" in capsys.readouterr().out
     made = Bundle.open(out / "model.bundle").manifest.provenance["weights"]
     assert (made["asked"], made["weights"]) == ("auto", "fractal")

@@ -54,7 +54,9 @@ def test_a_server_without_the_file_is_asked_once_and_the_shipped_backbone_taken(
     assert len(server.asked) == 1
     target = cache_folder() / "weights" / SOURCE.file_name
     assert f"put it at {target}" in start.describe()
-    assert start.describe().startswith("fractal, the backbone that ships with pplcnet; imagenet ")
+    assert start.describe().startswith(
+        "fractal, the backbone that ships with pplcnet; the official weights "
+    )
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "http://name.invalid", "ftp://127.0.0.1"])
@@ -144,7 +146,7 @@ def test_a_network_without_a_backbone_starts_from_random_values(shipped_backbone
     start = find_start("ghostnet_x0_5", "auto")
     assert (start.asked, start.weights) == ("auto", None)
     assert "PPLCNET_OFFLINE is set" in start.reason
-    assert start.describe().startswith("random values; imagenet would be better, but ")
+    assert start.describe().startswith("random values; the official weights would be better, but ")
     assert start.describe().endswith(f"there are some for {NAME}.")
 
 

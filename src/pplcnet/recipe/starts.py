@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pplcnet.errors import RecipeError
 from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.formula_backbones import is_formula_backbone
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.task_options import TaskOptions, options_with
+from pplcnet.recipe.values import shown_value
 
 __all__ = [
     "AUTO",
@@ -86,12 +88,20 @@ def for_task(recipe: Recipe, kind: type[TaskOptions]) -> Recipe:
     replaced.
 
     Raises:
-        RecipeError: it has fields of another task.
+        RecipeError: it has fields or a network of another task.
     """
     if recipe.given is None or type(recipe.options).named_recipe == kind.named_recipe:
-        return recipe.for_options(kind)
-    values = {name: getattr(recipe, name) for name in recipe.given}
-    return recipe_by_start(values, kind).for_options(kind)
+        recipe = recipe.for_options(kind)
+    else:
+        values = {name: getattr(recipe, name) for name in recipe.given}
+        recipe = recipe_by_start(values, kind).for_options(kind)
+    if recipe.model not in kind.networks:
+        fault = (
+            f"model is {shown_value(recipe.model)}, which is not for {kind.data} data; 'pplcnet "
+            "models' lists the networks."
+        )
+        raise RecipeError("the recipe has 1 fault:", [fault])
+    return recipe
 
 
 def settled(recipe: Recipe, weights: str | None) -> Recipe:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.models.catalog import CATALOG
 from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.values import shaped, shown_value
 
@@ -29,6 +30,8 @@ class TaskOptions:
     """The kind of data, for messages: "multi-label", as in "multi-label data"."""
     named_recipe: ClassVar[str | None] = None
     """The named recipe that goes with every start; None where the start says which."""
+    networks: ClassVar[Container[str]] = CATALOG
+    """The names of the networks that can learn the task."""
 
     @property
     def mixup(self) -> float:

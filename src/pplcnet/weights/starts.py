@@ -14,9 +14,6 @@ from pplcnet.weights.sources import TAGS, find_source, sources_of
 
 __all__ = ["Start", "find_start"]
 
-OFFICIAL = "imagenet"
-"""The official weights that auto takes: every network of the catalog has them."""
-
 
 class Start(NamedTuple):
     """What was asked for, what was taken, and why; the values are those of the recipe's field."""
@@ -71,7 +68,7 @@ class Start(NamedTuple):
         else:
             taken = self.weights
         if self.reason:
-            return f"{taken}; {OFFICIAL} would be better, but {self.reason}"
+            return f"{taken}; the official weights would be better, but {self.reason}"
         return f"{taken} (weights={NONE})" if self.weights is None else taken
 
 

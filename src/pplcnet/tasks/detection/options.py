@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pplcnet.models.catalog import DETECTORS
 from pplcnet.recipe.task_options import TaskOptions
 from pplcnet.recipe.values import Between
 
@@ -21,6 +22,7 @@ class DetectionOptions(TaskOptions):
 
     data: ClassVar[str] = "detection"
     named_recipe: ClassVar[str | None] = "picodet-finetune"
+    networks: ClassVar[Container[str]] = DETECTORS
 
     multi_scale: Annotated[int, Between(0, 16, off=0)] = 2
     """Every batch has another input size: up to so many times 32 pixels below or above image_size,
