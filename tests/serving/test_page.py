@@ -10,12 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli import serve
+from pplcnet.exporting.export import export
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import Classifier
+from pplcnet.runtime.detector import Detector
+from pplcnet.tasks import find
+from pplcnet.tasks.detection.head import build_picodet
+from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from tests.browsing import opened_browser, set_screen
 from tests.serving.conftest import photo
 from tests.serving.servers import Server, serving
@@ -196,6 +204,46 @@ def test_a_photo_unlike_the_training_is_called_that(
     page.wait("!document.querySelector('#strange').hidden")
     assert "unlike anything" in page.find("#strange").text
     assert "unlike anything" in page.run("return document.querySelector('#status').textContent")
+
+
+def test_boxes_are_drawn_on_the_photo_in_its_own_pixels(
+    browser: Any, photos: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "finder.bundle"
+    network = build_picodet("picodet_x0_25", classes=2, image_size=(64, 96))
+    manifest = Manifest(
+        ("cat", "dog"),
+        Preprocessing((64, 96), "stretch"),
+        {"name": "picodet_x0_25", "options": {}},
+        task="detection",
+        outputs=find("detection").outputs(("cat", "dog"), (64, 96)),
+        decoding={"confidence": 0.03},  # what a network with random weights reaches
+        variants={"keras": {"file": KERAS_FILE}},
+    )
+    write_bundle(place, manifest, {KERAS_FILE: pack_weights(network)})
+    export(place, [photos / "small.jpg"])
+    expected = Detector(place).predict(photos / "small.jpg").rows()
+    with serving(place, "--workers", 1) as running:
+        set_screen(browser, 1100, "light")
+        browser.get(running.url)
+        page = Page(browser)
+        page.wait("document.querySelector('#facts').textContent")
+        page.choose(photos / "small.jpg")
+        page.wait_for_answer()
+        page.wait("!document.querySelector('#boxes').hasAttribute('hidden')")
+        assert page.run("return document.querySelector('#boxes').getAttribute('viewBox')") == (
+            "0 0 300 200"
+        )
+        assert page.texts("#view .label") == [row["label"] for row in expected]
+        drawn = page.run(
+            "return [...document.querySelectorAll('#boxes rect')].map(each =>"
+            " ['x', 'y', 'width', 'height'].map(name => Number(each.getAttribute(name))))"
+        )
+    sides = [
+        [row["x1"], row["y1"], row["x2"] - row["x1"], row["y2"] - row["y1"]] for row in expected
+    ]
+    assert len(drawn) > 0
+    np.testing.assert_allclose(drawn, sides, atol=0.1)
 
 
 def test_a_version_can_be_chosen(opened: Callable[..., Page], photos: Path) -> None:

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const SHOWN = 5, MOST = 20, NAMES = 24, SMALLER = 1600, LIVE_PAUSE = 120, MAP = 168;
+  const SHOWN = 5, MOST = 20, NAMES = 24, SMALLER = 1600, LIVE_PAUSE = 120, LIVE_SIDE = 640, MAP = 168;
   const at = (id) => document.getElementById(id);
   const element = (tag, className, ...content) => {
     const made = document.createElement(tag);
@@ -14,6 +14,7 @@
   const described = new Map();
   let key = "";               // kept as long as the page is open
   let facts = null;           // of the chosen model
+  let wanted = {};            // how many answers to ask for
   let photo = null;           // {blob, name}
   let answered = null;        // the last answer
   let isAllShown = false;
@@ -105,7 +106,10 @@
       return;
     }
     if (name !== at("model").value || version !== at("version").value) return;
-    facts = described.get(path).parameters;
+    const { parameters, outputs } = described.get(path);
+    facts = parameters;
+    // Of a hundred doubtful boxes nobody wants to see more than those that count as an answer.
+    wanted = outputs.some((each) => each.name === "xyxy") ? {} : { top: MOST };
     const count = facts.classes.length;
     at("facts").textContent = [
       facts.network, `${count.toLocaleString("en")} ${count === 1 ? "class" : "classes"}`,
@@ -159,7 +163,7 @@
     clearMap();
     try {
       const began = performance.now();
-      const found = await send("classify", { top: MOST }, photo.blob);
+      const found = await send("classify", wanted, photo.blob);
       calm();
       answer(found, performance.now() - began);
       if (explained !== null) explain(explained);
@@ -240,6 +244,55 @@
     return parts;
   };
 
+  const boxes = (rows) => {
+    show("more", false);
+    const list = element("ul", "rows");
+    rows.forEach((row, place) => {
+      const dot = element("span", "dot class");
+      dot.style.setProperty("--of-class", colourOf(row.label));
+      const track = element("span", "track", element("span", "fill"));
+      track.firstChild.style.setProperty("--part", row.confidence);
+      const made = element("div", "row", element("span", "label", dot, row.label), element("span", "value", percent(row.confidence)), track);
+      made.addEventListener("pointerenter", () => mark(place));
+      made.addEventListener("pointerleave", () => mark(-1));
+      list.append(element("li", "", made));
+    });
+    return [list];
+  };
+
+  const colourOf = (label) => `hsl(${Math.round(facts.classes.indexOf(label) * 137.5 + 205) % 360} 90% 60%)`;
+
+  const mark = (place) => {
+    at("boxes").classList.toggle("marks", place >= 0);
+    [...at("boxes").children].forEach((each, at) => each.classList.toggle("marked", at === place));
+  };
+
+  // Height and width of what was sent, whose pixels boxes are in.
+  const sizeOfSent = () => {
+    const { naturalWidth, naturalHeight } = at("photo"), { videoWidth, videoHeight } = at("video");
+    if (!isLive()) return [naturalWidth, naturalHeight];
+    const scale = Math.min(1, LIVE_SIDE / Math.max(videoWidth, videoHeight, 1));
+    return [Math.round(videoWidth * scale), Math.round(videoHeight * scale)];
+  };
+
+  const paintBoxes = () => {
+    const drawn = (tag, attributes, ...content) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      made.append(...content);
+      return made;
+    };
+    const [width, height] = sizeOfSent();
+    const rows = answered && view().draw === boxes && width ? answered.predictions : [];
+    const size = Math.max(width, height) / 32;
+    at("boxes").setAttribute("viewBox", `0 0 ${width || 1} ${height || 1}`);
+    at("boxes").replaceChildren(...rows.map((row) => drawn("g", {},
+      drawn("rect", { x: row.x1, y: row.y1, width: row.x2 - row.x1, height: row.y2 - row.y1, stroke: colourOf(row.label) }),
+      drawn("text", { x: row.x1 + size / 4, y: Math.max(row.y1, 0) + size, "font-size": size, fill: colourOf(row.label) }, row.label))));
+    at("boxes").toggleAttribute("hidden", !rows.length);
+  };
+  at("photo").addEventListener("load", paintBoxes);
+
   const table = (rows) => {
     show("more", false);
     if (!rows.length) return [element("p", "muted", "Nothing was found.")];
@@ -252,12 +305,14 @@
 
   const views = [
     { fits: (rows) => rows.length > 0 && rows.every((row) => Object.keys(row).join() === "label,probability"), draw: bars },
+    { fits: (rows) => rows.length > 0 && rows.every((row) => ["label", "confidence", "x1", "y1", "x2", "y2"].every((name) => name in row)), draw: boxes },
     { fits: () => true, draw: table },
   ];
   const view = () => views.find((each) => each.fits(answered.predictions));
   const draw = () => {
     const focused = document.activeElement?.closest(".row") ? [...document.querySelectorAll(".row")].indexOf(document.activeElement) : -1;
     at("view").replaceChildren(...view().draw(answered.predictions));
+    paintBoxes();
     if (focused >= 0) document.querySelectorAll(".row")[focused]?.focus();
   };
   at("more").addEventListener("click", () => { isAllShown = !isAllShown; draw(); });
@@ -266,6 +321,7 @@
 
   const clearMap = () => {
     show("map", false);
+    at("boxes").toggleAttribute("hidden", true);
     show("explained", false);
     at("frame").classList.remove("explained");
     at("explain").setAttribute("aria-pressed", "false");
@@ -384,9 +440,9 @@
     while (stream === mine) {
       try {
         if (!document.hidden && facts) {
-          const blob = await frameOfCamera(640);
+          const blob = await frameOfCamera(LIVE_SIDE);
           const began = performance.now();
-          const found = await send("classify", { top: MOST }, blob);
+          const found = await send("classify", wanted, blob);
           if (stream !== mine) return;
           calm();
           answer(found, performance.now() - began);
