@@ -72,6 +72,15 @@ def test_the_converted_bundle_says_what_it_is(bundle: Path) -> None:
     assert parity["outputs"]["scores"]["largest_difference"] < 1e-3
 
 
+def test_inspect_shows_what_a_detector_decodes_with_alone(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(bundle)]) == 0
+    said = capsys.readouterr().out
+    assert "task           detection" in said
+    assert "temperature" not in said
+
+
 def test_keras_gives_the_originals_boxes_and_scores(
     bundle: Path, golden: dict[str, np.ndarray]
 ) -> None:

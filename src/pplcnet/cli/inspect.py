@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pplcnet.cli.arguments import BUNDLE_HELP
 from pplcnet.cli.output import show, show_json
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 
 if TYPE_CHECKING:
     from pplcnet.bundle.bundle import Bundle
@@ -47,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     mean, std = (", ".join(f"{each:.4g}" for each in values) for values in (pre.mean, pre.std))
     show(f"normalisation  mean {mean}; std {std} (RGB from 0 to 1)")
-    fitted = "" if manifest.calibration else " (not fitted)"
-    show(f"temperature    {manifest.temperature:.4g}{fitted}")
+    if "temperature" in find(manifest.task).decoding:
+        fitted = "" if manifest.calibration else " (not fitted)"
+        show(f"temperature    {manifest.temperature:.4g}{fitted}")
     for name, variant in manifest.variants.items():
         size = manifest.files[variant["file"]]["bytes"]
         show(f"variant {name:<6} {variant['file']}, {size / 1e6:.2f} MB")
