@@ -17,17 +17,17 @@ from onnx import TensorProto, helper, numpy_helper
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import ConversionError, InputError
 from pplcnet.exporting.images import choose_images
+from pplcnet.models.boxes import BINS
+from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system.files import replacing
 from pplcnet.tasks import task_of
-from pplcnet.tasks.detection.task import STRIDES
+from pplcnet.tasks.detection.head import LOGITS
 from pplcnet.tasks.scores import sigmoid, softmax
 
-__all__ = ["FORMS", "LOGITS", "export_file"]
+__all__ = ["FORMS", "export_file"]
 
 FORMS = ("detections", "logits")
-LOGITS = ("class_logits", "align_logits", "distance_logits")
-BINS = 8
 TOLERANCE = 1e-3
 """Of scores, and of boxes as a share of the photo's longer side."""
 
@@ -169,7 +169,7 @@ def _compare_logits(content: bytes, bundle: Bundle, images: Sequence[str | PathL
     """ConversionError unless scores and sizes of boxes follow from the logits."""
     height, width = bundle.manifest.preprocessing.image_size
     strides = np.concatenate(
-        [np.full(-(-height // each) * -(-width // each), each) for each in STRIDES]
+        [np.full(-(-height // each) * -(-width // each), each) for each in DETECTOR_STRIDES]
     )
     session, network = _both(content, bundle)
     for image in images:

@@ -11,18 +11,18 @@ from typing import Any
 import keras
 from keras import ops
 
+from pplcnet.models.catalog import DETECTOR_STRIDES
+
 __all__ = [
     "BINS",
-    "STRIDES",
     "DistancesToBoxes",
     "JoinCells",
     "JointScore",
     "PixelsAsFour",
     "cell_places",
+    "joint_score",
 ]
 
-STRIDES = (8, 16, 32, 64)
-"""Input pixels between two cells of a level."""
 BINS = 8
 """Bins of the distribution of a distance: 0 to 7 strides."""
 # Under the root, so that its derivative is finite at a score of 0.
@@ -90,8 +90,7 @@ class JointScore(keras.layers.Layer):
 
     def call(self, inputs):
         """(N, cells, C)."""
-        classes, align = inputs
-        return ops.sqrt(ops.sigmoid(classes) * ops.sigmoid(align) + EPSILON)
+        return joint_score(*inputs)
 
     def compute_output_shape(self, input_shape):
         """That of the class logits."""
@@ -122,6 +121,11 @@ class DistancesToBoxes(keras.layers.Layer):
         return (*input_shape[0][:2], 4)
 
 
+def joint_score(classes: Any, align: Any) -> Any:
+    """Scores (N, cells, C) of class logits (N, cells, C) and align logits (N, cells, 1)."""
+    return ops.sqrt(ops.sigmoid(classes) * ops.sigmoid(align) + EPSILON)
+
+
 def cell_places(height: Any, width: Any):
     """The centres of all cells, (cells, 2) as x, y in pixels, and their strides, (cells, 1).
 
@@ -129,7 +133,7 @@ def cell_places(height: Any, width: Any):
         height, width: of the input, in pixels; whole numbers, or tensors of one.
     """
     places, strides = [], []
-    for stride in STRIDES:
+    for stride in DETECTOR_STRIDES:
         rows, columns = -(-height // stride), -(-width // stride)
         y = (ops.arange(rows, dtype="float32") + 0.5) * stride
         x = (ops.arange(columns, dtype="float32") + 0.5) * stride

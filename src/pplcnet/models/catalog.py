@@ -18,6 +18,7 @@ from pplcnet.errors import UnknownNameError
 __all__ = [
     "CATALOG",
     "DETECTORS",
+    "DETECTOR_STRIDES",
     "FAMILIES",
     "Detector",
     "Network",
@@ -131,6 +132,8 @@ _DETECTOR_ROWS = (
 
 CATALOG: dict[str, Network] = {row.name: row for row in _ROWS}
 DETECTORS: dict[str, Detector] = {row.name: row for row in _DETECTOR_ROWS}
+DETECTOR_STRIDES = (8, 16, 32, 64)
+"""Input pixels between two cells of a detector's levels, the finest first."""
 FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from pplcnet.models.boxes import STRIDES
+from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.tasks.detection.assignment import (
     Assignment,
     Truth,
@@ -76,7 +76,7 @@ def _by_definition(boxes: np.ndarray, centres: np.ndarray, strides: np.ndarray) 
     for at, box in enumerate(boxes):
         middle = (box[:2] + box[2:]) / 2
         near: list[int] = []
-        for stride in STRIDES:
+        for stride in DETECTOR_STRIDES:
             level = np.flatnonzero(strides == stride)
             distances = np.linalg.norm(centres[level] - middle, axis=1)
             near += level[np.argsort(distances)[:9]].tolist()

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from pplcnet.models.boxes import STRIDES, cell_places
+from pplcnet.models.boxes import cell_places
+from pplcnet.models.catalog import DETECTOR_STRIDES
 
 __all__ = [
     "Assignment",
@@ -162,7 +163,7 @@ def _nearest_cells(cells: Cells, boxes: Any) -> _Near:
     The K nearest lie among the K nearest columns and the K nearest rows: the K cells of the nearest
     row that are in these columns are nearer than any cell outside of them.
     """
-    strides = ops.convert_to_tensor([float(stride) for stride in STRIDES])
+    strides = ops.convert_to_tensor([float(stride) for stride in DETECTOR_STRIDES])
     rows, columns = (ops.ceil(cells.size[at] / strides) for at in (0, 1))
     counts = rows * columns
     offsets = ops.cumsum(counts) - counts
@@ -184,7 +185,7 @@ def _nearest_cells(cells: Cells, boxes: Any) -> _Near:
     half = pixels[..., None] * (ANCHOR / 2)
     anchors = ops.concatenate([centres - half, centres + half], axis=-1)
     exists = distances > -FAR / 2
-    flat = (*ops.shape(boxes)[:2], len(STRIDES) * NEAREST)
+    flat = (*ops.shape(boxes)[:2], len(DETECTOR_STRIDES) * NEAREST)
     return _Near(
         ops.reshape(ops.cast(ops.where(exists, index, 0.0), "int32"), flat),
         ops.reshape(exists, flat),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.data.annotations import Boxes
 from pplcnet.data.audit import Fault
 from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.system.wording import counted, listed
 
 __all__ = ["count_unseen", "faults", "notes"]
@@ -19,7 +20,6 @@ __all__ = ["count_unseen", "faults", "notes"]
 NAMED = 5
 LEAST_SIDE = 1e-2
 """Pixels; a box with a shorter side has no area."""
-STRIDES = (8, 16, 32, 64)
 INPUTS = (320, 416, 640)
 """Sides of the inputs that PicoDet is published with, in pixels."""
 # An image with fewer pixels along a side than this may well have boxes of a pixel.
@@ -133,7 +133,7 @@ def count_unseen(boxes: Iterable[Boxes], height: int, width: int) -> int:
         scale = np.array([width / each.size[0], height / each.size[1]] * 2)
         placed = true * scale
         is_seen = np.zeros(len(true), bool)
-        for stride in STRIDES:
+        for stride in DETECTOR_STRIDES:
             # Centre k is at (k + 0.5) times the stride; which is the first, and which the last?
             first = np.floor(placed[:, :2] / stride - 0.5) + 1
             last = np.ceil(placed[:, 2:] / stride - 0.5) - 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from pplcnet.models.boxes import BINS
+from pplcnet.models.boxes import BINS, joint_score
 from pplcnet.tasks.detection.assignment import (
     Assignment,
     Cells,
@@ -25,7 +25,6 @@ from pplcnet.tasks.detection.assignment import (
 
 __all__ = ["CELL_COLUMNS", "DetectionLoss", "LossParts", "TrainedCells", "pack_cells"]
 
-SCORE_FLOOR = 1e-9
 NEGATIVE_WEIGHT = 0.75
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.5, 0.5
 FARTHEST = 6.9
@@ -122,10 +121,7 @@ class DetectionLoss(keras.losses.Loss):
         classes = ops.cast(targets[..., 4], "int32")
         truth = Truth(targets[..., :4], classes, classes >= 0)
         centres, strides = found.cells.centres, found.cells.strides[:, None]
-        scores = ops.sqrt(
-            ops.sigmoid(found.class_logits) * ops.sigmoid(found.align_logits)[..., None]
-            + SCORE_FLOOR
-        )
+        scores = joint_score(found.class_logits, found.align_logits[..., None])
         bins = ops.arange(BINS, dtype="float32")
         distances = ops.sum(ops.softmax(found.distance_logits) * bins, axis=-1)
         # In strides, as the loss of the boxes takes them.

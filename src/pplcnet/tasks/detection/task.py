@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pplcnet.data.annotations import Boxes
+from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.tasks.detection.audit import faults, notes
 from pplcnet.tasks.detection.calibrating import calibrate
 from pplcnet.tasks.detection.decoding import CONFIDENCE, Detections, decoder
@@ -12,13 +13,11 @@ from pplcnet.tasks.detection.evaluation import evaluate
 from pplcnet.tasks.detection.judge import judge
 from pplcnet.tasks.task import Measure, Task
 
-__all__ = ["STRIDES", "TASK"]
-
-STRIDES = (8, 16, 32, 64)
+__all__ = ["TASK"]
 
 
 def _outputs(classes: Sequence[str], image_size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
-    cells = sum(-(-image_size[0] // each) * -(-image_size[1] // each) for each in STRIDES)
+    cells = sum(-(-image_size[0] // each) * -(-image_size[1] // each) for each in DETECTOR_STRIDES)
     return {"boxes": (cells, 4), "scores": (cells, len(classes))}
 
 
@@ -38,7 +37,9 @@ TASK = Task(
     calibrate=calibrate,
     decoding=("confidence", "score_threshold", "iou_threshold", "most"),
     # What the convolutions of classes and sides take: they stay in float with what follows.
-    head_inputs=tuple(f"head_conv_feat_se_{level}_conv_hardswish" for level in range(len(STRIDES))),
+    head_inputs=tuple(
+        f"head_conv_feat_se_{level}_conv_hardswish" for level in range(len(DETECTOR_STRIDES))
+    ),
     facts=lambda manifest: {"confidence": manifest.decoding.get("confidence", CONFIDENCE)},
     # Scores are roots, which magnify what engines round near 0: ONNX Runtime's sigmoid ends at
     # 1.5e-8.
