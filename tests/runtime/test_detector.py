@@ -21,7 +21,7 @@ from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
 from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
-from pplcnet.tasks.detection.suppression import Kept, overlaps
+from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
 from pplcnet.weights.bundled import restore_model
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "grace_hopper")
@@ -205,7 +205,7 @@ def test_a_file_with_suppression_inside_gives_the_objects_in_one_call(
                 "photo_size": (320 / scale).astype(np.float32),
             },
         )
-        kept = Kept(boxes, classes, scores)
+        kept = FoundBoxes(boxes, classes, scores)
         _check(Detections(name, None, kept, ("",) * 80), golden[f"{name}:detections"])
 
 

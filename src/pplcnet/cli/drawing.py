@@ -40,8 +40,8 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
     for option in ("draw", "confidence"):
         if getattr(arguments, option) is not None and not kind.can_be_drawn:
             raise InputError(
-                f"--{option} is for detectors, which say where objects are, and "
-                f"{arguments.bundle} is none; leave it out."
+                f"--{option} is for detectors, which say where objects are; {arguments.bundle} is "
+                "not one. Leave it out."
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_PIXELS", "Boxes"]
+__all__ = ["MOST_PIXELS", "Boxes", "pixels_in"]
 
 MOST_PIXELS = 1e7
 """No corner of a box is as far from the image's."""
@@ -136,6 +137,15 @@ class Boxes:
             [len(box) > 5 for box in boxes],
             (int(cells[0]), int(cells[1])),
         )
+
+
+def pixels_in(text: str) -> float | None:
+    """The number of pixels that a text says; None for what no image has."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and abs(value) < MOST_PIXELS else None
 
 
 def _boxes_in(cell: str) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from pplcnet.data.annotations import Boxes
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.tasks.detection.evaluation import BoxEvaluation, evaluate
-from pplcnet.tasks.detection.matching import FoundBoxes
+from pplcnet.tasks.detection.suppression import FoundBoxes
 
 CLASSES = ("cat", "dog")
 SIZE = (640, 480)

@@ -17,8 +17,8 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.pages.page import render
 from pplcnet.pages.section import ReportContext, TaskReport
 from pplcnet.tasks.detection.answers import BoxAnswers
-from pplcnet.tasks.detection.matching import FoundBoxes
 from pplcnet.tasks.detection.report import label_suspects, report
+from pplcnet.tasks.detection.suppression import FoundBoxes
 from tests.tasks.detection.boxes import CLASSES, evaluation_of, found, images_of, manifest, true
 
 TRUTH = [

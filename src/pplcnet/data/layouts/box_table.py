@@ -7,14 +7,13 @@ row with a path alone is a photo that shows no object.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.data.annotations import Boxes
-from pplcnet.data.boxes import MOST_PIXELS
+from pplcnet.data.boxes import pixels_in
 from pplcnet.data.class_names import class_name
 from pplcnet.data.dataset import SPLITS, Dataset
 from pplcnet.data.layouts.csv_text import Sheet, read_sheet
@@ -175,7 +174,7 @@ def _gather(
             faults.append(f"{place}: no path")
             continue
         own = SPLIT_NAMES.get(own, split)
-        size = [_number(cells[at]) for at in columns.size]
+        size = [pixels_in(cells[at]) for at in columns.size]
         seen = (round(size[0]), round(size[1])) if len(size) == 2 and size[0] and size[1] else None
         photo = photos.setdefault(
             (folder, cells[columns.path]), _Photo(place, folder, own, seen, [], [], [])
@@ -186,7 +185,7 @@ def _gather(
             faults.append(f"{place}: another width or height than above for the same photo")
         texts = [cells[at] for at in columns.sides]
         name = class_name(original(cells[columns.label]))
-        sides = [_number(text) for text in texts]
+        sides = [pixels_in(text) for text in texts]
         numbers = [each for each in sides if each is not None]
         if not name and not any(texts):
             continue
@@ -253,11 +252,3 @@ def _written(sheet: Sheet, faults: list[str]) -> list[Drawn]:
             )
         )
     return drawn
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < MOST_PIXELS else None

@@ -9,13 +9,12 @@ added; an object marked as difficult counts as a crowd.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pplcnet.data.boxes import MOST_PIXELS
+from pplcnet.data.boxes import pixels_in
 from pplcnet.data.class_names import class_name
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_files import PassedOver, find_images, subfolders
@@ -213,7 +212,7 @@ def _read_objects(place: str, root: Element, faults: list[str]) -> _Objects:
     for at, each in enumerate(root.all("object"), 1):
         name = class_name(each.text_of("name"))
         texts = [each.text_of("bndbox", corner) for corner in CORNERS]
-        corners = [_number(text) for text in texts]
+        corners = [pixels_in(text) for text in texts]
         if not name:
             faults.append(f"{place}: object {at} has no name")
         elif None in corners:
@@ -233,13 +232,5 @@ def _read_objects(place: str, root: Element, faults: list[str]) -> _Objects:
 
 def _size(root: Element) -> tuple[int, int] | None:
     """What the tool saw; some tools write 0 and 0."""
-    width, height = (_number(root.text_of("size", key)) for key in ("width", "height"))
+    width, height = (pixels_in(root.text_of("size", key)) for key in ("width", "height"))
     return (round(width), round(height)) if width and height else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < MOST_PIXELS else None

@@ -9,12 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pplcnet.data.annotations import Boxes
 from pplcnet.data.dataset import Dataset
 from pplcnet.pages.section import Score
-from pplcnet.tasks.detection.evaluation import BoxEvaluation
-from pplcnet.tasks.detection.matching import FoundBoxes, match_boxes
-from pplcnet.tasks.detection.pairing import pair_boxes
+from pplcnet.tasks.detection.evaluation import BoxEvaluation, found_in
+from pplcnet.tasks.detection.matching import match_boxes
+from pplcnet.tasks.detection.pairing import share_of_same
 
 __all__ = ["BoxAnswers"]
 
@@ -43,23 +42,12 @@ class BoxAnswers:
         return None if value is None else Score(matches.images, value, matches.interval)
 
     def agreement(self, other: BoxAnswers) -> float:
-        """The share of the images on which the same boxes are shown.
-
-        They are the same if each has a partner of its class, with an IoU of at least 0.5.
-        """
-        same = []
-        for one, another in zip(self.evaluation.shown, other.evaluation.shown, strict=True):
-            pairing = pair_boxes(Boxes.make(another.xyxy, another.class_id), one)
-            same.append(bool(pairing.is_right.all() and not pairing.is_missed.any()))
-        return float(np.mean(same))
+        """The share of the images on which the same boxes are shown."""
+        return share_of_same(self.evaluation.shown, other.evaluation.shown)
 
     def answered_by(self, predictions: Sequence[Any]) -> Self:
         """Another network's answers to the same images."""
-        found = tuple(
-            FoundBoxes(each.xyxy, np.asarray(each.class_id, np.intp), each.confidence)
-            for each in predictions
-        )
-        return replace(self, evaluation=replace(self.evaluation, found=found))
+        return replace(self, evaluation=replace(self.evaluation, found=found_in(predictions)))
 
     def shown_at(self, confidence: float) -> BoxEvaluation:
         """The evaluation of the boxes that would be shown from another confidence on."""

@@ -18,7 +18,7 @@ from pplcnet.tasks.detection.suppression import (
     IOU_THRESHOLD,
     MOST,
     SCORE_THRESHOLD,
-    Kept,
+    FoundBoxes,
     suppress,
 )
 from pplcnet.tasks.task import Outputs, Prediction
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from pplcnet.imaging.decoding import ImageSource
 
-__all__ = ["CONFIDENCE", "Detections", "decoder"]
+__all__ = ["Detections", "confidence_of", "decoder", "suppression_of"]
 
 CONFIDENCE = 0.4
 """From which on a box is shown, where no other was chosen on validation images."""
 SHOWN = 5
-NO_BOXES = Kept(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.empty(0, np.float32))
+NO_BOXES = FoundBoxes(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,7 +44,7 @@ class Detections(Prediction):
     and conventions are those of supervision's Detections.
     """
 
-    _kept: Kept = field(default_factory=lambda: NO_BOXES)
+    _kept: FoundBoxes = field(default_factory=lambda: NO_BOXES)
     """In pixels of the image; empty where `error` is set."""
     classes: Sequence[str] = ()
     """The bundle's classes."""
@@ -77,7 +77,7 @@ class Detections(Prediction):
         sure = len(self.above())
         return bars(self.source, rows, f"from {self.threshold:.2f} on: {counted(sure, 'object')}")
 
-    def _boxes(self) -> Kept:
+    def _boxes(self) -> FoundBoxes:
         if self.error is not None:
             raise self.error
         return self._kept
@@ -127,7 +127,7 @@ class Detections(Prediction):
 
     def _first(self, count: int) -> Self:
         boxes, classes, confidence = self._boxes()
-        return replace(self, _kept=Kept(boxes[:count], classes[:count], confidence[:count]))
+        return replace(self, _kept=FoundBoxes(boxes[:count], classes[:count], confidence[:count]))
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """Label, confidence (six digits) and box (pixels, two digits) of each of `answer`."""
@@ -201,17 +201,25 @@ class BoxDecoder:
         boxes = geometry.boxes_back(kept.xyxy)
         # What lies wholly in the padding has no area in the image.
         seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        kept = Kept(boxes[seen], kept.class_id[seen], kept.confidence[seen])
+        kept = FoundBoxes(boxes[seen], kept.class_id[seen], kept.confidence[seen])
         return Detections(source, None, kept, self.classes, self.threshold, self.most)
 
 
 def decoder(manifest: Manifest) -> BoxDecoder:
     """The decoder for a manifest's classes, thresholds and confidence."""
+    return BoxDecoder(manifest.classes, confidence_of(manifest), **suppression_of(manifest))
+
+
+def confidence_of(manifest: Manifest) -> float:
+    """From which on a box is shown."""
+    return float(manifest.decoding.get("confidence", CONFIDENCE))
+
+
+def suppression_of(manifest: Manifest) -> dict[str, Any]:
+    """The arguments of `suppress` that a manifest decides."""
     decoding = manifest.decoding
-    return BoxDecoder(
-        manifest.classes,
-        float(decoding.get("confidence", CONFIDENCE)),
-        float(decoding.get("score_threshold", SCORE_THRESHOLD)),
-        float(decoding.get("iou_threshold", IOU_THRESHOLD)),
-        min(MOST, max(1, int(decoding.get("most", MOST)))),
-    )
+    return {
+        "score_threshold": float(decoding.get("score_threshold", SCORE_THRESHOLD)),
+        "iou_threshold": float(decoding.get("iou_threshold", IOU_THRESHOLD)),
+        "most": min(MOST, max(1, int(decoding.get("most", MOST)))),
+    }

@@ -18,14 +18,15 @@ from pplcnet.metrics.intervals import Interval
 from pplcnet.metrics.ratios import ratios_of
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.wording import counted, format_number
+from pplcnet.tasks.detection.decoding import confidence_of
 from pplcnet.tasks.detection.figures_text import evaluation_text
-from pplcnet.tasks.detection.judge import CONFIDENCE
-from pplcnet.tasks.detection.matching import RECALLS, BoxMatches, FoundBoxes, match_boxes
+from pplcnet.tasks.detection.matching import RECALLS, BoxMatches, match_boxes
 from pplcnet.tasks.detection.mistakes import BoxMistake, mistakes_on
 from pplcnet.tasks.detection.pairing import Pairing, pair_boxes, shown_from
+from pplcnet.tasks.detection.suppression import FoundBoxes
 from pplcnet.tasks.task import Plot, Table
 
-__all__ = ["BoxEvaluation", "BoxFigures", "Found", "evaluate"]
+__all__ = ["BoxEvaluation", "BoxFigures", "Found", "evaluate", "found_in"]
 
 # AP that a network reaches by chance is below it.
 LEAST_AP = 0.005
@@ -260,15 +261,20 @@ def evaluate(
     manifest: Manifest, dataset: Dataset, predictions: Iterable[tuple[LabelledImage, Found]]
 ) -> BoxEvaluation:
     """Compare predictions with the boxes of a data set that has the manifest's classes."""
-    found = [
-        FoundBoxes(each.xyxy, np.asarray(each.class_id, np.intp), each.confidence)
-        for _, each in predictions
-    ]
+    found = found_in(each for _, each in predictions)
     return BoxEvaluation(
         manifest.classes,
-        float(manifest.decoding.get("confidence", CONFIDENCE)),
+        confidence_of(manifest),
         tuple(dataset.name_of(image) for image in dataset.images),
         # Shorter than the data set where images could not be read, which the caller reports.
         tuple(cast(Boxes, image.annotation) for image in dataset.images[: len(found)]),
-        tuple(found),
+        found,
+    )
+
+
+def found_in(predictions: Iterable[Found]) -> tuple[FoundBoxes, ...]:
+    """The boxes of predictions."""
+    return tuple(
+        FoundBoxes(each.xyxy, np.asarray(each.class_id, np.intp), each.confidence)
+        for each in predictions
     )

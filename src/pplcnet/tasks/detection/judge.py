@@ -13,16 +13,13 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.annotations import Boxes
 from pplcnet.data.dataset import LabelledImage
 from pplcnet.imaging.geometry import Geometry
-from pplcnet.tasks.detection.matching import BoxMatches, FoundBoxes, match_boxes
-from pplcnet.tasks.detection.pairing import pair_boxes, shown_from
-from pplcnet.tasks.detection.suppression import overlaps, suppress
+from pplcnet.tasks.detection.decoding import confidence_of, suppression_of
+from pplcnet.tasks.detection.matching import BoxMatches, match_boxes
+from pplcnet.tasks.detection.pairing import pair_boxes, share_of_same, shown_from
+from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps, suppress
 from pplcnet.tasks.task import Drop, Outputs
 
-__all__ = ["CONFIDENCE", "BoxJudge", "judge"]
-
-CONFIDENCE = 0.4
-"""From which on a box is shown, where no other was chosen on validation images."""
-SUPPRESSION = ("score_threshold", "iou_threshold", "most")
+__all__ = ["BoxJudge", "judge"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +65,12 @@ class BoxJudge:
         return max(ranked, Drop(shown, "the F1 of the boxes that are shown"))
 
     def agreement(self, outputs: Outputs, reference: Outputs) -> float:
-        """The share of the images on which the same boxes are shown.
-
-        They are the same if each has a partner of its class, with an IoU of at least 0.5.
-        """
-        same = []
-        for one, other in zip(self._suppressed(outputs), self._suppressed(reference), strict=True):
-            expected = Boxes.make(*shown_from(other, self.confidence)[:2])
-            pairing = pair_boxes(expected, shown_from(one, self.confidence))
-            same.append(bool(pairing.is_right.all() and not pairing.is_missed.any()))
-        return float(np.mean(same))
+        """The share of the images on which the same boxes are shown."""
+        one, other = (
+            [shown_from(each, self.confidence) for each in self._suppressed(given)]
+            for given in (outputs, reference)
+        )
+        return share_of_same(one, other)
 
     def each(self, outputs: Outputs) -> list[float]:
         """F1 of the boxes that are shown on every image, at an IoU of 0.5."""
@@ -103,7 +96,7 @@ class BoxJudge:
         """In pixels of the input."""
         boxes: NDArray[np.float32] = outputs["boxes"]
         return [
-            FoundBoxes(*suppress(own, scores, **self.suppression))
+            suppress(own, scores, **self.suppression)
             for own, scores in zip(boxes, outputs["scores"], strict=True)
         ]
 
@@ -122,6 +115,6 @@ def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> BoxJudge:
             for each in truth
         ),
         len(manifest.classes),
-        float(manifest.decoding.get("confidence", CONFIDENCE)),
-        {name: manifest.decoding[name] for name in SUPPRESSION if name in manifest.decoding},
+        confidence_of(manifest),
+        suppression_of(manifest),
     )

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from pplcnet.data.annotations import Boxes
 from pplcnet.errors import require
 from pplcnet.metrics.intervals import Interval
+from pplcnet.tasks.detection.suppression import FoundBoxes
 
-__all__ = ["AREAS", "IOUS", "RECALLS", "Best", "BoxMatches", "FoundBoxes", "match_boxes"]
+__all__ = ["AREAS", "IOUS", "RECALLS", "Best", "BoxMatches", "match_boxes"]
 
 IOUS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 AREAS = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
@@ -35,17 +36,6 @@ RESAMPLES = 1000
 # Numbers that a bootstrap looks at; with more, it takes fewer resamples.
 BOOTSTRAP_NUMBERS = 3e8
 FEWEST_RESAMPLES = 100
-
-
-class FoundBoxes(NamedTuple):
-    """What was found on one image, in the pixels of the true boxes."""
-
-    xyxy: NDArray[np.float32]
-    """(D, 4)."""
-    class_id: NDArray[np.intp]
-    """(D,)."""
-    confidence: NDArray[np.float32]
-    """(D,)."""
 
 
 class ClassMatches(NamedTuple):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pplcnet.data.annotations import Boxes
-from pplcnet.tasks.detection.matching import FoundBoxes
 from pplcnet.tasks.detection.pairing import Pairing
+from pplcnet.tasks.detection.suppression import FoundBoxes
 
 __all__ = ["BoxMistake", "mistakes_on"]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.data.annotations import Boxes
-from pplcnet.tasks.detection.matching import FoundBoxes
-from pplcnet.tasks.detection.suppression import overlaps
+from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
 
-__all__ = ["IOU", "Pairing", "pair_boxes", "shown_from"]
+__all__ = ["IOU", "Pairing", "pair_boxes", "share_of_same", "shown_from"]
 
 IOU = 0.5
 """From which on a box lies where another one does."""
@@ -82,3 +82,15 @@ def pair_boxes(truth: Boxes, found: FoundBoxes) -> Pairing:
         found.class_id == np.append(truth.classes, NONE)[partner]  # the last for no partner
     )
     return Pairing(partner, is_right, is_ignored & (partner == NONE), is_free)
+
+
+def share_of_same(one: Sequence[FoundBoxes], other: Sequence[FoundBoxes]) -> float:
+    """The share of the images on which the same boxes are shown.
+
+    They are the same if each has a partner of its class, with an IoU of at least 0.5.
+    """
+    same = []
+    for shown, expected in zip(one, other, strict=True):
+        pairing = pair_boxes(Boxes.make(expected.xyxy, expected.class_id), shown)
+        same.append(bool(pairing.is_right.all() and not pairing.is_missed.any()))
+    return float(np.mean(same))

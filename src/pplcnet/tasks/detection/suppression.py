@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kept", "overlaps", "suppress"]
+__all__ = ["FoundBoxes", "overlaps", "suppress"]
 
 SCORE_THRESHOLD, IOU_THRESHOLD, MOST, CANDIDATES = 0.025, 0.6, 100, 1000
 """As PaddleDetection evaluates PicoDet."""
 
 
-class Kept(NamedTuple):
-    """The boxes that are left of an image, by falling confidence."""
+class FoundBoxes(NamedTuple):
+    """The boxes that a detector found on one image."""
 
     xyxy: NDArray[np.float32]
-    """(D, 4)."""
+    """(D, 4), in pixels of the image or of the input."""
     class_id: NDArray[np.intp]
     """(D,)."""
     confidence: NDArray[np.float32]
@@ -32,8 +32,8 @@ def suppress(
     iou_threshold: float = IOU_THRESHOLD,
     most: int = MOST,
     candidates: int = CANDIDATES,
-) -> Kept:
-    """Drop, in every class, the boxes that overlap a better one.
+) -> FoundBoxes:
+    """Drop, in every class, the boxes that overlap a better one; the rest by falling confidence.
 
     Args:
         boxes: (A, 4), of one image.
@@ -58,11 +58,11 @@ def suppress(
     places, labels = places[order], labels[order]
     best = _best(boxes[places], labels, iou_threshold, most)
     confidence = scores[places[best], labels[best]].astype(np.float32)
-    return Kept(boxes[places[best]].astype(np.float32), labels[best], confidence)
+    return FoundBoxes(boxes[places[best]].astype(np.float32), labels[best], confidence)
 
 
 def overlaps(
-    one: NDArray[np.floating], other: NDArray[np.floating], *, of_one: bool = False
+    one: NDArray[np.number[Any]], other: NDArray[np.number[Any]], *, of_one: bool = False
 ) -> NDArray[np.float64]:
     """IoU (N, M) of boxes (N, 4) and (M, 4); 0 where neither has an area.
 

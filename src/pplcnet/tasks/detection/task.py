@@ -8,7 +8,7 @@ from pplcnet.data.annotations import Boxes
 from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.tasks.detection.audit import faults, notes
 from pplcnet.tasks.detection.calibrating import calibrate
-from pplcnet.tasks.detection.decoding import CONFIDENCE, Detections, decoder
+from pplcnet.tasks.detection.decoding import Detections, confidence_of, decoder
 from pplcnet.tasks.detection.evaluation import evaluate
 from pplcnet.tasks.detection.judge import judge
 from pplcnet.tasks.task import Measure, Task
@@ -40,7 +40,7 @@ TASK = Task(
     head_inputs=tuple(
         f"head_conv_feat_se_{level}_conv_hardswish" for level in range(len(DETECTOR_STRIDES))
     ),
-    facts=lambda manifest: {"confidence": manifest.decoding.get("confidence", CONFIDENCE)},
+    facts=lambda manifest: {"confidence": confidence_of(manifest)},
     # Scores are roots, which magnify what engines round near 0: ONNX Runtime's sigmoid ends at
     # 1.5e-8.
     tolerance=1e-3,

@@ -15,6 +15,7 @@ from PIL import Image, ImageEnhance
 from pplcnet.imaging.acceleration import optional_module
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.detection.options import DetectionOptions
+from pplcnet.tasks.detection.suppression import overlaps
 
 if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
     from pplcnet.tasks.task_training import ImageSize
@@ -105,7 +106,7 @@ def crop_with_object(
         if least is None:
             return whole
         crops = _drawn_crops(width, height, recipe, generator)
-        is_met = (_overlaps(boxes, crops).max(axis=0) >= least) & _centres_in(boxes, crops)
+        is_met = (overlaps(boxes, crops).max(axis=0) >= least) & _centres_in(boxes, crops)
         if is_met.any():
             left, top, right, bottom = crops[int(is_met.argmax())].tolist()
             return left, top, right, bottom
@@ -131,15 +132,6 @@ def _drawn_crops(
     left = generator.integers(0, width - wide + 1)
     top = generator.integers(0, height - tall + 1)
     return np.stack([left, top, left + wide, top + tall], axis=1)
-
-
-def _overlaps(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.float64]:
-    """IoU (B, TRIES) of every box with every crop."""
-    one, other = boxes[:, None], crops[None]
-    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=-1)
-    areas = [(each[..., 2:] - each[..., :2]).prod(axis=-1) for each in (one, other)]
-    return np.asarray(overlap / (areas[0] + areas[1] - overlap), np.float64)
 
 
 def _centres_in(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.bool_]:
