@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RESUMED := test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one
 ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/test_parity.py \
 	tests/tasks/detection/test_assignment.py tests/tasks/detection/test_losses.py \
+	tests/tasks/segmentation/test_losses.py \
 	tests/training/test_loop.py::$(RESUMED)
 
 .PHONY: demo test test-slow test-backends test-runtime clients check lint types clean

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +50,23 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert rates[20] == pytest.approx(recipe.peak_learning_rate)
     assert rates[60] == pytest.approx(recipe.peak_learning_rate / 2)
     assert rates[100] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "warmup"),
+    [("poly_0.01_1000", 0.01, 0), ("warmup100_from_1e-5_then_poly_0.005_over_900", 0.005, 100)],
+)
+def test_poly_is_the_schedule_of_the_original(
+    shared: Path, name: str, rate: float, warmup: int
+) -> None:
+    expected = json.loads((shared / "reference/seg_schedule.json").read_text())[name]
+    recipe = _recipe({"epochs": 100, "warmup_epochs": warmup / 10, "optimizer": "sgd"})
+    recipe = recipe.changed({"schedule": "poly", "learning_rate": rate * 256 / recipe.batch_size})
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    compile_model(model, recipe, 10, OBJECTIVE)
+    for step, wanted in expected.items():
+        assert float(model.optimizer._learning_rate(int(step))) == pytest.approx(wanted, rel=1e-4)
+    assert float(model.optimizer._learning_rate(1000)) == 0
 
 
 @pytest.mark.parametrize("warmup", [0, 3])

@@ -91,7 +91,9 @@ class Recipe:
     """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw)
     of batch_size / 256. Default by optimizer, batch_size and weights."""
     warmup_epochs: Annotated[float | None, Between(0, MOST_EPOCHS)] = None
-    """Epochs of rising learning rate, by default a tenth; then it falls along a cosine to 0."""
+    """Epochs of rising learning rate, by default a tenth; then it falls to 0."""
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How it then falls: along half a cosine, or as the steps that are left to the power 0.9."""
     weight_decay: Annotated[float | None, Between(0, 1e6)] = None
     """Decoupled weight decay, times the learning rate, on convolution and classifier kernels only.
     Default by optimizer: sgd 0.002, adamw 0.05."""

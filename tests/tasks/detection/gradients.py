@@ -10,9 +10,13 @@ import numpy as np
 
 
 def value_and_gradients(
-    function: Callable[..., Any], *arrays: np.ndarray
+    function: Callable[..., Any], *arrays: np.ndarray, is_graph: bool = True
 ) -> tuple[float, list[np.ndarray]]:
-    """A number that a function of tensors gives, and its gradient for each of them."""
+    """A number that a function of tensors gives, and its gradient for each of them.
+
+    With TensorFlow as a graph, as training computes it, or operator by operator, which is faster
+    for a single call.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -29,12 +33,11 @@ def value_and_gradients(
         return float(value.detach()), [each.grad.numpy() for each in tensors]
     import tensorflow as tf
 
-    @tf.function
     def run(*tensors: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             value = function(*tensors)
         return value, tape.gradient(value, tensors)
 
-    value, found = run(*map(tf.constant, arrays))
+    value, found = (tf.function(run) if is_graph else run)(*map(tf.constant, arrays))
     return float(value), [each.numpy() for each in found]
