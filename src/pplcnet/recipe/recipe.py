@@ -35,6 +35,7 @@ _SCRATCH = Need(lambda recipe, _: recipe.weights is None, "the weights bring Bat
 _RANDAUGMENT = Need(lambda recipe, _: recipe.augment == "randaugment", "augment is not randaugment")
 _AVERAGED = Need(lambda recipe, _: recipe.ema > 0, "ema is 0")
 _POOLED = Need(lambda _, options: options.pools_features, "the head takes no pooled features")
+_CROPPED = Need(lambda _, options: options.crops_by_area, "crops have other sizes")
 _COVERED = Need(lambda recipe, _: recipe.resize == "cover", "resize is not cover")
 
 Options = TypeVar("Options", bound=TaskOptions)
@@ -108,9 +109,9 @@ class Recipe:
     drop_path: Annotated[float, Between(0, 1, "high"), _LAYERS] = 0.0
     """Stochastic depth (arXiv 1603.09382): rate at which the last block that has a shortcut is
     skipped, rising from 0 at the first. Only for families with shortcuts."""
-    crop_scale: Annotated[tuple[float, float], Rising(1e-4, 1), _LAYERS] = (0.6, 1.0)
+    crop_scale: Annotated[tuple[float, float], Rising(1e-4, 1), _LAYERS, _CROPPED] = (0.6, 1.0)
     """Least and greatest part of a picture's area that a random crop keeps."""
-    crop_ratio: Annotated[tuple[float, float], Rising(0.01, 100), _LAYERS] = (0.75, 1.333)
+    crop_ratio: Annotated[tuple[float, float], Rising(0.01, 100), _LAYERS, _CROPPED] = (0.75, 1.333)
     """Least and greatest width / height of a random crop before it is resized."""
     horizontal_flip: bool = True
     """Mirror a training image left to right with probability 1/2; turn it off for text, digits and

@@ -59,6 +59,11 @@ class TaskOptions:
         return True
 
     @property
+    def crops_by_area(self) -> bool:
+        """Whether training crops have the areas and aspects of `crop_scale` and `crop_ratio`."""
+        return True
+
+    @property
     def teacher(self) -> str | None:
         """Bundle or `.keras` file of a network that this one learns from."""
         return None

@@ -27,12 +27,13 @@ ImageSize = tuple[int, int]
 class Targets(Protocol):
     """What each image of a data set should be answered with, as float32 arrays of one shape (...).
 
-    An array (N, ...) is one; a task whose targets fill the memory reads them on demand.
+    An array (N, ...) is one; a task whose targets fill the memory reads them on demand. Where they
+    are files that are as large as the images, each target is what `TaskTraining.read_target` takes.
     """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> NDArray[np.float32]: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class View(Protocol):
@@ -41,16 +42,16 @@ class View(Protocol):
     def __call__(
         self,
         image: NDArray[np.uint8],
-        target: NDArray[np.float32],
+        target: NDArray[Any],
         size: ImageSize,
         recipe: Recipe,
         generator: np.random.Generator,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Pixels (height, width, 3) and target (...), changed together.
 
         Args:
             image: (H, W, 3) of any size.
-            target: one of the task's `Targets`.
+            target: one of the task's `Targets`, or what was read of it.
             size: of the result.
             recipe: says what is drawn between which limits.
             generator: where every draw comes from.
@@ -95,6 +96,10 @@ class Distillation:
     """Whether a second network is trained beside the first, for the objective to compare."""
 
 
+def _shape_of_first(targets: Targets, size: ImageSize) -> tuple[int, ...]:
+    return np.shape(targets[0])
+
+
 def _no_distillation(recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing) -> None:
     return None
 
@@ -114,3 +119,8 @@ class TaskTraining:
     """For the network, or for its head alone."""
     distillation: Callable[[Recipe, Dataset, Preprocessing], Distillation | None] = _no_distillation
     """None where the recipe asks for none. The preprocessing is that of the network's input."""
+    target_shape: Callable[[Targets, ImageSize], tuple[int, ...]] = _shape_of_first
+    """Of the target of a view of this size."""
+    read_target: Callable[[Any, tuple[int, int]], NDArray[np.uint8]] | None = None
+    """For targets that are files: reads one, to lie on a picture of (height, width) pixels. What it
+    returns is kept beside the picture, and the view gets it. A function of a module."""

@@ -87,14 +87,21 @@ class TrainingBatches:
                 size that the recipe says.
         """
         training = training_of(find(dataset.task))
-        self._targets = training.targets(dataset)
+        self._targets, self._target_shape = training.targets(dataset), training.target_shape
         paths = [image.path for image in dataset.images] + list(unlabelled)
         self._images = len(paths)
         self._recipe = recipe
         self._target_columns = target_columns
         self._chances = _balanced_chances(dataset) if recipe.options.balanced_sampling else None
         cache = ImageCache.of(recipe) if image_cache is None else image_cache
-        views = Views(paths, training.view, recipe, side_of(recipe), cache)
+        views = Views(
+            paths,
+            training.view,
+            recipe,
+            side_of(recipe),
+            cache,
+            read_target=training.read_target,
+        )
         self.batch_size, self.steps_per_epoch = batches_of(len(paths), recipe)
         self._worker_count = recipe.workers or available_cores()
         self._workers = workers_of(views, self._worker_count, self.batch_size)
@@ -134,10 +141,11 @@ class TrainingBatches:
     def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> UnfinishedBatch:
         size = size_of_batch(self._recipe, epoch, step)
         images: NDArray[np.uint8] = np.empty((len(members), *size, 3), np.uint8)
-        targets = np.zeros((len(members), *np.shape(self._targets[0])), np.float32)
+        shape = self._target_shape(self._targets, size)
+        targets = np.zeros((len(members), *shape), np.float32)
         return UnfinishedBatch(members, epoch, step, images, targets, self._target)
 
-    def _target(self, member: int) -> NDArray[np.float32]:
+    def _target(self, member: int) -> Any:
         is_labelled = member < len(self._targets)
         return self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
 

@@ -27,7 +27,7 @@ from pplcnet.training.views import Views
 
 __all__ = ["Ask", "ViewProcess", "serve", "with_share_of_cache"]
 
-Ask = tuple[int, NDArray[np.float32], int]
+Ask = tuple[int, Any, int]
 """An image's number, its target, and its place among all images of the epoch."""
 
 ENDS_WITHIN = 5.0
@@ -41,7 +41,7 @@ def with_share_of_cache(views: Views, processes: int) -> tuple[Any, ...]:
         cache_gigabytes=views.recipe.cache_gigabytes / processes,
         disk_cache_gigabytes=views.recipe.disk_cache_gigabytes / processes,
     )
-    return list(views.paths), views.view, recipe, views.side
+    return list(views.paths), views.view, recipe, views.side, views.read_target
 
 
 class ViewProcess:
@@ -82,7 +82,7 @@ class ViewProcess:
 
     def show(
         self, asked: Sequence[Ask], *, epoch: int, size: tuple[int, int]
-    ) -> tuple[NDArray[np.uint8], list[NDArray[np.float32]]]:
+    ) -> tuple[NDArray[np.uint8], list[NDArray[Any]]]:
         """Images (N, height, width, 3), which the next call overwrites, and their targets.
 
         Raises:
@@ -128,9 +128,9 @@ def serve(questions: int, answers: int, memory: int) -> None:
     keep_freed_memory()
     asked, answer = Connection(questions, writable=False), Connection(answers, readable=False)
     try:
-        paths, view, recipe, side = asked.recv()
+        paths, view, recipe, side, read_target = asked.recv()
         with mmap.mmap(memory, os.fstat(memory).st_size) as pixels, ImageCache.of(recipe) as kept:
-            views = Views(paths, view, recipe, side, kept)
+            views = Views(paths, view, recipe, side, kept, read_target=read_target)
             while True:
                 answer.send(_answered(views, pixels, *asked.recv()))
     except (EOFError, BrokenPipeError):

@@ -43,7 +43,7 @@ class UnfinishedBatch:
         step: int,
         images: NDArray[np.uint8],
         targets: NDArray[np.float32],
-        target_of: Callable[[int], NDArray[np.float32]],
+        target_of: Callable[[int], Any],
     ) -> None:
         """A batch of the images `members`, to be written to `images` and `targets`."""
         self.members, self.epoch, self.step = members, epoch, step

@@ -5,9 +5,9 @@ Nothing here imports Keras, so that processes which only prepare images start at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,27 +26,35 @@ class Views:
     """The images of a training; several threads may ask for views of them."""
 
     def __init__(
-        self, paths: Sequence[Path], view: View, recipe: Recipe, side: int, image_cache: ImageCache
+        self,
+        paths: Sequence[Path],
+        view: View,
+        recipe: Recipe,
+        side: int,
+        image_cache: ImageCache,
+        *,
+        read_target: Callable[[Any, tuple[int, int]], NDArray[np.uint8]] | None = None,
     ) -> None:
         """Views of the images in `paths`.
 
         Args:
             view: the task's.
             side: short side, in pixels, of the pictures that crops are taken from.
-            image_cache: keeps these pictures.
+            image_cache: keeps these pictures, and the targets that are read.
+            read_target: the task's.
         """
         self.paths, self.view, self.recipe, self.side = paths, view, recipe, side
-        self.image_cache = image_cache
+        self.image_cache, self.read_target = image_cache, read_target
 
     def show(
         self,
         member: int,
-        target: NDArray[np.float32],
+        target: Any,
         *,
         epoch: int,
         size: tuple[int, int],
         place: int,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """One image, (height, width, 3), and its target, changed together.
 
         Args:
@@ -56,7 +64,13 @@ class Views:
         # Balanced sampling draws an image more than once: every time with another view.
         drawn = (place,) if self.recipe.options.balanced_sampling else ()
         generator = np.random.default_rng((self.recipe.seed, epoch, member, *drawn))
-        return self.view(self._picture(member), target, size, self.recipe, generator)
+        picture = self._picture(member)
+        read = self.read_target
+        if read is not None:
+            of_file, (height, width) = target, picture.shape[:2]
+            key = (self.paths[member], ("target", height, width))
+            target = self.image_cache.get(key, lambda: read(of_file, (height, width)))
+        return self.view(picture, target, size, self.recipe, generator)
 
     def _picture(self, member: int) -> NDArray[np.uint8]:
         path, side = self.paths[member], self.side

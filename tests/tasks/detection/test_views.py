@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pplcnet.imaging.colour_changes import change_colour
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.detection.options import DetectionOptions
-from pplcnet.tasks.detection.views import change_colour, crop_with_object, random_box_view
+from pplcnet.tasks.detection.views import crop_with_object, random_box_view
 
 RECIPE = Recipe(
     options=DetectionOptions(colour_changes=False),

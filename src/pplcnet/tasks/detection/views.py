@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from pplcnet.imaging.acceleration import optional_module
+from pplcnet.imaging.colour_changes import change_colour
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.detection.options import DetectionOptions
 from pplcnet.tasks.detection.suppression import overlaps
@@ -20,7 +21,7 @@ from pplcnet.tasks.detection.suppression import overlaps
 if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
     from pplcnet.tasks.task_training import ImageSize
 
-__all__ = ["change_colour", "crop_with_object", "random_box_view"]
+__all__ = ["crop_with_object", "random_box_view"]
 
 Floats = NDArray[np.float32]
 
@@ -28,10 +29,6 @@ Floats = NDArray[np.float32]
 # in random order.
 LEAST_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
 TRIES = 50
-FACTORS = 0.5, 1.5
-"""Of brightness, contrast and saturation."""
-HUE_SHIFT = 18
-"""At most, of 256."""
 _PILLOW = (
     Image.Resampling.NEAREST,
     Image.Resampling.BILINEAR,
@@ -139,30 +136,6 @@ def _centres_in(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.bool_]:
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
     inside = (centres >= crops[None, :, :2]) & (centres <= crops[None, :, 2:])
     return np.asarray(inside.all(axis=-1).any(axis=0))
-
-
-def change_colour(pixels: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """(H, W, 3) with another brightness, contrast, saturation and hue.
-
-    Each is changed with probability 1/2, in random order.
-    """
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)
-    for at in generator.permutation(len(kinds)):
-        if generator.random() >= 0.5:
-            continue
-        kind = kinds[at]
-        if kind is None:
-            image = _turn_hue(image, int(generator.integers(-HUE_SHIFT, HUE_SHIFT + 1)))
-        else:
-            image = kind(image).enhance(float(generator.uniform(*FACTORS)))
-    return np.asarray(image)
-
-
-def _turn_hue(image: Image.Image, shift: int) -> Image.Image:
-    hue, saturation, value = image.convert("HSV").split()
-    hue = hue.point([(each + shift) % 256 for each in range(256)])
-    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
 def _resized(pixels: NDArray[np.uint8], size: ImageSize, filter_at: int) -> NDArray[np.uint8]:
