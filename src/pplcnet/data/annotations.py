@@ -1,4 +1,4 @@
-"""What is said of one image: the class that it shows, which of several labels, or boxes.
+"""What is said of one image: the class that it shows, which of several labels, boxes, or a mask.
 
 An annotation gives classes by their index in the data set's list of classes. Every task has its own
 type of annotation; shared code knows no more of it than `Annotation` lists.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from pplcnet.data.boxes import Boxes
+from pplcnet.data.masks import Mask
 
-__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "Boxes", "ClassLabel", "Marks"]
+__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "Boxes", "ClassLabel", "Marks", "Mask"]
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """A mark: the image shows the label, does not show it, or that is unknown."""
