@@ -154,7 +154,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "match_validation", lambda *_: images)
     for module in (quantization, calibrating, reference):
         monkeypatch.setattr(module, "prepare", lambda _, paths: np.zeros((len(paths), 8, 8, 3)))
-        monkeypatch.setattr(module, "run_all", lambda engine, images, **_: engine.run(images))
+        monkeypatch.setattr(module, "run_in_parts", lambda engine, images: [engine.run(images)])
     int8 = PostTraining(b"int8 " * 70, np.zeros((1, 8, 8, 3), np.uint8), (), None)
     monkeypatch.setattr(quantization, "require_nncf", lambda: None)
     monkeypatch.setattr(quantization, "quantize_network", lambda *_: int8)
@@ -201,12 +201,13 @@ def test_converting_over_an_old_bundle(tmp_path: Path, monkeypatch: pytest.Monke
     from pplcnet.weights import conversion
 
     weights = SimpleNamespace(
-        kind="native", network="pplcnet_x0_25", options=None, saved=None, beside=None
+        kind="native", network="pplcnet_x0_25", options=None, saved=None, beside=None, tensors={}
     )
     monkeypatch.setattr(conversion, "read_weights", lambda _: weights)
     options = {"num_classes": 2, "image_size": (8, 8)}
     monkeypatch.setattr(conversion, "_options_for", lambda *_: dict(options))
-    monkeypatch.setattr(conversion, "build_model", lambda *_, **__: None)
+    built = SimpleNamespace(build=lambda *_: None)
+    monkeypatch.setattr(conversion, "training_of", lambda _: built)
     monkeypatch.setattr(conversion, "fill", lambda *_, **__: None)
     monkeypatch.setattr(conversion, "pack_weights", lambda _: b"converted " * 70)
 

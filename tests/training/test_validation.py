@@ -18,11 +18,12 @@ def test_several_outputs_reach_the_judge_by_name() -> None:
     model = keras.Model(images, [pooled, keras.layers.Flatten()(images)])
     seen = {}
 
-    def value(outputs):
-        seen.update(outputs)
-        return 0.5
+    def judged(parts):
+        parts = list(parts)
+        seen.update({name: np.concatenate([each[name] for each in parts]) for name in parts[0]})
+        return SimpleNamespace(value=0.5, loss=2.0)
 
-    judge = SimpleNamespace(value=value, loss=lambda outputs: 2.0)
+    judge = SimpleNamespace(judged=judged)
     chunks = [np.zeros((count, 4, 4, 3), np.uint8) for count in (70, 3)]
     preprocessing = Preprocessing(image_size=(4, 4))
     validation = Validation(model, chunks, judge, ("mean", "pixels"), preprocessing)

@@ -5,9 +5,11 @@ For multi-label data, the threshold of each label is chosen too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Any
+
+import numpy as np
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import today
@@ -15,7 +17,7 @@ from pplcnet.bundle.writing import update_bundle
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import InputError
 from pplcnet.exporting.images import evenly_chosen, match_validation
-from pplcnet.exporting.timing import prepare, run_all
+from pplcnet.exporting.timing import prepare, run_in_parts
 from pplcnet.exporting.typicality import TRAINING_LIMIT, fit_typicality, typicality_facts
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import Engine, join_outputs, open_engine
@@ -69,15 +71,22 @@ def _calibrated(
         raise InputError(f"{bundle.path}: its task has no probabilities to calibrate.")
     content = bundle.read(str(bundle.variant(DEFAULT.variant)["file"]))
     engine = open_engine(DEFAULT.engine, content, sizes=Sizes.of(bundle.manifest))
-    outputs = _outputs(engine, bundle, [image.path for image in validation.images])
-    found = calibrate_task(before, outputs, validation.images)
+    embedded: list[Outputs] = []
+
+    def outputs() -> Iterator[Outputs]:
+        for some in _outputs(engine, bundle, [image.path for image in validation.images]):
+            if EMBEDDING in some:
+                embedded.append(some)
+            yield some
+
+    found = calibrate_task(before, outputs(), validation.images)
     calibration = {**found.facts, "images": len(validation), "fitted": today()}
     files = {}
     fitted = None
-    if training and EMBEDDING in outputs:
+    if training and embedded:
         chosen = evenly_chosen(training, TRAINING_LIMIT)
-        seen = _outputs(engine, bundle, chosen)[EMBEDDING]
-        fitted = fit_typicality(seen, outputs, find(before.task).energy)
+        seen = np.concatenate([some[EMBEDDING] for some in _outputs(engine, bundle, chosen)])
+        fitted = fit_typicality(seen, join_outputs(embedded), find(before.task).energy)
     if fitted is not None:
         calibration[FACTS] = typicality_facts(fitted, len(chosen))
         files[TYPICALITY_FILE] = fitted.content()
@@ -95,12 +104,11 @@ def _calibrated(
     return update_bundle(bundle, without=judged, tuning={}, **changes)
 
 
-def _outputs(engine: Engine, bundle: Bundle, paths: Sequence[str | PathLike[str]]) -> Outputs:
+def _outputs(
+    engine: Engine, bundle: Bundle, paths: Sequence[str | PathLike[str]]
+) -> Iterator[Outputs]:
     """The network's outputs for photos, a few hundred of which are in memory at a time."""
-    preprocessing = bundle.manifest.preprocessing
-    return join_outputs(
-        [
-            run_all(engine, prepare(preprocessing, paths[start : start + CHUNK]))
-            for start in range(0, len(paths), CHUNK)
-        ]
-    )
+    for start in range(0, len(paths), CHUNK):
+        yield from run_in_parts(
+            engine, prepare(bundle.manifest.preprocessing, paths[start : start + CHUNK])
+        )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pplcnet.errors import ConversionError, require
 from pplcnet.exporting.int8_ways import POINTWISE, Way
 from pplcnet.exporting.reference import Reference
-from pplcnet.exporting.timing import run_all
+from pplcnet.exporting.timing import run_in_parts
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system import telemetry
 from pplcnet.tasks import find
@@ -144,9 +144,10 @@ def control_accuracy(
                 "gives more time."
             )
         chosen = list(items)
-        outputs = run_all(open_int8(candidate.SerializeToString()), reference.images[chosen])
-        some = reference.judge.of_some(chosen)
-        return some.value(outputs), some.each(outputs)
+        engine = open_int8(candidate.SerializeToString())
+        outputs = run_in_parts(engine, reference.images[chosen])
+        judged = reference.judge.of_some(chosen).judged(outputs)
+        return judged.value, judged.each
 
     with _no_output():
         controlled = nncf.quantize_with_accuracy_control(

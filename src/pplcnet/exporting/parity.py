@@ -99,7 +99,7 @@ def measure_parity(
         }
         for name, values in expected.items()
     }
-    agreement = judge.agreement(actual, expected)
+    agreement = judge.judged([actual]).agreement(judge.judged([expected]))
     figures = {"images": images, "outputs": outputs, "agreement": agreement}
     # Written so that a NaN on either side fails.
     is_equal = all(

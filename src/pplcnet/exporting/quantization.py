@@ -28,7 +28,7 @@ from pplcnet.exporting.int8 import (
 )
 from pplcnet.exporting.int8_ways import POINTWISE, Way
 from pplcnet.exporting.reference import Reference
-from pplcnet.exporting.timing import prepare, run_all
+from pplcnet.exporting.timing import prepare, run_in_parts
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.runtime.engines.engine import open_engine
@@ -160,16 +160,16 @@ def _quantized(
 def measure_int8(content: bytes, reference: Reference, precision: str = "int8") -> dict[str, Any]:
     """Figures of a quantised network for the manifest, measured in the engine that runs it."""
     engine = open_int8(content) if precision == "int8" else open_int8(content, precision)
-    outputs = run_all(engine, reference.images)
-    drop = reference.judge.drop(outputs, reference.outputs)
+    judged = reference.judge.judged(run_in_parts(engine, reference.images))
+    drop = judged.drop(reference.judged)
     key = reference.measure.key
     return {
         "images": len(reference.images),
-        f"float32_{key}": reference.value(reference.outputs),
-        key: reference.value(outputs),
+        f"float32_{key}": reference.judged.value,
+        key: judged.value,
         "drop": drop.amount,
         "lost": drop.of,
-        "agreement": reference.judge.agreement(outputs, reference.outputs),
+        "agreement": judged.agreement(reference.judged),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import PathLike
@@ -25,12 +25,15 @@ __all__ = [
     "measure_rates",
     "prepare",
     "run_all",
+    "run_in_parts",
 ]
 
 Way = TypeVar("Way", bound=Hashable)
 
 # After a run, the threads of an engine spin for a while and slow down the next engine.
 SETTLE_S = 0.02
+PART = 64
+"""Images whose outputs `run_in_parts` has in memory at a time."""
 
 
 class Latency(NamedTuple):
@@ -54,6 +57,14 @@ def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> O
     parts = [images[at : at + batch] for at in range(0, len(images), batch)]
     with ThreadPoolExecutor(threads) as pool:
         return join_outputs(list(pool.map(partial(run_padded, engine), parts)))
+
+
+def run_in_parts(
+    engine: Engine, images: NDArray[np.uint8], *, threads: int = 1
+) -> Iterator[Outputs]:
+    """The same a few images at a time, for outputs that are too large to be kept."""
+    for start in range(0, len(images), PART):
+        yield run_all(engine, images[start : start + PART], threads=threads)
 
 
 def measure_latencies(

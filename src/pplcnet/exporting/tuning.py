@@ -21,7 +21,7 @@ from pplcnet.exporting.images import (
 )
 from pplcnet.exporting.int8_trial import Trial
 from pplcnet.exporting.reference import Reference
-from pplcnet.exporting.timing import prepare, run_all
+from pplcnet.exporting.timing import prepare, run_in_parts
 from pplcnet.exporting.tuning_table import Networks, Row, measure_rows
 from pplcnet.runtime.engines.engine import Engine, installed_engines
 from pplcnet.runtime.selection import DEFAULT, choices_of
@@ -150,11 +150,12 @@ def _compare_resizing(
     bundle: Bundle, engine: Engine, labelled: Sequence[LabelledImage], reference: Reference
 ) -> Resizing:
     preprocessing = replace(bundle.manifest.preprocessing, policy="fast")
-    fast = run_all(engine, prepare(preprocessing, [each.path for each in labelled]))
+    images = prepare(preprocessing, [each.path for each in labelled])
+    fast = reference.judge.judged(run_in_parts(engine, images))
     return Resizing(
-        agreement=reference.judge.agreement(fast, reference.outputs),
-        exact_accuracy=reference.value(reference.outputs),
-        fast_accuracy=reference.value(fast),
+        agreement=fast.agreement(reference.judged),
+        exact_accuracy=reference.judged.value,
+        fast_accuracy=fast.value,
     )
 
 

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.errors import PPLCNetError
-from pplcnet.exporting.reference import Reference
-from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates, run_all
+from pplcnet.exporting.reference import Compared, Reference
+from pplcnet.exporting.timing import Latency, measure_latencies, measure_rates, run_in_parts
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import ENGINES, Engine, open_engine
 from pplcnet.runtime.selection import Choice
 from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted
 from pplcnet.tasks import answers_of
-from pplcnet.tasks.task import Measure, Outputs
+from pplcnet.tasks.task import Measure
 
 __all__ = ["Networks", "Row", "measure_rows", "rank"]
 
@@ -123,11 +123,12 @@ def measure_rows(
     for choice in choices:
         try:
             engine = networks.open(choice, threads=1, streams=cores)
-            outputs = run_all(engine, reference.images, threads=cores)
+            outputs = run_in_parts(engine, reference.images, threads=cores)
+            compared = reference.compare(outputs)
         except PPLCNetError as error:
             report(f"{choice}: {error}")
             continue
-        row = _judge(choice, outputs, reference, max_drop)
+        row = _judge(choice, compared, reference, max_drop)
         rows.append(row)
         if not row.verdict:
             streams[choice] = engine
@@ -154,9 +155,9 @@ def measure_rows(
     return rank([_timed(row, latencies, rates) for row in rows])
 
 
-def _judge(choice: Choice, outputs: Outputs, reference: Reference, max_drop: float) -> Row:
-    difference = reference.relative_difference(outputs)
-    drop = reference.judge.drop(outputs, reference.outputs)
+def _judge(choice: Choice, compared: Compared, reference: Reference, max_drop: float) -> Row:
+    judged, difference = compared
+    drop = judged.drop(reference.judged)
     verdict = ""
     # Written so that a NaN is refused.
     if choice.precision == "float32" and not difference <= reference.tolerance:
@@ -165,8 +166,8 @@ def _judge(choice: Choice, outputs: Outputs, reference: Reference, max_drop: flo
         verdict = f"loses {drop.amount:.4f} of {drop.of}"
     return Row(
         choice,
-        accuracy=reference.value(outputs),
-        agreement=reference.judge.agreement(outputs, reference.outputs),
+        accuracy=judged.value,
+        agreement=judged.agreement(reference.judged),
         relative_difference=difference,
         latency=None,
         threads=0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import printable
 from pplcnet.system.notebook import bars, facts_table
-from pplcnet.tasks.task import Prediction
+from pplcnet.tasks.task import Outputs, Prediction
 
 __all__ = [
     "ClassScore",
     "ScoredPrediction",
+    "joined_logits",
     "log_sum_exp",
     "sigmoid",
     "softmax",
@@ -36,6 +37,11 @@ class ClassScore(NamedTuple):
     probability: float
     class_index: int
     """The class's place in the bundle's list of classes."""
+
+
+def joined_logits(outputs: Iterable[Outputs]) -> NDArray[np.float32]:
+    """The logits (N, classes) of outputs that come a few images at a time."""
+    return np.concatenate([each["logits"] for each in outputs])
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ __all__ = [
     "Drop",
     "Evaluation",
     "Judge",
+    "Judged",
     "Measure",
     "Outputs",
     "Plot",
@@ -165,27 +166,43 @@ class Drop(NamedTuple):
     """What fell, for messages: "top-1", "mAP"."""
 
 
-class Judge(Protocol):
-    """Labelled images as a measure of outputs: chooses epochs, guards INT8 and tuning."""
+class Judged(Protocol):
+    """How good a network's outputs for the images of a judge are: what is kept of them."""
 
-    def value(self, outputs: Outputs) -> float:
+    @property
+    def value(self) -> float:
         """The task's measure; NaN when an output is NaN."""
         ...
 
-    def loss(self, outputs: Outputs) -> float:
+    @property
+    def loss(self) -> float:
         """Which of two epochs with equal values is better: the lower."""
         ...
 
-    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
+    @property
+    def each(self) -> list[float]:
+        """How right the answer to every image is, 0 to 1."""
+        ...
+
+    def drop(self, reference: Self) -> Drop:
         """How much worse than the reference."""
         ...
 
-    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
+    def agreement(self, other: Self) -> float:
         """The share of the images with the same answer."""
         ...
 
-    def each(self, outputs: Outputs) -> list[float]:
-        """How right the answer to every image is, 0 to 1."""
+
+class Judge(Protocol):
+    """Labelled images as a measure of outputs: chooses epochs, guards INT8 and tuning."""
+
+    def judged(self, outputs: Iterable[Outputs]) -> Judged:
+        """What the outputs are worth.
+
+        They come a few images at a time, in the order of the images, and each part is let go before
+        the next is asked for: those of all images may not fit into memory. Of a judge without
+        images, only `agreement` can be asked.
+        """
         ...
 
     def of_some(self, chosen: Sequence[int]) -> Self:
@@ -294,8 +311,9 @@ class Task(Generic[P]):
     """For images with the manifest's classes."""
     evaluate: Callable[[Manifest, Dataset, Iterable[tuple[LabelledImage, P]]], Evaluation]
     """For a data set with the manifest's classes; predictions without errors, in its order."""
-    calibrate: Callable[[Manifest, Outputs, Sequence[LabelledImage]], Calibrated] | None
-    """None for a task without probabilities to calibrate."""
+    calibrate: Callable[[Manifest, Iterable[Outputs], Sequence[LabelledImage]], Calibrated] | None
+    """Of outputs that come a few images at a time, as for `Judge.judged`; None for a task without
+    probabilities to calibrate."""
     decoding: Sequence[str] = ("temperature",)
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()

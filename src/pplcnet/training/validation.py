@@ -45,14 +45,11 @@ class Validation:
 
     def score(self) -> Score:
         """The model as it is now."""
-        outputs = [
+        judged = self.judge.judged(
             named_outputs(self.model.predict_on_batch(inputs), self.output_names)
             for inputs in self._batches()
-        ]
-        collected = {
-            name: np.concatenate([each[name] for each in outputs]) for name in self.output_names
-        }
-        return Score(self.judge.value(collected), self.judge.loss(collected))
+        )
+        return Score(judged.value, judged.loss)
 
     def _batches(self) -> Iterable[NDArray[np.float32]]:
         for chunk in self.inputs:

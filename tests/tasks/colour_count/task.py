@@ -61,26 +61,39 @@ class CountPrediction(Prediction):
 
 
 @dataclass(frozen=True)
+class JudgedCounts:
+    found: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def _errors(self) -> np.ndarray:
+        return np.abs(self.found - self.truth)
+
+    @property
+    def value(self) -> float:
+        return float(np.mean(self.each))
+
+    @property
+    def loss(self) -> float:
+        return float(np.mean(self._errors))
+
+    @property
+    def each(self) -> list[float]:
+        return list(1 / (1 + self._errors))
+
+    def drop(self, reference: Self) -> Drop:
+        return Drop(reference.value - self.value, "closeness")
+
+    def agreement(self, other: Self) -> float:
+        return float(np.mean(np.abs(self.found - other.found) < 0.1))
+
+
+@dataclass(frozen=True)
 class CountJudge:
     truth: np.ndarray
 
-    def _errors(self, outputs: Outputs) -> np.ndarray:
-        return np.abs(outputs["count"][:, 0] - self.truth)
-
-    def value(self, outputs: Outputs) -> float:
-        return float(np.mean(1 / (1 + self._errors(outputs))))
-
-    def loss(self, outputs: Outputs) -> float:
-        return float(np.mean(self._errors(outputs)))
-
-    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
-        return Drop(self.value(reference) - self.value(outputs), "closeness")
-
-    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
-        return float(np.mean(np.abs(outputs["count"] - reference["count"]) < 0.1))
-
-    def each(self, outputs: Outputs) -> list[float]:
-        return list(1 / (1 + self._errors(outputs)))
+    def judged(self, outputs: Iterable[Outputs]) -> JudgedCounts:
+        return JudgedCounts(np.concatenate([each["count"][:, 0] for each in outputs]), self.truth)
 
     def of_some(self, chosen: Sequence[int]) -> Self:
         return type(self)(self.truth[list(chosen)])

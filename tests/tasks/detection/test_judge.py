@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from pplcnet.data.annotations import Boxes
 from pplcnet.tasks.detection.calibrating import calibrate
-from pplcnet.tasks.detection.judge import judge
+from pplcnet.tasks.detection.judge import JudgedBoxes, judge
 from pplcnet.tasks.task import Outputs
 from tests.tasks.detection.boxes import found, images_of, manifest, true
 
@@ -30,71 +33,99 @@ def _outputs(answers: list[list[tuple[float, ...]]], cells: int = 8) -> Outputs:
     return {"boxes": boxes, "scores": scores}
 
 
+def _judged(answers: Outputs | list[list[tuple[float, ...]]], **facts: float) -> JudgedBoxes:
+    """An image at a time."""
+    outputs = _outputs(answers) if isinstance(answers, list) else answers
+    return judge(manifest(**facts), images_of(TRUTH)).judged(_parts(outputs))
+
+
+def _parts(outputs: Outputs) -> list[Outputs]:
+    images = range(len(outputs["boxes"]))
+    return [{name: each[at : at + 1] for name, each in outputs.items()} for at in images]
+
+
 def test_the_measure_is_the_average_precision_in_the_photo_s_pixels() -> None:
-    judged = judge(manifest(), images_of(TRUTH))
-    assert judged.value(_outputs(RIGHT)) == pytest.approx(1)
-    assert judged.value(_outputs([RIGHT[0], [], []])) == pytest.approx(0.75, abs=0.01)
-    assert judged.value(_outputs([[], [], []])) == 0
-    assert judged.each(_outputs([RIGHT[0], RIGHT[2], []])) == [1, 0, 0]
+    assert _judged(RIGHT).value == pytest.approx(1)
+    assert _judged([RIGHT[0], [], []]).value == pytest.approx(0.75, abs=0.01)
+    assert _judged([[], [], []]).value == 0
+    assert _judged([RIGHT[0], RIGHT[2], []]).each == [1, 0, 0]
+
+
+def test_of_the_outputs_nothing_but_the_boxes_that_count_is_kept() -> None:
+    outputs = _outputs(RIGHT, cells=2000)
+    of_cells: list[weakref.ref[object]] = []
+
+    def parts() -> Iterator[Outputs]:
+        for part in _parts(outputs):
+            copies = {name: each.copy() for name, each in part.items()}
+            of_cells.extend(weakref.ref(each) for each in copies.values())
+            yield copies
+            del copies
+
+    judged = judge(manifest(), images_of(TRUTH)).judged(parts())
+    assert len(of_cells) == 6
+    assert [each() for each in of_cells] == [None] * 6
+    assert judged.value == pytest.approx(1)
 
 
 def test_an_output_that_is_nan_is_worth_nan() -> None:
-    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
-    broken = {**outputs, "scores": np.full_like(outputs["scores"], np.nan)}
-    assert np.isnan(judged.value(broken))
-    assert np.isnan(judged.drop(broken, outputs).amount)
+    outputs = _outputs(RIGHT)
+    broken = _judged({**outputs, "scores": np.full_like(outputs["scores"], np.nan)})
+    assert np.isnan(broken.value)
+    assert np.isnan(broken.drop(_judged(outputs)).amount)
 
 
 def test_of_equal_values_the_more_confident_has_the_lower_loss() -> None:
-    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
-    surer = {**outputs, "scores": outputs["scores"] * 1.1}
-    assert judged.value(surer) == judged.value(outputs)
-    assert judged.loss(outputs) == pytest.approx(1 - (0.9 + 0.8 + 0.7) / 3, abs=1e-6)
-    assert judged.loss(surer) < judged.loss(outputs)
+    outputs = _outputs(RIGHT)
+    judged, surer = _judged(outputs), _judged({**outputs, "scores": outputs["scores"] * 1.1})
+    assert surer.value == judged.value
+    assert judged.loss == pytest.approx(1 - (0.9 + 0.8 + 0.7) / 3, abs=1e-6)
+    assert surer.loss < judged.loss
 
 
 def test_a_drop_is_seen_in_the_ranking_or_in_what_is_shown() -> None:
-    judged, reference = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
-    lost = judged.drop(_outputs([RIGHT[0], [], []]), reference)
+    outputs = _outputs(RIGHT)
+    reference = _judged(outputs)
+    lost = _judged([RIGHT[0], [], []]).drop(reference)
     assert lost == (pytest.approx(1 / 3), "the F1 of the boxes that are shown")
-    fainter = {**reference, "scores": reference["scores"] * 0.55}
-    assert judged.value(fainter) == judged.value(reference)
-    assert judged.drop(fainter, reference).amount == pytest.approx(1 / 3)
-    assert judged.drop(reference, reference).amount == 0
+    fainter = _judged({**outputs, "scores": outputs["scores"] * 0.55})
+    assert fainter.value == reference.value
+    assert fainter.drop(reference).amount == pytest.approx(1 / 3)
+    assert reference.drop(reference).amount == 0
 
 
 def test_answers_agree_when_the_same_boxes_are_shown() -> None:
-    judged, outputs = judge(manifest(), images_of(TRUTH)), _outputs(RIGHT)
-    moved = {**outputs, "boxes": outputs["boxes"] + 2}
-    assert judged.agreement(moved, outputs) == 1
-    fainter = {**outputs, "scores": outputs["scores"] * 0.55}
-    assert judged.agreement(fainter, outputs) == pytest.approx(2 / 3)
+    outputs = _outputs(RIGHT)
+    moved = _judged({**outputs, "boxes": outputs["boxes"] + 2})
+    assert moved.agreement(_judged(outputs)) == 1
+    fainter = _judged({**outputs, "scores": outputs["scores"] * 0.55})
+    assert fainter.agreement(_judged(outputs)) == pytest.approx(2 / 3)
 
 
 def test_outputs_can_be_compared_without_true_boxes() -> None:
-    judged, outputs = judge(manifest(), ()), _outputs(RIGHT)
-    assert judged.agreement(outputs, outputs) == 1
+    judged = judge(manifest(), ()).judged([_outputs(RIGHT)])
+    assert judged.agreement(judged) == 1
 
 
 def test_some_of_the_images_by_their_places() -> None:
-    judged = judge(manifest(confidence=0.75), images_of(TRUTH)).of_some([2, 1])
-    outputs = _outputs([RIGHT[2], RIGHT[1]])
-    assert judged.value(outputs) == pytest.approx(1)
-    assert judged.each(outputs) == [0, 1]
+    some = judge(manifest(confidence=0.75), images_of(TRUTH)).of_some([2, 1])
+    judged = some.judged([_outputs([RIGHT[2], RIGHT[1]])])
+    assert judged.value == pytest.approx(1)
+    assert judged.each == [0, 1]
 
 
 def test_the_confidence_is_chosen_by_f1() -> None:
     answers = [[*RIGHT[0], (1, 0.3, 0, 300, 90, 400)], [], RIGHT[2]]
-    fitted = calibrate(manifest(), _outputs(answers), images_of(TRUTH))
+    fitted = calibrate(manifest(), [_outputs(answers)], images_of(TRUTH))
     assert fitted.decoding == {"confidence": 0.5}
     assert fitted.changes_answers
     assert fitted.facts["f1"] == 1
-    again = calibrate(manifest(confidence=0.5), _outputs(answers), images_of(TRUTH))
+    again = calibrate(manifest(confidence=0.5), [_outputs(answers)], images_of(TRUTH))
     assert not again.changes_answers
 
 
 def test_where_nothing_is_found_the_confidence_stays() -> None:
-    fitted = calibrate(manifest(confidence=0.6), _outputs([[], [], []]), images_of(TRUTH))
+    fitted = calibrate(manifest(confidence=0.6), [_outputs([[], [], []])], images_of(TRUTH))
     assert fitted.decoding == {"confidence": 0.6}
     assert not fitted.changes_answers
     assert "no box was found to choose it by" in fitted.facts["text"]
@@ -106,4 +137,4 @@ def test_a_photo_of_unknown_size_is_one_in_the_input_s_pixels() -> None:
         "boxes": np.float32([[[10, 10, 60, 60]]]),
         "scores": np.float32([[[0.9, 0.0]]]),
     }
-    assert judge(manifest(), images_of(truth)).value(outputs) == pytest.approx(1)
+    assert judge(manifest(), images_of(truth)).judged([outputs]).value == pytest.approx(1)

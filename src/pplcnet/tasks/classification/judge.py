@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,9 +11,52 @@ from numpy.typing import NDArray
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import LabelledImage
+from pplcnet.tasks.scores import joined_logits
 from pplcnet.tasks.task import Drop, Outputs
 
-__all__ = ["ClassJudge", "judge"]
+__all__ = ["ClassJudge", "JudgedClasses", "judge"]
+
+
+@dataclass(frozen=True)
+class JudgedClasses:
+    """A `Judged` of images with one class each."""
+
+    labels: NDArray[np.int64]
+    """(N,) class indices."""
+    logits: NDArray[np.float32]
+    """(N, classes)."""
+
+    @property
+    def value(self) -> float:
+        """Top-1 accuracy; NaN when a logit is NaN."""
+        if np.isnan(self.logits).any():
+            return float("nan")
+        return float((self._answers == self.labels).mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+        logits = self.logits.astype(np.float64)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return float(-log_probabilities[np.arange(len(self.labels)), self.labels].mean())
+
+    @property
+    def each(self) -> list[float]:
+        """1 for an image with the right class, else 0."""
+        return [float(right) for right in self._answers == self.labels]
+
+    def drop(self, reference: Self) -> Drop:
+        """How far top-1 falls."""
+        return Drop(reference.value - self.value, "top-1")
+
+    def agreement(self, other: Self) -> float:
+        """The share of the images with the same class."""
+        return float((self._answers == other._answers).mean())
+
+    @property
+    def _answers(self) -> NDArray[np.intp]:
+        return self.logits.argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -23,33 +66,9 @@ class ClassJudge:
     labels: NDArray[np.int64]
     """(N,) class indices."""
 
-    def value(self, outputs: Outputs) -> float:
-        """Top-1 accuracy of the logits (N, classes); NaN when one of them is NaN."""
-        logits = outputs["logits"]
-        if np.isnan(logits).any():
-            return float("nan")
-        return float((logits.argmax(axis=1) == self.labels).mean())
-
-    def loss(self, outputs: Outputs) -> float:
-        """Mean cross-entropy."""
-        logits = outputs["logits"].astype(np.float64)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return float(-log_probabilities[np.arange(len(self.labels)), self.labels].mean())
-
-    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
-        """How far top-1 falls."""
-        return Drop(self.value(reference) - self.value(outputs), "top-1")
-
-    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
-        """The share of the images with the same class."""
-        answers = (each["logits"].argmax(axis=1) for each in (outputs, reference))
-        return float(np.equal(*answers).mean())
-
-    def each(self, outputs: Outputs) -> list[float]:
-        """1 for an image with the right class, else 0."""
-        is_right = outputs["logits"].argmax(axis=1) == self.labels
-        return [float(right) for right in is_right]
+    def judged(self, outputs: Iterable[Outputs]) -> JudgedClasses:
+        """What the logits (N, classes) are worth."""
+        return JudgedClasses(self.labels, joined_logits(outputs))
 
     def of_some(self, chosen: Sequence[int]) -> Self:
         """The same for some of the images, by their places."""

@@ -18,7 +18,7 @@ from pplcnet.metrics.calibration import (
 from pplcnet.tasks.classification.decoding import ClassPrediction, decoder
 from pplcnet.tasks.classification.evaluation import evaluate
 from pplcnet.tasks.classification.judge import judge
-from pplcnet.tasks.scores import log_sum_exp, softmax
+from pplcnet.tasks.scores import joined_logits, log_sum_exp, softmax
 from pplcnet.tasks.task import Calibrated, Measure, Outputs, Task
 
 __all__ = ["TASK"]
@@ -48,8 +48,10 @@ def _outputs(classes: Sequence[str], _: tuple[int, int]) -> Mapping[str, tuple[i
     return {"logits": (len(classes),)}
 
 
-def _calibrate(manifest: Manifest, outputs: Outputs, images: Sequence[LabelledImage]) -> Calibrated:
-    logits = outputs["logits"]
+def _calibrate(
+    manifest: Manifest, outputs: Iterable[Outputs], images: Sequence[LabelledImage]
+) -> Calibrated:
+    logits = joined_logits(outputs)
     labels = np.asarray([image.shown[0] for image in images])
     is_right = logits.argmax(axis=1) == labels
     found = judge_temperature(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import LabelledImage
@@ -15,14 +15,16 @@ LEAST, MOST = 0.05, 0.95
 """What is chosen stays within: a threshold at the end shows everything, or nothing."""
 
 
-def calibrate(manifest: Manifest, outputs: Outputs, images: Sequence[LabelledImage]) -> Calibrated:
+def calibrate(
+    manifest: Manifest, outputs: Iterable[Outputs], images: Sequence[LabelledImage]
+) -> Calibrated:
     """The confidence with the best F1 at an IoU of 0.5, of all classes together.
 
     Where nothing that is there was found, it stays as it was.
     """
-    judged = judge(manifest, images)
-    best = judged.matches(outputs).best_threshold()
-    before = judged.confidence
+    judged = judge(manifest, images).judged(outputs)
+    best = judged.matches.best_threshold()
+    before = judged.judge.confidence
     if best is None:
         text = f"boxes are shown from confidence {before:.2f} on: no box was found to choose it by"
         return Calibrated({"confidence": before}, {"text": text}, changes_answers=False)

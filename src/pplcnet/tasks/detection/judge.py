@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from functools import cached_property
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,75 @@ from pplcnet.tasks.detection.pairing import pair_boxes, share_of_same, shown_fro
 from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps, suppress
 from pplcnet.tasks.task import Drop, Outputs
 
-__all__ = ["BoxJudge", "judge"]
+__all__ = ["BoxJudge", "JudgedBoxes", "judge"]
+
+
+class _Kept(NamedTuple):
+    """What is kept of the outputs for one image."""
+
+    found: FoundBoxes
+    """In pixels of the input."""
+    losses: NDArray[np.float64]
+    """(B,) of the true boxes."""
+    is_nan: bool
+
+
+@dataclass(frozen=True)
+class JudgedBoxes:
+    """A `Judged` of images with boxes."""
+
+    judge: BoxJudge
+    kept: Sequence[_Kept]
+
+    @cached_property
+    def value(self) -> float:
+        """AP at IoU 0.5 to 0.95; NaN when an output is NaN, 0 if no image has a box."""
+        if any(each.is_nan for each in self.kept):
+            return float("nan")
+        return self.matches.average_precision() or 0.0
+
+    @cached_property
+    def matches(self) -> BoxMatches:
+        """What was found in the images, matched with what is there; sizes are not told apart."""
+        return match_boxes(self.judge.truth, self._found, self.judge.classes, ("all",))
+
+    @property
+    def loss(self) -> float:
+        """The mean over the boxes of 1 less the best product of IoU and score of any cell."""
+        every = np.concatenate([np.empty(0), *(each.losses for each in self.kept)])
+        return float(every.mean()) if len(every) else 0.0
+
+    @cached_property
+    def each(self) -> list[float]:
+        """F1 of the boxes that are shown on every image, at an IoU of 0.5."""
+        return [
+            pair_boxes(boxes, shown_from(found, self.judge.confidence)).f1
+            for boxes, found in zip(self.judge.truth, self._found, strict=True)
+        ]
+
+    def drop(self, reference: Self) -> Drop:
+        """The larger of two: the ranking can hold (AP) while what is shown does not."""
+        ranked = Drop(reference.value - self.value, "AP")
+        if np.isnan(ranked.amount):
+            return ranked
+        shown = float(np.mean(reference.each) - np.mean(self.each))
+        return max(ranked, Drop(shown, "the F1 of the boxes that are shown"))
+
+    def agreement(self, other: Self) -> float:
+        """The share of the images on which the same boxes are shown."""
+        one, others = (
+            [shown_from(each.found, self.judge.confidence) for each in judged.kept]
+            for judged in (self, other)
+        )
+        return share_of_same(one, others)
+
+    @property
+    def _found(self) -> list[FoundBoxes]:
+        """In pixels of the images, clipped to them."""
+        return [
+            FoundBoxes(geometry.boxes_back(found.xyxy), found.class_id, found.confidence)
+            for geometry, (found, _, _) in zip(self.judge.geometries, self.kept, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -36,69 +105,35 @@ class BoxJudge:
     suppression: Mapping[str, Any]
     """Arguments for `suppress`."""
 
-    def value(self, outputs: Outputs) -> float:
-        """AP at IoU 0.5 to 0.95; NaN when an output is NaN, 0 if no image has a box."""
-        if any(np.isnan(each).any() for each in outputs.values()):
-            return float("nan")
-        return self.matches(outputs).average_precision() or 0.0
+    def judged(self, outputs: Iterable[Outputs]) -> JudgedBoxes:
+        """What boxes and scores of every cell are worth; those of at most 100 boxes are kept."""
+        kept: list[_Kept] = []
+        for some in outputs:
+            for boxes, scores in zip(some["boxes"], some["scores"], strict=True):
+                kept.append(
+                    _Kept(
+                        suppress(boxes, scores, **self.suppression),
+                        self._losses(len(kept), boxes, scores),
+                        bool(np.isnan(boxes).any() or np.isnan(scores).any()),
+                    )
+                )
+        return JudgedBoxes(self, kept)
 
-    def matches(self, outputs: Outputs) -> BoxMatches:
-        """What was found in the images, matched with what is there; sizes are not told apart."""
-        return match_boxes(self.truth, self._found(outputs), self.classes, ("all",))
-
-    def loss(self, outputs: Outputs) -> float:
-        """The mean over the boxes of 1 less the best product of IoU and score of any cell."""
-        losses = [np.empty(0)]
-        for at, (boxes, geometry) in enumerate(zip(self.truth, self.geometries, strict=True)):
-            true = boxes.chosen(~boxes.is_crowd)
-            shared = overlaps(true.xyxy, geometry.boxes_back(outputs["boxes"][at]))
-            losses.append(1 - (shared * outputs["scores"][at].T[true.classes]).max(axis=1))
-        every = np.concatenate(losses)
-        return float(every.mean()) if len(every) else 0.0
-
-    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
-        """The larger of two: the ranking can hold (AP) while what is shown does not."""
-        ranked = Drop(self.value(reference) - self.value(outputs), "AP")
-        if np.isnan(ranked.amount):
-            return ranked
-        shown = float(np.mean(self.each(reference)) - np.mean(self.each(outputs)))
-        return max(ranked, Drop(shown, "the F1 of the boxes that are shown"))
-
-    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
-        """The share of the images on which the same boxes are shown."""
-        one, other = (
-            [shown_from(each, self.confidence) for each in self._suppressed(given)]
-            for given in (outputs, reference)
-        )
-        return share_of_same(one, other)
-
-    def each(self, outputs: Outputs) -> list[float]:
-        """F1 of the boxes that are shown on every image, at an IoU of 0.5."""
-        return [
-            pair_boxes(boxes, shown_from(found, self.confidence)).f1
-            for boxes, found in zip(self.truth, self._found(outputs), strict=True)
-        ]
+    def _losses(
+        self, at: int, boxes: NDArray[np.float32], scores: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        if not self.truth:
+            return np.empty(0)
+        true = self.truth[at].chosen(~self.truth[at].is_crowd)
+        shared = overlaps(true.xyxy, self.geometries[at].boxes_back(boxes))
+        losses: NDArray[np.float64] = 1 - (shared * scores.T[true.classes]).max(axis=1)
+        return losses
 
     def of_some(self, chosen: Sequence[int]) -> Self:
         """The same for some of the images, by their places."""
         truth = tuple(self.truth[at] for at in chosen)
         geometries = tuple(self.geometries[at] for at in chosen)
         return type(self)(truth, geometries, self.classes, self.confidence, self.suppression)
-
-    def _found(self, outputs: Outputs) -> list[FoundBoxes]:
-        """In pixels of the images, clipped to them."""
-        return [
-            FoundBoxes(geometry.boxes_back(each.xyxy), each.class_id, each.confidence)
-            for geometry, each in zip(self.geometries, self._suppressed(outputs), strict=True)
-        ]
-
-    def _suppressed(self, outputs: Outputs) -> list[FoundBoxes]:
-        """In pixels of the input."""
-        boxes: NDArray[np.float32] = outputs["boxes"]
-        return [
-            suppress(own, scores, **self.suppression)
-            for own, scores in zip(boxes, outputs["scores"], strict=True)
-        ]
 
 
 def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> BoxJudge:

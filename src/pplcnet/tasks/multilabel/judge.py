@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,9 +14,59 @@ from pplcnet.data.annotations import PRESENT, UNKNOWN
 from pplcnet.data.dataset import LabelledImage
 from pplcnet.tasks.multilabel.decoding import logit_thresholds
 from pplcnet.tasks.multilabel.measures import marks_of, mean_average_precision
+from pplcnet.tasks.scores import joined_logits
 from pplcnet.tasks.task import Drop, Outputs
 
-__all__ = ["LabelJudge", "judge"]
+__all__ = ["JudgedLabels", "LabelJudge", "judge"]
+
+
+@dataclass(frozen=True)
+class JudgedLabels:
+    """A `Judged` of images with any number of labels."""
+
+    marks: NDArray[np.int8]
+    """(N, labels): 1 shown, 0 not shown, -1 unknown."""
+    thresholds: NDArray[np.float64]
+    """(labels,) logits from which on a label counts as shown."""
+    logits: NDArray[np.float32]
+    """(N, labels)."""
+
+    @property
+    def value(self) -> float:
+        """mAP; NaN when a logit is NaN."""
+        if np.isnan(self.logits).any():
+            return float("nan")
+        return mean_average_precision(self.logits, self.marks)
+
+    @property
+    def loss(self) -> float:
+        """Binary cross-entropy of the known labels, summed over the labels of an image."""
+        logits = self.logits.astype(np.float64)
+        losses = np.logaddexp(0, np.where(self.marks == PRESENT, -logits, logits))
+        return float((losses * (self.marks != UNKNOWN)).sum(axis=1).mean())
+
+    @property
+    def each(self) -> list[float]:
+        """The share of every image's known labels that is right."""
+        known = self.marks != UNKNOWN
+        right = (self._named == (self.marks == PRESENT)) & known
+        return [float(share) for share in right.sum(axis=1) / np.maximum(known.sum(axis=1), 1)]
+
+    def drop(self, reference: Self) -> Drop:
+        """The larger of two: the ranking can hold (mAP) while what reaches a threshold does not."""
+        ranked = Drop(reference.value - self.value, "mAP")
+        if np.isnan(ranked.amount):
+            return ranked
+        named = float(np.mean(reference.each) - np.mean(self.each))
+        return max(ranked, Drop(named, "the labels that are right"))
+
+    def agreement(self, other: Self) -> float:
+        """The share of the images with the same set of labels."""
+        return float((self._named == other._named).all(axis=1).mean())
+
+    @property
+    def _named(self) -> NDArray[np.bool_]:
+        return np.asarray(self.logits >= self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -28,37 +78,9 @@ class LabelJudge:
     thresholds: NDArray[np.float64]
     """(labels,) logits from which on a label counts as shown."""
 
-    def value(self, outputs: Outputs) -> float:
-        """mAP of the logits (N, labels); NaN when one of them is NaN."""
-        logits = outputs["logits"]
-        if np.isnan(logits).any():
-            return float("nan")
-        return mean_average_precision(logits, self.marks)
-
-    def loss(self, outputs: Outputs) -> float:
-        """Binary cross-entropy of the known labels, summed over the labels of an image."""
-        logits = outputs["logits"].astype(np.float64)
-        losses = np.logaddexp(0, np.where(self.marks == PRESENT, -logits, logits))
-        return float((losses * (self.marks != UNKNOWN)).sum(axis=1).mean())
-
-    def drop(self, outputs: Outputs, reference: Outputs) -> Drop:
-        """The larger of two: the ranking can hold (mAP) while what reaches a threshold does not."""
-        ranked = Drop(self.value(reference) - self.value(outputs), "mAP")
-        if np.isnan(ranked.amount):
-            return ranked
-        named = float(np.mean(self.each(reference)) - np.mean(self.each(outputs)))
-        return max(ranked, Drop(named, "the labels that are right"))
-
-    def agreement(self, outputs: Outputs, reference: Outputs) -> float:
-        """The share of the images with the same set of labels."""
-        named = (each["logits"] >= self.thresholds for each in (outputs, reference))
-        return float(np.equal(*named).all(axis=1).mean())
-
-    def each(self, outputs: Outputs) -> list[float]:
-        """The share of every image's known labels that is right."""
-        known = self.marks != UNKNOWN
-        right = ((outputs["logits"] >= self.thresholds) == (self.marks == PRESENT)) & known
-        return [float(share) for share in right.sum(axis=1) / np.maximum(known.sum(axis=1), 1)]
+    def judged(self, outputs: Iterable[Outputs]) -> JudgedLabels:
+        """What the logits (N, labels) are worth."""
+        return JudgedLabels(self.marks, self.thresholds, joined_logits(outputs))
 
     def of_some(self, chosen: Sequence[int]) -> Self:
         """The same for some of the images, by their places."""

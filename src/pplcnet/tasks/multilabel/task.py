@@ -21,7 +21,7 @@ from pplcnet.tasks.multilabel.decoding import LabelPrediction, decoder, threshol
 from pplcnet.tasks.multilabel.evaluation import evaluate
 from pplcnet.tasks.multilabel.judge import judge
 from pplcnet.tasks.multilabel.measures import choose_thresholds, marks_of
-from pplcnet.tasks.scores import sigmoid, sum_log_one_plus_exp
+from pplcnet.tasks.scores import joined_logits, sigmoid, sum_log_one_plus_exp
 from pplcnet.tasks.task import Calibrated, Measure, Outputs, Task
 
 __all__ = ["TASK"]
@@ -61,9 +61,11 @@ def _outputs(classes: Sequence[str], _: tuple[int, int]) -> Mapping[str, tuple[i
     return {"logits": (len(classes),)}
 
 
-def _calibrate(manifest: Manifest, outputs: Outputs, images: Sequence[LabelledImage]) -> Calibrated:
+def _calibrate(
+    manifest: Manifest, outputs: Iterable[Outputs], images: Sequence[LabelledImage]
+) -> Calibrated:
     """The temperature of binary cross-entropy over known labels; thresholds of the best F1."""
-    logits = outputs["logits"]
+    logits = joined_logits(outputs)
     marks = marks_of(images, len(manifest.classes))
     known = marks != UNKNOWN
     is_shown = marks[known] == PRESENT
