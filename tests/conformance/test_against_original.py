@@ -81,7 +81,7 @@ def test_every_reference_is_compared(shared: Path) -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the other backends compare a selection")
     found = {path.stem for path in (shared / "reference").glob("*.json")}
-    # Segmentation networks are not in the catalog yet.
+    # `test_segmenters_against_original` compares those.
     assert {name for name in found if not name.startswith("seg_")} == set(NAMES)
 
 

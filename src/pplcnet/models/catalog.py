@@ -20,11 +20,14 @@ __all__ = [
     "DETECTORS",
     "DETECTOR_STRIDES",
     "FAMILIES",
+    "SEGMENTERS",
     "Detector",
     "Network",
+    "Segmenter",
     "backbone_of",
     "find",
     "find_detector",
+    "find_segmenter",
     "only_task",
 ]
 
@@ -64,6 +67,20 @@ class Detector(NamedTuple):
     """Multiply-accumulates of convolutions, one 320x320 image, 80 classes."""
     reported_ap: Mapping[int, float] = {}
     """COCO val2017 AP (0.50:0.95) of the official weights, a fraction, by the side of the input."""
+
+
+class Segmenter(NamedTuple):
+    """A row of a segmentation network: a head on the maps of a classifier's backbone."""
+
+    name: str
+    head: str
+    """"mobileseg", "mobileseg_fused", "mobileseg_portrait", "deeplabv3p" or "lraspp"."""
+    backbone: str
+    """The classifier in the catalog that has the same backbone."""
+    parameters: int
+    """Trainable parameters with 19 classes, without the heads that only training uses."""
+    macs_512x1024: int
+    """Multiply-accumulates of convolutions, one image 512 pixels high and 1024 wide, 19 classes."""
 
 
 # fmt: off
@@ -130,8 +147,62 @@ _DETECTOR_ROWS = (
 )
 # fmt: on
 
+# fmt: off
+_SEGMENTER_ROWS = (
+    Segmenter("mobileseg_pplcnet_x0_25", "mobileseg", "pplcnet_x0_25", 207_768, 280_815_616),
+    Segmenter("mobileseg_pplcnet_x0_35", "mobileseg", "pplcnet_x0_35", 297_874, 410_481_568),
+    Segmenter("mobileseg_pplcnet_x0_5", "mobileseg", "pplcnet_x0_5", 480_560, 617_357_312),
+    Segmenter("mobileseg_pplcnet_x0_75", "mobileseg", "pplcnet_x0_75", 872_392, 1_184_606_208),
+    Segmenter("mobileseg_pplcnet_x1_0", "mobileseg", "pplcnet_x1_0", 1_382_304, 1_865_121_792),
+    Segmenter("mobileseg_pplcnet_x1_5", "mobileseg", "pplcnet_x1_5", 2_758_416, 3_817_611_264),
+    Segmenter("mobileseg_pplcnet_x2_0", "mobileseg", "pplcnet_x2_0", 4_608_896, 6_474_825_728),
+    Segmenter("mobileseg_pplcnet_x2_5", "mobileseg", "pplcnet_x2_5", 6_933_744, 9_836_765_184),
+    Segmenter("mobileseg_mobilenetv3_large_x0_35", "mobileseg", "mobilenetv3_large_x0_35", 462_992, 458_544_576),
+    Segmenter("mobileseg_mobilenetv3_large_x0_5", "mobileseg", "mobilenetv3_large_x0_5", 843_270, 764_184_736),
+    Segmenter("mobileseg_mobilenetv3_large_x0_75", "mobileseg", "mobilenetv3_large_x0_75", 1_752_384, 1_554_003_648),
+    Segmenter("mobileseg_mobilenetv3_large_x1_0", "mobileseg", "mobilenetv3_large_x1_0", 2_970_318, 2_318_911_584),
+    Segmenter("mobileseg_mobilenetv3_large_x1_25", "mobileseg", "mobilenetv3_large_x1_25", 4_565_308, 3_640_244_672),
+    Segmenter("mobileseg_fused_pplcnet_x0_25", "mobileseg_fused", "pplcnet_x0_25", 239_272, 682_420_224),
+    Segmenter("mobileseg_fused_pplcnet_x0_35", "mobileseg_fused", "pplcnet_x0_35", 330_490, 835_416_992),
+    Segmenter("mobileseg_fused_pplcnet_x0_5", "mobileseg_fused", "pplcnet_x0_5", 514_288, 1_065_623_552),
+    Segmenter("mobileseg_fused_pplcnet_x0_75", "mobileseg_fused", "pplcnet_x0_75", 908_344, 1_679_534_080),
+    Segmenter("mobileseg_fused_pplcnet_x1_0", "mobileseg_fused", "pplcnet_x1_0", 1_420_480, 2_406_711_296),
+    Segmenter("mobileseg_fused_pplcnet_x1_5", "mobileseg_fused", "pplcnet_x1_5", 2_801_040, 4_452_524_032),
+    Segmenter("mobileseg_fused_pplcnet_x2_0", "mobileseg_fused", "pplcnet_x2_0", 4_655_968, 7_203_061_760),
+    Segmenter("mobileseg_fused_pplcnet_x2_5", "mobileseg_fused", "pplcnet_x2_5", 6_985_264, 10_658_324_480),
+    Segmenter("deeplabv3p_pplcnet_x0_25", "deeplabv3p", "pplcnet_x0_25", 734_235, 5_444_085_760),
+    Segmenter("deeplabv3p_pplcnet_x0_35", "deeplabv3p", "pplcnet_x0_35", 858_253, 5_592_378_272),
+    Segmenter("deeplabv3p_pplcnet_x0_5", "deeplabv3p", "pplcnet_x0_5", 1_098_003, 5_828_288_512),
+    Segmenter("deeplabv3p_pplcnet_x0_75", "deeplabv3p", "pplcnet_x0_75", 1_580_811, 6_443_198_464),
+    Segmenter("deeplabv3p_pplcnet_x1_0", "deeplabv3p", "pplcnet_x1_0", 2_181_699, 7_171_375_104),
+    Segmenter("deeplabv3p_pplcnet_x1_5", "deeplabv3p", "pplcnet_x1_5", 3_739_763, 9_219_186_688),
+    Segmenter("deeplabv3p_pplcnet_x2_0", "deeplabv3p", "pplcnet_x2_0", 5_772_195, 11_971_723_264),
+    Segmenter("deeplabv3p_pplcnet_x2_5", "deeplabv3p", "pplcnet_x2_5", 8_278_995, 15_428_984_832),
+    Segmenter("deeplabv3p_mobilenetv3_large_x0_35", "deeplabv3p", "mobilenetv3_large_x0_35", 936_515, 5_592_015_296),
+    Segmenter("deeplabv3p_mobilenetv3_large_x0_5", "deeplabv3p", "mobilenetv3_large_x0_5", 1_333_385, 5_912_137_888),
+    Segmenter("deeplabv3p_mobilenetv3_large_x0_75", "deeplabv3p", "mobilenetv3_large_x0_75", 2_269_555, 6_719_398_592),
+    Segmenter("deeplabv3p_mobilenetv3_large_x1_0", "deeplabv3p", "mobilenetv3_large_x1_0", 3_515_273, 7_491_410_016),
+    Segmenter("deeplabv3p_mobilenetv3_large_x1_25", "deeplabv3p", "mobilenetv3_large_x1_25", 5_137_319, 8_830_184_896),
+    Segmenter("lraspp_pplcnet_x0_25", "lraspp", "pplcnet_x0_25", 176_696, 1_162_536_960),
+    Segmenter("lraspp_pplcnet_x0_35", "lraspp", "pplcnet_x0_35", 250_730, 1_292_333_984),
+    Segmenter("lraspp_pplcnet_x0_5", "lraspp", "pplcnet_x0_5", 406_576, 1_494_622_208),
+    Segmenter("lraspp_pplcnet_x0_75", "lraspp", "pplcnet_x0_75", 755_496, 2_057_414_656),
+    Segmenter("lraspp_pplcnet_x1_0", "lraspp", "pplcnet_x1_0", 1_222_496, 2_733_473_792),
+    Segmenter("lraspp_pplcnet_x1_5", "lraspp", "pplcnet_x1_5", 2_512_784, 4_677_050_368),
+    Segmenter("lraspp_pplcnet_x2_0", "lraspp", "pplcnet_x2_0", 4_277_440, 7_325_351_936),
+    Segmenter("lraspp_pplcnet_x2_5", "lraspp", "pplcnet_x2_5", 6_516_464, 10_678_378_496),
+    Segmenter("lraspp_mobilenetv3_large_x0_35", "lraspp", "mobilenetv3_large_x0_35", 454_400, 1_340_306_880),
+    Segmenter("lraspp_mobilenetv3_large_x0_5", "lraspp", "mobilenetv3_large_x0_5", 826_214, 1_649_084_576),
+    Segmenter("lraspp_mobilenetv3_large_x0_75", "lraspp", "mobilenetv3_large_x0_75", 1_720_368, 2_437_437_120),
+    Segmenter("lraspp_mobilenetv3_large_x1_0", "lraspp", "mobilenetv3_large_x1_0", 2_924_198, 3_194_734_688),
+    Segmenter("lraspp_mobilenetv3_large_x1_25", "lraspp", "mobilenetv3_large_x1_25", 4_504_228, 4_514_601_408),
+    Segmenter("mobileseg_portrait_mobilenetv3_large_x1_0", "mobileseg_portrait", "mobilenetv3_large_x1_0", 921_870, 2_185_285_216),
+)
+# fmt: on
+
 CATALOG: dict[str, Network] = {row.name: row for row in _ROWS}
 DETECTORS: dict[str, Detector] = {row.name: row for row in _DETECTOR_ROWS}
+SEGMENTERS: dict[str, Segmenter] = {row.name: row for row in _SEGMENTER_ROWS}
 DETECTOR_STRIDES = (8, 16, 32, 64)
 """Input pixels between two cells of a detector's levels, the finest first."""
 FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
@@ -153,6 +224,14 @@ def find_detector(name: str) -> Detector:
         raise UnknownNameError("detector", name, DETECTORS) from None
 
 
+def find_segmenter(name: str) -> Segmenter:
+    """The segmentation network called `name`; if there is none, UnknownNameError suggests one."""
+    try:
+        return SEGMENTERS[name]
+    except KeyError:
+        raise UnknownNameError("segmentation network", name, SEGMENTERS) from None
+
+
 def backbone_of(name: str) -> Network:
     """The classifier with the backbone of the network `name`, which a classifier is itself.
 
@@ -161,11 +240,15 @@ def backbone_of(name: str) -> Network:
     """
     if name in DETECTORS:
         return CATALOG[DETECTORS[name].backbone]
+    if name in SEGMENTERS:
+        return CATALOG[SEGMENTERS[name].backbone]
     if name not in CATALOG:
-        raise UnknownNameError("network", name, [*CATALOG, *DETECTORS])
+        raise UnknownNameError("network", name, [*CATALOG, *DETECTORS, *SEGMENTERS])
     return CATALOG[name]
 
 
 def only_task(name: str) -> str | None:
     """The one task that a network is for; None for one that takes what its classes are."""
+    if name in SEGMENTERS:
+        return "segmentation"
     return "detection" if name in DETECTORS else None

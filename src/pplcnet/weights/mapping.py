@@ -19,11 +19,12 @@ from pplcnet.weights.limits import listed
 
 __all__ = ["HEAD_LAYERS", "load_state_dict"]
 
-# The classifier and the wide layer before it, in every family, and a detector's classes: they may
-# start from random values.
+# The classifier and the wide layer before it, in every family, and the classes of detectors and
+# segmentation networks: they may start from random values.
 HEAD_LAYERS = frozenset(
     {"fc", "last_conv", "out", "fc_0_conv", "fc_0_batch_norm", "fc_1"}
     | {f"head_head_cls{level}" for level in range(4)}
+    | {"head_0_logits"}
 )
 
 
