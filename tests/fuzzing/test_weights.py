@@ -17,6 +17,7 @@ from pplcnet.weights.files import read_weights
 from pplcnet.weights.inference_settings import read_inference_settings
 from pplcnet.weights.keras_configs import saved_model, saved_options
 from tests.fuzzing.harness import fuzz
+from tests.weights.onnx_graphs import a_convolution_and_its_sigmoid
 from tests.weights.pdmodel import write_pdmodel
 
 STATE = {
@@ -49,6 +50,12 @@ def test_mutated_npz_files_are_read_or_refused(tmp_path: Path) -> None:
         save(buffer, **STATE)
         seeds[name] = buffer.getvalue()
     fuzz(read_any, seeds, tmp_path, suffix=".npz", tokens=[b"PK\x01\x02", b"PK\x05\x06"])
+
+
+@pytest.mark.slow
+def test_mutated_onnx_files_are_read_or_refused(tmp_path: Path) -> None:
+    seeds = {"seed": a_convolution_and_its_sigmoid().SerializeToString()}
+    fuzz(read_any, seeds, tmp_path, suffix=".onnx")
 
 
 @pytest.mark.slow

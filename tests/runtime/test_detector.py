@@ -23,6 +23,7 @@ from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
 from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
 from pplcnet.weights.bundled import restore_model
+from pplcnet.weights.native import read_npz
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "grace_hopper")
 
@@ -70,6 +71,27 @@ def test_the_converted_bundle_says_what_it_is(bundle: Path) -> None:
     assert parity["agreement"] == 1.0
     assert parity["outputs"]["boxes"]["largest_difference"] < 0.1
     assert parity["outputs"]["scores"]["largest_difference"] < 1e-3
+
+
+def test_the_published_onnx_file_becomes_the_same_network_of_the_size_that_is_given(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(folder / "picodet_xs_320_lcnet_postprocessed.onnx")
+    command = ["convert", file, "--out", str(tmp_path / "x.bundle")]
+    assert main(command) == 2
+    assert "name it with --model" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--image-size", "12,5"])
+    assert "'12,5' is not allowed" in capsys.readouterr().err
+    assert main([*command, "--model", "picodet_xs", "--image-size", "96x64"]) == 0
+    assert "96x64, stretch, opencv-bicubic" in capsys.readouterr().out
+    made, expected = (Bundle.open(each) for each in (tmp_path / "x.bundle", bundle))
+    assert made.manifest.outputs["boxes"] == (12 * 8 + 6 * 4 + 3 * 2 + 2 * 1, 4)
+    assert made.manifest.classes == expected.manifest.classes
+    one, other = (read_npz(each.read(each.variant("keras")["file"])) for each in (made, expected))
+    assert one.keys() == other.keys()
+    for name, array in other.items():
+        np.testing.assert_array_equal(one[name], array, err_msg=name)
 
 
 def test_inspect_shows_what_a_detector_decodes_with_alone(

@@ -172,13 +172,13 @@ def test_a_backbone_that_does_not_fit_is_refused_even_with_a_random_head(
 
 
 def test_paths_without_weights_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "w.onnx").write_bytes(b"1")
+    (tmp_path / "w.pt").write_bytes(b"1")
     (tmp_path / "folder").mkdir()
     (tmp_path / "lonely.json").write_text("{}")
     (tmp_path / "broken.keras").write_bytes(b"PK")
     for name, complaint in (
         ("absent", "no such weights file"),
-        ("w.onnx", "weights are read from"),
+        ("w.pt", "weights are read from"),
         ("folder", "a folder without"),
         ("lonely.json", "an inference model is two files"),
         ("broken.keras", "not accepted as a Keras file"),

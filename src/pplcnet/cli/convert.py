@@ -1,11 +1,14 @@
 """Convert a weights file of Keras, timm, transformers, Paddle or pplcnet to a bundle.
 
+A detector of PaddleDetection can be its .pdparams, or its .onnx with suppression inside or without.
+
 Classes and preprocessing come from the inference.yml beside an inference model, or from options.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from pplcnet.bundle.bundle import Bundle
@@ -25,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help=".keras, .weights.h5, .pdparams, .npz, .safetensors, or an inference model (its "
-        "folder, inference.json or .pdmodel)",
+        help=".keras, .weights.h5, .pdparams, .npz, .safetensors, an inference model (its folder, "
+        "inference.json or .pdmodel), or the .onnx of a PicoDet",
     )
     parser.add_argument(
         "--model", metavar="NAME", help="the network, where the file does not name it"
@@ -47,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_format(parser)
     group = parser.add_argument_group("preprocessing, where the file does not say")
+    group.add_argument(
+        "--image-size",
+        type=_size,
+        metavar="SIZE",
+        help="input in pixels, 320 or 256x320 (height x width)",
+    )
     group.add_argument(
         "--resize", choices=("cover", "stretch"), help="default: what is usual for the file format"
     )
@@ -74,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-PREPROCESSING = ("resize", "crop_fraction", "interpolation", "mean", "std")
+PREPROCESSING = ("image_size", "resize", "crop_fraction", "interpolation", "mean", "std")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -121,6 +130,15 @@ def run(arguments: argparse.Namespace) -> int:
             exported = export_litert(bundle.path, images)
         report_export(exported, "litert")
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"[0-9]{1,4}(x[0-9]{1,4})?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH"
+        )
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
 
 
 def _describe(bundle: Bundle, *, is_assumed: bool) -> None:

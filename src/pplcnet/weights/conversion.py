@@ -25,10 +25,8 @@ from pplcnet.weights.loading import fill
 from pplcnet.weights.options import DETECTOR_CLASSES, network_options
 
 __all__ = ["convert", "default_preprocessing", "imagenet_classes"]
-DETECTOR_PREPROCESSING = {
-    "image_size": (320, 320), "resize": "stretch", "interpolation": "opencv-bicubic"
-}  # fmt: skip
-"""Of PicoDet's smallest official weights; those for a larger input differ in the size alone."""
+DETECTOR_SIZE = (320, 320)
+"""Of PicoDet's smallest official weights, where a file does not say its own."""
 
 
 def coco_classes() -> tuple[str, ...]:
@@ -131,7 +129,8 @@ def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     """The catalog's name; errors for what cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
         raise InputError(f"{path}: is a bundle already; export it with 'pplcnet export'.")
-    if weights.kind == "folded" and given not in DETECTORS:
+    is_classifier = given is not None and given not in DETECTORS
+    if weights.kind == "folded" and (is_classifier or DETECTOR_CLASSES not in weights.tensors):
         raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")
     name = given or weights.network
     if name is None:
@@ -165,7 +164,11 @@ def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> P
         "interpolation": interpolations.get(weights.kind, "pillow-bilinear"),
     }
     if DETECTOR_CLASSES in weights.tensors:
-        values |= DETECTOR_PREPROCESSING
+        values = {
+            "image_size": tuple(options.get("image_size", DETECTOR_SIZE)),
+            "resize": "stretch",
+            "interpolation": "opencv-bicubic",
+        }
     if weights.saved is not None:
         values |= {"resize": "stretch", "interpolation": "opencv-bilinear"}
     if weights.saved is not None and weights.saved.scaling is not None:

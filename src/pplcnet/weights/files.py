@@ -16,6 +16,7 @@ from pplcnet.errors import BundleError, WeightsError
 from pplcnet.weights import folded, native, paddle, torch_names
 from pplcnet.weights.backbones import take_about
 from pplcnet.weights.detection_names import is_detector, to_layer_names
+from pplcnet.weights.detector_graphs import read_detector_graph
 from pplcnet.weights.keras_configs import SavedModel, saved_model
 from pplcnet.weights.keras_files import is_keras_file, read_keras_file
 from pplcnet.weights.paddle_inference import read_inference_model
@@ -24,7 +25,10 @@ from pplcnet.weights.safetensors_files import read_safetensors
 __all__ = ["WeightsFile", "read_weights"]
 
 PROGRAMS = ("inference.json", "inference.pdmodel")
-KINDS = ".pdparams, .npz, .safetensors, .keras, .weights.h5, a bundle, or a Paddle inference model"
+KINDS = (
+    ".pdparams, .npz, .safetensors, .keras, .weights.h5, a bundle, a Paddle inference model, or "
+    "the .onnx of a PicoDet"
+)
 
 
 class WeightsFile(NamedTuple):
@@ -64,6 +68,9 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         return _read_npz(path)
     if path.suffix == ".safetensors":
         return _by_names(read_safetensors(path))
+    if path.suffix == ".onnx":
+        graph = read_detector_graph(path)
+        return WeightsFile("folded", graph.tensors, options=graph.options)
     if is_keras_file(path):
         return _read_keras(path)
     raise WeightsError(f"{path}: weights are read from {KINDS}.")
