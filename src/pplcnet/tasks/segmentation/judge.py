@@ -1,0 +1,154 @@
+"""Images with masks as a measure of a segmenter's logits: mean IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.data.dataset import LabelledImage
+from pplcnet.data.masks import IGNORED, Mask
+from pplcnet.imaging.geometry import Geometry
+from pplcnet.tasks.segmentation.areas import Areas, area_table, miou_of
+from pplcnet.tasks.segmentation.class_maps import class_map
+from pplcnet.tasks.task import Drop, Outputs
+
+__all__ = ["JudgedMasks", "MaskJudge", "judge"]
+
+
+class _Kept(NamedTuple):
+    """What is kept of the logits of one image."""
+
+    answer: NDArray[np.uint8]
+    """(h, w) classes at the head's own resolution."""
+    table: NDArray[np.int64]
+    """From `area_table`, of the image's own pixels; empty without a mask."""
+    loss: float
+    """The sum over the cells that have a class."""
+    cells: int
+    is_nan: bool
+
+
+@dataclass(frozen=True)
+class JudgedMasks:
+    """A `Judged` of images with masks."""
+
+    classes: int
+    kept: Sequence[_Kept]
+
+    @cached_property
+    def areas(self) -> Areas:
+        """Summed over the images."""
+        table = np.zeros((self.classes, self.classes + 1), np.int64)
+        return Areas(sum((each.table for each in self.kept), start=table))
+
+    @property
+    def value(self) -> float:
+        """mIoU of the images' own pixels; NaN when a logit is NaN, 0 if no pixel has a class."""
+        if any(each.is_nan for each in self.kept):
+            return float("nan")
+        return self.areas.miou or 0.0
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy over the cells of the logits, with the class at their centres."""
+        total = sum(each.loss for each in self.kept)
+        return total / max(1, sum(each.cells for each in self.kept))
+
+    @property
+    def each(self) -> list[float]:
+        """mIoU of every image by itself; 1 for one without a labelled pixel."""
+        tables = [Areas(each.table) for each in self.kept]
+        values = [miou_of(each.right, each.there, each.answered) for each in tables]
+        return [1.0 if np.isnan(value) else float(value) for value in values]
+
+    def drop(self, reference: Self) -> Drop:
+        """How far mIoU falls."""
+        return Drop(reference.value - self.value, "mIoU")
+
+    def agreement(self, other: Self) -> float:
+        """The share of the cells of the logits with the same class."""
+        pairs = zip(self.kept, other.kept, strict=True)
+        shares = [float((one.answer == another.answer).mean()) for one, another in pairs]
+        return float(np.mean(shares)) if shares else 1.0
+
+
+@dataclass(frozen=True)
+class MaskJudge:
+    """A `Judge` of images with masks, which are read whenever outputs are judged."""
+
+    truth: tuple[Mask, ...]
+    geometries: tuple[Geometry, ...]
+    """From each image to the network's input."""
+    classes: int
+    input_size: tuple[int, int]
+    """(height, width)."""
+
+    def judged(self, outputs: Iterable[Outputs]) -> JudgedMasks:
+        """What logits (N, h, w, C) are worth; a class for each cell of them is kept."""
+        kept: list[_Kept] = []
+        for some in outputs:
+            for logits in some["logits"]:
+                kept.append(self._kept(len(kept), logits))
+        return JudgedMasks(self.classes, kept)
+
+    def _kept(self, at: int, logits: NDArray[np.float32]) -> _Kept:
+        answer = logits.argmax(axis=2).astype(np.uint8)
+        is_nan = bool(np.isnan(logits).any())
+        if not self.truth:
+            return _Kept(answer, np.empty((0, 0), np.int64), 0.0, 0, is_nan)
+        geometry, truth = self.geometries[at], self.truth[at].read()
+        table = area_table(truth, class_map(logits, geometry, self.input_size), self.classes)
+        loss, cells = self._loss(logits, truth, geometry)
+        return _Kept(answer, table, loss, cells, is_nan)
+
+    def _loss(
+        self, logits: NDArray[np.float32], truth: NDArray[np.uint8], geometry: Geometry
+    ) -> tuple[float, int]:
+        """The summed cross-entropy of the cells whose centre has a class, and their number."""
+        rows, columns = (
+            _pixels_under(logits.shape[axis], geometry, 1 - axis, self.input_size[axis])
+            for axis in (0, 1)
+        )
+        labels = truth[rows.clip(0, truth.shape[0] - 1)][:, columns.clip(0, truth.shape[1] - 1)]
+        # A cell in the padding shows nothing of the photo.
+        is_inside = ((rows >= 0) & (rows < truth.shape[0]))[:, None] & (
+            (columns >= 0) & (columns < truth.shape[1])
+        )
+        chosen = is_inside & (labels != IGNORED)
+        own = logits[chosen].astype(np.float64)
+        if not len(own):
+            return 0.0, 0
+        own -= own.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(own).sum(axis=1)) - own[np.arange(len(own)), labels[chosen]]
+        return float(losses.sum()), len(own)
+
+    def of_some(self, chosen: Sequence[int]) -> Self:
+        """The same for some of the images, by their places."""
+        truth = tuple(self.truth[at] for at in chosen)
+        geometries = tuple(self.geometries[at] for at in chosen)
+        return type(self)(truth, geometries, self.classes, self.input_size)
+
+
+def _pixels_under(cells: int, geometry: Geometry, axis: int, pixels: int) -> NDArray[np.int64]:
+    """The pixel of the image that the centre of each cell lies in, along an axis."""
+    places = (np.arange(cells) + 0.5) * (pixels / cells)
+    inside = (places - geometry.offset[axis]) / geometry.scale[axis]
+    return np.floor(inside).astype(np.int64)
+
+
+def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> MaskJudge:
+    """For images with the manifest's classes."""
+    truth = tuple(cast(Mask, image.annotation) for image in images)
+    preprocessing = manifest.preprocessing
+    return MaskJudge(
+        truth,
+        tuple(preprocessing.geometry_of(each.size) for each in truth),
+        len(manifest.classes),
+        preprocessing.image_size,
+    )
