@@ -1,6 +1,7 @@
-"""Drawn circles, squares and triangles with boxes around them, for the demo of detection.
+"""Drawn circles, squares and triangles, for the demos of detection and segmentation.
 
-The boxes are written as COCO has them. The same seed draws the same pictures.
+Their boxes are written as COCO has them, their masks as PNG files of class indices. The same seed
+draws the same pictures.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-__all__ = ["SHAPES", "write_shapes"]
+__all__ = ["MASK_CLASSES", "SHAPES", "write_shape_masks", "write_shapes"]
 
 SHAPES = ("circle", "square", "triangle")
+MASK_CLASSES = ("background", *SHAPES)
 SIDE = 240
 MOST_SHAPES = 6
 SMALLEST, LARGEST = 26, 110
@@ -38,7 +40,7 @@ def write_shapes(folder: Path, count: int, seed: int = 0) -> int:
     listed: list[dict[str, Any]] = []
     boxes: list[dict[str, Any]] = []
     for number in range(count):
-        pixels, found = _draw(np.random.default_rng((seed, number)))
+        pixels, found, _ = _draw(np.random.default_rng((seed, number)))
         name = f"{number:04d}.jpg"
         pixels.save(images / name, quality=QUALITY)
         listed.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
@@ -60,9 +62,24 @@ def write_shapes(folder: Path, count: int, seed: int = 0) -> int:
     return len(boxes)
 
 
-def _draw(generator: np.random.Generator) -> tuple[Image.Image, list[tuple[str, Box]]]:
-    """A picture, and the shapes on it with their boxes."""
+def write_shape_masks(folder: Path, count: int, seed: int = 0) -> None:
+    """Write FOLDER/images/*.jpg, FOLDER/masks/*.png and FOLDER/classes.json."""
+    for each in ("images", "masks"):
+        (folder / each).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels, _, classes = _draw(np.random.default_rng((seed, number)))
+        pixels.save(folder / "images" / f"{number:04d}.jpg", quality=QUALITY)
+        Image.fromarray(classes).save(folder / "masks" / f"{number:04d}.png")
+    content = json.dumps({"classes": list(MASK_CLASSES)})
+    (folder / "classes.json").write_text(content, encoding="utf-8")
+
+
+def _draw(
+    generator: np.random.Generator,
+) -> tuple[Image.Image, list[tuple[str, Box]], NDArray[np.uint8]]:
+    """A picture, the shapes on it with their boxes, and the class of each pixel (SIDE, SIDE)."""
     image = _background(generator)
+    classes = np.zeros((SIDE, SIDE), np.uint8)
     found: list[tuple[str, Box]] = []
     for _ in range(int(generator.integers(1, MOST_SHAPES + 1))):
         kind = str(generator.choice(SHAPES))
@@ -76,11 +93,13 @@ def _draw(generator: np.random.Generator) -> tuple[Image.Image, list[tuple[str, 
         mask = Image.new("L", (large, large))
         ImageDraw.Draw(mask).polygon([tuple(each) for each in outline * DRAWN_LARGER], fill=255)
         colour = tuple(int(each) for each in generator.integers(0, 256, 3))
-        image.paste(colour, mask=mask.resize((SIDE, SIDE), Image.Resampling.BOX))
+        smooth = mask.resize((SIDE, SIDE), Image.Resampling.BOX)
+        image.paste(colour, mask=smooth)
+        classes[np.asarray(smooth) >= 128] = MASK_CLASSES.index(kind)
         found.append((kind, box))
     noise = generator.normal(0, 8, (SIDE, SIDE, 3))
     pixels = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
-    return Image.fromarray(pixels), found
+    return Image.fromarray(pixels), found, classes
 
 
 def _background(generator: np.random.Generator) -> Image.Image:

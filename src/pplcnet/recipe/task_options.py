@@ -143,6 +143,8 @@ def options_with(
         if name not in preset
         and any(_shaped(k, {name: values[name]})[name] != _default(k, name) for k in found)
     }
+    # A named recipe of a task's own is for that task; any other has fields that are left out.
+    kinds.sort(key=lambda kind: not values.keys() <= field_types(kind).keys())
     for kind in kinds:
         if asked <= field_types(kind).keys():
             return kind(**_shaped(kind, values))

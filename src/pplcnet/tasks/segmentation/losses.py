@@ -16,8 +16,9 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from pplcnet.data.masks import IGNORED
+
 __all__ = [
-    "IGNORED",
     "SegmentationLoss",
     "cross_entropy",
     "dice",
@@ -26,7 +27,6 @@ __all__ = [
     "ohem_cross_entropy",
 ]
 
-IGNORED = 255
 TINY = 1e-12
 OHEM_EPSILON = 1e-5
 DICE_SMOOTH = 1.0
@@ -122,13 +122,12 @@ def lovasz_softmax(logits: Any, labels: Any) -> Any:
 class SegmentationLoss(keras.losses.Loss):
     """A mixture of losses, summed over the heads that a network is trained with.
 
-    Targets are (N, H, W), outputs (N, H, W, heads * classes): the logits of each head, resized to
-    the targets' size, one behind the other.
+    Targets are (N, H, W), outputs (N, heads, H, W, C): the logits of each head, resized to the
+    targets' size.
     """
 
     def __init__(
         self,
-        classes: int,
         *,
         pixel_loss: PixelLoss = "cross-entropy",
         class_weights: Sequence[float] | None = None,
@@ -145,7 +144,6 @@ class SegmentationLoss(keras.losses.Loss):
             hard_pixels: the part of a batch's pixels that hardest keeps, and ohem at least.
         """
         super().__init__(name="segmentation")
-        self.classes = classes
         self.pixel_loss, self.class_weights = pixel_loss, class_weights
         self.ohem_threshold, self.hard_pixels = ohem_threshold, hard_pixels
         self.dice_part, self.lovasz_part = dice_part, lovasz_part
@@ -153,9 +151,9 @@ class SegmentationLoss(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss () of targets (N, H, W) and the heads' logits."""
         labels = ops.cast(y_true, "int32")
-        heads = y_pred.shape[-1] // self.classes
-        parts = [y_pred[..., at * self.classes : (at + 1) * self.classes] for at in range(heads)]
-        return sum(self._of_head(ops.cast(each, "float32"), labels) for each in parts)
+        # Whose gradient is a stack, at a quarter of the cost of slices'.
+        heads = ops.unstack(ops.cast(y_pred, "float32"), axis=1)
+        return sum(self._of_head(each, labels) for each in heads)
 
     def _of_head(self, logits: Any, labels: Any) -> Any:
         loss = 0.0

@@ -1,0 +1,100 @@
+"""The recipe fields of segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pplcnet.models.catalog import SEGMENTERS
+from pplcnet.recipe.fields import Need
+from pplcnet.recipe.task_options import TaskOptions
+from pplcnet.recipe.values import Between, Rising
+
+if TYPE_CHECKING:
+    from pplcnet.recipe.recipe import Recipe
+
+__all__ = ["OPTIONS", "SegmentationOptions"]
+
+_PLAIN = Need(
+    lambda _, options: options.pixel_loss == "cross-entropy", "pixel_loss is not cross-entropy"
+)
+_HARD = Need(
+    lambda _, options: options.pixel_loss != "cross-entropy", "pixel_loss is cross-entropy"
+)
+_OHEM = Need(lambda _, options: options.pixel_loss == "ohem", "pixel_loss is not ohem")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentationOptions(TaskOptions):
+    """The recipe fields for photos with masks, beside those of every task."""
+
+    data: ClassVar[str] = "segmentation"
+    named_recipe: ClassVar[str | None] = "mobileseg-finetune"
+    networks: ClassVar[Container[str]] = SEGMENTERS
+
+    pixel_loss: Literal["cross-entropy", "ohem", "hardest"] = "cross-entropy"
+    """The loss of single pixels: cross-entropy of all; of those whose class has a low probability
+    (ohem, arXiv 1604.03540); or of the hardest."""
+    class_weights: Annotated[Literal["none", "balanced"], _PLAIN] = "none"
+    """balanced: weights each class by how much rarer it is than average, by the pixels of the
+    training masks."""
+    ohem_threshold: Annotated[float, Between(0, 1), _OHEM] = 0.7
+    """Pixels whose class has a lower probability count."""
+    hard_pixels: Annotated[float, Between(0, 1, "low"), _HARD] = 0.062
+    """Part of a batch's pixels that hardest counts, and ohem at least."""
+    dice: Annotated[float, Between(0, 1)] = 0.0
+    """Part of the loss that is Dice's (arXiv 1606.04797)."""
+    lovasz: Annotated[float, Between(0, 1)] = 0.0
+    """Part of the loss that is Lovasz-softmax (arXiv 1705.08790), made for the IoU."""
+    training_heads: bool = True
+    """Train a head on every level of a MobileSeg, each with the loss; only the finest is kept."""
+    scales: Annotated[tuple[float, float], Rising(0.1, 10)] = (0.5, 2.0)
+    """Least and greatest size of a training photo, as a multiple of its size in evaluation. A part
+    of image_size is cut out of it, or padded where it is smaller."""
+    scale_step: Annotated[float, Between(0, 10, off=0)] = 0.25
+    """Sizes are drawn in such steps from the least on."""
+    vertical_flip: bool = False
+    """Mirror a training photo upside down with probability 1/2, for photos from above."""
+    rotation: Annotated[float, Between(0, 180, off=0)] = 0.0
+    """Turn a training photo by up to so many degrees either way."""
+    colour_jitter: Annotated[float, Between(0, 1, off=0)] = 0.5
+    """Change brightness, contrast and saturation by up to this part, and the hue a little, each
+    with probability 1/2."""
+
+    @property
+    def pools_features(self) -> bool:
+        """A segmenter's head takes features of all places."""
+        return False
+
+    @property
+    def crops_by_area(self) -> bool:
+        """Crops have the size of the input, of photos of different sizes."""
+        return False
+
+    def rules(self, recipe: Recipe) -> Iterator[tuple[str, bool, str]]:
+        """Rules between fields, as `TaskOptions.rules` describes them."""
+        yield ("lovasz", self.dice + self.lovasz <= 1, "must be at most 1 together with dice")
+        yield (
+            "resize",
+            recipe.resize == "stretch",
+            "must be stretch for segmentation: every pixel of the photo gets a class",
+        )
+        yield (
+            "augment",
+            recipe.augment == "none",
+            "must be none for segmentation: it moves pixels and not their classes",
+        )
+        yield (
+            "random_erasing",
+            recipe.random_erasing == 0,
+            "must be 0 for segmentation: what is erased keeps its class",
+        )
+        yield (
+            "freeze",
+            recipe.freeze != "trunk",
+            "must be a stage for segmentation, whose head needs features of all places",
+        )
+
+
+OPTIONS = SegmentationOptions
