@@ -57,6 +57,8 @@ class Dataset:
     """What was noticed while it was read, a sentence each: ignored files, repeated entries."""
     source: Path | None = None
     """The table or list that was opened; None where it is `root`."""
+    unpaired: tuple[str, ...] = ()
+    """A sentence for each file of labels whose image is missing, without a full stop."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -178,7 +180,7 @@ class Dataset:
 
     def keep(self, images: Iterable[LabelledImage], split_seed: int | None = None) -> Dataset:
         """The same classes with only these images."""
-        return replace(self, images=tuple(images), split_seed=split_seed, notes=())
+        return replace(self, images=tuple(images), split_seed=split_seed, notes=(), unpaired=())
 
     def split(
         self,
