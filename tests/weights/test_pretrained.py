@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pplcnet.bundle.bundle import Bundle
-from pplcnet.errors import WeightsError
+from pplcnet.errors import InputError, UnknownNameError, WeightsError
+from pplcnet.models.catalog import DETECTORS, SEGMENTERS
 from pplcnet.models.variables import value_of
 from pplcnet.weights.bundled import restore_model
 from pplcnet.weights.files import read_weights
@@ -74,3 +75,47 @@ def test_weights_of_other_strides_are_refused(shared: Path) -> None:
 def test_weights_of_another_network_are_named(shared: Path) -> None:
     with pytest.raises(WeightsError, match="holds weights of pplcnet_x0_25, not of pplcnet_x0_35"):
         create_model("pplcnet_x0_35", num_classes=17, weights=shared / INFERENCE)
+
+
+DETECTOR = "reference/picodet/xs_320_coco/weights_bnfolded.npz"
+
+
+def test_a_detector_follows_its_weights_and_takes_any_size(shared: Path) -> None:
+    model = create_model("picodet_xs", image_size=None, weights=shared / DETECTOR)
+    assert [each.shape[-1] for each in model.outputs] == [4, 80]
+    with np.load(shared / DETECTOR) as tensors:
+        bias = tensors["head.head_cls2.bias"]
+    np.testing.assert_array_equal(value_of(model.get_layer("head_head_cls2").bias), bias)
+    boxes, scores = model(np.zeros((1, 64, 96, 3), np.float32), training=False)
+    assert boxes.shape[:2] == scores.shape[:2] == (1, 8 * 12 + 4 * 6 + 2 * 3 + 1 * 2)
+
+
+def test_a_detector_takes_a_backbone_alone(shared: Path) -> None:
+    model = create_model("picodet_x0_25", num_classes=3, weights="fractal")
+    assert model.input_shape == (None, 320, 320, 3)
+    assert model.output_shape == [(None, 2125, 4), (None, 2125, 3)]
+    backbone = create_model("pplcnet_x0_25", weights="fractal")
+    assert backbone.input_shape == (None, 224, 224, 3)
+    for layer in ("conv1_conv", "blocks6_1_pw_conv_conv"):
+        np.testing.assert_array_equal(
+            value_of(model.get_layer(layer).kernel), value_of(backbone.get_layer(layer).kernel)
+        )
+
+
+def test_every_network_for_one_task_refuses_a_classifiers_options() -> None:
+    for name in (*DETECTORS, *SEGMENTERS):
+        with pytest.raises(InputError, match=f"{name} has no option 'dropout'.*backbone"):
+            create_model(name, dropout=0.1)
+        with pytest.raises(InputError, match="no option 'output'"):
+            create_model(name, output="stages")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*DETECTORS, *SEGMENTERS}))
+def test_every_network_for_one_task_can_be_created(name: str) -> None:
+    assert create_model(name, num_classes=2, image_size=64).name == name
+
+
+def test_networks_for_one_task_are_known_to_suggestions() -> None:
+    with pytest.raises(UnknownNameError, match="picodet_xs"):
+        create_model("picodet_sx")

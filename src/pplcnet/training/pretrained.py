@@ -19,8 +19,12 @@ from pplcnet.recipe.starts import AUTO
 from pplcnet.training.batches import load_for_evaluation
 from pplcnet.weights.fetching import weights_path
 from pplcnet.weights.folded import has_neutral_norms, unfold
-from pplcnet.weights.loading import LoadedWeights, load_pretrained, read_for
-from pplcnet.weights.mapping import HEAD_LAYERS
+from pplcnet.weights.loading import (
+    LoadedWeights,
+    layers_of_task,
+    load_pretrained,
+    read_for,
+)
 
 __all__ = [
     "BACKBONE",
@@ -72,9 +76,7 @@ def start_from_weights(
     report: Callable[[str], None],
 ) -> None:
     """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
-    own_layers = _own_layers(recipe.model, model)
-    if any(name in _layers_in(start) for name in own_layers):
-        own_layers = []  # the weights are of the whole network
+    own_layers = layers_of_task(model, start.weights)
     for line in load_pretrained(model, start.path, start.weights, own_layers=own_layers):
         report(line)
     if not has_neutral_norms(model):
@@ -85,18 +87,6 @@ def start_from_weights(
     parts = [pixels[at : at + 32] for at in range(0, len(pixels), 32)]
     unfold(model, (preprocessing.normalize(part) for part in parts))
     report(f"BatchNorm unfolded with statistics of {len(pixels)} training images")
-
-
-def _layers_in(start: LoadedWeights) -> set[str]:
-    return {layer_name(name.rpartition(".")[0]) for name in start.weights.tensors}
-
-
-def _own_layers(network: str, model: keras.Model) -> list[str]:
-    """Layers with weights that the task has put behind or beside those of the catalog's network."""
-    if model.layers[-1].name in HEAD_LAYERS:
-        return []  # it is the catalog's network, which takes random numbers to build again
-    known = {layer.name for layer in build_model(backbone_of(network).name).layers}
-    return [layer.name for layer in model.layers if layer.weights and layer.name not in known]
 
 
 def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str, int]]:

@@ -11,12 +11,22 @@ import keras
 
 from pplcnet.errors import WeightsError
 from pplcnet.models import catalog
+from pplcnet.models.blocks import layer_name
+from pplcnet.models.build import build_model
 from pplcnet.system.wording import listed
 from pplcnet.weights import folded, mapping, native
 from pplcnet.weights.files import WeightsFile, read_weights
+from pplcnet.weights.mapping import HEAD_LAYERS
 from pplcnet.weights.options import check_strides, network_options
 
-__all__ = ["LoadedWeights", "fill", "load_into", "load_pretrained", "read_for"]
+__all__ = [
+    "LoadedWeights",
+    "fill",
+    "layers_of_task",
+    "load_into",
+    "load_pretrained",
+    "read_for",
+]
 
 NAMED_LAYERS = 8
 OPTIONS = {
@@ -97,6 +107,19 @@ def load_pretrained(
         return [f"every layer starts from {path}"]
     named = listed(fresh, NAMED_LAYERS)
     return [f"starts from {path}; random, as the file has no matching weights: {named}"]
+
+
+def layers_of_task(model: keras.Model, weights: WeightsFile) -> list[str]:
+    """Layers that a task's network has beside its backbone and that the weights do not have.
+
+    None where the weights are of the whole network, or the network is a classifier of the catalog.
+    """
+    if catalog.only_task(model.name) is None and model.layers[-1].name in HEAD_LAYERS:
+        return []  # it is the catalog's classifier, which takes random numbers to build again
+    known = {layer.name for layer in build_model(catalog.backbone_of(model.name).name).layers}
+    own = [layer.name for layer in model.layers if layer.weights and layer.name not in known]
+    held = {layer_name(name.rpartition(".")[0]) for name in weights.tensors}
+    return [] if held.intersection(own) else own
 
 
 def fill(
