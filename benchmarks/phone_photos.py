@@ -40,7 +40,7 @@ from PIL import Image
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_facts import Handover
 from pplcnet.data.image_files import find_images
-from pplcnet.imaging import acceleration, preprocessing
+from pplcnet.imaging import acceleration, opencv_resizing
 from pplcnet.imaging.augmentation import random_resized_crop
 from pplcnet.imaging.decoding import decode
 from pplcnet.imaging.kept import keep_for_crops
@@ -147,7 +147,7 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 
     with (
         mock.patch.object(acceleration, "optional_module", absent),
-        mock.patch.object(preprocessing, "optional_module", absent),
+        mock.patch.object(opencv_resizing, "optional_module", absent),
     ):
         yield
 

@@ -88,6 +88,14 @@ def test_the_rate_is_the_smaller_the_more_the_start_knows() -> None:
     assert rates == pytest.approx([0.0125, 0.05, 0.1], rel=1e-3)
 
 
+def test_from_formulas_the_rate_grows_with_large_batches_themselves() -> None:
+    rates = [
+        adapted(Recipe(batch_size=batch, weights="fractal"), 100_000).peak_learning_rate
+        for batch in (8, 16, 32, 64, 256, 512)
+    ]
+    assert rates == pytest.approx([0.05 / 2**0.5, 0.05, 0.1, 0.2, 0.8, 0.8], rel=1e-3)
+
+
 def test_a_file_of_formulas_gets_the_rate_of_the_shipped_backbone(shipped_backbone: Path) -> None:
     rates = [
         adapted(Recipe(weights=weights), 500).peak_learning_rate

@@ -31,18 +31,20 @@ BATCH_SIZES = (32, 16, 8)
 """Batches that are tried, the first with enough steps is taken."""
 ENOUGH_STEPS = 600
 """Steps of the optimiser that a batch should leave; more help less than larger batches save."""
-LEAST_STEPS = 150
+LEAST_STEPS = 250
 """With fewer, a network from scratch has learned little whatever its learning rate."""
 
 REFERENCE_BATCH = 16
 RATES = {"sgd": 0.1, "adamw": 0.004}
 """Peak learning rates at the reference batch, from scratch."""
 HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
-"""Above these training diverges, however large the batch is."""
+"""Above these training from scratch diverges, however large the batch is."""
 FROM_WEIGHTS = 0.125
 """What the rates are multiplied by where training starts from weights of photos."""
 FROM_FORMULAS = 0.5
 """The same for a backbone that has seen pictures of formulas only, and has more to learn."""
+HIGHEST_FROM_FORMULAS = 0.8
+"""Up to here SGD's rate grows with the batch itself where training starts from such a backbone."""
 
 WARMUP_PART = 0.1
 WARMUP_STEPS = 50, 1000
@@ -124,8 +126,13 @@ def _learning_rate(recipe: Recipe, images: int, batch_size: int) -> float:
     batch = batch_size * recipe.gradient_accumulation
     rate = RATES[recipe.optimizer] * (batch / REFERENCE_BATCH) ** 0.5
     rate = min(rate, HIGHEST_RATES[recipe.optimizer])
-    if recipe.weights is not None:
-        rate *= FROM_FORMULAS if has_seen_formulas(recipe.weights) else FROM_WEIGHTS
+    if recipe.weights is not None and has_seen_formulas(recipe.weights):
+        rate *= FROM_FORMULAS
+        if recipe.optimizer == "sgd" and batch > REFERENCE_BATCH:
+            grown = FROM_FORMULAS * RATES["sgd"] * batch / REFERENCE_BATCH
+            rate = min(grown, HIGHEST_FROM_FORMULAS)
+    elif recipe.weights is not None:
+        rate *= FROM_WEIGHTS
     scale = replace(recipe, learning_rate=1.0, batch_size=batch_size, devices=1).peak_learning_rate
     return float(f"{rate / scale:.6g}")
 
