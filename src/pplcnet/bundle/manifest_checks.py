@@ -181,7 +181,8 @@ def _check_outputs(outputs: Any, classes: int) -> None:
             raise ValueError(f"the output {name!r} has the shape {str(shape)[:40]}")
         if math.prod(shape[1:]) > MAX_OUTPUT_NUMBERS or output.get("dtype") != "float32":
             raise ValueError(f"the output {name!r} is too large, or not float32")
-        if name == "logits" and shape != ["N", classes]:
+        # Of the image, or of each place in it (N, h, w, classes).
+        if name == "logits" and (shape[-1] != classes or len(shape) not in (2, 4)):
             raise ValueError("its output does not fit its classes")
 
 

@@ -76,11 +76,6 @@ class SegmentationOptions(TaskOptions):
         """Rules between fields, as `TaskOptions.rules` describes them."""
         yield ("lovasz", self.dice + self.lovasz <= 1, "must be at most 1 together with dice")
         yield (
-            "resize",
-            recipe.resize == "stretch",
-            "must be stretch for segmentation: every pixel of the photo gets a class",
-        )
-        yield (
             "augment",
             recipe.augment == "none",
             "must be none for segmentation: it moves pixels and not their classes",

@@ -86,7 +86,7 @@ def _drawn_window(
 ) -> _Window:
     """The first of TRIES at one scale with enough labelled pixels, else that with the most."""
     scale = _drawn_scale(options, generator)
-    evaluated = recipe.test_image_size or recipe.image_size
+    evaluated = _evaluated_sides(mask.shape, recipe)
     height, width = (
         max(1, round(side * cropped / (whole * scale)))
         for side, cropped, whole in zip(mask.shape, recipe.image_size, evaluated, strict=True)
@@ -100,6 +100,15 @@ def _drawn_window(
         if tried[-1][0] >= LEAST_LABELLED:
             break
     return max(tried)[1]
+
+
+def _evaluated_sides(shape: tuple[int, ...], recipe: Recipe) -> tuple[float, float]:
+    """Height and width, in pixels of the network's input, that evaluation gives the whole photo."""
+    height, width = recipe.test_image_size or recipe.image_size
+    if recipe.resize == "stretch":
+        return height, width
+    scale = max(height / shape[0], width / shape[1]) / recipe.crop_fraction
+    return shape[0] * scale, shape[1] * scale
 
 
 def _drawn_scale(options: SegmentationOptions, generator: np.random.Generator) -> float:
