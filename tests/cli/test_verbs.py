@@ -15,7 +15,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import update_bundle
 from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
-from pplcnet.models.catalog import CATALOG
+from pplcnet.models.catalog import CATALOG, DETECTORS
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
@@ -220,6 +220,37 @@ def test_models_filters_and_sorts(capsys) -> None:
     assert macs[-1] <= 50e6
     rows = json.loads(_run(capsys, "models", "--sort", "top1", "--json"))
     assert rows[0]["name"] == "pplcnetv2_base"
+
+
+def test_models_lists_detectors_with_their_weights(capsys) -> None:
+    lines = _run(capsys, "models").splitlines()
+    (line,) = [each for each in lines if each.startswith("picodet_l ")]
+    assert line.split()[-4:] == ["pplcnet_x2_0", "coco,", "coco-416,", "coco-640"]
+    assert _run(capsys, "models", "--family", "picodet").splitlines()[0].startswith("detector")
+    rows = json.loads(_run(capsys, "models", "--family", "picodet", "--json"))
+    assert [row["name"] for row in rows] == list(DETECTORS)
+    assert rows[0]["weights"] == ["coco", "coco-416"]
+    assert rows[0]["reported_ap"] == {"320": 0.235, "416": 0.262}
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (["models", "--family", "picodet", "--sort", "top1"], "--sort are for classifiers"),
+        (["benchmark", "picodet_xs"], "picodet_xs: classifiers are measured by their names"),
+        (
+            ["pretrain", "--model", "picodet_xs", "--out", "x.npz"],
+            "picodet_xs is a network for detection, and a classifier is needed here, such as the "
+            "one with its backbone: pplcnet_x0_35",
+        ),
+    ],
+)
+def test_a_detector_where_a_classifier_belongs_is_called_one(
+    command: list[str], complaint: str, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves_early_is_no_error(common_bundle: Path, common_photos: Path) -> None:

@@ -16,7 +16,7 @@ from pplcnet.cli.arguments import MOST_THREADS, whole
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show_json, show_page
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.catalog import CATALOG
+from pplcnet.models.catalog import CATALOG, only_task
 from pplcnet.system.files import check_writable
 
 __all__ = ["add_arguments", "run"]
@@ -100,6 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.subjects:
         if name not in CATALOG:
             if not Path(name).exists():
+                if only_task(name) is not None:
+                    raise InputError(
+                        f"{name}: classifiers are measured by their names; of a network for "
+                        f"{only_task(name)}, give a bundle."
+                    )
                 raise UnknownNameError("network or bundle", name, CATALOG)
             Bundle.open(name)
     console = Console()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pplcnet.errors import UnknownNameError
+from pplcnet.errors import InputError, UnknownNameError
 
 __all__ = [
     "CATALOG",
@@ -209,11 +209,21 @@ FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 
 def find(name: str) -> Network:
-    """The row called `name`; if there is none, UnknownNameError suggests the nearest."""
-    try:
+    """The classifier called `name`.
+
+    Raises:
+        UnknownNameError: there is no such network; the nearest names are suggested.
+        InputError: it is a network for another task.
+    """
+    if name in CATALOG:
         return CATALOG[name]
-    except KeyError:
-        raise UnknownNameError("network", name, CATALOG) from None
+    task = only_task(name)
+    if task is not None:
+        raise InputError(
+            f"{name} is a network for {task}, and a classifier is needed here, such as the one with "
+            f"its backbone: {backbone_of(name).name}."
+        )
+    raise UnknownNameError("network", name, CATALOG)
 
 
 def find_detector(name: str) -> Detector:
