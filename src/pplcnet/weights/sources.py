@@ -1,9 +1,9 @@
 """Where the official weights are, and what is known about them; no framework is imported here.
 
 Addresses and names are those of PaddleClas (`MODEL_URLS` of its backbones), of PaddleDetection
-(configs/picodet/README_en.md) and of timm (`default_cfgs` of mobilenetv3.py); accuracies are what
-their authors report. No checksums are published: a file's sha256 is recorded when it is first
-downloaded.
+(configs/picodet/README_en.md at 084e537) and of timm (`default_cfgs` of mobilenetv3.py); accuracies
+are what their authors report. No checksums are published: a file's sha256 is recorded when it is
+first downloaded.
 """
 
 from __future__ import annotations
