@@ -22,7 +22,7 @@ FLOORS = (
     {"models", "runtime", "pages"},
     {"task training", "task report"},
     {"weights", "gallery"},
-    {"training", "exporting", "serving"},
+    {"training", "exporting", "serving", "jobs"},
     {"reports", "pretraining"},
     {"runs"},
     {"cli", "benchmarking"},
@@ -74,6 +74,7 @@ MAY_USE = {
     "reports": {"numpy"},
     "runs": {"numpy"},
     "serving": {"numpy"},
+    "jobs": set(),
     "benchmarking": {"numpy", "onnx"},
 }
 ALSO_USE = {
@@ -81,6 +82,8 @@ ALSO_USE = {
     "runtime/engines/openvino.py": {"openvino"},
     "runtime/engines/litert.py": {"ai_edge_litert"},
     "pages/gradcam.py": {"keras"},
+    "jobs/parts.py": {"pyarrow"},
+    "jobs/plan.py": {"pyarrow"},
     "serving/grpc_messages.py": {"google"},
     "serving/grpc_server.py": {"google", "grpc"},
     "serving/http_protocol.py": {"uvicorn"},
@@ -247,8 +250,8 @@ def test_nothing_heavy_is_imported_for(code: str, forbidden: tuple[str, ...]) ->
 
 VERBS = (
     "train", "distill", "suspects", "check", "evaluate", "report", "export", "quantize", "tune",
-    "calibrate", "convert", "predict", "serve", "embed", "gallery build", "gallery search",
-    "benchmark", "inspect", "models", "pretrain", "demo",
+    "calibrate", "convert", "predict", "classify", "serve", "embed", "gallery build",
+    "gallery search", "benchmark", "inspect", "models", "pretrain", "demo",
 )  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def place(tmp_path: Path, made: Path) -> Path:
         ("train photos --out new --epochs 0", "the recipe has 1 fault:"),
         ("export good.bundle --images nowhere", "no photos there"),
         ("export nowhere.bundle", "no such bundle"),
-        ("classify good.bundle", "unknown verb 'classify'"),
+        ("identify good.bundle", "unknown verb 'identify'"),
         ("predic good.bundle", "did you mean predict"),
         ("predict", "required: BUNDLE, IMAGE_OR_FOLDER"),
         ("models --colour", "unrecognized arguments"),

@@ -119,7 +119,10 @@ class PassedOver:
 
 
 def find_images(
-    folder: str | os.PathLike[str], passed_over: PassedOver | None = None
+    folder: str | os.PathLike[str],
+    passed_over: PassedOver | None = None,
+    *,
+    in_order: bool = True,
 ) -> Iterator[Path]:
     """Every image file below `folder`, sorted within each folder.
 
@@ -129,6 +132,7 @@ def find_images(
 
     Args:
         passed_over: counts what is ignored, and collects the folders that cannot be read.
+        in_order: False takes them as they come, in little memory even in a folder of millions.
 
     Raises:
         DatasetError: without `passed_over`, after the last image: folders that cannot be read.
@@ -140,14 +144,14 @@ def find_images(
     waiting = [folder]
     while waiting:
         linked: list[Path] = []
-        yield from _walk(waiting.pop(0), seen, linked, found)
+        yield from _walk(waiting.pop(0), seen, linked, found, in_order)
         waiting += linked
     if passed_over is None:
         found.raise_unreadable(folder)
 
 
 def _walk(
-    folder: Path, seen: set[FolderKey], linked: list[Path], passed_over: PassedOver
+    folder: Path, seen: set[FolderKey], linked: list[Path], passed_over: PassedOver, ordered: bool
 ) -> Iterator[Path]:
     """The images below a folder; its links to folders are added to `linked`."""
     stack = [folder]
@@ -159,7 +163,7 @@ def _walk(
         if key is not None:
             seen.add(key)
         inner = []
-        for entry in _entries(parent, passed_over):
+        for entry in (_entries if ordered else _entries_unsorted)(parent, passed_over):
             kind = _kind(entry)
             path = Path(parent, entry.name)
             if kind == "folder":
@@ -239,12 +243,15 @@ def same_file_key(path: Path) -> object:
 
 def _entries(folder: Path, passed_over: PassedOver) -> list[os.DirEntry[str]]:
     """What is in the folder, sorted; nothing if it cannot be read, which is recorded."""
+    return sorted(_entries_unsorted(folder, passed_over), key=lambda each: each.name)
+
+
+def _entries_unsorted(folder: Path, passed_over: PassedOver) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda each: each.name)
+            yield from entries
     except OSError as error:
         passed_over.unreadable.append(f"{folder} ({error.strerror})")
-        return []
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -1,0 +1,235 @@
+"""Run a bundle on very many photos, over hours or days, and write the answers as Parquet files.
+
+SOURCE is a folder, whose photos are taken with those of its subfolders, or a list of names: a .txt
+file with a name on each line, or a .csv or .parquet file with a column of paths (path, file,
+filename or image). Names in a list are relative to the list's folder.
+
+The photos are listed once and cut into shards. Each shard becomes one file, JOB/parts/part-NNNNNN.
+parquet, with a row for each photo in the order of the plan: path, the best answer, all answers, and
+the error where the photo is broken. A file is there whole or not at all. After Ctrl-C, a crash or a
+power cut, the same command goes on with the shards that have no file. JOB/job.json says what was
+asked for, JOB/failed/ which shards were given up and why; JOB/summary.json is there once all are
+done.
+
+Exit code 0: all shards are done; 1: some were given up, or too many photos are broken; 2: wrong
+input, or storage that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from pplcnet.cli.arguments import BUNDLE_HELP, number, whole
+from pplcnet.cli.console import Console
+from pplcnet.cli.output import complain, show, show_json
+from pplcnet.errors import InputError, require
+from pplcnet.system.wording import counted
+
+if TYPE_CHECKING:
+    from pplcnet.jobs.classify import Result, State
+
+__all__ = ["add_arguments", "run"]
+
+FAILURES_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", nargs="?", help=f"{BUNDLE_HELP}, or an exported .onnx file"
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="a folder, or a .txt, .csv or .parquet list"
+    )
+    parser.add_argument("--out", metavar="JOB", required=True, help="the job's folder")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--status", action="store_true", help="show how far the job is, and end")
+    what.add_argument(
+        "--merge",
+        action="store_true",
+        help="write all parts of a finished job as JOB/results.parquet, and end",
+    )
+    parser.add_argument("--json", action="store_true", help="with --status: print JSON")
+    parser.add_argument(
+        "--workers",
+        type=whole(1, 4096),
+        metavar="N",
+        help="processes, of one core each; default: one a core",
+    )
+    parser.add_argument(
+        "--shards",
+        type=_share,
+        default=(0, 1),
+        metavar="I/N",
+        help="do only the I-th of N equal shares of the shards, counted from 0, as one of N "
+        "processes that something else starts (Slurm, Kubernetes)",
+    )
+    parser.add_argument(
+        "--top-k",
+        type=whole(1, 1_000_000),
+        metavar="K",
+        help="keep the K most probable answers for each photo; default: 1, or for a multi-label "
+        "bundle every label that reaches its threshold",
+    )
+    parser.add_argument(
+        "--column", metavar="NAME", help="the column of a .csv or .parquet list that has the paths"
+    )
+    parser.add_argument(
+        "--limit", type=whole(1, 10**15), metavar="N", help="only the first N photos"
+    )
+    parser.add_argument(
+        "--shard-photos",
+        type=whole(1, 1_000_000),
+        default=2000,
+        metavar="N",
+        help="photos in a shard; default: 2000",
+    )
+    parser.add_argument(
+        "--readers",
+        type=whole(1, 1024),
+        default=16,
+        metavar="N",
+        help="photos that each process reads at once; default: 16",
+    )
+    parser.add_argument(
+        "--retries",
+        type=whole(0, 1000),
+        default=5,
+        metavar="N",
+        help="how many times a shard is tried again; default: 5",
+    )
+    parser.add_argument(
+        "--max-broken",
+        type=number(0, 1),
+        metavar="SHARE",
+        help="stop when more than this share of all photos is broken; default: 0.01, and never "
+        "for fewer than 100 photos",
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="onnxruntime, openvino or litert; default: what 'tune' chose, else onnxruntime",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
+    )
+    parser.add_argument(
+        "--trust-network",
+        action="store_true",
+        help="also run a network that pplcnet did not export; a malicious one can crash the "
+        "engine, read other files or never finish",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Begin or go on with a job, show it, or merge it."""
+    for module in ("pyarrow", "pyarrow.parquet"):
+        require(module, purpose="'pplcnet classify'", extra="parquet")
+    if arguments.status:
+        return _show_state(arguments)
+    if arguments.merge:
+        from pplcnet.jobs.classify import MERGED_FILE, merge_job
+
+        with Console().busy("merging the parts"):
+            rows = merge_job(arguments.out)
+        show(f"{arguments.out}/{MERGED_FILE}: {counted(rows, 'row')}")
+        return 0
+    if not arguments.bundle or not arguments.source:
+        raise InputError("BUNDLE and SOURCE are needed, unless --status or --merge is given.")
+    return _classify(arguments)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from pplcnet.cli.job_progress import JobProgress
+    from pplcnet.jobs.classify import Options, classify_photos
+
+    options = Options(
+        top_k=arguments.top_k,
+        engine=arguments.engine,
+        precision=arguments.precision,
+        column=arguments.column,
+        limit=arguments.limit,
+        shard_photos=arguments.shard_photos,
+        workers=arguments.workers,
+        readers=arguments.readers,
+        retries=arguments.retries,
+        most_broken=arguments.max_broken,
+        share=arguments.shards,
+        is_trusted=arguments.trust_network,
+    )
+    with JobProgress() as shown:
+        result = classify_photos(
+            arguments.bundle,
+            arguments.source,
+            arguments.out,
+            options,
+            report=shown.report,
+            say=shown.say,
+        )
+    return _conclude(arguments, result)
+
+
+def _conclude(arguments: argparse.Namespace, result: Result) -> int:
+    progress = result.progress
+    for note in result.notes:
+        complain(f"note: {note}")
+    if result.is_stopped:
+        complain(
+            f"stopped: {progress.broken} of {counted(progress.done_photos, 'photo')} are broken, "
+            "which is more than --max-broken allows; the rows with an error say why. The same "
+            "command with a higher --max-broken goes on."
+        )
+        return 1
+    for shard, reason in list(progress.failed.items())[:FAILURES_SHOWN]:
+        complain(f"shard {shard} was given up: {reason}")
+    if progress.failed:
+        complain(
+            f"{counted(len(progress.failed), 'shard')} of {progress.shards} could not be done "
+            f"({arguments.out}/failed says why); the same command tries them again."
+        )
+        return 1
+    rest = "" if result.is_complete else "; other shares of the shards are not done yet"
+    show(
+        f"{counted(progress.done_photos, 'photo')}, {progress.broken} of them broken, in "
+        f"{counted(progress.done_shards, 'file')} of {arguments.out}/parts{rest}"
+    )
+    return 0
+
+
+def _show_state(arguments: argparse.Namespace) -> int:
+    from pplcnet.jobs.classify import state_of
+
+    state: State = state_of(arguments.out)
+    plan = state.job.plan
+    if arguments.json:
+        show_json(
+            {
+                "photos": plan.photos,
+                "shards": plan.shards,
+                "done": len(state.done),
+                "given_up": {str(each): why["reason"] for each, why in state.failures.items()},
+            },
+            indent=2,
+        )
+        return 0
+    show(
+        f"{counted(plan.photos, 'photo')} of {state.job.wanted.source} in "
+        f"{counted(plan.shards, 'shard')}: {len(state.done)} done, {len(state.failures)} given up, "
+        f"{plan.shards - len(state.done) - len(state.failures)} to do"
+    )
+    for shard, why in state.failures.items():
+        show(f"shard {shard} was given up: {why['reason']}")
+    return 0
+
+
+def _share(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not allowed; it must be I/N with I from 0 to N-1, as 0/16"
+        )
+    return int(found[1]), int(found[2])

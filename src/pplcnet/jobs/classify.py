@@ -1,0 +1,241 @@
+"""A job as a whole: begun or gone on with, run, looked at, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pplcnet.data.image_files import PassedOver
+from pplcnet.errors import InputError
+from pplcnet.jobs.driver import Driver, Limits, Progress, TooManyBrokenError, Workers
+from pplcnet.jobs.job import SUMMARY_FILE, Job, Wanted, begin_job, read_job
+from pplcnet.jobs.local_workers import LocalWorkers
+from pplcnet.jobs.network import JobNetwork, look_at_network
+from pplcnet.jobs.parts import (
+    done_shards,
+    facts_of_parts,
+    failed_name,
+    failures_of,
+    merge_parts,
+    remove_leftovers,
+)
+from pplcnet.jobs.plan import Plan, plan_shards, read_shards
+from pplcnet.jobs.source import Source, find_source, list_names
+from pplcnet.jobs.storage import Storage, open_storage
+from pplcnet.jobs.worker import Settings
+from pplcnet.system.processor import available_cores
+from pplcnet.system.wording import counted, json_text
+
+__all__ = ["MERGED_FILE", "Options", "Result", "State", "classify_photos", "merge_job", "state_of"]
+
+MERGED_FILE = "results.parquet"
+MOST_BROKEN = 0.01
+"""The share of a job's photos that may be broken, unless something else is said."""
+BROKEN_ANYWAY = 100
+"""Broken photos that are no reason to stop, unless something else is said."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a job may be told; the fields up to `shard_photos` stay the same until it is done."""
+
+    top_k: int | None = None
+    engine: str | None = None
+    precision: str | None = None
+    column: str | None = None
+    limit: int | None = None
+    shard_photos: int = 2000
+    workers: int | None = None
+    readers: int = 16
+    retries: int = 5
+    most_broken: float | None = None
+    """A share of the photos; None for one in a hundred, and a hundred photos anyway."""
+    share: tuple[int, int] = (0, 1)
+    """Which of how many shares of the shards are done here."""
+    is_trusted: bool = False
+
+
+class State(NamedTuple):
+    """How far a job is, as its folder says."""
+
+    job: Job
+    done: set[int]
+    failures: dict[int, dict[str, Any]]
+
+
+class Result(NamedTuple):
+    """What a run of a job left."""
+
+    progress: Progress
+    is_complete: bool
+    """Whether the whole job is, with the shards of others."""
+    is_stopped: bool
+    """Whether too many photos were broken."""
+    notes: list[str]
+
+
+def classify_photos(
+    bundle: str,
+    source: str,
+    out: str,
+    options: Options,
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Classify all photos of a source into parts, or what is left of that.
+
+    Args:
+        bundle: as `pplcnet.load` takes it.
+        source: a folder or a list.
+        out: the job's folder.
+        report: called about twice a second.
+        say: takes a line on what is going to be done.
+
+    Raises:
+        InputError: wrong input, or the folder holds another job.
+        StorageError: what no other try would help.
+    """
+    network = look_at_network(bundle, options.engine, options.precision)
+    found = find_source(source, options.column)
+    storage = open_storage(out)
+    passed_over = PassedOver()
+    job = begin_job(
+        storage,
+        out,
+        _wanted(network, found, options),
+        network,
+        found,
+        lambda: _plan(storage, found, options, passed_over),
+    )
+    numbers = range(options.share[0], job.plan.shards, options.share[1])
+    done = done_shards(storage)
+    progress = _progress_before(storage, job, numbers, done)
+    say(_beginning(job, network, progress))
+    settings = Settings(bundle, job, out, options.readers, options.is_trusted)
+    is_stopped = False
+    to_do = [each for each in numbers if each not in done]
+    if to_do:
+        workers = min(options.workers or available_cores(), len(to_do))
+        with _workers_of(settings, workers) as opened:
+            driver = Driver(opened, storage, progress, _limits(job, options), report)
+            try:
+                driver.run(read_shards(storage, job.plan, to_do))
+            except TooManyBrokenError:
+                is_stopped = True
+    is_complete = _finish(storage, job) if not is_stopped else False
+    return Result(progress, is_complete, is_stopped, passed_over.notes())
+
+
+def state_of(out: str) -> State:
+    """How far a job is; InputError where there is none."""
+    storage = open_storage(out)
+    job = read_job(storage, out)
+    if job is None:
+        raise InputError(f"{out}: holds no job of 'pplcnet classify'.")
+    done = done_shards(storage)
+    failures = {each: why for each, why in failures_of(storage).items() if each not in done}
+    return State(job, done, failures)
+
+
+def merge_job(out: str) -> int:
+    """Write all parts of a finished job as one file, MERGED_FILE; returns its number of rows."""
+    state = state_of(out)
+    missing = state.job.plan.shards - len(state.done)
+    if missing:
+        raise InputError(
+            f"{out}: {missing} of {counted(state.job.plan.shards, 'part')} are missing; finish the "
+            "job first."
+        )
+    return merge_parts(open_storage(out), state.job.plan.shards, MERGED_FILE)
+
+
+def _workers_of(settings: Settings, count: int) -> AbstractContextManager[Workers]:
+    return LocalWorkers(settings, count)
+
+
+def _wanted(network: JobNetwork, source: Source, options: Options) -> Wanted:
+    return Wanted(
+        bundle=network.digest,
+        engine=network.choice.engine,
+        precision=network.choice.precision,
+        source=source.place,
+        column=source.column,
+        top_k=options.top_k,
+        limit=options.limit,
+        shard_photos=options.shard_photos,
+    )
+
+
+def _plan(storage: Storage, source: Source, options: Options, passed_over: PassedOver) -> Plan:
+    names = list_names(source, passed_over)
+    plan = plan_shards(
+        names,
+        storage,
+        shard_photos=options.shard_photos,
+        is_sorted=source.is_sorted,
+        limit=options.limit,
+    )
+    passed_over.raise_unreadable(source.place)
+    if not plan.photos:
+        raise InputError(f"{source.place}: no photos found.", passed_over.notes())
+    return plan
+
+
+def _progress_before(storage: Storage, job: Job, numbers: range, done: set[int]) -> Progress:
+    """What earlier runs did of these shards."""
+    before = [each for each in numbers if each in done]
+    progress = Progress(_photos_of(job, numbers), len(numbers), done_shards=len(before))
+    for facts in facts_of_parts(storage, before):
+        progress.done_photos += facts.photos
+        progress.broken += facts.broken
+    return progress
+
+
+def _photos_of(job: Job, numbers: range) -> int:
+    """Photos in these shards: all are full but the last of the job."""
+    size = job.wanted.shard_photos
+    has_last = bool(numbers) and numbers[-1] == job.plan.shards - 1
+    missing = job.plan.shards * size - job.plan.photos
+    return len(numbers) * size - (missing if has_last else 0)
+
+
+def _limits(job: Job, options: Options) -> Limits:
+    if options.most_broken is not None:
+        return Limits(options.retries, options.most_broken * job.plan.photos)
+    return Limits(options.retries, max(BROKEN_ANYWAY, MOST_BROKEN * job.plan.photos))
+
+
+def _beginning(job: Job, network: JobNetwork, progress: Progress) -> str:
+    text = f"{counted(progress.photos, 'photo')} in {counted(progress.shards, 'shard')}"
+    if progress.done_shards:
+        text += f", {progress.done_shards} of them done before"
+    return f"{text}; {network.name} on {job.wanted.engine} {job.wanted.precision}"
+
+
+def _finish(storage: Storage, job: Job) -> bool:
+    """Write the summary once all parts are there; whether they are."""
+    done = done_shards(storage)
+    if len(done) < job.plan.shards:
+        return False
+    for number in failures_of(storage):
+        storage.remove(failed_name(number))
+    photos = broken = 0
+    for facts in facts_of_parts(storage, sorted(done)):
+        photos += facts.photos
+        broken += facts.broken
+    summary = {
+        "photos": photos,
+        "broken": broken,
+        "broken_share": round(broken / photos, 6) if photos else None,
+        "parts": job.plan.shards,
+        "network": job.facts.get("network"),
+        "engine": job.wanted.engine,
+        "precision": job.wanted.precision,
+        "plan": job.plan.digest,
+    }
+    storage.write(SUMMARY_FILE, (json_text(summary, indent=2) + "\n").encode())
+    remove_leftovers(storage)
+    return True

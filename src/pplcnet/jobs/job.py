@@ -1,0 +1,168 @@
+"""A job's folder: what was asked for stands in job.json, which never changes."""
+
+from __future__ import annotations
+
+import json
+import platform
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from pplcnet.bundle.manifest import today
+from pplcnet.errors import InputError
+from pplcnet.jobs.network import JobNetwork
+from pplcnet.jobs.parts import FAILED_FOLDER, PARTS_FOLDER
+from pplcnet.jobs.plan import PLAN_FOLDER, Plan
+from pplcnet.jobs.source import Source
+from pplcnet.jobs.storage import Storage
+from pplcnet.system.wording import json_text, listed
+
+__all__ = ["JOB_FILE", "SUMMARY_FILE", "Job", "Wanted", "begin_job", "read_job"]
+
+JOB_FILE, SUMMARY_FILE = "job.json", "summary.json"
+FORMAT, FORMAT_VERSION = "pplcnet classify job", 1
+LIBRARIES = ("pplcnet", "numpy", "pillow", "pyarrow", "onnxruntime", "openvino", "ray", "obstore")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What answers depend on; the command that goes on with a job has to want the same."""
+
+    bundle: str
+    """sha256 of the network and of how its outputs are read."""
+    engine: str
+    precision: str
+    source: str
+    column: str
+    top_k: int | None
+    limit: int | None
+    shard_photos: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stands in job.json."""
+
+    id: str
+    """Made by chance; tells a job's folder from another at the same path."""
+    wanted: Wanted
+    source: Source
+    plan: Plan
+    facts: dict[str, Any]
+    """For a reader: network, task, versions, when it was begun."""
+
+    def to_json(self) -> str:
+        """The text of job.json."""
+        values = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "id": self.id,
+            **self.facts,
+            "wanted": asdict(self.wanted),
+            "source": self.source._asdict(),
+            "plan": self.plan._asdict(),
+        }
+        return json_text(values, indent=2) + "\n"
+
+
+def read_job(storage: Storage, place: str) -> Job | None:
+    """The job in a folder; None where there is none.
+
+    Args:
+        place: what to call the folder.
+
+    Raises:
+        InputError: it is damaged, or of a newer version.
+    """
+    content = storage.read(JOB_FILE)
+    if content is None:
+        return None
+    try:
+        values = json.loads(content)
+        if values.pop("format") != FORMAT:
+            raise InputError(f"{place}: its {JOB_FILE} is not that of a classify job.")
+        if values.pop("format_version") > FORMAT_VERSION:
+            raise InputError(f"{place}: was begun by a newer pplcnet; install that.")
+        return Job(
+            values.pop("id"),
+            Wanted(**values.pop("wanted")),
+            Source(**values.pop("source")),
+            Plan(**values.pop("plan")),
+            values,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{place}: its {JOB_FILE} is damaged ({error}).") from error
+
+
+def begin_job(
+    storage: Storage,
+    place: str,
+    wanted: Wanted,
+    network: JobNetwork,
+    source: Source,
+    make_plan: Callable[[], Plan],
+) -> Job:
+    """The job in a folder, begun now unless it was before.
+
+    Of several that begin it at once, one does, and the others go on with its plan.
+
+    Raises:
+        InputError: the job there is another, or the folder is not empty and holds no job.
+    """
+    job = read_job(storage, place)
+    if job is None:
+        _check_empty(storage, place)
+        plan = make_plan()
+        facts = {
+            "network": network.name,
+            "task": network.task,
+            "begun": today(),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        job = Job(uuid.uuid4().hex, wanted, source, plan, facts)
+        if not storage.create(JOB_FILE, job.to_json().encode()):
+            job = read_job(storage, place)
+            if job is None:
+                raise InputError(f"{place}: {JOB_FILE} was deleted while the job began.")
+    differences = [
+        f"{name} {_shown(there)}, now {_shown(now)}"
+        for (name, there), now in zip(
+            asdict(job.wanted).items(), asdict(wanted).values(), strict=True
+        )
+        if there != now
+    ]
+    if differences:
+        raise InputError(
+            f"{place}: holds a job that was begun with {'; '.join(differences)}; give the same "
+            "as then, or another --out."
+        )
+    return job
+
+
+def _shown(value: object) -> str:
+    text = "none" if value is None or value == "" else str(value)
+    return text[:12] if len(text) == 64 else text  # a digest
+
+
+def _check_empty(storage: Storage, place: str) -> None:
+    own = {PLAN_FOLDER, PARTS_FOLDER, FAILED_FOLDER}
+    if others := sorted(
+        name for name in storage.names("") if name not in own and not name.startswith(".")
+    ):
+        raise InputError(
+            f"{place}: holds no job, but {listed(others)}; give an empty or a new folder as --out."
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

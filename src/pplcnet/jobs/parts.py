@@ -1,0 +1,178 @@
+"""Parts: the rows of one shard as a Parquet file, which is there whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pplcnet.jobs.failures import StorageFailure
+from pplcnet.jobs.storage import LEFTOVER, Storage
+
+__all__ = [
+    "FAILED_FOLDER",
+    "PARTS_FOLDER",
+    "PartFacts",
+    "Row",
+    "done_shards",
+    "facts_of_parts",
+    "failed_name",
+    "failures_of",
+    "merge_parts",
+    "part_name",
+    "part_schema",
+    "remove_leftovers",
+    "table_bytes",
+]
+
+PARTS_FOLDER, FAILED_FOLDER = "parts", "failed"
+METADATA = b"pplcnet"
+_PART = re.compile(r"part-(\d{6,})\.parquet")
+_FAILED = re.compile(r"shard-(\d{6,})\.json")
+READERS = 16
+TEXTS = ("label",)
+
+
+class Row(NamedTuple):
+    """What is said of one photo."""
+
+    path: str
+    answers: list[dict[str, Any]]
+    """As `Prediction.rows` gives them, the surest first."""
+    typicality: float | None = None
+    error: str | None = None
+
+
+class PartFacts(NamedTuple):
+    """What a part says of itself."""
+
+    photos: int
+    broken: int
+
+
+def part_name(number: int) -> str:
+    """The place of a shard's part in the job."""
+    return f"{PARTS_FOLDER}/part-{number:06d}.parquet"
+
+
+def failed_name(number: int) -> str:
+    """The place of what is said of a shard that was given up."""
+    return f"{FAILED_FOLDER}/shard-{number:06d}.json"
+
+
+def part_schema(columns: Sequence[str], *, has_typicality: bool) -> Any:
+    """The same for all parts of a job.
+
+    Args:
+        columns: of the task's predictions: "label" is a text, all others are numbers.
+    """
+    answer = [pa.field(each, pa.string() if each in TEXTS else pa.float64()) for each in columns]
+    return pa.schema(
+        [
+            pa.field("path", pa.string(), nullable=False),
+            *answer,
+            pa.field("answers", pa.list_(pa.struct(answer))),
+            *([pa.field("typicality", pa.float64())] if has_typicality else []),
+            pa.field("error", pa.string()),
+        ]
+    )
+
+
+def table_bytes(rows: Sequence[Row], schema: Any, facts: Mapping[str, Any]) -> bytes:
+    """A part as the bytes of a Parquet file: the same bytes for the same rows.
+
+    Args:
+        facts: of the network that answered, for the file's metadata.
+    """
+    columns: dict[str, list[Any]] = {
+        "path": [row.path for row in rows],
+        "answers": [None if row.error is not None else row.answers for row in rows],
+        "typicality": [row.typicality for row in rows],
+        "error": [row.error for row in rows],
+    }
+    best = [row.answers[0] if row.answers else {} for row in rows]
+    arrays = [
+        pa.array(columns[each.name] if each.name in columns else [b.get(each.name) for b in best],
+                 each.type)
+        for each in schema
+    ]  # fmt: skip
+    counts = {"photos": len(rows), "broken": sum(row.error is not None for row in rows)}
+    metadata = {METADATA: json.dumps({**facts, **counts}, sort_keys=True)}
+    table = pa.Table.from_arrays(arrays, schema=schema.with_metadata(metadata))
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def done_shards(storage: Storage) -> set[int]:
+    """The numbers of the shards that have their part."""
+    return {
+        int(found[1])
+        for name in storage.names(PARTS_FOLDER)
+        if (found := _PART.fullmatch(name)) is not None
+    }
+
+
+def facts_of_parts(storage: Storage, numbers: Sequence[int]) -> Iterator[PartFacts]:
+    """What parts say of themselves, in the order of `numbers`."""
+
+    def read(number: int) -> PartFacts:
+        content = storage.read(part_name(number))
+        if content is None:
+            raise StorageFailure(f"{part_name(number)}: has disappeared.")
+        facts = json.loads(pq.read_schema(io.BytesIO(content)).metadata[METADATA])
+        return PartFacts(facts["photos"], facts["broken"])
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for at in range(0, len(numbers), 1000):  # so that few are read ahead
+            yield from pool.map(read, numbers[at : at + 1000])
+
+
+def failures_of(storage: Storage) -> dict[int, dict[str, Any]]:
+    """Shard to what `failed/` says of it."""
+    numbers = sorted(
+        int(found[1])
+        for name in storage.names(FAILED_FOLDER)
+        if (found := _FAILED.fullmatch(name)) is not None
+    )
+    read = {number: storage.read(failed_name(number)) for number in numbers}
+    return {number: json.loads(content) for number, content in read.items() if content}
+
+
+def remove_leftovers(storage: Storage) -> None:
+    """Remove what killed processes were writing; only when nothing is left to be written."""
+    for folder in (PARTS_FOLDER, FAILED_FOLDER, "plan", "."):
+        for name in list(storage.names(folder)):
+            if LEFTOVER.fullmatch(name):
+                storage.remove(f"{folder}/{name}")
+
+
+def merge_parts(storage: Storage, shards: int, target: str) -> int:
+    """Write all parts, in order, as one Parquet file; returns its number of rows."""
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix="pplcnet-merge-") as folder:
+        path = Path(folder, "merged.parquet")
+        writer: Any = None
+        try:
+            for number in range(shards):
+                content = storage.read(part_name(number))
+                if content is None:
+                    raise StorageFailure(f"{part_name(number)}: has disappeared.")
+                table = pq.read_table(io.BytesIO(content)).replace_schema_metadata()
+                if writer is None:
+                    writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+                writer.write_table(table)
+                rows += len(table)
+        finally:
+            if writer is not None:
+                writer.close()
+        storage.write(target, path)
+    return rows

@@ -1,0 +1,153 @@
+"""The plan of a job: its photos' names in their final order, cut into shards.
+
+The names are sorted in runs on the disk, which are merged, so that memory does not grow with their
+number. `plan/DIGEST-00000.parquet` and so on hold them, a row group for each shard. The digest of
+all names is in the files' names, so that two drivers that list at once do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pplcnet.errors import InputError
+from pplcnet.jobs.storage import Storage
+
+__all__ = ["PLAN_FOLDER", "Plan", "Shard", "plan_shards", "read_shards", "write_plan"]
+
+PLAN_FOLDER = "plan"
+SHARDS_A_FILE = 100
+RUN_NAMES = 100_000
+"""Names that are sorted in memory at once."""
+MOST_RUNS = 200
+"""Sorted runs that are open at once; more are merged first."""
+SCHEMA = pa.schema([pa.field("name", pa.binary(), nullable=False)])
+
+
+class Shard(NamedTuple):
+    """A piece of a job, whose result is one file."""
+
+    number: int
+    names: list[bytes]
+
+
+class Plan(NamedTuple):
+    """What job.json says of the plan."""
+
+    digest: str
+    """sha256 of the names in their order, and of how many a shard has."""
+    photos: int
+    shards: int
+
+
+def plan_shards(
+    names: Iterable[bytes],
+    storage: Storage,
+    *,
+    shard_photos: int,
+    is_sorted: bool,
+    limit: int | None = None,
+) -> Plan:
+    """Write the plan's files.
+
+    Args:
+        names: without zero bytes.
+        shard_photos: photos in a shard.
+        is_sorted: sort the names; else they keep their order.
+        limit: the first so many names, once they are sorted; None for all.
+    """
+    with tempfile.TemporaryDirectory(prefix="pplcnet-plan-") as folder:
+        ordered = _sorted(names, Path(folder)) if is_sorted else iter(names)
+        files, plan = write_plan(islice(ordered, limit), Path(folder), shard_photos)
+        for number, file in enumerate(files):
+            storage.write(_file_name(plan.digest, number), file)
+    return plan
+
+
+def write_plan(names: Iterator[bytes], folder: Path, shard_photos: int) -> tuple[list[Path], Plan]:
+    """Write names, in their final order, to files in a folder here."""
+    digest = sha256(f"{shard_photos}\n".encode())
+    files: list[Path] = []
+    writer: Any = None
+    photos = shards = 0
+    while shard := list(islice(names, shard_photos)):
+        if shards % SHARDS_A_FILE == 0:
+            if writer is not None:
+                writer.close()
+            files.append(folder / f"plan-{len(files):05d}")
+            writer = pq.ParquetWriter(files[-1], SCHEMA, compression="zstd", use_dictionary=False)
+        digest.update(b"\0".join(shard) + b"\0")
+        writer.write_table(pa.table([pa.array(shard, pa.binary())], SCHEMA))
+        photos += len(shard)
+        shards += 1
+    if writer is not None:
+        writer.close()
+    return files, Plan(digest.hexdigest(), photos, shards)
+
+
+def read_shards(storage: Storage, plan: Plan, numbers: Iterable[int]) -> Iterator[Shard]:
+    """The shards with these numbers, which must rise; one of the plan's files is held at a time.
+
+    Raises:
+        InputError: a file of the plan is missing.
+    """
+    held: tuple[int, Any] = (-1, None)
+    for number in numbers:
+        at = number // SHARDS_A_FILE
+        if held[0] != at:
+            name = _file_name(plan.digest, at)
+            content = storage.read(name)
+            if content is None:
+                raise InputError(f"{name}: this file of the job's plan is missing.")
+            held = (at, pq.ParquetFile(io.BytesIO(content)))
+        names = held[1].read_row_group(number % SHARDS_A_FILE).column(0).to_pylist()
+        yield Shard(number, names)
+
+
+def _file_name(digest: str, number: int) -> str:
+    return f"{PLAN_FOLDER}/{digest[:16]}-{number:05d}.parquet"
+
+
+def _sorted(names: Iterable[bytes], folder: Path) -> Iterator[bytes]:
+    """All names in order, with duplicates as they are."""
+    waiting = iter(names)
+    runs: list[IO[bytes]] = []
+    try:
+        while run := list(islice(waiting, RUN_NAMES)):
+            run.sort()
+            if len(run) < RUN_NAMES and not runs:
+                yield from run
+                return
+            if len(runs) == MOST_RUNS:
+                merged = _write_run(heapq.merge(*map(_names_in, runs)), folder)
+                for file in runs:
+                    file.close()
+                runs = [merged]
+            runs.append(_write_run(run, folder))
+        yield from heapq.merge(*map(_names_in, runs))
+    finally:
+        for file in runs:
+            file.close()
+
+
+def _write_run(names: Iterable[bytes], folder: Path) -> IO[bytes]:
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it
+    file.writelines(name + b"\0" for name in names)
+    file.seek(0)
+    return file
+
+
+def _names_in(file: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read(1 << 16):
+        *whole, rest = (rest + block).split(b"\0")
+        yield from whole

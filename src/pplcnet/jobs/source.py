@@ -1,0 +1,145 @@
+"""The names of a job's photos: those below a folder, or those of a list."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pplcnet.data.image_files import PassedOver, find_images
+from pplcnet.errors import InputError, require
+from pplcnet.jobs.storage import is_address
+from pplcnet.system.csv_cells import original_path
+
+__all__ = ["LIST_ENDINGS", "Source", "find_source", "list_names"]
+
+FOLDER, LIST = "folder", "list"
+LIST_ENDINGS = (".csv", ".parquet", ".txt")
+PATH_COLUMNS = ("path", "file", "filename", "image")
+LIST_BATCH = 10_000
+"""Rows of a Parquet list that are read at once."""
+
+
+class Source(NamedTuple):
+    """Where a job's photos come from."""
+
+    kind: str
+    """FOLDER or LIST."""
+    place: str
+    """The folder, or the list's file: an absolute path."""
+    root: str
+    """What the names are relative to."""
+    column: str = ""
+    """Of a CSV or Parquet list."""
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the plan sorts the names. A list keeps its order."""
+        return self.kind != LIST
+
+
+def find_source(given: str, column: str | None = None) -> Source:
+    """What SOURCE of the command line means.
+
+    Args:
+        column: the column of a list with the names; None for one of PATH_COLUMNS.
+
+    Raises:
+        InputError: there is no such thing, or it is nothing that a job can read.
+    """
+    if is_address(given):
+        raise InputError(f"{given}: addresses are not read; give a folder or a list.")
+    path = Path(os.path.abspath(given))
+    if path.is_dir():
+        if column:
+            raise InputError(f"{given}: is a folder; --column is for lists (.csv, .parquet).")
+        return Source(FOLDER, str(path), str(path))
+    if not path.is_file():
+        raise InputError(f"{given}: no such folder or list.")
+    ending = path.suffix.lower()
+    if ending not in LIST_ENDINGS:
+        raise InputError(
+            f"{given}: is neither a folder nor a list of names ({', '.join(LIST_ENDINGS)})."
+        )
+    if column and ending == ".txt":
+        raise InputError(f"{given}: a .txt list has a name on each line, and no columns.")
+    return Source(LIST, str(path), str(path.parent), _column(path, column))
+
+
+def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
+    """Every name, in no certain order unless it is a list.
+
+    Args:
+        passed_over: counts files that are no photos; the job has to say so.
+    """
+    if source.kind == FOLDER:
+        root = Path(source.place)
+        for path in find_images(root, passed_over, in_order=False):
+            yield os.fsencode(path.relative_to(root))
+        return
+    path = Path(source.place)
+    read = {".csv": _in_csv, ".parquet": _in_parquet, ".txt": _in_text}[path.suffix.lower()]
+    for name in read(path, source.column):
+        if "\0" in name:
+            raise InputError(f"{path}: holds a name with a zero byte: {name[:80]!r}.")
+        yield name.encode("utf-8", "surrogateescape")
+
+
+def _column(path: Path, given: str | None) -> str:
+    """The column with the names."""
+    ending = path.suffix.lower()
+    if ending == ".txt":
+        return ""
+    if ending == ".csv":
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            columns = next(csv.reader(file), [])
+    else:
+        columns = list(_parquet_file(path).schema_arrow.names)
+    wanted = (given,) if given else PATH_COLUMNS
+    found = next((each for each in wanted if each in columns), None)
+    if found is None:
+        raise InputError(
+            f"{path}: has no column {' or '.join(map(repr, wanted))}, but "
+            f"{', '.join(map(repr, columns[:20])) or 'none at all'}; name one with --column."
+        )
+    return found
+
+
+def _in_text(path: Path, _: str) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+        for line in file:
+            if name := line.rstrip("\r\n"):
+                yield name
+
+
+def _in_csv(path: Path, column: str) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = csv.reader(file)
+        at = next(rows).index(column)
+        try:
+            for row in rows:
+                if len(row) > at and row[at]:
+                    yield original_path(row[at])
+        except csv.Error as error:
+            raise InputError(f"{path}, line {rows.line_num}: {error}.") from error
+
+
+def _in_parquet(path: Path, column: str) -> Iterator[str]:
+    for batch in _parquet_file(path).iter_batches(LIST_BATCH, columns=[column]):
+        for name in batch.column(0).to_pylist():
+            if isinstance(name, bytes):
+                yield os.fsdecode(name)
+            elif isinstance(name, str) and name:
+                yield name
+            elif name is not None and name != "":
+                raise InputError(f"{path}: column {column!r} holds {name!r}, which is no name.")
+
+
+def _parquet_file(path: Path) -> Any:
+    parquet = require("pyarrow.parquet", purpose="reading .parquet files", extra="parquet")
+    try:
+        return parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is no readable Parquet file ({error}).") from error

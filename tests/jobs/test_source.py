@@ -1,0 +1,66 @@
+"""What SOURCE may be, and the names in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pplcnet.data.image_files import PassedOver
+from pplcnet.errors import InputError
+from pplcnet.jobs.source import find_source, list_names
+
+
+def _names(source: Path, column: str | None = None) -> list[bytes]:
+    return list(list_names(find_source(str(source), column), PassedOver()))
+
+
+def test_a_folder_gives_the_names_of_its_photos_relative_to_it(job_photos: Path) -> None:
+    names = sorted(_names(job_photos))
+    assert len(names) == 38
+    assert names[0] == b"class_0/000.png"
+    assert "odd names/a%20 #1\nnaïve.jpg".encode() in names
+
+
+def test_a_text_file_has_a_name_on_each_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("b b.jpg\r\n\nnaïve.jpg\n\xff\n".encode("latin-1"))
+    assert _names(path) == [b"b b.jpg", "naïve.jpg".encode("latin-1"), b"\xff"]
+
+
+def test_a_csv_file_has_a_column_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('id,file\n1,"a, b.jpg"\n2,./=c.jpg\n3,\n', encoding="utf-8")
+    assert _names(path) == [b"a, b.jpg", b"=c.jpg"]
+    assert _names(path, "id") == [b"1", b"2", b"3"]
+
+
+def test_a_parquet_file_has_a_column_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"path": ["a.jpg", None, "ö.jpg"], "size": [1, 2, 3]}), path)
+    assert _names(path) == [b"a.jpg", "ö.jpg".encode()]
+    with pytest.raises(InputError, match="holds 1, which is no name"):
+        _names(path, "size")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("photo.jpg", b"x", "neither a folder nor a list"),
+        ("list.csv", b"a,b\n1,2\n", "has no column 'path' or 'file'"),
+        ("list.parquet", b"PAR?", "is no readable Parquet file"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        find_source(str(tmp_path / name))
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or list"):
+        find_source(str(tmp_path / "nothing"))
