@@ -59,9 +59,9 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driving, "FIRST_PAUSE", 0.001)
 
 
-def _drive(tmp_path: Path, workers: Scripted, retries: int = 2, most_broken: float = 5) -> Progress:
+def _drive(tmp_path: Path, workers: Scripted, retries: int = 2, most_broken: int = 5) -> Progress:
     progress = Progress(12, 6)
-    limits = Limits(retries, most_broken)
+    limits = Limits(retries, 0.0, most_broken)
     Driver(workers, Folder(tmp_path), progress, limits, lambda _: None).run(iter(SHARDS))
     return progress
 

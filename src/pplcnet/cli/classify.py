@@ -2,7 +2,8 @@
 
 SOURCE is a folder, whose photos are taken with those of its subfolders, or a list of names: a .txt
 file with a name on each line, or a .csv or .parquet file with a column of paths (path, file,
-filename or image). Names in a list are relative to the list's folder.
+filename or image). Names in a list are relative to the list's folder. Photos in tar files are read
+where SOURCE ends in .tar; quote a pattern, as in 'shards/*.tar'. Each tar file is then a shard.
 
 The photos are listed once and cut into shards. Each shard becomes one file, JOB/parts/part-NNNNNN.
 parquet, with a row for each photo in the order of the plan: path, the best answer, all answers, and
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle", metavar="BUNDLE", nargs="?", help=f"{BUNDLE_HELP}, or an exported .onnx file"
     )
     parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="a folder, or a .txt, .csv or .parquet list"
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="a folder, a .txt, .csv or .parquet list, or a pattern of .tar files",
     )
     parser.add_argument("--out", metavar="JOB", required=True, help="the job's folder")
     what = parser.add_mutually_exclusive_group()
@@ -205,10 +209,11 @@ def _show_state(arguments: argparse.Namespace) -> int:
 
     state: State = state_of(arguments.out)
     plan = state.job.plan
+    photos = None if state.job.source.is_of_tars else plan.photos
     if arguments.json:
         show_json(
             {
-                "photos": plan.photos,
+                "photos": photos,
                 "shards": plan.shards,
                 "done": len(state.done),
                 "given_up": {str(each): why["reason"] for each, why in state.failures.items()},
@@ -216,8 +221,9 @@ def _show_state(arguments: argparse.Namespace) -> int:
             indent=2,
         )
         return 0
+    what = "photos" if photos is None else counted(photos, "photo")
     show(
-        f"{counted(plan.photos, 'photo')} of {state.job.wanted.source} in "
+        f"{what} of {state.job.wanted.source} in "
         f"{counted(plan.shards, 'shard')}: {len(state.done)} done, {len(state.failures)} given up, "
         f"{plan.shards - len(state.done) - len(state.failures)} to do"
     )

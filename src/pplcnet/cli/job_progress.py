@@ -72,7 +72,9 @@ class JobProgress:
         photos = progress.done_photos - (self._photos_before or 0)
         rate = photos / max(1e-9, now - self._begun)
         parts = [
-            f"{progress.done_photos} of {counted(progress.photos, 'photo')}",
+            counted(progress.done_photos, "photo")
+            if progress.photos is None
+            else f"{progress.done_photos} of {counted(progress.photos, 'photo')}",
             f"{progress.done_shards} of {counted(progress.shards, 'shard')} "
             f"({progress.running} running)",
             f"{progress.broken} broken",
@@ -82,6 +84,9 @@ class JobProgress:
         if progress.failed:
             parts.append(f"{len(progress.failed)} given up")
         if photos:
-            left = (progress.photos - progress.done_photos) / rate
-            parts += [f"{rate:.0f} photos/s", f"{duration(left)} left"]
+            parts.append(f"{rate:.0f} photos/s")
+            whole = progress.photos
+            if whole is None:  # all tar files are taken to be as large as those that are done
+                whole = progress.done_photos * progress.shards // max(1, progress.done_shards)
+            parts.append(f"{duration((whole - progress.done_photos) / rate)} left")
         return ", ".join(parts)

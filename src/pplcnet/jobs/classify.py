@@ -89,7 +89,7 @@ def classify_photos(
 
     Args:
         bundle: as `pplcnet.load` takes it.
-        source: a folder or a list.
+        source: a folder, a list, or the pattern of tar files.
         out: the job's folder.
         report: called about twice a second.
         say: takes a line on what is going to be done.
@@ -120,7 +120,7 @@ def classify_photos(
     if to_do:
         workers = min(options.workers or available_cores(), len(to_do))
         with _workers_of(settings, workers) as opened:
-            driver = Driver(opened, storage, progress, _limits(job, options), report)
+            driver = Driver(opened, storage, progress, _limits(options), report)
             try:
                 driver.run(read_shards(storage, job.plan, to_do))
             except TooManyBrokenError:
@@ -165,8 +165,12 @@ def _wanted(network: JobNetwork, source: Source, options: Options) -> Wanted:
         column=source.column,
         top_k=options.top_k,
         limit=options.limit,
-        shard_photos=options.shard_photos,
+        shard_photos=_shard_names(source, options),
     )
+
+
+def _shard_names(source: Source, options: Options) -> int:
+    return 1 if source.is_of_tars else options.shard_photos
 
 
 def _plan(storage: Storage, source: Source, options: Options, passed_over: PassedOver) -> Plan:
@@ -174,7 +178,7 @@ def _plan(storage: Storage, source: Source, options: Options, passed_over: Passe
     plan = plan_shards(
         names,
         storage,
-        shard_photos=options.shard_photos,
+        shard_photos=_shard_names(source, options),
         is_sorted=source.is_sorted,
         limit=options.limit,
     )
@@ -194,22 +198,26 @@ def _progress_before(storage: Storage, job: Job, numbers: range, done: set[int])
     return progress
 
 
-def _photos_of(job: Job, numbers: range) -> int:
-    """Photos in these shards: all are full but the last of the job."""
+def _photos_of(job: Job, numbers: range) -> int | None:
+    """Photos in these shards: all are full but the last of the job. None for tar files."""
+    if job.source.is_of_tars:
+        return None
     size = job.wanted.shard_photos
     has_last = bool(numbers) and numbers[-1] == job.plan.shards - 1
     missing = job.plan.shards * size - job.plan.photos
     return len(numbers) * size - (missing if has_last else 0)
 
 
-def _limits(job: Job, options: Options) -> Limits:
+def _limits(options: Options) -> Limits:
     if options.most_broken is not None:
-        return Limits(options.retries, options.most_broken * job.plan.photos)
-    return Limits(options.retries, max(BROKEN_ANYWAY, MOST_BROKEN * job.plan.photos))
+        return Limits(options.retries, options.most_broken, 0)
+    return Limits(options.retries, MOST_BROKEN, BROKEN_ANYWAY)
 
 
 def _beginning(job: Job, network: JobNetwork, progress: Progress) -> str:
-    text = f"{counted(progress.photos, 'photo')} in {counted(progress.shards, 'shard')}"
+    text = f"photos in {counted(progress.shards, 'tar file')}"
+    if progress.photos is not None:
+        text = f"{counted(progress.photos, 'photo')} in {counted(progress.shards, 'shard')}"
     if progress.done_shards:
         text += f", {progress.done_shards} of them done before"
     return f"{text}; {network.name} on {job.wanted.engine} {job.wanted.precision}"

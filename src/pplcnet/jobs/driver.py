@@ -70,8 +70,10 @@ class Limits(NamedTuple):
 
     retries: int
     """Tries of a shard after the first."""
-    most_broken: float
-    """Photos of the job that may be broken."""
+    broken_share: float
+    """Of all photos, or of those that are done where their number is not known, may be broken."""
+    broken_anyway: int
+    """So many may be broken in any case."""
 
 
 class TooManyBrokenError(Exception):
@@ -82,8 +84,9 @@ class TooManyBrokenError(Exception):
 class Progress:
     """How far a job is."""
 
-    photos: int
-    """In all shards that have to be done, those that were done before included."""
+    photos: int | None
+    """In all shards that have to be done, those that were done before included; None where that
+    is not known before."""
     shards: int
     done_photos: int = 0
     broken: int = 0
@@ -244,7 +247,9 @@ class Driver:
         self._progress.broken += broken
 
     def _check_broken(self) -> None:
-        if self._progress.broken > self._limits.most_broken:
+        progress, limits = self._progress, self._limits
+        photos = progress.photos or progress.done_photos
+        if progress.broken > max(limits.broken_anyway, limits.broken_share * photos):
             raise TooManyBrokenError
 
     def _due(self) -> Shard | None:

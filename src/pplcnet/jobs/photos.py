@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import IO
 
 from pplcnet.data.image_files import read_image_file
 from pplcnet.errors import ImageError
@@ -52,3 +53,15 @@ class Photos:
         except ValueError as error:  # a NUL
             reason = f"is not a usable path ({error})."
         return ImageError(shown_name(name), reason)
+
+    def open(self, name: bytes) -> IO[bytes]:
+        """A file of photos, to be read once.
+
+        Raises:
+            StorageFailure: it cannot be opened.
+        """
+        path = os.path.join(self._root, name)
+        try:
+            return open(path, "rb")
+        except OSError as error:
+            raise StorageFailure(f"{shown_name(path)}: {error.strerror or error}.") from error

@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     digest: str
     """sha256 of the names in their order, and of how many a shard has."""
     photos: int
+    """Names: of tar files, where the shards are tar files."""
     shards: int
 
 

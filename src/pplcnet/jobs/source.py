@@ -1,8 +1,9 @@
-"""The names of a job's photos: those below a folder, or those of a list."""
+"""The names of a job's photos: those below a folder, those of a list, or tar files with photos."""
 
 from __future__ import annotations
 
 import csv
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from pplcnet.system.csv_cells import original_path
 
 __all__ = ["LIST_ENDINGS", "Source", "find_source", "list_names"]
 
-FOLDER, LIST = "folder", "list"
+FOLDER, LIST, TARS = "folder", "list", "tars"
+TAR_ENDING = ".tar"
 LIST_ENDINGS = (".csv", ".parquet", ".txt")
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LIST_BATCH = 10_000
@@ -26,9 +28,9 @@ class Source(NamedTuple):
     """Where a job's photos come from."""
 
     kind: str
-    """FOLDER or LIST."""
+    """FOLDER, LIST or TARS."""
     place: str
-    """The folder, or the list's file: an absolute path."""
+    """The folder, the list's file, or the pattern of the tar files: an absolute path."""
     root: str
     """What the names are relative to."""
     column: str = ""
@@ -38,6 +40,11 @@ class Source(NamedTuple):
     def is_sorted(self) -> bool:
         """Whether the plan sorts the names. A list keeps its order."""
         return self.kind != LIST
+
+    @property
+    def is_of_tars(self) -> bool:
+        """Whether the names are those of tar files, each of which is a shard."""
+        return self.kind == TARS
 
 
 def find_source(given: str, column: str | None = None) -> Source:
@@ -56,12 +63,17 @@ def find_source(given: str, column: str | None = None) -> Source:
         if column:
             raise InputError(f"{given}: is a folder; --column is for lists (.csv, .parquet).")
         return Source(FOLDER, str(path), str(path))
+    if path.suffix.lower() == TAR_ENDING and not column:
+        if not glob.glob(glob.escape(str(path)) if path.is_file() else str(path)):
+            raise InputError(f"{given}: no such tar files.")
+        return Source(TARS, str(path), str(_fixed_part(path)))
     if not path.is_file():
         raise InputError(f"{given}: no such folder or list.")
     ending = path.suffix.lower()
     if ending not in LIST_ENDINGS:
         raise InputError(
-            f"{given}: is neither a folder nor a list of names ({', '.join(LIST_ENDINGS)})."
+            f"{given}: is neither a folder nor a list of names ({', '.join(LIST_ENDINGS)}), nor "
+            f"does it end in {TAR_ENDING}."
         )
     if column and ending == ".txt":
         raise InputError(f"{given}: a .txt list has a name on each line, and no columns.")
@@ -79,12 +91,26 @@ def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
         for path in find_images(root, passed_over, in_order=False):
             yield os.fsencode(path.relative_to(root))
         return
+    if source.kind == TARS:
+        place = source.place
+        pattern = glob.escape(place) if os.path.isfile(place) else place
+        for found in glob.iglob(pattern, recursive=True):
+            yield os.fsencode(os.path.relpath(found, source.root))
+        return
     path = Path(source.place)
     read = {".csv": _in_csv, ".parquet": _in_parquet, ".txt": _in_text}[path.suffix.lower()]
     for name in read(path, source.column):
         if "\0" in name:
             raise InputError(f"{path}: holds a name with a zero byte: {name[:80]!r}.")
         yield name.encode("utf-8", "surrogateescape")
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder above all that a pattern can name."""
+    folder = pattern.parent
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    return folder
 
 
 def _column(path: Path, given: str | None) -> str:

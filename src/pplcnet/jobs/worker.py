@@ -17,6 +17,7 @@ from pplcnet.jobs.parts import Row, part_name, part_schema, table_bytes
 from pplcnet.jobs.photos import Photos, shown_name
 from pplcnet.jobs.plan import Shard
 from pplcnet.jobs.storage import open_storage
+from pplcnet.jobs.tars import photos_in_tar
 from pplcnet.runtime.model import Model
 from pplcnet.system.processor import processor_name
 from pplcnet.tasks.task import Prediction
@@ -93,7 +94,7 @@ class Worker:
             "precision": job.wanted.precision,
             "processor": processor_name(),
         }
-        self._photos = Photos(job.source.root)
+        self._photos, self._is_of_tars = Photos(job.source.root), job.source.is_of_tars
         self._readers = settings.readers
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="pplcnet-read")
 
@@ -101,7 +102,7 @@ class Worker:
         """Classify a shard and write its part; what goes wrong is in the outcome."""
         begun = time.monotonic()
         try:
-            rows = list(self.rows(shard.names))
+            rows = list(self._rows(shard.names))
             content = table_bytes(rows, self._schema, self._facts)
             self._storage.write(part_name(shard.number), content)
         except Exception as error:  # noqa: BLE001 - one shard must not end the worker
@@ -109,49 +110,55 @@ class Worker:
         broken = sum(row.error is not None for row in rows)
         return Done(shard.number, len(rows), broken, time.monotonic() - begun, self.host)
 
-    def rows(self, names: list[bytes]) -> Iterator[Row]:
+    def _rows(self, names: list[bytes]) -> Iterator[Row]:
         """A row for each photo, in order.
 
         Raises:
             StorageFailure: a photo may be there but could not be read.
         """
-        unread: dict[int, ImageError] = {}
+        paths: deque[tuple[str, ImageError | None]] = deque()
 
         def contents() -> Iterator[bytes]:
-            for at, content in enumerate(self._read_ahead(names)):
+            for path, content in self._in_tars(names) if self._is_of_tars else self._read(names):
                 if isinstance(content, ImageError):
-                    unread[at] = content
+                    paths.append((path, content))
                 else:
+                    paths.append((path, None))
                     yield content
 
-        predictions = self._model.predict_many(contents())
-        at = 0
-        for prediction in predictions:
-            while at in unread:
-                yield _row_of_unread(names[at], unread.pop(at))
-                at += 1
-            yield self._row(names[at], prediction)
-            at += 1
-        for rest in range(at, len(names)):
-            yield _row_of_unread(names[rest], unread.pop(rest))
+        def unread() -> Iterator[Row]:
+            while paths and (error := paths[0][1]) is not None:
+                yield Row(paths.popleft()[0], [], None, error.reason)
 
-    def _read_ahead(self, names: list[bytes]) -> Iterator[bytes | ImageError]:
-        pending: deque[Future[bytes | ImageError]] = deque()
+        for prediction in self._model.predict_many(contents()):
+            yield from unread()
+            path, _ = paths.popleft()
+            if prediction.error is not None:
+                yield Row(path, [], None, prediction.error.reason)
+            else:
+                yield Row(path, prediction.rows(self._top_k), prediction.typicality)
+        yield from unread()
+
+    def _read(self, names: list[bytes]) -> Iterator[tuple[str, bytes | ImageError]]:
+        """Photos in order, several of which are read at once."""
+        pending: deque[tuple[str, Future[bytes | ImageError]]] = deque()
         try:
             for name in names:
-                pending.append(self._pool.submit(self._photos.read, name))
+                pending.append((shown_name(name), self._pool.submit(self._photos.read, name)))
                 if len(pending) >= self._readers:
-                    yield pending.popleft().result()
+                    path, content = pending.popleft()
+                    yield path, content.result()
             while pending:
-                yield pending.popleft().result()
+                path, content = pending.popleft()
+                yield path, content.result()
         finally:
-            for each in pending:
+            for _, each in pending:
                 each.cancel()
 
-    def _row(self, name: bytes, prediction: Prediction) -> Row:
-        if prediction.error is not None:
-            return Row(shown_name(name), [], None, prediction.error.reason)
-        return Row(shown_name(name), prediction.rows(self._top_k), prediction.typicality)
+    def _in_tars(self, names: list[bytes]) -> Iterator[tuple[str, bytes | ImageError]]:
+        for name in names:
+            with self._photos.open(name) as file:
+                yield from photos_in_tar(file, shown_name(name))
 
     def _check_folder(self, settings: Settings) -> None:
         there = read_job(self._storage, settings.out)
@@ -160,10 +167,6 @@ class Worker:
                 f"{settings.out}: the {JOB_FILE} of this job is not there on {self.host}; --out "
                 "must be a folder that all machines share, or object storage."
             )
-
-
-def _row_of_unread(name: bytes, error: ImageError) -> Row:
-    return Row(shown_name(name), [], None, error.reason)
 
 
 def start_failure(error: Exception) -> Failed:

@@ -1,0 +1,52 @@
+"""Photos in a tar file, read in one stream."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from typing import IO
+
+from pplcnet.errors import ImageError, printable
+from pplcnet.imaging.files import MAX_FILE_BYTES
+from pplcnet.imaging.formats import image_endings
+from pplcnet.jobs.failures import StorageFailure
+
+__all__ = ["photos_in_tar"]
+
+
+def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | ImageError]]:
+    """Each photo's path, TAR/MEMBER, and its bytes or why there are none, as they are stored.
+
+    Members without the ending of a photo, hidden ones and links are passed over.
+
+    Args:
+        file: read once, from its start.
+        name: the tar file's.
+
+    Raises:
+        StorageFailure: it is damaged or incomplete.
+    """
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                base = os.path.basename(member.name)
+                ending = os.path.splitext(base)[1].lower()
+                if not member.isfile() or base.startswith(".") or ending not in image_endings():
+                    continue
+                path = f"{name}/{member.name.removeprefix('./')}"
+                path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                if member.size > MAX_FILE_BYTES:
+                    reason = (
+                        f"the file has {member.size:,} bytes; up to {MAX_FILE_BYTES:,} are read."
+                    )
+                    yield path, ImageError(path, reason)
+                    continue
+                content = tar.extractfile(member)
+                assert content is not None  # noqa: S101 - it is a file
+                yield path, content.read()
+                tar.members.clear()  # type: ignore[attr-defined] # tarfile keeps all it has seen
+    except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageFailure(f"{printable(name)}: {error.strerror or error}.") from error
+        raise StorageFailure(f"{printable(name)}: is damaged or incomplete ({error}).") from error
