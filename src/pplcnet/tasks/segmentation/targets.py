@@ -48,5 +48,4 @@ def balanced_weights(dataset: Dataset) -> list[float]:
     areas = np.zeros(len(dataset.classes), np.float64)
     for at in range(len(targets)):
         areas += targets[at].areas
-    pixels = np.maximum(areas, 1)
-    return [float(each) for each in pixels.sum() / (len(pixels) * pixels)]
+    return [float(each) for each in areas.sum() / (len(areas) * np.maximum(areas, 1))]
