@@ -10,6 +10,9 @@ import pytest
 from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks import TASKS, find, options_of, training_of
+from tests.tasks.segmentation.masks import blobs, dataset_of
+
+NETWORKS = {"detection": "picodet_x0_25", "segmentation": "mobileseg_pplcnet_x0_25"}
 
 
 def _dataset(task: str, photos: Path, folder: Path) -> Dataset:
@@ -22,6 +25,8 @@ def _dataset(task: str, photos: Path, folder: Path) -> Dataset:
         table = folder / "boxes.csv"
         table.write_text("\n".join(["path,label,xmin,ymin,xmax,ymax", *rows]) + "\n")
         return Dataset.open(table)
+    if task == "segmentation":
+        return dataset_of(folder, [blobs(at) for at in range(6)])
     rows = [f"{image.path},{image.shown[0] % 2},{'' if at % 3 else 1}"
             for at, image in enumerate(Dataset.open(photos).images)]  # fmt: skip
     (folder / "labels.csv").write_text("\n".join(["path,odd,some", *rows]) + "\n")
@@ -36,7 +41,8 @@ def test_network_targets_views_and_loss_go_together(
     training = training_of(task)
     recipe = Recipe(image_size=(32, 32), options=options_of(name)())
     assert dataset.task == name
-    name = "picodet_x0_25" if name == "detection" else "pplcnet_x0_25"
+    read = training.read_target or (lambda target, _: target)
+    name = NETWORKS.get(name, "pplcnet_x0_25")
     network = training.build(name, dataset.classes, (32, 32), {"dropout": 0.0})
     outputs = task.outputs(dataset.classes, (32, 32))
     assert [tuple(each.shape[1:]) for each in network.outputs] == list(outputs.values())
@@ -44,12 +50,14 @@ def test_network_targets_views_and_loss_go_together(
     assert len(targets) == len(dataset)
     views = [
         training.view(
-            np.full((40, 50, 3), 90, np.uint8), targets[at], (32, 32), recipe,
+            np.full((40, 50, 3), 90, np.uint8), read(targets[at], (40, 50)), (32, 32), recipe,
             np.random.default_rng(at),
         )
         for at in range(4)
     ]  # fmt: skip
     assert {view.shape for view, _ in views} == {(32, 32, 3)}
+    shape = training.target_shape(targets, (32, 32))
+    assert {np.shape(target) for _, target in views} == {shape}
     objective = training.objective(recipe, dataset)
     model = objective.trained_model(network)
     model.compile("sgd", loss=objective.loss, metrics=list(objective.metrics))
