@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pplcnet.errors import InputError
-from pplcnet.imaging.windows import Window, windows_over
+from pplcnet.imaging.windows import Window, as_array, windows_over
 
 
 def test_windows_begin_at_multiples_of_the_stride_and_the_last_ends_at_the_edge() -> None:
@@ -43,3 +44,9 @@ def test_every_pixel_is_in_a_window_and_every_window_is_inside(
 def test_a_stride_that_leaves_gaps_or_does_not_move_is_refused(stride: int) -> None:
     with pytest.raises(InputError, match=f"stride of {stride}"):
         windows_over((100, 100), (64, 64), (stride, 64))
+
+
+def test_an_images_array_has_its_pixels_and_an_array_is_not_copied() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 7, 3), np.uint8)
+    np.testing.assert_array_equal(as_array(Image.fromarray(pixels)), pixels)
+    assert as_array(pixels) is pixels

@@ -167,6 +167,67 @@ def test_predict_knows_the_network_by_its_name(
             assert drawn.size == original.size
 
 
+def test_tiles_find_what_is_small_in_a_large_photo(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = Image.new("RGB", (1600, 1200), "grey")
+    places = ((100, 150), (1250, 950))
+    for place in places:
+        with Image.open(folder / "photos/chelsea.png") as photo:
+            large.paste(photo.resize((300, 200)), place)
+    large.save(tmp_path / "large.png")
+    with pplcnet.Detector(bundle) as detector:
+        assert "cat" not in detector.predict(large).above(0.4).labels
+        found = detector.predict(large, tiles=400).above(0.4)
+        assert found.labels == ("cat", "cat")
+        cats = np.float32([(left, top, left + 300, top + 200) for left, top in places])
+        assert overlaps(cats, found.xyxy).max(axis=1).min() > 0.7
+        (many,) = detector.predict_many([tmp_path / "large.png"], tiles=(400, 400))
+        assert many.source == str(tmp_path / "large.png")
+        np.testing.assert_array_equal(many.above(0.4).xyxy, found.xyxy)
+        np.testing.assert_array_equal(many.arrays()["xyxy"].shape, (many.most, 4))
+    command = ["predict", str(bundle), str(tmp_path / "large.png"), "--tiles", "400", "--json"]
+    assert main(command) == 0
+    printed = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["label"] for row in printed] == list(found.labels)
+
+
+def test_a_photo_of_one_tile_is_predicted_as_without(bundle: Path, folder: Path) -> None:
+    with pplcnet.Detector(bundle) as detector:
+        for name in ("coffee.png", "grace_hopper.jpg"):
+            plain = detector.predict(folder / "photos" / name)
+            tiled = detector.predict(folder / "photos" / name, tiles=700)
+            assert (tiled.source, tiled.labels) == (plain.source, plain.labels)
+            np.testing.assert_array_equal(tiled.xyxy, plain.xyxy)
+            np.testing.assert_array_equal(tiled.confidence, plain.confidence)
+
+
+def test_tiles_that_cannot_be_are_named(
+    bundle: Path, common_bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(folder / "photos/coffee.png")
+    with pplcnet.Detector(bundle) as detector:
+        for tiles, complaint in (
+            (16, "tiles of 16x16"),
+            ("400", "tiles is '400'"),
+            ((400, 400, 3), "tiles is"),
+            (True, "tiles is True"),
+        ):
+            with pytest.raises(InputError, match=complaint):
+                detector.predict(photo, tiles=tiles)
+        with pytest.raises(InputError, match="an overlap of 1"):
+            detector.predict(photo, tiles=400, overlap=1)
+        with pytest.raises(InputError, match="tiles of 32x32; at most 20,000"):
+            detector.predict(photo, tiles=32, overlap=0.9)
+        (broken,) = detector.predict_many([folder / "coco_classes.json"], tiles=400)
+        assert broken.error is not None
+        assert broken.source == str(folder / "coco_classes.json")
+    assert main(["predict", str(common_bundle), photo, "--tiles", "400"]) == 2
+    assert "--tiles is for detectors" in capsys.readouterr().err
+    assert main(["predict", str(bundle), photo, "--tile-overlap", "0.5"]) == 2
+    assert "give both" in capsys.readouterr().err
+
+
 def test_a_detector_is_for_detection_and_a_classifier_is_not(
     bundle: Path, common_bundle: Path, folder: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -100,6 +100,16 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def size(text: str) -> tuple[int, int]:
+    """An argument's type: (height, width) of `320` or `256x320`, in pixels."""
+    if not re.fullmatch(r"[0-9]{1,5}(x[0-9]{1,5})?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH"
+        )
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong arguments end in one `error:` line, as every other wrong input does.
 

@@ -8,12 +8,11 @@ Classes and preprocessing come from the inference.yml beside an inference model,
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.writing import check_place
-from pplcnet.cli.arguments import add_photos_option
+from pplcnet.cli.arguments import add_photos_option, size
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.export import add_format, find_given_images, report_export
 from pplcnet.cli.output import show
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("preprocessing, where the file does not say")
     group.add_argument(
         "--image-size",
-        type=_size,
+        type=size,
         metavar="SIZE",
         help="input in pixels, 320 or 256x320 (height x width)",
     )
@@ -130,15 +129,6 @@ def run(arguments: argparse.Namespace) -> int:
             exported = export_litert(bundle.path, images)
         report_export(exported, "litert")
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    if not re.fullmatch(r"[0-9]{1,4}(x[0-9]{1,4})?", text):
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH"
-        )
-    height, _, width = text.partition("x")
-    return int(height), int(width or height)
 
 
 def _describe(bundle: Bundle, *, is_assumed: bool) -> None:

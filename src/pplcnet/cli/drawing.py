@@ -1,4 +1,4 @@
-"""Which objects of a detector are shown, and photos with them as files."""
+"""Options of detectors: how a photo is looked at, which objects are shown, photos as files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.arguments import number
+from pplcnet.cli.arguments import number, size
 from pplcnet.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,20 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         "chosen on validation photos, else 0.4",
     )
     parser.add_argument(
+        "--tiles",
+        type=size,
+        metavar="SIZE",
+        help="of a detector: for small objects in large photos, look at overlapping parts of this "
+        "size too; pixels of the photo, 640 or 480x640 (height x width)",
+    )
+    parser.add_argument(
+        "--tile-overlap",
+        type=number(0, 0.9),
+        metavar="PART",
+        help="part of a tile's sides that its neighbour has too; objects up to that size are seen "
+        "whole; default: 0.25",
+    )
+    parser.add_argument(
         "--draw",
         metavar="FOLDER",
         help="of a detector: write every photo with its boxes to this folder, as JPEG",
@@ -37,12 +51,15 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
 
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for an option of detectors with a bundle whose answers are no places."""
-    for option in ("draw", "confidence"):
-        if getattr(arguments, option) is not None and not kind.can_be_drawn:
+    for option in ("draw", "confidence", "tiles", "tile_overlap"):
+        can = kind.can_be_tiled if option.startswith("tile") else kind.can_be_drawn
+        if getattr(arguments, option) is not None and not can:
             raise InputError(
-                f"--{option} is for detectors, which say where objects are; {arguments.bundle} is "
-                "not one. Leave it out."
+                f"--{option.replace('_', '-')} is for detectors, which say where objects are; "
+                f"{arguments.bundle} is not one. Leave it out."
             )
+    if arguments.tile_overlap is not None and arguments.tiles is None:
+        raise InputError("--tile-overlap is of --tiles, which says how large tiles are; give both.")
 
 
 def with_drawing(

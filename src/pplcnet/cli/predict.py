@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_threads, whole
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
     with opening("opening the network"):
-        predictions = iter(_predictions(model, given, stdin, passed_over))
+        predictions = iter(_predictions(model, given, stdin, passed_over, arguments))
         first = list(islice(predictions, 1))  # which compiles the network
     if model.advice:
         complain(f"note: {model.advice}")
@@ -127,21 +128,43 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predictions(
-    model: Model[Prediction], given: list[str], stdin: bytes | None, passed_over: PassedOver
+    model: Model[Any],
+    given: list[str],
+    stdin: bytes | None,
+    passed_over: PassedOver,
+    arguments: argparse.Namespace,
 ) -> Iterable[Prediction]:
+    predict, predict_many = model.predict, model.predict_many
+    if arguments.tiles is not None:
+        from pplcnet.runtime.tiling import (
+            OVERLAP,
+            predict_in_tiles,
+            predict_many_in_tiles,
+            tiles_of,
+        )
+
+        overlap = OVERLAP if arguments.tile_overlap is None else arguments.tile_overlap
+        tiles = tiles_of(arguments.tiles, overlap)
+        predict = partial(predict_in_tiles, model, tiles=tiles)
+        predict_many = partial(predict_many_in_tiles, model, tiles=tiles)
     if stdin is not None:
-        return [_predict_one(model, stdin, "stdin")]
+        return [_predict_one(model, predict, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
-        return [_predict_one(model, Path(given[0]), given[0])]
-    return model.predict_many(paths_of(given, passed_over))
+        return [_predict_one(model, predict, Path(given[0]), given[0])]
+    return predict_many(paths_of(given, passed_over))
 
 
-def _predict_one(model: Model[Prediction], photo: Path | bytes, name: str) -> Prediction:
+def _predict_one(
+    model: Model[Any],
+    predict: Callable[[Any], Prediction],
+    photo: Path | bytes,
+    name: str,
+) -> Prediction:
     """On all cores, which is faster than `predict_many` for a single photo."""
     from dataclasses import replace
 
     try:
-        return replace(model.predict(photo), source=name)
+        return replace(predict(photo), source=name)
     except ImageError as error:
         from pplcnet.tasks import find
 

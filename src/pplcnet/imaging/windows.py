@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pplcnet.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-__all__ = ["Window", "windows_over"]
+from pplcnet.errors import InputError
+from pplcnet.imaging.decoding import DecodedImage
+
+__all__ = ["Window", "as_array", "windows_over"]
+
+ROWS_AT_ONCE = 256
 
 
 class Window(NamedTuple):
@@ -50,3 +57,18 @@ def _spans(length: int, window: int, stride: int) -> list[tuple[int, int]]:
     count = 1 + max(0, -(-(length - window) // stride))
     ends = [min(at * stride + window, length) for at in range(count)]
     return [(max(0, end - window), end) for end in ends]
+
+
+def as_array(decoded: DecodedImage) -> NDArray[np.uint8]:
+    """An upright RGB image as (H, W, 3) uint8, whose parts are views of it.
+
+    Of a PIL image a copy, made in strips: Pillow itself would make two at a time.
+    """
+    if not isinstance(decoded, Image.Image):
+        return decoded
+    width, height = decoded.size
+    array = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, height)
+        array[top:bottom] = np.asarray(decoded.crop((0, top, width, bottom)))
+    return array

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from pplcnet.errors import InputError
+from pplcnet.imaging.decoding import ImageSource
 from pplcnet.runtime.model import Model
+from pplcnet.runtime.sources import images_of
+from pplcnet.runtime.tiling import OVERLAP, predict_in_tiles, predict_many_in_tiles, tiles_of
 from pplcnet.tasks.detection.decoding import Detections
 
 __all__ = ["Detector"]
@@ -16,6 +20,53 @@ class Detector(Model[Detections]):
 
     Its predictions have boxes in pixels of the upright photo.
     """
+
+    def predict(
+        self,
+        image: ImageSource,
+        *,
+        tiles: int | tuple[int, int] | None = None,
+        overlap: float = OVERLAP,
+    ) -> Detections:
+        """Find the objects in one image, on all cores.
+
+        Args:
+            image: as `Model.predict` takes it.
+            tiles: for objects that are small in a large image: its parts of this side in pixels, or
+                (height, width), are looked at as well, and what was found is merged. The image's
+                own pixels are seen where it is the input's size. An image that is no larger is only
+                looked at as a whole.
+            overlap: of neighbouring tiles, as a part of their sides: objects up to that size are
+                seen whole in one of them.
+
+        Raises:
+            ImageError, BundleError: as `Model.predict`.
+            InputError: tiles that are too small, or too many for this image.
+        """
+        if tiles is None:
+            return super().predict(image)
+        return predict_in_tiles(self, image, tiles_of(tiles, overlap))
+
+    def predict_many(
+        self,
+        images: Iterable[ImageSource] | str | PathLike[str],
+        *,
+        tiles: int | tuple[int, int] | None = None,
+        overlap: float = OVERLAP,
+    ) -> Iterator[Detections]:
+        """Find the objects in any number of images, lazily and in order, every core busy.
+
+        Args:
+            images: as for `Model.predict_many`.
+            tiles: as for `predict`; the images are taken one after the other then.
+            overlap: as for `predict`.
+
+        Raises:
+            InputError: as `Model.predict_many` and `predict`.
+        """
+        if tiles is None:
+            return super().predict_many(images)
+        return predict_many_in_tiles(self, images_of(images), tiles_of(tiles, overlap))
 
     def _check_task(self, bundle: str | PathLike[str]) -> None:
         if not issubclass(self._task.prediction, Detections):

@@ -84,6 +84,8 @@ class Prediction:
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row."""
     can_be_drawn: ClassVar[bool] = False
+    can_be_tiled: ClassVar[bool] = False
+    """Whether predictions of an image's parts can be merged to one of the image."""
     """Whether `draw` shows it in the photo."""
 
     @property

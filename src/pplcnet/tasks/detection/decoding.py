@@ -14,6 +14,7 @@ from pplcnet.errors import printable
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.system.wording import counted
+from pplcnet.tasks.detection.merging import merge_found
 from pplcnet.tasks.detection.suppression import (
     IOU_THRESHOLD,
     MOST,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pplcnet.imaging.decoding import ImageSource
+    from pplcnet.imaging.windows import Window
 
 __all__ = ["Detections", "confidence_of", "decoder", "suppression_of"]
 
@@ -54,6 +56,7 @@ class Detections(Prediction):
     """Boxes of an image at most."""
 
     can_be_drawn: ClassVar[bool] = True
+    can_be_tiled: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("label", "confidence", "x1", "y1", "x2", "y2")
 
     def __repr__(self) -> str:
@@ -128,6 +131,22 @@ class Detections(Prediction):
     def _first(self, count: int) -> Self:
         boxes, classes, confidence = self._boxes()
         return replace(self, _kept=FoundBoxes(boxes[:count], classes[:count], confidence[:count]))
+
+    def merged_with(
+        self,
+        parts: Sequence[Detections],
+        windows: Sequence[Window],
+        *,
+        size: tuple[int, int],
+        overlap: tuple[int, int],
+        iou_threshold: float = IOU_THRESHOLD,
+    ) -> Self:
+        """These of a whole image and those of its parts as one answer; see `merge_found`."""
+        found = [each._boxes() for each in parts]
+        merged = merge_found(
+            self._boxes(), found, windows, size, overlap, iou_threshold=iou_threshold
+        )
+        return replace(self, _kept=merged, most=self.most * (1 + len(parts)))
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """Label, confidence (six digits) and box (pixels, two digits) of each of `answer`."""
