@@ -1,7 +1,7 @@
 """Load for an HTTP server of photos: as many requests as it answers, or so many per second.
 
 python benchmarks/serving_load.py URL PHOTOS [--connections 16] [--seconds 10] [--rate N]
-    [--field NAME]
+    [--field NAME] [--base64]
 
 Every connection sends a photo of the folder, waits for the answer and sends the next one. Prints
 one JSON object: answers by status, requests sent and not answered, answers in each second, and
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import json
 import time
@@ -28,21 +29,24 @@ AGAIN = 0.05
 class Load:
     """What is sent, and what came back."""
 
-    def __init__(self, url: str, photos: list[bytes], field: str | None) -> None:
+    def __init__(self, url: str, photos: list[bytes], field: str | None, in_json: bool) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self.host, self.port = parts.hostname, parts.port or 80
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        self.requests = [self._request(target, each, field) for each in photos]
+        self.requests = [self._request(target, each, field, in_json) for each in photos]
         self.statuses: Counter[int] = Counter()
         self.seconds: Counter[int] = Counter()
         self.latencies: list[float] = []
         self.lost = self.sent = 0
         self.begun = time.perf_counter()
 
-    def _request(self, target: str, photo: bytes, field: str | None) -> bytes:
+    def _request(self, target: str, photo: bytes, field: str | None, in_json: bool) -> bytes:
         kind = "application/octet-stream"
-        if field is not None:
+        if in_json:
+            kind = "application/json"
+            photo = json.dumps({field: base64.b64encode(photo).decode()}).encode()
+        elif field is not None:
             kind = f"multipart/form-data; boundary={BOUNDARY}"
             head = (
                 f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; '
@@ -137,8 +141,10 @@ def main() -> None:
         "--rate", type=float, help="requests a second; default: as many as answered"
     )
     parser.add_argument("--field", help="send a form with the photo in this field")
+    parser.add_argument("--base64", action="store_true", help="as base64 in JSON, not in a form")
     arguments = parser.parse_args()
-    load = Load(arguments.url, read_photos(arguments.photos), arguments.field)
+    photos = read_photos(arguments.photos)
+    load = Load(arguments.url, photos, arguments.field, arguments.base64)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(load.run(arguments.connections, arguments.seconds, arguments.rate))
     print(json.dumps(load.to_dict()))

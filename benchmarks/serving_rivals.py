@@ -5,9 +5,10 @@ python benchmarks/serving_rivals.py BUNDLE PHOTOS [--python OTHER/bin/python] [-
 
 BUNDLE is a folder with model.onnx, of a network at 224 pixels. OTHER is an environment with what
 the rivals need, beside numpy, Pillow and onnxruntime: fastapi, uvicorn and python-multipart;
-litserve; bentoml. A rival that it lacks is left out. Every server has a process per core with one
-thread for the network; FastAPI with threads has one process. Each is asked by 16 connections, in
-turns; figures are medians.
+litserve; bentoml; or paddlepaddle and paddlex[cv,serving] of version 3.4.3 (3.7.2 answers photos
+with errors). A rival that it lacks is left out. Every server has a process per core with one
+thread for the network; FastAPI with threads and PaddleX have one process. Each is asked by 16
+connections, in turns; figures are medians.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Rival(NamedTuple):
     path: str
     field: str | None = None
     """Of the form that the photo comes in."""
+    is_base64: bool = False
+    """Whether the field is one of JSON, and the photo base64."""
 
 
 SERVERS = [
@@ -80,6 +83,8 @@ SERVERS = [
         "/predict",
         "photo",
     ),
+    Rival("PaddleX", "paddlex", ["{python}", "rival_paddlex.py", "{port}", "{cores}"],
+          "/image-classification", "image", is_base64=True),
 ]  # fmt: skip
 
 
@@ -172,6 +177,8 @@ def _measure(
         ]
         if rival.field is not None:
             command += ["--field", rival.field]
+        if rival.is_base64:
+            command.append("--base64")
 
         def load(length: float) -> dict[str, Any]:
             done = subprocess.run(
