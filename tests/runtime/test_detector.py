@@ -167,6 +167,69 @@ def test_predict_knows_the_network_by_its_name(
             assert drawn.size == original.size
 
 
+def _annotations(folder: Path, photos: list[str], detector: pplcnet.Detector) -> dict:
+    """COCO's form, with COCO's own ids, of what the detector is sure of in the photos."""
+    classes = json.loads((folder / "coco_classes.json").read_text())
+    ids = {row["name"]: row["coco_id"] for row in classes}
+    images, annotations = [], []
+    for at, name in enumerate(photos):
+        images.append({"id": 100 + at, "file_name": name})
+        for label, _, (x1, y1, x2, y2) in detector.predict(folder / "photos" / name).above(0.3):
+            box = [x1, y1, x2 - x1, y2 - y1]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": 100 + at, "category_id": ids[label],
+                    "bbox": box, "area": box[2] * box[3], "iscrowd": 0,
+                }
+            )  # fmt: skip
+    categories = [{"id": key, "name": name} for name, key in ids.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def test_cocos_results_are_read_by_pycocotools(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco, cocoeval = (pytest.importorskip(f"pycocotools.{each}") for each in ("coco", "cocoeval"))
+    photos = ["astronaut.png", "chelsea.png", "coffee.png"]
+    with pplcnet.Detector(bundle) as detector:
+        (tmp_path / "truth.json").write_text(json.dumps(_annotations(folder, photos, detector)))
+    command = ["predict", str(bundle), str(folder / "photos"), "--coco"]
+    assert main([*command, "--coco-ids", str(tmp_path / "truth.json")]) == 0
+    printed, said = capsys.readouterr()
+    assert f"1 photo not in the file of --coco-ids, left out: {folder}/photos/grace" in said
+    (tmp_path / "results.json").write_text(printed)
+    truth = coco.COCO(str(tmp_path / "truth.json"))
+    results = truth.loadRes(str(tmp_path / "results.json"))
+    assert len(results.anns) > 3 * len(truth.anns)  # doubtful ones too
+    judged = cocoeval.COCOeval(truth, results, "bbox")
+    judged.evaluate()
+    judged.accumulate()
+    judged.summarize()
+    assert judged.stats[0] > 0.99
+    capsys.readouterr()
+    assert main([*command, "--confidence", "0.9"]) == 0
+    (dining_table, person) = json.loads(capsys.readouterr().out)
+    assert dining_table["image_id"] == "coffee.png"
+    assert (person["image_id"], person["category_id"]) == ("grace_hopper.jpg", 1)
+    assert main([*command, "--confidence", "1"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_ids_that_do_not_belong_to_the_bundle_are_refused(
+    bundle: Path, common_bundle: Path, folder: Path, tmp_path: Path, capsys
+) -> None:
+    photo = str(folder / "photos/coffee.png")
+    ids = tmp_path / "ids.json"
+    ids.write_text('{"images": [], "categories": [{"id": 7, "name": "person"}]}')
+    for start, complaint in (
+        ([str(bundle), photo, "--coco", "--coco-ids", str(ids)], "class 'bicycle' and 78 more"),
+        ([str(bundle), photo, "--coco-ids", str(ids)], "--coco-ids is of --coco"),
+        ([str(common_bundle), photo, "--coco"], "--coco is for detectors"),
+    ):
+        assert main(["predict", *start]) == 2
+        assert complaint in capsys.readouterr().err
+
+
 def test_tiles_find_what_is_small_in_a_large_photo(
     bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

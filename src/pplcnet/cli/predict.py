@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_threads, whole
+from pplcnet.cli.coco_output import add_coco, check_coco, coco_names, print_coco
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.drawing import add_drawing, check_drawing, with_drawing
 from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print CSV with a header")
+    add_coco(parser, form)
     add_threads(parser)
     parser.add_argument(
         "--engine",
@@ -107,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         trust_network=arguments.trust_network,
     )
     check_drawing(find(model.manifest.task).prediction, arguments)
+    check_coco(find(model.manifest.task).prediction, arguments)
+    names = coco_names(model.classes, arguments) if arguments.coco else None
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
     with opening("opening the network"):
@@ -118,7 +122,10 @@ def run(arguments: argparse.Namespace) -> int:
     of_photo = (TYPICALITY,) if model.knows_typical else ()
     columns = ("path", "rank", *of_task, *of_photo, "error")
     shown = with_drawing(chain(first, predictions), arguments, stdin)
-    photos, unread = _print_all(shown, columns, arguments)
+    if names is not None:
+        photos, unread = print_coco(shown, names, arguments.top_k)
+    else:
+        photos, unread = _print_all(shown, columns, arguments)
     if unread:
         complain(f"{unread} of {counted(photos, 'photo')} could not be read.")
     for note in passed_over.notes():
