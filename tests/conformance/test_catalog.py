@@ -22,6 +22,9 @@ OPTIONS = ("num_classes", "strides", "last_conv", "last_conv_bias", "deploy", "d
 SMALLEST = list(
     {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
 )
+# Of the families that are here to be compared with, the least and the largest; the others are slow.
+LARGEST = list({(row.family, row.variant): name for name, row in CATALOG.items()}.values())
+SOON = {*SMALLEST, *LARGEST, *(name for name, row in CATALOG.items() if row.family == "pplcnet")}
 if keras.backend.backend() != "tensorflow":
     ROWS = ["pplcnet_x0_25", "pplcnet_x2_0"]
     SMALLEST = ["pplcnet_x0_25"]
@@ -34,7 +37,9 @@ def _endpoints(name: str) -> Endpoints:
     return build_endpoints(name, (33, 47), options)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name", [each if each in SOON else pytest.param(each, marks=pytest.mark.slow) for each in ROWS]
+)
 def test_row_states_the_cost_of_the_built_network(name: str) -> None:
     cost = count_cost(build_model(name, deploy=CATALOG[name].family == "pplcnetv2"))
     assert (cost.trainable_parameters, cost.macs) == (
