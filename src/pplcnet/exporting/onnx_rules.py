@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pplcnet.errors import ConversionError
 from pplcnet.exporting.folding import fold_batch_norm, gate_after, is_linear, values_of
 from pplcnet.exporting.onnx_box_rules import BOX_RULES
+from pplcnet.exporting.onnx_map_rules import MAP_RULES
 from pplcnet.exporting.onnx_walk import Walk, inputs_of
 from pplcnet.models.layers import (
     BatchNormalization,
@@ -96,9 +97,9 @@ def _depthwise(walk: Walk, layer: keras.layers.DepthwiseConv2D) -> None:
 
 
 def _emit_convolution(walk: Walk, layer: keras.layers.Layer, kernel: Array, groups: int) -> None:
-    if tuple(layer.dilation_rate) != (1, 1) or layer.data_format != "channels_last":
-        raise ConversionError(f"the layer {layer.name!r} is dilated or channels first.")
-    pads = _convolution_pads(walk, layer)
+    if layer.data_format != "channels_last":
+        raise ConversionError(f"the layer {layer.name!r} has its channels first.")
+    pads, dilations = _convolution_pads(walk, layer), tuple(layer.dilation_rate)
     bias = values_of(layer.bias) if layer.use_bias else np.zeros(len(kernel), np.float32)
     result = layer.output
     norm = walk.only_consumer(result) if is_linear(layer) else None
@@ -120,6 +121,7 @@ def _emit_convolution(walk: Walk, layer: keras.layers.Layer, kernel: Array, grou
         strides=list(layer.strides),
         pads=list(pads),
         group=groups,
+        **({"dilations": list(dilations)} if max(dilations) > 1 else {}),
     )
     if gate is None:
         _activate(walk, layer, result)
@@ -143,11 +145,12 @@ def _convolution_pads(walk: Walk, layer: keras.layers.Layer) -> tuple[int, int, 
     if explicit is not None:
         raise ConversionError(f"the layer {layer.name!r} pads twice.")
     pads = []
-    for kernel, stride, size in zip(
-        layer.kernel_size, layer.strides, layer.input.shape[1:3], strict=True
+    for kernel, dilation, stride, size in zip(
+        layer.kernel_size, layer.dilation_rate, layer.strides, layer.input.shape[1:3], strict=True
     ):
         # "same" as Keras defines it: the smaller half in front.
-        total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+        covered = (kernel - 1) * dilation + 1
+        total = max((math.ceil(size / stride) - 1) * stride + covered - size, 0)
         pads.append((total // 2, total - total // 2))
     (top, bottom), (left, right) = pads
     return top, left, bottom, right
@@ -328,6 +331,7 @@ def _dense(walk: Walk, layer: keras.layers.Dense) -> None:
 
 RULES: Mapping[type, Callable[[Walk, Any], None]] = {
     **BOX_RULES,
+    **MAP_RULES,
     ChannelShuffle: _channel_shuffle,
     ChannelSplit: _channel_split,
     HardSigmoid: _hard_sigmoid,

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["AdaptiveAveragePool", "ResizeLike", "resize"]
+__all__ = ["AdaptiveAveragePool", "ResizeLike", "bins_of", "resize"]
 
 
 def resize(features: Any, size: tuple[Any, Any], *, align_corners: bool = False) -> Any:
@@ -44,7 +44,7 @@ def _aligned(length: Any, wanted: Any) -> Any:
     return ops.maximum(1.0 - distances, 0.0)
 
 
-def _bins(length: Any, bins: int) -> Any:
+def bins_of(length: Any, bins: int) -> Any:
     """The weights (bins, length) of pixels in the mean of each bin along one side."""
     each = ops.arange(bins, dtype="int32")
     start = each * length // bins
@@ -96,7 +96,7 @@ class AdaptiveAveragePool(keras.layers.Layer):
     def call(self, inputs):
         """(N, bins, bins, C)."""
         height, width = ops.shape(inputs)[1:3]
-        return _by_matrices(inputs, _bins(height, self.bins), _bins(width, self.bins))
+        return _by_matrices(inputs, bins_of(height, self.bins), bins_of(width, self.bins))
 
     def compute_output_shape(self, input_shape):
         """Bins in place of the sides."""

@@ -2,6 +2,8 @@
 
 A rule checks an operator's inputs and attributes and returns the shapes of its outputs and the
 multiplications that it costs. An operator without a rule is refused.
+
+This file is longer than others because it is a list: one function per operator, and their table.
 """
 
 from __future__ import annotations
@@ -17,13 +19,20 @@ __all__ = ["MAX_RANK", "OPERATORS", "Operator"]
 
 MAX_RANK = 5
 MAX_KERNEL = 32
+MAX_DILATION = 32
 MAX_ENLARGEMENT = 8
 NEAREST = {
     "mode": "nearest",
     "coordinate_transformation_mode": "asymmetric",
     "nearest_mode": "floor",
 }
-"""How images are enlarged."""
+"""How a detector's maps are enlarged."""
+LINEAR = tuple(
+    {"mode": "linear", "coordinate_transformation_mode": each}
+    for each in ("half_pixel", "align_corners")
+)
+"""How a segmentation network's maps are resized."""
+MAX_RESIZED = 4096
 
 
 Result: TypeAlias = tuple[list[Tensor], int]
@@ -112,33 +121,39 @@ def _max_pool(node: Node, inputs: list[Tensor]) -> Result:
 def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
     """How many windows there are along each side."""
     strides, pads = _list(node, "strides"), _list(node, "pads")
-    if any(each != 1 for each in node.attributes.get("dilations", (1, 1))):  # type: ignore[union-attr]
-        raise _refuse(node, "is dilated")
+    dilations = node.attributes.get("dilations", (1, 1))
+    if not isinstance(dilations, tuple) or len(dilations) != 2:
+        raise _refuse(node, f"has dilations of {dilations}")
     if len(kernel) != 2 or len(strides) != 2 or len(pads) != 4:
         raise _refuse(node, "has other than two sides")
     found = []
-    for at in (0, 1):
+    for at, dilation in enumerate(dilations):
         before, after = pads[at], pads[at + 2]
         if not (1 <= kernel[at] <= MAX_KERNEL and 1 <= strides[at] <= MAX_KERNEL):
             raise _refuse(node, f"has a kernel of {kernel} and strides of {strides}")
         if not (0 <= before < MAX_KERNEL and 0 <= after < MAX_KERNEL):
             raise _refuse(node, f"pads by {pads}")
-        found.append((size[at] + before + after - kernel[at]) // strides[at] + 1)
+        if not 1 <= dilation <= MAX_DILATION or (node.operator == "MaxPool" and dilation > 1):
+            raise _refuse(node, f"has dilations of {dilations}")
+        covered = (kernel[at] - 1) * dilation + 1
+        found.append((size[at] + before + after - covered) // strides[at] + 1)
     return found
 
 
 def _resize(node: Node, inputs: list[Tensor]) -> Result:
-    """Every pixel a whole number of times, along both sides."""
+    """Every pixel a whole number of times, or bilinearly by any factor."""
     _floats(node, inputs)
-    for name, value in NEAREST.items():
-        if node.attributes.get(name) != value:
-            raise _refuse(node, f"has another {name!r} than {value!r}")
-    shape, region, scales = inputs[0].shape, inputs[1], inputs[2].floats
-    if region.shape != (0,) or len(shape) != 4 or scales is None or len(scales) != 4:
-        raise _refuse(node, "does not enlarge an image by constants")
-    if any(each not in range(1, MAX_ENLARGEMENT + 1) for each in scales) or scales[:2] != (1, 1):
-        raise _refuse(node, f"enlarges by {scales}")
-    return _result([Tensor(FLOAT, tuple(int(a * b) for a, b in zip(shape, scales, strict=True)))])
+    shape, scales, attributes = inputs[0].shape, inputs[2].floats, node.attributes
+    if inputs[1].shape != (0,) or len(shape) != 4 or scales is None or len(scales) != 4:
+        raise _refuse(node, "does not resize an image by constants")
+    is_whole = all(each in range(1, MAX_ENLARGEMENT + 1) for each in scales)
+    if not (attributes == NEAREST and is_whole) and attributes not in LINEAR:
+        raise _refuse(node, f"resizes by {scales} as {dict(attributes)}")
+    # What a tensor may hold at all bounds the factors.
+    if scales[:2] != (1, 1) or not all(0 < each <= MAX_RESIZED for each in scales):
+        raise _refuse(node, f"resizes by {scales}")
+    made = tuple(math.floor(a * b) for a, b in zip(shape, scales, strict=True))
+    return _result([Tensor(FLOAT, made)], 4 * math.prod(made))
 
 
 def _softmax(node: Node, inputs: list[Tensor]) -> Result:
