@@ -46,7 +46,7 @@ def network(name: str, side: int) -> tuple[bytes, Manifest]:
         Preprocessing((side, side), "stretch", interpolation="opencv-bicubic"),
         {"name": name, "options": {}},
         task=task.name,
-        outputs=task.outputs(CLASSES, (side, side)),
+        outputs=task.outputs(CLASSES, (side, side), name),
     )
     model = build_picodet(name, image_size=side)
     content: bytes = to_onnx(model, manifest, batch=1).SerializeToString()

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from pplcnet.runtime.classifier import Classifier
     from pplcnet.runtime.detector import Detector
     from pplcnet.runtime.model import Model, load
+    from pplcnet.runtime.segmenter import Segmenter
     from pplcnet.tasks.audit import audit
     from pplcnet.tasks.detection.decoding import Detections
     from pplcnet.tasks.evaluate import evaluate
+    from pplcnet.tasks.segmentation.decoding import Segmentation
     from pplcnet.tasks.task import Prediction
     from pplcnet.training.train import train
     from pplcnet.weights.bundled import restore_model
@@ -50,6 +52,8 @@ _PLACES = {
     "Prediction": "tasks.task",
     "Preprocessing": "imaging.preprocessing",
     "Recipe": "recipe.recipe",
+    "Segmentation": "tasks.segmentation.decoding",
+    "Segmenter": "runtime.segmenter",
     "add_to_gallery": "gallery.changing",
     "audit": "tasks.audit",
     "build_gallery": "gallery.changing",
@@ -90,6 +94,8 @@ __all__ = [
     "Prediction",
     "Preprocessing",
     "Recipe",
+    "Segmentation",
+    "Segmenter",
     "add_to_gallery",
     "audit",
     "build_gallery",

@@ -32,9 +32,9 @@ def manifest_of(model: keras.Model, task: str = "classification") -> Manifest:
     return Manifest(
         classes,
         Preprocessing(image_size=model.input.shape[1:3]),
-        network={},
+        network={"name": model.name},
         task=task,
-        outputs=find(task).outputs(classes, model.input.shape[1:3]),
+        outputs=find(task).outputs(classes, model.input.shape[1:3], model.name),
     )
 
 

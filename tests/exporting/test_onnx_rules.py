@@ -22,7 +22,6 @@ def _sequential(*layers: keras.layers.Layer) -> keras.Model:
         ([keras.layers.Conv2D(2, 1), keras.layers.Softmax(name="odd")], "'odd' is a Softmax"),
         ([keras.layers.Conv2D(2, 1, activation="gelu", name="odd")], "'odd' uses .*'gelu'"),
         ([keras.layers.BatchNormalization(name="bn")], "'bn' does not directly follow"),
-        ([keras.layers.Conv2D(2, 3, dilation_rate=2, name="wide")], "'wide' is dilated"),
         ([keras.layers.ZeroPadding2D(1)], "'logits' cannot follow padding"),
     ],
 )

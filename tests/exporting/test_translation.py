@@ -148,7 +148,7 @@ def test_the_metadata_says_what_the_outputs_are(task: str, ending: str) -> None:
     model = build_model("pplcnet_x0_25", num_classes=2, image_size=32)
     proto = to_onnx(model, manifest_of(model, task), batch=1)
     facts = {each.key: each.value for each in proto.metadata_props}
-    assert set(facts) == {"classes", "preprocessing", "input", "output", "task"}
+    assert set(facts) == {"classes", "preprocessing", "input", "network", "output", "task"}
     assert facts["task"] == task
     # Earlier versions of pplcnet tell the task by this text's end.
     assert facts["output"] == f"logits: float32 (N, classes), before {ending}"

@@ -319,7 +319,7 @@ def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: P
         Preprocessing((96, 160), "stretch"),
         {"name": "picodet_x0_25", "options": {}},
         task="detection",
-        outputs=find("detection").outputs(classes, (96, 160)),
+        outputs=find("detection").outputs(classes, (96, 160), "picodet_xs"),
         variants={"keras": {"file": KERAS_FILE}},
     )
     place = tmp_path / "small.bundle"

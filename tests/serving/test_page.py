@@ -216,7 +216,7 @@ def test_boxes_are_drawn_on_the_photo_in_its_own_pixels(
         Preprocessing((64, 96), "stretch"),
         {"name": "picodet_x0_25", "options": {}},
         task="detection",
-        outputs=find("detection").outputs(("cat", "dog"), (64, 96)),
+        outputs=find("detection").outputs(("cat", "dog"), (64, 96), "picodet_xs"),
         decoding={"confidence": 0.03},  # what a network with random weights reaches
         variants={"keras": {"file": KERAS_FILE}},
     )

@@ -44,7 +44,7 @@ def test_network_targets_views_and_loss_go_together(
     read = training.read_target or (lambda target, _: target)
     name = NETWORKS.get(name, "pplcnet_x0_25")
     network = training.build(name, dataset.classes, (32, 32), {"dropout": 0.0})
-    outputs = task.outputs(dataset.classes, (32, 32))
+    outputs = task.outputs(dataset.classes, (32, 32), name)
     assert [tuple(each.shape[1:]) for each in network.outputs] == list(outputs.values())
     targets = training.targets(dataset)
     assert len(targets) == len(dataset)

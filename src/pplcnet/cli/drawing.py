@@ -1,10 +1,10 @@
-"""Options of detectors: how a photo is looked at, which objects are shown, photos as files."""
+"""How a photo is looked at, what of the answer is shown, and answers as files."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,32 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draw",
         metavar="FOLDER",
-        help="of a detector: write every photo with its boxes to this folder, as JPEG",
+        help="write every photo to this folder as JPEG, with the boxes of a detector, or under the "
+        "colours of a segmenter's classes",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="of a segmenter: write every photo's class map to this folder, as a PNG with a "
+        "palette whose values are the numbers of the classes, from 0",
     )
 
 
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
-    """InputError for an option of detectors with a bundle whose answers are no places."""
-    for option in ("draw", "confidence", "tiles", "tile_overlap"):
-        can = kind.can_be_tiled if option.startswith("tile") else kind.can_be_drawn
-        if getattr(arguments, option) is not None and not can:
+    """InputError for an option that the answers of the bundle have no use for."""
+    detectors = "detectors, which say where objects are"
+    allowed = {
+        "draw": (kind.can_be_drawn, "detectors and segmenters, which say where things are"),
+        "confidence": (hasattr(kind, "above"), detectors),
+        "tiles": (kind.can_be_tiled, detectors),
+        "tile_overlap": (kind.can_be_tiled, detectors),
+        "out": (bool(kind.file_ending), "segmenters, which give a class for each pixel"),
+    }
+    for option, (is_allowed, whose) in allowed.items():
+        if getattr(arguments, option) is not None and not is_allowed:
             raise InputError(
-                f"--{option.replace('_', '-')} is for detectors, which say where objects are; "
-                f"{arguments.bundle} is not one. Leave it out."
+                f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one. "
+                "Leave it out."
             )
     if arguments.tile_overlap is not None and arguments.tiles is None:
         raise InputError("--tile-overlap is of --tiles, which says how large tiles are; give both.")
@@ -65,7 +79,7 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
 def with_drawing(
     predictions: Iterable[Any], arguments: argparse.Namespace, photo: bytes | None
 ) -> Iterable[Prediction]:
-    """The predictions with what the options ask for, each drawn before it is passed on.
+    """The predictions with what the options ask for, each written before it is passed on.
 
     Args:
         photo: the content of the only photo, where it is no file.
@@ -78,15 +92,30 @@ def with_drawing(
         predictions = (
             each if each.error is not None else each.above(confidence) for each in predictions
         )
-    if arguments.draw is None:
-        return predictions
-    return _drawn(predictions, Path(arguments.draw), photo)
+    if arguments.draw is not None:
+        predictions = _written(
+            predictions,
+            Path(arguments.draw),
+            lambda _: ".jpg",
+            lambda each, path: each.draw(photo).save(path, quality=QUALITY),
+        )
+    if arguments.out is not None:
+        predictions = _written(
+            predictions,
+            Path(arguments.out),
+            lambda each: each.file_ending,
+            lambda each, path: each.write(path),
+        )
+    return predictions
 
 
-def _drawn(
-    predictions: Iterable[Prediction], folder: Path, photo: bytes | None
+def _written(
+    predictions: Iterable[Prediction],
+    folder: Path,
+    ending: Callable[[Prediction], str],
+    write: Callable[[Any, Path], object],
 ) -> Iterator[Prediction]:
-    """A JPEG of the photo's name each; photos of one name get numbers."""
+    """A file of the photo's name each; photos of one name get numbers."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -96,10 +125,10 @@ def _drawn(
         if prediction.error is None:
             stem = Path(prediction.source).stem
             names[stem] += 1
-            ending = f"-{names[stem]}.jpg" if names[stem] > 1 else ".jpg"
-            path = folder / f"{stem}{ending}"
+            number = f"-{names[stem]}" if names[stem] > 1 else ""
+            path = folder / f"{stem}{number}{ending(prediction)}"
             try:
-                prediction.draw(photo).save(path, quality=QUALITY)
+                write(prediction, path)
             except OSError as error:
                 raise StorageError(f"{path}: cannot be written ({error.strerror}).") from error
         yield prediction

@@ -20,7 +20,8 @@ __all__ = ["add_embedding", "manifest_with_embedding", "with_embedding"]
 
 def manifest_with_embedding(manifest: Manifest, model: keras.Model, task: Task[Any]) -> Manifest:
     """The manifest of a network that is exported with its embedding, if its task has one."""
-    outputs = dict(task.outputs(manifest.classes, manifest.preprocessing.image_size))
+    network = str(manifest.network.get("name", ""))
+    outputs = dict(task.outputs(manifest.classes, manifest.preprocessing.image_size, network))
     if task.embedding:
         outputs[EMBEDDING] = tuple(model.get_layer(task.embedding).output.shape[1:])
     return replace(manifest, outputs=outputs)

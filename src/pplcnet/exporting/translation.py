@@ -57,6 +57,7 @@ def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onn
             "input": "images: uint8 RGB (N, height, width, 3), resized as preprocessing says",
             "output": find(manifest.task).outputs_text or _describe(outputs),
             "task": manifest.task,
+            "network": str(manifest.network.get("name", "")),
             **({EMBEDDING: str(outputs[EMBEDDING][0])} if EMBEDDING in outputs else {}),
         },
     )

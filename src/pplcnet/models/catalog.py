@@ -82,6 +82,11 @@ class Segmenter(NamedTuple):
     macs_512x1024: int
     """Multiply-accumulates of convolutions, one image 512 pixels high and 1024 wide, 19 classes."""
 
+    @property
+    def stride(self) -> int:
+        """Input pixels between two cells of the logits."""
+        return 8 if self.head == "mobileseg" else 4
+
 
 # fmt: off
 _ROWS = (

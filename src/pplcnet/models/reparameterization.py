@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 
@@ -12,11 +14,12 @@ from pplcnet.models.variables import value_of
 __all__ = ["has_parallel_branches", "to_deploy_form"]
 
 BRANCH = "_list_"
+IS_BRANCH = re.compile(rf"{BRANCH}\d+_(conv|bn)$")
 
 
 def has_parallel_branches(model: keras.Model) -> bool:
     """Whether the model is in a training form that can be merged."""
-    return any(BRANCH in layer.name for layer in model.layers)
+    return any(IS_BRANCH.search(layer.name) for layer in model.layers)
 
 
 def to_deploy_form(model: keras.Model) -> keras.Model:

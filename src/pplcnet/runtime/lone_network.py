@@ -21,6 +21,8 @@ __all__ = ["LoneNetwork", "open_network"]
 
 # ModelProto.metadata_props, and the key and value of each of its entries.
 METADATA, KEY, VALUE = 14, 1, 2
+NETWORK = "network"
+"""The key of its name in the catalog; files before 0.3 have none."""
 # Classes have names of up to 100 characters; nobody has a million of them.
 METADATA_LIMIT = 64 << 20
 
@@ -65,7 +67,7 @@ def open_network(path: Path) -> LoneNetwork:
         classes = json.loads(metadata["classes"])
         height, width = preprocessing["image_size"]
         task = find(_task_name(metadata))
-        outputs = dict(task.outputs(classes, (height, width)))
+        outputs = dict(task.outputs(classes, (height, width), metadata.get(NETWORK, "")))
         if EMBEDDING in metadata:
             outputs[EMBEDDING] = (int(metadata[EMBEDDING]),)
     except UnknownNameError as error:
@@ -90,7 +92,7 @@ def open_network(path: Path) -> LoneNetwork:
         ],
         "decoding": {},
         "preprocessing": preprocessing,
-        "network": {"name": path.stem},
+        "network": {"name": path.stem, "network": metadata.get(NETWORK, "")},
         "variants": {"onnx": {"file": "model.onnx", "precision": precision}},
         "provenance": {},
         "files": {"model.onnx": {"sha256": sha256(content).hexdigest(), "bytes": len(content)}},

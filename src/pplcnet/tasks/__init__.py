@@ -31,6 +31,7 @@ TASKS = {
     "classification": "pplcnet.tasks.classification",
     "detection": "pplcnet.tasks.detection",
     "multilabel": "pplcnet.tasks.multilabel",
+    "segmentation": "pplcnet.tasks.segmentation",
 }
 """Name to package. The package's modules are imported on first use."""
 
@@ -71,7 +72,9 @@ def answers_of(manifest: Manifest) -> tuple[str, ...]:
 
 def outputs_of(manifest: Manifest) -> Mapping[str, tuple[int, ...]]:
     """The outputs that the task of a manifest needs: name to shape for one image."""
-    return find(manifest.task).outputs(manifest.classes, manifest.preprocessing.image_size)
+    # An exported file alone is named after its file, and says in its metadata what it is.
+    network = str(manifest.network.get("network") or manifest.network.get("name", ""))
+    return find(manifest.task).outputs(manifest.classes, manifest.preprocessing.image_size, network)
 
 
 def options_of(name: str) -> type[TaskOptions]:

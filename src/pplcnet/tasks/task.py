@@ -9,6 +9,7 @@ This file is longer than others because it is all that shared code knows of a ta
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +85,11 @@ class Prediction:
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row."""
     can_be_drawn: ClassVar[bool] = False
+    """Whether `draw` shows it in the photo."""
     can_be_tiled: ClassVar[bool] = False
     """Whether predictions of an image's parts can be merged to one of the image."""
-    """Whether `draw` shows it in the photo."""
+    file_ending: ClassVar[str] = ""
+    """Of the files that `write` makes; "" where there is nothing to write."""
 
     @property
     def is_strange(self) -> bool:
@@ -130,6 +133,15 @@ class Prediction:
         Raises:
             ImageError: the photo cannot be used.
             NotImplementedError: there is nothing to draw (`can_be_drawn`).
+        """
+        raise NotImplementedError
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write what was found as a file of its own, of the kind of `file_ending`.
+
+        Raises:
+            OSError: the file cannot be written.
+            NotImplementedError: there is nothing to write.
         """
         raise NotImplementedError
 
@@ -305,9 +317,9 @@ class Task(Generic[P]):
     """What makes its data sets unfit, beyond what every data set is audited for."""
     notes: Callable[[Dataset], Iterable[str]]
     """What is worth knowing of its data sets and no reason to stop, a sentence each."""
-    outputs: Callable[[Sequence[str], tuple[int, int]], Mapping[str, tuple[int, ...]]]
-    """Of the classes and the input's (height, width): the network's outputs by name, each with its
-    shape for one image."""
+    outputs: Callable[[Sequence[str], tuple[int, int], str], Mapping[str, tuple[int, ...]]]
+    """Of the classes, the input's (height, width) and the network's name in the catalog: the
+    network's outputs by name, each with its shape for one image."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
     """For images with the manifest's classes."""

@@ -122,7 +122,7 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
         if trainable.backbone is not None
         else images,
         task.judge(expected, validation_set.images),
-        tuple(task.outputs(train_set.classes, recipe.image_size)),
+        tuple(task.outputs(train_set.classes, recipe.image_size, recipe.model)),
         preprocessing,
     )
     columns = history_columns(trainable.metrics, task.measure.key)

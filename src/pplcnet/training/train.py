@@ -126,7 +126,7 @@ def train(
     score = fitted.history[fitted.best_epoch - 1][score_column(task.measure.key)]
     manifest = Manifest(
         classes=train_set.classes,
-        outputs=task.outputs(train_set.classes, recipe.image_size),
+        outputs=task.outputs(train_set.classes, recipe.image_size, recipe.model),
         task=train_set.task,
         preprocessing=preprocessing_of(recipe),
         network={"name": recipe.model, "options": fitted.options},

@@ -14,7 +14,7 @@ from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import check_place, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.catalog import DETECTORS, only_task
+from pplcnet.models.catalog import DETECTORS, SEGMENTERS, only_task
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
@@ -22,11 +22,13 @@ from pplcnet.weights.files import WeightsFile, read_weights
 from pplcnet.weights.inference_settings import InferenceSettings, read_inference_settings
 from pplcnet.weights.keras_configs import check_layers
 from pplcnet.weights.loading import fill
-from pplcnet.weights.options import DETECTOR_CLASSES, network_options
+from pplcnet.weights.options import DETECTOR_CLASSES, SEGMENTER_CLASSES, network_options
 
 __all__ = ["convert", "default_preprocessing", "imagenet_classes"]
 DETECTOR_SIZE = (320, 320)
 """Of PicoDet's smallest official weights, where a file does not say its own."""
+
+PORTRAIT_CLASSES = ("background", "person")
 
 
 def coco_classes() -> tuple[str, ...]:
@@ -75,11 +77,7 @@ def convert(
     name, saved = _network_of(weights, network, path), weights.saved
     beside = read_inference_settings(weights.beside)
     options = _options_for(name, weights, path)
-    names = tuple(
-        classes
-        or beside.classes
-        or _default_classes(options["num_classes"], path, is_detector=name in DETECTORS)
-    )
+    names = tuple(classes or beside.classes or _default_classes(options["num_classes"], path, name))
     _check_names(names, options["num_classes"], path)
     chosen = _preprocessing_for(preprocessing, beside, weights, options, path)
     options["image_size"] = chosen.image_size
@@ -101,7 +99,7 @@ def convert(
         classes=names,
         preprocessing=chosen,
         task=task,
-        outputs=find(task).outputs(names, size),
+        outputs=find(task).outputs(names, size, name),
         decoding=decoding,
         network={"name": name, "options": options},
         variants={"keras": {"file": KERAS_FILE}},
@@ -169,6 +167,9 @@ def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> P
             "resize": "stretch",
             "interpolation": "opencv-bicubic",
         }
+    if SEGMENTER_CLASSES in weights.tensors:
+        # PaddleSeg's, for every network.
+        values |= {"resize": "stretch", "mean": (0.5,) * 3, "std": (0.5,) * 3}
     if weights.saved is not None:
         values |= {"resize": "stretch", "interpolation": "opencv-bilinear"}
     if weights.saved is not None and weights.saved.scaling is not None:
@@ -196,15 +197,18 @@ def _preprocessing_for(
     return Preprocessing.from_dict(chosen.to_dict() | dict(given or {}))
 
 
-def _default_classes(count: int, path: Path, *, is_detector: bool) -> tuple[str, ...]:
-    if is_detector and count == len(coco_classes()):
-        return coco_classes()
-    if is_detector or count != len(imagenet_classes()):
+def _default_classes(count: int, path: Path, network: str) -> tuple[str, ...]:
+    known = imagenet_classes()
+    if network in DETECTORS:
+        known = coco_classes()
+    elif network in SEGMENTERS:
+        known = PORTRAIT_CLASSES if SEGMENTERS[network].head == "mobileseg_portrait" else ()
+    if count != len(known):
         raise InputError(
             f"{path}: has {counted(count, 'class')} without names; pass them with --classes in the "
             "order of the outputs, as a,b,c or as a file with one name per line."
         )
-    return imagenet_classes()
+    return known
 
 
 def _digest(path: Path) -> str | None:

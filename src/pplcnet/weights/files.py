@@ -13,7 +13,7 @@ import numpy as np
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import MANIFEST
 from pplcnet.errors import BundleError, WeightsError
-from pplcnet.weights import folded, native, paddle, torch_names
+from pplcnet.weights import folded, native, paddle, segmentation_names, torch_names
 from pplcnet.weights.backbones import take_about
 from pplcnet.weights.detection_names import is_detector, to_layer_names
 from pplcnet.weights.detector_graphs import read_detector_graph
@@ -21,6 +21,7 @@ from pplcnet.weights.keras_configs import SavedModel, saved_model
 from pplcnet.weights.keras_files import is_keras_file, read_keras_file
 from pplcnet.weights.paddle_inference import read_inference_model
 from pplcnet.weights.safetensors_files import read_safetensors
+from pplcnet.weights.segmentation_names import is_segmenter
 
 __all__ = ["WeightsFile", "read_weights"]
 
@@ -99,7 +100,9 @@ def _by_names(tensors: dict[str, np.ndarray]) -> WeightsFile:
         return WeightsFile("timm", torch_names.to_original_names(tensors))
     if torch_names.is_transformers(tensors):
         return WeightsFile("original", torch_names.to_original_names(tensors))
-    if is_detector(tensors):
+    if is_segmenter(tensors):
+        tensors = segmentation_names.to_layer_names(tensors)
+    elif is_detector(tensors):
         tensors = to_layer_names(tensors)
     # PP-LCNetV2's first release called its stages stage1 to stage4.
     tensors = {

@@ -22,6 +22,10 @@ _CLASSIFIERS = tuple(
     for part in ("weight", "kernel")
 )  # fmt: skip
 DETECTOR_CLASSES = "head.head_cls0.bias"
+SEGMENTER_CLASSES = "head.0.logits.weight"
+SEGMENTER_SIZE = (512, 1024)
+SEGMENTER_SIZES = {"mobileseg_portrait_mobilenetv3_large_x1_0": (144, 256)}
+"""(height, width) that PaddleSeg's published weights are for, where a file does not say it."""
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
@@ -38,6 +42,9 @@ def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
     tensors = weights.tensors
     if DETECTOR_CLASSES in tensors:
         return {"num_classes": len(tensors[DETECTOR_CLASSES])}
+    if SEGMENTER_CLASSES in tensors:
+        size = SEGMENTER_SIZES.get(name, SEGMENTER_SIZE)
+        return {"num_classes": len(tensors[SEGMENTER_CLASSES]), "image_size": size}
     classifier = next((tensors[key] for key in _CLASSIFIERS if key in tensors), None)
     if classifier is not None and classifier.ndim == 2:
         options["num_classes"] = int(classifier.shape[1])

@@ -11,7 +11,9 @@ FEATURES = (2, 2, 128)
 """Height, width and channels of the feature map."""
 
 
-def _outputs(classes: Sequence[str], image_size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+def _outputs(
+    classes: Sequence[str], image_size: tuple[int, int], network: str
+) -> Mapping[str, tuple[int, ...]]:
     return {"logits": (len(classes),), "features": FEATURES}
 
 

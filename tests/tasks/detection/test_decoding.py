@@ -87,7 +87,7 @@ def test_it_is_shown_in_one_line() -> None:
 
 
 def test_cells_follow_from_the_input_size() -> None:
-    outputs = TASK.outputs(("a", "b", "c"), (256, 352))
+    outputs = TASK.outputs(("a", "b", "c"), (256, 352), "picodet_xs")
     assert outputs == {"boxes": (1872, 4), "scores": (1872, 3)}
 
 

@@ -44,7 +44,7 @@ def _notes(dataset: Dataset) -> Iterable[str]:
     return ()
 
 
-def _outputs(classes: Sequence[str], _: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+def _outputs(classes: Sequence[str], _: tuple[int, int], __: str) -> Mapping[str, tuple[int, ...]]:
     return {"logits": (len(classes),)}
 
 

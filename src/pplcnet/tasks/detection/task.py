@@ -16,7 +16,9 @@ from pplcnet.tasks.task import Measure, Task
 __all__ = ["TASK"]
 
 
-def _outputs(classes: Sequence[str], image_size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+def _outputs(
+    classes: Sequence[str], image_size: tuple[int, int], _: str
+) -> Mapping[str, tuple[int, ...]]:
     cells = sum(-(-image_size[0] // each) * -(-image_size[1] // each) for each in DETECTOR_STRIDES)
     return {"boxes": (cells, 4), "scores": (cells, len(classes))}
 

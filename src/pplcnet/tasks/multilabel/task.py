@@ -57,7 +57,7 @@ def _notes(dataset: Dataset) -> Iterable[str]:
         yield f"no photo is known to lack {', '.join(always)}, so these labels cannot be learned."
 
 
-def _outputs(classes: Sequence[str], _: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+def _outputs(classes: Sequence[str], _: tuple[int, int], __: str) -> Mapping[str, tuple[int, ...]]:
     return {"logits": (len(classes),)}
 
 

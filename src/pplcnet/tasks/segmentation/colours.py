@@ -1,0 +1,27 @@
+"""A colour for each class, as Pascal VOC has them: the same ones in masks and overlays."""
+
+from __future__ import annotations
+
+from pplcnet.imaging.geometry import UNKNOWN
+
+__all__ = ["colour_of", "palette"]
+
+
+def colour_of(class_id: int) -> tuple[int, int, int]:
+    """(red, green, blue) of a class: its bits spread over the three, the low ones first.
+
+    Pascal VOC's colours from its second on, as its first is black.
+    """
+    bits, red, green, blue = class_id + 1, 0, 0, 0
+    for shift in range(7, -1, -1):
+        red |= (bits & 1) << shift
+        green |= (bits >> 1 & 1) << shift
+        blue |= (bits >> 2 & 1) << shift
+        bits >>= 3
+    return red, green, blue
+
+
+def palette() -> list[int]:
+    """768 numbers for a palette image: the classes' colours; what is unknown is black."""
+    entries = [colour_of(at) for at in range(UNKNOWN)]
+    return [part for entry in [*entries, (0, 0, 0)] for part in entry]

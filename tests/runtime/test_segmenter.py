@@ -1,0 +1,192 @@
+"""The published portrait network answers as the original does, by every way there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import pplcnet
+from pplcnet.bundle.bundle import Bundle
+from pplcnet.cli.main import main
+from pplcnet.errors import ImageError, InputError, UnknownNameError
+from pplcnet.exporting.parity import in_full_precision, keras_outputs
+from pplcnet.models.resizing import resize
+from pplcnet.tasks.segmentation.decoding import Segmentation
+from pplcnet.tasks.segmentation.head import build_segmenter
+from pplcnet.weights.bundled import restore_model
+from pplcnet.weights.loading import load_into
+from tests.conformance.reference import images, relative_difference
+
+PHOTOS = ("astronaut", "camera", "cat")
+NETWORK = "mobileseg_portrait_mobilenetv3_large_x1_0"
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    return shared / "reference/segmentation/portrait_mobileseg"
+
+
+@pytest.fixture(scope="module")
+def golden(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "golden.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def photos(golden: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portraits")
+    for name in PHOTOS:
+        Image.fromarray(golden[f"{name}:pixels_uint8"]).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("segmenter") / "portrait.bundle"
+    command = ["convert", folder / "weights_named.npz", "--model", NETWORK]
+    assert main([*map(str, [*command, "--photos", photos, "--out", place])]) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def segmenter(bundle: Path) -> pplcnet.Segmenter:
+    return pplcnet.Segmenter(bundle, threads=1)
+
+
+@pytest.fixture(scope="module")
+def astronaut(segmenter: pplcnet.Segmenter, photos: Path) -> Segmentation:
+    return segmenter.predict(photos / "astronaut.png")
+
+
+def test_keras_gives_the_goldens(bundle: Path, golden: dict[str, np.ndarray]) -> None:
+    opened = Bundle.open(bundle)
+    assert opened.classes == ("background", "person")
+    pixels = np.stack([golden[f"{name}:pixels_uint8"] for name in PHOTOS])
+    with in_full_precision():
+        logits = keras_outputs(restore_model(opened), opened.manifest, pixels)["logits"]
+    logits = keras.ops.convert_to_numpy(resize(logits, (144, 256)))
+    expected = golden["astronaut:logits"][0].transpose(1, 2, 0)
+    assert relative_difference(logits[0], expected) <= 1e-4
+    chances = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    for name, found in zip(PHOTOS, chances, strict=True):
+        expected = golden[f"{name}:probabilities"][0].transpose(1, 2, 0)
+        assert np.abs(found - expected).max() <= 1e-4
+
+
+def test_odd_sizes_give_the_goldens(folder: Path, golden: dict[str, np.ndarray]) -> None:
+    network = build_segmenter(NETWORK, classes=2, image_size=(193, 225))
+    load_into(network, folder / "weights_named.npz")
+    photo = golden["astronaut_193x225:pixels_uint8"][np.newaxis]
+    logits = resize(network((photo / 255 - 0.5) / 0.5, training=False), (193, 225))
+    logits = keras.ops.convert_to_numpy(logits)
+    assert (logits.argmax(-1) == golden["astronaut_193x225:argmax"]).mean() > 0.9999
+    expected = golden["astronaut_193x225:logits_every8"].transpose(0, 2, 3, 1)
+    assert relative_difference(logits[:, ::8, ::8], expected) <= 1e-4
+    logits = keras.ops.convert_to_numpy(
+        resize(network(images(193, 225), training=False), (193, 225))
+    )
+    limit = 1e-4 * float(golden["random_193x225:absmax"])
+    for part, found in {
+        "every8": logits[:, ::8, ::8], "corner": logits[:, :8, :8]
+    }.items():  # fmt: skip
+        expected = golden[f"random_193x225:logits_{part}"].transpose(0, 2, 3, 1)
+        assert np.abs(found - expected).max() <= limit
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_the_segmenter_gives_the_goldens(
+    bundle: Path, photos: Path, golden: dict[str, np.ndarray], engine: str
+) -> None:
+    pytest.importorskip(engine)
+    with pplcnet.Segmenter(bundle, engine=engine, threads=1) as segmenter:
+        found = list(segmenter.predict_many(photos))
+    for name, prediction in zip(PHOTOS, found, strict=True):
+        expected = golden[f"{name}:probabilities"][0]
+        chances = prediction.probabilities()
+        assert chances.shape == (144, 256, 2)
+        assert np.abs(chances.transpose(2, 0, 1) - expected).max() <= 1e-4
+        assert (prediction.class_map == expected.argmax(0)).mean() > 0.9999
+
+
+def test_predict_prints_shares_and_writes_maps_and_overlays(
+    bundle: Path,
+    photos: Path,
+    golden: dict[str, np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    maps, drawn = tmp_path / "maps", tmp_path / "drawn"
+    command = ["predict", bundle, photos, "--json", "--out", maps, "--draw", drawn]
+    assert main([*map(str, command)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == len(PHOTOS)
+    for name, row in zip(PHOTOS, rows, strict=True):
+        answer = golden[f"{name}:probabilities"][0].argmax(0)
+        with Image.open(maps / f"{name}.png") as file:
+            assert file.mode == "P"
+            found = np.asarray(file)
+        assert (found == answer).mean() > 0.9999
+        shares = {each["label"]: each["share"] for each in row["predictions"]}
+        assert shares["person"] == pytest.approx(found.mean(), abs=1e-6)
+        with Image.open(drawn / f"{name}.jpg") as file:
+            assert file.size == (256, 144)
+
+
+def test_a_prediction_answers_in_the_photos_own_pixels(
+    segmenter: pplcnet.Segmenter, photos: Path
+) -> None:
+    large = Image.open(photos / "astronaut.png").resize((1000, 700))
+    found = segmenter.predict(large)
+    assert found.class_map.shape == (700, 1000)
+    assert np.asarray(found).dtype == np.uint8
+    assert found.area_of("person") == int(found.mask_of("person").sum())
+    assert found.area_of("person") + found.area_of("background") == 700 * 1000
+    assert found.overlay(large).size == (1000, 700)
+    assert found.arrays()["class_map"].shape == (144, 256)
+
+
+def test_an_overlay_is_the_photo_and_the_colours(astronaut: Segmentation, photos: Path) -> None:
+    photo = np.asarray(Image.open(photos / "astronaut.png"))
+    np.testing.assert_array_equal(np.asarray(astronaut.overlay(opacity=0)), photo)
+    whole = np.asarray(astronaut.overlay(opacity=1))
+    colours = {tuple(each) for each in whole.reshape(-1, 3).tolist()}
+    assert colours == {(128, 0, 0), (0, 128, 0)}
+    with pytest.raises(ImageError, match="is not the photo that was predicted"):
+        astronaut.overlay(np.zeros((5, 5, 3), np.uint8))
+
+
+def test_what_is_asked_for_wrongly_is_said(
+    astronaut: Segmentation, bundle: Path, common_bundle: Path, photos: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    with pytest.raises(UnknownNameError, match="'persons'"):
+        astronaut.area_of("persons")
+    with pytest.raises(InputError, match="a Segmenter is for segmentation"):
+        pplcnet.Segmenter(common_bundle)
+    photo = str(photos / "cat.png")
+    assert main(["predict", str(common_bundle), photo, "--out", "maps"]) == 2
+    assert "--out is for segmenters" in capsys.readouterr().err
+    assert main(["predict", str(bundle), photo, "--confidence", "0.5"]) == 2
+    assert "--confidence is for detectors" in capsys.readouterr().err
+
+
+def test_a_photo_that_cannot_be_read_has_no_classes(
+    segmenter: pplcnet.Segmenter, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    (found,) = segmenter.predict_many([tmp_path / "broken.png"])
+    assert "error" in repr(found)
+    with pytest.raises(ImageError):
+        _ = found.class_map
+
+
+def test_the_network_alone_answers_the_same(bundle: Path, photos: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes((bundle / "model.onnx").read_bytes())
+    found = [pplcnet.load(each, threads=1).predict(photos / "cat.png") for each in (bundle, alone)]
+    np.testing.assert_array_equal(found[0].class_map, found[1].class_map)
