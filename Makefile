@@ -9,7 +9,7 @@ ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/tes
 	tests/tasks/segmentation/test_losses.py \
 	tests/training/test_loop.py::$(RESUMED)
 
-.PHONY: demo test test-slow test-backends test-runtime clients check lint types clean
+.PHONY: demo test test-slow test-backends test-runtime clients object-server check lint types clean
 
 demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo --overwrite
@@ -32,6 +32,8 @@ test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without a
 
 clients: .venv-clients/done  ## clients of Triton and KServe, which `make test` then runs against the server
 
+object-server: .venv-storage/done  ## a server of S3, which `make test` then runs object storage against
+
 check: lint types test  ## what has to pass before anything lands
 
 lint: .venv/dev.done
@@ -42,7 +44,7 @@ types: .venv/dev.done
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-runtime .venv-clients build dist src/*.egg-info
+	rm -rf .venv .venv-runtime .venv-clients .venv-storage build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pplcnet needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
@@ -60,6 +62,11 @@ clean:
 .venv-clients/done: requirements/clients.txt
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.venv-storage/done: requirements/object-server.txt
+	$(PYTHON) -m venv .venv-storage
+	.venv-storage/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .venv/%.done: .venv/bin/python requirements/*.txt pyproject.toml

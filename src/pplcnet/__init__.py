@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pplcnet.gallery.class_photos import find_class_photos
     from pplcnet.gallery.gallery import Gallery
     from pplcnet.imaging.preprocessing import Preprocessing
+    from pplcnet.jobs.batches import BatchClassifier
     from pplcnet.models.reparameterization import to_deploy_form
     from pplcnet.recipe.recipe import Recipe
     from pplcnet.runs.training_run import run_job
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pplcnet.weights.pretrained import create_model
 
 _PLACES = {
+    "BatchClassifier": "jobs.batches",
     "Bundle": "bundle.bundle",
     "Classifier": "runtime.classifier",
     "Dataset": "data.dataset",
@@ -83,6 +85,7 @@ _NEEDS_TRAINING = (
 )
 
 __all__ = [
+    "BatchClassifier",
     "Bundle",
     "Classifier",
     "Dataset",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -60,12 +60,27 @@ def workers_here(monkeypatch: pytest.MonkeyPatch) -> list[WorkersHere]:
     made: list[WorkersHere] = []
 
     @contextmanager
-    def workers(settings: Settings, count: int) -> Iterator[WorkersHere]:
+    def workers(settings: Settings, *_: object) -> Iterator[WorkersHere]:
         made.append(WorkersHere(settings))
         yield made[-1]
 
     monkeypatch.setattr(classify, "_workers_of", workers)
     return made
+
+
+@pytest.fixture(scope="session")
+def undisturbed_parts(
+    common_bundle: Path, job_photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """The parts of a job of shards of four photos, which nothing happens to."""
+    job = tmp_path_factory.mktemp("undisturbed") / "JOB"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            classify, "_workers_of", lambda settings, *_: nullcontext(WorkersHere(settings))
+        )
+        options = Options(shard_photos=4, most_broken=1.0)
+        classify_photos(str(common_bundle), str(job_photos), str(job), options)
+    return parts_of(job)
 
 
 @pytest.fixture

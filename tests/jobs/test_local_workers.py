@@ -7,61 +7,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pplcnet.jobs import classify
 from pplcnet.jobs.classify import Result
 from pplcnet.jobs.local_workers import LocalWorkers
-from tests.jobs.conftest import WorkersHere, parts_of
-
-LIMIT = 120.0
-
-
-@pytest.fixture
-def expected(run_job: Callable[..., Result], job_photos: Path, tmp_path: Path) -> dict[str, bytes]:
-    """The parts of the same job when nothing happens to it."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            classify, "_workers_of", lambda settings, _: nullcontext(WorkersHere(settings))
-        )
-        run_job(job_photos, tmp_path / "undisturbed", shard_photos=4)
-    return parts_of(tmp_path / "undisturbed")
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def _children(pid: int) -> Iterator[int]:
-    for each in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = each.read_text()
-        except OSError:
-            continue
-        if int(text.rpartition(")")[2].split()[1]) == pid:
-            yield int(each.parent.name)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
+from tests.jobs.conftest import parts_of
+from tests.jobs.processes import LIMIT, children, is_alive, wait_for
 
 
 def test_workers_that_are_killed_cost_no_photo(
     run_job: Callable[..., Result],
     job_photos: Path,
     tmp_path: Path,
-    expected: dict[str, bytes],
+    undisturbed_parts: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     give, killed = LocalWorkers.give, []
@@ -76,13 +37,13 @@ def test_workers_that_are_killed_cost_no_photo(
     result = run_job(job_photos, shard_photos=4, workers=2)
     assert result.is_complete
     assert result.progress.retried == len(killed) == 2
-    assert parts_of(tmp_path / "JOB") == expected
-    assert list(_children(os.getpid())) == []
+    assert parts_of(tmp_path / "JOB") == undisturbed_parts
+    assert list(children(os.getpid())) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
 def test_a_driver_that_is_killed_leaves_no_process_and_its_command_goes_on(
-    common_bundle: Path, job_photos: Path, tmp_path: Path, expected: dict[str, bytes]
+    common_bundle: Path, job_photos: Path, tmp_path: Path, undisturbed_parts: dict[str, bytes]
 ) -> None:
     job = tmp_path / "JOB"
     command = [
@@ -90,14 +51,14 @@ def test_a_driver_that_is_killed_leaves_no_process_and_its_command_goes_on(
         "--shard-photos", "4", "--max-broken", "1", "--workers", "1",
     ]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as driver:
-        _wait_for(lambda: any((job / "parts").glob("part-*")))
-        workers = list(_children(driver.pid))
+        wait_for(lambda: any((job / "parts").glob("part-*")))
+        workers = list(children(driver.pid))
         driver.kill()
     assert workers
-    _wait_for(lambda: not any(map(_is_alive, workers)))
+    wait_for(lambda: not any(map(is_alive, workers)))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert parts_of(job) == expected
+    assert parts_of(job) == undisturbed_parts
     assert sorted(each.name for each in job.iterdir()) == [
         "job.json", "parts", "plan", "summary.json",
     ]  # fmt: skip
@@ -107,7 +68,11 @@ def test_a_driver_that_is_killed_leaves_no_process_and_its_command_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_two_drivers_at_once_make_the_parts_of_one(
-    common_bundle: Path, job_photos: Path, tmp_path: Path, expected: dict[str, bytes], seed: int
+    common_bundle: Path,
+    job_photos: Path,
+    tmp_path: Path,
+    undisturbed_parts: dict[str, bytes],
+    seed: int,
 ) -> None:
     job = tmp_path / "JOB"
     command = [
@@ -119,7 +84,7 @@ def test_two_drivers_at_once_make_the_parts_of_one(
         time.sleep(0.2 * seed)
         with subprocess.Popen(command, **silent) as second:
             assert (first.wait(LIMIT), second.wait(LIMIT)) == (0, 0)
-    assert parts_of(job) == expected
+    assert parts_of(job) == undisturbed_parts
 
 
 @pytest.mark.slow
@@ -127,7 +92,7 @@ def test_a_worker_that_is_stopped_for_a_while_or_for_ever_costs_no_photo(
     run_job: Callable[..., Result],
     job_photos: Path,
     tmp_path: Path,
-    expected: dict[str, bytes],
+    undisturbed_parts: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     give, stopped = LocalWorkers.give, []
@@ -141,5 +106,5 @@ def test_a_worker_that_is_stopped_for_a_while_or_for_ever_costs_no_photo(
     monkeypatch.setattr("pplcnet.jobs.driver.SLOW_SECONDS", 3.0)
     monkeypatch.setattr(LocalWorkers, "give", give_and_stop)
     assert run_job(job_photos, shard_photos=4, workers=2).is_complete
-    assert parts_of(tmp_path / "JOB") == expected
-    assert not _is_alive(stopped[0])
+    assert parts_of(tmp_path / "JOB") == undisturbed_parts
+    assert not is_alive(stopped[0])

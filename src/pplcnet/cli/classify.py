@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from pplcnet.cli.arguments import BUNDLE_HELP, number, whole
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import complain, show, show_json
-from pplcnet.errors import InputError, require
+from pplcnet.errors import InputError, StorageError, require
 from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
@@ -57,10 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
     parser.add_argument(
+        "--on",
+        choices=("local", "ray"),
+        default="local",
+        help="where the work is done: on this machine, or on a Ray cluster (needs ray); default: "
+        "local",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="with --on ray: the cluster's address, or auto for the one that this machine belongs "
+        "to; default: RAY_ADDRESS, or a cluster of this machine alone",
+    )
+    parser.add_argument(
         "--workers",
-        type=whole(1, 4096),
+        type=whole(1, 100_000),
         metavar="N",
-        help="processes, of one core each; default: one a core",
+        help="processes, of one core each; default: one a core of the machine or the cluster",
     )
     parser.add_argument(
         "--shards",
@@ -133,6 +146,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Begin or go on with a job, show it, or merge it."""
     for module in ("pyarrow", "pyarrow.parquet"):
         require(module, purpose="'pplcnet classify'", extra="parquet")
+    from pplcnet.jobs.failures import StorageFailure
+
+    try:
+        return _run(arguments)
+    except StorageFailure as error:  # where the job itself is concerned, and not one shard
+        raise StorageError(f"{error} The same command goes on.") from error
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.status:
         return _show_state(arguments)
     if arguments.merge:
@@ -151,7 +173,11 @@ def _classify(arguments: argparse.Namespace) -> int:
     from pplcnet.cli.job_progress import JobProgress
     from pplcnet.jobs.classify import Options, classify_photos
 
+    if arguments.address and arguments.on != "ray":
+        raise InputError("--address is the address of a Ray cluster; give --on ray as well.")
     options = Options(
+        on_ray=arguments.on == "ray",
+        address=arguments.address,
         top_k=arguments.top_k,
         engine=arguments.engine,
         precision=arguments.precision,

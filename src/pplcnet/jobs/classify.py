@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pplcnet.data.image_files import PassedOver
-from pplcnet.errors import InputError
+from pplcnet.errors import InputError, require
 from pplcnet.jobs.driver import Driver, Limits, Progress, TooManyBrokenError, Workers
 from pplcnet.jobs.job import SUMMARY_FILE, Job, Wanted, begin_job, read_job
 from pplcnet.jobs.local_workers import LocalWorkers
@@ -47,7 +47,11 @@ class Options:
     column: str | None = None
     limit: int | None = None
     shard_photos: int = 2000
+    on_ray: bool = False
+    address: str | None = None
+    """Of a Ray cluster; see `RayWorkers`."""
     workers: int | None = None
+    """None for one on each core."""
     readers: int = 16
     retries: int = 5
     most_broken: float | None = None
@@ -118,8 +122,7 @@ def classify_photos(
     is_stopped = False
     to_do = [each for each in numbers if each not in done]
     if to_do:
-        workers = min(options.workers or available_cores(), len(to_do))
-        with _workers_of(settings, workers) as opened:
+        with _workers_of(settings, options, len(to_do), say) as opened:
             driver = Driver(opened, storage, progress, _limits(options), report)
             try:
                 driver.run(read_shards(storage, job.plan, to_do))
@@ -152,8 +155,15 @@ def merge_job(out: str) -> int:
     return merge_parts(open_storage(out), state.job.plan.shards, MERGED_FILE)
 
 
-def _workers_of(settings: Settings, count: int) -> AbstractContextManager[Workers]:
-    return LocalWorkers(settings, count)
+def _workers_of(
+    settings: Settings, options: Options, most: int, say: Callable[[str], None]
+) -> AbstractContextManager[Workers]:
+    if not options.on_ray:
+        return LocalWorkers(settings, min(options.workers or available_cores(), most))
+    require("ray", purpose="--on ray", extra="ray")
+    from pplcnet.jobs.ray_workers import RayWorkers
+
+    return RayWorkers(settings, options.workers, options.address, say, most=most)
 
 
 def _wanted(network: JobNetwork, source: Source, options: Options) -> Wanted:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import IO
+import posixpath
+import re
+from threading import Lock
+from typing import IO, Any
 
 from pplcnet.data.image_files import read_image_file
 from pplcnet.errors import ImageError
+from pplcnet.imaging.files import MAX_FILE_BYTES
 from pplcnet.jobs.failures import StorageFailure
+from pplcnet.jobs.storage import is_address, objects_module
 
 __all__ = ["Photos", "shown_name"]
 
@@ -19,6 +24,7 @@ OF_THE_FILE = frozenset(
     ]
 )  # fmt: skip
 """What is wrong with one file. Anything else is wrong with the disk or the network."""
+_ADDRESS = re.compile(rb"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def shown_name(name: bytes) -> str:
@@ -27,10 +33,13 @@ def shown_name(name: bytes) -> str:
 
 
 class Photos:
-    """The photos below a folder; a name may also be an absolute path."""
+    """The photos below a folder or an address; a name may also be an absolute path or address."""
 
     def __init__(self, root: str) -> None:
         self._root = os.fsencode(root)
+        self._is_address = is_address(root)
+        self._buckets: dict[str, Any] = {}
+        self._lock = Lock()
 
     def read(self, name: bytes) -> bytes | ImageError:
         """The photo's bytes, or why there are none.
@@ -38,6 +47,8 @@ class Photos:
         Raises:
             StorageFailure: it could not be found out; trying again may help.
         """
+        if self._is_address or _ADDRESS.match(name):
+            return self._read_object(name)
         path = os.path.join(self._root, name)
         try:
             return read_image_file(os.fsdecode(path)).content
@@ -54,12 +65,40 @@ class Photos:
             reason = f"is not a usable path ({error})."
         return ImageError(shown_name(name), reason)
 
+    def _read_object(self, name: bytes) -> bytes | ImageError:
+        objects, key = self._object(name)
+        content: bytes | int | None = objects.read_most(key, MAX_FILE_BYTES)
+        if isinstance(content, bytes):
+            return content
+        reason = "cannot be read (no such object)."
+        if content is not None:
+            reason = f"the file has {content:,} bytes; up to {MAX_FILE_BYTES:,} are read."
+        return ImageError(shown_name(name), reason)
+
+    def _object(self, name: bytes) -> tuple[Any, str]:
+        """The bucket of a name, and the name in it."""
+        text = name.decode("utf-8", "surrogateescape")
+        module = objects_module()
+        if not is_address(text):
+            text = f"{os.fsdecode(self._root)}/{text}"
+        bucket, key = module.split_address(text)
+        if ".." in key:
+            key = posixpath.normpath(key)
+        with self._lock:
+            if bucket not in self._buckets:
+                self._buckets[bucket] = module.Objects(bucket)
+            return self._buckets[bucket], key
+
     def open(self, name: bytes) -> IO[bytes]:
         """A file of photos, to be read once.
 
         Raises:
             StorageFailure: it cannot be opened.
         """
+        if self._is_address or _ADDRESS.match(name):
+            objects, key = self._object(name)
+            stream: IO[bytes] = objects.stream(key)
+            return stream
         path = os.path.join(self._root, name)
         try:
             return open(path, "rb")

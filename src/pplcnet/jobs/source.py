@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fnmatch
 import glob
 import os
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from pplcnet.data.image_files import PassedOver, find_images
+from pplcnet.data.image_files import NO_ENDING, PassedOver, find_images
 from pplcnet.errors import InputError, require
-from pplcnet.jobs.storage import is_address
+from pplcnet.jobs.photo_names import is_photo
+from pplcnet.jobs.storage import is_address, objects_module, open_storage
 from pplcnet.system.csv_cells import original_path
 
 __all__ = ["LIST_ENDINGS", "Source", "find_source", "list_names"]
@@ -57,7 +61,7 @@ def find_source(given: str, column: str | None = None) -> Source:
         InputError: there is no such thing, or it is nothing that a job can read.
     """
     if is_address(given):
-        raise InputError(f"{given}: addresses are not read; give a folder or a list.")
+        return _source_at(given, column)
     path = Path(os.path.abspath(given))
     if path.is_dir():
         if column:
@@ -86,6 +90,9 @@ def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
     Args:
         passed_over: counts files that are no photos; the job has to say so.
     """
+    if is_address(source.place) and source.kind != LIST:
+        yield from _names_at(source, passed_over)
+        return
     if source.kind == FOLDER:
         root = Path(source.place)
         for path in find_images(root, passed_over, in_order=False):
@@ -97,12 +104,60 @@ def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
         for found in glob.iglob(pattern, recursive=True):
             yield os.fsencode(os.path.relpath(found, source.root))
         return
-    path = Path(source.place)
-    read = {".csv": _in_csv, ".parquet": _in_parquet, ".txt": _in_text}[path.suffix.lower()]
-    for name in read(path, source.column):
-        if "\0" in name:
-            raise InputError(f"{path}: holds a name with a zero byte: {name[:80]!r}.")
-        yield name.encode("utf-8", "surrogateescape")
+    with _list_here(source.place) as path:
+        read = {".csv": _in_csv, ".parquet": _in_parquet, ".txt": _in_text}[path.suffix.lower()]
+        for name in read(path, source.column):
+            if "\0" in name:
+                raise InputError(f"{source.place}: holds a name with a zero byte: {name[:80]!r}.")
+            yield name.encode("utf-8", "surrogateescape")
+
+
+def _source_at(address: str, column: str | None) -> Source:
+    """A source in object storage."""
+    address = address.rstrip("/")
+    bucket, key = objects_module().split_address(address)
+    place = f"{bucket}/{key}".rstrip("/")
+    ending = PurePosixPath(key).suffix.lower()
+    if ending in LIST_ENDINGS:
+        with _list_here(place) as path:
+            return Source(LIST, place, place.rpartition("/")[0], _column(path, column))
+    if column:
+        raise InputError(f"{address}: is no list; --column is for lists (.csv, .parquet).")
+    if ending != TAR_ENDING:
+        return Source(FOLDER, place, place)
+    fixed = key
+    while glob.has_magic(fixed) or fixed == key:
+        fixed = fixed.rpartition("/")[0]
+    return Source(TARS, place, f"{bucket}/{fixed}".rstrip("/"))
+
+
+def _names_at(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
+    objects = open_storage(source.root)
+    pattern = source.place[len(source.root) + 1 :]
+    for name in objects.all_names():  # type: ignore[attr-defined]
+        if source.kind == TARS:
+            if name == pattern or fnmatch.fnmatchcase(name, pattern):
+                yield name.encode("utf-8", "surrogateescape")
+        elif is_photo(name):
+            yield name.encode("utf-8", "surrogateescape")
+        else:
+            passed_over.files[os.path.splitext(name)[1].lower() or NO_ENDING] += 1
+
+
+@contextlib.contextmanager
+def _list_here(place: str) -> Iterator[Path]:
+    """A list as a file on this machine."""
+    if not is_address(place):
+        yield Path(place)
+        return
+    folder, _, name = place.rpartition("/")
+    content = open_storage(folder).read(name)
+    if content is None:
+        raise InputError(f"{place}: no such object.")
+    with tempfile.TemporaryDirectory(prefix="pplcnet-list-") as local:
+        path = Path(local, f"list{PurePosixPath(name).suffix.lower()}")
+        path.write_bytes(content)
+        yield path
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
-from pplcnet.errors import InputError, StorageError
+from pplcnet.errors import StorageError, require
 from pplcnet.jobs.failures import DISK_FULL, StorageFailure
 from pplcnet.system.files import replacing
 
-__all__ = ["LEFTOVER", "Folder", "Storage", "is_address", "open_storage"]
+__all__ = ["LEFTOVER", "Folder", "Storage", "is_address", "objects_module", "open_storage"]
 
 LEFTOVER = re.compile(r"\..+\.writing")
 """Names of files that a killed process was still writing."""
@@ -67,9 +68,15 @@ def open_storage(place: str) -> Storage:
         InputError: an address of a kind that is not known.
         MissingDependencyError: its library is not installed.
     """
-    if is_address(place):
-        raise InputError(f"{place}: only folders are supported.")
-    return Folder(place)
+    if not is_address(place):
+        return Folder(place)
+    return cast(Storage, objects_module().Objects(place))
+
+
+def objects_module() -> Any:
+    """`pplcnet.jobs.objects`; MissingDependencyError where its library is not installed."""
+    require("obstore", purpose="object storage", extra="storage")
+    return importlib.import_module("pplcnet.jobs.objects")
 
 
 class Folder:

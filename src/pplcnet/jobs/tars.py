@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Iterator
 from typing import IO
 
 from pplcnet.errors import ImageError, printable
 from pplcnet.imaging.files import MAX_FILE_BYTES
-from pplcnet.imaging.formats import image_endings
 from pplcnet.jobs.failures import StorageFailure
+from pplcnet.jobs.photo_names import is_photo
 
 __all__ = ["photos_in_tar"]
 
@@ -30,9 +29,7 @@ def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | Ima
     try:
         with tarfile.open(fileobj=file, mode="r|") as tar:
             for member in tar:
-                base = os.path.basename(member.name)
-                ending = os.path.splitext(base)[1].lower()
-                if not member.isfile() or base.startswith(".") or ending not in image_endings():
+                if not member.isfile() or not is_photo(member.name):
                     continue
                 path = f"{name}/{member.name.removeprefix('./')}"
                 path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

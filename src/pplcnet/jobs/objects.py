@@ -1,0 +1,246 @@
+"""Object storage: S3, Google Cloud Storage and Azure by their addresses, through obstore.
+
+Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT, ...) or from the
+machine's role. Requests that fail are tried again with growing pauses before they count as failed.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeVar
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import from_url
+
+from pplcnet.errors import InputError, StorageError, printable
+from pplcnet.jobs.failures import StorageFailure
+
+__all__ = ["Address", "Objects", "split_address"]
+
+# Azure's have the account before the container.
+PARTS_OF_BUCKET = {"s3": 1, "gs": 1, "az": 2}
+MISSING = (NotFoundError, FileNotFoundError)
+THERE = (AlreadyExistsError, FileExistsError)
+DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
+"""obstore's errors; for some its versions raise those of Python."""
+RETRIES: Any = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=10),
+        "base": 2,
+    },
+}
+CLIENT: Any = {
+    "timeout": timedelta(seconds=60),
+    "connect_timeout": timedelta(seconds=10),
+    "allow_http": True,  # where AWS_ENDPOINT says so, as for a server in a private network
+}
+STREAM_BYTES = 1 << 20
+TRIES, PAUSE = 4, 0.2
+"""Of a request, and seconds after the first."""
+Result = TypeVar("Result")
+
+
+class Address(NamedTuple):
+    """The parts of s3://bucket/key."""
+
+    bucket: str
+    """With the scheme."""
+    key: str
+
+
+def split_address(address: str) -> Address:
+    """The bucket and the key, which may hold any characters.
+
+    Raises:
+        InputError: an address of another kind, or without a bucket.
+    """
+    found = re.fullmatch(r"([a-z0-9+.-]+)://(.*)", address, re.IGNORECASE | re.DOTALL)
+    scheme = found[1].lower() if found else ""
+    if found is None or scheme not in PARTS_OF_BUCKET:
+        raise InputError(
+            f"{address}: is not an address that is read; those of S3 (s3://bucket/folder), Google "
+            "Cloud Storage (gs://bucket/folder) and Azure (az://account/container/folder) are."
+        )
+    count = PARTS_OF_BUCKET[scheme]
+    parts = found[2].split("/", count)
+    if len(parts) < count or not all(parts[:count]):
+        raise InputError(f"{address}: names no bucket.")
+    return Address(f"{scheme}://{'/'.join(parts[:count])}", "".join(parts[count:]).strip("/"))
+
+
+class Objects:
+    """The objects below an address; as a job's folder, a `Storage`."""
+
+    def __init__(self, address: str) -> None:
+        self._bucket, self._key = split_address(address)
+        try:
+            self._store: Any = from_url(self._bucket, client_options=CLIENT, retry_config=RETRIES)
+        except (BaseError, ValueError) as error:
+            raise InputError(f"{address}: {printable(str(error))}") from error
+
+    def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
+
+        def get() -> bytes | None:
+            try:
+                return bytes(obstore.get(self._store, self._path(name)).bytes())
+            except MISSING:
+                return None
+
+        return self._again(name, get)
+
+    def read_most(self, name: str, most: int) -> bytes | int | None:
+        """The content; its size where that is above `most`; None where there is no such object."""
+
+        def get() -> bytes | int | None:
+            try:
+                found = obstore.get(self._store, self._path(name))
+                size = int(found.meta["size"])
+                return bytes(found.bytes()) if size <= most else size
+            except (*MISSING, InvalidPathError):
+                return None
+
+        return self._again(name, get)
+
+    def stream(self, name: str) -> IO[bytes]:
+        """An object to be read once, from its start, in one request.
+
+        Raises:
+            StorageFailure, StorageError: here, or while it is read.
+        """
+        try:
+            found = obstore.get(self._store, self._path(name))
+        except Exception as error:
+            raise self._failure(name, error) from error
+        pieces = iter(found.stream(min_chunk_size=STREAM_BYTES))
+        return io.BufferedReader(_Stream(pieces, self, name), STREAM_BYTES)
+
+    def write(self, name: str, content: bytes | Path) -> None:
+        """See `Storage`. Bytes are one PUT, which is there whole or not at all."""
+        try:
+            if isinstance(content, bytes):
+                obstore.put(self._store, self._path(name), content, use_multipart=False)
+            else:
+                obstore.put(self._store, self._path(name), content)
+        except Exception as error:
+            raise self._failure(name, error) from error
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `Storage`."""
+        try:
+            obstore.put(self._store, self._path(name), content, mode="create", use_multipart=False)
+        except THERE:
+            # A try that seemed to have failed may have written it.
+            return self.read(name) == content
+        except Exception as error:
+            raise self._failure(name, error) from error
+        return True
+
+    def exists(self, name: str) -> bool:
+        """See `Storage`."""
+        try:
+            obstore.head(self._store, self._path(name))
+        except MISSING:
+            return False
+        except Exception as error:
+            raise self._failure(name, error) from error
+        return True
+
+    def names(self, folder: str) -> Iterator[str]:
+        """See `Storage`."""
+        yield from (name for name in self.all_names(folder) if "/" not in name)
+
+    def all_names(self, folder: str = "") -> Iterator[str]:
+        """The names of all objects below a folder, within it, a thousand at a time."""
+        prefix = self._path(folder) if folder.strip("./") else self._key
+        start = len(prefix) + 1 if prefix else 0
+        pages: Any = None
+        last: str | None = None
+
+        def next_page() -> list[str]:
+            nonlocal pages
+            try:
+                if pages is None:
+                    pages = iter(
+                        obstore.list(self._store, prefix or None, offset=last, chunk_size=1000)
+                    )
+                return [each["path"] for each in next(pages, [])]
+            except BaseException:
+                pages = None  # the next try goes on behind the last name
+                raise
+
+        while page := self._again(folder, next_page):
+            yield from (path[start:] for path in page)
+            last = page[-1]
+
+    def remove(self, name: str) -> None:
+        """See `Storage`."""
+        try:
+            obstore.delete(self._store, self._path(name))
+        except MISSING:
+            return
+        except Exception as error:
+            raise self._failure(name, error) from error
+
+    def _again(self, name: str, request: Callable[[], Result]) -> Result:
+        """Do a request, several times where an answer is cut off, which obstore leaves to us."""
+        for number in range(TRIES):
+            try:
+                return request()
+            except Exception as error:
+                failure = self._failure(name, error)
+                if isinstance(failure, StorageError) or number == TRIES - 1:
+                    raise failure from error
+                time.sleep(PAUSE * 2**number * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+        raise AssertionError
+
+    def _path(self, name: str) -> str:
+        name = name.removeprefix("./")
+        return f"{self._key}/{name}" if self._key else name
+
+    def _failure(self, name: str, error: Exception) -> Exception:
+        place = printable(f"{self._bucket}/{self._path(name)}")
+        if isinstance(error, DENIED):
+            return StorageError(f"{place}: access is denied; check the credentials.")
+        reason = printable(str(error).strip().split("\n")[0])[:300]
+        return StorageFailure(f"{place}: {reason}")
+
+
+class _Stream(io.RawIOBase):
+    """What an object's stream gives, as a file."""
+
+    def __init__(self, pieces: Iterator[Any], objects: Objects, name: str) -> None:
+        self._pieces, self._objects, self._name = pieces, objects, name
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        target = memoryview(buffer).cast("B")
+        if not self._rest:
+            try:
+                self._rest = memoryview(bytes(next(self._pieces, b"")))
+            except Exception as error:
+                raise self._objects._failure(self._name, error) from error
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
