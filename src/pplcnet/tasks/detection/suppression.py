@@ -80,6 +80,17 @@ def overlaps(
     return result
 
 
+class _Rivals(NamedTuple):
+    """The boxes of one class, from the best to the worst; arrays (N,)."""
+
+    places: NDArray[np.intp]
+    left: NDArray[np.float64]
+    top: NDArray[np.float64]
+    right: NDArray[np.float64]
+    bottom: NDArray[np.float64]
+    area: NDArray[np.float64]
+
+
 def _best(
     boxes: NDArray[np.float32], labels: NDArray[np.intp], iou_threshold: float, most: int
 ) -> list[int]:
@@ -89,17 +100,37 @@ def _best(
     """
     kept: list[int] = []
     is_waiting = np.ones(len(boxes), bool)
-    rivals = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
-    for at in range(len(boxes)):
-        if len(kept) == most:
-            break
-        if not is_waiting[at]:
-            continue
-        kept.append(at)
-        label = int(labels[at])
-        others = rivals[label]
-        others = others[others > at]
-        is_dropped = overlaps(boxes[at][None], boxes[others])[0] > iou_threshold
-        is_waiting[others[is_dropped]] = False
-        rivals[label] = others[~is_dropped]
+    # A hundred times a few short operations, which take a third of the time that `overlaps` does.
+    rivals: dict[int, _Rivals] = {}
+    position = np.empty(len(boxes), np.intp)
+    for label in np.unique(labels).tolist():
+        places = np.flatnonzero(labels == label)
+        left, top, right, bottom = boxes[places].T.astype(np.float64)
+        area = (right - left) * (bottom - top)
+        rivals[label] = _Rivals(places, left, top, right, bottom, area)
+        position[places] = np.arange(len(places))
+    with np.errstate(invalid="ignore"):  # of two boxes without an area
+        for at, (label, first) in enumerate(zip(labels.tolist(), position.tolist(), strict=True)):
+            if len(kept) == most:
+                break
+            if is_waiting[at]:
+                kept.append(at)
+                is_waiting[_dropped_by(rivals[label], first, iou_threshold)] = False
     return kept
+
+
+def _dropped_by(rivals: _Rivals, first: int, iou_threshold: float) -> NDArray[np.intp]:
+    """The places of the box `first` of a class and of those behind it that overlap it."""
+    places, left, top, right, bottom, area = rivals
+    shared = np.minimum(right[first:], right[first])
+    shared -= np.maximum(left[first:], left[first])
+    np.maximum(shared, 0, out=shared)
+    height = np.minimum(bottom[first:], bottom[first])
+    height -= np.maximum(top[first:], top[first])
+    np.maximum(height, 0, out=height)
+    shared *= height
+    whole = area[first:] + area[first]
+    whole -= shared
+    shared /= whole
+    dropped: NDArray[np.intp] = places[first:][shared > iou_threshold]
+    return dropped
