@@ -80,7 +80,9 @@ class Dataset:
         A folder is read as class folders, or by its train_list.txt (train.txt) if it holds one with
         a label file; a `.csv` or `.tsv` as a table; a `.txt` as PaddleClas' list. Boxes are read
         from COCO's `.json`, from folders of Pascal VOC's or YOLO's with their files in the usual
-        places, from YOLO's `data.yaml`, and from a table with a row for each box.
+        places, from YOLO's `data.yaml`, and from a table with a row for each box. Masks are read
+        from folders of images and masks, from a table or a list of their pairs, and from VOC's
+        lists of them.
 
         Raises:
             DatasetError: nothing is there, or it has none of the layouts, or it has faults, which

@@ -20,7 +20,7 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging.geometry import UNKNOWN
 from pplcnet.imaging.masks import MaskValues, decode_mask
 
-__all__ = ["IGNORED", "MOST_CLASSES", "Coding", "Mask", "MaskFacts", "colour_text"]
+__all__ = ["GREY", "IGNORED", "MOST_CLASSES", "Coding", "Mask", "MaskFacts", "colour_text"]
 
 IGNORED = UNKNOWN
 """The class index of a pixel that is neither trained on nor counted."""

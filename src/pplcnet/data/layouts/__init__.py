@@ -23,6 +23,9 @@ __all__ = ["LAYOUTS", "read"]
 LAYOUTS = (
     "pplcnet.data.layouts.coco",
     "pplcnet.data.layouts.voc",
+    "pplcnet.data.layouts.mask_folders",
+    "pplcnet.data.layouts.mask_lists",
+    "pplcnet.data.layouts.mask_table",
     "pplcnet.data.layouts.yolo",
     "pplcnet.data.layouts.box_table",
     "pplcnet.data.layouts.list_file",
@@ -49,5 +52,6 @@ def read(path: Path) -> Dataset:
     raise DatasetError(
         f"{path}: not a data set. Give a folder of class folders, a .csv with a path and a "
         "label column, or a PaddleClas list file (.txt); with boxes, a COCO .json, a folder of "
-        "Pascal VOC's, a YOLO data.yaml, or a .csv with a row for each box."
+        "Pascal VOC's, a YOLO data.yaml, or a .csv with a row for each box; with masks, a folder "
+        "of images and masks, or a .csv or list of their pairs."
     )

@@ -27,7 +27,7 @@ from pplcnet.data.layouts.listed_images import Listed, Row, dataset_of_classes
 from pplcnet.errors import DatasetError
 from pplcnet.system.wording import listed
 
-__all__ = ["LABEL_FILES", "read", "read_list_file", "recognises"]
+__all__ = ["LABEL_FILES", "read", "read_label_file", "read_list_file", "recognises"]
 
 LABEL_FILES = ("labels.txt", "label_list.txt", "label.txt", "classes.txt")
 TRAINING_LISTS = ("train_list.txt", "train.txt")
@@ -156,16 +156,16 @@ def _label_files(path: Path) -> list[Path]:
 def _classes(path: Path, label_file: str | PathLike[str] | None) -> dict[int, str]:
     """Class name by id."""
     if label_file is not None:
-        return _read_label_file(Path(label_file))
+        return read_label_file(Path(label_file))
     files = _label_files(path)
     if not files:
         raise DatasetError(
             f"{path}: no label file; put one of {', '.join(LABEL_FILES)} beside it, with one "
             "class name per line, or an id and a name per line."
         )
-    classes = _read_label_file(files[0])
+    classes = read_label_file(files[0])
     for other in files[1:]:
-        if _read_label_file(other) != classes:
+        if read_label_file(other) != classes:
             raise DatasetError(
                 f"{path}: {files[0].name} and {other.name} beside it name different classes; move "
                 "the wrong one away."
@@ -173,7 +173,12 @@ def _classes(path: Path, label_file: str | PathLike[str] | None) -> dict[int, st
     return classes
 
 
-def _read_label_file(path: Path) -> dict[int, str]:
+def read_label_file(path: Path) -> dict[int, str]:
+    """Class name by id.
+
+    Raises:
+        DatasetError: it cannot be read, or its names or ids are not usable.
+    """
     text = read_text(path)
     lines = numbered_lines(text)
     if not lines:
