@@ -1,10 +1,10 @@
-"""Small images inside a page, as JPEG data URIs."""
+"""Small images inside a page, as data URIs."""
 
 from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import decode
 from pplcnet.system.processor import available_cores
 
-__all__ = ["data_uri", "overlaid", "part_of_photo", "thumbnails"]
+__all__ = ["data_uri", "overlaid", "palette_uri", "part_of_photo", "thumbnails"]
 
 QUALITY = 72
 
@@ -26,6 +26,21 @@ def data_uri(image: Image.Image, quality: int = QUALITY) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def palette_uri(indices: NDArray[np.uint8], colours: Sequence[tuple[int, int, int]]) -> str:
+    """Indices of colours as a PNG inside the page itself.
+
+    Args:
+        indices: (height, width); what has no colour is transparent.
+    """
+    # A palette of few entries takes few bits a pixel.
+    last = min(len(colours), 255)
+    image = Image.fromarray(np.where(indices < last, indices, last).astype(np.uint8))
+    image.putpalette([part for colour in colours[:last] for part in colour] + [0] * 3)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True, transparency=last)
+    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def thumbnails(paths: Iterable[Path], side: int = 112) -> Mapping[Path, str]:

@@ -1,5 +1,10 @@
 
 "use strict";
+// A slider sets a CSS variable of what it stands in.
+for (const slider of document.querySelectorAll("input[data-variable]")) {
+  const target = slider.closest("[style]");
+  slider.addEventListener("input", () => target.style.setProperty(slider.dataset.variable, slider.value));
+}
 (() => {
   const holder = document.getElementById("photos-of-cells");
   if (!holder) return;
