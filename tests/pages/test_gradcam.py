@@ -71,3 +71,10 @@ def test_a_network_with_several_outputs_is_refused() -> None:
     outputs = [keras.layers.Dense(2)(pooled), keras.layers.Flatten()(inputs)]
     with pytest.raises(InputError, match="has 2 outputs, and Grad-CAM needs one"):
         GradCam(keras.Model(inputs, outputs), PREPROCESSING)
+
+
+def test_a_network_that_answers_for_each_place_is_refused() -> None:
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
+    with pytest.raises(InputError, match="answers for each place"):
+        GradCam(model, PREPROCESSING)

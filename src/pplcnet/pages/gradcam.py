@@ -28,11 +28,17 @@ class GradCam:
         """Split `model` (normalised float images to logits) at its last feature map.
 
         Raises:
-            InputError: the network has no global average pooling, or several outputs.
+            InputError: the network has no global average pooling, several outputs, or answers for
+                each place of the image.
         """
         if len(model.outputs) > 1:
             count = len(model.outputs)
             raise InputError(f"the network has {count} outputs, and Grad-CAM needs one.")
+        if len(model.output.shape) != 2:
+            raise InputError(
+                "the network answers for each place of the image, and Grad-CAM explains one answer "
+                "for all of it."
+            )
         features = features_of(model).map
         self._backbone = keras.Model(model.input, features)
         self._head = keras.Model(features, model.output)
