@@ -135,6 +135,8 @@ class Mask:
         Raises:
             ImageError: the file cannot be read, or its values are others than when it was audited.
         """
+        if self.facts_found.fault:
+            raise ImageError(os.fspath(self.path), f"{self.facts_found.fault}.")
         values = decode_mask(self.path, self.orientation)
         if self.digest and values.digest != self.digest:
             raise ImageError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.data.masks import IGNORED
+from pplcnet.data.masks import IGNORED, MaskFacts
+from pplcnet.errors import DatasetError
 from pplcnet.tasks.segmentation.evaluation import MaskEvaluation, evaluate
 from tests.tasks.segmentation.masks import blobs, dataset_of, manifest
 
@@ -105,3 +108,12 @@ def test_enough_images_have_an_interval(tmp_path: Path) -> None:
     assert found.interval is not None
     assert found.interval.low < found.figures()["miou"] < found.interval.high
     assert "bootstrap over photos" in found.to_text()
+
+
+def test_masks_that_cannot_be_used_stop_the_evaluation_before_it_starts(data: Dataset) -> None:
+    image = data.images[0]
+    facts = (MaskFacts("its mask is broken", "unreadable mask"), MaskFacts(strange=(("9", 3),)))
+    for own, text in zip(facts, ("its mask is broken", "the value 9 (3 pixels)"), strict=True):
+        broken = replace(image, annotation=replace(image.annotation, facts_found=own))
+        with pytest.raises(DatasetError, match=re.escape(text)):
+            evaluate(manifest(), replace(data, images=(broken, *data.images[1:])), iter(()))

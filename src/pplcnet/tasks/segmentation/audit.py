@@ -11,7 +11,7 @@ from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.masks import Mask, colour_text
 from pplcnet.system.wording import counted, listed
 
-__all__ = ["faults", "notes"]
+__all__ = ["faults", "mask_faults", "notes"]
 
 NAMED = 5
 VALUES_NAMED = 4
@@ -21,19 +21,10 @@ MOST_IGNORED = 0.5
 
 def faults(dataset: Dataset) -> Iterator[Fault]:
     """Masks and classes that cannot be learned; what is left out are photos with their masks."""
-    by_kind: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in dataset.images:
-        if kind := _mask_of(image).facts_found.kind:
-            by_kind[kind].append(image)
-    for kind, images in by_kind.items():
-        for image in images:
-            mask = _mask_of(image)
-            yield Fault(kind, f"{dataset.name_of(image)}: {mask.facts_found.fault}", (image,))
+    yield from mask_faults(dataset)
     for text in dataset.unpaired:
         yield Fault("mask without a photo", text)
     usable = [image for image in dataset.images if not _mask_of(image).facts_found.kind]
-    yield from _strange_values(dataset, usable)
-    yield from _two_valued(dataset, usable)
     yield from _palettes(dataset, usable)
     blank = [each for each in usable if not _mask_of(each).labelled and not _is_strange(each)]
     if blank:
@@ -45,6 +36,21 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
             tuple(blank),
         )
     yield from _class_faults(dataset)
+
+
+def mask_faults(dataset: Dataset) -> Iterator[Fault]:
+    """Masks that say nothing, or nothing that can be relied on: no figure may be made of them."""
+    by_kind: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in dataset.images:
+        if kind := _mask_of(image).facts_found.kind:
+            by_kind[kind].append(image)
+    for kind, images in by_kind.items():
+        for image in images:
+            mask = _mask_of(image)
+            yield Fault(kind, f"{dataset.name_of(image)}: {mask.facts_found.fault}", (image,))
+    usable = [image for image in dataset.images if not _mask_of(image).facts_found.kind]
+    yield from _strange_values(dataset, usable)
+    yield from _two_valued(dataset, usable)
 
 
 def notes(dataset: Dataset) -> Iterator[str]:

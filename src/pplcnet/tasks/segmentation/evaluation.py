@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.data.masks import Mask
+from pplcnet.errors import DatasetError
 from pplcnet.metrics.intervals import Interval
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.wording import counted, format_number
 from pplcnet.tasks.segmentation.areas import Areas, miou_interval, miou_of
+from pplcnet.tasks.segmentation.audit import mask_faults
 from pplcnet.tasks.segmentation.boundaries import border_f1
 from pplcnet.tasks.segmentation.figures_text import evaluation_text
 from pplcnet.tasks.segmentation.measuring import joined_regions, largest_mistake, measure
@@ -257,7 +259,16 @@ class MaskEvaluation:
 def evaluate(
     manifest: Manifest, dataset: Dataset, predictions: Iterable[tuple[LabelledImage, Answered]]
 ) -> MaskEvaluation:
-    """Compare predictions with the masks of a data set that has the manifest's classes."""
+    """Compare predictions with the masks of a data set that has the manifest's classes.
+
+    Raises:
+        DatasetError: masks that cannot be used; all of them are named.
+    """
+    found = [fault.text for fault in mask_faults(dataset)]
+    if found:
+        raise DatasetError(
+            f"{dataset.place}: {counted(len(found), 'fault')} in its masks; fix them:", found
+        )
     size = len(manifest.classes)
     measured = [
         measure(cast(Mask, image.annotation), prediction.class_map, size)
