@@ -190,3 +190,40 @@ def test_the_network_alone_answers_the_same(bundle: Path, photos: Path, tmp_path
     alone.write_bytes((bundle / "model.onnx").read_bytes())
     found = [pplcnet.load(each, threads=1).predict(photos / "cat.png") for each in (bundle, alone)]
     np.testing.assert_array_equal(found[0].class_map, found[1].class_map)
+
+
+def test_windows_see_a_large_photo_in_its_own_pixels(
+    segmenter: pplcnet.Segmenter, bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    photo = np.tile(np.asarray(Image.open(photos / "astronaut.png")), (2, 2, 1))
+    whole = segmenter.predict(photo[:144, :256])
+    found = segmenter.predict(photo, window=(144, 256), stride=(144, 256))
+    # Without overlap, each window is a photo by itself.
+    assert (found.class_map == np.tile(whole.class_map, (2, 2))).mean() > 0.999
+    with pytest.raises(InputError, match="predicted by windows"):
+        found.probabilities()
+    Image.fromarray(photo).save(tmp_path / "large.png")
+    command = ["predict", bundle, tmp_path / "large.png", "--window", "144x256"]
+    assert main([*map(str, [*command, "--stride", "72x128", "--out", tmp_path / "maps"])]) == 0
+    overlapping = segmenter.predict(photo, window=(144, 256), stride=(72, 128)).class_map
+    with Image.open(tmp_path / "maps" / "large.png") as file:
+        np.testing.assert_array_equal(np.asarray(file), overlapping)
+    (smaller,) = segmenter.predict_many([photo[:100, :120]], window=(144, 256))
+    np.testing.assert_array_equal(smaller.class_map, segmenter.predict(photo[:100, :120]).class_map)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--window", "8"], "each side must be from 32"),
+        (["--window", "64", "--stride", "65"], "at most as large as the window"),
+        (["--stride", "64"], "--stride is of --window"),
+        (["--tiles", "64"], "--tiles is for detectors"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(
+    bundle: Path, photos: Path, arguments: list[str], complaint: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert main(["predict", str(bundle), str(photos / "cat.png"), *arguments]) == 2
+    assert complaint in capsys.readouterr().err

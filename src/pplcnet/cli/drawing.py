@@ -43,6 +43,19 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         "whole; default: 0.25",
     )
     parser.add_argument(
+        "--window",
+        type=size,
+        metavar="SIZE",
+        help="of a segmenter: look at large photos in overlapping windows of this size; pixels of "
+        "the photo, 512 or 512x1024 (height x width)",
+    )
+    parser.add_argument(
+        "--stride",
+        type=size,
+        metavar="SIZE",
+        help="pixels from one window to the next; default: three quarters of a window",
+    )
+    parser.add_argument(
         "--draw",
         metavar="FOLDER",
         help="write every photo to this folder as JPEG, with the boxes of a detector, or under the "
@@ -59,12 +72,15 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for an option that the answers of the bundle have no use for."""
     detectors = "detectors, which say where objects are"
+    segmenters = "segmenters, which give a class for each pixel"
     allowed = {
         "draw": (kind.can_be_drawn, "detectors and segmenters, which say where things are"),
         "confidence": (hasattr(kind, "above"), detectors),
         "tiles": (kind.can_be_tiled, detectors),
         "tile_overlap": (kind.can_be_tiled, detectors),
-        "out": (bool(kind.file_ending), "segmenters, which give a class for each pixel"),
+        "window": (bool(kind.file_ending), segmenters),
+        "stride": (bool(kind.file_ending), segmenters),
+        "out": (bool(kind.file_ending), segmenters),
     }
     for option, (is_allowed, whose) in allowed.items():
         if getattr(arguments, option) is not None and not is_allowed:
@@ -72,6 +88,8 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
                 f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one. "
                 "Leave it out."
             )
+    if arguments.stride is not None and arguments.window is None:
+        raise InputError("--stride is of --window, which says how large windows are; give both.")
     if arguments.tile_overlap is not None and arguments.tiles is None:
         raise InputError("--tile-overlap is of --tiles, which says how large tiles are; give both.")
 

@@ -154,6 +154,16 @@ def _predictions(
         tiles = tiles_of(arguments.tiles, overlap)
         predict = partial(predict_in_tiles, model, tiles=tiles)
         predict_many = partial(predict_many_in_tiles, model, tiles=tiles)
+    if arguments.window is not None:
+        from pplcnet.runtime.windowing import (
+            predict_in_windows,
+            predict_many_in_windows,
+            windows_of,
+        )
+
+        windows = windows_of(arguments.window, arguments.stride)
+        predict = partial(predict_in_windows, model, windows=windows)
+        predict_many = partial(predict_many_in_windows, model, windows=windows)
     if stdin is not None:
         return [_predict_one(model, predict, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():

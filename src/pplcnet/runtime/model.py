@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from os import PathLike
 from threading import Lock
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,6 +285,19 @@ class Model(Generic[P]):
             return {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
         return run_padded(self._engine(1, self._answers), images)
 
+    def run_many(self, images: Iterable[ImageSource]) -> Iterator[tuple[Outputs, Geometry]]:
+        """The network's outputs for each of any number of images, as `predict_many` predicts them.
+
+        Yields:
+            Output name to an array without the axis of the images, and where the image lies in the
+            network's input.
+
+        Raises:
+            ImageError: an image cannot be used.
+        """
+        question = _Question(self._answers, lambda found, place, _: (found, place), _raise)
+        return self._stream(question, images_of(images))
+
     def _stream(
         self, question: _Question[Answer], images: Iterator[ImageSource]
     ) -> Iterator[Answer]:
@@ -355,6 +368,10 @@ class Model(Generic[P]):
     def _check_open(self) -> None:
         if not self._content:
             raise InputError(f"this {type(self).__name__} is closed; open another one.")
+
+
+def _raise(_: str, error: ImageError) -> NoReturn:
+    raise error
 
 
 def load(

@@ -16,7 +16,7 @@ from pplcnet.data.masks import IGNORED
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.tasks.segmentation.resizing import Blend, blend_to
 
-__all__ = ["class_map", "logits_of_rows", "places_of"]
+__all__ = ["class_map", "logits_at", "logits_of_rows", "places_of"]
 
 STRIP_NUMBERS = 1 << 18
 """Logits that are computed at a time: they fit a core's cache."""
@@ -126,12 +126,33 @@ def logits_of_rows(
     logits: NDArray[np.float32], geometry: Geometry, input_size: tuple[int, int], rows: range
 ) -> NDArray[np.float32]:
     """The logits (rows, W, C) of rows of the upright photo's pixels; arguments as `class_map`."""
-    across, down = _axes(logits, geometry, input_size)
-    low, high, share = (each[rows.start : rows.stop] for each in down.blend)
-    strip = logits[low] + (logits[high] - logits[low]) * share[:, None, None]
-    low, high, share = across.blend
-    before = strip[:, low]
-    return np.asarray(before + (strip[:, high] - before) * share[None, :, None])
+    return logits_at(logits, geometry, input_size, rows, range(geometry.size[0]))
+
+
+def logits_at(
+    logits: NDArray[np.float32],
+    geometry: Geometry,
+    input_size: tuple[int, int],
+    rows: range,
+    columns: range,
+) -> NDArray[np.float32]:
+    """The logits (rows, columns, C) of some of the photo's pixels; arguments as `class_map`."""
+    across, down = (
+        Blend(low[part], high[part], share[part])
+        for ((low, high, share), _, _), part in zip(
+            _axes(logits, geometry, input_size),
+            (slice(columns.start, columns.stop), slice(rows.start, rows.stop)),
+            strict=True,
+        )
+    )
+    # Down first: there are fewer cells than pixels, so that the first step is the cheaper one.
+    first, last = int(across.low[0]), int(across.high[-1])
+    cells = logits[:, first : last + 1]
+    strip = cells[down.low]
+    strip += (cells[down.high] - strip) * down.share[:, None, None]
+    before = strip[:, across.low - first]
+    before += (strip[:, across.high - first] - before) * across.share[None, :, None]
+    return before
 
 
 def _axes(
