@@ -154,7 +154,9 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "match_validation", lambda *_: images)
     for module in (quantization, calibrating, reference):
         monkeypatch.setattr(module, "prepare", lambda _, paths: np.zeros((len(paths), 8, 8, 3)))
-        monkeypatch.setattr(module, "run_in_parts", lambda engine, images: [engine.run(images)])
+        monkeypatch.setattr(
+            module, "run_in_parts", lambda engine, images, **_: [engine.run(images)]
+        )
     int8 = PostTraining(b"int8 " * 70, np.zeros((1, 8, 8, 3), np.uint8), (), None)
     monkeypatch.setattr(quantization, "require_nncf", lambda: None)
     monkeypatch.setattr(quantization, "quantize_network", lambda *_: int8)

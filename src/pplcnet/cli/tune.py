@@ -85,6 +85,7 @@ def tune_and_show(
         show_json(tuning.bundle.manifest.tuning[processor_name()], indent=2)
         return
     measure = tuning.rows[0].measure.title
+    allowed = tuning.bundle.manifest.tuning[processor_name()]["max_drop"]
     show(f"on {processor_name()}:")
     show(f"{'engine':<12} {'precision':<14} {'ms':>8} {'p90':>8} {'threads':>7} "
           f"{'images/s':>9} {measure:>7} {'agrees':>7}")  # fmt: skip
@@ -92,7 +93,7 @@ def tune_and_show(
         show(_line(row))
     show(
         "ranked by ms divided by images/s, so that latency and throughput count equally; a lower "
-        f"precision may lose at most {arguments.max_drop:g} {measure}"
+        f"precision may lose at most {allowed:g} {measure}"
     )
     show(f"'predict' and Classifier now use {tuning.rows[0].choice}.")
     if (resizing := tuning.resizing) is not None:

@@ -52,9 +52,9 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
     return validation.with_classes(bundle.classes)
 
 
-def check_max_drop(max_drop: float) -> None:
-    """InputError for a value outside 0 to 1."""
-    if not 0 <= max_drop <= 1:
+def check_max_drop(max_drop: float | None) -> None:
+    """InputError for a value outside 0 to 1; None is that of the task."""
+    if max_drop is not None and not 0 <= max_drop <= 1:
         raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
 
 

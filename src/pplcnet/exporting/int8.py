@@ -21,6 +21,7 @@ from pplcnet.exporting.reference import Reference
 from pplcnet.exporting.timing import run_in_parts
 from pplcnet.runtime.engines.engine import Engine, open_engine
 from pplcnet.system import telemetry
+from pplcnet.system.processor import available_cores
 from pplcnet.tasks import find
 
 __all__ = [
@@ -145,7 +146,7 @@ def control_accuracy(
             )
         chosen = list(items)
         engine = open_int8(candidate.SerializeToString())
-        outputs = run_in_parts(engine, reference.images[chosen])
+        outputs = run_in_parts(engine, reference.images[chosen], threads=available_cores())
         judged = reference.judge.of_some(chosen).judged(outputs)
         return judged.value, judged.each
 
@@ -166,8 +167,10 @@ def control_accuracy(
 
 
 def open_int8(content: bytes, precision: str = "int8") -> Engine:
-    """A quantised network as bundles run it: in OpenVINO; one thread."""
-    return open_engine("openvino", content, precision=precision, threads=1)
+    """A quantised network as bundles run it: in OpenVINO; an image a core."""
+    return open_engine(
+        "openvino", content, precision=precision, threads=1, streams=available_cores()
+    )
 
 
 def require_nncf() -> Any:

@@ -53,7 +53,7 @@ def quantize_fastest(
     validation: Dataset,
     *,
     calibration: Sequence[str | PathLike[str]] | None = None,
-    max_drop: float = 0.005,
+    max_drop: float | None = None,
     keep_slower: bool = False,
     minutes: float = 10.0,
     report: Callable[[str], None] = lambda line: None,

@@ -30,7 +30,7 @@ class Way(NamedTuple):
     keeps_depthwise: bool = False
     """Depthwise convolutions stay in float."""
     keeps_head: bool = False
-    """What follows the last pooling stays in float. It is most of the loss."""
+    """What follows the task's `head_inputs` stays in float. Classifiers lose most in it."""
     from_stride: int = 1
     """What has more positions than the input divided by this, along each side, stays in float."""
     is_asymmetric: bool = False
@@ -52,12 +52,14 @@ WAYS = (
     POINTWISE,
     Way("all layers"),
     Way("all layers, asymmetric", is_asymmetric=True),
+    Way("from stride 8", keeps_head=True, from_stride=8),
+    Way("from stride 8, asymmetric", keeps_head=True, from_stride=8, is_asymmetric=True),
     Way("from stride 16", from_stride=16),
     Way("from stride 16, head in float", keeps_head=True, from_stride=16),
     Way("from stride 32", from_stride=32),
 )
-"""Those that are worth trying; which is fastest depends on the processor
-(docs/decisions/2026-11-26-int8-by-measurement.md)."""
+"""Those that are worth trying; which is fastest depends on the processor, and which hold on the
+network (docs/decisions/2026-11-26-int8-by-measurement.md)."""
 
 
 def usual_way() -> Way:

@@ -32,6 +32,7 @@ from pplcnet.exporting.timing import prepare, run_in_parts
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.cutting import cut_network
 from pplcnet.runtime.engines.engine import open_engine
+from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted
 from pplcnet.tasks import answers_of, find
 from pplcnet.tasks.task import Measure
@@ -47,7 +48,7 @@ def quantize(
     validation: Dataset,
     *,
     calibration: Sequence[str | PathLike[str]] | None = None,
-    max_drop: float = 0.005,
+    max_drop: float | None = None,
     way: Way = POINTWISE,
     precision: str = "int8",
     with_control: bool = True,
@@ -68,7 +69,8 @@ def quantize(
         calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
             None takes those that the bundle was trained on.
         max_drop: how far the task's measure may fall below float32's; for multi-label data also
-            the share of labels that are right at the thresholds. A fraction.
+            the share of labels that are right at the thresholds, for boxes the F1 of those that
+            are shown. A fraction; None takes the task's, 0.005 or, of AP, 0.01.
         way: of quantising.
         precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
         with_control: whether layers may go back to float.
@@ -84,7 +86,8 @@ def quantize(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        limits = _Limits(max_drop, precision, with_control, deadline, accept)
+        allowed = find(opened.manifest.task).max_drop if max_drop is None else max_drop
+        limits = _Limits(allowed, precision, with_control, deadline, accept)
         return _quantized(opened, validation, calibration, way, limits, report)
 
 
@@ -160,7 +163,8 @@ def _quantized(
 def measure_int8(content: bytes, reference: Reference, precision: str = "int8") -> dict[str, Any]:
     """Figures of a quantised network for the manifest, measured in the engine that runs it."""
     engine = open_int8(content) if precision == "int8" else open_int8(content, precision)
-    judged = reference.judge.judged(run_in_parts(engine, reference.images))
+    outputs = run_in_parts(engine, reference.images, threads=available_cores())
+    judged = reference.judge.judged(outputs)
     drop = judged.drop(reference.judged)
     key = reference.measure.key
     return {

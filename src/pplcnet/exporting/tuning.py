@@ -27,6 +27,7 @@ from pplcnet.runtime.engines.engine import Engine, installed_engines
 from pplcnet.runtime.selection import DEFAULT, choices_of
 from pplcnet.system.processor import processor_features, processor_name
 from pplcnet.system.wording import counted
+from pplcnet.tasks import find
 
 __all__ = ["Resizing", "Tuning", "tune"]
 
@@ -64,7 +65,7 @@ def tune(
     bundle: str | PathLike[str] | Bundle,
     validation: Dataset,
     *,
-    max_drop: float = 0.005,
+    max_drop: float | None = None,
     fast_resize: bool = False,
     trials: Sequence[Trial] = (),
     report: Callable[[str], None] = lambda line: None,
@@ -76,8 +77,7 @@ def tune(
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos, of which at most 2000, evenly chosen, are used.
-        max_drop: how far the task's measure may fall below float32's; for multi-label data also
-            the share of labels that are right at the thresholds. A fraction.
+        max_drop: as for `quantize`.
         fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
             (0.995 or more, and no more than `max_drop` lost), off if not.
         trials: the ways of quantising that `quantize_fastest` timed, to be kept with the table;
@@ -91,7 +91,8 @@ def tune(
     """
     check_max_drop(max_drop)
     with Bundle.open_to_change(bundle) as opened:
-        return _tuned(opened, validation, max_drop, fast_resize, trials, report)
+        allowed = find(opened.manifest.task).max_drop if max_drop is None else max_drop
+        return _tuned(opened, validation, allowed, fast_resize, trials, report)
 
 
 def _tuned(

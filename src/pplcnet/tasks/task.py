@@ -331,7 +331,8 @@ class Task(Generic[P]):
     decoding: Sequence[str] = ("temperature",)
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
-    """Names of the layers whose outputs the head takes. INT8 leaves the head in float."""
+    """Names of the layers whose outputs the head takes. Some ways of quantising leave the head in
+    float; which layers have to stay so, the images decide."""
     embedding: str = ""
     """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
     "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
@@ -344,5 +345,7 @@ class Task(Generic[P]):
     """How far an exported network may differ from Keras, relative to an output's largest value. The
     fused graph computes the same in another order. What that costs in float32 was below 1e-5 for
     every classifier of the catalog; ten times that means a fault."""
+    max_drop: float = 0.005
+    """How far INT8 and tuning may lower what `Judged.drop` compares, if nothing else is asked."""
     outputs_text: str = ""
     """What the outputs are, in the metadata of an exported file; "" gives their shapes."""

@@ -90,7 +90,9 @@ def test_a_drop_is_seen_in_the_ranking_or_in_what_is_shown() -> None:
     assert lost == (pytest.approx(1 / 3), "the F1 of the boxes that are shown")
     fainter = _judged({**outputs, "scores": outputs["scores"] * 0.55})
     assert fainter.value == reference.value
-    assert fainter.drop(reference).amount == pytest.approx(1 / 3)
+    # Of confidences 0.3 to 0.5: nothing, nothing, one image of three, that and a box of two, two.
+    lost = fainter.drop(reference).amount
+    assert lost == pytest.approx(np.mean([0, 0, 1 / 3, (1 + 1 / 3) / 3, 2 / 3]))
     assert reference.drop(reference).amount == 0
 
 
@@ -108,10 +110,18 @@ def test_outputs_can_be_compared_without_true_boxes() -> None:
 
 
 def test_some_of_the_images_by_their_places() -> None:
-    some = judge(manifest(confidence=0.75), images_of(TRUTH)).of_some([2, 1])
+    some = judge(manifest(confidence=0.74), images_of(TRUTH)).of_some([2, 1])
     judged = some.judged([_outputs([RIGHT[2], RIGHT[1]])])
     assert judged.value == pytest.approx(1)
-    assert judged.each == [0, 1]
+    assert judged.each == [pytest.approx(2 / 5), 1]  # 0.7 is shown from 0.64 and 0.69 on
+
+
+def test_a_confidence_chosen_on_the_images_does_not_make_every_change_a_loss() -> None:
+    # The false box is just below the confidence, so that at it alone any higher score is a loss.
+    answers = [[*RIGHT[0], (1, 0.399, 0, 300, 90, 400)], [], RIGHT[2]]
+    reference = _judged(answers)
+    other = [[*RIGHT[0], (1, 0.401, 0, 300, 90, 400)], [], RIGHT[2]]
+    assert _judged(other).drop(reference).amount == pytest.approx(0.2 / 3 / 5)
 
 
 def test_the_confidence_is_chosen_by_f1() -> None:

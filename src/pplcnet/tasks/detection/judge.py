@@ -22,6 +22,11 @@ from pplcnet.tasks.task import Drop, Outputs
 
 __all__ = ["BoxJudge", "JudgedBoxes", "judge"]
 
+NEAR = np.linspace(-0.1, 0.1, 5)
+"""From a confidence to those around it. With bfloat16, F1 at the confidence of a detector for BCCD
+falls by 0.0096 on the validation photos, which it was chosen on, and by 0.0011 on the test photos;
+the mean falls by 0.0011 and 0.0013."""
+
 
 class _Kept(NamedTuple):
     """What is kept of the outputs for one image."""
@@ -50,7 +55,7 @@ class JudgedBoxes:
     @cached_property
     def matches(self) -> BoxMatches:
         """What was found in the images, matched with what is there; sizes are not told apart."""
-        return match_boxes(self.judge.truth, self._found, self.judge.classes, ("all",))
+        return match_boxes(self.judge.truth, self.found, self.judge.classes, ("all",))
 
     @property
     def loss(self) -> float:
@@ -60,10 +65,15 @@ class JudgedBoxes:
 
     @cached_property
     def each(self) -> list[float]:
-        """F1 of the boxes that are shown on every image, at an IoU of 0.5."""
+        """F1 of the boxes that are shown on every image, at an IoU of 0.5.
+
+        It is a mean over confidences around the one from which on boxes are shown. That one is the
+        best of all for float32 on these very images, so that there alone any change is a loss.
+        """
+        confidences = self.judge.confidence + NEAR
         return [
-            pair_boxes(boxes, shown_from(found, self.judge.confidence)).f1
-            for boxes, found in zip(self.judge.truth, self._found, strict=True)
+            float(np.mean([pair_boxes(boxes, shown_from(found, at)).f1 for at in confidences]))
+            for boxes, found in zip(self.judge.truth, self.found, strict=True)
         ]
 
     def drop(self, reference: Self) -> Drop:
@@ -82,8 +92,8 @@ class JudgedBoxes:
         )
         return share_of_same(one, others)
 
-    @property
-    def _found(self) -> list[FoundBoxes]:
+    @cached_property
+    def found(self) -> list[FoundBoxes]:
         """In pixels of the images, clipped to them."""
         return [
             FoundBoxes(geometry.boxes_back(found.xyxy), found.class_id, found.confidence)
