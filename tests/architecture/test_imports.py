@@ -226,7 +226,8 @@ def test_files_stay_small() -> None:
 HEAVY = (
     "keras", "tensorflow", "torch", "jax", "onnx", "matplotlib", "sklearn", "openvino", "nncf",
     "cv2", "simplejpeg", "ai_edge_litert", "cleanlab", "pandas", "optuna", "jinja2", "imagehash",
-    "cykooz_resizer", "scipy", "filelock", "pyarrow", "pycocotools",
+    "cykooz_resizer", "scipy", "filelock", "pyarrow", "pycocotools", "ray",
+    "obstore",
 )  # fmt: skip
 
 

@@ -17,10 +17,10 @@ def test_a_job_is_run_looked_at_and_merged(
 ) -> None:
     job = str(tmp_path / "JOB")
     command = ["classify", str(common_bundle), str(common_photos), "--out", job]
-    assert main([*command, "--shard-photos", "30", "--shards", "1/2"]) == 0
+    assert main([*command, "--shard-photos", "30", "--shards", "0/2"]) == 0
     shown = capsys.readouterr()
-    assert "6 photos in 1 shard; pplcnet_x0_25 on onnxruntime float32" in shown.err
-    assert "6 photos, 0 of them broken, in 1 file" in shown.out
+    assert "30 photos in 1 shard; pplcnet_x0_25 on onnxruntime float32" in shown.err
+    assert "30 photos, 0 of them broken, in 1 file" in shown.out
     assert "other shares of the shards are not done yet" in shown.out
     assert main(["classify", "--out", job, "--status"]) == 0
     assert "36 photos of" in (shown := capsys.readouterr().out)

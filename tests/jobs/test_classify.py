@@ -13,6 +13,7 @@ import pytest
 
 import pplcnet
 from pplcnet.errors import InputError, StorageError
+from pplcnet.jobs import classify
 from pplcnet.jobs import photos as reading
 from pplcnet.jobs.classify import Result, merge_job, state_of
 from pplcnet.jobs.failures import StorageFailure
@@ -121,6 +122,15 @@ def test_shares_of_the_shards_make_up_the_job(
     assert [each.is_complete for each in results] == [False, False, True]
     assert [each.progress.photos for each in results] == [16, 14, 8]
     assert parts_of(tmp_path / "JOB") == parts_of(tmp_path / "whole")
+
+
+def test_the_other_shares_wait_for_the_plan_of_the_first(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify, "WAIT_SECONDS", 0.0)
+    with pytest.raises(InputError, match=r"there is no job after .*; start share 0"):
+        run_job(job_photos, share=(1, 2))
+    assert not (tmp_path / "JOB").exists()
 
 
 def test_parts_are_merged_in_order_once_all_are_there(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ from pplcnet.jobs.source import Source, find_source, list_names
 from pplcnet.jobs.storage import Storage, open_storage
 from pplcnet.jobs.worker import Settings
 from pplcnet.system.processor import available_cores
-from pplcnet.system.wording import counted, json_text
+from pplcnet.system.wording import counted, duration, json_text
 
 __all__ = ["MERGED_FILE", "Options", "Result", "State", "classify_photos", "merge_job", "state_of"]
 
 MERGED_FILE = "results.parquet"
+WAIT_SECONDS, POLL_SECONDS = 3600.0, 2.0
+"""How long the other shares wait for the first one's plan."""
 MOST_BROKEN = 0.01
 """The share of a job's photos that may be broken, unless something else is said."""
 BROKEN_ANYWAY = 100
@@ -106,6 +109,8 @@ def classify_photos(
     found = find_source(source, options.column)
     storage = open_storage(out)
     passed_over = PassedOver()
+    if options.share[0]:
+        _wait_for_plan(storage, out, say)
     job = begin_job(
         storage,
         out,
@@ -153,6 +158,19 @@ def merge_job(out: str) -> int:
             "job first."
         )
     return merge_parts(open_storage(out), state.job.plan.shards, MERGED_FILE)
+
+
+def _wait_for_plan(storage: Storage, out: str, say: Callable[[str], None]) -> None:
+    """Until the first of the shares has listed the photos, so that this is done once."""
+    until = time.monotonic() + WAIT_SECONDS
+    while read_job(storage, out) is None:
+        if time.monotonic() > until:
+            raise InputError(
+                f"{out}: there is no job after {duration(WAIT_SECONDS)}; start share 0."
+            )
+        if until - time.monotonic() > WAIT_SECONDS - POLL_SECONDS:
+            say("waiting for share 0 to list the photos")
+        time.sleep(POLL_SECONDS)
 
 
 def _workers_of(
