@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -227,3 +228,26 @@ def test_windows_that_cannot_be_are_refused(
 ) -> None:  # fmt: skip
     assert main(["predict", str(bundle), str(photos / "cat.png"), *arguments]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_files_with_the_last_steps_inside_give_the_goldens(
+    bundle: Path, common_bundle: Path, photos: Path, golden: dict[str, np.ndarray], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    maps, chances = tmp_path / "maps.onnx", tmp_path / "chances.onnx"
+    command = ["export", bundle, "--photos", photos, "--class-map", maps]
+    assert main([*map(str, [*command, "--probabilities", chances])]) == 0
+    sessions = [
+        onnxruntime.InferenceSession(each, providers=["CPUExecutionProvider"])
+        for each in (maps, chances)
+    ]
+    for name in PHOTOS:
+        given = {"images": golden[f"{name}:pixels_uint8"][np.newaxis]}
+        (classes,), (found,) = (session.run(None, given) for session in sessions)
+        expected = golden[f"{name}:probabilities"][0]
+        assert (classes.dtype, classes.shape) == (np.uint8, (1, 144, 256))
+        assert (classes[0] == expected.argmax(0)).mean() > 0.9999
+        assert np.abs(found[0].transpose(2, 0, 1) - expected).max() <= 1e-4
+    command = ["export", common_bundle, "--photos", photos, "--class-map", maps]
+    assert main([*map(str, command)]) == 2
+    assert "is of no segmentation network" in capsys.readouterr().err

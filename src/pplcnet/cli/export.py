@@ -29,9 +29,13 @@ __all__ = [
     "run",
 ]
 
-FILES = {
+DETECTOR_FILES = {
     "detections": "with suppression inside, whose one call gives the objects",
     "logits": "that returns what the head's convolutions answer",
+}
+SEGMENTER_FILES = {
+    "class_map": "whose one call gives the class of each input pixel, as uint8",
+    "probabilities": "that gives each input pixel's probabilities",
 }
 
 
@@ -52,12 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of images per call; dynamic (any number) is slower. Default: 1",
     )
     add_format(parser)
-    for form, what in FILES.items():
-        parser.add_argument(
-            f"--{form}",
-            metavar="FILE.onnx",
-            help=f"of a detector that was exported: only write an ONNX file {what}",
-        )
+    for kind, files in (("detector", DETECTOR_FILES), ("segmenter", SEGMENTER_FILES)):
+        for form, what in files.items():
+            parser.add_argument(
+                f"--{form.replace('_', '-')}",
+                metavar="FILE.onnx",
+                help=f"of a {kind} that was exported: only write an ONNX file {what}",
+            )
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
@@ -96,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack and _only_packs(arguments):
         show(f"packed      {Bundle.open(arguments.bundle).pack(arguments.pack)}")
         return 0
-    if any(getattr(arguments, form) for form in FILES):
+    if any(getattr(arguments, form) for form in (*DETECTOR_FILES, *SEGMENTER_FILES)):
         return _write_files(arguments)
     before = Bundle.open(arguments.bundle)
     check_place(before.path)
@@ -121,12 +126,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write_files(arguments: argparse.Namespace) -> int:
     images = find_given_images(arguments.images) if arguments.images else None
-    from pplcnet.exporting.detector_files import export_file
+    from pplcnet.exporting import detector_files, segmenter_files
 
-    for form in FILES:
-        if out := getattr(arguments, form):
-            check_file(Path(out))
-            show(f"written     {export_file(arguments.bundle, out, images, form=form)}")
+    for module, files in ((detector_files, DETECTOR_FILES), (segmenter_files, SEGMENTER_FILES)):
+        for form in files:
+            if out := getattr(arguments, form):
+                check_file(Path(out))
+                written = module.export_file(arguments.bundle, out, images, form=form)
+                show(f"written     {written}")
     return 0
 
 

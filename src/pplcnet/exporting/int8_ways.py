@@ -115,13 +115,12 @@ def layers_after(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
     """Names of all nodes that depend on the named ones, in the order of the graph.
 
     Raises:
-        ConversionError: the graph has no node of such a name.
+        ConversionError: the graph has none of the names.
     """
     nodes = list(model.graph.node)
-    missing = set(names) - {node.name for node in nodes}
-    if missing:
+    if names and not {*names} & {node.name for node in nodes}:
         raise ConversionError(
-            f"the network has no layer {min(missing)!r}, after which its head should begin."
+            f"the network has no layer {min(names)!r}, after which its head should begin."
         )
     reached = {output for node in nodes if node.name in names for output in node.output}
     found = []

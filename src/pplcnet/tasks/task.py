@@ -331,8 +331,8 @@ class Task(Generic[P]):
     decoding: Sequence[str] = ("temperature",)
     """Names of what the decoder uses of a manifest's `decoding`."""
     head_inputs: Sequence[str] = ()
-    """Names of the layers whose outputs the head takes. Some ways of quantising leave the head in
-    float; which layers have to stay so, the images decide."""
+    """Names of the layers whose outputs the head takes, of which a network has at least one. Some
+    ways of quantising leave the head in float; which layers have to stay so, the images decide."""
     embedding: str = ""
     """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
     "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""

@@ -38,6 +38,12 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=None,
     decoding=(),
+    # What the last convolution takes, in MobileSeg, DeepLabV3+ and LR-ASPP.
+    head_inputs=(
+        "seg_heads_0_conv_piontwise_conv_relu",
+        "head_decoder_conv_bn_relu3_piontwise_conv_relu",
+        "lraspp_head_conv_ups_1_relu",
+    ),
     outputs_text="logits: float32 (N, h, w, classes), before softmax, of cells of the input; each "
     "pixel's are bilinear between their centres",
 )
