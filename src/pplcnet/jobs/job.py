@@ -35,6 +35,7 @@ class Wanted:
     engine: str
     precision: str
     source: str
+    root: str
     column: str
     top_k: int | None
     limit: int | None
