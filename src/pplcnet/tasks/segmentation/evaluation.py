@@ -22,7 +22,7 @@ from pplcnet.tasks.segmentation.areas import Areas, miou_interval, miou_of
 from pplcnet.tasks.segmentation.audit import mask_faults
 from pplcnet.tasks.segmentation.boundaries import border_f1
 from pplcnet.tasks.segmentation.figures_text import evaluation_text
-from pplcnet.tasks.segmentation.measuring import joined_regions, largest_mistake, measure
+from pplcnet.tasks.segmentation.measuring import Measured, joined_regions, largest_mistake, measure
 from pplcnet.tasks.segmentation.regions import Regions
 from pplcnet.tasks.task import Plot, Table
 
@@ -270,24 +270,28 @@ def evaluate(
             f"{dataset.place}: {counted(len(found), 'fault')} in its masks; fix them:", found
         )
     size = len(manifest.classes)
-    measured = [
-        measure(cast(Mask, image.annotation), prediction.class_map, size)
-        for image, prediction in predictions
-    ]
-    areas = [Areas(each.table) for each in measured]
-    right, there, answered = (
-        np.array([getattr(each, name) for each in areas], np.int64).reshape(-1, size)
-        for name in ("right", "there", "answered")
+    total = Measured(
+        np.zeros((size, size + 1), np.int64), np.zeros((size, 4), np.int64), joined_regions([])
     )
+    areas, regions, mistakes = list[NDArray[np.int64]](), [total.regions], list[str]()
+    for image, prediction in predictions:
+        each = measure(cast(Mask, image.annotation), prediction.class_map, size)
+        own = Areas(each.table)
+        areas.append(np.stack([own.right, own.there, own.answered]))
+        regions.append(each.regions)
+        mistakes.append(largest_mistake(each.table, manifest.classes))
+        total.table[:] += each.table
+        total.borders[:] += each.borders
+    right, there, answered = np.array(areas, np.int64).reshape(-1, 3, size).transpose(1, 0, 2)
     return MaskEvaluation(
         manifest.classes,
         # Fewer than in the data set where images could not be read, which the caller reports.
-        tuple(dataset.name_of(image) for image in dataset.images[: len(measured)]),
+        tuple(dataset.name_of(image) for image in dataset.images[: len(areas)]),
         right,
         there,
         answered,
-        sum((each.table for each in measured), start=np.zeros((size, size + 1), np.int64)),
-        sum((each.borders for each in measured), start=np.zeros((size, 4), np.int64)),
-        joined_regions([each.regions for each in measured]),
-        tuple(largest_mistake(each.table, manifest.classes) for each in measured),
+        total.table,
+        total.borders,
+        joined_regions(regions),
+        tuple(mistakes),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, Self, cast
 
 import numpy as np
@@ -26,8 +25,8 @@ class _Kept(NamedTuple):
 
     answer: NDArray[np.uint8]
     """(h, w) classes at the head's own resolution."""
-    table: NDArray[np.int64]
-    """From `area_table`, of the image's own pixels; empty without a mask."""
+    areas: NDArray[np.int64]
+    """(3, C) of the image's own pixels: right, there, answered; zeros without a mask."""
     loss: float
     """The sum over the cells that have a class."""
     cells: int
@@ -41,18 +40,13 @@ class JudgedMasks:
     classes: int
     kept: Sequence[_Kept]
 
-    @cached_property
-    def areas(self) -> Areas:
-        """Summed over the images."""
-        table = np.zeros((self.classes, self.classes + 1), np.int64)
-        return Areas(sum((each.table for each in self.kept), start=table))
-
     @property
     def value(self) -> float:
         """mIoU of the images' own pixels; NaN when a logit is NaN, 0 if no pixel has a class."""
         if any(each.is_nan for each in self.kept):
             return float("nan")
-        return self.areas.miou or 0.0
+        total = sum((each.areas for each in self.kept), start=np.zeros((3, self.classes), np.int64))
+        return float(np.nan_to_num(miou_of(*total)))
 
     @property
     def loss(self) -> float:
@@ -63,8 +57,7 @@ class JudgedMasks:
     @property
     def each(self) -> list[float]:
         """mIoU of every image by itself; 1 for one without a labelled pixel."""
-        tables = [Areas(each.table) for each in self.kept]
-        values = [miou_of(each.right, each.there, each.answered) for each in tables]
+        values = [miou_of(*each.areas) for each in self.kept]
         return [1.0 if np.isnan(value) else float(value) for value in values]
 
     def drop(self, reference: Self) -> Drop:
@@ -101,11 +94,13 @@ class MaskJudge:
         answer = logits.argmax(axis=2).astype(np.uint8)
         is_nan = bool(np.isnan(logits).any())
         if not self.truth:
-            return _Kept(answer, np.empty((0, 0), np.int64), 0.0, 0, is_nan)
+            return _Kept(answer, np.zeros((3, self.classes), np.int64), 0.0, 0, is_nan)
         geometry, truth = self.geometries[at], self.truth[at].read()
         table = area_table(truth, class_map(logits, geometry, self.input_size), self.classes)
         loss, cells = self._loss(logits, truth, geometry)
-        return _Kept(answer, table, loss, cells, is_nan)
+        areas = Areas(table)
+        counts = np.stack([areas.right, areas.there, areas.answered])
+        return _Kept(answer, counts, loss, cells, is_nan)
 
     def _loss(
         self, logits: NDArray[np.float32], truth: NDArray[np.uint8], geometry: Geometry
