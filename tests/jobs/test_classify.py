@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import pplcnet
-from pplcnet.data.image_files import read_image_file
 from pplcnet.errors import InputError, StorageError
 from pplcnet.jobs import classify
 from pplcnet.jobs import photos as reading
@@ -65,23 +64,6 @@ def test_a_job_goes_on_with_the_shards_that_have_no_part(
     assert (result.progress.done_photos, result.progress.broken) == (38, 2)
     run_job(job_photos)
     assert len(workers_here) == 2
-
-
-def test_a_shard_that_another_driver_does_meanwhile_is_not_done_again(
-    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_job(job_photos)
-    whole = parts_of(tmp_path / "JOB")
-    (tmp_path / "JOB" / "parts" / "part-000004.parquet").unlink()
-    # What this driver sees of the others' work when it begins.
-    monkeypatch.setattr(classify, "done_shards", lambda storage: set())
-    read = []
-    monkeypatch.setattr(
-        reading, "read_image_file", lambda path: read.append(path) or read_image_file(path)
-    )
-    result = run_job(job_photos)
-    assert (result.progress.done_photos, result.progress.broken, len(read)) == (38, 2, 6)
-    assert parts_of(tmp_path / "JOB") == whole
 
 
 def test_the_plan_stays_when_photos_are_added(

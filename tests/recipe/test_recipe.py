@@ -15,6 +15,7 @@ import pytest
 import pplcnet.recipe
 from pplcnet.cli.train import add_arguments, read_recipe
 from pplcnet.errors import RecipeError, UnknownNameError
+from pplcnet.recipe.fields import field_types
 from pplcnet.recipe.files import named_recipes
 from pplcnet.recipe.idle_fields import idle_fields
 from pplcnet.recipe.recipe import Recipe
@@ -131,6 +132,8 @@ def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
         "fractal": ("--recipe fractal", "--weights fractal"),
         "suspects": ("pplcnet suspects", "minutes"),
         "picodet": ("--recipe picodet", "Not run by this project"),
+        "mobileseg": ("--recipe mobileseg", "Not run by this project"),
+        "mobileseg-finetune": ("--model mobileseg_pplcnet_x0_5",),
         "picodet-finetune": ("--weights coco", "test AP 0.", "minutes"),
     }
     for word in reached.get(name, (f"--recipe {name}", "test top-1 0.", "minute")):
@@ -280,9 +283,15 @@ def test_fields_of_different_tasks_are_refused_before_the_photos_are_known() -> 
 @pytest.mark.parametrize("task", [ONE, MANY])
 @pytest.mark.parametrize("name", named_recipes())
 def test_a_named_recipe_is_for_every_task(name: str, task: str) -> None:
-    recipe = Recipe.named(name).for_options(options_of(task))
-    assert recipe.epochs == Recipe.named(name).epochs
-    assert recipe.label_smoothing == Recipe.named(name).label_smoothing
+    named = Recipe.named(name)
+    recipe = named.for_options(options_of(task))
+    assert recipe.epochs == named.epochs
+    # A recipe of a task's own has fields that this task leaves out.
+    own = named.options.given()
+    assert name == "mobileseg" or own.keys() <= field_types(options_of(task)).keys()
+    kept = [field for field in own if field in field_types(options_of(task))]
+    assert [getattr(recipe, field) for field in kept] == [own[field] for field in kept]
+    assert name != "finetune" or recipe.label_smoothing == 0.1
 
 
 def test_a_recipe_in_full_names_the_fields_of_every_task(tmp_path: Path) -> None:

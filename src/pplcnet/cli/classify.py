@@ -94,11 +94,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--column", metavar="NAME", help="the column of a .csv or .parquet list that has the paths"
     )
     parser.add_argument(
-        "--root",
-        metavar="PLACE",
-        help="what the names in a list are relative to; default: the list's folder",
-    )
-    parser.add_argument(
         "--limit", type=whole(1, 10**15), metavar="N", help="only the first N photos"
     )
     parser.add_argument(
@@ -187,7 +182,6 @@ def _classify(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         precision=arguments.precision,
         column=arguments.column,
-        root=arguments.root,
         limit=arguments.limit,
         shard_photos=arguments.shard_photos,
         workers=arguments.workers,

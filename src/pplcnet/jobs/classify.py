@@ -48,8 +48,6 @@ class Options:
     engine: str | None = None
     precision: str | None = None
     column: str | None = None
-    root: str | None = None
-    """What the names of a list are relative to; None for the list's folder."""
     limit: int | None = None
     shard_photos: int = 2000
     on_ray: bool = False
@@ -108,7 +106,7 @@ def classify_photos(
         StorageError: what no other try would help.
     """
     network = look_at_network(bundle, options.engine, options.precision)
-    found = find_source(source, options.column, options.root)
+    found = find_source(source, options.column)
     storage = open_storage(out)
     passed_over = PassedOver()
     if options.share[0]:
@@ -192,7 +190,6 @@ def _wanted(network: JobNetwork, source: Source, options: Options) -> Wanted:
         engine=network.choice.engine,
         precision=network.choice.precision,
         source=source.place,
-        root=source.root,
         column=source.column,
         top_k=options.top_k,
         limit=options.limit,

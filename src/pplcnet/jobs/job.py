@@ -35,7 +35,6 @@ class Wanted:
     engine: str
     precision: str
     source: str
-    root: str
     column: str
     top_k: int | None
     limit: int | None

@@ -13,7 +13,7 @@ from pplcnet.errors import ImageError, StorageError
 from pplcnet.jobs.failures import describe_failure, stops_the_job
 from pplcnet.jobs.job import JOB_FILE, Job, read_job
 from pplcnet.jobs.network import look_at_network
-from pplcnet.jobs.parts import Row, facts_of_parts, part_name, part_schema, table_bytes
+from pplcnet.jobs.parts import Row, part_name, part_schema, table_bytes
 from pplcnet.jobs.photos import Photos, shown_name
 from pplcnet.jobs.plan import Shard
 from pplcnet.jobs.storage import open_storage
@@ -102,10 +102,6 @@ class Worker:
         """Classify a shard and write its part; what goes wrong is in the outcome."""
         begun = time.monotonic()
         try:
-            # Asked here and not by the driver, which would wait a thousand times for the answer.
-            if self._storage.exists(part_name(shard.number)):  # another driver has done it
-                (facts,) = facts_of_parts(self._storage, [shard.number])
-                return Done(shard.number, facts.photos, facts.broken, 0.0, self.host)
             rows = list(self._rows(shard.names))
             content = table_bytes(rows, self._schema, self._facts)
             self._storage.write(part_name(shard.number), content)

@@ -16,6 +16,8 @@ from pplcnet.tasks.task import Judge, Outputs
 __all__ = ["Score", "Validation", "named_outputs"]
 
 BATCH_SIZE = 64
+# Of larger images fewer, which need less memory.
+MOST_PIXELS = BATCH_SIZE * 320 * 320
 
 
 class Score(NamedTuple):
@@ -53,8 +55,12 @@ class Validation:
 
     def _batches(self) -> Iterable[NDArray[np.float32]]:
         for chunk in self.inputs:
-            for start in range(0, len(chunk), BATCH_SIZE):
-                part: NDArray[Any] = chunk[start : start + BATCH_SIZE]
+            size = BATCH_SIZE
+            if chunk.dtype == np.uint8:
+                height, width = chunk.shape[1:3]
+                size = max(1, min(size, MOST_PIXELS // (height * width)))
+            for start in range(0, len(chunk), size):
+                part: NDArray[Any] = chunk[start : start + size]
                 yield self.preprocessing.normalize(part) if part.dtype == np.uint8 else part
 
 

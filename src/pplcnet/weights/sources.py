@@ -71,10 +71,11 @@ _TIMM = {
 
 
 def sources_of(network: str) -> dict[str, Source]:
-    """Tag to source, of a network of the catalog; of a detector, its backbone's too."""
+    """Tag to source, of a network of the catalog; of one for a task, its backbone's too."""
     row = catalog.backbone_of(network)
     if network != row.name:
-        return _of_detector(network) | sources_of(row.name)
+        own = _of_detector(network) if network in catalog.DETECTORS else {}
+        return own | sources_of(row.name)
     folder = f"{PADDLE}legendary_models/" if row.family in _LEGENDARY else PADDLE
     found = {
         "imagenet": Source(

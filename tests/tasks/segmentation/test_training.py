@@ -51,7 +51,7 @@ def test_a_step_trains_the_network_and_the_heads_that_are_not_kept() -> None:
     others = [each for each in model.trainable_variables if id(each) not in kept]
     assert others
     before = [value_of(each) for each in model.trainable_variables]
-    model.compile(keras.optimizers.SGD(0.1), loss=SegmentationLoss())
+    model.compile(keras.optimizers.SGD(0.1), loss=SegmentationLoss(), run_eagerly=True)
     generator = np.random.default_rng(0)
     images = generator.standard_normal((4, *SIZE, 3)).astype(np.float32)
     classes = generator.integers(0, 3, (4, *SIZE)).astype(np.float32)
