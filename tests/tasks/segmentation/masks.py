@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,12 @@ from pplcnet.imaging.masks import decode_mask
 from pplcnet.imaging.preprocessing import Preprocessing
 
 CLASSES = ("land", "road", "sea")
+
+
+class Answer(NamedTuple):
+    """What an evaluation asks of a prediction."""
+
+    class_map: NDArray[np.uint8]
 
 
 def write_mask(path: Path, classes: NDArray[np.uint8]) -> Mask:

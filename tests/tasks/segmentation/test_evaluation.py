@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,11 +15,7 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.data.masks import IGNORED, MaskFacts
 from pplcnet.errors import DatasetError
 from pplcnet.tasks.segmentation.evaluation import MaskEvaluation, evaluate
-from tests.tasks.segmentation.masks import blobs, dataset_of, manifest
-
-
-class Answer(NamedTuple):
-    class_map: NDArray[np.uint8]
+from tests.tasks.segmentation.masks import Answer, blobs, dataset_of, manifest
 
 
 def _strip(*widths: int) -> NDArray[np.uint8]:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.pages.page import render
-from pplcnet.pages.section import ReportContext, TaskReport
 from pplcnet.tasks.segmentation.answers import MaskAnswers
 from pplcnet.tasks.segmentation.cells import chosen_photos
-from pplcnet.tasks.segmentation.evaluation import evaluate
 from pplcnet.tasks.segmentation.report import report
-from tests.tasks.segmentation.masks import CLASSES, blobs, dataset_of, manifest
-from tests.tasks.segmentation.test_evaluation import Answer
-
-TRUTH = [blobs(seed) for seed in range(16)]
-ANSWERS = [Answer(np.roll(each, 2 * seed, 1)) for seed, each in enumerate(TRUTH)]
+from tests.tasks.segmentation.masks import Answer, dataset_of, manifest
+from tests.tasks.segmentation.reported import ANSWERS, TRUTH, context_of, page_of
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +20,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return dataset_of(tmp_path_factory.mktemp("reported"), TRUTH)
 
 
-def _context(data: Dataset, classes: Any = CLASSES, count: int = len(TRUTH)) -> ReportContext:
-    data = replace(data, classes=classes, images=data.images[:count])
-    own = replace(manifest(), classes=classes)
-    pairs = zip(data.images, ANSWERS[:count], strict=True)
-    evaluation = evaluate(own, data, pairs)
-    bundle = SimpleNamespace(manifest=own, classes=classes)
-    return ReportContext(
-        bundle, evaluation, data, ANSWERS[:count], data.keep(()), [], (0.9,)  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def _page(made: TaskReport) -> str:
-    return render(
-        "page.html", package="pplcnet.tasks.segmentation", sections=made.sections,
-        title=made.title, tiles=made.tiles, split="test", images=16, photos="photos",
-        choice="onnxruntime float32", trained=0, warning="", is_of_training=False, notes=[],
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def page(data: Dataset) -> str:
-    return _page(report(_context(data)))
+    return page_of(report(context_of(data)))
 
 
 def test_every_part_is_on_the_page(page: str) -> None:
@@ -73,14 +45,14 @@ def test_photos_have_layers_and_the_photo_is_there_once(page: str) -> None:
 
 
 def test_of_few_photos_all_are_shown_from_the_worst_on(data: Dataset) -> None:
-    ((title, places),) = chosen_photos(_context(data, count=5).evaluation)
+    ((title, places),) = chosen_photos(context_of(data, count=5).evaluation)
     assert title == ""
     assert sorted(places) == [0, 1, 2, 3, 4]
     assert places[-1] == 0  # the only answer without a mistake
 
 
 def test_the_middle_and_the_best_are_no_photos_of_the_worst(data: Dataset) -> None:
-    groups = dict(chosen_photos(_context(data).evaluation))
+    groups = dict(chosen_photos(context_of(data).evaluation))
     every = [at for places in groups.values() for at in places]
     assert len(every) == len({*every}) == 14
     assert groups["Best"][0] == 0
@@ -95,13 +67,13 @@ def test_the_confusion_is_in_per_cent_of_the_row(page: str) -> None:
 
 def test_names_cannot_break_out_of_the_page(data: Dataset) -> None:
     classes = ("<script>alert(1)</script>", '"><img src=x>', "sea")
-    page = _page(report(_context(data, classes)))
+    page = page_of(report(context_of(data, classes)))
     assert "<script>alert" not in page
     assert "<img src=x>" not in page
 
 
 def test_answers_of_another_network_are_compared(data: Dataset) -> None:
-    context = _context(data)
+    context = context_of(data)
     answers = MaskAnswers(manifest(), context.reported, context.evaluation, ANSWERS)
     right = answers.answered_by([Answer(each) for each in TRUTH])
     score = right.score()
