@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -263,6 +265,30 @@ def test_a_photo_of_one_tile_is_predicted_as_without(bundle: Path, folder: Path)
             assert (tiled.source, tiled.labels) == (plain.source, plain.labels)
             np.testing.assert_array_equal(tiled.xyxy, plain.xyxy)
             np.testing.assert_array_equal(tiled.confidence, plain.confidence)
+
+
+@pytest.mark.slow
+def test_a_hundred_megapixels_in_tiles_take_little_more_than_the_photo(
+    bundle: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    patch = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    Image.fromarray(patch).resize((10_400, 9_700)).save(large)
+    script = (
+        "import resource, sys, numpy, pplcnet\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "detector = pplcnet.Detector(sys.argv[1])\n"
+        "list(detector.predict_many([numpy.zeros((64, 64, 3), 'u1')]))\n"
+        "before = peak()\n"
+        "found = detector.predict(sys.argv[2], tiles=500)\n"
+        "print(len(found), peak() - before)"
+    )
+    command = [sys.executable, "-c", script, str(bundle), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found, megabytes = map(int, done.stdout.split())
+    assert found > 0
+    # Decoded by Pillow 400 MB, as an array 300 MB; its 700 tiles together would take as much again.
+    assert megabytes < 900
 
 
 def test_tiles_that_cannot_be_are_named(
