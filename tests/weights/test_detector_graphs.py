@@ -23,6 +23,7 @@ def published(shared: Path) -> onnx.ModelProto:
 
 
 def _check_weights(found: DetectorGraph, shared: Path) -> None:
+    assert found.name == "picodet_xs"
     assert found.options == {"num_classes": 80, "image_size": (320, 320)}
     by_layer = {}
     for name, tensor in found.tensors.items():

@@ -28,6 +28,7 @@ __all__ = [
     "find",
     "find_detector",
     "find_segmenter",
+    "is_same",
     "only_task",
 ]
 
@@ -260,6 +261,14 @@ def backbone_of(name: str) -> Network:
     if name not in CATALOG:
         raise UnknownNameError("network", name, [*CATALOG, *DETECTORS, *SEGMENTERS])
     return CATALOG[name]
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names mean one network: picodet_xs is picodet_x0_35."""
+    if one == other or not {one, other} <= DETECTORS.keys():
+        return one == other
+    first, second = DETECTORS[one], DETECTORS[other]
+    return first._replace(name=other, reported_ap=second.reported_ap) == second
 
 
 def only_task(name: str) -> str | None:

@@ -43,8 +43,8 @@ class LoneNetwork(Bundle):
     def caveat(self) -> str:
         """What answers lack without the bundle, whose calibration is not in the network's file."""
         return (
-            f"{self.path}: without its bundle, probabilities are not calibrated, and a multi-label "
-            "network's thresholds are all 0.5."
+            f"{self.path}: without its bundle, probabilities are not calibrated, a multi-label "
+            "network's thresholds are all 0.5, and boxes are shown from 0.4 on."
         )
 
     def read(self, name: str) -> bytes:

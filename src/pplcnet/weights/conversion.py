@@ -14,7 +14,7 @@ from pplcnet.bundle.manifest import Manifest, today
 from pplcnet.bundle.writing import check_place, write_bundle
 from pplcnet.errors import InputError, WeightsError, printable
 from pplcnet.imaging.preprocessing import Preprocessing
-from pplcnet.models.catalog import DETECTORS, SEGMENTERS, only_task
+from pplcnet.models.catalog import DETECTORS, SEGMENTERS, is_same, only_task
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
 from pplcnet.weights.bundled import KERAS_FILE, pack_weights
@@ -133,7 +133,7 @@ def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     name = given or weights.network
     if name is None:
         raise InputError(f"{path}: does not say which network it is; name it with --model.")
-    if weights.network is not None and name != weights.network:
+    if weights.network is not None and not is_same(name, weights.network):
         raise InputError(f"{path}: is {weights.network}, not {name}.")
     saved = weights.saved
     if saved is not None and saved.unknown:

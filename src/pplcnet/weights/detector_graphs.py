@@ -35,6 +35,8 @@ BUILT_SIZE = 64
 class DetectorGraph(NamedTuple):
     """A detector that was recognised."""
 
+    name: str
+    """In the catalog."""
     tensors: dict[str, np.ndarray]
     """A kernel (O, I, H, W) and a bias for each convolution, BatchNorm folded into them."""
     options: dict[str, Any]
@@ -65,7 +67,7 @@ def read_detector_graph(path: Path) -> DetectorGraph:
     classes = _class_count(graph)
     numbers: dict[_Place, int] = {}
     found = _number(graph, numbers)
-    layers: dict[int, str] = {}
+    name, layers = "", dict[int, str]()
     if classes is not None:
         name = _nearest(graph, classes)
         layers = _layers(build_picodet(name, classes=classes, image_size=BUILT_SIZE), numbers)
@@ -76,7 +78,7 @@ def read_detector_graph(path: Path) -> DetectorGraph:
         )
     size = {} if file.image_size is None else {"image_size": file.image_size}
     tensors = dict(_tensors(path, graph, [layers[number] for number in found]))
-    return DetectorGraph(tensors, {"num_classes": classes, **size})
+    return DetectorGraph(name, tensors, {"num_classes": classes, **size})
 
 
 def _tensors(

@@ -71,7 +71,7 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         return _by_names(read_safetensors(path))
     if path.suffix == ".onnx":
         graph = read_detector_graph(path)
-        return WeightsFile("folded", graph.tensors, options=graph.options)
+        return WeightsFile("folded", graph.tensors, graph.name, graph.options)
     if is_keras_file(path):
         return _read_keras(path)
     raise WeightsError(f"{path}: weights are read from {KINDS}.")

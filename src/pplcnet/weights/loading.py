@@ -149,6 +149,9 @@ def fill(
 
 
 def _check_network(name: str, weights: WeightsFile, source: str) -> None:
+    held = weights.network
     # A detector may start from the classifier with its backbone.
-    if weights.network not in (None, name, catalog.backbone_of(name).name):
+    if held in (None, catalog.backbone_of(name).name):
+        return
+    if not catalog.is_same(held, name):
         raise WeightsError(f"{source}: holds weights of {weights.network}, not of {name}.")

@@ -109,7 +109,10 @@ def _connected(
         if node.kind == "Conv":
             if not parents:
                 if node.inputs[0] not in images:
-                    raise WeightsError("its input is changed before the first convolution.")
+                    raise WeightsError(
+                        "its input is changed before the first convolution. Of a network that "
+                        "pplcnet exported, give the bundle."
+                    )
                 size = _size(inputs[node.inputs[0]])
             if len(convolutions) == MAX_CONVOLUTIONS:
                 raise WeightsError(f"more than {MAX_CONVOLUTIONS} convolutions.")
