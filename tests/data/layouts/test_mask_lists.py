@@ -31,6 +31,16 @@ def test_a_list_of_pairs_and_those_of_other_splits(folder: Path) -> None:
     assert len(areas(dataset)) == 3
 
 
+def test_lists_in_a_folder_decide_which_pairs_and_splits_it_has(folder: Path) -> None:
+    (folder / "train_list.txt").write_text("images/a.jpg masks/a.png\n")
+    (folder / "val_list.txt").write_text("images/b.jpg masks/b.png\n")
+    dataset = Dataset.open(folder)
+    assert {image.path.name: image.split for image in dataset.images} == {
+        "a.jpg": "train", "b.jpg": "validation"
+    }  # fmt: skip
+    assert dataset.notes[0] == "the photos and masks are those that train_list.txt lists."
+
+
 def test_all_faults_of_the_lines_come_at_once(folder: Path) -> None:
     (folder / "train.txt").write_text(
         "images/a.jpg masks/a.png\nimages/x.jpg masks/a.png\nimages/b.jpg\n"

@@ -23,8 +23,8 @@ __all__ = ["LAYOUTS", "read"]
 LAYOUTS = (
     "pplcnet.data.layouts.coco",
     "pplcnet.data.layouts.voc",
-    "pplcnet.data.layouts.mask_folders",
     "pplcnet.data.layouts.mask_lists",
+    "pplcnet.data.layouts.mask_folders",
     "pplcnet.data.layouts.mask_table",
     "pplcnet.data.layouts.yolo",
     "pplcnet.data.layouts.box_table",

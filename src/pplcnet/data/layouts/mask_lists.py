@@ -1,8 +1,9 @@
 """Lists of photos and masks: pairs of paths as PaddleSeg has them, and VOC's ImageSets.
 
-A list of pairs has `images/a.jpg masks/a.png` on each line, with a space or a tab between. A list
-in `ImageSets/Segmentation` has a name on each line: that of a photo in JPEGImages and of a mask in
-SegmentationClass. With a training list, the lists of the other splits beside it are read too.
+A list of pairs has `images/a.jpg masks/a.png` on each line, with a space or a tab between; a folder
+with such a train_list.txt or train.txt is read by it. A list in `ImageSets/Segmentation` has a name
+on each line: that of a photo in JPEGImages and of a mask in SegmentationClass. With a training
+list, the lists of the other splits beside it are read too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pplcnet.data.dataset import Dataset
@@ -32,6 +34,7 @@ from pplcnet.system.wording import counted
 __all__ = ["read", "recognises"]
 
 PHOTOS, MASKS, LISTS = "JPEGImages", "SegmentationClass", ("ImageSets", "Segmentation")
+TRAINING_LISTS = ("train_list.txt", "train.txt")
 START_BYTES = 1 << 16
 _ENDING = "|".join(sorted(re.escape(each) for each in ENDINGS))
 _PAIR = re.compile(
@@ -40,9 +43,9 @@ _PAIR = re.compile(
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a list of pairs, or VOC's folder or list of masks."""
+    """Whether it is a list of pairs, a folder with one, or VOC's folder or list of masks."""
     if os.path.isdir(path):
-        return all(os.path.isdir(path / each) for each in (PHOTOS, MASKS))
+        return _list_in(path) is not None or _is_voc_folder(path)
     if path.suffix.lower() != ".txt":
         return False
     return _is_of_voc(path) or _begins_with_pair(path)
@@ -55,8 +58,17 @@ def read(path: Path) -> Dataset:
         DatasetError: a file is missing, or all faults of the lines, or masks whose values are not
             certain.
     """
+    own = _list_in(path) if os.path.isdir(path) else None
+    if own is not None:
+        note = f"the photos and masks are those that {own.name} lists."
+        dataset = _read_pairs(own)
+        return replace(dataset, notes=(note, *dataset.notes))
     if os.path.isdir(path) or _is_of_voc(path):
         return _read_voc(path)
+    return _read_pairs(path)
+
+
+def _read_pairs(path: Path) -> Dataset:
     beside = lists_beside(path)
     faults, pairs = list[str](), list[Pair]()
     lists = [(path, "train"), *beside] if beside else [(path, None)]
@@ -88,6 +100,16 @@ def _listed_pairs(file: Path, name: str, split: str | None, faults: list[str]) -
             faults.append(f"{place}: {error}")
             continue
         yield Pair(photo, mask, split)
+
+
+def _list_in(folder: Path) -> Path | None:
+    """The training list of pairs in a folder, else None."""
+    lists = (folder / name for name in TRAINING_LISTS)
+    return next((each for each in lists if os.path.isfile(each) and _begins_with_pair(each)), None)
+
+
+def _is_voc_folder(path: Path) -> bool:
+    return all(os.path.isdir(path / each) for each in (PHOTOS, MASKS))
 
 
 def _is_of_voc(path: Path) -> bool:
