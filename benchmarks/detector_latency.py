@@ -71,25 +71,33 @@ def write_graph(content: bytes, manifest: Manifest, image: np.ndarray, place: Pa
             "kind": each.op_type,
             "inputs": list(each.input),
             "output": each.output[0],
-            "attributes": {
-                one.name: value
-                for one in each.attribute
-                if not isinstance(value := onnx.helper.get_attribute_value(one), bytes)
-            },
+            "attributes": {one.name: _plain(one) for one in each.attribute},
         }
         for each in nodes[first:]
     ]
-    place.with_suffix(".graph").write_text(json.dumps(written))
+    graph = {"nodes": written, "outputs": list(outputs)}
+    place.with_suffix(".graph").write_text(json.dumps(graph))
+
+
+def _plain(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def paddle_way(
     python: str, place: Path, threads: int, stack: ExitStack
 ) -> tuple[dict[str, Any], Callable[[], float]]:
     """What the process says of itself, and a call that times one run in it."""
-    script = Path(__file__).with_name("paddle_detector.py")
+    return timed_by([python, "paddle_detector.py", str(place), str(threads)], stack)
+
+
+def timed_by(command: list[str], stack: ExitStack) -> tuple[dict[str, Any], Callable[[], float]]:
+    """As `paddle_way`, for a script beside this one: a Python, the script, its arguments."""
+    python, name, *given_arguments = command
+    script = Path(__file__).with_name(name)
     process = stack.enter_context(
         subprocess.Popen(
-            [python, str(script), str(place), str(threads)],
+            [python, str(script), *given_arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

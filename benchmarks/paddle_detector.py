@@ -1,4 +1,4 @@
-"""A detector of this project in Paddle Inference: a process of its own, with Paddle's Python.
+"""A network of this project in Paddle Inference: a process of its own, with Paddle's Python.
 
 Reads what `detector_latency.py` wrote: NAME.npz (constants, one image, its outputs) and NAME.graph
 (the operators). Builds the same graph of Paddle's operators, saves it as an inference model,
@@ -20,21 +20,21 @@ from paddle.nn import functional
 
 
 class Graph(paddle.nn.Layer):  # type: ignore[misc]
-    """The operators of an exported detector, from the normalised image on."""
+    """The operators of an exported network, from the normalised image on."""
 
-    def __init__(self, nodes: list[dict[str, Any]], constants: dict[str, np.ndarray]) -> None:
+    def __init__(self, graph: dict[str, Any], constants: dict[str, np.ndarray]) -> None:
         super().__init__()
-        self.nodes, self.shapes = nodes, {}
+        self.nodes, self.outputs, self.shapes = graph["nodes"], graph["outputs"], {}
         for name, values in constants.items():
-            if values.dtype == np.int64:
-                self.shapes[name] = [int(each) for each in values]
+            if values.dtype == np.int64 or name.endswith((".scales", ".roi")):
+                self.shapes[name] = values.tolist()
             else:
                 values = np.atleast_1d(values)
                 start = paddle.nn.initializer.Assign(values)
                 made = self.create_parameter(list(values.shape), default_initializer=start)
                 self.add_parameter(name.replace(".", "__"), made)
 
-    def forward(self, image: Any) -> tuple[Any, Any]:  # noqa: C901 - an operator a branch
+    def forward(self, image: Any) -> tuple[Any, ...]:  # noqa: C901 - an operator a branch
         known = {"images_centred": image}
 
         def value(name: str) -> Any:
@@ -48,12 +48,16 @@ class Graph(paddle.nn.Layer):  # type: ignore[misc]
                 result = functional.conv2d(
                     x, value(inputs[1]), value(inputs[2]) if len(inputs) > 2 else None,
                     stride=more["strides"], padding=[pads[0], pads[2], pads[1], pads[3]],
-                    groups=more["group"],
+                    groups=more["group"], dilation=more.get("dilations", 1),
                 )  # fmt: skip
             elif kind == "Concat":
                 result = paddle.concat([value(each) for each in inputs], axis=more["axis"])
             elif kind == "Reshape":
                 result = paddle.reshape(x, self.shapes[inputs[1]])
+            elif kind == "Resize" and more["mode"] == "linear":
+                scales = self.shapes[inputs[2]][2:]
+                size = [int(x.shape[2] * scales[0]), int(x.shape[3] * scales[1])]
+                result = functional.interpolate(x, size, mode="bilinear", align_corners=False)
             elif kind == "Resize":
                 result = paddle.repeat_interleave(paddle.repeat_interleave(x, 2, axis=2), 2, axis=3)
             elif kind == "Clip":
@@ -74,24 +78,27 @@ class Graph(paddle.nn.Layer):  # type: ignore[misc]
                 }  # fmt: skip
                 result = one[kind](x)
             known[node["output"]] = result
-        return known["boxes"], known["scores"]
+        return tuple(known[name] for name in self.outputs)
 
 
 def main() -> None:
     """Build, compare, and time."""
     place, threads = Path(sys.argv[1]), int(sys.argv[2])
-    nodes = json.loads(place.with_suffix(".graph").read_text())
+    described = json.loads(place.with_suffix(".graph").read_text())
     with np.load(place) as arrays:
         arrays = dict(arrays)
-    image, expected = arrays.pop("image"), [arrays.pop(name) for name in ("boxes", "scores")]
-    graph = Graph(nodes, arrays)
+    image, expected = arrays.pop("image"), [arrays.pop(name) for name in described["outputs"]]
+    graph = Graph(described, arrays)
     graph.eval()
     spec = paddle.static.InputSpec(image.shape, "float32", "image")
     paddle.jit.save(graph, str(place.with_suffix("")), input_spec=[spec])
     program = place.with_suffix(".json")
     config = inference.Config(str(program), f"{place.with_suffix('')}.pdiparams")
     config.disable_gpu()
-    config.enable_mkldnn()
+    if any(each["attributes"].get("mode") == "linear" for each in described["nodes"]):
+        config.disable_mkldnn()  # whose bilinear resize refuses its own attributes in Paddle 3.3
+    else:
+        config.enable_mkldnn()
     config.set_cpu_math_library_num_threads(threads)
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
