@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.errors import WeightsError
+from pplcnet.errors import UnknownNameError, WeightsError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks import options_of
 from pplcnet.tasks.detection.head import build_picodet
-from pplcnet.training.pretrained import read_start, stage_depths, start_from_weights
+from pplcnet.tasks.detection.training import trained_model
+from pplcnet.training.optimizers import _factors
+from pplcnet.training.pretrained import (
+    freeze_stages,
+    read_start,
+    stage_depths,
+    start_from_weights,
+)
 from pplcnet.weights.native import write_npz
 
 DETECTOR = "reference/picodet/xs_320_coco/weights_bnfolded.npz"
@@ -73,6 +81,32 @@ def test_a_classifiers_trunk_leaves_neck_and_head_as_they_were(
     assert "and 114 more" in lines[0]
     assert not np.allclose(_variance(network, "conv1_bn"), 1, atol=1e-4)
     assert (_variance(network, "neck_conv_t_convs_0_bn") == 1).all()
+
+
+def test_a_stage_is_frozen_with_those_before_it_and_neck_and_head_learn_at_the_full_rate() -> None:
+    network = build_picodet("picodet_xs", classes=3, image_size=SIZE)
+    recipe = Recipe(model="picodet_xs", weights="coco", freeze="blocks4", layer_decay=0.5)
+    recipe = recipe.for_options(options_of("detection"))
+    freeze_stages(network, recipe)
+    frozen = {each.name.partition("_")[0] for each in network.layers if not each.trainable}
+    assert frozen == {"conv1", "blocks2", "blocks3", "blocks4"}
+    trained = trained_model(network)
+    rates = dict(
+        zip((each.path for each in trained.trainable_variables), _factors(trained, recipe),
+            strict=True)
+    )  # fmt: skip
+    assert not any(path.startswith(("conv1", "blocks2", "blocks3", "blocks4")) for path in rates)
+    assert {rate for path, rate in rates.items() if path.startswith(("neck", "head"))} == {1.0}
+    by_stage = [
+        {rate for path, rate in rates.items() if path.startswith(stage)}
+        for stage in ("blocks5", "blocks6")
+    ]
+    assert [len(each) for each in by_stage] == [1, 1]
+    assert max(by_stage[0]) == max(by_stage[1]) / 2 < 0.5
+    with pytest.raises(UnknownNameError) as caught:
+        freeze_stages(network, replace(recipe, freeze="blocks44"))
+    assert "blocks4" in str(caught.value)
+    assert "trunk" not in str(caught.value)
 
 
 def test_a_whole_classifier_gives_its_trunk(common_photos: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from pplcnet.cli.main import main
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import RecipeError
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.training import learning_rates
+from pplcnet.training.batch_sizes import sizes_of_batches
 from pplcnet.training.learning_rates import RangeTest, draw_range_test, run_range_test
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
@@ -92,6 +94,25 @@ def test_what_belongs_to_training_is_refused(
 ) -> None:
     assert main(["train", "photos", "--out", "nowhere", "--find-learning-rate", *other]) == 2
     assert f"--find-learning-rate does not train; leave out {other[0]}" in capsys.readouterr().err
+
+
+def test_every_step_has_images_of_the_recipe_s_size(
+    common_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Built(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def build(train_set: Dataset, recipe: Recipe, **_: object) -> None:
+        raise Built(recipe)
+
+    monkeypatch.setattr(learning_rates, "build_trainable", build)
+    recipe = Recipe(model="picodet_xs", image_size=(96, 96), progressive_resizing=0.5).changed(
+        {"multi_scale": 2}
+    )
+    with pytest.raises(Built) as stopped:
+        run_range_test(Dataset.open(common_photos), recipe)
+    (tested,) = stopped.value.args
+    assert sizes_of_batches(tested) == {(96, 96)}
 
 
 def test_the_range_test_is_of_plain_training(common_photos: Path) -> None:

@@ -109,6 +109,8 @@ def run_range_test(
             "the range test needs plain training; leave out the teacher and distillation=mutual."
         )
     recipe = replace(recipe, progressive_resizing=1.0, devices=1, gradient_accumulation=1, ema=0.0)
+    if recipe.options.multi_scale:  # every size would be compiled, for a hundred steps
+        recipe = recipe.changed({"multi_scale": 0})
     usual = adapted(replace(recipe, learning_rate=None), len(train_set))
     recipe = replace(usual, learning_rate=1.0)
     policy = keras.config.dtype_policy()

@@ -109,7 +109,8 @@ def freeze_stages(model: keras.Model, recipe: Recipe) -> None:
         return
     stages, depths = stage_depths(recipe.model, model)
     if recipe.freeze not in stages:
-        raise UnknownNameError("stage to freeze", recipe.freeze, [*stages, BACKBONE])
+        whole = [BACKBONE] if recipe.options.pools_features else []
+        raise UnknownNameError("stage to freeze", recipe.freeze, [*stages, *whole])
     last = stages.index(recipe.freeze)
     for layer in model.layers:
         if depths[layer.name] <= last:
