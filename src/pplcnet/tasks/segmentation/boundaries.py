@@ -39,14 +39,13 @@ def border_counts(
     answer = np.where(truth == IGNORED, truth, answer)
     counts: NDArray[np.int64] = np.zeros((classes, 4), np.int64)
     reach = reach_of((truth.shape[0], truth.shape[1]))
-    borders = [_borders(each) for each in (answer, truth)]
-    occurring = [np.bincount(each.ravel(), minlength=IGNORED + 1) for each in (answer, truth)]
-    for label in np.flatnonzero((occurring[0] + occurring[1])[:classes]).tolist():
-        own = [
-            border & (each == label) for border, each in zip(borders, (answer, truth), strict=True)
-        ]
-        for place, (some, others) in enumerate((own, own[::-1])):
-            counts[label, 2 * place : 2 * place + 2] = some.sum(), _near(some, others, reach)
+    # So long a row that no stretch of pixels reaches into the next.
+    row = truth.shape[1] + reach + 1
+    by_class = [_places(each, row, classes) for each in (answer, truth)]
+    for label, own in enumerate(zip(*by_class, strict=True)):
+        for at, (some, others) in enumerate((own, own[::-1])):
+            near = _near(some, others, reach, row)
+            counts[label, 2 * at : 2 * at + 2] = len(some), near
     return counts
 
 
@@ -77,20 +76,25 @@ def _borders(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return is_border
 
 
-def _near(some: NDArray[np.bool_], others: NDArray[np.bool_], reach: int) -> int:
-    """How many of some pixels have one of the others within a disc."""
-    rows, columns = np.nonzero(some)
-    if not len(rows) or not others.any():
+def _places(classes: NDArray[np.uint8], row: int, count: int) -> list[NDArray[np.int64]]:
+    """For each class its border pixels as `row` times y plus x, ascending."""
+    down, across = np.nonzero(_borders(classes))
+    places, labels = down * row + across, classes[down, across]
+    order = np.argsort(labels, kind="stable")
+    ends = np.searchsorted(labels[order], np.arange(1, count))
+    return np.split(places[order], ends) if count else []
+
+
+def _near(some: NDArray[np.int64], others: NDArray[np.int64], reach: int, row: int) -> int:
+    """How many of some pixels have one of the others within a disc; both from `_places`."""
+    if not len(others):
         return 0
-    height, width = others.shape
-    # How many of the others lie before each place of a row: two look-ups tell of any stretch.
-    before = np.zeros((height, width + 1), np.int32)
-    np.cumsum(others, axis=1, out=before[:, 1:])
-    is_near = np.zeros(len(rows), bool)
+    left = some
     for step in sorted(range(-reach, reach + 1), key=abs):
-        left = np.flatnonzero(~is_near & (rows + step >= 0) & (rows + step < height))
         half = math.isqrt(reach * reach - step * step)
-        row, column = rows[left] + step, columns[left]
-        start, end = (column - half).clip(0), (column + half + 1).clip(max=width)
-        is_near[left] = before[row, end] > before[row, start]
-    return int(is_near.sum())
+        start = left + (step * row - half)
+        # The first of the others from there on: does it lie within the stretch?
+        first = np.searchsorted(others, start).clip(max=len(others) - 1)
+        is_near = (others[first] >= start) & (others[first] <= start + 2 * half)
+        left = left[~is_near]
+    return len(some) - len(left)
