@@ -36,6 +36,19 @@ def test_the_demo_of_detection_finds_shapes(
 
 
 @pytest.mark.slow
+def test_the_demo_of_segmentation_knows_the_pixels_of_shapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "segmentation", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for part in ("segmented", "latency", "bundle", "report", "pplcnet train PHOTOS"):
+        assert part in out
+    figures = json.loads((tmp_path / "run/evaluation/evaluation.json").read_text())
+    assert figures["miou"] >= 0.5
+    assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_demo_reads_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out

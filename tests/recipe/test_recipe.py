@@ -132,7 +132,7 @@ def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
         "suspects": ("pplcnet suspects", "minutes"),
         "picodet": ("--recipe picodet", "Not run by this project"),
         "mobileseg": ("--recipe mobileseg", "Not run by this project"),
-        "mobileseg-finetune": ("--model mobileseg_pplcnet_x0_5",),
+        "mobileseg-finetune": ("--model mobileseg_pplcnet_x0_5", "test mIoU 0.", "minutes"),
         "picodet-finetune": ("--weights coco", "test AP 0.", "minutes"),
     }
     for word in reached.get(name, (f"--recipe {name}", "test top-1 0.", "minute")):

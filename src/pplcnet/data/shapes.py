@@ -21,8 +21,9 @@ SHAPES = ("circle", "square", "triangle")
 MASK_CLASSES = ("background", *SHAPES)
 SIDE = 240
 MOST_SHAPES = 6
-SMALLEST, LARGEST = 26, 110
-"""Diameters in pixels."""
+DIAMETERS = 26, 110
+"""The smallest and the largest, in pixels."""
+MASK_DIAMETERS = 60, 140
 DRAWN_LARGER = 3
 """Shapes are drawn so many times larger and then reduced, which smooths their edges."""
 MOST_COVERED = 0.1
@@ -67,7 +68,7 @@ def write_shape_masks(folder: Path, count: int, seed: int = 0) -> None:
     for each in ("images", "masks"):
         (folder / each).mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        pixels, _, classes = _draw(np.random.default_rng((seed, number)))
+        pixels, _, classes = _draw(np.random.default_rng((seed, number)), MASK_DIAMETERS)
         pixels.save(folder / "images" / f"{number:04d}.jpg", quality=QUALITY)
         Image.fromarray(classes).save(folder / "masks" / f"{number:04d}.png")
     content = json.dumps({"classes": list(MASK_CLASSES)})
@@ -75,7 +76,7 @@ def write_shape_masks(folder: Path, count: int, seed: int = 0) -> None:
 
 
 def _draw(
-    generator: np.random.Generator,
+    generator: np.random.Generator, diameters: tuple[int, int] = DIAMETERS
 ) -> tuple[Image.Image, list[tuple[str, Box]], NDArray[np.uint8]]:
     """A picture, the shapes on it with their boxes, and the class of each pixel (SIDE, SIDE)."""
     image = _background(generator)
@@ -83,7 +84,7 @@ def _draw(
     found: list[tuple[str, Box]] = []
     for _ in range(int(generator.integers(1, MOST_SHAPES + 1))):
         kind = str(generator.choice(SHAPES))
-        outline = _outline(kind, generator)
+        outline = _outline(kind, generator, diameters)
         left, top = outline.min(axis=0)
         right, bottom = outline.max(axis=0)
         box = float(left), float(top), float(right), float(bottom)
@@ -109,9 +110,12 @@ def _background(generator: np.random.Generator) -> Image.Image:
     return clouds.filter(ImageFilter.GaussianBlur(6))
 
 
-def _outline(kind: str, generator: np.random.Generator) -> NDArray[np.float64]:
+def _outline(
+    kind: str, generator: np.random.Generator, diameters: tuple[int, int]
+) -> NDArray[np.float64]:
     """(corners, 2): x and y in pixels, inside the picture, turned at random."""
-    radius = math.exp(generator.uniform(math.log(SMALLEST), math.log(LARGEST))) / 2
+    smallest, largest = diameters
+    radius = math.exp(generator.uniform(math.log(smallest), math.log(largest))) / 2
     corners = CORNERS.get(kind, 64)
     angles = generator.uniform(0, 2 * math.pi) + np.arange(corners) * (2 * math.pi / corners)
     outline = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
