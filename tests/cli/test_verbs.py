@@ -233,6 +233,14 @@ def test_models_lists_detectors_with_their_weights(capsys) -> None:
     assert rows[0]["reported_ap"] == {"320": 0.235, "416": 0.262}
 
 
+def test_models_lists_segmenters_with_their_backbones(capsys) -> None:
+    lines = _run(capsys, "models").splitlines()
+    (line,) = [each for each in lines if each.startswith("mobileseg_pplcnet_x0_5 ")]
+    assert line.split() == [
+        "mobileseg_pplcnet_x0_5", "0.48", "M", "617.4", "M", "pplcnet_x0_5"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [

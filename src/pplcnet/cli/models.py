@@ -4,7 +4,8 @@ Accuracies are those reported by the authors for their own ImageNet weights. The
 lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept, and fractal where a
 backbone for '--weights' ships with pplcnet. Detectors follow, at COCO's 80 classes and 320x320;
 they also start from the weights of the classifier that has their backbone. '--family picodet' lists
-them alone, as JSON too.
+them alone, as JSON too. Segmenters come last, at 19 classes and 512x1024; they start from the
+weights of the classifier that has their backbone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from pplcnet.cli.arguments import number
 from pplcnet.cli.output import show, show_json
 from pplcnet.errors import InputError, UnknownNameError
-from pplcnet.models.catalog import CATALOG, DETECTORS, FAMILIES, Detector, Network
+from pplcnet.models.catalog import CATALOG, DETECTORS, FAMILIES, SEGMENTERS, Detector, Network
 from pplcnet.weights.backbones import FRACTAL, shipped_networks
 from pplcnet.weights.sources import sources_of
 
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.family is None and arguments.max_macs is None:
         show("")
         _show_detectors()
+        show("")
+        _show_segmenters()
     return 0
 
 
@@ -98,6 +101,16 @@ def _show_detectors() -> None:
             f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M {row.macs_320 / 1e6:>10.1f} M "
             f"{_percent(row.reported_ap.get(320), 1):>8}  {row.backbone:<14}  "
             f"{', '.join(_of_detector(row))}".rstrip()
+        )
+
+
+def _show_segmenters() -> None:
+    width = max(map(len, SEGMENTERS))
+    show(f"{'segmenter':<{width}} {'parameters':>11} {'MACs at 512x1024':>17}  backbone")
+    for row in SEGMENTERS.values():
+        show(
+            f"{row.name:<{width}} {row.parameters / 1e6:>9.2f} M "
+            f"{row.macs_512x1024 / 1e6:>15.1f} M  {row.backbone}"
         )
 
 

@@ -105,12 +105,12 @@ def predict_in_windows(
 
 
 def _cut(decoded: DecodedImage, window: Window) -> NDArray[np.uint8]:
-    """A window's pixels (h, w, 3). Of a PIL image they are copied one by one, as its whole is too
-    large to be there twice."""
+    """A window's pixels (h, w, 3): a view, or of a PIL image, whose whole may be too large to be
+    there twice, a copy."""
     left, top, right, bottom = window
     if isinstance(decoded, Image.Image):
         return np.asarray(decoded.crop((left, top, right, bottom)))
-    return np.ascontiguousarray(decoded[top:bottom, left:right])
+    return decoded[top:bottom, left:right]
 
 
 def predict_many_in_windows(
