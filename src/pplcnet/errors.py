@@ -12,6 +12,7 @@ PPLCNetError
 ├── WeightsError (ValueError)            weights cannot be read, or do not fit the network
 ├── ConversionError (RuntimeError)       export failed, or parity is outside its limit
 ├── StorageError (OSError)               a file could not be written, as on a full disk
+├── NodeLost (RuntimeError)              another machine of a training ended
 └── MissingDependencyError (ImportError) names the command that installs what is missing
 
 `TrainingInterrupted` is not a fault: it says that a training run was stopped and can be resumed.
@@ -35,6 +36,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "MissingDependencyError",
+    "NodeLost",
     "PPLCNetError",
     "RecipeError",
     "StorageError",
@@ -144,6 +146,10 @@ class StorageError(PPLCNetError, OSError):
     """A file that could not be written; the message names it and says what is kept."""
 
 
+class NodeLost(PPLCNetError, RuntimeError):  # noqa: N818 - says what happened
+    """Another of the machines that train together ended, or cannot be reached."""
+
+
 class TrainingDiverged(InputError):  # noqa: N818 - the field's word
     """The loss became NaN or infinite: the recipe cannot be trained as it is."""
 
@@ -151,12 +157,14 @@ class TrainingDiverged(InputError):  # noqa: N818 - the field's word
 class TrainingInterrupted(PPLCNetError):  # noqa: N818 - not an error
     """Training was stopped from outside after saving its state; `run` is the folder to resume.
 
-    `signal` is the number of the signal that stopped it: 2 for Ctrl-C, 15 for SIGTERM.
+    `signal` is the number of the signal that stopped it: 2 for Ctrl-C, 15 for SIGTERM. `options`
+    are what the command that resumes it needs besides.
     """
 
     def __init__(self, message: str, run: str, signal: int = 2) -> None:
         self.run = run
         self.signal = signal
+        self.options: tuple[str, ...] = ()
         super().__init__(message)
 
 

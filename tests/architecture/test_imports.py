@@ -104,7 +104,8 @@ WITHOUT_KERAS = {
     *(
         f"training/{name}.py"
         for name in (
-            "history", "interruption", "names", "saved_facts", "search_journal", "searching",
+            "history", "interruption", "names", "nodes", "saved_facts", "search_journal",
+            "searching",
         )
     ),
     *(

@@ -32,7 +32,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_the_error_tree_is_as_its_docstring_draws_it() -> None:
     drawn = re.findall(r"── (\w+)(?: \((\w+)\))?", errors.__doc__)
-    assert len(drawn) == 12
+    assert len(drawn) == 13
     for name, builtin in drawn:
         kind = getattr(errors, name)
         assert issubclass(kind, errors.PPLCNetError)

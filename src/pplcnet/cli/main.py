@@ -2,7 +2,8 @@
 
 Exit code 0: done. 2: the input is wrong, and one `error:` line says how. 1: a bug, with its
 traceback; also when `check` found problems, and when `predict` has no answer for any photo (with
---strict: not for every photo). 130: stopped by Ctrl-C. Results go to stdout, progress to stderr.
+--strict: not for every photo). 3: another machine of a training ended. 130: stopped by Ctrl-C.
+Results go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from typing import Any
 from pplcnet.cli.arguments import Parser
 from pplcnet.cli.output import complain, show_page
 from pplcnet.cli.streams import ReaderGone, surviving_streams
-from pplcnet.errors import InputError, PPLCNetError, TrainingInterrupted, UnknownNameError
+from pplcnet.errors import (
+    InputError,
+    NodeLost,
+    PPLCNetError,
+    TrainingInterrupted,
+    UnknownNameError,
+)
 
 __all__ = ["VERBS", "main", "parser_of", "split_verb"]
 
@@ -68,8 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         except TrainingInterrupted as stopped:
             complain(str(stopped))
-            complain(f"Continue with: {_resume_command(arguments[0], stopped.run)}")
+            complain(f"Continue with: {_resume_command(arguments[0], stopped)}")
             return 128 + stopped.signal
+        except NodeLost as lost:
+            complain(f"error: {lost}")
+            return 3
         except PPLCNetError as error:
             for line in f"error: {error}".split("\n"):
                 complain(line)
@@ -148,7 +158,8 @@ def _overview(beginning: str = "") -> str:
     )
 
 
-def _resume_command(verb: str, run: str) -> str:
+def _resume_command(verb: str, stopped: TrainingInterrupted) -> str:
     import shlex
 
-    return shlex.join(["pplcnet", "train" if verb == "demo" else verb, "--resume", "--out", run])
+    verb = "train" if verb == "demo" else verb
+    return shlex.join(["pplcnet", verb, "--resume", "--out", stopped.run, *stopped.options])

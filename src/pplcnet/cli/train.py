@@ -17,6 +17,7 @@ from typing import Any
 
 from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.nodes import add_node_arguments, given_nodes, join, lacks_folder, nodes_in_command
 from pplcnet.cli.output import show
 from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="before the training, search for better recipe fields on the validation photos for "
         "about TIME (90s, 20m, 2h), then train with the best; needs the search extra",
     )
+    add_node_arguments(parser)
     parser.add_argument(
         "--find-learning-rate",
         action="store_true",
@@ -128,22 +130,29 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
 
     if arguments.find_learning_rate:
         return _find_learning_rate(arguments, recipe, console)
+    nodes = given_nodes(arguments)
+    if nodes is not None and search is not None:
+        raise InputError("--search trains on one node; leave out --nodes (or unset TF_CONFIG).")
+    if nodes is not None and nodes.index > 0:
+        return join(arguments, recipe, console, nodes)
     from pplcnet.runs.training_run import run_job
 
     # A search that was stopped continues for the time it was given; a finished one is not repeated.
     if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
         search = arguments.run.get("search")
-    result = run_job(
-        arguments.photos,
-        recipe,
-        arguments.out,
-        skip_broken=arguments.skip_broken,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        search=search,
-        watcher=console,
-        before_training=quiet_frameworks,
-    )
+    with nodes_in_command(nodes):
+        result = run_job(
+            arguments.photos,
+            recipe,
+            arguments.out,
+            skip_broken=arguments.skip_broken,
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            search=search,
+            nodes=nodes,
+            watcher=console,
+            before_training=quiet_frameworks,
+        )
     for line in result.summary():
         show(line)
     advice = result.advice()
@@ -230,7 +239,7 @@ def read_recipe(
     arguments.run = None
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other.")
-    if not arguments.resume:
+    if not arguments.resume or lacks_folder(arguments):
         return changed_recipe(_base(arguments.recipe, changes, base), changes, faults)
     raise_faults(faults)
     from pplcnet.cli.resuming import check_given, recorded_photos, recorded_recipe, recorded_run

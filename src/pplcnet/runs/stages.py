@@ -20,6 +20,7 @@ from pplcnet.metrics.calibration import describe_calibration
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.runs.files import SKIPPED
 from pplcnet.runs.folder import RunFolder
+from pplcnet.runs.nodes import joined_nodes
 from pplcnet.runs.starts import recorded_start
 from pplcnet.system.files import write_csv
 from pplcnet.system.progress import Watcher
@@ -27,18 +28,15 @@ from pplcnet.system.wording import counted, listed
 from pplcnet.tasks import find
 from pplcnet.tasks.audit import audit
 from pplcnet.training.image_cache import ImageCache
+from pplcnet.training.nodes import Nodes
 
 if TYPE_CHECKING:
     from pplcnet.training.train import TrainingResult
 
 __all__ = [
-    "AuditedImages",
-    "RunContext",
-    "audit_images",
-    "calibrate_network",
-    "export_network",
+    "AuditedImages", "RunContext", "audit_images", "calibrate_network", "export_network",
     "train_network",
-]
+]  # fmt: skip
 
 NAMED_CLASSES = 20
 
@@ -124,6 +122,8 @@ class RunContext:
     before_training: Callable[[], object]
     """Called once before Keras is imported."""
     image_cache: ImageCache | None = None
+    nodes: Nodes | None = None
+    """The machines that train together; None for this one alone."""
 
 
 def audit_images(
@@ -230,25 +230,27 @@ def train_network(
     """
     from pplcnet.training.train import train
 
-    trained = train(
-        context.recipe,
-        training,
-        validation,
-        out=out,
-        resume=True,
-        run_id=context.run.get("id"),
-        start=recorded_start(context.run),
-        provenance={
-            "photos": context.run["photos"],
-            "digest": context.images.labelled.digest,
-            **provenance,
-        },
-        unlabelled=context.images.unlabelled_paths,
-        image_cache=context.image_cache,
-        report=context.watcher.say,
-        busy=context.watcher.busy,
-        before_saving=context.images.raise_changed,
-    )
+    with joined_nodes(context, training) as group:
+        trained = train(
+            context.recipe,
+            training,
+            validation,
+            out=out,
+            resume=True,
+            run_id=context.run.get("id"),
+            start=recorded_start(context.run),
+            provenance={
+                "photos": context.run["photos"],
+                "digest": context.images.labelled.digest,
+                **provenance,
+            },
+            unlabelled=context.images.unlabelled_paths,
+            image_cache=context.image_cache,
+            report=context.watcher.say,
+            busy=context.watcher.busy,
+            before_saving=context.images.raise_changed,
+            group=group,
+        )
     context.images.raise_changed()
     context.watcher.say(
         f"best epoch {trained.best_epoch}, validation {find(training.task).measure.title} "

@@ -40,6 +40,7 @@ from pplcnet.tasks import find, options_of
 from pplcnet.training import searching
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.names import SEARCH, TENSORBOARD
+from pplcnet.training.nodes import Nodes
 from pplcnet.training.pictures import drop_unneeded, picture_keeper, side_of
 from pplcnet.training.reached import describe_reached, reached_with, read_reached
 
@@ -55,6 +56,7 @@ def run_job(
     resume: bool = False,
     overwrite: bool = False,
     search: float | None = None,
+    nodes: Nodes | None = None,
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> JobResult:
@@ -70,6 +72,7 @@ def run_job(
         overwrite: delete the run that is in `out`.
         search: seconds to search for better recipe fields before the training, on the validation
             images (`training.searching`); the training then uses what was found.
+        nodes: the machines that train together, of which this is node 0; the others `join_run`.
         watcher: told about the progress.
         before_training: called once the data are known good, before Keras is imported.
 
@@ -81,6 +84,7 @@ def run_job(
         InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
             became unreadable during the training, whose state is saved.
         StorageError: the disk is full; the message says what is kept.
+        NodeLost: another node ended; the last epoch is saved.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after saving.
     """
     watcher = watcher or Watcher()
@@ -132,7 +136,9 @@ def run_job(
                 run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before
-            context = RunContext(folder, recipe, images, run, watcher, before_training, image_cache)
+            context = RunContext(
+                folder, recipe, images, run, watcher, before_training, image_cache, nodes
+            )
             context, splits = _split(context, is_resumed=before is not None, leave_out=skip_broken)
             bundle = folder.finished_bundle(context.run) if before is not None else None
             if bundle is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +33,10 @@ from pplcnet.training.pictures import side_of
 from pplcnet.training.view_workers import PART, UnfinishedBatch, workers_of
 from pplcnet.training.views import Views
 
-__all__ = ["Batch", "EvaluationImages", "TrainingBatches", "batches_of", "load_for_evaluation"]
+__all__ = [
+    "WHOLE", "Batch", "EvaluationImages", "Part", "TrainingBatches", "batches_of",
+    "load_for_evaluation",
+]  # fmt: skip
 
 BATCHES_AHEAD = 2
 # Makes a batch's random numbers other than those of an image.
@@ -45,6 +50,22 @@ class Batch(NamedTuple):
     """(N, height, width, 3) uint8, which the step normalises; or features, float32."""
     targets: NDArray[np.float32]
     """(N, ...): the task's targets; with a teacher, its answers are further columns."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the equal parts of every batch, for one of the nodes that train together."""
+
+    index: int
+    count: int
+
+    def of(self, batch_size: int) -> slice:
+        """Its places in a batch of a size that `count` divides."""
+        size = batch_size // self.count
+        return slice(self.index * size, (self.index + 1) * size)
+
+
+WHOLE = Part(0, 1)
 
 
 def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
@@ -106,29 +127,32 @@ class TrainingBatches:
         self._worker_count = recipe.workers or available_cores()
         self._workers = workers_of(views, self._worker_count, self.batch_size)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of epoch number `epoch` (from 0), from `first_step` on."""
+    def epoch(self, epoch: int, first_step: int = 0, part: Part = WHOLE) -> Iterator[Batch]:
+        """The batches of epoch number `epoch` (from 0), from `first_step` on, or a part of each."""
         order = self._order(np.random.default_rng((self._recipe.seed, epoch)))
         steps = iter(range(first_step, self.steps_per_epoch))
         pending: deque[list[Future[Batch | None]]] = deque()
+        # What is mixed with images of the other parts needs them all.
+        options = self._recipe.options
+        filled, kept = (WHOLE, part) if options.mixup or options.cutmix else (part, WHOLE)
+        finish = partial(self._finished, part=kept)
         with self._workers.started() as fill:
 
             def submit() -> None:
                 step = next(steps, None)
                 if step is not None:
-                    members = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    pending.append(fill(self._unfinished(members, epoch, step), self._finished))
+                    pending.append(fill(self._unfinished(order, epoch, step, filled), finish))
 
             try:
                 for _ in range(-(-self._worker_count * PART // self.batch_size) + BATCHES_AHEAD):
                     submit()
                 while pending:
-                    results = [part.result() for part in pending.popleft()]
+                    results = [share.result() for share in pending.popleft()]
                     submit()
                     yield next(each for each in results if each is not None)
             finally:
-                for part in chain.from_iterable(pending):
-                    part.cancel()
+                for share in chain.from_iterable(pending):
+                    share.cancel()
 
     def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
         if self._chances is None:
@@ -138,19 +162,26 @@ class TrainingBatches:
         order = np.concatenate([drawn, np.arange(labelled, self._images)])
         return generator.permutation(order)
 
-    def _unfinished(self, members: NDArray[np.int64], epoch: int, step: int) -> UnfinishedBatch:
+    def _unfinished(
+        self, order: NDArray[np.int64], epoch: int, step: int, part: Part
+    ) -> UnfinishedBatch:
+        start, places = step * self.batch_size, part.of(self.batch_size)
+        members = order[start : start + self.batch_size][places]
         size = size_of_batch(self._recipe, epoch, step)
         images: NDArray[np.uint8] = np.empty((len(members), *size, 3), np.uint8)
         shape = self._target_shape(self._targets, size)
         targets = np.zeros((len(members), *shape), np.float32)
-        return UnfinishedBatch(members, epoch, step, images, targets, self._target)
+        first_place = start + places.start
+        return UnfinishedBatch(
+            members, epoch, step, images, targets, self._target, first_place=first_place
+        )
 
     def _target(self, member: int) -> Any:
         is_labelled = member < len(self._targets)
         return self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
 
-    def _finished(self, batch: UnfinishedBatch) -> Batch:
-        """The batch mixed, and with the teacher's answers."""
+    def _finished(self, batch: UnfinishedBatch, part: Part) -> Batch:
+        """The part of the batch, mixed, and with the teacher's answers."""
         recipe = self._recipe
         images, targets = mix(
             batch.images,
@@ -159,6 +190,8 @@ class TrainingBatches:
             mixup=recipe.options.mixup,
             cutmix=recipe.options.cutmix,
         )
+        places = part.of(len(images))
+        images, targets = images[places], targets[places]
         if self._target_columns is not None:
             targets = np.concatenate([targets, self._target_columns(images)], axis=1)
         return Batch(images, targets)

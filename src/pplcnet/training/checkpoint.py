@@ -26,7 +26,7 @@ from pplcnet.training.saved_facts import FACTS, check_facts, read_arrays
 from pplcnet.training.validation import Score
 from pplcnet.weights import native
 
-__all__ = ["Progress", "SavedState", "read", "save"]
+__all__ = ["Progress", "SavedState", "read", "save", "state_variables"]
 
 
 @dataclass
@@ -160,6 +160,11 @@ def _check_best(best: dict[str, np.ndarray], network: keras.Model, best_epoch: i
     wanted = {name: value.shape for name, value in native.get_values(network).items()}
     if {name: value.shape for name, value in best.items()} != wanted:
         raise ValueError("its best weights are of another network")
+
+
+def state_variables(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
+    """Everything that a step changes, in an order that a resumed training has too."""
+    return list(_state_variables(model, network).values())
 
 
 def _state_variables(model: keras.Model, network: keras.Model) -> dict[str, keras.Variable]:

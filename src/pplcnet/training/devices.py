@@ -4,7 +4,8 @@ A step takes uint8 images, which are normalised on the device, and returns its l
 without waiting for them. On a GPU the next batch is loaded and copied meanwhile; Keras' own
 `train_on_batch` waits for every step.
 
-Several GPUs work with TensorFlow's MirroredStrategy, with Keras' own training step on every device.
+Several GPUs work with TensorFlow's MirroredStrategy, several machines with its
+MultiWorkerMirroredStrategy (`node_group`), with Keras' own training step on every device.
 Gradients are summed over the devices; BatchNorm's statistics in training are those of a device's
 own part, and the moving ones the mean of all (Goyal et al. 2017, arXiv 1706.02677).
 """
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pplcnet.errors import RecipeError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.group import Alone, Group
 
 __all__ = ["Devices", "Step", "has_gpu", "normalize_in_step"]
 
@@ -45,9 +47,16 @@ class Step(Protocol):
 class Devices:
     """Where the steps of a run are computed: on one device, or on the recipe's number of them."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        """RecipeError for more devices than this machine has, or a backend that cannot use them."""
-        self._strategy = _strategy(recipe.devices) if recipe.devices > 1 else None
+    def __init__(self, recipe: Recipe, group: Group | None = None) -> None:
+        """RecipeError for more devices than this machine has, or a backend that cannot use them.
+
+        Args:
+            group: nodes that have a device each; the recipe's number of devices is theirs.
+        """
+        self._group = group or Alone()
+        self._strategy = self._group.strategy
+        if self._strategy is None and recipe.devices > 1:
+            self._strategy = _strategy(recipe.devices)
 
     def scope(self) -> AbstractContextManager[Any]:
         """Models to be trained are built and compiled within."""
@@ -56,7 +65,8 @@ class Devices:
     def step_of(self, model: keras.Model) -> Step:
         """The training step of a model that was built and compiled in the scope."""
         if self._strategy is not None:
-            return _SharedStep(model, self._strategy)
+            of_nodes: Step | None = self._group.step_of(model)
+            return of_nodes or _SharedStep(model, self._strategy)
         kinds: dict[str, Callable[[keras.Model], Step]] = {
             "tensorflow": _TensorFlowStep,
             "jax": _JaxStep,
@@ -66,7 +76,7 @@ class Devices:
 
     def on_one(self, model: keras.Model) -> keras.Model:
         """The same layers as a model for prediction on one device, made outside of the scope."""
-        return model if self._strategy is None else keras.Model(model.inputs, model.outputs)
+        return model if self._strategy is None else keras.Model(model.input, model.outputs)
 
 
 def normalize_in_step(model: keras.Model, preprocessing: Preprocessing) -> None:

@@ -55,10 +55,11 @@ def run_epoch(
     ) as bar:
         step = first_step
         try:
-            for images, targets in _placed(batches.epoch(progress.epoch, first_step), train_step):
+            parts = batches.epoch(progress.epoch, first_step, run.part)
+            for images, targets in _placed(parts, train_step):
                 tally.add(train_step(images, targets))
                 step += 1
-                bar.update(len(targets))
+                bar.update(batches.batch_size)
                 bar.set_postfix(loss=f"{tally.mean_loss(step):.3f}", refresh=False)
                 if interrupted() and step < batches.steps_per_epoch:
                     progress.step = step

@@ -19,7 +19,7 @@ from pplcnet.models.build import features_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find, training_of
-from pplcnet.training.batches import Batch, EvaluationImages, batches_of
+from pplcnet.training.batches import WHOLE, Batch, EvaluationImages, Part, batches_of
 from pplcnet.training.optimizers import compile_model
 
 __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
@@ -74,13 +74,14 @@ class FeatureBatches:
         self._seed = recipe.seed
         self.batch_size, self.steps_per_epoch = batches_of(len(dataset), recipe)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of epoch number `epoch` (from 0), from `first_step` on."""
+    def epoch(self, epoch: int, first_step: int = 0, part: Part = WHOLE) -> Iterator[Batch]:
+        """The batches of epoch number `epoch` (from 0), from `first_step` on, or a part of each."""
         generator = np.random.default_rng((self._seed, epoch))
         order = generator.permutation(len(self._targets))
         views = generator.integers(0, len(self._views), len(self._targets))
         for step in range(first_step, self.steps_per_epoch):
             members = order[step * self.batch_size : (step + 1) * self.batch_size]
+            members = members[part.of(self.batch_size)]
             features = np.stack([self._views[views[member]][member] for member in members])
             yield Batch(features, np.stack([self._targets[int(member)] for member in members]))
 

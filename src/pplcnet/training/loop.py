@@ -21,12 +21,14 @@ from pplcnet.tasks import find
 from pplcnet.training import checkpoint
 from pplcnet.training.devices import Step
 from pplcnet.training.epoch import diverged, run_epoch
+from pplcnet.training.group import Alone, Group
 from pplcnet.training.history import event_writer, line_of, write_history
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.interruption import interrupts_deferred
 from pplcnet.training.names import CHECKPOINT, HISTORY
 from pplcnet.training.setup import FitContext, Prepared, prepare
 from pplcnet.training.signs_of_life import with_signs_of_life
+from pplcnet.training.validation import Score
 from pplcnet.training.weight_averaging import averaged_weights
 from pplcnet.weights import native
 from pplcnet.weights.starts import Start
@@ -62,6 +64,7 @@ def fit(
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
     before_saving: Callable[[], object] = lambda: None,
+    group: Group | None = None,
 ) -> FittedModel:
     """Train by a recipe; the state after every epoch is saved in `folder`.
 
@@ -77,6 +80,7 @@ def fit(
         busy: called with what is being done where that takes long; returns a context manager.
         before_saving: called before the state after an epoch is saved; what it raises ends the
             training with the state before.
+        group: nodes that train together, each with its own folder; node 0 alone saves the state.
 
     Raises:
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the running step was finished and the state
@@ -103,6 +107,7 @@ def fit(
                 report=report,
                 busy=busy,
                 before_saving=before_saving,
+                group=group or Alone(),
             )
             return _fit(context, resume=resume)
     finally:
@@ -110,18 +115,20 @@ def fit(
 
 
 def _fit(context: FitContext, *, resume: bool) -> FittedModel:
-    folder, report = context.folder, context.report
+    folder, report, group = context.folder, context.report, context.group
     state = folder / CHECKPOINT
+    group.send_file(state)
     saved = checkpoint.read(state) if resume and state.exists() else None
     if saved is not None:
         saved.check_run(context.run_id)
         context = replace(context, recipe=saved.recipe(context.recipe))
     recipe = adapted(context.recipe, len(context.train_set) + len(context.unlabelled))
-    context = replace(context, recipe=recipe)
+    context = replace(context, recipe=group.shared(recipe))
     for line in idle_fields(recipe):
         report(f"note: {line}")
     with context.busy("preparing the network"):
         run = prepare(context, saved)
+    group.share(checkpoint.state_variables(run.trainable.model, run.trainable.network))
     progress, steps = run.progress, run.trainable.batches.steps_per_epoch
     progress.run = context.run_id or progress.run
     progress.adapted = open_fields(recipe)
@@ -132,7 +139,8 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     left = (recipe.epochs - progress.epoch) * steps - progress.step
     step = with_signs_of_life(run.trainable.step, context, left)
     measure = find(context.train_set.task).measure
-    with event_writer(folder, recipe) as write_events, interrupts_deferred() as interrupted:
+    with event_writer(folder, recipe) as write_events, interrupts_deferred() as own_signal:
+        interrupted = group.watch(own_signal)
         while progress.epoch < recipe.epochs and not progress.has_stalled(recipe.early_stopping):
             row = _one_epoch(run, step, context, interrupted)
             if row is None:
@@ -145,6 +153,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
             write_history(folder / HISTORY, progress.history)
             write_events(row)
             report(line_of(row, recipe.epochs, measure))
+            group.agree()
             if interrupted():
                 place = f"after epoch {progress.epoch} of {recipe.epochs}"
                 raise _stopped(place, folder, interrupted())
@@ -166,34 +175,41 @@ def _one_epoch(
     run: Prepared, step: Step, context: FitContext, interrupted: Callable[[], int]
 ) -> dict[str, Any] | None:
     """An epoch, its validation, and the state saved; None for one that was interrupted."""
-    progress, trainable, row = run.progress, run.trainable, None
+    progress, trainable, group, row = run.progress, run.trainable, context.group, None
     state = context.folder / CHECKPOINT
     try:
         trainable.begin_epoch(progress.epoch)
         rate = run_epoch(step, run, context.recipe, interrupted)
+        group.average_statistics(trainable.model)
         if not progress.step:
-            row = _finish_epoch(run, context.recipe, rate)
+            row = _finish_epoch(run, context, rate)
     except ImageError:
-        if progress.epoch or progress.step:
+        # Several nodes go on from the epoch before: the others do not know of the photo.
+        if (progress.epoch or progress.step) and group.count == 1:
             checkpoint.save(state, trainable.model, trainable.network, progress)
         raise
     context.before_saving()
-    checkpoint.save(state, trainable.model, trainable.network, progress)
+    if group.index == 0:
+        checkpoint.save(state, trainable.model, trainable.network, progress)
     return row
 
 
-def _finish_epoch(run: Prepared, recipe: Recipe, rate: float) -> dict[str, Any]:
+def _finish_epoch(run: Prepared, context: FitContext, rate: float) -> dict[str, Any]:
     """Validate, keep the best weights, and add a row to the history."""
-    progress, trainable = run.progress, run.trainable
+    progress, trainable, group = run.progress, run.trainable, context.group
     steps = trainable.batches.steps_per_epoch
-    with averaged_weights(trainable.model, recipe):
-        try:
-            if run.recalibration is not None:
-                run.recalibration()
-            score = run.validation.score()
-        except ImageError:
-            progress.step = steps  # what is left of the epoch is its validation
-            raise
+    with averaged_weights(trainable.model, context.recipe):
+        score = Score(0.0, 0.0)
+        if group.index == 0:
+            try:
+                if run.recalibration is not None:
+                    run.recalibration()
+                score = run.validation.score()
+            except ImageError:
+                progress.step = steps  # what is left of the epoch is its validation
+                raise
+        score = Score(*group.from_first(score))
+        group.share(trainable.network.non_trainable_variables)  # measured anew by node 0
         progress.keep_if_best(score, trainable.network)
     values = [
         progress.epoch + 1,

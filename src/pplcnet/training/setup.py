@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, training_of
 from pplcnet.training.batch_sizes import sizes_of_batches
-from pplcnet.training.batches import EvaluationImages, TrainingBatches, batches_of
+from pplcnet.training.batches import EvaluationImages, Part, TrainingBatches, batches_of
 from pplcnet.training.checkpoint import Progress, SavedState
 from pplcnet.training.devices import Devices, Step, normalize_in_step
 from pplcnet.training.first_weights import soften
+from pplcnet.training.group import Alone, Group
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool, train_head
 from pplcnet.training.history import history_columns
 from pplcnet.training.image_cache import ImageCache
@@ -58,6 +59,7 @@ class FitContext:
     report: Callable[[str], None] = lambda line: None
     busy: Busy = no_sign
     before_saving: Callable[[], object] = lambda: None
+    group: Group = field(default_factory=Alone)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Prepared:
     columns: tuple[str, ...]
     """Of its history."""
     progress: Progress
+    part: Part
+    """Of every batch, for this node."""
 
 
 def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
@@ -110,6 +114,7 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
         saved=saved,
         unlabelled=context.unlabelled,
         image_cache=context.image_cache,
+        group=context.group,
         report=context.report,
     )
     task, preprocessing = find(train_set.task), preprocessing_of(recipe)
@@ -129,7 +134,8 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
     recalibration = None
     if isinstance(trainable.batches, TrainingBatches):
         recalibration = Recalibration(trainable.network, trainable.batches, recipe, preprocessing)
-    return Prepared(trainable, validation, recalibration, columns, trainable.progress)
+    part = Part(context.group.index, context.group.count)
+    return Prepared(trainable, validation, recalibration, columns, trainable.progress, part)
 
 
 def build_trainable(
@@ -139,6 +145,7 @@ def build_trainable(
     saved: SavedState | None = None,
     unlabelled: Sequence[Path] = (),
     image_cache: ImageCache | None = None,
+    group: Group | None = None,
     report: Callable[[str], None],
 ) -> Trainable:
     """The network as training begins with it, compiled, and its batches.
@@ -153,7 +160,7 @@ def build_trainable(
     start = None if saved else read_start(recipe)
     options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)
-    devices = Devices(recipe)
+    devices = Devices(recipe, group)
     distillation = training.distillation(recipe, train_set, preprocessing)
     with devices.scope():
         built = _network(train_set, recipe, options)

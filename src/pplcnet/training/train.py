@@ -21,6 +21,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import AUTO, for_task, recipe_by_start, settled
 from pplcnet.system.progress import Busy, no_sign
 from pplcnet.tasks import find, options_of
+from pplcnet.training.group import Group
 from pplcnet.training.history import score_column
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.loop import fit
@@ -62,6 +63,7 @@ def train(
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
     before_saving: Callable[[], object] = lambda: None,
+    group: Group | None = None,
     **settings: Any,
 ) -> TrainingResult:
     """Train a network and write `OUT/model.bundle`.
@@ -84,6 +86,7 @@ def train(
         busy: called with what is being done where that takes long; returns a context manager.
         before_saving: called before the state after an epoch is saved; what it raises ends the
             training with the state before.
+        group: nodes that train together (`node_group.joined`), of which this is node 0.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 
     Raises:
@@ -120,6 +123,7 @@ def train(
         report=report,
         busy=busy,
         before_saving=before_saving,
+        group=group,
     )
     recipe = fitted.recipe
     task = find(train_set.task)

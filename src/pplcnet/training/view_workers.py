@@ -44,9 +44,14 @@ class UnfinishedBatch:
         images: NDArray[np.uint8],
         targets: NDArray[np.float32],
         target_of: Callable[[int], Any],
+        *,
+        first_place: int,
     ) -> None:
-        """A batch of the images `members`, to be written to `images` and `targets`."""
-        self.members, self.epoch, self.step = members, epoch, step
+        """A batch of the images `members`, to be written to `images` and `targets`.
+
+        `first_place` is that of its first image among all of the epoch.
+        """
+        self.members, self.epoch, self.step, self._first_place = members, epoch, step, first_place
         self.images, self.targets = images, targets
         self._target_of = target_of
         self._images_left = len(members)
@@ -60,7 +65,7 @@ class UnfinishedBatch:
     def ask(self, at: int) -> Ask:
         """What to show at a place of the batch: the image, its target, its place in the epoch."""
         member = int(self.members[at])
-        return member, self._target_of(member), self.step * len(self.members) + at
+        return member, self._target_of(member), self._first_place + at
 
     def is_complete_with(self, images: int) -> bool:
         """To be asked once after each part of so many images: whether no other is missing."""
