@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import pplcnet
+from pplcnet.data.image_files import read_image_file
 from pplcnet.errors import InputError, StorageError
 from pplcnet.jobs import classify
 from pplcnet.jobs import photos as reading
 from pplcnet.jobs.classify import Result, merge_job, state_of
 from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.storage import Folder
+from pplcnet.tasks.classification.decoding import ClassPrediction
 from tests.jobs.conftest import WorkersHere, parts_of
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -66,6 +68,23 @@ def test_a_job_goes_on_with_the_shards_that_have_no_part(
     assert len(workers_here) == 2
 
 
+def test_a_shard_that_another_driver_does_meanwhile_is_not_done_again(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(job_photos)
+    whole = parts_of(tmp_path / "JOB")
+    (tmp_path / "JOB" / "parts" / "part-000004.parquet").unlink()
+    # What this driver sees of the others' work when it begins.
+    monkeypatch.setattr(classify, "done_shards", lambda storage: set())
+    read = []
+    monkeypatch.setattr(
+        reading, "read_image_file", lambda path: read.append(path) or read_image_file(path)
+    )
+    result = run_job(job_photos)
+    assert (result.progress.done_photos, result.progress.broken, len(read)) == (38, 2, 6)
+    assert parts_of(tmp_path / "JOB") == whole
+
+
 def test_the_plan_stays_when_photos_are_added(
     run_job: Run, job_photos: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +131,25 @@ def test_a_list_gives_rows_in_its_order_and_by_its_names(
     rows = _rows(tmp_path / "JOB")
     assert [row["path"] for row in rows] == names
     assert [row["error"] is None for row in rows] == [True, False, True, False]
+
+
+def test_predictions_that_can_be_written_are_written_to_files(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="has nothing to write to files"):
+        run_job(job_photos, files=True)
+    monkeypatch.setattr(ClassPrediction, "file_ending", ".txt")
+    monkeypatch.setattr(
+        ClassPrediction, "write", lambda self, path: path.write_text(self.best.label)
+    )
+    run_job(job_photos, files=True)
+    rows = _rows(tmp_path / "JOB")
+    assert len({row["file"] for row in rows}) == 37
+    for row in rows:
+        if row["error"] is None:
+            assert (tmp_path / "JOB" / str(row["file"])).read_text() == row["label"]
+        else:
+            assert row["file"] is None
 
 
 def test_shares_of_the_shards_make_up_the_job(

@@ -137,11 +137,3 @@ def test_too_many_broken_photos_end_the_job(tmp_path: Path) -> None:
     with pytest.raises(TooManyBrokenError):
         _drive(tmp_path, workers)
     assert sum(workers.times.values()) == 3
-
-
-def test_a_shard_that_another_driver_did_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "part-000003.parquet").touch()
-    workers = Scripted(2, lambda worker, number, _: _done(worker, number))
-    assert _drive(tmp_path, workers).done_shards == 6
-    assert workers.times[3] == 0

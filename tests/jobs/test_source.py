@@ -61,6 +61,14 @@ def test_what_cannot_be_read_is_refused(
         find_source(str(tmp_path / name))
 
 
+def test_names_of_a_list_are_relative_to_its_folder_or_to_a_root(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg")
+    assert find_source(str(tmp_path / "list.txt")).root == str(tmp_path)
+    assert find_source(str(tmp_path / "list.txt"), root="s3://photos/").root == "s3://photos"
+    with pytest.raises(InputError, match="is no list; --root is for lists"):
+        find_source(str(tmp_path), root="elsewhere")
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder or list"):
         find_source(str(tmp_path / "nothing"))

@@ -91,7 +91,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle every label that reaches its threshold",
     )
     parser.add_argument(
+        "--files",
+        action="store_true",
+        help="of a segmenter: write every photo's class map to JOB/files; the column file has its "
+        "name",
+    )
+    parser.add_argument(
         "--column", metavar="NAME", help="the column of a .csv or .parquet list that has the paths"
+    )
+    parser.add_argument(
+        "--root",
+        metavar="PLACE",
+        help="what the names in a list are relative to; default: the list's folder",
     )
     parser.add_argument(
         "--limit", type=whole(1, 10**15), metavar="N", help="only the first N photos"
@@ -179,9 +190,11 @@ def _classify(arguments: argparse.Namespace) -> int:
         on_ray=arguments.on == "ray",
         address=arguments.address,
         top_k=arguments.top_k,
+        files=arguments.files,
         engine=arguments.engine,
         precision=arguments.precision,
         column=arguments.column,
+        root=arguments.root,
         limit=arguments.limit,
         shard_photos=arguments.shard_photos,
         workers=arguments.workers,

@@ -45,9 +45,13 @@ class Options:
     """What a job may be told; the fields up to `shard_photos` stay the same until it is done."""
 
     top_k: int | None = None
+    files: bool = False
+    """Write predictions to files too, for tasks that have them, as class maps."""
     engine: str | None = None
     precision: str | None = None
     column: str | None = None
+    root: str | None = None
+    """What the names of a list are relative to; None for the list's folder."""
     limit: int | None = None
     shard_photos: int = 2000
     on_ray: bool = False
@@ -106,7 +110,12 @@ def classify_photos(
         StorageError: what no other try would help.
     """
     network = look_at_network(bundle, options.engine, options.precision)
-    found = find_source(source, options.column)
+    if options.files and not network.file_ending:
+        raise InputError(
+            f"{bundle}: a bundle for {network.task} has nothing to write to files; leave out "
+            "--files."
+        )
+    found = find_source(source, options.column, options.root)
     storage = open_storage(out)
     passed_over = PassedOver()
     if options.share[0]:
@@ -190,8 +199,10 @@ def _wanted(network: JobNetwork, source: Source, options: Options) -> Wanted:
         engine=network.choice.engine,
         precision=network.choice.precision,
         source=source.place,
+        root=source.root,
         column=source.column,
         top_k=options.top_k,
+        files=options.files,
         limit=options.limit,
         shard_photos=_shard_names(source, options),
     )

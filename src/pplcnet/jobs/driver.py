@@ -15,8 +15,7 @@ from typing import NamedTuple, Protocol
 
 from pplcnet.bundle.manifest import today
 from pplcnet.errors import StorageError
-from pplcnet.jobs.failures import StorageFailure
-from pplcnet.jobs.parts import failed_name, part_name
+from pplcnet.jobs.parts import failed_name
 from pplcnet.jobs.plan import Shard
 from pplcnet.jobs.storage import Storage
 from pplcnet.jobs.worker import Done, Outcome
@@ -148,10 +147,9 @@ class Driver:
                     shard = self._slow()
                 if shard is None:
                     break
-                if not self._is_there(shard):
-                    worker = self._idle.popleft()
-                    self._running[worker] = _Running(shard, time.monotonic())
-                    self._workers.give(worker, shard)
+                worker = self._idle.popleft()
+                self._running[worker] = _Running(shard, time.monotonic())
+                self._workers.give(worker, shard)
             unfinished = {each.shard.number for each in self._running.values()} - self._finished
             if is_exhausted and not unfinished and not self._waiting:
                 return
@@ -161,16 +159,6 @@ class Driver:
             self._progress.workers = len(self._running) + len(self._idle)
             self._progress.note = "" if self._running else self._workers.describe()
             self._report(self._progress)
-
-    def _is_there(self, shard: Shard) -> bool:
-        """Whether another driver has done it meanwhile."""
-        try:
-            is_there = self._storage.exists(part_name(shard.number))
-        except StorageFailure:
-            return False
-        if is_there and shard.number not in self._finished:
-            self._finish(shard.number, len(shard.names), 0)
-        return is_there
 
     def _take(self, event: Ready | Died | tuple[int, Outcome]) -> None:
         if isinstance(event, Ready):

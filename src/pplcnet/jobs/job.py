@@ -35,8 +35,10 @@ class Wanted:
     engine: str
     precision: str
     source: str
+    root: str
     column: str
     top_k: int | None
+    files: bool
     limit: int | None
     shard_photos: int
 

@@ -25,6 +25,8 @@ class JobNetwork(NamedTuple):
     columns: tuple[str, ...]
     """Of the task's rows."""
     knows_typical: bool
+    file_ending: str
+    """Of the file that a prediction can be written to; "" where there is none."""
     advice: str
 
 
@@ -57,6 +59,7 @@ def look_at_network(
         task=manifest.task,
         choice=network.selection.choice,
         columns=tuple(find(manifest.task).prediction.columns),
+        file_ending=find(manifest.task).prediction.file_ending,
         knows_typical=typicality is not None,
         advice=network.selection.advice,
     )

@@ -19,6 +19,7 @@ from pplcnet.jobs.storage import LEFTOVER, Storage
 
 __all__ = [
     "FAILED_FOLDER",
+    "FILES_FOLDER",
     "PARTS_FOLDER",
     "PartFacts",
     "Row",
@@ -33,7 +34,7 @@ __all__ = [
     "table_bytes",
 ]
 
-PARTS_FOLDER, FAILED_FOLDER = "parts", "failed"
+PARTS_FOLDER, FAILED_FOLDER, FILES_FOLDER = "parts", "failed", "files"
 METADATA = b"pplcnet"
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 _FAILED = re.compile(r"shard-(\d{6,})\.json")
@@ -49,6 +50,8 @@ class Row(NamedTuple):
     """As `Prediction.rows` gives them, the surest first."""
     typicality: float | None = None
     error: str | None = None
+    file: str | None = None
+    """What the prediction was written to, in the job's folder."""
 
 
 class PartFacts(NamedTuple):
@@ -68,7 +71,7 @@ def failed_name(number: int) -> str:
     return f"{FAILED_FOLDER}/shard-{number:06d}.json"
 
 
-def part_schema(columns: Sequence[str], *, has_typicality: bool) -> Any:
+def part_schema(columns: Sequence[str], *, has_typicality: bool, has_files: bool) -> Any:
     """The same for all parts of a job.
 
     Args:
@@ -81,6 +84,7 @@ def part_schema(columns: Sequence[str], *, has_typicality: bool) -> Any:
             *answer,
             pa.field("answers", pa.list_(pa.struct(answer))),
             *([pa.field("typicality", pa.float64())] if has_typicality else []),
+            *([pa.field("file", pa.string())] if has_files else []),
             pa.field("error", pa.string()),
         ]
     )
@@ -97,6 +101,7 @@ def table_bytes(rows: Sequence[Row], schema: Any, facts: Mapping[str, Any]) -> b
         "answers": [None if row.error is not None else row.answers for row in rows],
         "typicality": [row.typicality for row in rows],
         "error": [row.error for row in rows],
+        "file": [row.file for row in rows],
     }
     best = [row.answers[0] if row.answers else {} for row in rows]
     arrays = [

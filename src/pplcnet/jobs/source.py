@@ -51,15 +51,25 @@ class Source(NamedTuple):
         return self.kind == TARS
 
 
-def find_source(given: str, column: str | None = None) -> Source:
+def find_source(given: str, column: str | None = None, root: str | None = None) -> Source:
     """What SOURCE of the command line means.
 
     Args:
         column: the column of a list with the names; None for one of PATH_COLUMNS.
+        root: what the names of a list are relative to; None for the list's folder.
 
     Raises:
         InputError: there is no such thing, or it is nothing that a job can read.
     """
+    source = _find(given, column)
+    if not root:
+        return source
+    if source.kind != LIST:
+        raise InputError(f"{given}: is no list; --root is for lists.")
+    return source._replace(root=root.rstrip("/") if is_address(root) else os.path.abspath(root))
+
+
+def _find(given: str, column: str | None) -> Source:
     if is_address(given):
         return _source_at(given, column)
     path = Path(os.path.abspath(given))

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from pplcnet.errors import ImageError, StorageError
 from pplcnet.jobs.failures import describe_failure, stops_the_job
 from pplcnet.jobs.job import JOB_FILE, Job, read_job
 from pplcnet.jobs.network import look_at_network
-from pplcnet.jobs.parts import Row, part_name, part_schema, table_bytes
+from pplcnet.jobs.parts import (
+    FILES_FOLDER,
+    Row,
+    facts_of_parts,
+    part_name,
+    part_schema,
+    table_bytes,
+)
 from pplcnet.jobs.photos import Photos, shown_name
 from pplcnet.jobs.plan import Shard
 from pplcnet.jobs.storage import open_storage
@@ -87,7 +96,10 @@ class Worker:
             precision=job.wanted.precision,
             trust_network=settings.is_trusted,
         )
-        self._schema = part_schema(network.columns, has_typicality=network.knows_typical)
+        self._schema = part_schema(
+            network.columns, has_typicality=network.knows_typical, has_files=job.wanted.files
+        )
+        self._ending = network.file_ending if job.wanted.files else ""
         self._facts = {
             "bundle": network.digest,
             "engine": job.wanted.engine,
@@ -102,7 +114,11 @@ class Worker:
         """Classify a shard and write its part; what goes wrong is in the outcome."""
         begun = time.monotonic()
         try:
-            rows = list(self._rows(shard.names))
+            # Asked here and not by the driver, which would wait a thousand times for the answer.
+            if self._storage.exists(part_name(shard.number)):  # another driver has done it
+                (facts,) = facts_of_parts(self._storage, [shard.number])
+                return Done(shard.number, facts.photos, facts.broken, 0.0, self.host)
+            rows = list(self._rows(shard))
             content = table_bytes(rows, self._schema, self._facts)
             self._storage.write(part_name(shard.number), content)
         except Exception as error:  # noqa: BLE001 - one shard must not end the worker
@@ -110,7 +126,7 @@ class Worker:
         broken = sum(row.error is not None for row in rows)
         return Done(shard.number, len(rows), broken, time.monotonic() - begun, self.host)
 
-    def _rows(self, names: list[bytes]) -> Iterator[Row]:
+    def _rows(self, shard: Shard) -> Iterator[Row]:
         """A row for each photo, in order.
 
         Raises:
@@ -119,7 +135,8 @@ class Worker:
         paths: deque[tuple[str, ImageError | None]] = deque()
 
         def contents() -> Iterator[bytes]:
-            for path, content in self._in_tars(names) if self._is_of_tars else self._read(names):
+            read = self._in_tars if self._is_of_tars else self._read
+            for path, content in read(shard.names):
                 if isinstance(content, ImageError):
                     paths.append((path, content))
                 else:
@@ -130,14 +147,27 @@ class Worker:
             while paths and (error := paths[0][1]) is not None:
                 yield Row(paths.popleft()[0], [], None, error.reason)
 
-        for prediction in self._model.predict_many(contents()):
+        for at, prediction in enumerate(self._model.predict_many(contents())):
             yield from unread()
             path, _ = paths.popleft()
             if prediction.error is not None:
                 yield Row(path, [], None, prediction.error.reason)
             else:
-                yield Row(path, prediction.rows(self._top_k), prediction.typicality)
+                file = self._write(prediction, f"{shard.number:06d}/{at:06d}")
+                answers = prediction.rows(self._top_k)
+                yield Row(path, answers, prediction.typicality, file=file)
         yield from unread()
+
+    def _write(self, prediction: Prediction, name: str) -> str | None:
+        """Write a prediction to a file in the job's folder, where that was asked for."""
+        if not self._ending:
+            return None
+        with tempfile.TemporaryDirectory(prefix="pplcnet-file-") as folder:
+            path = Path(folder, f"prediction{self._ending}")
+            prediction.write(path)
+            file = f"{FILES_FOLDER}/{name}{self._ending}"
+            self._storage.write(file, path.read_bytes())
+        return file
 
     def _read(self, names: list[bytes]) -> Iterator[tuple[str, bytes | ImageError]]:
         """Photos in order, several of which are read at once."""

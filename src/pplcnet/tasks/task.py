@@ -83,7 +83,7 @@ class Prediction:
     images that are no more typical, above 0 and at most 1. None where the bundle cannot say."""
 
     columns: ClassVar[tuple[str, ...]] = ()
-    """The keys of every row."""
+    """The keys of every row: "label" is a text, all others are numbers."""
     can_be_drawn: ClassVar[bool] = False
     """Whether `draw` shows it in the photo."""
     can_be_tiled: ClassVar[bool] = False
