@@ -18,9 +18,15 @@ from pplcnet.errors import RecipeError, TrainingInterrupted, UnknownNameError, W
 from pplcnet.models.build import build_model
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.tasks import find, options_of, training_of
 from pplcnet.training.head_only import FeatureBatches, compute_features, split_at_pool
 from pplcnet.training.pictures import preprocessing_of
-from pplcnet.training.pretrained import freeze_stages, options_for_training, read_start
+from pplcnet.training.pretrained import (
+    freeze_stages,
+    options_for_training,
+    read_start,
+    start_from_weights,
+)
 from pplcnet.training.setup import build_trainable
 from pplcnet.training.train import train
 from pplcnet.weights import native
@@ -201,6 +207,31 @@ def test_the_network_is_the_one_that_the_weights_were_made_for(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("picodet_x0_25", "detection"), ("mobileseg_pplcnet_x0_25", "segmentation")],
+)
+def test_a_network_for_one_task_takes_the_backbone_of_a_whole_classifier(
+    parts, weights: Path, model: str, task: str
+) -> None:
+    recipe = Recipe(
+        model=model, weights=str(weights), image_size=(64, 64), options=options_of(task)()
+    )
+    start, lines = read_start(recipe), []
+    assert start is not None
+    assert start.options["last_conv"]
+    build = training_of(find(task)).build
+    network = build(model, ("a", "b"), (64, 64), options_for_training(recipe, start))
+    start_from_weights(network, start, parts[0], recipe, preprocessing_of(recipe), lines.append)
+    assert "random, as the file has no matching weights" in lines[0]
+    found = native.get_values(network)
+    with np.load(weights) as arrays:
+        kept = [name for name in arrays.files if name in found]
+        assert len(kept) > 20
+        for name in kept:
+            np.testing.assert_array_equal(found[name], arrays[name], err_msg=name)
+
+
 def test_a_run_resumes_when_its_weights_are_gone(parts, tmp_path: Path, weights: Path) -> None:
     own = tmp_path / "own.npz"
     own.write_bytes(weights.read_bytes())

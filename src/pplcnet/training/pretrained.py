@@ -13,7 +13,7 @@ from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.blocks import layer_name
 from pplcnet.models.build import build_model
-from pplcnet.models.catalog import backbone_of
+from pplcnet.models.catalog import backbone_of, only_task
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import AUTO
 from pplcnet.training.batches import load_for_evaluation
@@ -59,8 +59,11 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
 def options_for_training(recipe: Recipe, start: LoadedWeights | None) -> dict[str, Any]:
     """Options of the network, besides its name, classes and size.
 
-    They are those that the weights were made for: the same strides, as wide a head.
+    They are those that the weights were made for: the same strides, as wide a head. Networks for
+    one task have none of them: of a classifier they take the backbone, which is always the same.
     """
+    if only_task(recipe.model) is not None:
+        return {"dropout": recipe.dropout}
     of_file = start.options if start is not None else {}
     of_recipe = {"num_classes", "image_size", "dropout"}
     options = {name: value for name, value in of_file.items() if name not in of_recipe}
