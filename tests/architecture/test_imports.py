@@ -105,7 +105,7 @@ WITHOUT_KERAS = {
         f"training/{name}.py"
         for name in (
             "history", "interruption", "names", "nodes", "saved_facts", "search_journal",
-            "searching",
+            "search_lines", "search_sharing", "searching",
         )
     ),
     *(

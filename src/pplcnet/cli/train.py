@@ -19,6 +19,7 @@ from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.nodes import add_node_arguments, given_nodes, join, lacks_folder, nodes_in_command
 from pplcnet.cli.output import show
+from pplcnet.cli.search_helping import helps_with_search
 from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
 from pplcnet.recipe.fields import field_types
@@ -56,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--search",
         metavar="TIME",
         help="before the training, search for better recipe fields on the validation photos for "
-        "about TIME (90s, 20m, 2h), then train with the best; needs the search extra",
+        "about TIME (90s, 20m, 2h), then train with the best; needs the search extra. Started "
+        "again on the same --out meanwhile, another process helps",
     )
     add_node_arguments(parser)
     parser.add_argument(
@@ -137,6 +139,8 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
         return join(arguments, recipe, console, nodes)
     from pplcnet.runs.training_run import run_job
 
+    if search is not None and helps_with_search(arguments, recipe, search, console):
+        return 0
     # A search that was stopped continues for the time it was given; a finished one is not repeated.
     if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
         search = arguments.run.get("search")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from pplcnet.errors import InputError, require
+from pplcnet.training.search_sharing import live_trials
 
 __all__ = [
     "enqueue",
@@ -41,14 +43,15 @@ def open_study(path: Path, run_id: str | None) -> Any:
     """
     optuna = require_optuna()
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(exist_ok=True)
-    _cut_unfinished_line(path)
+    lock = JournalFileOpenLock(str(path))
+    _cut_unfinished_line(path, lock)
     try:
         study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
+            storage=JournalStorage(JournalFileBackend(str(path), lock)),
             study_name="search",
             direction="maximize",
             load_if_exists=True,
@@ -66,30 +69,29 @@ def open_study(path: Path, run_id: str | None) -> Any:
     return study
 
 
-def _cut_unfinished_line(path: Path) -> None:
+def _cut_unfinished_line(path: Path, lock: Any) -> None:
     """Remove what a killed process wrote of a line, which would make the next one unreadable."""
     if not path.is_file():
         return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    lock.acquire()  # other processes may be writing
+    try:
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+    finally:
+        lock.release()
 
 
 def enqueue(study: Any, own: dict[str, float]) -> None:
-    """The recipe's own values first, then what was running when the process ended."""
+    """The recipe's own values, unless they are in line or were tried already."""
     from optuna.trial import TrialState
 
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    known = [each.params for each in finished_trials(study)]
+    known = [each.params for each in (*finished_trials(study), *live_trials(study))]
     known += [each.user_attrs["numbers"] for each in waiting]
-    for each in running:
-        study.tell(each.number, state=TrialState.FAIL)
-    for numbers in [own, *(each.params for each in running)]:
-        if numbers not in known:
-            study.enqueue_trial(numbers, user_attrs={"numbers": numbers})
-            known.append(numbers)
+    if own not in known:
+        study.enqueue_trial(own, user_attrs={"numbers": own})
 
 
 def finished_trials(study: Any) -> list[Any]:
@@ -101,25 +103,41 @@ def finished_trials(study: Any) -> list[Any]:
 
 
 def has_budget(study: Any, seconds: float, most_trials: int | None) -> bool:
-    """Whether another trial of average length fits into the time; the first always does."""
-    finished = finished_trials(study)
-    if not finished:
-        return True
-    if most_trials is not None and len(finished) >= most_trials:
+    """Whether another trial of average length fits into the time; the first always does.
+
+    Processes that search at the same time have that time each.
+    """
+    finished, running = finished_trials(study), live_trials(study)
+    if most_trials is not None and len(finished) + len(running) >= most_trials:
         return False
+    if not finished and not running:
+        return True
     spent = sum(each.duration.total_seconds() for each in finished)
-    return bool(spent + spent / len(finished) <= seconds)
+    mean = spent / max(1, len(finished))
+    now = time.time()
+    spent += sum(now - each.user_attrs.get("began", now) for each in running)
+    return bool(spent / (1 + len(running)) + mean <= seconds)
 
 
-def next_trial(study: Any, seed: int) -> Any:
-    """A trial, whose values are still to be drawn."""
+def next_trial(study: Any, seed: int, most_trials: int | None = None) -> Any:
+    """A trial, whose values are still to be drawn; None where others began the last ones."""
     from optuna.samplers import TPESampler
+    from optuna.trial import TrialState
 
+    trial = study.ask()
+    before = [
+        each
+        for each in (*finished_trials(study), *live_trials(study))
+        if each.number < trial.number
+    ]
+    if most_trials is not None and len(before) >= most_trials:
+        study.tell(trial, state=TrialState.FAIL)
+        return None
     # A sampler for each trial: what is proposed depends on the seed and the trials before it alone,
     # not on where the search was stopped.
-    own = (seed * 1_000_003 + len(finished_trials(study))) % 2**32
+    own = (seed * 1_000_003 + len(before)) % 2**32
     study.sampler = TPESampler(seed=own, n_startup_trials=RANDOM_TRIALS)
-    return study.ask()
+    return trial
 
 
 def rank(score: float, loss: float) -> float:

@@ -6,13 +6,12 @@ Optuna proposes the values (TPE: Bergstra et al., Algorithms for Hyper-Parameter
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
 import math
-import re
 import shutil
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,20 @@ from pplcnet.training.search_journal import (
     require_optuna,
     score_of,
 )
+from pplcnet.training.search_lines import (
+    line_of_trial,
+    parse_budget,
+    scores_and_losses,
+    settings_of,
+    short_recipe,
+)
+from pplcnet.training.search_sharing import (
+    SILENT_AFTER,
+    live_trials,
+    others_took_part,
+    redo_silent,
+    signs_of_life,
+)
 
 if TYPE_CHECKING:
     from pplcnet.data.dataset import Dataset
@@ -43,38 +56,11 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_budget", "read_best", "require_optuna", "search", "short_recipe"]
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-LEAST_EPOCHS = 3
+POLL_SECONDS = 2.0
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
     """The trial ends before its last epoch: it is worse than others were, or it diverged."""
-
-
-def parse_budget(text: str) -> float:
-    """`90s`, `20m` or `1.5h` as seconds; InputError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if seconds <= 0:
-        raise InputError(
-            f"--search is {text!r}; it must be a time above 0 with its unit: 90s, 20m or 2h."
-        )
-    return seconds
-
-
-def short_recipe(recipe: Recipe) -> Recipe:
-    """What a trial trains: a third of the epochs, at least 3 and no more than the recipe's."""
-    epochs = min(recipe.epochs, max(LEAST_EPOCHS, math.ceil(recipe.epochs / 3)))
-    if epochs == recipe.epochs:
-        return replace(recipe, tensorboard=False)
-    return replace(
-        recipe,
-        epochs=epochs,
-        head_epochs=math.ceil(recipe.head_epochs / 3),
-        # The rate should still rise and fall where the warm-up would fill the fewer epochs.
-        warmup_epochs=min(recipe.warmup_epochs or 0.0, epochs / 3),
-        tensorboard=False,
-    )
 
 
 def search(
@@ -88,6 +74,8 @@ def search(
     run_id: str | None = None,
     unlabelled: Sequence[Path] = (),
     image_cache: ImageCache | None = None,
+    is_helping: bool = False,
+    silent_after: float = SILENT_AFTER,
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
     """Try values of `searched_fields`, the recipe's own first, and return the recipe with the best.
@@ -96,7 +84,8 @@ def search(
     compared by the task's measure of the best epoch on `validation_set`, then by the loss. One that
     is worse than the median of those before it at the same epoch is stopped. The best fields are
     written to `OUT/search/best.toml`. Called again, the search continues: finished trials count,
-    and the one that was running begins again.
+    and the one that was running begins again. Several processes may search at the same time; all of
+    them return once the last trial is over.
 
     Args:
         recipe: with nothing left open (`recipe.adapting`), so that trials have the rates of the
@@ -108,6 +97,9 @@ def search(
         run_id: id of the run that the search belongs to.
         unlabelled: images without labels, where the recipe has a teacher.
         image_cache: decoded images, which the trials share.
+        is_helping: another process began this search, and writes what is best; the recipe is
+            returned as it was given.
+        silent_after: seconds after which a trial without a sign of life is done again.
         report: called with one line of text after every trial.
 
     Raises:
@@ -118,19 +110,32 @@ def search(
     measure = find(train_set.task).measure
     study = open_study(out / SEARCH_TRIALS, run_id)
     ranges, fields = ranges_of(recipe), searched_fields(recipe)
-    enqueue(study, {name: fields[name].value(recipe) for name in ranges})
+    redo_silent(study, silent_after)
+    if not is_helping:
+        enqueue(study, {name: fields[name].value(recipe) for name in ranges})
     try:
-        while has_budget(study, seconds, most_trials):
-            trial = next_trial(study, recipe.seed)
+        while (begins := has_budget(study, seconds, most_trials)) or live_trials(study):
+            trial = next_trial(study, recipe.seed, most_trials) if begins else None
+            if trial is None:  # another process has the last trials, and may die
+                time.sleep(min(POLL_SECONDS, silent_after / 5))
+                redo_silent(study, silent_after)
+                continue
             number = len(finished_trials(study)) + 1
             numbers = {
                 name: trial.suggest_float(name, *limits, log=fields[name].logarithmic)
                 for name, limits in ranges.items()
             }
             tried = recipe.changed(stored_fields(numbers, recipe))
-            data = train_set, validation_set, unlabelled
-            _try(study, trial, tried, out / SEARCH / f"trial-{number}", data, image_cache)
-            report(_line(number, finished_trials(study)[-1], recipe, measure))
+            folder = out / SEARCH / f"trial-{trial.number + 1}"
+            with signs_of_life(trial, silent_after):
+                data = train_set, validation_set, unlabelled
+                _try(study, trial, tried, folder, data, image_cache)
+            ended = {each.number: each for each in finished_trials(study)}
+            if trial.number in ended:
+                report(line_of_trial(len(ended), ended[trial.number], recipe, measure))
+            else:
+                report(f"trial {number:>3}  is done by another process, which took this for dead")
+            redo_silent(study, silent_after)
     except TrainingInterrupted as stopped:
         raise TrainingInterrupted(
             f"Stopped in trial {number} of the search, which will be run again; "
@@ -139,9 +144,17 @@ def search(
             signal=stopped.signal,
         ) from stopped
     except Exception:
-        if not finished_trials(study):  # nothing is lost, and the run can begin anew
+        redo_silent(study, silent_after)  # the trial of this process
+        if not (finished_trials(study) or live_trials(study) or is_helping):  # nothing is lost
             shutil.rmtree(out / SEARCH)
         raise
+    if is_helping:
+        return recipe
+    if others_took_part(study):
+        report(
+            "several processes searched: what they tried depends on who finished first, so that "
+            "this search cannot be repeated; the training that follows can"
+        )
     return _chosen(study, recipe, out, measure, run_id, report)
 
 
@@ -178,6 +191,7 @@ def _try(
     image_cache: ImageCache | None,
 ) -> None:
     import keras
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
     from pplcnet.training.loop import fit
@@ -190,14 +204,15 @@ def _try(
     seen: list[tuple[float, float]] = []
 
     def after_epoch(_: str) -> None:
-        rows = _scores_and_losses(folder / HISTORY, column)
+        rows = scores_and_losses(folder / HISTORY, column)
         if len(rows) == len(seen):  # a line about something other than an epoch
             return
         seen[:] = rows
         score, loss = rows[-1]
         if not math.isfinite(loss):
             raise _Stopped
-        trial.report(rank(score, loss), len(rows))
+        with contextlib.suppress(UpdateFinishedTrialError):
+            trial.report(rank(score, loss), len(rows))
         # Early epochs say little: the learning rate is still high.
         if short.epochs / 2 <= len(rows) < short.epochs and trial.should_prune():
             raise _Stopped
@@ -222,40 +237,14 @@ def _try(
         shutil.rmtree(folder, ignore_errors=True)
         keras.backend.clear_session()  # the networks of many trials would fill the memory
     score, loss = max(seen, key=lambda each: rank(*each))
-    for name, value in (("score", score), ("loss", loss), ("epochs", len(seen))):
-        trial.set_user_attr(name, value)
-    study.tell(trial, rank(score, loss) if state is TrialState.COMPLETE else None, state=state)
-
-
-def _scores_and_losses(history: Path, column: str) -> list[tuple[float, float]]:
-    if not history.is_file():
-        return []
-    with history.open(newline="") as file:
-        return [(float(row[column]), float(row["validation_loss"])) for row in csv.DictReader(file)]
+    value = rank(score, loss) if state is TrialState.COMPLETE else None
+    with contextlib.suppress(UpdateFinishedTrialError):  # another process took it for dead
+        for name, fact in (("score", score), ("loss", loss), ("epochs", len(seen))):
+            trial.set_user_attr(name, fact)
+        study.tell(trial, value, state=state, skip_if_finished=True)
 
 
 # ---------------------------------------------------------------------- the best trial
-
-
-def _settings(trial: Any, recipe: Recipe) -> str:
-    fields = recipe.changed(stored_fields(trial.params, recipe)).to_dict()
-    shown = {name: fields[name] for name in trial.params}
-    return " ".join(f"{name}={_shown(value)}" for name, value in shown.items())
-
-
-def _shown(value: Any) -> str:
-    return ",".join(f"{each:g}" for each in (value if isinstance(value, list) else [value]))
-
-
-def _line(number: int, trial: Any, recipe: Recipe, measure: Measure) -> str:
-    found, epochs = trial.user_attrs, short_recipe(recipe).epochs
-    is_complete = found["epochs"] == epochs
-    cut = "" if is_complete else f", stopped after epoch {found['epochs']} of {epochs}"
-    return (
-        f"trial {number:>3}  validation {measure.title} {score_of(trial):.3f}"
-        f"  loss {found['loss']:.3f}  {trial.duration.total_seconds():.0f} s{cut}"
-        f"  {_settings(trial, recipe)}"
-    )
 
 
 def _chosen(
@@ -286,7 +275,7 @@ def _chosen(
         f"after {counted(short_recipe(recipe).epochs, 'epoch')}"
         + (f" ({score_of(own):.3f} with the unchanged recipe)" if own else "")
     )
-    report(f"{summary}: {_settings(best, recipe)}")
+    report(f"{summary}: {settings_of(best, recipe)}")
     if len(finished) == 1:
         report("there was time only for the unchanged recipe, so nothing was compared")
     chosen = recipe.changed(stored_fields(best.params, recipe))

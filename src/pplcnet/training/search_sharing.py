@@ -1,0 +1,111 @@
+"""Trials of several processes in one journal: signs of life, and what a process that died left.
+
+Optuna's journal has no heartbeat of its own (optuna/optuna#6615).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["SILENT_AFTER", "live_trials", "others_took_part", "redo_silent", "signs_of_life"]
+
+SILENT_AFTER = 300.0
+"""Seconds without a sign of life after which a trial is done again."""
+
+
+@contextmanager
+def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[None]:
+    """Within, the trial says every now and then that this process works on it."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    now = time.time()
+    for name, value in (("host", socket.gethostname()), ("pid", os.getpid()), ("began", now)):
+        trial.set_user_attr(name, value)
+    trial.set_user_attr("seen", now)
+    is_over = threading.Event()
+
+    def write() -> None:
+        while not is_over.wait(silent_after / 5):
+            try:
+                trial.set_user_attr("seen", time.time())
+            except UpdateFinishedTrialError:  # another process took it for dead
+                return
+
+    writer = threading.Thread(target=write, name="pplcnet-trial", daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        writer.join()
+
+
+def live_trials(study: Any) -> list[Any]:
+    """The trials that run, those of processes that died without a word among them."""
+    from optuna.trial import TrialState
+
+    return list(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def redo_silent(study: Any, silent_after: float) -> None:
+    """Put what dead processes were trying in line again, each trial once.
+
+    Of several processes that see the same, the journal lets one end the trial.
+    """
+    from optuna.trial import TrialState
+
+    for trial in live_trials(study):
+        if not _is_silent(trial, silent_after):
+            continue
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, RuntimeError):  # it has just ended, by itself or by another process
+            continue
+        if trial.params:
+            study.enqueue_trial(trial.params, user_attrs={"numbers": trial.params})
+
+
+def _is_silent(trial: Any, silent_after: float) -> bool:
+    facts = trial.user_attrs
+    if "seen" not in facts:  # written with the trial's values; journals of version 0.2 have none
+        return bool(time.time() - trial.datetime_start.timestamp() > silent_after)
+    if time.time() - facts["seen"] > silent_after:
+        return True
+    if facts["host"] != socket.gethostname():
+        return False
+    return facts["pid"] == os.getpid() or not _is_running(facts["pid"])
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def others_took_part(study: Any) -> bool:
+    """Whether trials ran in several processes at the same time."""
+    spans = sorted(
+        (
+            facts["began"],
+            facts["began"] + trial.duration.total_seconds(),
+            facts["host"],
+            facts["pid"],
+        )
+        for trial in study.get_trials(deepcopy=False)
+        if (facts := trial.user_attrs).keys() >= {"began", "score"} and trial.duration
+    )
+    return any(
+        following[0] < before[1] and following[2:] != before[2:]
+        for before, following in pairwise(spans)
+    )
