@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import struct
 from pathlib import Path
 
 import keras
@@ -14,9 +17,11 @@ from PIL import Image
 import pplcnet
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
-from pplcnet.errors import ImageError, InputError, UnknownNameError
+from pplcnet.errors import BundleError, ImageError, InputError, UnknownNameError
+from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
 from pplcnet.models.resizing import resize
+from pplcnet.runtime.checks.tflite import check_tflite
 from pplcnet.tasks.segmentation.decoding import Segmentation
 from pplcnet.tasks.segmentation.head import build_segmenter
 from pplcnet.weights.bundled import restore_model
@@ -251,3 +256,33 @@ def test_files_with_the_last_steps_inside_give_the_goldens(
     command = ["export", common_bundle, "--photos", photos, "--class-map", maps]
     assert main([*map(str, command)]) == 2
     assert "is of no segmentation network" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_litert_gives_the_goldens(
+    bundle: Path, photos: Path, golden: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("LiteRT files are made by TensorFlow")
+    place = Path(shutil.copytree(bundle, tmp_path / "portrait.bundle"))
+    content = export_litert(place, [photos / "cat.png"]).read("model.tflite")
+    with pplcnet.Segmenter(place, engine="litert", threads=1) as segmenter:
+        chances = segmenter.predict(photos / "astronaut.png").probabilities()
+    expected = golden["astronaut:probabilities"][0].transpose(1, 2, 0)
+    assert np.abs(chances - expected).max() <= 1e-4
+    # The sides of a map that is enlarged: as a constant, and in the shapes of tensors.
+    sides, wrong = struct.pack("<2i", 9, 16), struct.pack("<2i", 1 << 14, 1 << 14)
+    found = [
+        _refusal(content[: each.start()] + wrong + content[each.end() :])
+        for each in re.finditer(re.escape(sides), content)
+    ]
+    assert "a resize to (16384, 16384) that says (1, 9, 16, 128)" in found
+
+
+def _refusal(content: bytes) -> str:
+    try:
+        check_tflite(content)
+    except BundleError as error:
+        return str(error)
+    return ""

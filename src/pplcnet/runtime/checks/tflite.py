@@ -15,14 +15,17 @@ from pplcnet.errors import BundleError
 __all__ = ["check_tflite"]
 
 # What TensorFlow's converter makes of the catalog: numbers of tflite's schema. No control flow, no
-# variables, no custom operators, and none whose output can be larger than its inputs say.
+# variables, no custom operators, and none whose output can be larger than its inputs say, but a
+# resize, whose size is looked at.
 OPERATORS = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D",
     9: "FULLY_CONNECTED", 14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU",
-    21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB",
-    42: "DIV", 45: "STRIDED_SLICE", 49: "SPLIT", 53: "CAST", 55: "MAXIMUM", 57: "MINIMUM",
+    21: "RELU6", 22: "RESHAPE", 23: "RESIZE_BILINEAR", 25: "SOFTMAX", 34: "PAD",
+    39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV", 45: "STRIDED_SLICE", 49: "SPLIT",
+    53: "CAST", 55: "MAXIMUM", 57: "MINIMUM",
     60: "PADV2", 65: "SLICE", 74: "SUM", 75: "SQRT", 117: "HARD_SWISH", 152: "RELU_0_TO_1",
 }  # fmt: skip
+RESIZE = 23
 MAX_OUTPUTS = 16
 MAX_TABLES = 10_000
 MAX_NUMBERS = 1 << 30
@@ -55,24 +58,47 @@ def _check(
     if model.integer(0, "<I") != 3:
         raise BundleError("it is of another version of the format")
     codes = [_code(each) for each in model.tables(1)]
-    buffers = [_buffer_size(each) for each in model.tables(4)]
+    contents = list(model.tables(4))
+    buffers = [_buffer_size(each) for each in contents]
     graphs = list(model.tables(2))
     if len(graphs) != 1:
         raise BundleError(f"it has {len(graphs)} graphs")
     graph = graphs[0]
-    tensors = [_tensor(each, len(buffers)) for each in graph.tables(0)]
+    described = list(graph.tables(0))
+    tensors = [_tensor(each, len(buffers)) for each in described]
+    made = {index for operator in graph.tables(3) for index in operator.integers(2)}
     for operator in graph.tables(3):
         if not 0 <= operator.integer(0, "<I") < len(codes):
             raise BundleError("an operator without a code")
         for index in (*operator.integers(1), *operator.integers(2)):
             if not -1 <= index < len(tensors):
                 raise BundleError("an operator on a tensor that is not there")
+        if codes[operator.integer(0, "<I")] == RESIZE:
+            _check_resize(operator, described, tensors, contents, made)
     given, answered = graph.integers(1), graph.integers(2)
     if len(given) != 1 or not 1 <= len(answered) <= MAX_OUTPUTS:
         raise BundleError(f"it has {len(given)} inputs and {len(answered)} outputs")
     if not all(0 <= each < len(tensors) for each in (*given, *answered)):
         raise BundleError("its input or an output is not there")
     _check_contract(tensors[given[0]], [tensors[each] for each in answered], image_size, outputs)
+
+
+def _check_resize(
+    operator: _Table,
+    described: list[_Table],
+    tensors: list[tuple[int, ...]],
+    contents: list[_Table],
+    made: set[int],
+) -> None:
+    """BundleError unless the size is a constant, and that of the result."""
+    indices = (*operator.integers(1), *operator.integers(2))
+    if len(indices) != 3 or min(indices) < 0 or indices[1] in made:
+        raise BundleError("a resize whose size is no constant")
+    source, size, result = indices
+    sides = contents[described[size].integer(2, "<I")].words(0)
+    batch, channels = tensors[source][:1], tensors[source][3:]
+    if len(sides) != 2 or tensors[result] != (*batch, *sides, *channels):
+        raise BundleError(f"a resize to {sides} that says {tensors[result]}")
 
 
 def _check_contract(
@@ -175,6 +201,11 @@ class _Table:
         if count > MAX_TABLES:
             raise BundleError(f"a list of {count} numbers")
         return [self._number("<i", start + 4 * at) for at in range(count)]
+
+    def words(self, number: int) -> tuple[int, ...]:
+        """A vector of bytes as 32-bit integers; at most two of them."""
+        start, count = self._vector(number, 1)
+        return tuple(self._number("<i", start + at) for at in range(0, min(count, 8) - 3, 4))
 
     def tables(self, number: int) -> Iterator[_Table]:
         start, count = self._vector(number, 4)
