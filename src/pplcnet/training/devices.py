@@ -76,7 +76,11 @@ class Devices:
 
     def on_one(self, model: keras.Model) -> keras.Model:
         """The same layers as a model for prediction on one device, made outside of the scope."""
-        return model if self._strategy is None else keras.Model(model.input, model.outputs)
+        return (
+            model
+            if self._strategy is None
+            else keras.Model(model.input, model.outputs, name=model.name)
+        )
 
 
 def normalize_in_step(model: keras.Model, preprocessing: Preprocessing) -> None:
