@@ -29,7 +29,7 @@ def network() -> onnx.ModelProto:
 
     task, preprocessing = find("detection"), Preprocessing((64, 64), resize="stretch")
     classes = ("cat", "dog")
-    outputs = task.outputs(classes, (64, 64))
+    outputs = task.outputs(classes, (64, 64), "picodet_x0_25")
     manifest = Manifest(classes, preprocessing, {}, task=task.name, outputs=outputs)
     return to_onnx(build_picodet("picodet_x0_25", classes=2, image_size=64), manifest, batch=1)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.output import complain
+from pplcnet.cli.output import complain, show_json_list
 from pplcnet.errors import InputError
-from pplcnet.system.wording import counted, json_text
+from pplcnet.system.wording import counted
 
 if TYPE_CHECKING:
     from pplcnet.data.coco_names import CocoNames
@@ -67,21 +67,22 @@ def print_coco(
     """
     photos = unread = 0
     unlisted: list[str] = []
-    separator = "["
-    for prediction in predictions:
-        photos += 1
-        if prediction.error is not None:
-            unread += 1
-            complain(f"{prediction.source}: error: {prediction.error.reason}")
-            continue
-        image = names.image_id(prediction.source)
-        if image is None:
-            unlisted.append(prediction.source)
-            continue
-        for box in _records(prediction, image, names, most):
-            print(f"{separator}{json_text(box)}", end="")
-            separator = ",\n"
-    print("[]" if separator == "[" else "]")
+
+    def boxes() -> Iterator[dict[str, Any]]:
+        nonlocal photos, unread
+        for prediction in predictions:
+            photos += 1
+            if prediction.error is not None:
+                unread += 1
+                complain(f"{prediction.source}: error: {prediction.error.reason}")
+                continue
+            image = names.image_id(prediction.source)
+            if image is None:
+                unlisted.append(prediction.source)
+                continue
+            yield from _records(prediction, image, names, most)
+
+    show_json_list(boxes())
     if unlisted:
         more = f" and {len(unlisted) - SHOWN} more" if len(unlisted) > SHOWN else ""
         complain(

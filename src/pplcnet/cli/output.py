@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.system.wording import json_text, printable
@@ -17,7 +17,7 @@ from pplcnet.system.wording import json_text, printable
 if TYPE_CHECKING:
     from pplcnet.system.csv_cells import CsvWriter
 
-__all__ = ["complain", "csv_output", "show", "show_json", "show_page"]
+__all__ = ["complain", "csv_output", "show", "show_json", "show_json_list", "show_page"]
 
 
 def show(line: str) -> None:
@@ -33,12 +33,24 @@ def show_page(text: str) -> None:
 
 def show_json(value: Any, *, indent: int | None = None) -> None:
     """A JSON value on stdout; ASCII where stdout's encoding cannot take it all."""
-    text = json_text(value, indent=indent)
+    print(_encodable(json_text(value, indent=indent)))
+
+
+def show_json_list(values: Iterable[Any]) -> None:
+    """A JSON list on stdout, a line for each value as soon as it is there."""
+    separator = "["
+    for value in values:
+        print(f"{separator}{_encodable(json_text(value))}", end="")
+        separator = ",\n"
+    print("[]" if separator == "[" else "]")
+
+
+def _encodable(text: str) -> str:
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = _in_ascii(text)
-    print(text)
+        return _in_ascii(text)
+    return text
 
 
 def _in_ascii(text: str) -> str:
