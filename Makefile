@@ -23,7 +23,7 @@ test-slow: .venv/dev.done  ## the tests that take minutes
 test-backends: .venv/backends.done  ## the networks and the main job on JAX and PyTorch
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
-	$(BIN)/python -m pytest tests/runs/test_backends.py
+	$(BIN)/python -m pytest tests/runs/test_backends.py -k "not killed"
 
 test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without any training framework
 	$(BIN)/python -m tests.runtime_only.make_bundle .venv-runtime/tiny.zip
