@@ -21,8 +21,8 @@ test-slow: .venv/dev.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-backends: .venv/backends.done  ## the networks and the main job on JAX and PyTorch
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow" -n 2 --dist loadfile
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS) -m "not slow" -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests/runs/test_backends.py -k "not killed"
 
 test-runtime: .venv/dev.done .venv-runtime/done  ## the runtime alone, without any training framework
