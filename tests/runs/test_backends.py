@@ -59,7 +59,7 @@ def test_a_run_in_16_bits_ends_with_a_verified_bundle(
     assert bundle.manifest.provenance["versions"]["backend"] == backend
     logits = bundle.variant("onnx")["parity"]["outputs"]["logits"]
     assert logits["largest_difference"] <= 1e-5 * logits["largest"]
-    assert Classifier(bundle.path).predict(next(common_photos.rglob("*.jpg"))).best.label
+    assert Classifier(bundle.path).predict(next(common_photos.rglob("*.png"))).best.label
 
 
 DETECTOR = (
