@@ -15,7 +15,7 @@ from pplcnet.errors import InputError
 from pplcnet.training.names import BUNDLE
 
 __all__ = [
-    "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_photos",
+    "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_engine", "add_photos",
     "add_photos_option", "add_threads", "number", "whole",
 ]  # fmt: skip
 
@@ -69,6 +69,26 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         type=whole(1, MOST_THREADS),
         metavar="N",
         help="number of cores to use; default: all",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """How a bundle's network runs: --engine, --precision and --trust-network."""
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="onnxruntime, openvino or litert; default: what 'tune' chose, else onnxruntime",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
+    )
+    parser.add_argument(
+        "--trust-network",
+        action="store_true",
+        help="also run a network that pplcnet did not export; a malicious one can crash the "
+        "engine, read other files or never finish",
     )
 
 

@@ -22,7 +22,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from pplcnet.cli.arguments import BUNDLE_HELP, number, whole
+from pplcnet.cli.arguments import BUNDLE_HELP, add_engine, number, whole
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import complain, show, show_json
 from pplcnet.errors import InputError, StorageError, require
@@ -135,22 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop when more than this share of all photos is broken; default: 0.01, and never "
         "for fewer than 100 photos",
     )
-    parser.add_argument(
-        "--engine",
-        metavar="NAME",
-        help="onnxruntime, openvino or litert; default: what 'tune' chose, else onnxruntime",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="NAME",
-        help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
-    )
-    parser.add_argument(
-        "--trust-network",
-        action="store_true",
-        help="also run a network that pplcnet did not export; a malicious one can crash the "
-        "engine, read other files or never finish",
-    )
+    add_engine(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

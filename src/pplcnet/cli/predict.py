@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_threads, whole
+from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_engine, add_threads, whole
 from pplcnet.cli.coco_output import add_coco, check_coco, coco_names, print_coco
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.drawing import add_drawing, check_drawing, with_drawing
@@ -64,22 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="print CSV with a header")
     add_coco(parser, form)
     add_threads(parser)
-    parser.add_argument(
-        "--engine",
-        metavar="NAME",
-        help="onnxruntime, openvino or litert; default: what 'tune' chose, else onnxruntime",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="NAME",
-        help="float32, bfloat16, int8 or int8-bfloat16; default: what 'tune' chose, else float32",
-    )
-    parser.add_argument(
-        "--trust-network",
-        action="store_true",
-        help="also run a network that pplcnet did not export; a malicious one can crash the "
-        "engine, read other files or never finish",
-    )
+    add_engine(parser)
     parser.add_argument(
         "--strict", action="store_true", help="exit with code 1 if any photo could not be read"
     )

@@ -24,6 +24,7 @@ __all__ = [
     "Chart",
     "coverage_chart",
     "curves",
+    "found_by_size",
     "histogram",
     "reliability_chart",
 ]
@@ -38,6 +39,7 @@ _VARIABLES = {
 }
 # Inches; a page shows them at 300 to 400 pixels, which makes 9.5 points 11 to 14 pixels high.
 SIZE = (3.7, 2.55)
+SIZE_BINS = 12
 _SETTINGS = {
     "svg.fonttype": "none",
     "font.size": 9.5,
@@ -155,6 +157,48 @@ def histogram(title: str, x: str, values: NDArray[np.float64], description: str)
         axes.hist(values, bins=24, range=spread, color=FIRST, rwidth=0.88)
         axes.grid(visible=False, axis="x")
     return chart.svg()
+
+
+def found_by_size(
+    sides: NDArray[np.float64], is_found: NDArray[np.bool_], things: str, share: str, title: str
+) -> list[Any]:
+    """How many things of which size were found and missed, and the share found; [] without any.
+
+    Args:
+        sides: the square root of each one's area in pixels.
+        things: "boxes", in the charts' words.
+        share: what the second chart shows, "recall"; `title` is its title.
+    """
+    if not len(sides):
+        return []
+    every = np.maximum(sides, 1.0)
+    edges = np.geomspace(max(1.0, every.min() * 0.99), every.max() * 1.01, SIZE_BINS + 1)
+    total, hits = (np.histogram(each, edges)[0] for each in (every, every[is_found]))
+    centres, widths = np.sqrt(edges[:-1] * edges[1:]), np.diff(edges) * 0.88
+    side = "square root of the area, pixels"
+    described = f"How many {things} of which size were found and missed"
+    numbers = Chart(f"{things.capitalize()} by size", side, things, described)
+    with numbers as axes:
+        axes.bar(centres, hits, widths, color=FIRST, label="found")
+        axes.bar(centres, total - hits, widths, bottom=hits, color=SECOND, label="missed")
+        _by_size(axes)
+        axes.legend(labelcolor=INK)
+        axes.grid(visible=False, axis="x")
+    filled = total > 0
+    shares = Chart(title, side, share, f"The share of the {things} of a size found")
+    with shares as axes:
+        area = 14 + 120 * total[filled] / total.max()
+        axes.plot(centres[filled], hits[filled] / total[filled], color=FIRST, linewidth=1)
+        axes.scatter(centres[filled], hits[filled] / total[filled], s=area, color=FIRST, zorder=3)
+        _by_size(axes)
+        axes.set(ylim=(-0.03, 1.06))
+    return [numbers.svg(), shares.svg()]
+
+
+def _by_size(axes: Any) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
 
 
 def reliability_chart(title: str, points: Reliability, description: str, *, x: str, y: str) -> Any:

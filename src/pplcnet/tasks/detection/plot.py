@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pplcnet.errors import require
-from pplcnet.pages.charts import FIRST, INK, SECOND, Chart
+from pplcnet.pages.charts import FIRST, SECOND, Chart, found_by_size
 from pplcnet.pages.fonts import installed_fonts
 from pplcnet.system.files import replacing
 from pplcnet.system.wording import counted, format_number
@@ -21,8 +21,6 @@ __all__ = ["draw_curves", "precision_recall_chart", "size_charts"]
 
 DRAWN = 10
 """Classes with a line of their own, those with the most boxes."""
-SIZES = 12
-SIDE = "square root of the area, pixels"
 
 
 @installed_fonts()
@@ -88,33 +86,5 @@ def size_charts(evaluation: BoxEvaluation) -> list[Any]:
         extent = boxes.xyxy[true, 2:] - boxes.xyxy[true, :2]
         sides += np.sqrt(extent.clip(0).prod(axis=1)).tolist()
         is_found += found[true].tolist()
-    if not sides:
-        return []
-    every, right = np.maximum(np.array(sides), 1.0), np.array(is_found)
-    edges = np.geomspace(max(1.0, every.min() * 0.99), every.max() * 1.01, SIZES + 1)
-    total, hits = (np.histogram(each, edges)[0] for each in (every, every[right]))
-    centres, widths = np.sqrt(edges[:-1] * edges[1:]), np.diff(edges) * 0.88
-    numbers = Chart(
-        "Boxes by size", SIDE, "boxes", "How many boxes of which size were found and missed"
-    )
-    with numbers as axes:
-        axes.bar(centres, hits, widths, color=FIRST, label="found")
-        axes.bar(centres, total - hits, widths, bottom=hits, color=SECOND, label="missed")
-        _by_size(axes)
-        axes.legend(labelcolor=INK)
-        axes.grid(visible=False, axis="x")
-    filled = total > 0
-    shares = Chart("Recall by size", SIDE, "recall", "The share of the boxes of a size found")
-    with shares as axes:
-        area = 14 + 120 * total[filled] / total.max()
-        axes.plot(centres[filled], hits[filled] / total[filled], color=FIRST, linewidth=1)
-        axes.scatter(centres[filled], hits[filled] / total[filled], s=area, color=FIRST, zorder=3)
-        _by_size(axes)
-        axes.set(ylim=(-0.03, 1.06))
-    return [numbers.svg(), shares.svg()]
-
-
-def _by_size(axes: Any) -> None:
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
+    found_ones = np.array(is_found, bool)
+    return found_by_size(np.array(sides), found_ones, "boxes", "recall", "Recall by size")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pplcnet.errors import require
-from pplcnet.pages.charts import FIRST, INK, SECOND, Chart
+from pplcnet.pages.charts import FIRST, found_by_size
 from pplcnet.pages.fonts import installed_fonts
 from pplcnet.system.files import replacing
 from pplcnet.system.wording import counted, format_number
@@ -20,8 +20,6 @@ __all__ = ["draw_iou", "region_charts"]
 
 DRAWN = 40
 """Classes with a bar, those with the most pixels."""
-SIZES = 12
-SIDE = "square root of the area, pixels"
 
 
 @installed_fonts()
@@ -58,33 +56,5 @@ def draw_iou(evaluation: MaskEvaluation, path: Path, title: str = "") -> None:
 def region_charts(evaluation: MaskEvaluation) -> list[Any]:
     """How many regions of which size are found, and the share; empty without regions."""
     regions = evaluation.regions
-    if not len(regions.pixels):
-        return []
     sides = np.sqrt(regions.pixels)
-    edges = np.geomspace(sides.min() * 0.99, sides.max() * 1.01, SIZES + 1)
-    total, hits = (np.histogram(each, edges)[0] for each in (sides, sides[regions.is_found]))
-    centres, widths = np.sqrt(edges[:-1] * edges[1:]), np.diff(edges) * 0.88
-    numbers = Chart(
-        "Regions by size", SIDE, "regions", "How many regions of which size were found and missed"
-    )
-    with numbers as axes:
-        axes.bar(centres, hits, widths, color=FIRST, label="found")
-        axes.bar(centres, total - hits, widths, bottom=hits, color=SECOND, label="missed")
-        _by_size(axes)
-        axes.legend(labelcolor=INK)
-        axes.grid(visible=False, axis="x")
-    filled = total > 0
-    shares = Chart("Found by size", SIDE, "share found", "The share of the regions of a size found")
-    with shares as axes:
-        area = 14 + 120 * total[filled] / total.max()
-        axes.plot(centres[filled], hits[filled] / total[filled], color=FIRST, linewidth=1)
-        axes.scatter(centres[filled], hits[filled] / total[filled], s=area, color=FIRST, zorder=3)
-        _by_size(axes)
-        axes.set(ylim=(-0.03, 1.06))
-    return [numbers.svg(), shares.svg()]
-
-
-def _by_size(axes: Any) -> None:
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
+    return found_by_size(sides, regions.is_found, "regions", "share found", "Found by size")
