@@ -104,6 +104,19 @@ def test_a_whole_run_on_two_devices_ends_in_a_bundle_that_is_proven_equal(
     assert (tmp_path / "run" / "model.bundle" / "model.onnx").is_file()
 
 
+def test_the_model_on_one_device_keeps_the_name_by_which_weights_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = keras.Input((4, 4, 3))
+    model = keras.Model(pixels, keras.layers.Flatten()(pixels), name="pplcnet_x0_25")
+    devices = Devices(Recipe())
+    assert devices.on_one(model) is model
+    monkeypatch.setattr(devices, "_strategy", object())  # of several devices
+    alone = devices.on_one(model)
+    assert alone is not model
+    assert alone.name == model.name
+
+
 def test_more_devices_than_there_are_say_how_many_there_are() -> None:
     with pytest.raises(RecipeError, match=r"TensorFlow sees one CPU here. Set devices=1"):
         Devices(Recipe(devices=2))
