@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,16 +99,11 @@ def _by_name(name: str, image_size: tuple[int, int] | None, int8: bool) -> Subje
 
     size, count = NETWORKS[name].measured_at
     size = image_size or size
-    task = find(only_task(name) or "classification")
     classes = tuple(f"class {number}" for number in range(count))
+    manifest = Manifest(classes, Preprocessing(size), {"name": name, "options": {}})
+    task = find(only_task(name) or manifest.task)
+    manifest = replace(manifest, task=task.name, outputs=task.outputs(classes, size, name))
     model = to_deploy_form(training_of(task).build(name, classes, size, {}))
-    manifest = Manifest(
-        classes,
-        Preprocessing(size),
-        {"name": name, "options": {}},
-        task=task.name,
-        outputs=task.outputs(classes, size, name),
-    )
     contents = {"float32": to_onnx(model, manifest, batch=1).SerializeToString()}
     if int8:
         from pplcnet.exporting.int8 import quantize_content

@@ -21,6 +21,7 @@ from pplcnet.cli.coco_output import add_coco, check_coco, coco_names, print_coco
 from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
 from pplcnet.cli.drawing import add_drawing, check_drawing, with_drawing
 from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
+from pplcnet.cli.looks import looking
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.system.wording import counted
@@ -126,7 +127,8 @@ def _predictions(
     passed_over: PassedOver,
     arguments: argparse.Namespace,
 ) -> Iterable[Prediction]:
-    predict, predict_many = model.predict, model.predict_many
+    looks = looking(model, arguments)
+    predict, predict_many = looks.predict, looks.predict_many
     if arguments.tiles is not None:
         from pplcnet.runtime.tiling import (
             OVERLAP,
@@ -139,16 +141,6 @@ def _predictions(
         tiles = tiles_of(arguments.tiles, overlap)
         predict = partial(predict_in_tiles, model, tiles=tiles)
         predict_many = partial(predict_many_in_tiles, model, tiles=tiles)
-    if arguments.window is not None:
-        from pplcnet.runtime.windowing import (
-            predict_in_windows,
-            predict_many_in_windows,
-            windows_of,
-        )
-
-        windows = windows_of(arguments.window, arguments.stride)
-        predict = partial(predict_in_windows, model, windows=windows)
-        predict_many = partial(predict_many_in_windows, model, windows=windows)
     if stdin is not None:
         return [_predict_one(model, predict, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
