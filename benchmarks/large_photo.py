@@ -3,8 +3,8 @@
     python benchmarks/large_photo.py BUNDLE [--size 20000 10000] [--window 512] [--kinds tiff jpeg]
 
 BUNDLE is of a segmenter. A photo of smooth noise is written as a TIFF in strips, as a TIFF packed
-by LZW, as a JPEG and as a PNG, and segmented by `pplcnet predict --window --out` in a process each,
-whose peak of memory is printed.
+by LZW, as a JPEG, as one that EXIF turns and as a PNG, and segmented by `pplcnet predict --window
+--out` in a process each, whose peak of memory is printed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiff": ("photo.tif", {}),
     "tiff-lzw": ("packed.tif", {"compression": "tiff_lzw"}),
     "jpeg": ("photo.jpg", {"quality": 90}),
+    "jpeg-turned": ("turned.jpg", {"quality": 90}),
     "png": ("photo.png", {"compress_level": 1}),
 }
+TURNED = 6
+"""EXIF's orientation of a photo taken upright."""
 SQUARE = 1000
 
 
@@ -57,7 +60,11 @@ def main() -> None:
     width, height = arguments.size
     if arguments.write:
         options = next(options for name, options in KINDS.values() if name == arguments.bundle.name)
-        photo(width, height).save(arguments.bundle, **options)
+        image = photo(width, height)
+        if arguments.bundle.name == KINDS["jpeg-turned"][0]:
+            image.getexif()[0x0112] = TURNED
+            options = options | {"exif": image.getexif()}
+        image.save(arguments.bundle, **options)
         return
     print(describe_machine("numpy", "pillow", "simplejpeg", "onnxruntime"))
     print(f"{width}x{height} pixels in windows of {arguments.window}\n")
@@ -77,7 +84,7 @@ def main() -> None:
             if status:
                 raise SystemExit(f"{kind}: pplcnet predict failed.")
             print(
-                f"| {kind} | {path.stat().st_size / 1e6:.0f} | {used.ru_maxrss / 1000:.0f} | "
+                f"| {kind} | {path.stat().st_size / 1e6:.0f} | {used.ru_maxrss * 1024 / 1e6:.0f} | "
                 f"{seconds:.0f} | {used.ru_utime + used.ru_stime:.0f} |",
                 flush=True,
             )

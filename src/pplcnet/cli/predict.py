@@ -97,7 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     names = coco_names(model.classes, arguments) if arguments.coco else None
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
-    with opening("opening the network"):
+    # A large photo in windows takes longer than that.
+    opened = "opening the network" if arguments.window is None else "looking at the first photo"
+    with opening(opened):
         predictions = iter(_predictions(model, given, stdin, passed_over, arguments))
         first = list(islice(predictions, 1))  # which compiles the network
     if model.advice:

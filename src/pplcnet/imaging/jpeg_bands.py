@@ -102,11 +102,16 @@ def _parts(jpeg: _Jpeg, name: str, rows: int) -> Iterator[NDArray[np.uint8]]:
     has_profile = transform_to_srgb(profile, jpeg.mode) is not None
     del jpeg  # the file, which may be large too
     stored = np.frombuffer(memory, np.uint8, width * height * channels)
-    upright = _turned(stored.reshape(height, width, channels), orientation)
+    upright = stored.reshape(height, width, channels)
+    if orientation == 2:
+        upright = upright[:, ::-1]
+    elif orientation > 2:  # rows are to come in the order in which they are stored
+        memory, upright = _turned(memory, upright, orientation, rows)
+    del stored
+    row_bytes = upright.shape[1] * channels
     for top in range(0, len(upright), rows):
         band = upright[top : top + rows].copy()
-        if orientation <= 2:  # the rows come in the order in which they are stored
-            _give_back(memory, (top + len(band)) * width * channels)
+        _give_back(memory, (top + len(band)) * row_bytes)
         if channels == 1 or has_profile:
             image = Image.fromarray(band if channels == 3 else band[:, :, 0])
             image.info["icc_profile"] = profile
@@ -114,13 +119,28 @@ def _parts(jpeg: _Jpeg, name: str, rows: int) -> Iterator[NDArray[np.uint8]]:
         yield band
 
 
-def _turned(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """A view (H, W, C) of the upright image, by EXIF's orientation."""
-    if orientation >= 5:
-        stored = stored.swapaxes(0, 1)
+def _turned(
+    memory: mmap.mmap, stored: NDArray[np.uint8], orientation: int, rows: int
+) -> tuple[mmap.mmap, NDArray[np.uint8]]:
+    """The upright image (H, W, C) by EXIF's orientation, in other memory.
+
+    The stored rows are given back as they are copied. The pages of the new memory are taken as they
+    are written, so that both together hold little more than one image.
+    """
+    target = _anonymous(stored.nbytes)
+    shape = (stored.shape[1], stored.shape[0]) if orientation >= 5 else stored.shape[:2]
+    upright = np.frombuffer(target, np.uint8, stored.size).reshape(*shape, stored.shape[2])
     down = -1 if orientation in (3, 4, 7, 8) else 1
     across = -1 if orientation in (2, 3, 6, 7) else 1
-    return stored[::down, ::across]
+    place = upright[::down, ::across]
+    if orientation >= 5:
+        place = place.swapaxes(0, 1)
+    row_bytes = stored.shape[1] * stored.shape[2]
+    for top in range(0, len(stored), rows):
+        end = min(top + rows, len(stored))
+        place[top:end] = stored[top:end]
+        _give_back(memory, end * row_bytes)
+    return target, upright
 
 
 def _anonymous(size: int) -> mmap.mmap:
