@@ -1,6 +1,6 @@
 """Measure what the views of photos and masks cost beside a training step, and whether it waits.
 
-    python benchmarks/segmentation_step.py PHOTOS --model mobileseg_pplcnet_x0_5
+    python benchmarks/segmentation_step.py PHOTOS --model mobileseg_pplcnet_x0_5 --pixel-step 1
 
 PHOTOS is a data set with masks. Prints CPU time per image: of the first epoch of views, which reads
 photos and masks; of a later one, which finds both in the cache; of the steps; and the part of the
@@ -27,13 +27,20 @@ def main() -> None:
     parser.add_argument("photos")
     parser.add_argument("--model", default="mobileseg_pplcnet_x0_5")
     parser.add_argument("--image-size", type=int, default=512)
+    parser.add_argument("--pixel-step", type=int, default=4)
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
     dataset = Dataset.open(arguments.photos)
     train_set = dataset.subset("train") if dataset.subset("train").images else dataset
     size = (arguments.image_size, arguments.image_size)
     recipe = recipe_by_start(
-        {"model": arguments.model, "image_size": size, "weights": None}, options_of(dataset.task)
+        {
+            "model": arguments.model,
+            "image_size": size,
+            "weights": None,
+            "pixel_step": arguments.pixel_step,
+        },
+        options_of(dataset.task),
     )
     print(describe_machine("keras", "tensorflow-cpu"))
     trainable = build_trainable(train_set, recipe, report=print)

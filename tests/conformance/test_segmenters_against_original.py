@@ -12,7 +12,7 @@ from pplcnet.errors import InputError, UnknownNameError
 from pplcnet.models.blocks import layer_name
 from pplcnet.models.catalog import CATALOG, SEGMENTERS, backbone_of
 from pplcnet.models.cost import count_cost
-from pplcnet.models.resizing import AdaptiveAveragePool, resize
+from pplcnet.models.resizing import AdaptiveAveragePool, resize, resize_sampled
 from pplcnet.models.variables import value_of
 from pplcnet.tasks.segmentation.head import build_segmenter, with_training_heads
 from pplcnet.tasks.segmentation.resizing import resize as resize_in_numpy
@@ -228,6 +228,8 @@ def test_resizing_and_pooling_are_the_originals(shared: Path) -> None:
                 size = tuple(map(int, place.split("_")[-1].split("x")))
                 found = [resize(features, size, align_corners=kind.endswith("True"))]
                 if kind.endswith("False"):
+                    parts = resize_sampled(features, size, 3)
+                    np.testing.assert_allclose(parts, found[0][:, 1::3, 1::3], rtol=0, atol=1e-5)
                     found.append(resize_in_numpy(features[0], size)[np.newaxis])
             for each in found:
                 # Results above 2000 pixels are stored every fourth row and column.

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["AdaptiveAveragePool", "ResizeLike", "bins_of", "resize"]
+__all__ = ["AdaptiveAveragePool", "ResizeLike", "bins_of", "resize", "resize_sampled"]
 
 
 def resize(features: Any, size: tuple[Any, Any], *, align_corners: bool = False) -> Any:
@@ -24,9 +24,28 @@ def resize(features: Any, size: tuple[Any, Any], *, align_corners: bool = False)
     if align_corners:
         height, width = ops.shape(features)[1:3]
         return _by_matrices(features, _aligned(height, size[0]), _aligned(width, size[1]))
+    if not all(isinstance(side, int) for side in size):  # which Keras' function does not take
+        return _by_sampling(features, size, 1)
     return ops.image.resize(
         features, size, interpolation="bilinear", antialias=False, data_format="channels_last"
     )
+
+
+def resize_sampled(features: Any, size: tuple[Any, Any], step: int) -> Any:
+    """Every step-th row and column of what `resize` gives, (N, H', W', C), and nothing between.
+
+    The first row and column are number `step // 2`.
+
+    Args:
+        size: (H, W) of the whole, as for `resize`; more than `step // 2`.
+    """
+    return resize(features, size) if step == 1 else _by_sampling(features, size, step)
+
+
+def _by_sampling(features: Any, size: tuple[Any, Any], step: int) -> Any:
+    height, width = ops.shape(features)[1:3]
+    rows, columns = _sampled(height, size[0], step), _sampled(width, size[1], step)
+    return _by_matrices(features, rows, columns)
 
 
 def _by_matrices(features: Any, rows: Any, columns: Any) -> Any:
@@ -35,11 +54,23 @@ def _by_matrices(features: Any, rows: Any, columns: Any) -> Any:
     return ops.einsum("yh,nhwc,xw->nyxc", rows, features, columns)
 
 
+def _sampled(length: Any, wanted: Any, step: int) -> Any:
+    """The weights (wanted', length) of every step-th pixel along one side."""
+    at = ops.arange(step // 2, wanted, step, dtype="float32") + 0.5
+    ratio = ops.cast(length, "float32") / ops.cast(wanted, "float32")
+    places = ops.clip(at * ratio - 0.5, 0.0, ops.cast(length, "float32") - 1.0)
+    return _tents(places, length)
+
+
 def _aligned(length: Any, wanted: Any) -> Any:
     """The weights (wanted, length) of pixels along one side, with aligned corners."""
     most = ops.cast(wanted - 1, "float32")
     scale = ops.cast(length - 1, "float32") / ops.maximum(most, 1.0)
-    places = ops.arange(wanted, dtype="float32") * scale
+    return _tents(ops.arange(wanted, dtype="float32") * scale, length)
+
+
+def _tents(places: Any, length: Any) -> Any:
+    """The weights (places, length) of pixels in what lies at places between them."""
     distances = ops.abs(places[:, None] - ops.arange(length, dtype="float32")[None])
     return ops.maximum(1.0 - distances, 0.0)
 

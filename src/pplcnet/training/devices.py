@@ -131,7 +131,9 @@ class _TensorFlowStep:
             input_signature=[
                 tf.TensorSpec(shape, images.dtype),
                 tf.TensorSpec(targets.shape, targets.dtype),
-            ]
+            ],
+            # Nothing in a step needs it, and it reads every function's source.
+            autograph=False,
         )
         def run(images: Any, targets: Any) -> Any:
             for metric in model.metrics:

@@ -29,7 +29,10 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
 
 def side_of(recipe: Recipe) -> int:
     """The short side, in pixels, of the pictures that this recipe takes its crops from."""
-    return kept_side(recipe.image_size, recipe.crop_scale[0])
+    if recipe.options.crops_by_area:
+        return kept_side(recipe.image_size, recipe.crop_scale[0])
+    # Crops have the detail that evaluation sees.
+    return kept_side(recipe.test_image_size or recipe.image_size, 1.0)
 
 
 def picture_keeper(recipe: Recipe, image_cache: ImageCache) -> Callable[[Path, Decoded], None]:

@@ -119,6 +119,19 @@ def test_the_losses_of_all_heads_are_added(reference: Reference, pixel_loss: Any
     assert both == pytest.approx(one + other, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "fields", [{}, {"pixel_loss": "ohem"}, {"dice_part": 0.5, "lovasz_part": 0.5}]
+)
+def test_with_a_step_the_pixels_between_count_nowhere(
+    reference: Reference, fields: dict[str, Any]
+) -> None:
+    logits, labels = reference.logits[:, None], reference["labels"]
+    sampled = logits[:, :, 2::4, 2::4]
+    found = SegmentationLoss(**fields, step=4)(labels, sampled)
+    wanted = SegmentationLoss(**fields)(np.ascontiguousarray(labels[:, 2::4, 2::4]), sampled)
+    assert float(found) == pytest.approx(float(wanted), rel=1e-6)
+
+
 def test_ohem_keeps_a_part_of_the_batch_s_pixels(reference: Reference) -> None:
     logits, labels = reference.logits, reference["labels"]
     part = 1000.5 / labels.size

@@ -42,6 +42,10 @@ def test_a_network_is_trained_on_all_pixels_by_all_its_heads(name: str, heads: i
     own = keras.ops.convert_to_numpy(resize(network(images), SIZE))
     np.testing.assert_allclose(found[:, 0], own, atol=1e-4)
     assert trained_model(network, training_heads=False).output_shape == (None, 1, *SIZE, 3)
+    sampled = trained_model(network, step=5)
+    some = keras.ops.convert_to_numpy(sampled(images))
+    assert some.shape[1:] == sampled.output_shape[1:]
+    np.testing.assert_allclose(some[:, 0], own[:, 2::5, 2::5], atol=1e-4)
 
 
 def test_a_step_trains_the_network_and_the_heads_that_are_not_kept() -> None:
@@ -64,6 +68,15 @@ def test_a_step_trains_the_network_and_the_heads_that_are_not_kept() -> None:
     # Biases in front of BatchNorm have no gradient but rounding.
     assert np.mean(changed) > 0.9
     assert all(value_of(each).any() for each in others if each.path.endswith("kernel"))
+
+
+def test_crops_may_be_smaller_than_what_is_evaluated() -> None:
+    network = build_segmenter("mobileseg_pplcnet_x0_25", classes=3, image_size=None)
+    images = np.random.default_rng(0).standard_normal((2, *SIZE, 3)).astype(np.float32)
+    found = trained_model(network, step=4).predict_on_batch(images)
+    assert found.shape == (2, 3, SIZE[0] // 4, SIZE[1] // 4, 3)
+    own = keras.ops.convert_to_numpy(resize(network(images), SIZE))
+    np.testing.assert_allclose(found[:, 0], own[:, 2::4, 2::4], atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ class SegmentationLoss(keras.losses.Loss):
     """A mixture of losses, summed over the heads that a network is trained with.
 
     Targets are (N, H, W), outputs (N, heads, H, W, C): the logits of each head, resized to the
-    targets' size.
+    targets' size; or (N, heads, H', W', C) those of every step-th pixel, from `step // 2`
+    on.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class SegmentationLoss(keras.losses.Loss):
         hard_pixels: float = 0.062,
         dice_part: float = 0.0,
         lovasz_part: float = 0.0,
+        step: int = 1,
     ) -> None:
         """The rest of the loss after Dice's and Lovasz' parts is that of single pixels.
 
@@ -142,15 +144,18 @@ class SegmentationLoss(keras.losses.Loss):
             pixel_loss: cross-entropy; ohem or hardest: of the pixels that are answered worst.
             class_weights: for cross-entropy.
             hard_pixels: the part of a batch's pixels that hardest keeps, and ohem at least.
+            step: every so many pixels one counts, in both directions.
         """
         super().__init__(name="segmentation")
         self.pixel_loss, self.class_weights = pixel_loss, class_weights
         self.ohem_threshold, self.hard_pixels = ohem_threshold, hard_pixels
         self.dice_part, self.lovasz_part = dice_part, lovasz_part
+        self.step = step
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss () of targets (N, H, W) and the heads' logits."""
-        labels = ops.cast(y_true, "int32")
+        counted = slice(self.step // 2, None, self.step)
+        labels = ops.cast(y_true[:, counted, counted], "int32")
         # Whose gradient is a stack, at a quarter of the cost of slices'.
         heads = ops.unstack(ops.cast(y_pred, "float32"), axis=1)
         return sum(self._of_head(each, labels) for each in heads)

@@ -49,6 +49,9 @@ class SegmentationOptions(TaskOptions):
     """Part of the loss that is Lovasz-softmax (arXiv 1705.08790), made for the IoU."""
     training_heads: bool = True
     """Train a head on every level of a MobileSeg, each with the loss; only the finest is kept."""
+    pixel_step: Annotated[int, Between(1, 16)] = 1
+    """The loss counts one of so many pixels in each direction. Heads answer for 4 to 32 pixels at
+    once, so that those between add little but time."""
     scales: Annotated[tuple[float, float], Rising(0.1, 10)] = (0.5, 2.0)
     """Least and greatest size of a training photo, as a multiple of its size in evaluation. A part
     of image_size is cut out of it, or padded where it is smaller."""
@@ -74,6 +77,11 @@ class SegmentationOptions(TaskOptions):
 
     def rules(self, recipe: Recipe) -> Iterator[tuple[str, bool, str]]:
         """Rules between fields, as `TaskOptions.rules` describes them."""
+        yield (
+            "pixel_step",
+            self.pixel_step <= min(recipe.image_size),
+            "must be at most the sides of image_size",
+        )
         yield ("lovasz", self.dice + self.lovasz <= 1, "must be at most 1 together with dice")
         yield (
             "augment",

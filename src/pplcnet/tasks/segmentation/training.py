@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from pplcnet.data.dataset import Dataset
-from pplcnet.models.resizing import resize
+from pplcnet.models.resizing import resize_sampled
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.segmentation.head import build_segmenter, with_training_heads
 from pplcnet.tasks.segmentation.losses import SegmentationLoss
@@ -23,24 +23,30 @@ __all__ = ["TRAINING", "trained_model"]
 
 
 class PixelLogits(keras.layers.Layer):
-    """The logits of all heads for every pixel; always float32.
+    """The logits of all heads for the pixels that the loss counts; always float32.
 
     It takes images (N, H, W, 3) and the heads' logits (N, h, w, C), each of its own resolution.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, step: int = 1, **options: Any) -> None:
+        """Of every pixel, or of every step-th in both directions."""
         super().__init__(dtype="float32", autocast=False, **options)
+        self.step = step
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """(N, heads, H, W, C)."""
+        """(N, heads, H', W', C)."""
         images, *logits = inputs
         size = tuple(ops.shape(images)[1:3])
-        return ops.stack([resize(ops.cast(each, "float32"), size) for each in logits], axis=1)
+        return ops.stack(
+            [resize_sampled(ops.cast(each, "float32"), size, self.step) for each in logits], axis=1
+        )
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[Any, ...]:
         """Of the inputs' shapes."""
         (images, *size, _), *logits = input_shape
-        return images, len(logits), *size, logits[0][3]
+        first = self.step // 2
+        counted = [None if side is None else -(-(side - first) // self.step) for side in size]
+        return images, len(logits), *counted, logits[0][3]
 
 
 def _build(
@@ -50,10 +56,12 @@ def _build(
     return build_segmenter(name, classes=len(classes), image_size=image_size, **own)
 
 
-def trained_model(network: keras.Model, *, training_heads: bool = True) -> keras.Model:
-    """A segmenter with the logits of every pixel, of all its heads, as its only output."""
+def trained_model(
+    network: keras.Model, *, training_heads: bool = True, step: int = 1
+) -> keras.Model:
+    """A segmenter with the logits of every step-th pixel, of all its heads, as its only output."""
     headed = with_training_heads(network) if training_heads else network
-    return keras.Model(network.input, PixelLogits()([network.input, *headed.outputs]))
+    return keras.Model(network.input, PixelLogits(step)([network.input, *headed.outputs]))
 
 
 def _objective(recipe: Recipe, dataset: Dataset) -> Objective:
@@ -65,10 +73,10 @@ def _objective(recipe: Recipe, dataset: Dataset) -> Objective:
         hard_pixels=options.hard_pixels,
         dice_part=options.dice,
         lovasz_part=options.lovasz,
+        step=options.pixel_step,
     )
-    return Objective(
-        loss, [], trained_model=partial(trained_model, training_heads=options.training_heads)
-    )
+    model = partial(trained_model, training_heads=options.training_heads, step=options.pixel_step)
+    return Objective(loss, [], trained_model=model)
 
 
 def _target_shape(targets: Targets, size: ImageSize) -> tuple[int, ...]:
