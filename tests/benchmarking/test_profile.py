@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pplcnet.benchmarking import layer_times, limits
+from pplcnet.benchmarking import layer_times
 from pplcnet.benchmarking.layer_times import LayerTime, time_layers
 from pplcnet.benchmarking.layer_work import count_work
 from pplcnet.benchmarking.limits import Limits
@@ -22,10 +22,8 @@ LIMITS = Limits(1, {"float32": 100.0, "bfloat16": 1000.0}, 10.0, 100.0)
 
 
 @pytest.fixture(autouse=True)
-def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few_runs(quick_limits: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_times, "RUNS", 2)
-    monkeypatch.setattr(limits, "SIDE", 64)
-    monkeypatch.setattr(limits, "COPY_BYTES", 1 << 16)
 
 
 @pytest.fixture(scope="module")

@@ -23,28 +23,35 @@ TOLERANCE = 1e-4
 # logits by 4e-4 in float32 (`test_the_wide_tolerance_is_rounding`), so that two float32
 # computations of it, the reference being one, cannot agree better.
 TOLERANCES = {"mobilenetv3_large_x1_0": 1e-3}
-SCALES = ("x0_25", "x0_5", "x0_75", "x1_0", "x2_0", "x2_5")
-NAMES = [
-    *(f"pplcnet_{scale}" for scale in SCALES),
+FAST = [
+    "pplcnet_x0_25",
+    "pplcnet_x1_0",
+    "pplcnet_x2_5",
     "pplcnet_x0_5_no_last_conv",
     "pplcnet_x1_0_textline_strides",
     "pplcnetv2_small",
-    "pplcnetv2_base",
     "mobilenetv1_x0_25",
-    "mobilenetv1_x1_0",
     "mobilenetv2_x0_25",
+    "mobilenetv3_small_x0_35",
+    "mobilenetv3_large_x0_35",
+    "shufflenetv2_x0_33",
+    "ghostnet_x0_5",
+]
+SLOW = [
+    "pplcnet_x0_5",
+    "pplcnet_x0_75",
+    "pplcnet_x2_0",
+    "pplcnetv2_base",
+    "mobilenetv1_x1_0",
     "mobilenetv2_x0_5",
     "mobilenetv2_x1_0",
-    "mobilenetv3_small_x0_35",
     "mobilenetv3_small_x1_25",
-    "mobilenetv3_large_x0_35",
     "mobilenetv3_large_x1_0",
-    "shufflenetv2_x0_33",
     "shufflenetv2_x0_5",
     "shufflenetv2_x1_0",
-    "ghostnet_x0_5",
     "ghostnet_x1_0",
 ]
+NAMES = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 # On the slower backends one small and one large scale, and one of each other family.
 if keras.backend.backend() != "tensorflow":
     NAMES = [
@@ -82,7 +89,7 @@ def test_every_reference_is_compared(shared: Path) -> None:
         pytest.skip("the other backends compare a selection")
     found = {path.stem for path in (shared / "reference").glob("*.json")}
     # `test_segmenters_against_original` compares those.
-    assert {name for name in found if not name.startswith("seg_")} == set(NAMES)
+    assert {name for name in found if not name.startswith("seg_")} == {*FAST, *SLOW}
 
 
 def test_logits_and_stages_agree_at_every_size(
@@ -115,6 +122,7 @@ def _stage_output(model: keras.Model, stage: str) -> keras.KerasTensor:
     return inside[-1].output
 
 
+@pytest.mark.slow
 def test_the_wide_tolerance_is_rounding(shared: Path) -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("a matter of the reference's numbers, not of the backend")
@@ -141,7 +149,9 @@ def test_the_wide_tolerance_is_rounding(shared: Path) -> None:
         assert reference.relative_difference(exact, expected) <= 2e-4
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("pplcnetv2")])
+@pytest.mark.parametrize(
+    "name", ["pplcnetv2_small", pytest.param("pplcnetv2_base", marks=pytest.mark.slow)]
+)
 def test_the_deployed_form_answers_the_same(shared: Path, name: str) -> None:
     original = reference.load(shared, name)
     height, width = original.facts["checks"][0]

@@ -15,19 +15,16 @@ from pplcnet.models.cost import count_cost
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.models.variables import value_of
 from pplcnet.training.pretrained import stage_depths
+from tests.representatives import EACH_STRUCTURE, NARROWEST
 
 ROWS = list(CATALOG)
 OPTIONS = ("num_classes", "strides", "last_conv", "last_conv_bias", "deploy", "dropout")
-# Training every network would take minutes; the least of each family and variant has all parts.
-SMALLEST = list(
-    {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
-)
-# Of the families that are here to be compared with, the least and the largest; the others are slow.
-LARGEST = list({(row.family, row.variant): name for name, row in CATALOG.items()}.values())
-SOON = {*SMALLEST, *LARGEST, *(name for name, row in CATALOG.items() if row.family == "pplcnet")}
+# Of the families that are here to be compared with, the narrowest; the others are slow.
+SOON = {*NARROWEST, *(name for name, row in CATALOG.items() if row.family == "pplcnet")}
+NAMES = EACH_STRUCTURE
 if keras.backend.backend() != "tensorflow":
     ROWS = ["pplcnet_x0_25", "pplcnet_x2_0"]
-    SMALLEST = ["pplcnet_x0_25"]
+    NAMES = ["pplcnet_x0_25"]
 
 
 @cache
@@ -48,7 +45,7 @@ def test_row_states_the_cost_of_the_built_network(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
     keras.utils.set_random_seed(1)
     model = _endpoints(name).model()
@@ -71,7 +68,7 @@ def test_every_trainable_weight_changes_in_one_training_step(name: str) -> None:
     assert unchanged == []
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", NAMES)
 def test_stages_are_named_feature_maps(name: str) -> None:
     stages = _endpoints(name).model("stages").output
     sizes = [int(each.shape[1]) for each in stages.values()]
@@ -79,7 +76,7 @@ def test_stages_are_named_feature_maps(name: str) -> None:
     assert sizes[-1] == 2
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_layer_with_weights_has_its_stage(name: str) -> None:
     model = _endpoints(name).model()
     stages, depths = stage_depths(name, model)
@@ -104,7 +101,7 @@ def test_embedding_and_stages_are_the_inside_of_the_same_network() -> None:
     }
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", NAMES)
 def test_features_are_found_on_both_sides_of_global_pooling(name: str) -> None:
     model = _endpoints(name).model()
     features = features_of(model)

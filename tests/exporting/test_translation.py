@@ -18,16 +18,13 @@ from pplcnet.exporting.parity import keras_outputs, measure_parity
 from pplcnet.exporting.timing import run_all
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.build import build_model, features_of
-from pplcnet.models.catalog import CATALOG
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.engines.engine import installed_engines, open_engine
 from pplcnet.tasks import TASKS, find
 from tests.exporting.networks import manifest_of, random_images, translate, with_lively_statistics
 from tests.exporting.pair.task import FEATURES
-
-# The narrowest network of each structure: wider ones have the same layers.
-ROWS = {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}
+from tests.representatives import EACH_STRUCTURE
 
 
 def _differences(
@@ -51,7 +48,7 @@ def _differences(
     return differences
 
 
-@pytest.mark.parametrize("name", [*ROWS.values(), "pplcnet_x2_5"])
+@pytest.mark.parametrize("name", [*EACH_STRUCTURE, "pplcnet_x2_5"])
 def test_every_network_answers_as_in_keras_and_embeds_what_comes_before_its_classifier(
     name: str,
 ) -> None:

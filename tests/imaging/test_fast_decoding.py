@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pplcnet.errors import ImageError, InputError
-from pplcnet.imaging import acceleration, opencv_resizing
 from pplcnet.imaging.decoding import decode, decode_image
 from pplcnet.imaging.orientation import EXIF_ORIENTATION
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.conftest import draw_image
+from tests.imaging.libraries import without_libraries
 
 
 def _jpeg(image: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", **options)
     return buffer.getvalue()
-
-
-def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    real = acceleration.optional_module
-
-    def absent(name: str) -> ModuleType | None:
-        return None if name in names else real(name)
-
-    monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
 
 
 def _photos() -> Iterator[tuple[str, bytes]]:
@@ -54,7 +43,7 @@ def test_simplejpeg_gives_pillows_pixels(
 ) -> None:
     pytest.importorskip("simplejpeg")
     fast = np.asarray(decode(content, at_least=at_least))
-    _without(monkeypatch, "simplejpeg")
+    without_libraries(monkeypatch, "simplejpeg")
     np.testing.assert_array_equal(fast, np.asarray(decode(content, at_least=at_least)))
 
 
@@ -66,7 +55,7 @@ def test_an_ordinary_jpeg_goes_through_simplejpeg() -> None:
 @pytest.mark.parametrize("library", ["simplejpeg", "Pillow"])
 def test_a_cut_jpeg_is_refused_by_both(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if library == "Pillow":
-        _without(monkeypatch, "simplejpeg")
+        without_libraries(monkeypatch, "simplejpeg")
     content = _jpeg(draw_image(1, 3, (300, 200)))
     with pytest.raises(ImageError, match="truncated or damaged"):
         decode(content[: len(content) // 2])
@@ -93,7 +82,7 @@ def test_the_fast_policy_gives_near_pixels_with_any_library(
 ) -> None:
     content = _jpeg(_smooth(size), quality=95)
     exact = Preprocessing(image_size=(96, 128))(content).astype(int)
-    _without(monkeypatch, *without)
+    without_libraries(monkeypatch, *without)
     fast = Preprocessing(image_size=(96, 128), policy="fast")(content)
     assert fast.shape == (96, 128, 3)
     assert fast.flags.c_contiguous
@@ -114,7 +103,7 @@ def test_without_opencv_its_bilinear_is_the_same_within_a_level(
     image = draw_image(1, 3, (500, 375))
     policy = Preprocessing(image_size=(224, 224), interpolation="opencv-bilinear")
     with_opencv = policy(image).astype(int)
-    _without(monkeypatch, "cv2")
+    without_libraries(monkeypatch, "cv2")
     assert np.abs(policy(image).astype(int) - with_opencv).max() <= 1
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pplcnet.imaging import acceleration, opencv_resizing, resizing
+from pplcnet.imaging import resizing
 from pplcnet.imaging.geometry import UNKNOWN, Geometry
 from pplcnet.imaging.orientation import EXIF_ORIENTATION, UPRIGHT
 from pplcnet.imaging.preprocessing import IMAGENET_MEAN, Preprocessing
 from tests.conftest import draw_image
+from tests.imaging.libraries import without_libraries
 
 RESIZES = ("cover", "stretch", "fit")
 POLICIES = [
@@ -46,16 +46,6 @@ def _find_rectangle(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.array([[left, top, right, bottom]], np.float32)
 
 
-def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    real = acceleration.optional_module
-
-    def absent(name: str) -> ModuleType | None:
-        return None if name in names else real(name)
-
-    monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
-
-
 def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
     """The image as a camera stores it that is held in one of eight ways."""
     if orientation in UPRIGHT:
@@ -80,7 +70,7 @@ def test_a_rectangle_is_found_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if library == "Pillow":
-        _without(monkeypatch, "cv2", "cykooz_resizer")
+        without_libraries(monkeypatch, "cv2", "cykooz_resizer")
     box = (size[0] // 2 - 15, size[1] // 2 - 12, size[0] // 2 + 9, size[1] // 2 + 18)
     preprocessing = Preprocessing(image_size=(80, 96), resize=resize, **options)
     placed = preprocessing.place(_with_rectangle(size, box))
@@ -105,7 +95,7 @@ def test_a_rectangle_in_a_shrunk_and_turned_jpeg_is_found_again(
 ) -> None:
     """At 1/8, the last block of these sizes is stored for a few pixels alone."""
     if library == "Pillow":
-        _without(monkeypatch, "simplejpeg", "cykooz_resizer")
+        without_libraries(monkeypatch, "simplejpeg", "cykooz_resizer")
     size, box = (801, 797), (301, 210, 520, 487)
     preprocessing = Preprocessing(image_size=(side, side), resize="stretch", **options)
     assert preprocessing.divisor(size) == 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,26 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pplcnet.errors import ImageError
-from pplcnet.imaging import acceleration, opencv_resizing
 from pplcnet.imaging.decoding import decode, decode_image, decode_shrunk
 from pplcnet.imaging.orientation import EXIF_ORIENTATION, UPRIGHT
 from pplcnet.imaging.preprocessing import Preprocessing
 from tests.conftest import draw_image, draw_scene
 from tests.image_seeds import encoded, icc_profile
+from tests.imaging.libraries import without_libraries
 
 SHRUNK = Preprocessing(image_size=(96, 128), interpolation="shrunk-bilinear")
 EXACT = Preprocessing(image_size=(96, 128), interpolation="pillow-bilinear")
 SIZE = (804, 607)
-
-
-def _without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    real = acceleration.optional_module
-
-    def absent(name: str) -> ModuleType | None:
-        return None if name in names else real(name)
-
-    monkeypatch.setattr(acceleration, "optional_module", absent)
-    monkeypatch.setattr(opencv_resizing, "optional_module", absent)
 
 
 @cache
@@ -85,7 +74,7 @@ def test_without_simplejpeg_the_pixels_are_the_same(
     content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = SHRUNK(content)
-    _without(monkeypatch, "simplejpeg")
+    without_libraries(monkeypatch, "simplejpeg")
     np.testing.assert_array_equal(SHRUNK(content), usual)
 
 
@@ -95,7 +84,7 @@ def test_without_the_faster_resize_they_are_the_same_within_a_level(
 ) -> None:
     pytest.importorskip("cykooz_resizer")
     usual = SHRUNK(content)
-    _without(monkeypatch, "cykooz_resizer")
+    without_libraries(monkeypatch, "cykooz_resizer")
     assert _distance(SHRUNK(content), usual).max() <= 1
 
 
@@ -152,7 +141,7 @@ def test_a_cut_jpeg_is_refused_at_any_scale(
     kind: str, library: str, part: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if library == "Pillow":
-        _without(monkeypatch, "simplejpeg")
+        without_libraries(monkeypatch, "simplejpeg")
     content = PHOTOS[kind][: int(len(PHOTOS[kind]) * part)]
     with pytest.raises(ImageError, match="truncated or damaged"):
         SHRUNK(content)

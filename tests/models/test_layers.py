@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -140,18 +141,22 @@ def test_unequal_strides_are_computed_in_float64() -> None:
 
 
 WITHOUT_ONEDNN = """
+import sys
+from pathlib import Path
 import numpy as np, tensorflow as tf
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.models.build import build_model
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from tests.shallow import shallow_networks
 preprocessing = Preprocessing(image_size=(32, 64))
 pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 64, 3), np.uint8)
-model = build_model(
-    "pplcnet_x0_25", num_classes=3, image_size=(32, 64),
-    strides=[(1, 2), (2, 1), (2, 1), (1, 2), (2, 1)],
-)
+with shallow_networks(Path(sys.argv[1])):
+    model = build_model(
+        "pplcnet_x0_25", num_classes=3, image_size=(32, 64),
+        strides=[(1, 2), (2, 1), (2, 1), (1, 2), (2, 1)],
+    )
 with tf.GradientTape() as tape:
     logits = model(preprocessing.normalize(pixels), training=False)
     loss = tf.reduce_sum(logits * tf.cos(logits))
@@ -172,9 +177,10 @@ print("the same answers")
 """
 
 
-def test_text_line_networks_train_and_answer_without_onednn() -> None:
+def test_text_line_networks_train_and_answer_without_onednn(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_ONEDNN],
+        [sys.executable, "-c", WITHOUT_ONEDNN, str(tmp_path / "backbones")],
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "KERAS_BACKEND": "tensorflow"},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

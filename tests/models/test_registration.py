@@ -11,6 +11,7 @@ import pytest
 from pplcnet.models.build import build_model
 
 
+@pytest.mark.usefixtures("shallow_networks")
 @pytest.mark.parametrize(
     "lines",
     [

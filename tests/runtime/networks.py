@@ -1,9 +1,10 @@
-"""A small network as the exporter and the quantiser write it, made without Keras."""
+"""Small networks as the exporter and the quantiser write them, made without Keras."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from pplcnet.exporting.onnx_graph import OnnxGraph
@@ -54,3 +55,27 @@ def small_network(batch: int | str = 1) -> onnx.ModelProto:
         if each.name in scales:
             each.ClearField("dims")
     return model
+
+
+def detector_of(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int]
+) -> onnx.ModelProto:
+    """A detector for inputs of `size` (height, width) that finds the same in every image.
+
+    Args:
+        boxes: (cells, 4), x1, y1, x2, y2 in pixels of the input; scores (cells, classes).
+    """
+    graph = OnnxGraph()
+    name = graph.node("Transpose", ["images"], "images_nchw", perm=[0, 3, 1, 2])
+    name = graph.node("Cast", [name], "images_float", to=TensorProto.FLOAT)
+    name = graph.node("GlobalAveragePool", [name], "pool")
+    flat = graph.node("Flatten", [name], "flat", axis=1)
+    outputs = {}
+    for output, values in (("boxes", boxes), ("scores", scores)):
+        weight = graph.constant(f"{output}.weight", np.zeros((3, values.size), np.float32))
+        bias = graph.constant(f"{output}.bias", values.ravel())
+        name = graph.node("Gemm", [flat, weight, bias], f"{output}.flat")
+        shape = graph.constant(f"{output}.shape", np.array([1, *values.shape], np.int64))
+        name = graph.node("Reshape", [name, shape], f"{output}.shaped")
+        outputs[output] = (name, [1, *values.shape])
+    return graph.to_model(name="detector", input_shape=[1, *size, 3], outputs=outputs, metadata={})

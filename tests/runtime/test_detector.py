@@ -16,15 +16,19 @@ from PIL import Image
 
 import pplcnet
 from pplcnet.bundle.bundle import Bundle
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import InputError
 from pplcnet.exporting.export import export
 from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
+from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.tasks import find
 from pplcnet.tasks.detection.decoding import Detections
+from pplcnet.tasks.detection.head import build_picodet
 from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
-from pplcnet.weights.bundled import restore_model
+from pplcnet.weights.bundled import KERAS_FILE, pack_weights, restore_model
 from pplcnet.weights.native import read_npz
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "grace_hopper")
@@ -330,13 +334,9 @@ def test_a_detector_is_for_detection_and_a_classifier_is_not(
     assert "--draw is for detectors" in capsys.readouterr().err
 
 
-def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: Path) -> None:
-    from pplcnet.bundle.manifest import Manifest
-    from pplcnet.bundle.writing import write_bundle
-    from pplcnet.imaging.preprocessing import Preprocessing
-    from pplcnet.tasks.detection.head import build_picodet
-    from pplcnet.weights.bundled import KERAS_FILE, pack_weights
-
+@pytest.fixture(scope="module")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random detector of three classes at 96x160, without a network file: not to be changed."""
     keras.utils.set_random_seed(0)
     model = build_picodet("picodet_x0_25", classes=3, image_size=(96, 160))
     classes = ("a", "b", "c")
@@ -348,18 +348,31 @@ def test_a_detector_of_another_size_answers_like_keras(tmp_path: Path, folder: P
         outputs=find("detection").outputs(classes, (96, 160), "picodet_xs"),
         variants={"keras": {"file": KERAS_FILE}},
     )
-    place = tmp_path / "small.bundle"
-    write_bundle(place, manifest, {KERAS_FILE: pack_weights(model)})
+    place = tmp_path_factory.mktemp("detector") / "small.bundle"
+    return write_bundle(place, manifest, {KERAS_FILE: pack_weights(model)}).path
+
+
+def test_a_detector_of_another_size_answers_like_keras(
+    small_bundle: Path, tmp_path: Path, folder: Path
+) -> None:
+    place = Path(shutil.copytree(small_bundle, tmp_path / "small.bundle"))
     exported = export(place, [folder / "photos/coffee.png"], batch=None)
     assert exported.manifest.variants["onnx"]["parity"]["agreement"] == 1.0
     assert len(list(pplcnet.Detector(place).predict_many([folder / "photos/coffee.png"] * 3))) == 3
+
+
+@pytest.mark.slow
+def test_litert_answers_like_keras(small_bundle: Path, tmp_path: Path, folder: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    if keras.backend.backend() == "tensorflow":
-        exported = export_litert(place, [folder / "photos/coffee.png"])
-        parity = exported.manifest.variants["litert"]["parity"]["outputs"]
-        assert parity["scores"]["largest_difference"] < 1e-4
-        found = pplcnet.Detector(place, engine="litert").predict(folder / "photos/coffee.png")
-        assert found.class_id.max() < 3
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("LiteRT files are made by TensorFlow")
+    place = Path(shutil.copytree(small_bundle, tmp_path / "small.bundle"))
+    photo = folder / "photos/coffee.png"
+    exported = export_litert(place, [photo])
+    parity = exported.manifest.variants["litert"]["parity"]["outputs"]
+    assert parity["scores"]["largest_difference"] < 1e-4
+    found = pplcnet.Detector(place, engine="litert").predict(photo)
+    assert found.class_id.max() < 3
 
 
 def test_a_file_with_suppression_inside_gives_the_objects_in_one_call(

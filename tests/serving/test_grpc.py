@@ -69,7 +69,7 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     with serving(
         f"tiny={bundle}", "--grpc-port", 0, "--workers", 1, "--queue", 1, "--allow-control",
         "--api-key-file", folder / "keys", "--max-request-megabytes", 1, "--max-photos", 3,
-        "--timeout", 30, "--receive-timeout", 2, "--drain", 0, faults=folder,
+        "--timeout", 30, "--receive-timeout", 1, "--drain", 0, faults=folder,
     ) as running:  # fmt: skip
         yield running
 
@@ -210,7 +210,7 @@ def test_a_message_that_does_not_come_ends_its_call(client: Client) -> None:
         call(silence(), timeout=PATIENCE, metadata=metadata)
     over.set()
     assert caught.value.code() == CODES.DEADLINE_EXCEEDED
-    assert "not complete within 2 s" in caught.value.details()
+    assert "not complete within 1 s" in caught.value.details()
     with pytest.raises(grpc.RpcError) as caught:
         call(iter(()), timeout=PATIENCE, metadata=metadata)
     assert caught.value.code() == BAD

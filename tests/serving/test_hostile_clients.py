@@ -53,24 +53,25 @@ def _send(connection: socket.socket, *parts: bytes) -> None:
             connection.sendall(part)
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        b"",
-        b"\r\n\r\n",
-        b"GET /v2 HTTP/1.1\r\nHost: local",
-        b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc",
-        CHUNKED + b"3\r\nabc\r\n",
-    ],
-    ids=["silence", "line breaks", "slow headers", "slow body", "slow chunks"],
-)
-def test_a_request_that_does_not_come_to_its_end_is_given_up(server: Server, start: bytes) -> None:
-    with _connected(server) as connection:
-        connection.sendall(start)
-        answer = _read(connection)
-    assert answer.status == 408
-    assert "not complete within 1 s" in answer.error
-    assert answer.headers["connection"] == "close"
+def test_a_request_that_does_not_come_to_its_end_is_given_up(server: Server) -> None:
+    starts = {
+        "silence": b"",
+        "line breaks": b"\r\n\r\n",
+        "slow headers": b"GET /v2 HTTP/1.1\r\nHost: local",
+        "slow body": b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Length: 1000\r\n\r\nabc",
+        "slow chunks": CHUNKED + b"3\r\nabc\r\n",
+    }
+    with contextlib.ExitStack() as stack:
+        waiting = {}
+        for name, start in starts.items():
+            waiting[name] = stack.enter_context(_connected(server))
+            waiting[name].sendall(start)
+        answers = {name: _read(connection) for name, connection in waiting.items()}
+    for name, answer in answers.items():
+        assert answer.status == 408, name
+        assert "not complete within 1 s" in answer.error, name
+        assert answer.headers["connection"] == "close", name
 
 
 def test_a_large_body_is_refused_before_it_is_sent(server: Server) -> None:

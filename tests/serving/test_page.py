@@ -17,14 +17,11 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli import serve
-from pplcnet.exporting.export import export
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.runtime.classifier import Classifier
-from pplcnet.runtime.detector import Detector
 from pplcnet.tasks import find
-from pplcnet.tasks.detection.head import build_picodet
-from pplcnet.weights.bundled import KERAS_FILE, pack_weights
 from tests.browsing import opened_browser, set_screen
+from tests.runtime.networks import detector_of
 from tests.serving.conftest import photo
 from tests.serving.servers import Server, serving
 
@@ -209,20 +206,20 @@ def test_a_photo_unlike_the_training_is_called_that(
 def test_boxes_are_drawn_on_the_photo_in_its_own_pixels(
     browser: Any, photos: Path, tmp_path: Path
 ) -> None:
-    place = tmp_path / "finder.bundle"
-    network = build_picodet("picodet_x0_25", classes=2, image_size=(64, 96))
+    outputs = find("detection").outputs(("cat", "dog"), (64, 96), "picodet_xs")
+    boxes, scores = (np.zeros(shape, np.float32) for shape in outputs.values())
+    boxes[[5, 60]] = [10, 5, 50, 40], [48, 16, 90, 60]
+    scores[[5, 60], [0, 1]] = 0.9, 0.6
     manifest = Manifest(
         ("cat", "dog"),
         Preprocessing((64, 96), "stretch"),
-        {"name": "picodet_x0_25", "options": {}},
+        {"name": "picodet_xs", "options": {}},
         task="detection",
-        outputs=find("detection").outputs(("cat", "dog"), (64, 96), "picodet_xs"),
-        decoding={"confidence": 0.03},  # what a network with random weights reaches
-        variants={"keras": {"file": KERAS_FILE}},
+        outputs=outputs,
+        variants={"onnx": {"file": "model.onnx"}},
     )
-    write_bundle(place, manifest, {KERAS_FILE: pack_weights(network)})
-    export(place, [photos / "small.jpg"])
-    expected = Detector(place).predict(photos / "small.jpg").rows()
+    content = detector_of(boxes, scores, (64, 96)).SerializeToString()
+    place = write_bundle(tmp_path / "finder.bundle", manifest, {"model.onnx": content}).path
     with serving(place, "--workers", 1) as running:
         set_screen(browser, 1100, "light")
         browser.get(running.url)
@@ -234,15 +231,14 @@ def test_boxes_are_drawn_on_the_photo_in_its_own_pixels(
         assert page.run("return document.querySelector('#boxes').getAttribute('viewBox')") == (
             "0 0 300 200"
         )
-        assert page.texts("#view .label") == [row["label"] for row in expected]
+        assert page.texts("#view .label") == ["cat", "dog"]
         drawn = page.run(
             "return [...document.querySelectorAll('#boxes rect')].map(each =>"
             " ['x', 'y', 'width', 'height'].map(name => Number(each.getAttribute(name))))"
         )
-    sides = [
-        [row["x1"], row["y1"], row["x2"] - row["x1"], row["y2"] - row["y1"]] for row in expected
-    ]
-    assert len(drawn) > 0
+    left_top, right_bottom = boxes[[5, 60], :2], boxes[[5, 60], 2:]
+    in_photo = 300 / 96, 200 / 64
+    sides = np.concatenate([left_top * in_photo, (right_bottom - left_top) * in_photo], axis=1)
     np.testing.assert_allclose(drawn, sides, atol=0.1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks import TASKS, find, options_of, training_of
 from tests.tasks.segmentation.masks import blobs, dataset_of
+
+pytestmark = pytest.mark.usefixtures("shallow_networks")
 
 NETWORKS = {"detection": "picodet_x0_25", "segmentation": "mobileseg_pplcnet_x0_25"}
 
@@ -60,7 +63,13 @@ def test_network_targets_views_and_loss_go_together(
     assert {np.shape(target) for _, target in views} == {shape}
     objective = training.objective(recipe, dataset)
     model = objective.trained_model(network)
-    model.compile("sgd", loss=objective.loss, metrics=list(objective.metrics))
+    # One step is computed sooner than its graph is traced.
+    model.compile(
+        "sgd",
+        loss=objective.loss,
+        metrics=list(objective.metrics),
+        run_eagerly=keras.backend.backend() == "tensorflow",
+    )
     images = np.stack([view for view, _ in views]).astype(np.float32)
     logs = model.train_on_batch(images, np.stack([target for _, target in views]), return_dict=True)
     assert np.isfinite(logs["loss"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import pytest
 
+from pplcnet.training import loop
 from pplcnet.training.devices import Devices, Step
 
 
@@ -29,3 +31,15 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object])
         return Watched()
 
     monkeypatch.setattr(Devices, "step_of", step_of)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Ctrl-C comes during so many steps of training."""
+    done: list[None] = []
+    after_each_step(monkeypatch, lambda: done.append(None))
+
+    @contextmanager
+    def deferred() -> Iterator[Callable[[], bool]]:
+        yield lambda: len(done) >= steps
+
+    monkeypatch.setattr(loop, "interrupts_deferred", deferred)

@@ -16,14 +16,14 @@ from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task import Task
 from pplcnet.tasks.task_training import Objective, TaskTraining
-from pplcnet.training import loop, setup
+from pplcnet.training import setup
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.recalibration import recalibrate
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
-from tests.training.steps import after_each_step
+from tests.training.steps import stop_after
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
 
@@ -52,21 +52,6 @@ def _values(bundle: Path) -> dict[str, np.ndarray]:
     return native.get_values(restore_model(Bundle.open(bundle)))
 
 
-def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Ctrl-C comes during so many steps of training."""
-    done = []
-    after_each_step(monkeypatch, lambda: done.append(None))
-
-    class Asked:
-        def __enter__(self):
-            return lambda: len(done) >= steps
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(loop, "interrupts_deferred", Asked)
-
-
 @pytest.mark.parametrize("sizes", [{}, pytest.param(SIZES, marks=pytest.mark.slow)])
 def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
     parts, tmp_path: Path, sizes: dict[str, object]
@@ -74,7 +59,7 @@ def test_a_resumed_run_with_everything_on_equals_an_uninterrupted_one(
     recipe = Recipe().changed(EVERYTHING | sizes)
     whole = train(recipe, *parts, out=tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        _stop_after(patch, 4)
+        stop_after(patch, 4)
         with pytest.raises(TrainingInterrupted):
             train(recipe, *parts, out=tmp_path / "stopped")
     resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
@@ -93,7 +78,7 @@ def test_sixteen_bits_train_a_network_of_32(parts, tmp_path: Path, precision: st
     assert keras.config.dtype_policy().name == "float32"
     assert all(value.dtype == np.float32 for value in _values(trained.bundle).values())
     with pytest.MonkeyPatch.context() as patch:
-        _stop_after(patch, 1)
+        stop_after(patch, 1)
         with pytest.raises(TrainingInterrupted):
             train(recipe, *parts, out=tmp_path / "stopped")
     resumed = train(recipe, *parts, out=tmp_path / "stopped", resume=True)
@@ -121,7 +106,7 @@ def test_a_loss_hears_which_epoch_begins_or_goes_on(
     monkeypatch.setattr(setup, "training_of", listening)
     recipe = Recipe().changed(BASE | {"epochs": 3, "recalibrate_batchnorm": 0})
     with pytest.MonkeyPatch.context() as patch:
-        _stop_after(patch, 4)
+        stop_after(patch, 4)
         with pytest.raises(TrainingInterrupted):
             train(recipe, *parts, out=tmp_path)
     assert heard == [0, 1]

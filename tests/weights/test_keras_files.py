@@ -24,6 +24,8 @@ from pplcnet.weights.conversion import convert
 from pplcnet.weights.files import read_weights
 from pplcnet.weights.loading import load_into, load_pretrained
 
+pytestmark = pytest.mark.usefixtures("shallow_networks")
+
 CLASSES = ["cat", "dog", "elk"]
 
 

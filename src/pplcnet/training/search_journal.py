@@ -17,7 +17,6 @@ __all__ = [
     "has_budget",
     "next_trial",
     "open_study",
-    "pruner",
     "rank",
     "require_optuna",
     "score_of",
@@ -33,11 +32,6 @@ LARGEST_LOSS = 1e3
 def require_optuna() -> Any:
     """Optuna, or MissingDependencyError with the command that installs it."""
     return require("optuna", purpose="a search", extra="search")
-
-
-def pruner() -> Any:
-    """What stops a trial that is worse than the others."""
-    return require_optuna().pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING)
 
 
 def open_study(path: Path, run_id: str | None) -> Any:
@@ -61,7 +55,7 @@ def open_study(path: Path, run_id: str | None) -> Any:
             study_name="search",
             direction="maximize",
             load_if_exists=True,
-            pruner=pruner(),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(

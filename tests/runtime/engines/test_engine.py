@@ -21,7 +21,6 @@ from pplcnet.errors import BundleError, UnknownNameError
 from pplcnet.exporting.translation import to_onnx
 from pplcnet.imaging.preprocessing import Preprocessing
 from pplcnet.models.build import build_model
-from pplcnet.models.catalog import CATALOG
 from pplcnet.models.layers import HardSigmoid
 from pplcnet.models.reparameterization import to_deploy_form
 from pplcnet.runtime.checks.network import Sizes
@@ -30,20 +29,17 @@ from pplcnet.runtime.engines.failures import clear_errors
 from pplcnet.runtime.engines.names import output_names
 from pplcnet.tasks.task import Outputs
 from tests.exporting.networks import with_lively_statistics
+from tests.representatives import EACH_STRUCTURE, NARROWEST
 from tests.runtime.networks import small_network
 
 SIZE = 64
 PREPROCESSING = Preprocessing(image_size=(SIZE, SIZE))
-SMALLEST = list(
-    {(row.family, row.variant): name for name, row in reversed(CATALOG.items())}.values()
-)
-
 
 # Making a file takes seconds each. The fast test of the ONNX files of the others, in both engines,
 # is in tests/exporting/test_translation.py.
 WAYS = [
     pytest.param(name, engine, marks=[pytest.mark.slow] if name != "pplcnet_x0_25" else [])
-    for name in SMALLEST
+    for name in NARROWEST
     for engine in ENGINES
 ]
 
@@ -128,7 +124,7 @@ def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", EACH_STRUCTURE)
 def test_opencv_answers_as_keras(name: str) -> None:
     network = _network(name)
     pixels = _pixels(3)

@@ -69,7 +69,9 @@ def test_losses_and_gradients_are_the_original_s(reference: Reference, rule: str
 def test_a_batch_without_objects_ends_no_run(reference: Reference, is_aligned: float) -> None:
     targets = np.zeros_like(reference.targets)
     targets[..., 4] = -1
-    total, gradients = value_and_gradients(_total(targets, is_aligned), *reference.logits)
+    total, gradients = value_and_gradients(
+        _total(targets, is_aligned), *reference.logits, is_graph=False
+    )
     assert 0 < total < 1e6
     assert all(np.isfinite(each).all() for each in gradients)
     assert np.abs(gradients[0]).max() > 0  # false alarms are unlearned
@@ -91,7 +93,9 @@ def test_logits_that_are_certain_have_finite_gradients(
     reference: Reference, is_aligned: float
 ) -> None:
     signs = [np.sign(each) * np.float32(200) for each in reference.logits]
-    total, gradients = value_and_gradients(_total(reference.targets, is_aligned), *signs)
+    total, gradients = value_and_gradients(
+        _total(reference.targets, is_aligned), *signs, is_graph=False
+    )
     assert np.isfinite(total)
     assert all(np.isfinite(each).all() for each in gradients)
 
@@ -106,7 +110,9 @@ def test_other_sizes_have_their_own_cells(size: tuple[int, int], is_aligned: flo
     ]  # fmt: skip
     targets = np.full((2, 1, 5), -1, np.float32)
     targets[0, 0] = 0, 0, size[1] * 0.7, size[0], 1
-    total, gradients = value_and_gradients(_total(targets, is_aligned, size), *logits)
+    total, gradients = value_and_gradients(
+        _total(targets, is_aligned, size), *logits, is_graph=False
+    )
     assert np.isfinite(total)
     assert np.abs(gradients[2][0]).max() > 0
     assert not gradients[2][1].any()

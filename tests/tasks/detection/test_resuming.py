@@ -13,13 +13,12 @@ from pplcnet.data.shapes import SHAPES, write_shapes
 from pplcnet.errors import TrainingInterrupted
 from pplcnet.recipe.starts import recipe_by_start
 from pplcnet.tasks.detection.options import DetectionOptions
-from pplcnet.training import loop
 from pplcnet.training.batches import TrainingBatches
 from pplcnet.training.pictures import preprocessing_of
 from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
-from tests.training.steps import after_each_step
+from tests.training.steps import stop_after
 
 RECIPE = recipe_by_start(
     {
@@ -63,17 +62,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     whole = train(RECIPE, *parts, out=tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        done: list[None] = []
-        after_each_step(patch, lambda: done.append(None))
-
-        class Asked:
-            def __enter__(self):
-                return lambda: len(done) >= 5  # within the second epoch, the first of TAL
-
-            def __exit__(self, *_):
-                return None
-
-        patch.setattr(loop, "interrupts_deferred", Asked)
+        stop_after(patch, 5)  # within the second epoch, the first of TAL
         with pytest.raises(TrainingInterrupted, match="in epoch 2"):
             train(RECIPE, *parts, out=tmp_path / "stopped")
     resumed = train(RECIPE, *parts, out=tmp_path / "stopped", resume=True)

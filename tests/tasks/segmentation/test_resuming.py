@@ -20,7 +20,7 @@ from pplcnet.errors import TrainingInterrupted
 from pplcnet.models.variables import value_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.segmentation.options import SegmentationOptions
-from pplcnet.training import checkpoint, loop
+from pplcnet.training import checkpoint
 from pplcnet.training.batches import Batch, TrainingBatches
 from pplcnet.training.history import history_columns
 from pplcnet.training.pictures import preprocessing_of
@@ -29,7 +29,7 @@ from pplcnet.training.train import train
 from pplcnet.weights import native
 from pplcnet.weights.bundled import restore_model
 from tests.tasks.segmentation.masks import blobs, dataset_of
-from tests.training.steps import after_each_step
+from tests.training.steps import stop_after
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
 
@@ -98,17 +98,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     whole = train(RECIPE, *parts, out=tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        done: list[None] = []
-        after_each_step(patch, lambda: done.append(None))
-
-        class Asked:
-            def __enter__(self):
-                return lambda: len(done) >= 3  # within the second epoch
-
-            def __exit__(self, *_):
-                return None
-
-        patch.setattr(loop, "interrupts_deferred", Asked)
+        stop_after(patch, 3)  # within the second epoch
         with pytest.raises(TrainingInterrupted, match="in epoch 2"):
             train(RECIPE, *parts, out=tmp_path / "stopped")
     resumed = train(RECIPE, *parts, out=tmp_path / "stopped", resume=True)
