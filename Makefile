@@ -9,7 +9,8 @@ ON_BACKENDS := tests/conformance tests/pages/test_gradcam.py tests/exporting/tes
 	tests/tasks/segmentation/test_losses.py \
 	tests/training/test_loop.py::$(RESUMED)
 
-.PHONY: demo test test-slow test-backends test-runtime clients object-server check lint types clean
+.PHONY: demo test test-slow test-backends test-runtime clients object-server database-server check \
+	lint types clean
 
 demo: .venv/train.done  ## the main job on handwritten digits
 	$(BIN)/pplcnet demo --overwrite
@@ -34,6 +35,8 @@ clients: .venv-clients/done  ## clients of Triton and KServe, which `make test` 
 
 object-server: .venv-storage/done  ## a server of S3, which `make test` then runs object storage against
 
+database-server: .venv-postgresql/done  ## PostgreSQL, which `make test` then runs searches against
+
 check: lint types test  ## what has to pass before anything lands
 
 lint: .venv/dev.done
@@ -44,7 +47,7 @@ types: .venv/dev.done
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-runtime .venv-clients .venv-storage build dist src/*.egg-info
+	rm -rf .venv .venv-runtime .venv-clients .venv-storage .venv-postgresql build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pplcnet needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
@@ -67,6 +70,11 @@ clean:
 .venv-storage/done: requirements/object-server.txt
 	$(PYTHON) -m venv .venv-storage
 	.venv-storage/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.venv-postgresql/done: requirements/database-server.txt
+	$(PYTHON) -m venv .venv-postgresql
+	.venv-postgresql/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .venv/%.done: .venv/bin/python requirements/*.txt pyproject.toml

@@ -51,7 +51,7 @@ with pplcnet.load(sys.argv[1]) as model:
 """
 RAY_DATA = """
 import sys, ray, pplcnet
-ray.init("local", include_dashboard=False)
+ray.init(*sys.argv[4:] or ["local"], include_dashboard=None if sys.argv[4:] else False)
 photos = ray.data.read_images(sys.argv[2], mode="RGB", include_paths=True)
 photos.map_batches(
     pplcnet.BatchClassifier, fn_constructor_args=[sys.argv[1]], concurrency=1, num_cpus=1
@@ -214,22 +214,26 @@ def measure_driver(arguments: argparse.Namespace) -> None:
     print(f"{(time.process_time() - begun) / arguments.shards * 1000:.3f} ms of CPU a shard")
 
 
+def photo_folder(arguments: argparse.Namespace, temporary: str) -> tuple[Path, int]:
+    """A folder of links, since Ray Data takes no list of names that repeat; how many there are."""
+    folder = Path(temporary, "photos")
+    folder.mkdir()
+    names = name_list(arguments, Path(temporary), arguments.count).read_text().splitlines()
+    for number, name in enumerate(names):
+        (folder / f"{number:06d}{Path(name).suffix}").symlink_to(name)
+    return folder, len(names)
+
+
 def measure_raydata(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "photos")
-        folder.mkdir()
-        names = name_list(arguments, Path(temporary), arguments.count).read_text().splitlines()
-        for number, name in enumerate(names):
-            (folder / f"{number:06d}{Path(name).suffix}").symlink_to(name)
+        folder, count = photo_folder(arguments, temporary)
         ray_data = [sys.executable, "-c", RAY_DATA, arguments.bundle, folder]
         for title, command in (
             ("classify --on ray", classify(arguments.bundle, folder, Path(temporary, "a"), "ray")),
             ("Ray Data", [*ray_data, Path(temporary, "b")]),
         ):
             wall, cpu = run(*command)
-            print(
-                f"{title:<18} {len(names) / wall:6.1f} photos/s with the start, {cpu:.1f} s of CPU"
-            )
+            print(f"{title:<18} {count / wall:6.1f} photos/s with the start, {cpu:.1f} s of CPU")
         (folder / "broken.jpg").write_bytes(b"no photo")
         for title, command, place in (
             ("classify --on ray", classify(arguments.bundle, folder, Path(temporary, "c"), "ray"),
@@ -238,7 +242,7 @@ def measure_raydata(arguments: argparse.Namespace) -> None:
         ):  # fmt: skip
             run(*command, check=False)
             rows = rows_of(Path(temporary), place)
-            print(f"{title:<18} {rows} of {len(names) + 1} rows with one broken photo")
+            print(f"{title:<18} {rows} of {count + 1} rows with one broken photo")
 
 
 def rows_of(folder: Path, pattern: str) -> int:

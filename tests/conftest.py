@@ -14,6 +14,8 @@ from tests import shallow
 
 # Before any test imports Keras: TensorFlow's start-up notes are of no use in a test log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Ray's workers are nice to others, and would wait for whatever runs beside the tests.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # No test asks a server for weights, but those that start one of their own.
 os.environ["PPLCNET_OFFLINE"] = "1"
 

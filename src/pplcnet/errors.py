@@ -155,7 +155,8 @@ class TrainingDiverged(InputError):  # noqa: N818 - the field's word
 
 
 class TrainingInterrupted(PPLCNetError):  # noqa: N818 - not an error
-    """Training was stopped from outside after saving its state; `run` is the folder to resume.
+    """Training was stopped from outside after saving its state; `run` is the folder to resume, ""
+    where there is nothing to resume.
 
     `signal` is the number of the signal that stopped it: 2 for Ctrl-C, 15 for SIGTERM. `options`
     are what the command that resumes it needs besides.

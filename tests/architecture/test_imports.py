@@ -86,6 +86,8 @@ ALSO_USE = {
     "jobs/plan.py": {"pyarrow"},
     "jobs/batches.py": {"numpy"},
     "jobs/objects.py": {"obstore"},
+    "jobs/ray_cluster.py": {"ray"},
+    "jobs/ray_commands.py": {"ray"},
     "jobs/ray_workers.py": {"ray"},
     "serving/grpc_messages.py": {"google"},
     "serving/grpc_server.py": {"google", "grpc"},
@@ -104,8 +106,9 @@ WITHOUT_KERAS = {
     *(
         f"training/{name}.py"
         for name in (
-            "history", "interruption", "names", "nodes", "saved_facts", "search_journal",
-            "search_lines", "search_sharing", "searching",
+            "history", "interruption", "names", "nodes", "saved_facts", "search_database",
+            "search_elsewhere", "search_journal", "search_lines", "search_sharing", "search_trial",
+            "searching",
         )
     ),
     *(

@@ -21,7 +21,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, InputError, UnknownNameError
 from pplcnet.exporting.timing import Latency
-from pplcnet.models.catalog import CATALOG
+from pplcnet.models.catalog import CATALOG, DETECTORS, SEGMENTERS
 from pplcnet.runtime.engines.engine import installed_engines, open_engine
 from pplcnet.system.processor import available_cores
 
@@ -32,6 +32,16 @@ def test_what_is_counted_in_the_exported_network_is_what_the_catalog_says(name: 
     assert subject.macs == CATALOG[name].macs_224
     # BatchNorm's scales have gone into the kernels.
     assert 0.9 < subject.parameters / CATALOG[name].parameters <= 1
+
+
+def test_detectors_and_segmenters_are_measured_by_their_names() -> None:
+    detector = load_subject("picodet_x0_25")
+    assert detector.image_size == (320, 320)
+    assert detector.macs == DETECTORS["picodet_x0_25"].macs_320
+    segmenter = load_subject("mobileseg_pplcnet_x0_25")
+    assert segmenter.image_size == (512, 1024)
+    assert segmenter.macs == SEGMENTERS["mobileseg_pplcnet_x0_25"].macs_512x1024
+    assert load_subject("lraspp_pplcnet_x0_25", (64, 96)).image_size == (64, 96)
 
 
 @pytest.mark.usefixtures("quick_limits")

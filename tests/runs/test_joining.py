@@ -25,7 +25,7 @@ SMALL = (
 SECONDS = 300
 
 
-def _nodes(
+def two_nodes(
     photos: Path, out: Path, folder: Path, *options: str, other: tuple[str, ...] = ()
 ) -> list[subprocess.Popen[str]]:
     """Both nodes; `other` are options of node 1 alone. It does not see the folder of the run."""
@@ -39,7 +39,7 @@ def _nodes(
     return found
 
 
-def _wait_for_epoch(history: Path, epoch: int) -> None:
+def wait_for_epoch(history: Path, epoch: int) -> None:
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         if history.is_file() and len(history.read_text().splitlines()) > epoch:
@@ -54,7 +54,7 @@ def _weights(out: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _figures(out: Path) -> list[list[str]]:
+def figures_of(out: Path) -> list[list[str]]:
     """The history without the images/s."""
     with (out / "history.csv").open(newline="") as file:
         return [row[:-1] for row in csv.reader(file)]
@@ -64,7 +64,7 @@ def _figures(out: Path) -> list[list[str]]:
 def whole(common_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two nodes that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    for code, text in ends(_nodes(common_photos, folder / "run", folder, "--epochs", "6")):
+    for code, text in ends(two_nodes(common_photos, folder / "run", folder, "--epochs", "6")):
         assert code == 0, text
     assert not (folder / "elsewhere").exists()
     return folder / "run"
@@ -75,7 +75,7 @@ def test_a_run_on_two_nodes_ends_in_a_bundle_that_is_proven_equal(whole: Path) -
     outputs = onnx["parity"]["outputs"].values()
     assert all(each["largest_difference"] < 1e-4 for each in outputs)
     assert (whole / "report.html").is_file()
-    assert len(_figures(whole)) == 7
+    assert len(figures_of(whole)) == 7
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -83,25 +83,25 @@ def test_the_death_of_a_node_ends_the_other_and_resuming_ends_as_if_nothing_was(
     victim: int, whole: Path, common_photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    nodes = _nodes(common_photos, out, tmp_path, "--epochs", "6")
-    _wait_for_epoch(out / "history.csv", 2)
+    nodes = two_nodes(common_photos, out, tmp_path, "--epochs", "6")
+    wait_for_epoch(out / "history.csv", 2)
     nodes[victim].kill()
     code, text = ends(nodes)[1 - victim]
     assert code == 3, text
     last = text.strip().splitlines()[-1]
     assert last.startswith(f"error: node {victim} (127.0.0.1:")
     assert "ended or cannot be reached" in last
-    assert len(_figures(out)) < 7
+    assert len(figures_of(out)) < 7
     _resume(out, common_photos, tmp_path)
-    _same(out, whole)
+    same_run(out, whole)
 
 
 def test_a_signal_on_any_node_stops_all_after_the_same_step(
     whole: Path, common_photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    nodes = _nodes(common_photos, out, tmp_path, "--epochs", "6")
-    _wait_for_epoch(out / "history.csv", 1)
+    nodes = two_nodes(common_photos, out, tmp_path, "--epochs", "6")
+    wait_for_epoch(out / "history.csv", 1)
     nodes[1].send_signal(signal.SIGTERM)
     stopped = ends(nodes)
     assert [code for code, _ in stopped] == [130, 143], stopped[0][1] + stopped[1][1]
@@ -110,7 +110,7 @@ def test_a_signal_on_any_node_stops_all_after_the_same_step(
     assert all("--resume --out" in text and f"--node {at}" in text
                for at, (_, text) in enumerate(stopped))  # fmt: skip
     _resume(out, common_photos, tmp_path)
-    _same(out, whole)
+    same_run(out, whole)
 
 
 def test_nodes_that_differ_are_refused_before_the_first_step(
@@ -118,7 +118,7 @@ def test_nodes_that_differ_are_refused_before_the_first_step(
 ) -> None:
     out = tmp_path / "run"
     other = ("--seed", "1")
-    refused = ends(_nodes(common_photos, out, tmp_path, "--epochs", "6", other=other))
+    refused = ends(two_nodes(common_photos, out, tmp_path, "--epochs", "6", other=other))
     for code, text in refused:
         assert code == 2, text
         assert "has other photos and recipe than node 0" in text
@@ -126,12 +126,12 @@ def test_nodes_that_differ_are_refused_before_the_first_step(
 
 
 def _resume(out: Path, photos: Path, folder: Path) -> None:
-    for code, text in ends(_nodes(photos, out, folder, "--epochs", "6", "--resume")):
+    for code, text in ends(two_nodes(photos, out, folder, "--epochs", "6", "--resume")):
         assert code == 0, text
 
 
-def _same(out: Path, whole: Path) -> None:
-    assert _figures(out) == _figures(whole)
+def same_run(out: Path, whole: Path) -> None:
+    assert figures_of(out) == figures_of(whole)
     wanted = _weights(whole)
     found = _weights(out)
     assert found.keys() == wanted.keys()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +11,13 @@ from pplcnet.cli.main import main
 from tests.shallow import shallow_networks
 
 if __name__ == "__main__":
-    with shallow_networks(Path(sys.argv[1])):
-        code = main(["train", *sys.argv[2:]])
+    folder, *words = sys.argv[1:]
+    if importlib.util.find_spec("ray") is not None:
+        from pplcnet.jobs import ray_commands
+
+        ray_commands.PROGRAM = ("tests.runs.train_shallow", folder)  # for those that it starts
+    own = Path(folder, str(os.getpid()))
+    own.parent.mkdir(exist_ok=True)
+    with shallow_networks(own):
+        code = main(words if words[:1] == ["train"] else ["train", *words])
     sys.exit(code)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +24,7 @@ from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
 from pplcnet.models.resizing import resize
 from pplcnet.runtime.checks.tflite import check_tflite
+from pplcnet.tasks.segmentation import resizing
 from pplcnet.tasks.segmentation.decoding import Segmentation
 from pplcnet.tasks.segmentation.head import build_segmenter
 from pplcnet.weights.bundled import restore_model
@@ -206,7 +209,7 @@ def test_windows_see_a_large_photo_in_its_own_pixels(
     found = segmenter.predict(photo, window=(144, 256), stride=(144, 256))
     # Without overlap, each window is a photo by itself.
     assert (found.class_map == np.tile(whole.class_map, (2, 2))).mean() > 0.999
-    with pytest.raises(InputError, match="predicted by windows"):
+    with pytest.raises(InputError, match="predicted by windows or"):
         found.probabilities()
     Image.fromarray(photo).save(tmp_path / "large.png")
     command = ["predict", bundle, tmp_path / "large.png", "--window", "144x256"]
@@ -224,6 +227,8 @@ def test_windows_see_a_large_photo_in_its_own_pixels(
         (["--window", "8"], "each side must be from 32"),
         (["--window", "64", "--stride", "65"], "at most as large as the window"),
         (["--stride", "64"], "--stride is of --window"),
+        (["--most-pixels", "64"], "--most-pixels is of --window"),
+        (["--scales", "0.75"], "no network for the scale 0.75; 'pplcnet export"),
         (["--tiles", "64"], "--tiles is for detectors"),
     ],
 )
@@ -233,6 +238,126 @@ def test_windows_that_cannot_be_are_refused(
 ) -> None:  # fmt: skip
     assert main(["predict", str(bundle), str(photos / "cat.png"), *arguments]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_photo_of_too_many_pixels_is_an_error_of_its_own(
+    bundle: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", bundle, photos / "cat.png", "--window", "64", "--most-pixels", "9000"]
+    assert main([*map(str, command)]) == 1
+    assert "has 256x144 pixels; at most 9,000 are looked at" in capsys.readouterr().out
+
+
+def _scaled(logits: np.ndarray) -> np.ndarray:
+    return resizing.resize(logits, (144, 256))
+
+
+def test_the_mirror_image_is_averaged(
+    segmenter: pplcnet.Segmenter, photos: Path, astronaut: Segmentation, bundle: Path,
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    photo = np.asarray(Image.open(photos / "astronaut.png"))
+    found = segmenter.predict(photo, flip=True)
+    logits = [segmenter.run(each[np.newaxis])["logits"][0] for each in (photo, photo[:, ::-1])]
+    expected = _scaled(logits[0]) + _scaled(logits[1])[:, ::-1]
+    assert (found.class_map == expected.argmax(2)).mean() > 0.9999
+    assert (found.class_map != astronaut.class_map).any()
+    assert found.probabilities().shape == (144, 256, 2)
+    in_windows = segmenter.predict(photo, flip=True, window=(144, 256)).class_map
+    assert (in_windows == found.class_map).mean() > 0.9999
+    command = ["predict", bundle, photos / "astronaut.png", "--flip", "--out", tmp_path]
+    assert main([*map(str, command)]) == 0
+    with Image.open(tmp_path / "astronaut.png") as file:
+        np.testing.assert_array_equal(np.asarray(file), found.class_map)
+
+
+def test_scales_are_averaged(
+    bundle: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Path(shutil.copytree(bundle, tmp_path / "scaled.bundle"))
+    command = ["export", place, "--photos", photos / "cat.png", "--scales", "0.75,1"]
+    assert main([*map(str, command)]) == 0
+    assert "scale       0.75: on 1 photo" in capsys.readouterr().out
+    photo = photos / "astronaut.png"
+    (tmp_path / "small.onnx").write_bytes((place / "model.x0.75.onnx").read_bytes())
+    with pplcnet.Segmenter(place, threads=1) as segmenter:
+        small = pplcnet.load(tmp_path / "small.onnx", threads=1)
+        assert small.manifest.preprocessing.image_size == (108, 192)
+        logits = [
+            each.run(each.manifest.preprocessing(photo)[np.newaxis])["logits"][0]
+            for each in (segmenter, small)
+        ]
+        expected = sum(map(_scaled, logits)).argmax(2)
+        found = segmenter.predict(photo, scales=(0.75, 1)).class_map
+        assert (found == expected).mean() > 0.9999
+        (again,) = segmenter.predict_many([photo], scales=(0.75, 1), window=(144, 256))
+        assert (again.class_map == expected).mean() > 0.999
+        mirrored = segmenter.predict(photo, scales=(0.75, 1), flip=True)
+        assert (mirrored.class_map != found).any()
+        with pytest.raises(InputError, match="predicted by windows or at several scales"):
+            mirrored.probabilities()
+        copied = pickle.loads(pickle.dumps(segmenter))
+        np.testing.assert_array_equal(copied.predict(photo, scales=(0.75, 1)).class_map, found)
+
+
+def test_what_an_evaluation_keeps_is_small(astronaut: Segmentation) -> None:
+    kept = astronaut.kept()
+    assert len(pickle.dumps(kept)) < astronaut.class_map.size / 10
+    np.testing.assert_array_equal(kept.class_map, astronaut.class_map)
+    assert kept.rows() == astronaut.rows()
+    assert kept.kept() is kept
+    with pytest.raises(InputError, match="kept by an evaluation"):
+        kept.probabilities()
+
+
+def test_evaluate_looks_as_it_is_told(
+    bundle: Path, photos: Path, segmenter: pplcnet.Segmenter, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name in PHOTOS:
+        shutil.copytree(photos, tmp_path / "data/images", dirs_exist_ok=True)
+        place = tmp_path / "data/masks" / f"{name}.png"
+        place.parent.mkdir(exist_ok=True)
+        found = segmenter.predict(photos / f"{name}.png", flip=True)
+        Image.fromarray(found.class_map).save(place)
+    (tmp_path / "data/classes.json").write_text(json.dumps(["background", "person"]))
+    place = Path(shutil.copytree(bundle, tmp_path / "run/model.bundle"))
+    command = ["evaluate", place, tmp_path / "data"]
+    facts = {}
+    for looks in ([], ["--flip"], ["--flip", "--window", "144x256"]):
+        assert main([*map(str, command), *looks, "--json"]) == 0
+        facts["".join(looks)] = json.loads(capsys.readouterr().out)
+    assert facts[""]["miou"] < 1
+    assert facts["--flip"]["miou"] == 1
+    assert facts["--flip"]["looked"] == "flip"
+    assert facts["--flip--window144x256"]["miou"] > 0.999
+    folders = {each.name for each in (tmp_path / "run").iterdir()}
+    assert {"evaluation-data", "evaluation-data-flip"} <= folders
+    assert "evaluation-data-window144x256-flip" in folders
+    assert main([*map(str, command), "--scales", "2"]) == 2
+    assert "no network for the scale 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"window": "512"}, "window is '512'"),
+        ({"window": 64.5}, "window is 64.5"),
+        ({"window": True}, "window is True"),
+        ({"window": (64, 64, 64)}, r"window is \(64, 64, 64\)"),
+        ({"window": 64, "stride": None, "most_pixels": 0}, "most_pixels is 0"),
+        ({"stride": 64}, "are of windows; give window"),
+        ({"scales": ()}, "numbers from 0.1 to 10"),
+        ({"scales": ("big",)}, "numbers from 0.1 to 10"),
+        ({"scales": (float("nan"),)}, "numbers from 0.1 to 10"),
+        ({"scales": (8,)}, "no network for the scale 8"),
+    ],
+)
+def test_looks_that_cannot_be_are_refused(
+    segmenter: pplcnet.Segmenter, photos: Path, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        segmenter.predict(photos / "cat.png", **options)
 
 
 def test_files_with_the_last_steps_inside_give_the_goldens(

@@ -11,6 +11,7 @@ from typing import Any
 from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training import searching
+from pplcnet.training.search_database import run_of_study
 from pplcnet.training.search_journal import rank
 
 TRIALS = 12
@@ -25,14 +26,18 @@ def tell(study: Any, trial: Any, *_: Any) -> None:
 
 
 if __name__ == "__main__":
-    searching._try = tell
+    searching.do_trial = tell
     data: Any = SimpleNamespace(task="classification")
     out = Path(sys.argv[1])
     is_helping = sys.argv[2] == "helps"
-    while is_helping and not (out / searching.SEARCH_TRIALS).is_file():
+    address = sys.argv[3] if len(sys.argv) > 3 else None
+    while is_helping and not (
+        (out / searching.SEARCH_TRIALS).is_file() if address is None else run_of_study(address)
+    ):
         time.sleep(0.05)
     recipe = adapted(Recipe(weights=None), 100)
     searching.search(
         data, data, recipe, out, seconds=1e9, most_trials=TRIALS, is_helping=is_helping,
+        study_at=address, alike={"photos": "the same"}, run_id="run",
         report=lambda line: print(line, flush=True),
     )  # fmt: skip

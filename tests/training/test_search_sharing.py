@@ -70,6 +70,16 @@ def test_a_trial_without_a_sign_of_life_is_done_again_once(studies, facts: dict)
     assert tried.count(lost.params["learning_rate"]) == 1
 
 
+def test_a_trial_of_a_process_that_is_known_to_have_ended_is_done_again(studies) -> None:
+    lost = _begun(studies[0], host="another")
+    redo_silent(studies[1], SILENT_AFTER, {("another", os.getpid())})
+    assert not live_trials(studies[0])
+    assert (
+        next_trial(studies[0], seed=0).suggest_float("learning_rate", 0.01, 1.0, log=True)
+        == (lost.params["learning_rate"])
+    )
+
+
 def test_a_trial_of_a_living_process_is_left_alone(studies) -> None:
     first, second = studies
     _begun(first, pid=os.getppid())
@@ -101,7 +111,7 @@ def test_four_processes_one_of_which_is_killed_do_as_many_trials_as_were_asked_f
     processes[3].kill()
     for code, text in ends(processes)[:3]:
         assert code == 0, text
-    study = open_study(tmp_path / "search" / "trials.log", None)
+    study = open_study(tmp_path / "search" / "trials.log", "run")
     finished = finished_trials(study)
     assert len(finished) == TRIALS
     assert len({tuple(each.params.values()) for each in finished}) == TRIALS

@@ -168,6 +168,13 @@ def test_a_networks_name_predicts_with_official_weights(
     mirror.shutdown()  # the second time nothing is asked for
     assert main(["predict", "pplcnet_x0_25", photo, "--top-k", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == first
+    pq = pytest.importorskip("pyarrow.parquet")
+    names = tmp_path / "names.txt"
+    names.write_text(photo)
+    job = ["classify", "pplcnet_x0_25", str(names), "--out", str(tmp_path / "JOB")]
+    assert main(job) == 0
+    row = pq.read_table(tmp_path / "JOB" / "parts").to_pylist()[0]
+    assert row["label"] == first["predictions"][0]["label"]
 
 
 def test_a_name_without_connection_is_one_clear_error(

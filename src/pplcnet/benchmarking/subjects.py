@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +12,22 @@ import numpy as np
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, UnknownNameError
-from pplcnet.models.catalog import CATALOG, Network
+from pplcnet.models.catalog import (
+    CATALOG,
+    DETECTORS,
+    SEGMENTERS,
+    Detector,
+    Network,
+    Segmenter,
+    only_task,
+)
 from pplcnet.runtime.engines.cutting import cut_network
-from pplcnet.tasks import answers_of, task_of
+from pplcnet.tasks import answers_of, find, task_of, training_of
 
-__all__ = ["DEFAULT_MACS", "Subject", "default_names", "load_subject"]
+__all__ = ["DEFAULT_MACS", "NETWORKS", "Subject", "default_names", "load_subject"]
+
+NETWORKS: Mapping[str, Network | Detector | Segmenter] = {**CATALOG, **DETECTORS, **SEGMENTERS}
+"""What can be measured by its name."""
 
 # The paper calls networks up to this many multiply-accumulates light; they are the default.
 DEFAULT_MACS = 350_000_000
@@ -25,7 +38,7 @@ class Subject(NamedTuple):
 
     name: str
     row: Network | None
-    """The row of the catalog; None for a bundle, which has no reported accuracy."""
+    """A classifier's row of the catalog; None for all else, which has no reported accuracy."""
     contents: dict[str, bytes]
     """"float32" and perhaps "int8" to an ONNX file of batch 1."""
     image_size: tuple[int, int]
@@ -42,21 +55,24 @@ def default_names() -> list[str]:
     ]
 
 
-def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) -> Subject:
+def load_subject(
+    text: str, image_size: tuple[int, int] | None = None, *, int8: bool = False
+) -> Subject:
     """A network by its name, built with random weights; or a bundle by its path.
 
     Args:
-        image_size: (height, width) for networks; a bundle has its own.
+        image_size: (height, width) for networks, None for that of the figures in the catalog; a
+            bundle has its own.
         int8: also quantise a network given by name, which takes a few seconds.
 
     Raises:
         UnknownNameError: neither a name nor a bundle.
         BundleError: damaged, or without a network for a batch of 1.
     """
-    if text in CATALOG:
+    if text in NETWORKS:
         return _by_name(text, image_size, int8)
     if not Path(text).exists():
-        raise UnknownNameError("network or bundle", text, CATALOG)
+        raise UnknownNameError("network or bundle", text, NETWORKS)
     bundle = Bundle.open(text)
     task_of(bundle.manifest, bundle.path)  # or a message about it
     answers = answers_of(bundle.manifest)
@@ -76,24 +92,29 @@ def load_subject(text: str, image_size: tuple[int, int], *, int8: bool = False) 
     return Subject(str(bundle.path), None, contents, size, macs, parameters)
 
 
-def _by_name(name: str, image_size: tuple[int, int], int8: bool) -> Subject:
+def _by_name(name: str, image_size: tuple[int, int] | None, int8: bool) -> Subject:
     from pplcnet.exporting.translation import to_onnx
     from pplcnet.imaging.preprocessing import Preprocessing
-    from pplcnet.models.build import build_model
     from pplcnet.models.reparameterization import to_deploy_form
 
-    model = to_deploy_form(build_model(name, image_size=image_size))
-    classes = tuple(f"class {number}" for number in range(1000))
-    proto = to_onnx(model, Manifest(classes, Preprocessing(image_size), {}), batch=1)
-    contents = {"float32": proto.SerializeToString()}
+    size, count = NETWORKS[name].measured_at
+    size = image_size or size
+    classes = tuple(f"class {number}" for number in range(count))
+    manifest = Manifest(classes, Preprocessing(size), {"name": name, "options": {}})
+    task = find(only_task(name) or manifest.task)
+    manifest = replace(manifest, task=task.name, outputs=task.outputs(classes, size, name))
+    model = to_deploy_form(training_of(task).build(name, classes, size, {}))
+    contents = {"float32": to_onnx(model, manifest, batch=1).SerializeToString()}
     if int8:
         from pplcnet.exporting.int8 import quantize_content
         from pplcnet.exporting.int8_ways import usual_way
 
-        noise = np.random.default_rng(0).integers(0, 256, (16, *image_size, 3), np.uint8)
-        contents["int8"] = quantize_content(contents["float32"], noise, way=usual_way())
+        noise = np.random.default_rng(0).integers(0, 256, (16, *size, 3), np.uint8)
+        contents["int8"] = quantize_content(
+            contents["float32"], noise, task=task.name, way=usual_way()
+        )
     macs, parameters = _count_cost(contents["float32"])
-    return Subject(name, CATALOG[name], contents, image_size, macs, parameters)
+    return Subject(name, CATALOG.get(name), contents, size, macs, parameters)
 
 
 def _count_cost(content: bytes) -> tuple[int, int]:

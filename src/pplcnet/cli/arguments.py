@@ -16,7 +16,7 @@ from pplcnet.training.names import BUNDLE
 
 __all__ = [
     "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_engine", "add_photos",
-    "add_photos_option", "add_threads", "number", "whole",
+    "add_photos_option", "add_threads", "number", "scales", "size", "whole",
 ]  # fmt: skip
 
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
@@ -128,6 +128,14 @@ def size(text: str) -> tuple[int, int]:
         )
     height, _, width = text.partition("x")
     return int(height), int(width or height)
+
+
+def scales(text: str) -> tuple[float, ...]:
+    """An argument's type: `0.75,1,1.25`, up to 16 numbers from 0.1 to 10."""
+    given = text.split(",")
+    if len(given) > 16:
+        raise argparse.ArgumentTypeError("has more than 16 scales")
+    return tuple(dict.fromkeys(number(0.1, 10)(each.strip()) for each in given))
 
 
 class Parser(argparse.ArgumentParser):

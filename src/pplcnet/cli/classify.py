@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.cli.arguments import BUNDLE_HELP, add_engine, number, whole
 from pplcnet.cli.console import Console
+from pplcnet.cli.official import COMPARED, bundle_of
 from pplcnet.cli.output import complain, show, show_json
 from pplcnet.errors import InputError, StorageError, require
 from pplcnet.system.wording import counted
@@ -39,7 +40,11 @@ FAILURES_SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "bundle", metavar="BUNDLE", nargs="?", help=f"{BUNDLE_HELP}, or an exported .onnx file"
+        "bundle",
+        metavar="BUNDLE",
+        nargs="?",
+        help=f"{BUNDLE_HELP}, or an exported .onnx file, or a network's name for its official "
+        "weights, as pplcnet_x1_0",
     )
     parser.add_argument(
         "source",
@@ -168,6 +173,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _classify(arguments: argparse.Namespace) -> int:
     from pplcnet.cli.job_progress import JobProgress
     from pplcnet.jobs.classify import Options, classify_photos
+    from pplcnet.jobs.samples import write_samples
+    from pplcnet.jobs.source import find_source
 
     if arguments.address and arguments.on != "ray":
         raise InputError("--address is the address of a Ray cluster; give --on ray as well.")
@@ -189,9 +196,11 @@ def _classify(arguments: argparse.Namespace) -> int:
         share=arguments.shards,
         is_trusted=arguments.trust_network,
     )
+    source = find_source(arguments.source, arguments.column, arguments.root)
+    bundle = bundle_of(arguments.bundle, lambda folder: write_samples(source, folder, COMPARED))
     with JobProgress() as shown:
         result = classify_photos(
-            arguments.bundle,
+            bundle,
             arguments.source,
             arguments.out,
             options,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import number, size
+from pplcnet.cli.looks import SEGMENTERS, add_looks, check_looks, refuse
 from pplcnet.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_drawing", "check_drawing", "with_drawing"]
 
 QUALITY = 90
+DETECTORS = "detectors, which say where objects are"
 
 
 def add_drawing(parser: argparse.ArgumentParser) -> None:
@@ -42,19 +44,7 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         help="part of a tile's sides that its neighbour has too; objects up to that size are seen "
         "whole; default: 0.25",
     )
-    parser.add_argument(
-        "--window",
-        type=size,
-        metavar="SIZE",
-        help="of a segmenter: look at large photos in overlapping windows of this size; pixels of "
-        "the photo, 512 or 512x1024 (height x width)",
-    )
-    parser.add_argument(
-        "--stride",
-        type=size,
-        metavar="SIZE",
-        help="pixels from one window to the next; default: three quarters of a window",
-    )
+    add_looks(parser)
     parser.add_argument(
         "--draw",
         metavar="FOLDER",
@@ -71,25 +61,17 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
 
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for an option that the answers of the bundle have no use for."""
-    detectors = "detectors, which say where objects are"
-    segmenters = "segmenters, which give a class for each pixel"
     allowed = {
         "draw": (kind.can_be_drawn, "detectors and segmenters, which say where things are"),
-        "confidence": (hasattr(kind, "above"), detectors),
-        "tiles": (kind.can_be_tiled, detectors),
-        "tile_overlap": (kind.can_be_tiled, detectors),
-        "window": (bool(kind.file_ending), segmenters),
-        "stride": (bool(kind.file_ending), segmenters),
-        "out": (bool(kind.file_ending), segmenters),
+        "confidence": (hasattr(kind, "above"), DETECTORS),
+        "tiles": (kind.can_be_tiled, DETECTORS),
+        "tile_overlap": (kind.can_be_tiled, DETECTORS),
+        "out": (bool(kind.file_ending), SEGMENTERS),
     }
     for option, (is_allowed, whose) in allowed.items():
         if getattr(arguments, option) is not None and not is_allowed:
-            raise InputError(
-                f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one. "
-                "Leave it out."
-            )
-    if arguments.stride is not None and arguments.window is None:
-        raise InputError("--stride is of --window, which says how large windows are; give both.")
+            refuse(option, whose, arguments)
+    check_looks(kind, arguments)
     if arguments.tile_overlap is not None and arguments.tiles is None:
         raise InputError("--tile-overlap is of --tiles, which says how large tiles are; give both.")
 

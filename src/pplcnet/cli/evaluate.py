@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.arguments import BUNDLE_HELP, add_photos
 from pplcnet.cli.console import Console, quiet_litert
+from pplcnet.cli.looks import add_looks, check_looks, looking, looks_text
 from pplcnet.cli.output import show, show_json, show_page
 from pplcnet.cli.validation import add_skip_broken, note_training_photos, readable
 from pplcnet.system.files import check_writable
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="photos of other things: also measure how well they are told from these by how "
         "typical they are of the training photos",
     )
+    add_looks(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_skip_broken(parser)
 
@@ -69,16 +71,20 @@ def run(arguments: argparse.Namespace) -> int:
     from pplcnet.reports.others import check_others, compare_with_others
     from pplcnet.reports.report_data import find_subject
     from pplcnet.runtime.model import load
+    from pplcnet.tasks import find
     from pplcnet.tasks.evaluate import evaluate_and_keep
 
     model = load(arguments.bundle)
+    check_looks(find(model.manifest.task).prediction, arguments)
+    looks = looking(model, arguments)
     console = Console()
     subject = find_subject(
         Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
     )
     split = subject.split
     source = Source(split, os.path.realpath(arguments.photos))
-    out = Path(arguments.out) if arguments.out else _default_folder(subject, source)
+    looked = looks_text(arguments)
+    out = Path(arguments.out) if arguments.out else _default_folder(subject, source, looked)
     check_writable(out)
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
@@ -87,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.others:
         check_others(model, arguments.others)
     evaluation, predictions = evaluate_and_keep(
-        model,
+        looks,
         dataset,
         progress=lambda each: console.watch(each, len(dataset), f"evaluate on {split}"),
     )
@@ -100,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
             progress=lambda each, total: console.watch(each, total, "predict other photos"),
         )
     facts = evaluation_facts(evaluation, source)
+    if looked:
+        facts["looked"] = looked
     if others is not None:
         facts["others"] = others.to_dict()
     written = write_evaluation(evaluation, out, source, facts=facts)
@@ -108,7 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
         show_json(facts, indent=2)
     else:
         origin = " (split.csv of its run)" if subject.is_held_out else ""
-        show(f"on {split} of {arguments.photos}{origin}:")
+        how = f", {looked}" if looked else ""
+        show(f"on {split} of {arguments.photos}{origin}{how}:")
         show_page(describe(evaluation))
         if others is not None:
             show(others.to_text())
@@ -120,15 +129,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _default_folder(subject: Subject, source: Source) -> Path:
+def _default_folder(subject: Subject, source: Source, looked: str) -> Path:
     """A folder beside the bundle that holds no evaluation of another split or of other photos."""
     if subject.is_whole_part:
-        if source.split == subject.own_split:
-            return subject.folder / EVALUATION
-        name = f"{EVALUATION}-{source.split}"
+        name = EVALUATION if source.split == subject.own_split else f"{EVALUATION}-{source.split}"
     else:
         part = "" if source.split == "all" else f"-{source.split}"
         name = f"{EVALUATION}-{Path(source.photos).stem}{part}"
+    if looked:
+        name += "-" + looked.replace(", ", "-").replace(" ", "")
+        return subject.folder / name
     names = (name if at == 1 else f"{name}-{at}" for at in itertools.count(1))
     return next(each for each in map(subject.folder.joinpath, names) if _is_free(each, source))
 

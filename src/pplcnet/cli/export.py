@@ -12,7 +12,7 @@ from pathlib import Path
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import check_place
-from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option
+from pplcnet.cli.arguments import CHANGED_BUNDLE_HELP, add_photos_option, scales
 from pplcnet.cli.console import quiet_frameworks, without_chatter
 from pplcnet.cli.output import show
 from pplcnet.data.image_files import find_images
@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 help=f"of a {kind} that was exported: only write an ONNX file {what}",
             )
     parser.add_argument(
+        "--scales",
+        type=scales,
+        metavar="LIST",
+        help="of a segmenter that was exported: only add its network for inputs of other sizes, as "
+        "multiples of its own, for 'predict --scales'; 0.75,1,1.25",
+    )
+    parser.add_argument(
         "--pack",
         metavar="FILE.zip",
         help="also pack the bundle into one file; a bundle that was exported before is only packed",
@@ -103,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if any(getattr(arguments, form) for form in (*DETECTOR_FILES, *SEGMENTER_FILES)):
         return _write_files(arguments)
+    if arguments.scales:
+        return _add_scales(arguments)
     before = Bundle.open(arguments.bundle)
     check_place(before.path)
     quiet_frameworks("export")
@@ -134,6 +143,21 @@ def _write_files(arguments: argparse.Namespace) -> int:
                 check_file(Path(out))
                 written = module.export_file(arguments.bundle, out, images, form=form)
                 show(f"written     {written}")
+    return 0
+
+
+def _add_scales(arguments: argparse.Namespace) -> int:
+    quiet_frameworks("export")
+    images = find_given_images(arguments.images) if arguments.images else None
+    from pplcnet.exporting.parity import describe_parity
+    from pplcnet.exporting.scaled_networks import export_scales
+
+    with without_chatter("exporting and comparing with Keras"):
+        exported, figures = export_scales(arguments.bundle, arguments.scales, images)
+    added = [scale for scale in arguments.scales if scale != 1]
+    for scale, parity in zip(added, figures, strict=True):
+        show(f"scale       {scale:g}: {describe_parity(parity)}")
+    show(f"exported    {exported.path}")
     return 0
 
 

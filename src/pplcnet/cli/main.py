@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         except TrainingInterrupted as stopped:
             complain(str(stopped))
-            complain(f"Continue with: {_resume_command(arguments[0], stopped)}")
+            _say_how_to_continue(arguments[0], stopped)
             return 128 + stopped.signal
         except NodeLost as lost:
             complain(f"error: {lost}")
@@ -119,7 +119,8 @@ def _run(arguments: list[str]) -> int:
         return 0 if rest else 2
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
-    result: int = _module_of(verb).run(parser_of(verb).parse_args(rest))
+    given = argparse.Namespace(words=arguments)  # for processes that are started elsewhere
+    result: int = _module_of(verb).run(parser_of(verb).parse_args(rest, given))
     sys.stdout.flush()
     return result
 
@@ -158,8 +159,9 @@ def _overview(beginning: str = "") -> str:
     )
 
 
-def _resume_command(verb: str, stopped: TrainingInterrupted) -> str:
+def _say_how_to_continue(verb: str, stopped: TrainingInterrupted) -> None:
     import shlex
 
-    verb = "train" if verb == "demo" else verb
-    return shlex.join(["pplcnet", verb, "--resume", "--out", stopped.run, *stopped.options])
+    if stopped.run:
+        words = "train" if verb == "demo" else verb, "--resume", "--out", stopped.run
+        complain(f"Continue with: {shlex.join(['pplcnet', *words, *stopped.options])}")

@@ -1,4 +1,4 @@
-"""--nodes and --node: this machine's place among those that train together."""
+"""--nodes and --node: this machine's place among those that train together; --on ray."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pplcnet.cli.arguments import whole
 from pplcnet.cli.console import Console, quiet_frameworks
+from pplcnet.cli.on_ray import RAY_NODE, RAY_NODES
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.training.nodes import Nodes, find_nodes
 
-__all__ = ["add_node_arguments", "given_nodes", "join", "lacks_folder", "nodes_in_command"]
+__all__ = ["add_node_arguments", "continued_with", "given_nodes", "join", "lacks_folder"]
 
 
 def add_node_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,8 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         metavar="HOST:PORT,HOST:PORT",
         help="train on several machines: start the same command on each, with --node 0, 1, ...; "
-        "the ports have no authentication. Default: those of TF_CONFIG, where it is set",
+        "the ports have no authentication. With --on ray: how many. Default: those of TF_CONFIG, "
+        "where it is set",
     )
     parser.add_argument(
         "--node",
@@ -31,13 +34,38 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="which of --nodes this machine is, from 0; node 0 writes --out",
     )
+    parser.add_argument(
+        "--on",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: a Ray cluster starts the processes of --nodes or --search (needs ray); default: "
+        "local",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="with --on ray: the cluster's address, or auto for the one that this machine belongs "
+        "to; default: RAY_ADDRESS, or a cluster of this machine alone",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole(1, 10_000),
+        metavar="N",
+        help="with --on ray and --search: processes that search; default: one on each machine",
+    )
 
 
 def given_nodes(arguments: argparse.Namespace) -> Nodes | None:
-    """Those of the options, or of TF_CONFIG; None for this machine alone.
+    """Those of the options, of Ray or of TF_CONFIG; None for this machine alone.
 
     InputError when they contradict themselves.
     """
+    if arguments.on == "ray":
+        index = os.environ.get(RAY_NODE)
+        return None if index is None else find_nodes(os.environ.get(RAY_NODES), int(index), {})
+    for name in ("address", "workers"):
+        if getattr(arguments, name) is not None:
+            raise InputError(f"--{name} is for a Ray cluster; give --on ray as well.")
     return find_nodes(arguments.nodes, arguments.node, os.environ)
 
 
@@ -60,7 +88,7 @@ def join(arguments: argparse.Namespace, recipe: Recipe, console: Console, nodes:
         raise InputError(
             f"{arguments.out}: no run there: give PHOTOS and the recipe as on {nodes.name(0)}."
         )
-    with nodes_in_command(nodes):
+    with continued_with(arguments, nodes):
         join_run(
             arguments.photos,
             recipe,
@@ -76,10 +104,27 @@ def join(arguments: argparse.Namespace, recipe: Recipe, console: Console, nodes:
 
 
 @contextlib.contextmanager
-def nodes_in_command(nodes: Nodes | None) -> Iterator[None]:
-    """Within, a training that is stopped names the nodes in the command that continues it."""
+def continued_with(arguments: argparse.Namespace, nodes: Nodes | None) -> Iterator[None]:
+    """Within, a run that is stopped names nodes or Ray in the command that continues it."""
     try:
         yield
     except TrainingInterrupted as stopped:
-        stopped.options = () if nodes is None else nodes.options
+        if arguments.on == "ray":
+            stopped.options = "--on", "ray", *_given(arguments, "nodes", "workers", "address")
+        elif nodes is not None:
+            stopped.options = nodes.options
+        stopped.options += _given(arguments, "study")
         raise
+
+
+def _given(arguments: argparse.Namespace, *names: str) -> tuple[str, ...]:
+    """Options that have a value, as the command line has them; passwords are not shown."""
+    from pplcnet.training.search_database import shown_address
+
+    given = [(f"--{name}", getattr(arguments, name)) for name in names]
+    return tuple(
+        word
+        for name, value in given
+        if value is not None
+        for word in (name, shown_address(str(value)))
+    )

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import BUNDLE_HELP, PHOTO_ENDINGS, add_engine, add_threads, whole
 from pplcnet.cli.coco_output import add_coco, check_coco, coco_names, print_coco
-from pplcnet.cli.console import Console, quiet_frameworks, without_chatter
+from pplcnet.cli.console import Console, without_chatter
 from pplcnet.cli.drawing import add_drawing, check_drawing, with_drawing
 from pplcnet.cli.given_photos import STDIN, add_inputs, check_given, inputs_of, paths_of
+from pplcnet.cli.looks import looking
+from pplcnet.cli.official import COMPARED, bundle_of
 from pplcnet.cli.output import complain, csv_output, show, show_json
 from pplcnet.errors import ImageError, InputError
 from pplcnet.system.wording import counted
-from pplcnet.weights.sources import official_name
 
 if TYPE_CHECKING:
     from pplcnet.data.image_files import PassedOver
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-COMPARED = 64
-"""Photos on which a network with official weights is compared with Keras, the first time."""
 STDIN_LIMIT = 1 << 28
 """Bytes; more than any photo that is decoded."""
 TYPICALITY = "typicality"
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     stdin = _read_stdin() if STDIN in given else None
     passed_over = PassedOver()
-    bundle = _bundle(arguments.bundle, given, stdin)
+    bundle = bundle_of(arguments.bundle, lambda folder: _compared(given, stdin, folder))
     model = load(
         bundle,
         threads=arguments.threads,
@@ -98,7 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     names = coco_names(model.classes, arguments) if arguments.coco else None
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
-    with opening("opening the network"):
+    # A large photo in windows takes longer than that.
+    opened = "opening the network" if arguments.window is None else "looking at the first photo"
+    with opening(opened):
         predictions = iter(_predictions(model, given, stdin, passed_over, arguments))
         first = list(islice(predictions, 1))  # which compiles the network
     if model.advice:
@@ -126,7 +127,8 @@ def _predictions(
     passed_over: PassedOver,
     arguments: argparse.Namespace,
 ) -> Iterable[Prediction]:
-    predict, predict_many = model.predict, model.predict_many
+    looks = looking(model, arguments)
+    predict, predict_many = looks.predict, looks.predict_many
     if arguments.tiles is not None:
         from pplcnet.runtime.tiling import (
             OVERLAP,
@@ -139,16 +141,6 @@ def _predictions(
         tiles = tiles_of(arguments.tiles, overlap)
         predict = partial(predict_in_tiles, model, tiles=tiles)
         predict_many = partial(predict_many_in_tiles, model, tiles=tiles)
-    if arguments.window is not None:
-        from pplcnet.runtime.windowing import (
-            predict_in_windows,
-            predict_many_in_windows,
-            windows_of,
-        )
-
-        windows = windows_of(arguments.window, arguments.stride)
-        predict = partial(predict_in_windows, model, windows=windows)
-        predict_many = partial(predict_many_in_windows, model, windows=windows)
     if stdin is not None:
         return [_predict_one(model, predict, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():
@@ -228,18 +220,11 @@ def _cell(value: object) -> object:
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
-def _bundle(text: str, given: Sequence[str], stdin: bytes | None) -> str | Path:
-    """The bundle: a path, or that of an official network, which is made the first time."""
-    if official_name(text) is None or Path(text).exists():
-        return text
-    import tempfile
-
+def _compared(given: Sequence[str], stdin: bytes | None, folder: Path) -> list[Path]:
+    """Photos on which a network with official weights is compared with Keras."""
     from pplcnet.data.image_files import PassedOver
-    from pplcnet.weights.official import official_bundle
 
-    with tempfile.TemporaryDirectory() as folder:
-        photos = list(islice(paths_of(given, PassedOver()), COMPARED))
-        if stdin is not None:
-            photos = [Path(folder, "stdin")]
-            photos[0].write_bytes(stdin)
-        return official_bundle(text, photos, before_conversion=quiet_frameworks)
+    if stdin is None:
+        return list(islice(paths_of(given, PassedOver()), COMPARED))
+    (folder / "stdin").write_bytes(stdin)
+    return [folder / "stdin"]

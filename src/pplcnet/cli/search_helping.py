@@ -1,32 +1,111 @@
-"""`train --search` on a folder where another process searches: this one helps with the trials."""
+"""`train --search`: what is searched for how long, and who does the trials."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.output import show
+from pplcnet.cli.ray_search import RAY_HELPER, searched_on_ray
+from pplcnet.errors import InputError, require
 from pplcnet.recipe.recipe import Recipe
+from pplcnet.training.names import SEARCH_BEST
+from pplcnet.training.search_sharing import Search
 
-__all__ = ["helps_with_search"]
+__all__ = ["helps_with_search", "search_of"]
+
+
+def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
+    """The search that the command asks for, or that the run it continues was stopped in.
+
+    Raises:
+        InputError: no time, or nothing for a Ray cluster to do.
+        MissingDependencyError: Ray is needed and not installed.
+    """
+    from pplcnet.training.searching import parse_budget
+
+    seconds = None if arguments.search is None else parse_budget(arguments.search)
+    # A search that was stopped continues for the time it was given; a finished one is not repeated.
+    if seconds is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
+        seconds = arguments.run.get("search")
+    is_on_ray = arguments.on == "ray" and arguments.nodes is None
+    if is_on_ray and seconds is None:
+        raise InputError(
+            "--on ray trains with --nodes and how many, or searches with --search and its time; "
+            "give one of them."
+        )
+    if seconds is None:
+        if arguments.study is not None:
+            raise InputError("--study keeps the trials of a search; give --search and its time.")
+        return None
+    if arguments.study is None and (arguments.run or {}).get("study") is not None:
+        raise InputError(
+            f"{arguments.out}: its search is kept in {arguments.run['study']}; give --study again."
+        )
+    search = Search(seconds, study=arguments.study)
+    if is_on_ray and RAY_HELPER not in os.environ:
+        require("ray", purpose="--on ray", extra="ray")
+        search = search._replace(by=searched_on_ray(arguments, console))
+    return search
 
 
 def helps_with_search(
-    arguments: argparse.Namespace, recipe: Recipe, search: float, console: Console
+    arguments: argparse.Namespace, recipe: Recipe, search: Search | None, console: Console
 ) -> bool:
-    """Whether another process has the folder; its search is over then."""
-    from pplcnet.runs.search_helping import help_search, is_in_use
+    """Whether another process began the search; it is over then.
 
-    if arguments.resume or arguments.overwrite or not is_in_use(arguments.out):
+    Raises:
+        InputError: there is no search to help with, or one of another run.
+    """
+    if search is None:
         return False
+    helps = _helps_with_study if search.study is not None else _helps_in_folder
+    if not helps(arguments, search):
+        return False
+    from pplcnet.runs.search_helping import help_search
+
     help_search(
         arguments.photos,
         recipe,
         arguments.out,
-        search=search,
+        search,
         skip_broken=arguments.skip_broken,
         watcher=console,
         before_training=quiet_frameworks,
     )
     show("searched    the process that began the run goes on with its training")
+    return True
+
+
+def _helps_in_folder(arguments: argparse.Namespace, search: Search) -> bool:
+    from pplcnet.runs.search_helping import is_in_use
+
+    is_asked_to = RAY_HELPER in os.environ
+    if not is_asked_to and (arguments.resume or arguments.overwrite):
+        return False
+    is_begun = is_in_use(arguments.out)
+    if is_asked_to and not is_begun:
+        raise InputError(
+            f"{arguments.out}: no search is under way there. A search on several machines needs a "
+            "folder that all of them see, or --study."
+        )
+    return is_begun
+
+
+def _helps_with_study(arguments: argparse.Namespace, search: Search) -> bool:
+    from pplcnet.training.search_database import run_of_study, shown_address
+
+    if RAY_HELPER in os.environ:
+        return True
+    begun = run_of_study(arguments.study)
+    if begun is None or begun == (arguments.run or {}).get("id"):
+        return False
+    if arguments.resume or arguments.overwrite:
+        place = shown_address(arguments.study)
+        raise InputError(
+            f"{place}: holds the search of another run. The same command without --resume and "
+            f"--overwrite helps with it; {place.partition('#')[0]}#NAME begins another."
+        )
     return True

@@ -17,9 +17,10 @@ from typing import Any
 
 from pplcnet.cli.arguments import add_photos
 from pplcnet.cli.console import Console, quiet_frameworks
-from pplcnet.cli.nodes import add_node_arguments, given_nodes, join, lacks_folder, nodes_in_command
+from pplcnet.cli.nodes import add_node_arguments, continued_with, given_nodes, join, lacks_folder
+from pplcnet.cli.on_ray import starts_nodes, train_on_ray
 from pplcnet.cli.output import show
-from pplcnet.cli.search_helping import helps_with_search
+from pplcnet.cli.search_helping import helps_with_search, search_of
 from pplcnet.cli.settings import changed_recipe, parse_settings, raise_faults, read_recipe_file
 from pplcnet.errors import InputError
 from pplcnet.recipe.fields import field_types
@@ -29,7 +30,6 @@ from pplcnet.recipe.settings import field_defaults, field_help
 from pplcnet.recipe.starts import AUTO, FINETUNE, named_recipe_of, recipe_by_start
 from pplcnet.system.wording import counted
 from pplcnet.tasks import options_of
-from pplcnet.training.names import SEARCH_BEST
 
 __all__ = [
     "OPTIONS",
@@ -59,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="before the training, search for better recipe fields on the validation photos for "
         "about TIME (90s, 20m, 2h), then train with the best; needs the search extra. Started "
         "again on the same --out meanwhile, another process helps",
+    )
+    parser.add_argument(
+        "--study",
+        metavar="ADDRESS",
+        help="keep the trials of --search in a database, for machines that share no folder: "
+        "postgresql://USER@HOST/DATABASE, mysql:// or sqlite:////FILE",
     )
     add_node_arguments(parser)
     parser.add_argument(
@@ -127,24 +133,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
     """As `run`, with a recipe that was read already."""
-    search = None if arguments.search is None else _search_seconds(arguments.search)
     console = Console()
-
     if arguments.find_learning_rate:
         return _find_learning_rate(arguments, recipe, console)
-    nodes = given_nodes(arguments)
-    if nodes is not None and search is not None:
+    nodes, search = given_nodes(arguments), search_of(arguments, console)
+    if search is not None and (nodes is not None or arguments.nodes is not None):
         raise InputError("--search trains on one node; leave out --nodes (or unset TF_CONFIG).")
+    if starts_nodes(arguments):
+        return train_on_ray(arguments, console)
     if nodes is not None and nodes.index > 0:
         return join(arguments, recipe, console, nodes)
     from pplcnet.runs.training_run import run_job
 
-    if search is not None and helps_with_search(arguments, recipe, search, console):
+    if helps_with_search(arguments, recipe, search, console):
         return 0
-    # A search that was stopped continues for the time it was given; a finished one is not repeated.
-    if search is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
-        search = arguments.run.get("search")
-    with nodes_in_command(nodes):
+    with continued_with(arguments, nodes):
         result = run_job(
             arguments.photos,
             recipe,
@@ -165,14 +168,9 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
     return 0
 
 
-def _search_seconds(text: str) -> float:
-    from pplcnet.training.searching import parse_budget
-
-    return parse_budget(text)
-
-
 def _refuse_other_options(arguments: argparse.Namespace) -> None:
     others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
+    others += ["--on ray"] if arguments.on == "ray" else []
     if others:
         raise InputError(f"--find-learning-rate does not train; leave out {' and '.join(others)}.")
 

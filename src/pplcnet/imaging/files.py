@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import stat
+from collections.abc import Iterator
 from typing import IO, Any
 
 from pplcnet.errors import ImageError, printable
@@ -13,6 +16,7 @@ __all__ = [
     "ImageFile",
     "content_behind",
     "is_file_object",
+    "open_image_file",
     "read_image_file",
     "source_name",
 ]
@@ -21,6 +25,7 @@ ImageFile = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 MAX_FILE_BYTES = 500_000_000
 """The largest image file that is read: 150 megapixels of uncompressed RGB."""
+EMPTY = "the file is empty (zero bytes)."
 # Opening a FIFO for reading waits for a writer unless told not to.
 WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)
 KINDS = (
@@ -92,8 +97,30 @@ def read_image_file(source: ImageFile) -> bytes:
         )
     _check_size(len(content), name)
     if not content:
-        raise ImageError(name, "the file is empty (zero bytes).")
+        raise ImageError(name, EMPTY)
     return content
+
+
+@contextlib.contextmanager
+def open_image_file(source: ImageFile) -> Iterator[IO[bytes]]:
+    """An image file to be read in parts, whatever its size.
+
+    A file object that cannot seek is read as a whole, and so is all that is no path.
+
+    Raises:
+        ImageError: as `read_image_file`; MAX_FILE_BYTES holds for what is read as a whole.
+    """
+    if not isinstance(source, str | os.PathLike):
+        yield io.BytesIO(read_image_file(source))
+        return
+    name = source_name(source)
+    with contextlib.ExitStack() as stack:
+        with _as_image_errors(name):
+            file = stack.enter_context(_opened(source, name))
+            is_empty = not os.fstat(file.fileno()).st_size
+        if is_empty:
+            raise ImageError(name, EMPTY)
+        yield file
 
 
 def content_behind(image: Any) -> bytes:
@@ -115,14 +142,27 @@ def content_behind(image: Any) -> bytes:
 
 
 def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
+    with _as_image_errors(name), _opened(path, name) as file:
+        _check_size(os.fstat(file.fileno()).st_size, name)
+        return file.read()
+
+
+def _opened(path: str | os.PathLike[str], name: str) -> IO[bytes]:
+    # Looked at before it is opened: opening a device can set it going.
+    _check_regular(os.stat(path), name)
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
     try:
-        # Looked at before it is opened: opening a device can set it going.
-        _check_regular(os.stat(path), name)
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            _check_regular(status, name)
-            _check_size(status.st_size, name)
-            return file.read()
+        _check_regular(os.fstat(file.fileno()), name)
+    except ImageError:
+        file.close()
+        raise
+    return file
+
+
+@contextlib.contextmanager
+def _as_image_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror or error}).") from error
     except ImageError:

@@ -54,12 +54,17 @@ def limit_pixels(most: int) -> None:
     _most_pixels = most
 
 
-def check_pixels(size: tuple[int, int], name: str) -> None:
-    """ImageError where (width, height) is more pixels than this process decodes."""
+def check_pixels(size: tuple[int, int], name: str, most: int | None = None) -> None:
+    """ImageError where (width, height) is more pixels than this process decodes.
+
+    Args:
+        most: the limit for an image that is decoded in parts, in place of MAX_PIXELS.
+    """
     width, height = size
-    most = min(_most_pixels, MAX_PIXELS)
-    if width * height > most:
-        raise ImageError(name, f"has {width}x{height} pixels; at most {most:,} are decoded.")
+    allowed = min(_most_pixels, MAX_PIXELS) if most is None else most
+    if width * height > allowed:
+        how = "decoded" if most is None else "looked at in windows; the limit can be raised"
+        raise ImageError(name, f"has {width}x{height} pixels; at most {allowed:,} are {how}.")
 
 
 def check_memory(

@@ -6,11 +6,7 @@ driver gives a shard again when its actor is lost, and makes a new actor in its 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -21,21 +17,13 @@ from ray.exceptions import RayError
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.packing import pack
-from pplcnet.errors import InputError, StorageError
 from pplcnet.jobs.driver import Died, Ready
 from pplcnet.jobs.plan import Shard
+from pplcnet.jobs.ray_cluster import Cluster, in_words
 from pplcnet.jobs.worker import Failed, Outcome, Settings, Worker, start_failure
 from pplcnet.system.processor import available_cores
-from pplcnet.system.wording import counted, printable
 
 __all__ = ["RayWorkers"]
-
-LOOK_SECONDS = 5.0
-"""How often the cluster's head is looked at."""
-MOST_MISSES = 3
-CONNECT_SECONDS = 10.0
-OBJECT_STORE_BYTES = 256 << 20
-"""Of a cluster on this machine alone: it holds the bundle and nothing else."""
 
 
 class RayWorker:
@@ -87,29 +75,8 @@ class RayWorkers:
             InputError: it is no address of a cluster's head.
             StorageError: there is no cluster at the address.
         """
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        address = address or os.environ.get("RAY_ADDRESS")
-        if address not in (None, "auto"):
-            _check_address(str(address))
-        quiet = {"logging_level": "ERROR", "log_to_driver": False}
-        try:
-            if address is None:
-                ray.init(
-                    "local",
-                    num_cpus=count or available_cores(),
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    **quiet,
-                )
-            else:
-                ray.init(address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise StorageError(
-                f"{address or 'this machine'}: no Ray cluster can be reached "
-                f"({printable(str(error))})."
-            ) from error
-        cpus = int(ray.cluster_resources().get("CPU", 0))
-        say(f"Ray cluster with {counted(cpus, 'CPU')} on {counted(_nodes(), 'machine')}")
+        self._cluster = Cluster(address, count or available_cores(), say)
+        cpus = self._cluster.cpus()
         self._count = min(count or max(1, cpus), most)
         if self._count > cpus:
             say(f"only {cpus} of {self._count} workers have a CPU now; others start with more CPUs")
@@ -122,9 +89,7 @@ class RayWorkers:
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, tuple[int, bool]] = {}
         """What is awaited: of which actor, and whether it is that it begins."""
-        self._serial = self._misses = 0
-        self._looked = time.monotonic()
-        self._is_headless = False
+        self._serial = 0
         for _ in range(self._count):
             self._start()
 
@@ -144,7 +109,7 @@ class RayWorkers:
         Raises:
             StorageError: the cluster's head is gone.
         """
-        self._look_at_head()
+        self._cluster.look()
         every = list(self._waiting)
         done, _ = ray.wait(every, num_returns=1, timeout=seconds)
         if done:
@@ -157,7 +122,7 @@ class RayWorkers:
             outcome = ray.get(reference)
         except RayError as error:
             self._replace(worker)
-            return Died(worker, _in_words(error))
+            return Died(worker, in_words(error))
         if is_begin and outcome is None:
             return Ready(worker)
         if is_begin:
@@ -165,37 +130,12 @@ class RayWorkers:
         return worker, outcome
 
     def _replace(self, worker: int) -> None:
-        with contextlib.suppress(RayError):
-            ray.kill(self._actors.pop(worker))  # one that is only out of reach would keep its CPU
+        self._cluster.kill([self._actors.pop(worker)])
         self._start()
-
-    def _look_at_head(self) -> None:
-        """Ray itself would wait for a minute, and then end this process without a word."""
-        now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS / MOST_MISSES:
-            return
-        self._looked = now
-        address = ray.get_runtime_context().gcs_address
-        host, _, port = address.rpartition(":")
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS):
-                self._misses = 0
-        except OSError as error:
-            self._misses += 1
-            if self._misses >= MOST_MISSES:
-                self._is_headless = True
-                raise StorageError(
-                    f"the head of the Ray cluster at {address} is gone; with a cluster, the same "
-                    "command goes on."
-                ) from error
 
     def describe(self) -> str:
         """See `Workers`."""
-        free = int(ray.available_resources().get("CPU", 0))
-        cpus = int(ray.cluster_resources().get("CPU", 0))
-        return (
-            f"no worker has begun; the Ray cluster has {counted(cpus, 'CPU')}, {free} of them free"
-        )
+        return f"no worker has begun; {self._cluster.describe()}"
 
     def __enter__(self) -> Self:
         return self
@@ -206,11 +146,8 @@ class RayWorkers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._is_headless:
-            for actor in self._actors.values():
-                with contextlib.suppress(RayError):
-                    ray.kill(actor)
-        ray.shutdown()
+        self._cluster.kill(list(self._actors.values()))
+        self._cluster.close()
 
 
 def _bundle_bytes(bundle: str) -> tuple[bytes, str]:
@@ -220,25 +157,3 @@ def _bundle_bytes(bundle: str) -> tuple[bytes, str]:
         return path.read_bytes(), path.suffix
     with tempfile.TemporaryDirectory(prefix="pplcnet-bundle-") as folder:
         return pack(Bundle.open(path), Path(folder, "bundle.zip")).read_bytes(), ".zip"
-
-
-def _check_address(address: str) -> None:
-    """Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
-        raise InputError(f"{address}: is no address of a Ray cluster; give HOST:PORT, or auto.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise StorageError(
-            f"{address}: no Ray cluster can be reached ({error.strerror or error})."
-        ) from error
-
-
-def _nodes() -> int:
-    return sum(bool(node["Alive"]) for node in ray.nodes())
-
-
-def _in_words(error: RayError) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {printable(lines[0]) if lines else ''}"

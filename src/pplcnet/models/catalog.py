@@ -51,6 +51,11 @@ class Network(NamedTuple):
     reference_name: str
     """The network's name in the original repository."""
 
+    @property
+    def measured_at(self) -> tuple[tuple[int, int], int]:
+        """(height, width) of the input and number of classes that the row's figures are for."""
+        return (224, 224), 1000
+
 
 class Detector(NamedTuple):
     """A row of a detector: PicoDet, whose backbone is a PP-LCNet without its classifier."""
@@ -69,6 +74,11 @@ class Detector(NamedTuple):
     reported_ap: Mapping[int, float] = {}
     """COCO val2017 AP (0.50:0.95) of the official weights, a fraction, by the side of the input."""
 
+    @property
+    def measured_at(self) -> tuple[tuple[int, int], int]:
+        """(height, width) of the input and number of classes that the row's figures are for."""
+        return (320, 320), 80
+
 
 class Segmenter(NamedTuple):
     """A row of a segmentation network: a head on the maps of a classifier's backbone."""
@@ -82,6 +92,11 @@ class Segmenter(NamedTuple):
     """Trainable parameters with 19 classes, without the heads that only training uses."""
     macs_512x1024: int
     """Multiply-accumulates of convolutions, one image 512 pixels high and 1024 wide, 19 classes."""
+
+    @property
+    def measured_at(self) -> tuple[tuple[int, int], int]:
+        """(height, width) of the input and number of classes that the row's figures are for."""
+        return (512, 1024), 19
 
     @property
     def stride(self) -> int:

@@ -127,8 +127,8 @@ def _check_facts(run: Any) -> None:
         raise TypeError("it has no recipe")
     if not isinstance(run["digest"], str) or not isinstance(run["photos"], str):
         raise TypeError("digest and photos must be text")
-    if not isinstance(run.get("id"), str | None) or not isinstance(run.get("teacher"), str | None):
-        raise TypeError("id and teacher must be text")
+    if not all(isinstance(run.get(name), str | None) for name in ("id", "teacher", "study")):
+        raise TypeError("id, teacher and study must be text")
     if not isinstance(run.get("search"), int | float | None):
         raise TypeError("search must be a number")
     if not isinstance(run["recipe"].get("folds", 0), int):

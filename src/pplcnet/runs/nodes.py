@@ -11,10 +11,11 @@ from pplcnet.system.wording import json_text
 
 if TYPE_CHECKING:
     from pplcnet.data.dataset import Dataset
-    from pplcnet.runs.stages import RunContext
+    from pplcnet.recipe.recipe import Recipe
+    from pplcnet.runs.stages import AuditedImages, RunContext
     from pplcnet.training.group import Group
 
-__all__ = ["joined_nodes"]
+__all__ = ["alike_facts", "joined_nodes"]
 
 OF_A_MACHINE = {
     "cache_gigabytes", "disk_cache_gigabytes", "workers", "worker_processes", "tensorboard",
@@ -26,11 +27,22 @@ def joined_nodes(context: RunContext, training: Dataset) -> AbstractContextManag
     """The nodes that train together, once all have come and have the same to train."""
     from pplcnet.training.node_group import joined
 
-    images = context.images
-    fields = adapted(context.recipe, len(training) + len(images.unlabelled_paths)).to_dict()
-    alike = {
-        "photos": f"{images.digest} {context.run.get('division')}",
+    division = str(context.run.get("division"))
+    alike = alike_facts(context.images, context.recipe, len(training), division)
+    return joined(context.nodes, alike, context.watcher.busy, context.watcher.say)
+
+
+def alike_facts(
+    images: AuditedImages, recipe: Recipe, training_images: int, division: str
+) -> dict[str, str]:
+    """What has to be the same on all machines, by its name.
+
+    Args:
+        division: `splits_digest` of the splits.
+    """
+    fields = adapted(recipe, training_images + len(images.unlabelled_paths)).to_dict()
+    return {
+        "photos": f"{images.digest} {division}",
         "recipe": json_text({name: fields[name] for name in fields if name not in OF_A_MACHINE}),
         "version": metadata.version("pplcnet"),
     }
-    return joined(context.nodes, alike, context.watcher.busy, context.watcher.say)

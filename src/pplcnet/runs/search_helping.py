@@ -1,11 +1,13 @@
-"""Another process in the search of a run: the same trials' journal, and nothing else written."""
+"""Another process in the search of a run: the same trials, and nothing else written."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from pplcnet.data.dataset import Dataset
 from pplcnet.data.image_facts import Handover
@@ -15,7 +17,8 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import for_task
 from pplcnet.runs.files import SPLIT, TRAIN, read_run
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
-from pplcnet.runs.splits import resplit
+from pplcnet.runs.nodes import alike_facts
+from pplcnet.runs.splits import resplit, splits_digest
 from pplcnet.runs.stages import audit_images
 from pplcnet.runs.starts import settle_start
 from pplcnet.system.locking import locked
@@ -26,6 +29,8 @@ from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.interruption import signals_stop
 from pplcnet.training.names import SEARCH_BEST, SEARCH_TRIALS
 from pplcnet.training.pictures import picture_keeper, side_of
+from pplcnet.training.search_database import failures_said, shown_address
+from pplcnet.training.search_sharing import Search
 
 __all__ = ["help_search", "is_in_use"]
 
@@ -47,63 +52,83 @@ def help_search(
     photos: str | PathLike[str],
     recipe: Recipe,
     out: str | PathLike[str],
+    search: Search,
     *,
-    search: float,
     skip_broken: bool = False,
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> None:
     """Do trials of the search that another process began in `out`, until it is over.
 
-    The arguments are those of `run_job` in that process.
+    The arguments are those of `run_job` in that process. Where the search is kept in a database,
+    `out` is neither read nor written.
 
     Raises:
-        InputError: the folder has no search under way, or one of other photos.
+        InputError: there is no search under way, or one of other photos.
         RecipeError: that search is of another recipe.
+        StorageError: the search's database cannot be used.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; another process does the trial again.
     """
     watcher = watcher or Watcher()
     require_keras()
     searching.require_optuna()
-    folder = RunFolder(Path(out), TRAIN)
-    watcher.say(f"{out}: another process has this run; this one helps with its search")
-    with watcher.busy("waiting for the search to begin"):
-        while not (folder.path / SEARCH_TRIALS).is_file():
-            run = read_run(folder.path)
-            if not is_in_use(out) or (run is not None and run.get("search") is None):
-                raise InputError(
-                    f"{folder.path}: no search is under way there; start one, or choose another "
-                    "--out."
-                )
-            time.sleep(POLL_SECONDS)
-    if (folder.path / SEARCH_BEST).is_file():
-        watcher.say("the search is over already")
-        return
-    run = folder.recorded()
+    folder = None if search.study is not None else RunFolder(Path(out), TRAIN)
+    place = out if search.study is None else shown_address(search.study)
+    watcher.say(f"{place}: another process has begun this search; this one helps with it")
+    run = None
+    if folder is not None:
+        run = _begun_run(folder, watcher)
+        if run is None:
+            watcher.say("the search is over already")
+            return
     dataset = Dataset.open(photos)
     recipe, _ = settle_start(for_task(recipe, options_of(dataset.task)), run, watcher.say)
     with signals_stop(), ImageCache.of(recipe) as image_cache:
         images = audit_images(
             dataset,
             unlabelled=recipe.options.unlabelled,
-            skip_broken=skip_broken or bool(run.get("skip_broken")),
+            skip_broken=skip_broken or bool(run and run.get("skip_broken")),
             watcher=watcher,
             handover=Handover(side_of(recipe), picture_keeper(recipe, image_cache)),
         )
-        folder.resume(run, run_facts(photos, images.digest, recipe))
-        folder.check_digest(run, images.digest)
-        contents = images.labelled.contents
-        splits = resplit(images.dataset, contents, folder.path / SPLIT, recipe.seed).splits
+        if folder is None or run is None:
+            splits = images.draw_splits(recipe)
+        else:
+            folder.resume(run, run_facts(photos, images.digest, recipe))
+            folder.check_digest(run, images.digest)
+            contents = images.labelled.contents
+            splits = resplit(images.dataset, contents, folder.path / SPLIT, recipe.seed).splits
         before_training()
-        searching.search(
-            splits.train,
-            splits.validation,
-            adapted(recipe, len(splits.train) + len(images.unlabelled_paths)),
-            folder.path,
-            seconds=search,
-            run_id=run.get("id"),
-            unlabelled=images.unlabelled_paths,
-            image_cache=image_cache,
-            is_helping=True,
-            report=watcher.say,
-        )
+        recipe = adapted(recipe, len(splits.train) + len(images.unlabelled_paths))
+        with (
+            failures_said(search.study),
+            tempfile.TemporaryDirectory(prefix="pplcnet-search-") as own,
+        ):
+            searching.search(
+                splits.train,
+                splits.validation,
+                recipe,
+                Path(own) if folder is None else folder.path,
+                seconds=search.seconds,
+                run_id=None if run is None else run.get("id"),
+                study_at=search.study,
+                alike=alike_facts(images, recipe, len(splits.train), splits_digest(splits)),
+                unlabelled=images.unlabelled_paths,
+                image_cache=image_cache,
+                is_helping=True,
+                report=watcher.say,
+            )
+
+
+def _begun_run(folder: RunFolder, watcher: Watcher) -> dict[str, Any] | None:
+    """The run.json of the search that is under way in a folder; None where it is over."""
+    with watcher.busy("waiting for the search to begin"):
+        while not (folder.path / SEARCH_TRIALS).is_file():
+            run = read_run(folder.path)
+            if not is_in_use(folder.path) or (run is not None and run.get("search") is None):
+                raise InputError(
+                    f"{folder.path}: no search is under way there; start one, or choose another "
+                    "--out."
+                )
+            time.sleep(POLL_SECONDS)
+    return None if (folder.path / SEARCH_BEST).is_file() else folder.recorded()

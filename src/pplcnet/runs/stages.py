@@ -29,6 +29,7 @@ from pplcnet.tasks import find
 from pplcnet.tasks.audit import audit
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.nodes import Nodes
+from pplcnet.training.search_sharing import Search
 
 if TYPE_CHECKING:
     from pplcnet.training.train import TrainingResult
@@ -124,6 +125,7 @@ class RunContext:
     image_cache: ImageCache | None = None
     nodes: Nodes | None = None
     """The machines that train together; None for this one alone."""
+    search: Search | None = None
 
 
 def audit_images(

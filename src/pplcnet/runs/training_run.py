@@ -22,6 +22,7 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import for_task
 from pplcnet.runs.files import EVALUATION, RECIPE, SKIPPED, SPLIT, TRAIN, planned_names
 from pplcnet.runs.folder import RunFolder, require_keras, run_facts
+from pplcnet.runs.nodes import alike_facts
 from pplcnet.runs.replaced import refuse_to_delete
 from pplcnet.runs.result import JobResult
 from pplcnet.runs.splits import splits_as_before, splits_digest
@@ -43,6 +44,8 @@ from pplcnet.training.names import SEARCH, TENSORBOARD
 from pplcnet.training.nodes import Nodes
 from pplcnet.training.pictures import drop_unneeded, picture_keeper, side_of
 from pplcnet.training.reached import describe_reached, reached_with, read_reached
+from pplcnet.training.search_database import failures_said
+from pplcnet.training.search_sharing import Search
 
 __all__ = ["run_job"]
 
@@ -55,7 +58,7 @@ def run_job(
     skip_broken: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    search: float | None = None,
+    search: Search | None = None,
     nodes: Nodes | None = None,
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
@@ -70,8 +73,8 @@ def run_job(
         resume: continue the run in `out`; the data and the recipe have to be the same. The
             networks of a finished run are left unchanged, and it is evaluated again.
         overwrite: delete the run that is in `out`.
-        search: seconds to search for better recipe fields before the training, on the validation
-            images (`training.searching`); the training then uses what was found.
+        search: look for better recipe fields before the training, on the validation images
+            (`training.searching`); the training then uses what was found.
         nodes: the machines that train together, of which this is node 0; the others `join_run`.
         watcher: told about the progress.
         before_training: called once the data are known good, before Keras is imported.
@@ -132,12 +135,16 @@ def run_job(
                     TENSORBOARD: recipe.tensorboard,
                 }
                 names = planned_names(TRAIN, extra=[name for name in used if used[name]])
-                asked = {"skip_broken": skip_broken, "search": search, "start": start.facts()}
+                asked = {
+                    "skip_broken": skip_broken,
+                    "search": search and search.seconds,
+                    "start": start.facts(),
+                }
                 run = folder.start(recipe, {**facts, **asked}, names)
             else:
                 run = before
             context = RunContext(
-                folder, recipe, images, run, watcher, before_training, image_cache, nodes
+                folder, recipe, images, run, watcher, before_training, image_cache, nodes, search
             )
             context, splits = _split(context, is_resumed=before is not None, leave_out=skip_broken)
             bundle = folder.finished_bundle(context.run) if before is not None else None
@@ -149,7 +156,7 @@ def run_job(
                 image_cache.close()
                 before_training()  # for the report's heat maps
             else:
-                bundle = _train(context, splits, search, has_checkpoint=has_checkpoint)
+                bundle = _train(context, splits, has_checkpoint=has_checkpoint)
             return _evaluate(context, splits, bundle)
 
 
@@ -178,9 +185,7 @@ def _split(context: RunContext, *, is_resumed: bool, leave_out: bool) -> tuple[R
     return replace(context, run=run), splits
 
 
-def _train(
-    context: RunContext, splits: Splits, search: float | None, *, has_checkpoint: bool
-) -> Bundle:
+def _train(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> Bundle:
     """Search if asked to, train, export and calibrate."""
     run, images = context.run, context.images
     images.raise_changed()
@@ -194,7 +199,7 @@ def _train(
             [*(each.path for each in splits.train.images), *images.unlabelled_paths],
             [each.path for each in splits.validation.images],
         )
-        recipe = _searched(context, splits, search, has_checkpoint=has_checkpoint)
+        recipe = _searched(context, splits, has_checkpoint=has_checkpoint)
         context = replace(context, recipe=recipe)
         trained = train_network(
             context,
@@ -233,32 +238,35 @@ def _expected(recipe: Recipe, splits: Splits) -> list[str]:
     return [] if found is None else [describe_reached(found)]
 
 
-def _searched(
-    context: RunContext, splits: Splits, seconds: float | None, *, has_checkpoint: bool
-) -> Recipe:
+def _searched(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> Recipe:
     """The recipe to train with: what a search finds or has found, else the one that was given.
 
     `run.json` keeps the recipe as it was given, so that the same command resumes the run.
     """
     out, recipe, run_id = context.folder.path, context.recipe, context.run.get("id")
-    if seconds is None or has_checkpoint:
+    if context.search is None or has_checkpoint:
         found = searching.read_best(out, recipe, run_id)
-        if seconds is not None and found is None:
+        if context.search is not None and found is None:
             raise InputError(
                 f"{out}: was started without a search; leave --search out, or start over."
             )
     else:
-        found = searching.search(
-            splits.train,
-            splits.validation,
-            recipe,
-            out,
-            seconds=seconds,
-            run_id=run_id,
-            unlabelled=context.images.unlabelled_paths,
-            image_cache=context.image_cache,
-            report=context.watcher.say,
-        )
+        wanted, images = context.search, context.images
+        with failures_said(wanted.study):
+            found = searching.search(
+                splits.train,
+                splits.validation,
+                recipe,
+                out,
+                seconds=wanted.seconds,
+                elsewhere=wanted.by,
+                study_at=wanted.study,
+                alike=alike_facts(images, recipe, len(splits.train), splits_digest(splits)),
+                run_id=run_id,
+                unlabelled=images.unlabelled_paths,
+                image_cache=context.image_cache,
+                report=context.watcher.say,
+            )
     if found is not None:
         write_text(out / RECIPE, found.to_toml())
     return found or recipe

@@ -6,12 +6,13 @@ this one class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from os import PathLike
 from threading import Lock
-from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Generic, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ from pplcnet.runtime.checks.network import Sizes
 from pplcnet.runtime.embedding import Embedding, check_embedding, decode_embedding
 from pplcnet.runtime.engines import forking
 from pplcnet.runtime.engines.engine import Engine, open_engine, run_each, run_padded
-from pplcnet.runtime.network import check_finite, read_network
+from pplcnet.runtime.network import check_finite, read_network, read_scaled
+from pplcnet.runtime.question import Answer, Question, raise_error
+from pplcnet.runtime.selection import DEFAULT
 from pplcnet.runtime.sources import describe, images_of
 from pplcnet.runtime.streaming import answer_in_order
 from pplcnet.runtime.typicality import with_typicality
@@ -44,18 +47,6 @@ CHUNK = 8
 CHUNKS_PER_WORKER = 2
 # What another process makes anew.
 NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_prediction")
-Answer = TypeVar("Answer")
-
-
-class _Question(NamedTuple, Generic[Answer]):
-    """What is wanted of an image."""
-
-    outputs: tuple[str, ...]
-    """Of the network; no others are computed."""
-    decode: Callable[[Outputs, Geometry, str], Answer]
-    """Outputs of one image, where it lies in the network's input, and its name to the answer."""
-    refuse: Callable[[str, ImageError], Answer]
-    """The name of an image that cannot be used, and why, to the answer."""
 
 
 class Model(Generic[P]):
@@ -128,7 +119,7 @@ class Model(Generic[P]):
         if self._typicality is not None:
             decode = with_typicality(decode, self._typicality, self._task.energy)
             outputs = (*outputs, EMBEDDING)
-        self._prediction: _Question[P] = _Question(outputs, decode, self._task.prediction)
+        self._prediction: Question[P] = Question(outputs, decode, self._task.prediction)
         self._lock = Lock()
         self._engines: dict[tuple[int, tuple[str, ...]], Engine] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -138,6 +129,25 @@ class Model(Generic[P]):
         """Open the engines anew: the threads of the parent's are not in this process."""
         forking.abandon((self._engines, self._pool))
         self._start()
+
+    def at_scale(self, scale: float) -> Self:
+        """The same with the network for an input of other sides, which the bundle holds.
+
+        Args:
+            scale: what the sides are multiplied by; 1 is this model itself.
+
+        Raises:
+            InputError: the bundle has no network for it.
+        """
+        if scale == 1:
+            return self
+        manifest, content = read_scaled(self._name, self.manifest, scale)
+        scaled = copy.copy(self)
+        scaled.choice = self.choice if self.choice.variant == DEFAULT.variant else DEFAULT
+        scaled.manifest, scaled._content, scaled._typicality = manifest, content, None
+        scaled._preprocessing = manifest.preprocessing_on(processor_name())
+        scaled._start()
+        return scaled
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the open engines; another process opens its own."""
@@ -267,9 +277,9 @@ class Model(Generic[P]):
         """
         return self._stream(self._embedding(normalize), images_of(images))
 
-    def _embedding(self, normalize: bool) -> _Question[Embedding]:
+    def _embedding(self, normalize: bool) -> Question[Embedding]:
         check_embedding(self.manifest, self._name)
-        return _Question((EMBEDDING,), decode_embedding(normalize), Embedding)
+        return Question((EMBEDDING,), decode_embedding(normalize), Embedding)
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """The network's outputs for prepared images.
@@ -295,11 +305,11 @@ class Model(Generic[P]):
         Raises:
             ImageError: an image cannot be used.
         """
-        question = _Question(self._answers, lambda found, place, _: (found, place), _raise)
+        question = Question(self._answers, lambda found, place, _: (found, place), raise_error)
         return self._stream(question, images_of(images))
 
     def _stream(
-        self, question: _Question[Answer], images: Iterator[ImageSource]
+        self, question: Question[Answer], images: Iterator[ImageSource]
     ) -> Iterator[Answer]:
         workers = self._threads or available_cores()
         engine = self._engine(workers, question.outputs)
@@ -311,7 +321,7 @@ class Model(Generic[P]):
             capacity=workers * CHUNKS_PER_WORKER * CHUNK,
         )
 
-    def _answer(self, question: _Question[Answer], engine: Engine, image: ImageSource) -> Answer:
+    def _answer(self, question: Question[Answer], engine: Engine, image: ImageSource) -> Answer:
         placed = self._placed(image)
         if isinstance(placed, ImageError):
             raise placed
@@ -321,7 +331,7 @@ class Model(Generic[P]):
         return question.decode(one, placed.geometry, describe(image))
 
     def _answer_each(
-        self, question: _Question[Answer], engine: Engine, images: list[ImageSource]
+        self, question: Question[Answer], engine: Engine, images: list[ImageSource]
     ) -> list[Answer]:
         placed = [self._placed(image) for image in images]
         usable = [each.pixels for each in placed if isinstance(each, Placed)]
@@ -368,10 +378,6 @@ class Model(Generic[P]):
     def _check_open(self) -> None:
         if not self._content:
             raise InputError(f"this {type(self).__name__} is closed; open another one.")
-
-
-def _raise(_: str, error: ImageError) -> NoReturn:
-    raise error
 
 
 def load(

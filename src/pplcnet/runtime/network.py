@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +12,21 @@ import numpy as np
 
 from pplcnet.bundle.bundle import Bundle, read_consistently
 from pplcnet.bundle.manifest import Manifest
-from pplcnet.errors import BundleError
+from pplcnet.errors import BundleError, InputError
 from pplcnet.runtime.lone_network import open_network
 from pplcnet.runtime.selection import Choice, Selection, choose
 from pplcnet.runtime.typicality import Typicality, read_typicality
 from pplcnet.tasks import outputs_of, task_of
 from pplcnet.tasks.task import Outputs
 
-__all__ = ["Network", "check_finite", "read_network"]
+__all__ = [
+    "Network",
+    "check_finite",
+    "read_network",
+    "read_scaled",
+    "scaled_file",
+    "scaled_manifest",
+]
 
 
 class Network(NamedTuple):
@@ -58,6 +66,41 @@ def read_network(
         network = read_consistently(bundle, select)
     _check_task(network.manifest, bundle)
     return network
+
+
+def scaled_file(scale: float) -> str:
+    """The file of the network for an input whose sides are multiplied by `scale`."""
+    return f"model.x{scale:g}.onnx"
+
+
+def scaled_manifest(manifest: Manifest, scale: float) -> Manifest:
+    """What a bundle says of its network, for an input of other sides.
+
+    Raises:
+        InputError: a side is below 1 or above 4096 pixels.
+    """
+    height, width = (int(side * scale + 0.5) for side in manifest.preprocessing.image_size)
+    preprocessing = replace(manifest.preprocessing, image_size=(height, width))
+    scaled = replace(manifest, preprocessing=preprocessing)
+    return replace(scaled, outputs=outputs_of(scaled))
+
+
+def read_scaled(
+    bundle: str | PathLike[str], manifest: Manifest, scale: float
+) -> tuple[Manifest, bytes]:
+    """The network of an opened bundle for an input of other sides, and what it takes and returns.
+
+    Raises:
+        InputError: there is none.
+        BundleError: it is damaged.
+    """
+    scaled = scaled_manifest(manifest, scale)
+    if scaled_file(scale) not in manifest.files:
+        raise InputError(
+            f"{bundle}: has no network for the scale {scale:g}; "
+            f"'pplcnet export {bundle} --scales {scale:g}' adds it."
+        )
+    return scaled, read_consistently(bundle, lambda opened: opened.read(scaled_file(scale)))
 
 
 def check_finite(outputs: Outputs, source: str, choice: Choice) -> None:

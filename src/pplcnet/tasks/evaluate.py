@@ -75,7 +75,7 @@ def evaluate_and_keep(
     *,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda each: each,
 ) -> EvaluatedPredictions:
-    """As `evaluate`, keeping the prediction of every image.
+    """As `evaluate`, keeping the prediction of every image, in little memory (`Prediction.kept`).
 
     Raises:
         InputError, DatasetError: as `evaluate`.
@@ -84,7 +84,7 @@ def evaluate_and_keep(
 
     def keep(predictions: Iterable[Any]) -> Iterator[Any]:
         for prediction in progress(predictions):
-            kept.append(prediction)
+            kept.append(prediction.kept())
             yield prediction
 
     return EvaluatedPredictions(evaluate(model, dataset, progress=keep), kept)

@@ -124,6 +124,10 @@ class Prediction:
         """
         return {}
 
+    def kept(self) -> Self:
+        """The same in little memory, to be kept with those of many images."""
+        return self
+
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
         """The upright photo with what was found in it.
 

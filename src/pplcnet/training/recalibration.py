@@ -25,6 +25,11 @@ __all__ = ["Recalibration", "recalibrate"]
 
 AT_ONCE = 64
 """Images: enough for steady statistics where the last feature map has few positions."""
+AT_ONCE_PIXELS = 64 * 224 * 224
+"""Larger images go in smaller parts, as memory grows with their pixels; and so do the positions of
+the last feature map."""
+LEAST_AT_ONCE = 16
+"""A head that pools over the whole image has one position for each."""
 MOST_KEPT = 256 << 20
 """Bytes of views that are kept from epoch to epoch: 1,700 of 224x224 pixels."""
 
@@ -55,7 +60,9 @@ class Recalibration:
         if self._forward is None:
             self._forward = _forward(self._network)
         views = self._views()
-        parts = np.array_split(views, max(1, len(views) // AT_ONCE))
+        height, width = views.shape[1:3]
+        at_once = max(LEAST_AT_ONCE, AT_ONCE_PIXELS // (height * width))
+        parts = np.array_split(views, max(1, len(views) // min(AT_ONCE, at_once)))
         normalize = self._preprocessing.normalize
         recalibrate(self._network, (normalize(part) for part in parts), self._forward)
 

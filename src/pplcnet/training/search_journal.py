@@ -17,6 +17,7 @@ __all__ = [
     "has_budget",
     "next_trial",
     "open_study",
+    "pruner",
     "rank",
     "require_optuna",
     "score_of",
@@ -32,6 +33,11 @@ LARGEST_LOSS = 1e3
 def require_optuna() -> Any:
     """Optuna, or MissingDependencyError with the command that installs it."""
     return require("optuna", purpose="a search", extra="search")
+
+
+def pruner() -> Any:
+    """What stops a trial that is worse than the others."""
+    return require_optuna().pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING)
 
 
 def open_study(path: Path, run_id: str | None) -> Any:
@@ -55,7 +61,7 @@ def open_study(path: Path, run_id: str | None) -> Any:
             study_name="search",
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING),
+            pruner=pruner(),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(

@@ -5,16 +5,37 @@ Optuna's journal has no heartbeat of its own (optuna/optuna#6615).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["SILENT_AFTER", "live_trials", "others_took_part", "redo_silent", "signs_of_life"]
+__all__ = [
+    "SILENT_AFTER", "Process", "Search", "SearchedBy", "live_trials", "others_took_part",
+    "redo_silent", "signs_of_life",
+]  # fmt: skip
+
+Process = tuple[str, int]
+"""The machine's name and the process's id."""
+SearchedBy = AbstractContextManager[Callable[[], set[Process]]]
+"""Within, other processes do trials. Called every now and then, what it gives returns those of them
+that are known to have ended, and raises what keeps all of them from working."""
+
+
+class Search(NamedTuple):
+    """A search that a run begins with."""
+
+    seconds: float
+    by: SearchedBy | None = None
+    """Who does the trials; None for this process, and others that help."""
+    study: str | None = None
+    """The address of a database with the trials; None for a file in the run's folder."""
+
 
 SILENT_AFTER = 300.0
 """Seconds without a sign of life after which a trial is done again."""
@@ -23,7 +44,7 @@ SILENT_AFTER = 300.0
 @contextmanager
 def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[None]:
     """Within, the trial says every now and then that this process works on it."""
-    from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
     now = time.time()
     for name, value in (("host", socket.gethostname()), ("pid", os.getpid()), ("began", now)):
@@ -34,7 +55,8 @@ def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[No
     def write() -> None:
         while not is_over.wait(silent_after / 5):
             try:
-                trial.set_user_attr("seen", time.time())
+                with contextlib.suppress(StorageInternalError):  # a database is out of reach
+                    trial.set_user_attr("seen", time.time())
             except UpdateFinishedTrialError:  # another process took it for dead
                 return
 
@@ -54,15 +76,21 @@ def live_trials(study: Any) -> list[Any]:
     return list(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
-def redo_silent(study: Any, silent_after: float) -> None:
+def redo_silent(study: Any, silent_after: float, ended: Collection[Process] = ()) -> None:
     """Put what dead processes were trying in line again, each trial once.
+
+    Args:
+        silent_after: seconds without a sign of life after which a process counts as dead.
+        ended: processes that are known to have ended.
 
     Of several processes that see the same, the journal lets one end the trial.
     """
     from optuna.trial import TrialState
 
     for trial in live_trials(study):
-        if not _is_silent(trial, silent_after):
+        facts = trial.user_attrs
+        is_dead = (facts.get("host"), facts.get("pid")) in ended
+        if not is_dead and not _is_silent(trial, silent_after):
             continue
         try:
             study.tell(trial.number, state=TrialState.FAIL)

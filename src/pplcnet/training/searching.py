@@ -8,46 +8,46 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.errors import InputError, TrainingDiverged, TrainingInterrupted
+from pplcnet.errors import InputError, TrainingInterrupted
 from pplcnet.recipe.files import read_toml
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.search_space import ranges_of, searched_fields, stored_fields
 from pplcnet.system.files import write_text
 from pplcnet.system.wording import counted
 from pplcnet.tasks import find
-from pplcnet.training.history import score_column
-from pplcnet.training.names import HISTORY, SEARCH, SEARCH_BEST, SEARCH_TRIALS
+from pplcnet.training.names import SEARCH, SEARCH_BEST, SEARCH_TRIALS
+from pplcnet.training.search_database import open_shared_study
+from pplcnet.training.search_elsewhere import watch_trials
 from pplcnet.training.search_journal import (
     enqueue,
     finished_trials,
     has_budget,
     next_trial,
     open_study,
-    rank,
     require_optuna,
     score_of,
 )
 from pplcnet.training.search_lines import (
     line_of_trial,
     parse_budget,
-    scores_and_losses,
     settings_of,
     short_recipe,
 )
 from pplcnet.training.search_sharing import (
     SILENT_AFTER,
+    SearchedBy,
     live_trials,
     others_took_part,
     redo_silent,
     signs_of_life,
 )
+from pplcnet.training.search_trial import do_trial
 
 if TYPE_CHECKING:
     from pplcnet.data.dataset import Dataset
@@ -57,10 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["parse_budget", "read_best", "require_optuna", "search", "short_recipe"]
 
 POLL_SECONDS = 2.0
-
-
-class _Stopped(Exception):  # noqa: N818 - it is no error
-    """The trial ends before its last epoch: it is worse than others were, or it diverged."""
 
 
 def search(
@@ -75,6 +71,9 @@ def search(
     unlabelled: Sequence[Path] = (),
     image_cache: ImageCache | None = None,
     is_helping: bool = False,
+    elsewhere: SearchedBy | None = None,
+    study_at: str | None = None,
+    alike: Mapping[str, str] | None = None,
     silent_after: float = SILENT_AFTER,
     report: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
@@ -99,6 +98,9 @@ def search(
         image_cache: decoded images, which the trials share.
         is_helping: another process began this search, and writes what is best; the recipe is
             returned as it was given.
+        elsewhere: the processes that do the trials, which this one then leaves to them.
+        study_at: the address of a database with the trials, in place of the journal in `out`.
+        alike: with `study_at`, what has to be the same for all processes, by its name.
         silent_after: seconds after which a trial without a sign of life is done again.
         report: called with one line of text after every trial.
 
@@ -108,41 +110,36 @@ def search(
         TrainingInterrupted: Ctrl-C; the finished trials are kept.
     """
     measure = find(train_set.task).measure
-    study = open_study(out / SEARCH_TRIALS, run_id)
-    ranges, fields = ranges_of(recipe), searched_fields(recipe)
+    (out / SEARCH).mkdir(exist_ok=True)
+    study = (
+        open_study(out / SEARCH_TRIALS, run_id)
+        if study_at is None
+        else open_shared_study(study_at, run_id, alike or {}, is_helping=is_helping)
+    )
     redo_silent(study, silent_after)
     if not is_helping:
-        enqueue(study, {name: fields[name].value(recipe) for name in ranges})
+        fields = searched_fields(recipe)
+        enqueue(study, {name: fields[name].value(recipe) for name in ranges_of(recipe)})
+    budget: dict[str, Any] = {
+        "seconds": seconds,
+        "most_trials": most_trials,
+        "silent_after": silent_after,
+    }
     try:
-        while (begins := has_budget(study, seconds, most_trials)) or live_trials(study):
-            trial = next_trial(study, recipe.seed, most_trials) if begins else None
-            if trial is None:  # another process has the last trials, and may die
-                time.sleep(min(POLL_SECONDS, silent_after / 5))
-                redo_silent(study, silent_after)
-                continue
-            number = len(finished_trials(study)) + 1
-            numbers = {
-                name: trial.suggest_float(name, *limits, log=fields[name].logarithmic)
-                for name, limits in ranges.items()
-            }
-            tried = recipe.changed(stored_fields(numbers, recipe))
-            folder = out / SEARCH / f"trial-{trial.number + 1}"
-            with signs_of_life(trial, silent_after):
-                data = train_set, validation_set, unlabelled
-                _try(study, trial, tried, folder, data, image_cache)
-            ended = {each.number: each for each in finished_trials(study)}
-            if trial.number in ended:
-                report(line_of_trial(len(ended), ended[trial.number], recipe, measure))
-            else:
-                report(f"trial {number:>3}  is done by another process, which took this for dead")
-            redo_silent(study, silent_after)
-    except TrainingInterrupted as stopped:
-        raise TrainingInterrupted(
-            f"Stopped in trial {number} of the search, which will be run again; "
-            f"{counted(number - 1, 'finished trial')} kept.",
-            run=str(out),
-            signal=stopped.signal,
-        ) from stopped
+        if elsewhere is not None:
+            with elsewhere as ended_processes:
+                watch_trials(study, recipe, measure, ended_processes, report, **budget)
+        else:
+            for trial in _next_trials(study, recipe.seed, **budget):
+                tried = _proposed(trial, recipe)
+                folder = out / SEARCH / f"trial-{trial.number + 1}"
+                with signs_of_life(trial, silent_after), _interrupts_said(study, out, is_helping):
+                    data = train_set, validation_set, unlabelled
+                    do_trial(study, trial, tried, folder, data, image_cache)
+                report(_line_of(study, trial, recipe, measure))
+    except TrainingInterrupted:
+        redo_silent(study, silent_after)  # the trial of this process
+        raise
     except Exception:
         redo_silent(study, silent_after)  # the trial of this process
         if not (finished_trials(study) or live_trials(study) or is_helping):  # nothing is lost
@@ -156,6 +153,52 @@ def search(
             "this search cannot be repeated; the training that follows can"
         )
     return _chosen(study, recipe, out, measure, run_id, report)
+
+
+def _next_trials(
+    study: Any, seed: int, *, seconds: float, most_trials: int | None, silent_after: float
+) -> Iterator[Any]:
+    """Trials to do, until the last one of all processes is over."""
+    while (begins := has_budget(study, seconds, most_trials)) or live_trials(study):
+        trial = next_trial(study, seed, most_trials) if begins else None
+        if trial is not None:
+            yield trial
+        else:  # another process has the last trials, and may die
+            time.sleep(min(POLL_SECONDS, silent_after / 5))
+        redo_silent(study, silent_after)
+
+
+def _line_of(study: Any, trial: Any, recipe: Recipe, measure: Measure) -> str:
+    ended = {each.number: each for each in finished_trials(study)}
+    if trial.number not in ended:
+        return "another process took this one for dead, and does its trial"
+    return line_of_trial(len(ended), ended[trial.number], recipe, measure)
+
+
+def _proposed(trial: Any, recipe: Recipe) -> Recipe:
+    """The recipe with the values that a trial tries."""
+    fields = searched_fields(recipe)
+    numbers = {
+        name: trial.suggest_float(name, *limits, log=fields[name].logarithmic)
+        for name, limits in ranges_of(recipe).items()
+    }
+    return recipe.changed(stored_fields(numbers, recipe))
+
+
+@contextlib.contextmanager
+def _interrupts_said(study: Any, out: Path, is_helping: bool) -> Iterator[None]:
+    """Within, a signal ends in a message on what becomes of the trial."""
+    finished = len(finished_trials(study))
+    try:
+        yield
+    except TrainingInterrupted as stopped:
+        text = f"Stopped in trial {finished + 1} of the search, which will be run again; "
+        if is_helping:
+            text += "another process goes on with the search."
+        else:
+            text += f"{counted(finished, 'finished trial')} kept."
+        run = "" if is_helping else str(out)
+        raise TrainingInterrupted(text, run=run, signal=stopped.signal) from stopped
 
 
 def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | None:
@@ -179,71 +222,6 @@ def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | 
     return recipe.changed(values)
 
 
-# ---------------------------------------------------------------------- one trial
-
-
-def _try(
-    study: Any,
-    trial: Any,
-    tried: Recipe,
-    folder: Path,
-    data: tuple[Dataset, Dataset, Sequence[Path]],
-    image_cache: ImageCache | None,
-) -> None:
-    import keras
-    from optuna.exceptions import UpdateFinishedTrialError
-    from optuna.trial import TrialState
-
-    from pplcnet.training.loop import fit
-
-    train_set, validation_set, unlabelled = data
-    column = score_column(find(train_set.task).measure.key)
-    short = short_recipe(tried)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    seen: list[tuple[float, float]] = []
-
-    def after_epoch(_: str) -> None:
-        rows = scores_and_losses(folder / HISTORY, column)
-        if len(rows) == len(seen):  # a line about something other than an epoch
-            return
-        seen[:] = rows
-        score, loss = rows[-1]
-        if not math.isfinite(loss):
-            raise _Stopped
-        with contextlib.suppress(UpdateFinishedTrialError):
-            trial.report(rank(score, loss), len(rows))
-        # Early epochs say little: the learning rate is still high.
-        if short.epochs / 2 <= len(rows) < short.epochs and trial.should_prune():
-            raise _Stopped
-
-    try:
-        fit(
-            train_set,
-            validation_set,
-            short,
-            folder,
-            unlabelled=unlabelled,
-            image_cache=image_cache,
-            report=after_epoch,
-        )
-        state = TrialState.COMPLETE
-    except _Stopped:
-        state = TrialState.PRUNED
-    except TrainingDiverged:
-        seen.append((0.0, math.inf))
-        state = TrialState.PRUNED
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        keras.backend.clear_session()  # the networks of many trials would fill the memory
-    score, loss = max(seen, key=lambda each: rank(*each))
-    value = rank(score, loss) if state is TrialState.COMPLETE else None
-    with contextlib.suppress(UpdateFinishedTrialError):  # another process took it for dead
-        for name, fact in (("score", score), ("loss", loss), ("epochs", len(seen))):
-            trial.set_user_attr(name, fact)
-        study.tell(trial, value, state=state, skip_if_finished=True)
-
-
 # ---------------------------------------------------------------------- the best trial
 
 
@@ -257,6 +235,8 @@ def _chosen(
 ) -> Recipe:
     from optuna.trial import TrialState
 
+    for left in (out / SEARCH).glob("trial-*"):  # by processes that were killed
+        shutil.rmtree(left, ignore_errors=True)
     finished = finished_trials(study)
     complete = [each for each in finished if each.state is TrialState.COMPLETE]
     if not complete:

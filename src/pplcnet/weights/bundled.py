@@ -29,8 +29,11 @@ def pack_weights(model: keras.Model) -> bytes:
     return buffer.getvalue()
 
 
-def restore_model(bundle: Bundle) -> keras.Model:
+def restore_model(bundle: Bundle, image_size: tuple[int, int] | None = None) -> keras.Model:
     """The Keras model of a bundle: normalised float images in, the outputs of its task out.
+
+    Args:
+        image_size: (height, width) of the input; None for the bundle's.
 
     Raises:
         BundleError: no Keras variant, damaged, or of a network that this version does not know.
@@ -42,7 +45,7 @@ def restore_model(bundle: Bundle) -> keras.Model:
         model = build(
             network["name"],
             bundle.classes,
-            bundle.manifest.preprocessing.image_size,
+            image_size or bundle.manifest.preprocessing.image_size,
             network["options"],
         )
         native.set_values(model, native.read_npz(content, KERAS_FILE), source=str(bundle.path))

@@ -23,6 +23,8 @@ LEAST_IMAGES = 10
 """Of fewer images, no bootstrap says how far the figure may be off."""
 RESAMPLES = 1000
 CHUNK = 50
+COUNTED = 1 << 22
+"""Pixels that are counted at a time."""
 
 
 class Ratios(NamedTuple):
@@ -45,10 +47,12 @@ def area_table(
         answer: (H, W) class indices, IGNORED where there is no answer.
     """
     counts = np.zeros((IGNORED + 1) * (IGNORED + 1), np.int64)
-    pairs = np.left_shift(truth.astype(np.uint16), 8)
-    pairs |= answer
-    found = np.bincount(pairs.ravel(), minlength=len(counts))
-    table = found.reshape(IGNORED + 1, IGNORED + 1)[:classes]
+    rows = max(1, COUNTED // max(1, truth.shape[1]))  # counting takes 8 bytes a pixel
+    for top in range(0, len(truth), rows):
+        pairs = np.left_shift(truth[top : top + rows].astype(np.uint16), 8)
+        pairs |= answer[top : top + rows]
+        counts += np.bincount(pairs.ravel(), minlength=len(counts))
+    table = counts.reshape(IGNORED + 1, IGNORED + 1)[:classes]
     return np.concatenate([table[:, :classes], table[:, classes:].sum(1, keepdims=True)], axis=1)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ __all__ = ["Segmentation", "decoder"]
 
 SHOWN = 5
 OPACITY = 0.5
+FAST = 1
+"""zlib's level; higher ones gain little on class maps."""
+COUNTED = 1 << 20
+"""Pixels that are counted at a time."""
 NOTHING = np.empty((0, 0), np.uint8)
 
 
@@ -41,6 +46,14 @@ class CellLogits:
     """(height, width)."""
 
 
+class PackedMap(NamedTuple):
+    """A class map in zlib's compression: a hundredth of its size, as most pixels are like those
+    before them."""
+
+    content: bytes
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Segmentation(Prediction):
     """The class of each pixel of one image."""
@@ -49,6 +62,8 @@ class Segmentation(Prediction):
     classes: Sequence[str] = ()
     """The bundle's classes."""
     _cells: CellLogits | None = None
+    _packed: PackedMap | None = None
+    """The class map, where it is kept in little memory."""
 
     can_be_drawn: ClassVar[bool] = True
     file_ending: ClassVar[str] = ".png"
@@ -80,7 +95,17 @@ class Segmentation(Prediction):
         """
         if self.error is not None:
             raise self.error
-        return self._class_map
+        if self._packed is None:
+            return self._class_map
+        content, shape = self._packed
+        return np.frombuffer(zlib.decompress(content), np.uint8).reshape(shape)
+
+    def kept(self) -> Self:
+        """With the class map compressed, which takes milliseconds to read, and without logits."""
+        if self.error is not None or self._packed is not None:
+            return self
+        packed = PackedMap(zlib.compress(self._class_map.tobytes(), FAST), self._class_map.shape)
+        return replace(self, _class_map=NOTHING, _cells=None, _packed=packed)
 
     def mask_of(self, label: str) -> NDArray[np.bool_]:
         """(H, W), whether each pixel is of a class.
@@ -96,7 +121,7 @@ class Segmentation(Prediction):
         Raises:
             UnknownNameError: there is no such class.
         """
-        return int(np.count_nonzero(self.mask_of(label)))
+        return int(_pixel_counts(self.class_map)[self._place_of(label)])
 
     def _place_of(self, label: str) -> int:
         if label not in self.classes:
@@ -109,13 +134,14 @@ class Segmentation(Prediction):
         It is computed at every call, and takes 4 bytes for each pixel and class.
 
         Raises:
-            InputError: the image was predicted by windows, whose logits are not kept.
+            InputError: there are no logits: the image was predicted by windows or at several
+                scales, or the prediction is one that an evaluation kept.
         """
         found = self.class_map
         if self._cells is None:
             raise InputError(
-                f"{self.source}: was predicted by windows, which leave no probabilities; predict "
-                "it as a whole."
+                f"{self.source}: was predicted by windows or at several scales, or kept by an "
+                "evaluation, which leaves no probabilities; predict it as a whole."
             )
         cells = self._cells
         rows = range(found.shape[0])
@@ -127,7 +153,7 @@ class Segmentation(Prediction):
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """The classes that have a pixel, the largest first: label, share of the image, pixels."""
-        counts = np.bincount(self.class_map.reshape(-1), minlength=UNKNOWN)[: len(self.classes)]
+        counts = _pixel_counts(self.class_map)[: len(self.classes)]
         order = [at for at in np.argsort(-counts, kind="stable").tolist() if counts[at]]
         return [
             {
@@ -164,9 +190,13 @@ class Segmentation(Prediction):
             opacity: of the colours, 0 to 1.
 
         Raises:
+            InputError: there is no such opacity.
             ImageError: the photo cannot be used, or is not the one that was predicted.
         """
         from pplcnet.tasks.segmentation.drawing import overlay
+
+        if not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
+            raise InputError(f"opacity is {opacity!r}; it must be a number from 0 to 1.")
 
         return overlay(self.source if photo is None else photo, self.class_map, opacity)
 
@@ -183,6 +213,15 @@ class Segmentation(Prediction):
         logits, size = self._cells.logits, self._cells.input_size
         whole = Geometry((size[1], size[0]))
         return {"class_map": class_map(logits, whole, size)}
+
+
+def _pixel_counts(class_map: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(256,) pixels of each value; a part at a time, as the count takes 8 bytes a pixel."""
+    flat = class_map.reshape(-1)
+    counts = np.zeros(UNKNOWN + 1, np.int64)
+    for start in range(0, flat.size, COUNTED):
+        counts += np.bincount(flat[start : start + COUNTED], minlength=UNKNOWN + 1)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
