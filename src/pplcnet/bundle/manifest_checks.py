@@ -22,7 +22,13 @@ MAX_DEPTH = 32
 MAX_OUTPUTS = 16
 MAX_OUTPUT_NUMBERS = 1 << 28
 # What a decoder computes with, and of each class; calibration tries temperatures from 0.05 to 20.
-DECODING = {"temperature": (0.01, 100.0)}
+DECODING = {
+    "temperature": (0.01, 100.0),
+    "confidence": (0.0, 1.0),
+    "score_threshold": (0.0, 1.0),
+    "iou_threshold": (0.0, 1.0),
+    "most": (1, 1_000_000),
+}
 DECODING_BY_CLASS = {"thresholds": (0.0, 1.0)}
 OTHER_DECODING = (-1e9, 1e9)
 MAX_THREADS = 4096

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import printable
+from pplcnet.system.arguments import check_count
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.tasks.task import Outputs, Prediction
 
@@ -129,7 +130,12 @@ class ScoredPrediction(Prediction):
         return self.top(1)[0]
 
     def top(self, count: int) -> list[ClassScore]:
-        """The `count` most probable classes, best first; fewer when there are not so many."""
+        """The `count` most probable classes, best first; fewer when there are not so many.
+
+        Raises:
+            InputError: the count is not a whole number of at least 0.
+        """
+        check_count(count, "count")
         probabilities = self.probabilities
         order = np.argsort(-probabilities, kind="stable")[:count]
         return [

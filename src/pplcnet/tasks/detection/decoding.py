@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import printable
 from pplcnet.imaging.geometry import Geometry
+from pplcnet.system.arguments import check_count, check_share
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.system.wording import counted
 from pplcnet.tasks.detection.merging import merge_found
@@ -116,9 +117,14 @@ class Detections(Prediction):
     def above(self, confidence: float | None = None) -> Self:
         """Those of at least this confidence, which all count as answers then.
 
-        None takes the bundle's threshold.
+        Args:
+            confidence: 0 to 1; None for the bundle's threshold.
+
+        Raises:
+            InputError: the confidence is not from 0 to 1.
         """
         least = self.threshold if confidence is None else confidence
+        check_share(least, "confidence")
         count = int(np.count_nonzero(self.confidence >= least))
         return replace(self._first(count), threshold=least)
 
@@ -126,6 +132,7 @@ class Detections(Prediction):
         """The `most` surest; None for those from the bundle's threshold on."""
         if most is None:
             return self.above()
+        check_count(most, "most")
         return self._first(most)
 
     def _first(self, count: int) -> Self:

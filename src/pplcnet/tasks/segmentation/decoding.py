@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import InputError, UnknownNameError, printable
 from pplcnet.imaging.geometry import UNKNOWN, Geometry
+from pplcnet.system.arguments import check_count, check_share
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.tasks.segmentation.class_maps import class_map, logits_of_rows
 from pplcnet.tasks.task import Outputs, Prediction
@@ -153,6 +154,8 @@ class Segmentation(Prediction):
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """The classes that have a pixel, the largest first: label, share of the image, pixels."""
+        if most is not None:
+            check_count(most, "most")
         counts = _pixel_counts(self.class_map)[: len(self.classes)]
         order = [at for at in np.argsort(-counts, kind="stable").tolist() if counts[at]]
         return [
@@ -190,13 +193,12 @@ class Segmentation(Prediction):
             opacity: of the colours, 0 to 1.
 
         Raises:
-            InputError: there is no such opacity.
             ImageError: the photo cannot be used, or is not the one that was predicted.
+            InputError: the opacity is not from 0 to 1.
         """
         from pplcnet.tasks.segmentation.drawing import overlay
 
-        if not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
-            raise InputError(f"opacity is {opacity!r}; it must be a number from 0 to 1.")
+        check_share(opacity, "opacity")
 
         return overlay(self.source if photo is None else photo, self.class_map, opacity)
 

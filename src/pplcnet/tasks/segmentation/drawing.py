@@ -44,13 +44,13 @@ def overlay(photo: ImageSource, class_map: NDArray[np.uint8], opacity: float) ->
     """
     from PIL import Image
 
-    from pplcnet.imaging.decoding import as_image, decode
+    from pplcnet.imaging.decoding import as_image, decode, source_name
 
     pixels = np.array(as_image(decode(photo)))
     if pixels.shape[:2] != class_map.shape:
         height, width = class_map.shape
         raise ImageError(
-            str(photo)[:80], f"is not the photo that was predicted, which has {width}x{height}."
+            source_name(photo), f"is not the photo that was predicted, which has {width}x{height}."
         )
     colours = np.array(palette(), np.float32).reshape(-1, 3) * opacity
     kept = np.full((256, 1), 1 - opacity, np.float32)
