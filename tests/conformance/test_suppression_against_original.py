@@ -57,7 +57,7 @@ def test_the_two_boxes_without_area_are_found_and_left_out(shared: Path) -> None
     chosen = [image for image in dataset.images if image.path.name in at_fault]
     audit = audit_dataset(dataset.keep([*chosen, *dataset.images[:3]]), RULES)
     (fault,) = audit.faults
-    assert fault.text.startswith("2 boxes of no area: ")
+    assert fault.text.startswith("2 boxes with no area: ")
     before, after = (
         sum(map(len, _boxes(each))) for each in (audit.dataset, audit.without_faults())
     )

@@ -44,7 +44,7 @@ class LoneNetwork(Bundle):
         """What answers lack without the bundle, whose calibration is not in the network's file."""
         return (
             f"{self.path}: without its bundle, probabilities are not calibrated, a multi-label "
-            "network's thresholds are all 0.5, and boxes are shown from 0.4 on."
+            "network's thresholds are all 0.5, and boxes are shown at a confidence of 0.4 or more."
         )
 
     def read(self, name: str) -> bytes:

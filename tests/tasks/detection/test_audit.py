@@ -40,7 +40,7 @@ def _only_fault(audit: Audit) -> Any:
         (
             (10, 10, 0, 5),
             "no area",
-            "1 box of no area: 1.jpg (cat at 10, 10, 10, 15; the photo has 64x48)",
+            "1 box with no area: 1.jpg (cat at 10, 10, 10, 15; the photo has 64x48)",
         ),
         (
             (30, 10, -20, 5),
@@ -51,13 +51,12 @@ def _only_fault(audit: Audit) -> Any:
         (
             (100, 10, 10, 10),
             "outside",
-            "1 box wholly outside of the photo: 1.jpg (cat at 100, 10, 110, 20; the photo has "
-            "64x48)",
+            "1 box wholly outside the photo: 1.jpg (cat at 100, 10, 110, 20; the photo has 64x48)",
         ),
         (
             (40, 10, 70, 10),
             "overhanging",
-            "1 box that reaches out of the photo: 1.jpg (cat at 40, 10, 110, 20; the photo has "
+            "1 box that extends beyond the photo: 1.jpg (cat at 40, 10, 110, 20; the photo has "
             "64x48)",
         ),
     ],
@@ -169,7 +168,7 @@ def test_photos_without_boxes_are_kept_and_counted(tmp_path: Path) -> None:
 def test_boxes_and_crowds_are_counted(tmp_path: Path) -> None:
     audit = _audit(tmp_path, annotation(1, 7, 1, 1, 60, 40, iscrowd=1))
     assert "4 boxes: 2 cat, 2 dog." in audit.notes
-    assert "1 box of crowds is neither trained on nor counted." in audit.notes
+    assert "1 crowd box is neither trained on nor counted." in audit.notes
 
 
 def test_copies_with_other_boxes_are_named(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_text_names_the_worst_mistakes(evaluation: BoxEvaluation) -> None:
     assert "the most confident of 2 wrong boxes:" in text
     assert "2.jpg: dog (0.950) at 10, 10, 60, 60, invented" in text
     assert "the largest of 2 missed boxes:\n  1.jpg: cat missed at 0, 0, 200, 200" in text
-    assert "boxes shown from confidence 0.40 on" in text
+    assert "boxes with a confidence of 0.40 or more" in text
     assert "0.jpg: cat (0.800) at 100, 0, 150, 50, where dog was drawn" in evaluation.to_text()
 
 

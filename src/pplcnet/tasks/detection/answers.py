@@ -50,5 +50,5 @@ class BoxAnswers:
         return replace(self, evaluation=replace(self.evaluation, found=found_in(predictions)))
 
     def shown_at(self, confidence: float) -> BoxEvaluation:
-        """The evaluation of the boxes that would be shown from another confidence on."""
+        """The evaluation at another confidence threshold."""
         return replace(self.evaluation, confidence=confidence)

@@ -161,7 +161,7 @@ def _nearest_cells(cells: Cells, boxes: Any) -> _Near:
     """The cells of every level whose centres are nearest to the box's centre.
 
     The K nearest lie among the K nearest columns and the K nearest rows: the K cells of the nearest
-    row that are in these columns are nearer than any cell outside of them.
+    row that are in these columns are nearer than any cell outside them.
     """
     strides = ops.convert_to_tensor([float(stride) for stride in DETECTOR_STRIDES])
     rows, columns = (ops.ceil(cells.size[at] / strides) for at in (0, 1))

@@ -39,9 +39,9 @@ class _Seen(NamedTuple):
 # {s} and {es} are the endings of a verb of which there is one box.
 _TEXTS = {
     "swapped": "with the right or lower side before the left or upper one",
-    "empty": "of no area",
-    "outside": "wholly outside of the photo",
-    "overhanging": "that reach{es} out of the photo",
+    "empty": "with no area",
+    "outside": "wholly outside the photo",
+    "overhanging": "that extend{s} beyond the photo",
     "repeated": "that repeat{s} another of the same photo and class",
 }
 _KINDS = {
@@ -56,8 +56,8 @@ _KINDS = {
 def faults(dataset: Dataset) -> Iterator[Fault]:
     """Boxes and classes that cannot be learned.
 
-    What is left out are the boxes, not their photos; a box that reaches out of its photo is cut
-    off there.
+    What is left out are the boxes, not their photos; a box that extends beyond its photo is clipped
+    to it.
     """
     normalised = [image for image in dataset.images if _is_normalised(_boxes_of(image))]
     if normalised:
@@ -108,8 +108,8 @@ def notes(dataset: Dataset) -> Iterator[str]:
     crowds = sum(int(each.is_crowd.sum()) for each in boxes)
     if crowds:
         yield (
-            f"{counted(crowds, 'box', 'boxes')} of crowds {'is' if crowds == 1 else 'are'} neither "
-            "trained on nor counted."
+            f"{counted(crowds, 'crowd box', 'crowd boxes')} {'is' if crowds == 1 else 'are'} "
+            "neither trained on nor counted."
         )
     yield from _unseen_notes(boxes)
     twofold = sum(_of_two_classes(each) for each in boxes)

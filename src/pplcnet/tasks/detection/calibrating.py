@@ -1,4 +1,4 @@
-"""The confidence from which on a box is shown, chosen on validation images."""
+"""The confidence threshold for showing boxes, chosen on validation images."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def calibrate(
     best = judged.matches.best_threshold()
     before = judged.judge.confidence
     if best is None:
-        text = f"boxes are shown from confidence {before:.2f} on: no box was found to choose it by"
+        text = f"the confidence threshold stays {before:.2f}: no true box was found to choose it by"
         return Calibrated({"confidence": before}, {"text": text}, changes_answers=False)
     confidence = round(min(MOST, max(LEAST, best.threshold)), 3)
     facts = {
         "confidence": confidence,
         "f1": round(best.f1, 4),
-        "text": f"boxes are shown from confidence {confidence:.2f} on, where F1 is best "
+        "text": f"boxes are shown at a confidence of {confidence:.2f} or more, where F1 is best "
         f"({best.f1:.3f} at an IoU of 0.5)",
     }
     return Calibrated(

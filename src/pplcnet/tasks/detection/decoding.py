@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 __all__ = ["Detections", "confidence_of", "decoder", "suppression_of"]
 
 CONFIDENCE = 0.4
-"""From which on a box is shown, where no other was chosen on validation images."""
+"""The threshold for showing a box where calibration has not chosen another."""
 SHOWN = 5
 NO_BOXES = FoundBoxes(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Detections(Prediction):
-    """The objects that a detector found in one image, the surest first.
+    """The objects that a detector found in one image, the most confident first.
 
-    They are all that evaluation counts, many of them doubtful; `above` leaves the sure ones. Names
+    They are all that evaluation counts, doubtful ones too; `above` keeps the confident ones. Names
     and conventions are those of supervision's Detections.
     """
 
@@ -52,7 +52,7 @@ class Detections(Prediction):
     classes: Sequence[str] = ()
     """The bundle's classes."""
     threshold: float = CONFIDENCE
-    """The confidence from which on a box counts as an answer."""
+    """The least confidence of a box that counts as an answer."""
     most: int = MOST
     """Boxes of an image at most."""
 
@@ -79,7 +79,11 @@ class Detections(Prediction):
             return facts_table(self.source, [("error", self.error.reason)])
         rows = list(zip(self.labels[:SHOWN], self.confidence.tolist(), strict=False))
         sure = len(self.above())
-        return bars(self.source, rows, f"from {self.threshold:.2f} on: {counted(sure, 'object')}")
+        return bars(
+            self.source,
+            rows,
+            f"{counted(sure, 'object')} at a confidence of {self.threshold:.2f} or more",
+        )
 
     def _boxes(self) -> FoundBoxes:
         if self.error is not None:
@@ -96,7 +100,7 @@ class Detections(Prediction):
 
     @property
     def xyxy(self) -> NDArray[np.float32]:
-        """(D, 4): left, top, right, bottom, in pixels of the upright image, inside of it."""
+        """(D, 4): left, top, right, bottom, in pixels of the upright image, clipped to it."""
         return self._boxes().xyxy
 
     @property
@@ -106,7 +110,7 @@ class Detections(Prediction):
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """(D,): 0 to 1, falling."""
+        """(D,): 0 to 1, in descending order."""
         return self._boxes().confidence
 
     @property
@@ -129,7 +133,7 @@ class Detections(Prediction):
         return replace(self._first(count), threshold=least)
 
     def answer(self, most: int | None = None) -> Self:
-        """The `most` surest; None for those from the bundle's threshold on."""
+        """The `most` most confident; None for those that reach the bundle's threshold."""
         if most is None:
             return self.above()
         check_count(most, "most")
@@ -175,7 +179,7 @@ class Detections(Prediction):
         return "  ".join(found) or "no object"
 
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
-        """The upright photo with the boxes that count as answers, the surest on top.
+        """The upright photo with the boxes that count as answers, the most confident on top.
 
         Args:
             photo: what was predicted; None where `source` is its path.
@@ -237,7 +241,7 @@ def decoder(manifest: Manifest) -> BoxDecoder:
 
 
 def confidence_of(manifest: Manifest) -> float:
-    """From which on a box is shown."""
+    """The least confidence of a box that is shown."""
     return float(manifest.decoding.get("confidence", CONFIDENCE))
 
 

@@ -47,7 +47,7 @@ def draw_boxes(
         draw.rectangle((x1, y1, *corner), outline=colour, width=line)
         text = printable(text)[:MOST_LABEL]
         _, _, right, bottom = draw.textbbox((0, 0), text, font)
-        # Above the box, or inside of it where there is no room.
+        # Above the box, or inside it where there is no room.
         place = (min(x1, max(0, image.width - right)), y1 - bottom if y1 >= bottom else y1)
         draw.rectangle(
             (place[0], place[1], place[0] + right + line, place[1] + bottom), fill=colour

@@ -71,7 +71,7 @@ class BoxEvaluation:
 
     classes: tuple[str, ...]
     confidence: float
-    """From which on a box is shown."""
+    """The threshold from which a box is shown."""
     names: tuple[str, ...]
     """Of the images."""
     truth: tuple[Boxes, ...]

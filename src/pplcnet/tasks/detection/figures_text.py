@@ -29,7 +29,7 @@ def evaluation_text(evaluation: BoxEvaluation, mistakes: int) -> str:
         f"images {evaluation.images}",
         f"AP small {figures['ap_small']}   medium {figures['ap_medium']}   large "
         f"{figures['ap_large']} (under 32x32, under 96x96, and larger, in pixels of the photo)",
-        f"boxes shown from confidence {evaluation.confidence:.2f} on: precision "
+        f"boxes with a confidence of {evaluation.confidence:.2f} or more: precision "
         f"{figures['precision']}   recall {figures['recall']}   F1 {figures['f1']}",
         f"{'class':<{width}}  boxes  images     AP   AP50  precision  recall     F1  "
         "best F1  at confidence",

@@ -67,7 +67,7 @@ class JudgedBoxes:
     def each(self) -> list[float]:
         """F1 of the boxes that are shown on every image, at an IoU of 0.5.
 
-        It is a mean over confidences around the one from which on boxes are shown. That one is the
+        It is a mean over confidences around the threshold for showing boxes. That one is the
         best of all for float32 on these very images, so that there alone any change is a loss.
         """
         confidences = self.judge.confidence + NEAR
@@ -111,7 +111,7 @@ class BoxJudge:
     """From each image to the network's input."""
     classes: int
     confidence: float
-    """From which on a box is shown."""
+    """The least confidence of a box that is shown."""
     suppression: Mapping[str, Any]
     """Arguments for `suppress`."""
 

@@ -2,7 +2,7 @@
 
 A found box matches the true box of its class that it overlaps most, the most confident first, if
 their IoU reaches a threshold; average precision is the mean over thresholds of 0.5 to 0.95. Boxes
-of crowds, and in a range of sizes those outside of it, count neither way. The area of a box is its
+of crowds, and in a range of sizes those outside it, count neither way. The area of a box is its
 width times its height, where COCO's own files have that of the mask.
 """
 
@@ -54,7 +54,7 @@ class ClassMatches(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best F1, and the confidence from which on it is reached."""
+    """The best F1, and the confidence threshold that reaches it."""
 
     threshold: float
     f1: float
@@ -189,7 +189,7 @@ def match_boxes(
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         sides = []
         for entries in (true_boxes, found_boxes):
-            # Ids from 1 on, since 0 stands for no match.
+            # Ids start at 1, since 0 stands for no match.
             numbered = [{**entry, "id": number} for number, entry in enumerate(entries, 1)]
             side = COCO()
             side.dataset = {

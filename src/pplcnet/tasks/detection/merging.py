@@ -64,7 +64,7 @@ def merge_found(
 def _at_inner_edge(
     boxes: NDArray[np.float32], window: Window, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Whether boxes, in the photo's pixels, reach an edge of the window inside of the photo."""
+    """Whether boxes, in the photo's pixels, touch an edge of the window inside the photo."""
     near = EDGE * np.array([window.right - window.left, window.bottom - window.top])
     first = (boxes[:, :2] <= np.array(window[:2]) + near) & (np.array(window[:2]) > 0)
     last = (boxes[:, 2:] >= np.array(window[2:]) - near) & (np.array(window[2:]) < size)

@@ -14,7 +14,7 @@ from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
 __all__ = ["IOU", "Pairing", "pair_boxes", "share_of_same", "shown_from"]
 
 IOU = 0.5
-"""From which on a box lies where another one does."""
+"""The least IoU of two boxes that lie in the same place."""
 NONE = -1
 
 

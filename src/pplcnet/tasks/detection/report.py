@@ -26,7 +26,7 @@ CONFUSED = 30
 """Classes that a confusion matrix has at most."""
 CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURE = 0.9
-"""Precision from which on a box where none was drawn speaks against the label."""
+"""At this precision, a box where none was drawn speaks against the label."""
 PLACED_BADLY = 0.3
 """An invention that overlaps a true box by this IoU is one that is placed badly."""
 
@@ -52,7 +52,7 @@ def _tiles(evaluation: BoxEvaluation) -> list[Tile]:
     if evaluation.interval:
         low, high = map(format_number, evaluation.interval)
         note += f"; 95 % interval {low} to {high} (bootstrap over photos)"
-    from_on = f"of boxes from confidence {evaluation.confidence:.2f} on"
+    from_on = f"of boxes with a confidence of {evaluation.confidence:.2f} or more"
     sizes = ", ".join(
         f"{name} {format_number(figures[f'ap_{name}'])}" for name in ("small", "medium", "large")
     )
@@ -88,7 +88,7 @@ def _charts(evaluation: BoxEvaluation) -> list[Section]:
 
 
 def _confidences(context: ReportContext, answers: BoxAnswers) -> dict[str, Any]:
-    """Precision, recall and F1 of the boxes from different confidences on."""
+    """Precision, recall and F1 at different confidence thresholds."""
     chosen = answers.evaluation.confidence
     rows = []
     for confidence in sorted({*CONFIDENCES, chosen}):
