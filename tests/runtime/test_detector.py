@@ -261,6 +261,37 @@ def test_tiles_find_what_is_small_in_a_large_photo(
     assert [row["label"] for row in printed] == list(found.labels)
 
 
+def test_tiles_are_measured_as_they_are_predicted(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = Image.new("RGB", (1600, 1200), "grey")
+    with Image.open(folder / "photos/chelsea.png") as photo:
+        large.paste(photo.resize((300, 200)), (100, 150))
+    (tmp_path / "photos").mkdir()
+    large.save(tmp_path / "photos/large.png")
+    table = tmp_path / "photos/boxes.csv"
+    table.write_text("path,label,x1,y1,x2,y2\nlarge.png,cat,110,150,395,350\n")
+    copy = shutil.copytree(bundle, tmp_path / "run/x.bundle")
+    figures = []
+    for options in ([], ["--tiles", "400"], ["--tiles", "400", "--tile-overlap", "0.5"]):
+        assert main(["evaluate", str(copy), str(table), "--json", *options]) == 0
+        figures.append(json.loads(capsys.readouterr().out))
+    assert [each.get("looked") for each in figures] == [
+        None, "tiles 400x400", "tiles 400x400, overlap 0.5",
+    ]  # fmt: skip
+    assert (figures[0]["recall"], figures[1]["recall"]) == (0, 1)
+    assert sorted(each.name for each in copy.parent.iterdir()) == [
+        "evaluation-boxes", "evaluation-boxes-tiles400x400",
+        "evaluation-boxes-tiles400x400-overlap0.5", "x.bundle",
+    ]  # fmt: skip
+    text = (copy.parent / "evaluation-boxes-tiles400x400/evaluation.md").read_text()
+    assert "boxes.csv, tiles 400x400." in text
+    with pplcnet.Detector(copy) as detector:
+        dataset = pplcnet.Dataset.open(table)
+        again = pplcnet.evaluate(detector.with_options(tiles=400), dataset)
+    assert again.figures()["box_map"] == figures[1]["box_map"]
+
+
 def test_a_photo_of_one_tile_is_predicted_as_without(bundle: Path, folder: Path) -> None:
     with pplcnet.Detector(bundle) as detector:
         for name in ("coffee.png", "grace_hopper.jpg"):
@@ -305,11 +336,18 @@ def test_tiles_that_cannot_be_are_named(
             ("400", "tiles is '400'"),
             ((400, 400, 3), "tiles is"),
             (True, "tiles is True"),
+            (400.5, "tiles is 400.5"),
         ):
             with pytest.raises(InputError, match=complaint):
                 detector.predict(photo, tiles=tiles)
         with pytest.raises(InputError, match="an overlap of 1"):
             detector.predict(photo, tiles=400, overlap=1)
+        with pytest.raises(InputError, match="an overlap of 'half'"):
+            detector.predict(photo, tiles=400, overlap="half")
+        with pytest.raises(InputError, match="confidence is '0\\.5'"):
+            detector.predict(photo).above("0.5")
+        with pytest.raises(InputError, match="most is -1; it must be a whole number"):
+            detector.predict(photo).rows(-1)
         with pytest.raises(InputError, match="tiles of 32x32; at most 20,000"):
             detector.predict(photo, tiles=32, overlap=0.9)
         (broken,) = detector.predict_many([folder / "coco_classes.json"], tiles=400)

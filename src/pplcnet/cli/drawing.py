@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pplcnet.cli.arguments import number, size
-from pplcnet.cli.looks import SEGMENTERS, add_looks, check_looks, refuse
-from pplcnet.errors import InputError, StorageError
+from pplcnet.cli.arguments import number
+from pplcnet.cli.looks import DETECTORS, SEGMENTERS, add_looks, check_looks, refuse
+from pplcnet.errors import StorageError
 
 if TYPE_CHECKING:
     from pplcnet.tasks.task import Prediction
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["add_drawing", "check_drawing", "with_drawing"]
 
 QUALITY = 90
-DETECTORS = "detectors, which say where objects are"
 
 
 def add_drawing(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +28,6 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="of a detector: show the objects of at least this confidence; default: what was "
         "chosen on validation photos, else 0.4",
-    )
-    parser.add_argument(
-        "--tiles",
-        type=size,
-        metavar="SIZE",
-        help="of a detector: for small objects in large photos, look at overlapping parts of this "
-        "size too; pixels of the photo, 640 or 480x640 (height x width)",
-    )
-    parser.add_argument(
-        "--tile-overlap",
-        type=number(0, 0.9),
-        metavar="PART",
-        help="part of a tile's sides that its neighbour has too; objects up to that size are seen "
-        "whole; default: 0.25",
     )
     add_looks(parser)
     parser.add_argument(
@@ -64,16 +49,12 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
     allowed = {
         "draw": (kind.can_be_drawn, "detectors and segmenters, which say where things are"),
         "confidence": (hasattr(kind, "above"), DETECTORS),
-        "tiles": (kind.can_be_tiled, DETECTORS),
-        "tile_overlap": (kind.can_be_tiled, DETECTORS),
         "out": (bool(kind.file_ending), SEGMENTERS),
     }
     for option, (is_allowed, whose) in allowed.items():
         if getattr(arguments, option) is not None and not is_allowed:
             refuse(option, whose, arguments)
     check_looks(kind, arguments)
-    if arguments.tile_overlap is not None and arguments.tiles is None:
-        raise InputError("--tile-overlap is of --tiles, which says how large tiles are; give both.")
 
 
 def with_drawing(

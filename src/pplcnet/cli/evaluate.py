@@ -82,9 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         Bundle.open(arguments.bundle), arguments.photos, arguments.split, console
     )
     split = subject.split
-    source = Source(split, os.path.realpath(arguments.photos))
-    looked = looks_text(arguments)
-    out = Path(arguments.out) if arguments.out else _default_folder(subject, source, looked)
+    source = Source(split, os.path.realpath(arguments.photos), looks_text(arguments))
+    out = Path(arguments.out) if arguments.out else _default_folder(subject, source)
     check_writable(out)
     dataset = readable(subject.reported, arguments.skip_broken, console)
     subject = replace(subject, reported=dataset)
@@ -106,8 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
             progress=lambda each, total: console.watch(each, total, "predict other photos"),
         )
     facts = evaluation_facts(evaluation, source)
-    if looked:
-        facts["looked"] = looked
     if others is not None:
         facts["others"] = others.to_dict()
     written = write_evaluation(evaluation, out, source, facts=facts)
@@ -116,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         show_json(facts, indent=2)
     else:
         origin = " (split.csv of its run)" if subject.is_held_out else ""
-        how = f", {looked}" if looked else ""
+        how = f", {source.looked}" if source.looked else ""
         show(f"on {split} of {arguments.photos}{origin}{how}:")
         show_page(describe(evaluation))
         if others is not None:
@@ -129,26 +126,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _default_folder(subject: Subject, source: Source, looked: str) -> Path:
-    """A folder beside the bundle that holds no evaluation of another split or of other photos."""
+def _default_folder(subject: Subject, source: Source) -> Path:
+    """A folder beside the bundle that holds no evaluation of another source."""
     if subject.is_whole_part:
         name = EVALUATION if source.split == subject.own_split else f"{EVALUATION}-{source.split}"
     else:
         part = "" if source.split == "all" else f"-{source.split}"
         name = f"{EVALUATION}-{Path(source.photos).stem}{part}"
-    if looked:
-        name += "-" + looked.replace(", ", "-").replace(" ", "")
-        return subject.folder / name
+    if source.looked:
+        name += "-" + source.looked.replace(", ", "-").replace(" ", "")
     names = (name if at == 1 else f"{name}-{at}" for at in itertools.count(1))
     return next(each for each in map(subject.folder.joinpath, names) if _is_free(each, source))
 
 
 def _is_free(folder: Path, source: Source) -> bool:
-    """Whether a folder holds no evaluation, or one of the same split of the same photos."""
+    """Whether a folder holds no evaluation, or one of the same source."""
     try:
         with (folder / "evaluation.json").open("rb") as file:
             found = json.loads(file.read(EVALUATION_LIMIT))
-        return bool((found["split"], found["photos"]) == source)
+        return bool((found["split"], found["photos"], found.get("looked", "")) == source)
     except FileNotFoundError:
         return True
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

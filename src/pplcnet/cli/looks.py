@@ -1,27 +1,51 @@
-"""How a segmenter looks at photos: in windows, mirrored, at several scales."""
+"""How photos are looked at: in tiles; in windows, mirrored, at several scales."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pplcnet.cli.arguments import scales, size, whole
+from pplcnet.cli.arguments import number, scales, size, whole
 from pplcnet.errors import InputError
 
 if TYPE_CHECKING:
     from pplcnet.runtime.looking import Looking
     from pplcnet.runtime.model import Model
+    from pplcnet.runtime.tiling import Tiled
     from pplcnet.tasks.task import Prediction
 
-__all__ = ["SEGMENTERS", "add_looks", "check_looks", "looking", "looks_text", "refuse"]
+__all__ = ["DETECTORS", "SEGMENTERS", "add_looks", "check_looks", "looking", "looks_text", "refuse"]
 
+DETECTORS = "detectors, which say where objects are"
 SEGMENTERS = "segmenters, which give a class for each pixel"
+TILES = ("tiles", "tile_overlap")
+"""Options of detectors."""
 LOOKS = ("window", "stride", "most_pixels", "flip", "scales")
-"""Options."""
+"""Options of segmenters."""
+NEEDED = {
+    "tile_overlap": ("tiles", "how large tiles are"),
+    "stride": ("window", "how large windows are"),
+    "most_pixels": ("window", "how large windows are"),
+}
+"""Options that mean nothing without another, and what that says."""
 
 
 def add_looks(parser: argparse.ArgumentParser) -> None:
-    """How a segmenter looks at photos."""
+    """How a detector or a segmenter looks at photos."""
+    parser.add_argument(
+        "--tiles",
+        type=size,
+        metavar="SIZE",
+        help="of a detector: for small objects in large photos, look at overlapping parts of this "
+        "size too; pixels of the photo, 640 or 480x640 (height x width)",
+    )
+    parser.add_argument(
+        "--tile-overlap",
+        type=number(0, 0.9),
+        metavar="PART",
+        help="part of a tile's sides that its neighbour has too; objects up to that size are seen "
+        "whole; default: 0.25",
+    )
     parser.add_argument(
         "--window",
         type=size,
@@ -58,19 +82,26 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
 
 def check_looks(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for a way of looking that the bundle's answers have no use for."""
-    for option in LOOKS:
-        if getattr(arguments, option) is not None and not kind.file_ending:
-            refuse(option, SEGMENTERS, arguments)
-    for option in ("stride", "most_pixels"):
-        if getattr(arguments, option) is not None and arguments.window is None:
+    for options, is_allowed, whose in (
+        (TILES, kind.can_be_tiled, DETECTORS),
+        (LOOKS, bool(kind.file_ending), SEGMENTERS),
+    ):
+        for option in options:
+            if getattr(arguments, option) is not None and not is_allowed:
+                refuse(option, whose, arguments)
+    for option, (other, what) in NEEDED.items():
+        if getattr(arguments, option) is not None and getattr(arguments, other) is None:
             raise InputError(
-                f"--{option.replace('_', '-')} is of --window, which says how large windows are; "
-                "give both."
+                f"--{option.replace('_', '-')} is of --{other}, which says {what}; give both."
             )
 
 
-def looking(model: Model[Any], arguments: argparse.Namespace) -> Model[Any] | Looking:
+def looking(model: Model[Any], arguments: argparse.Namespace) -> Model[Any] | Looking | Tiled:
     """The model, looking at photos as the options say."""
+    if arguments.tiles is not None:
+        from pplcnet.runtime.tiling import Tiled, tiles_of
+
+        return Tiled(model, tiles_of(arguments.tiles, _overlap(arguments)))
     if all(getattr(arguments, option) is None for option in LOOKS):
         return model
     from pplcnet.runtime.looking import Looking, look_of
@@ -85,13 +116,21 @@ def looking(model: Model[Any], arguments: argparse.Namespace) -> Model[Any] | Lo
 
 def looks_text(arguments: argparse.Namespace) -> str:
     """The options in a few words, for figures that were measured so; "" without any."""
-    given = {option: getattr(arguments, option) for option in ("window", "stride")}
+    given = {option: getattr(arguments, option) for option in ("tiles", "window", "stride")}
     texts = [f"{name} {sides[0]}x{sides[1]}" for name, sides in given.items() if sides is not None]
+    if arguments.tile_overlap is not None:
+        texts.append(f"overlap {arguments.tile_overlap:g}")
     if arguments.flip:
         texts.append("flip")
     if arguments.scales is not None:
         texts.append("scales " + "+".join(f"{each:g}" for each in arguments.scales))
     return ", ".join(texts)
+
+
+def _overlap(arguments: argparse.Namespace) -> float:
+    from pplcnet.imaging.windows import OVERLAP
+
+    return OVERLAP if arguments.tile_overlap is None else float(arguments.tile_overlap)
 
 
 def refuse(option: str, whose: str, arguments: argparse.Namespace) -> NoReturn:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,18 +128,6 @@ def _predictions(
 ) -> Iterable[Prediction]:
     looks = looking(model, arguments)
     predict, predict_many = looks.predict, looks.predict_many
-    if arguments.tiles is not None:
-        from pplcnet.runtime.tiling import (
-            OVERLAP,
-            predict_in_tiles,
-            predict_many_in_tiles,
-            tiles_of,
-        )
-
-        overlap = OVERLAP if arguments.tile_overlap is None else arguments.tile_overlap
-        tiles = tiles_of(arguments.tiles, overlap)
-        predict = partial(predict_in_tiles, model, tiles=tiles)
-        predict_many = partial(predict_many_in_tiles, model, tiles=tiles)
     if stdin is not None:
         return [_predict_one(model, predict, stdin, "stdin")]
     if len(given) == 1 and not Path(given[0]).is_dir():

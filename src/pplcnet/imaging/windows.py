@@ -11,8 +11,20 @@ from PIL import Image
 from pplcnet.errors import InputError
 from pplcnet.imaging.decoding import DecodedImage
 
-__all__ = ["Window", "as_array", "windows_over"]
+__all__ = [
+    "OVERLAP",
+    "Window",
+    "as_array",
+    "sides_of",
+    "stride_of",
+    "windows_of_image",
+    "windows_over",
+]
 
+OVERLAP = 0.25
+"""Of neighbouring windows, as a part of their sides, if nothing else is asked."""
+MIN_SIDE, MAX_SIDE, MAX_WINDOWS = 32, 16_384, 20_000
+MOST_OVERLAP = 0.9
 ROWS_AT_ONCE = 256
 
 
@@ -24,6 +36,82 @@ class Window(NamedTuple):
     right: int
     bottom: int
     """Right and bottom are the first pixels outside."""
+
+
+def sides_of(given: object, name: str, least: int = MIN_SIDE) -> tuple[int, int]:
+    """(height, width) in pixels, of one number or of two.
+
+    Args:
+        name: what is given, for the message.
+        least: pixels of a side.
+
+    Raises:
+        InputError: something else is given, or a side below `least` or above 16384.
+    """
+    sides = (given, given) if isinstance(given, int | np.integer) else given
+    if not (
+        isinstance(sides, tuple | list)
+        and len(sides) == 2
+        and all(isinstance(each, int | np.integer) for each in sides)
+        and not any(isinstance(each, bool) for each in sides)
+    ):
+        raise InputError(f"{name} is {given!r}; it must be a number of pixels, or (height, width).")
+    height, width = map(int, sides)
+    if not all(least <= side <= MAX_SIDE for side in (height, width)):
+        raise InputError(
+            f"{name} of {height}x{width}; each side must be from {least} to {MAX_SIDE} pixels of "
+            "the photo."
+        )
+    return height, width
+
+
+def stride_of(window: tuple[int, int], overlap: float = OVERLAP) -> tuple[int, int]:
+    """(down, to the right) from one window to the next, in pixels.
+
+    Args:
+        window: (height, width).
+        overlap: of neighbouring windows, as a part of their sides.
+
+    Raises:
+        InputError: the overlap is not from 0 to 0.9.
+    """
+    if (
+        isinstance(overlap, bool)
+        or not isinstance(overlap, int | float | np.number)
+        or not 0 <= overlap <= MOST_OVERLAP
+    ):
+        raise InputError(f"an overlap of {overlap!r}; it must be from 0 to {MOST_OVERLAP}.")
+    down, right = (max(1, round(side * (1 - float(overlap)))) for side in window)
+    return down, right
+
+
+def windows_of_image(
+    size: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    source: str,
+    *,
+    noun: str = "windows",
+) -> list[Window]:
+    """The windows that cover an image, as `windows_over`, if they are not too many.
+
+    Args:
+        size: (width, height) of the image.
+        window: (height, width).
+        stride: (down, to the right).
+        source, noun: what the image and the windows are called, for the message.
+
+    Raises:
+        InputError: more than 20,000.
+    """
+    width, height = size
+    found = _count(height, window[0], stride[0]) * _count(width, window[1], stride[1])
+    if found > MAX_WINDOWS:
+        raise InputError(
+            f"{source}: {width}x{height} pixels have {found:,} {noun} of {window[1]}x{window[0]}; "
+            f"at most {MAX_WINDOWS:,} are looked at. Take larger ones, or let them overlap less."
+        )
+    return windows_over((height, width), window, stride)
 
 
 def windows_over(
@@ -54,9 +142,12 @@ def _spans(length: int, window: int, stride: int) -> list[tuple[int, int]]:
             f"windows of {window} pixels with a stride of {stride}; a stride must be at least 1 "
             "and at most as large as the window."
         )
-    count = 1 + max(0, -(-(length - window) // stride))
-    ends = [min(at * stride + window, length) for at in range(count)]
+    ends = [min(at * stride + window, length) for at in range(_count(length, window, stride))]
     return [(max(0, end - window), end) for end in ends]
+
+
+def _count(length: int, window: int, stride: int) -> int:
+    return 1 + max(0, -(-(length - window) // stride))
 
 
 def as_array(decoded: DecodedImage) -> NDArray[np.uint8]:

@@ -23,10 +23,13 @@ class Source(NamedTuple):
     """"train", "validation", "test" or "all"."""
     photos: str
     """The data set's folder or file, an absolute path."""
+    looked: str = ""
+    """How the photos were looked at: "tiles 640x640"; "" for once as a whole."""
 
     def text(self) -> str:
         """In words, with the whole path."""
-        return f"{self.part} of {printable(self.photos)}"
+        how = f", {self.looked}" if self.looked else ""
+        return f"{self.part} of {printable(self.photos)}{how}"
 
     def title(self) -> str:
         """In words, with the last part of the path, shortened."""
@@ -39,8 +42,11 @@ class Source(NamedTuple):
 
 
 def evaluation_facts(evaluation: Evaluation, source: Source) -> dict[str, Any]:
-    """The content of evaluation.json: the split and the images, then the evaluation."""
-    return {**source._asdict(), **evaluation.to_dict()}
+    """The content of evaluation.json: what was evaluated, then the figures."""
+    values = source._asdict()
+    if not source.looked:
+        del values["looked"]
+    return {**values, **evaluation.to_dict()}
 
 
 def warning_of(evaluation: Evaluation) -> str:

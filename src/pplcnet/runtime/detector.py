@@ -7,9 +7,9 @@ from os import PathLike
 
 from pplcnet.errors import InputError
 from pplcnet.imaging.decoding import ImageSource
+from pplcnet.imaging.windows import OVERLAP
 from pplcnet.runtime.model import Model
-from pplcnet.runtime.sources import images_of
-from pplcnet.runtime.tiling import OVERLAP, predict_in_tiles, predict_many_in_tiles, tiles_of
+from pplcnet.runtime.tiling import Tiled, tiles_of
 from pplcnet.tasks.detection.decoding import Detections
 
 __all__ = ["Detector"]
@@ -45,7 +45,7 @@ class Detector(Model[Detections]):
         """
         if tiles is None:
             return super().predict(image)
-        return predict_in_tiles(self, image, tiles_of(tiles, overlap))
+        return self.with_options(tiles=tiles, overlap=overlap).predict(image)
 
     def predict_many(
         self,
@@ -66,7 +66,17 @@ class Detector(Model[Detections]):
         """
         if tiles is None:
             return super().predict_many(images)
-        return predict_many_in_tiles(self, images_of(images), tiles_of(tiles, overlap))
+        return self.with_options(tiles=tiles, overlap=overlap).predict_many(images)
+
+    def with_options(
+        self, *, tiles: int | tuple[int, int] | None = None, overlap: float = OVERLAP
+    ) -> Model[Detections] | Tiled:
+        """This detector with the options of `predict`, as `pplcnet.evaluate` takes it.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        return self if tiles is None else Tiled(self, tiles_of(tiles, overlap))
 
     def _check_task(self, bundle: str | PathLike[str]) -> None:
         if not issubclass(self._task.prediction, Detections):

@@ -23,10 +23,10 @@ from pplcnet.imaging.decoding import ImageSource
 from pplcnet.imaging.files import read_image_file
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.large_images import open_bands
-from pplcnet.imaging.windows import Window, windows_over
+from pplcnet.imaging.windows import Window, windows_of_image
 from pplcnet.runtime.model import Model
 from pplcnet.runtime.sources import describe, images_of
-from pplcnet.runtime.windowing import MAX_WINDOWS, Windows, cut_windows
+from pplcnet.runtime.windowing import Windows, cut_windows
 from pplcnet.system.processor import processor_name
 from pplcnet.tasks.segmentation.class_maps import class_map
 from pplcnet.tasks.segmentation.decoding import CellLogits, Segmentation
@@ -153,12 +153,7 @@ class Looking:
         name = describe(image)
         with open_bands(image, most_pixels=windows.most_pixels) as bands:
             width, height = bands.size
-            places = windows_over((height, width), windows.size, windows.stride)
-            if len(places) > MAX_WINDOWS:
-                raise InputError(
-                    f"{name}: {width}x{height} pixels are {len(places):,} windows; at most "
-                    f"{MAX_WINDOWS:,} are looked at. Take larger ones, or a larger stride."
-                )
+            places = windows_of_image(bands.size, windows.size, windows.stride, name)
             # Each scale takes the windows as it comes to them, and none is far ahead.
             streams = itertools.tee(
                 zip(places, cut_windows(bands.parts, places), strict=True), len(self.scaled)

@@ -82,6 +82,23 @@ class Segmenter(Model[Segmentation]):
             return super().predict_many(images)
         return self._looking(look).predict_many(images)
 
+    def with_options(
+        self,
+        *,
+        window: int | tuple[int, int] | None = None,
+        stride: int | tuple[int, int] | None = None,
+        flip: bool = False,
+        scales: Sequence[float] | None = None,
+        most_pixels: int | None = None,
+    ) -> Model[Segmentation] | Looking:
+        """This segmenter with the options of `predict`, as `pplcnet.evaluate` takes it.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        look = look_of(_windows(window, stride, most_pixels), flip=flip, scales=scales)
+        return self if look.is_plain else self._looking(look)
+
     def _looking(self, look: Look) -> Looking:
         """Kept for the next image: the networks of other scales are read once."""
         if look not in self._looks:

@@ -2,110 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 from PIL import Image
 
-from pplcnet.errors import ImageError, InputError
+from pplcnet.bundle.manifest import Manifest
+from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import ImageSource, decode_image, size_of
 from pplcnet.imaging.files import read_image_file
-from pplcnet.imaging.windows import as_array, windows_over
+from pplcnet.imaging.windows import OVERLAP, as_array, sides_of, stride_of, windows_of_image
 from pplcnet.runtime.model import Model
-from pplcnet.runtime.sources import describe
+from pplcnet.runtime.sources import describe, images_of
 from pplcnet.tasks.detection.decoding import Detections, suppression_of
 
-__all__ = ["OVERLAP", "Tiles", "predict_in_tiles", "predict_many_in_tiles", "tiles_of"]
-
-OVERLAP = 0.25
-MIN_SIDE, MAX_SIDE, MAX_TILES = 32, 16_384, 20_000
+__all__ = ["Tiled", "Tiles", "tiles_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How a photo is cut."""
+    """How a photo is cut, in its own pixels."""
 
-    height: int
-    width: int
-    """Of a tile, in pixels of the photo."""
-    overlap: float = OVERLAP
-    """Of neighbouring tiles, as a part of their sides."""
-
-    def __post_init__(self) -> None:
-        if not all(MIN_SIDE <= side <= MAX_SIDE for side in (self.height, self.width)):
-            raise InputError(
-                f"tiles of {self.height}x{self.width}; each side must be from {MIN_SIDE} to "
-                f"{MAX_SIDE} pixels of the photo."
-            )
-        if not 0 <= self.overlap <= 0.9:
-            raise InputError(f"an overlap of {self.overlap}; it must be from 0 to 0.9.")
-
-    @property
-    def stride(self) -> tuple[int, int]:
-        """(down, to the right) from one tile to the next, in pixels."""
-        sides = self.height, self.width
-        down, right = (max(1, round(side * (1 - self.overlap))) for side in sides)
-        return down, right
+    size: tuple[int, int]
+    """(height, width) of a tile."""
+    stride: tuple[int, int]
+    """(down, to the right) from one tile to the next."""
 
 
 def tiles_of(given: int | tuple[int, int], overlap: float = OVERLAP) -> Tiles:
-    """Tiles of a side, or of (height, width); InputError for what they cannot be."""
-    sides = (given, given) if isinstance(given, int | np.integer) else tuple(given)
-    if len(sides) != 2 or not all(
-        isinstance(side, int | np.integer) and not isinstance(side, bool) for side in sides
-    ):
-        raise InputError(f"tiles is {given!r}; it must be a number of pixels, or (height, width).")
-    return Tiles(int(sides[0]), int(sides[1]), overlap)
+    """Tiles of a side, or of (height, width).
 
-
-def predict_in_tiles(model: Model[Detections], image: ImageSource, tiles: Tiles) -> Detections:
-    """What a detector finds in an image that is looked at as a whole and in tiles.
-
-    An image that is no larger than a tile is only looked at as a whole. Besides the decoded image,
-    memory holds a few tiles at a time.
+    Args:
+        overlap: of neighbouring tiles, as a part of their sides.
 
     Raises:
-        ImageError: the image cannot be used.
-        InputError: the image would be cut into too many tiles.
+        InputError: a side is not from 32 to 16384 pixels, or the overlap not from 0 to 0.9.
     """
-    name = describe(image)
-    content = image if isinstance(image, np.ndarray | Image.Image) else read_image_file(image)
-    try:
-        whole = replace(model.predict(content), source=name)
-        decoded = decode_image(content).image
-    except ImageError as error:
-        raise ImageError(name, error.reason) from error
-    size = size_of(decoded)
-    windows = windows_over((size[1], size[0]), (tiles.height, tiles.width), tiles.stride)
-    if len(windows) == 1:
-        return whole
-    if len(windows) > MAX_TILES:
-        raise InputError(
-            f"{name}: {size[0]}x{size[1]} pixels are {len(windows):,} tiles of "
-            f"{tiles.width}x{tiles.height}; at most {MAX_TILES:,} are looked at. Take larger ones."
-        )
-    pixels = as_array(decoded)
-    del decoded  # of a large image, Pillow's memory is not the array's
-    parts = model.predict_many(
-        pixels[top:bottom, left:right] for left, top, right, bottom in windows
-    )
-    down, right = tiles.stride
-    return whole.merged_with(
-        list(parts),
-        windows,
-        size=size,
-        overlap=(tiles.height - down, tiles.width - right),
-        iou_threshold=suppression_of(model.manifest)["iou_threshold"],
-    )
+    size = sides_of(given, "tiles")
+    return Tiles(size, stride_of(size, overlap))
 
 
-def predict_many_in_tiles(
-    model: Model[Detections], images: Iterator[ImageSource], tiles: Tiles
-) -> Iterator[Detections]:
-    """As `predict_in_tiles`, one image after the other; one that cannot be used has an error."""
-    for image in images:
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """A detector that looks at photos in tiles; predicts as a `Model` does."""
+
+    model: Model[Detections]
+    tiles: Tiles
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's."""
+        return self.model.manifest
+
+    def predict(self, image: ImageSource) -> Detections:
+        """What the detector finds in an image that is looked at as a whole and in tiles.
+
+        An image that is no larger than a tile is only looked at as a whole. Besides the decoded
+        image, memory holds a few tiles at a time.
+
+        Raises:
+            ImageError: the image cannot be used.
+            InputError: the image would be cut into too many tiles.
+        """
+        name = describe(image)
+        is_decoded = isinstance(image, np.ndarray | Image.Image)
         try:
-            yield predict_in_tiles(model, image, tiles)
+            content = image if is_decoded else read_image_file(image)  # type: ignore[arg-type]
+            whole = replace(self.model.predict(content), source=name)
+            decoded = decode_image(content).image
         except ImageError as error:
-            yield Detections(describe(image), error)
+            raise ImageError(name, error.reason) from error
+        (height, width), (down, right) = self.tiles.size, self.tiles.stride
+        size = size_of(decoded)
+        windows = windows_of_image(size, (height, width), (down, right), name, noun="tiles")
+        if len(windows) == 1:
+            return whole
+        pixels = as_array(decoded)
+        del decoded  # of a large image, Pillow's memory is not the array's
+        parts = self.model.predict_many(
+            (pixels[window.top : window.bottom, window.left : window.right] for window in windows),
+        )
+        return whole.merged_with(
+            list(parts),
+            windows,
+            size=size,
+            overlap=(height - down, width - right),
+            iou_threshold=suppression_of(self.manifest)["iou_threshold"],
+        )
+
+    def predict_many(
+        self, images: Iterable[ImageSource] | str | PathLike[str]
+    ) -> Iterator[Detections]:
+        """What it finds in any number of images, one after the other.
+
+        One that cannot be used has an error.
+
+        Raises:
+            InputError: as `predict` and `Model.predict_many`.
+        """
+        return self._each(images_of(images))
+
+    def _each(self, images: Iterator[ImageSource]) -> Iterator[Detections]:
+        for image in images:
+            try:
+                yield self.predict(image)
+            except ImageError as error:
+                yield Detections(describe(image), error)

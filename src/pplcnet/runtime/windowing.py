@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pplcnet.errors import InputError
 from pplcnet.imaging.bands import MOST_PIXELS
-from pplcnet.imaging.windows import Window
+from pplcnet.imaging.windows import Window, sides_of, stride_of
+from pplcnet.system.arguments import check_count
 
-__all__ = ["MAX_WINDOWS", "Windows", "cut_windows", "windows_of"]
-
-OVERLAP = 0.25
-MIN_SIDE, MAX_SIDE, MAX_WINDOWS = 32, 16_384, 20_000
+__all__ = ["Windows", "cut_windows", "windows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +42,19 @@ def windows_of(
         most_pixels: that a photo may have; None for MOST_PIXELS.
 
     Raises:
-        InputError: a side from 32 to 16384 pixels, or a stride from 1 to the window's side, is
-            missing.
+        InputError: sides that are not from 32 to 16384 pixels, or a stride that is not from 1 to
+            the window's sides.
     """
-    height, width = _pair(window, "window")
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
-        raise InputError(
-            f"windows of {height}x{width}; each side must be from {MIN_SIDE} to {MAX_SIDE} pixels "
-            "of the photo."
-        )
-    if stride is None:
-        down, right = (max(1, round(side * (1 - OVERLAP))) for side in (height, width))
-    else:
-        down, right = _pair(stride, "stride")
-    if not (1 <= down <= height and 1 <= right <= width):
+    height, width = size = sides_of(window, "window")
+    down, right = stride_of(size) if stride is None else sides_of(stride, "stride", least=1)
+    if down > height or right > width:
         raise InputError(
             f"a stride of {down}x{right} for windows of {height}x{width}; it must be at least 1 "
             "and at most as large as the window."
         )
     most = MOST_PIXELS if most_pixels is None else most_pixels
-    if not _is_whole(most) or most < 1:
-        raise InputError(f"most_pixels is {most!r}; it must be a whole number of at least 1.")
-    return Windows((height, width), (down, right), int(most))
-
-
-def _pair(given: Any, name: str) -> tuple[int, int]:
-    sides = given if isinstance(given, Sequence) and not isinstance(given, str) else (given, given)
-    if len(sides) != 2 or not all(map(_is_whole, sides)):
-        raise InputError(f"{name} is {given!r}; it must be a number of pixels, or (height, width).")
-    return int(sides[0]), int(sides[1])
-
-
-def _is_whole(given: object) -> bool:
-    return isinstance(given, int | np.integer) and not isinstance(given, bool)
+    check_count(most, "most_pixels", least=1)
+    return Windows(size, (down, right), int(most))
 
 
 def cut_windows(

@@ -9,13 +9,13 @@ from pplcnet.errors import InputError
 __all__ = ["check_count", "check_share"]
 
 
-def check_count(value: object, name: str) -> None:
-    """InputError for what is no whole number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise InputError(f"{name} is {value!r}; it must be a whole number of at least 0.")
+def check_count(value: object, name: str, *, least: int = 0) -> None:
+    """InputError for what is no whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
 
 
 def check_share(value: object, name: str) -> None:
     """InputError for what is no number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
         raise InputError(f"{name} is {value!r}; it must be a number from 0 to 1.")
