@@ -9,6 +9,7 @@ import keras
 
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.task_training import Objective
+from pplcnet.training.fused_updates import fused
 from pplcnet.training.pretrained import stage_depths
 
 __all__ = ["compile_model"]
@@ -38,6 +39,7 @@ def compile_model(
     kind: type[keras.optimizers.Optimizer] = keras.optimizers.AdamW
     if recipe.optimizer == "sgd":
         kind, shared = keras.optimizers.SGD, shared | {"momentum": 0.9, "nesterov": True}
+    kind = fused(kind, recipe.devices)
     if recipe.ema and recipe.ema_warmup:
         kind = _with_rising_average(kind)
     factors = _factors(model, recipe)
