@@ -21,7 +21,7 @@ from pplcnet.recipe.fields import (
 from pplcnet.recipe.files import read_toml, recipe_path, toml_text
 from pplcnet.recipe.rules import shared_rules
 from pplcnet.recipe.task_options import TaskOptions, options_with
-from pplcnet.recipe.values import Between, Rising, shaped, shown_value
+from pplcnet.recipe.values import Between, Rising, part_of_sides, shaped, shown_value
 from pplcnet.system.wording import counted
 
 __all__ = ["Recipe"]
@@ -215,16 +215,16 @@ class Recipe:
         """Input size of an epoch (from 0): multiples of 32, but for the whole at the end."""
         least, steps = self.progressive_resizing, 4
         if least == 1:
-            return self.image_size
+            return self.crop_size
         grown = min(1.0, int(epoch / max(1, self.epochs * 2 / 3) * steps) / steps)
         if grown == 1 or epoch == self.epochs - 1:
-            return self.image_size
-        part = least + (1 - least) * grown
-        height, width = self.image_size
-        return (
-            min(height, max(32, round(height * part / 32) * 32)),
-            min(width, max(32, round(width * part / 32) * 32)),
-        )
+            return self.crop_size
+        return part_of_sides(self.crop_size, least + (1 - least) * grown)
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Input size of training: all of image_size, or the task's part of it."""
+        return part_of_sides(self.image_size, self.options.crop)
 
     @property
     def peak_learning_rate(self) -> float:

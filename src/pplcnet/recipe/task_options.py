@@ -54,6 +54,11 @@ class TaskOptions:
         return 0
 
     @property
+    def crop(self) -> float:
+        """The part of image_size's sides that a step of training sees of a photo."""
+        return 1.0
+
+    @property
     def pools_features(self) -> bool:
         """Whether the head takes pooled features, on which it can be trained alone."""
         return True

@@ -14,6 +14,7 @@ __all__ = [
     "Range",
     "Rising",
     "is_text",
+    "part_of_sides",
     "shaped",
     "shown_value",
     "type_problem",
@@ -165,3 +166,11 @@ Range = Between | Rising
 def _number(value: float) -> str:
     """With commas where the digits would have to be counted."""
     return f"{value:,.10g}" if abs(value) >= 10_000 else f"{value:g}"
+
+
+def part_of_sides(size: tuple[int, int], part: float) -> tuple[int, int]:
+    """A part of both sides of an input, in multiples of 32, but for the whole."""
+    if part == 1:
+        return size
+    height, width = (min(side, max(32, round(side * part / 32) * 32)) for side in size)
+    return height, width

@@ -15,6 +15,7 @@ from pplcnet.tasks.segmentation.views import (
     PADDING,
     random_mask_view,
 )
+from pplcnet.training.batch_sizes import sizes_of_batches
 
 PLAIN = SegmentationOptions(colour_jitter=0.0)
 RECIPE = Recipe(image_size=(48, 64), resize="stretch", options=PLAIN)
@@ -76,6 +77,18 @@ def test_a_larger_evaluation_size_makes_crops_smaller_parts_of_the_photo() -> No
     image, mask = _photo()
     columns = np.broadcast_to(np.arange(120, dtype=np.uint8)[None, :, None], image.shape)
     pixels, _ = random_mask_view(columns, mask, SIZE, recipe, np.random.default_rng(0))
+    assert int(pixels[0, -1, 0]) - int(pixels[0, 0, 0]) == pytest.approx(60, abs=2)
+
+
+def test_a_crop_is_a_part_of_the_input_with_the_same_detail() -> None:
+    fields = {"scales": (1.0, 1.0), "horizontal_flip": False, "crop": 0.5, "image_size": (128, 192)}
+    recipe = RECIPE.changed(fields)
+    assert recipe.size_in_epoch(0) == (64, 96)
+    assert sizes_of_batches(recipe) == {(64, 96)}
+    image, mask = _photo()
+    columns = np.broadcast_to(np.arange(120, dtype=np.uint8)[None, :, None], image.shape)
+    pixels, _ = random_mask_view(columns, mask, (64, 96), recipe, np.random.default_rng(0))
+    assert pixels.shape == (64, 96, 3)
     assert int(pixels[0, -1, 0]) - int(pixels[0, 0, 0]) == pytest.approx(60, abs=2)
 
 

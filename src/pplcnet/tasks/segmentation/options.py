@@ -52,9 +52,12 @@ class SegmentationOptions(TaskOptions):
     pixel_step: Annotated[int, Between(1, 16)] = 1
     """The loss counts one of so many pixels in each direction. Heads answer for 4 to 32 pixels at
     once, so that those between add little but time."""
+    crop: Annotated[float, Between(0.1, 1)] = 1.0
+    """The part of image_size's sides that a step of training sees of a photo. A smaller one gives
+    more and more varied steps in the same time."""
     scales: Annotated[tuple[float, float], Rising(0.1, 10)] = (0.5, 2.0)
-    """Least and greatest size of a training photo, as a multiple of its size in evaluation. A part
-    of image_size is cut out of it, or padded where it is smaller."""
+    """Least and greatest size of a training photo, as a multiple of its size in evaluation. The
+    crop is cut out of it, or padded where it is smaller."""
     scale_step: Annotated[float, Between(0, 10, off=0)] = 0.25
     """Sizes are drawn in such steps from the least on."""
     vertical_flip: bool = False

@@ -89,7 +89,7 @@ def _drawn_window(
     evaluated = _evaluated_sides(mask.shape, recipe)
     height, width = (
         max(1, round(side * cropped / (whole * scale)))
-        for side, cropped, whole in zip(mask.shape, recipe.image_size, evaluated, strict=True)
+        for side, cropped, whole in zip(mask.shape, recipe.crop_size, evaluated, strict=True)
     )
     tried: list[tuple[float, _Window]] = []
     for _ in range(TRIES):
