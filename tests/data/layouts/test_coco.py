@@ -129,6 +129,13 @@ def test_all_faults_come_in_one_message(photos: Path) -> None:
     assert "8 faults" in message
 
 
+def test_a_photo_whose_boxes_are_spread_over_several_images_is_refused(photos: Path) -> None:
+    boxes = [annotation(1, 7, 1, 1, 2, 2), annotation(2, 3, 5, 5, 2, 2)]
+    names = [NAMES[0], NAMES[0], *NAMES[1:]]
+    message = refusal(write_coco(photos / "x.json", names, boxes))
+    assert f"{NAMES[0]}: is listed 2 times with different boxes; list it once" in message
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

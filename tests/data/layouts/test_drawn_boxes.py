@@ -74,7 +74,7 @@ def test_a_little_overhang_is_cut_off_and_counted(tmp_path: Path) -> None:
     boxes = [annotation(1, 7, -1, 2, 66, 10), annotation(1, 7, -5, 2, 20, 10)]
     dataset = Dataset.open(write_coco(tmp_path / "x.json", ["a.jpg"], boxes))
     assert said(dataset)["a.jpg"] == [("cat", 0, 2, 64, 12), ("cat", -5, 2, 15, 12)]
-    assert any("1 box reached up to 2 pixels out of the photo" in note for note in dataset.notes)
+    assert any("1 box extended up to 2 pixels beyond the photo" in note for note in dataset.notes)
 
 
 def test_a_photo_that_cannot_be_read_is_left_to_the_audit(tmp_path: Path) -> None:

@@ -131,6 +131,11 @@ def test_the_file_may_say_which_way_round_photos_were_drawn_on(
     assert "boxes_drawn_on is 'sideways'; allowed are upright" in refusal(folder)
 
 
+def test_a_folder_without_names_of_classes_is_refused(folder: Path) -> None:
+    (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnc: 2\n")
+    assert "data.yaml: not YOLO's description of a data set: it has no 'names'" in refusal(folder)
+
+
 def test_class_folders_may_hold_files_of_other_programs(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         write_photo(tmp_path / name / f"{name}.jpg")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pplcnet.data.layouts.list_text import read_text, shortened
 from pplcnet.errors import DatasetError
+from pplcnet.system.wording import counted
 
 __all__ = ["UNNAMED", "Sheet", "read_sheet"]
 
@@ -86,9 +87,10 @@ def read_sheet(path: Path, known: Collection[str], *, name: str = "") -> Sheet:
                     if len(record.cells) > len(columns)
                     else "write every cell, empty ones too"
                 )
+                cells = counted(len(record.cells), "cell")
                 sheet.faults.append(
-                    f"{place} {record.first + offset}: has {len(record.cells)} cells, the header "
-                    f"has {len(columns)}; {advice}"
+                    f"{place} {record.first + offset}: has {cells}, the header has "
+                    f"{len(columns)}; {advice}"
                 )
             else:
                 sheet.lines.append((f"{place} {record.first + offset}", record.cells))

@@ -74,7 +74,7 @@ def dataset_of_boxes(
         DatasetError: `faults`, unusable names of classes, no photos, or sizes that are not those of
             the photos.
     """
-    faults = [*faults, *name_faults(classes), *_too_many(drawn)]
+    faults = [*faults, *name_faults(classes), *_too_many(drawn), *_torn(drawn)]
     if faults:
         raise DatasetError(f"{source}: {counted(len(faults), 'fault')}:", faults)
     if not drawn:
@@ -99,8 +99,8 @@ def dataset_of_boxes(
     notes = [*notes, *turned.notes()]
     if cut:
         notes.append(
-            f"{counted(cut, 'box', 'boxes')} reached up to {TOLERANCE:g} pixels out of the photo; "
-            "what lies outside was cut off."
+            f"{counted(cut, 'box', 'boxes')} extended up to {TOLERANCE:g} pixels beyond the photo "
+            f"and {'was' if cut == 1 else 'were'} clipped to it."
         )
     dataset = Dataset(
         root, tuple(classes), tuple(images), task="detection", notes=tuple(notes), source=source
@@ -121,6 +121,20 @@ def _too_many(drawn: Sequence[Drawn]) -> list[str]:
         f"{each.place}: {len(each.boxes)} boxes on one photo; up to {MOST_BOXES} are read"
         for each in drawn
         if len(each.boxes) > MOST_BOXES
+    ]
+
+
+def _torn(drawn: Sequence[Drawn]) -> list[str]:
+    """Photos whose boxes are spread over several entries: each would teach that the other entries'
+    objects are none."""
+    entries: dict[tuple[Path, str | None], list[Drawn]] = {}
+    for each in drawn:
+        entries.setdefault((each.path, each.split), []).append(each)
+    return [
+        f"{some[0].place}: is listed {len(some)} times with different boxes; list it once, with "
+        "all its boxes"
+        for some in entries.values()
+        if len({repr((each.boxes, each.names, each.is_crowd)) for each in some}) > 1
     ]
 
 

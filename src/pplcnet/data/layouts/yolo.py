@@ -34,6 +34,7 @@ __all__ = ["read", "recognises"]
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMED = 5
 _KEY = re.compile(rb"^names\s*:", re.MULTILINE)
+_ANY_KEY = re.compile(rb"^(names|nc|train|val)\s*:", re.MULTILINE)
 DRAWN_ON = {"upright": False, "stored": True}
 """What boxes_drawn_on may say in a data.yaml of photos that EXIF turns."""
 
@@ -92,14 +93,17 @@ def read(path: Path) -> Dataset:
 
 
 def _yaml_in(folder: Path) -> Path | None:
-    return next((each for name in NAMES if _names_classes(each := folder / name)), None)
+    # One without names is read where it can be nothing else, and then refused for what it lacks.
+    is_yolo = all(os.path.isdir(folder / each) for each in ("images", "labels"))
+    key = _ANY_KEY if is_yolo else _KEY
+    return next((each for name in NAMES if _has_key(each := folder / name, key)), None)
 
 
-def _names_classes(path: Path) -> bool:
-    """Whether there is a file with names; class folders may hold other YAML files."""
+def _has_key(path: Path, key: re.Pattern[bytes]) -> bool:
+    """Whether there is a file with such a key; class folders may hold other YAML files."""
     try:
         with path.open("rb") as file:
-            return os.path.isfile(path) and _KEY.search(file.read(LARGEST_BYTES)) is not None
+            return os.path.isfile(path) and key.search(file.read(LARGEST_BYTES)) is not None
     except OSError:
         return False
 
