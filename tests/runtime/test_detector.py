@@ -19,7 +19,7 @@ from pplcnet.bundle.bundle import Bundle
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.bundle.writing import write_bundle
 from pplcnet.cli.main import main
-from pplcnet.errors import InputError
+from pplcnet.errors import BundleError, ImageError, InputError
 from pplcnet.exporting.export import export
 from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
@@ -348,6 +348,12 @@ def test_tiles_that_cannot_be_are_named(
             detector.predict(photo).above("0.5")
         with pytest.raises(InputError, match="most is -1; it must be a whole number"):
             detector.predict(photo).rows(-1)
+        with pytest.raises(ImageError, match="is no file; give the photo that was predicted"):
+            detector.predict(np.zeros((50, 50, 3), np.uint8)).draw()
+        with pytest.raises(BundleError, match="its task is detection, which has no embedding"):
+            detector.embed(photo)
+        with pytest.raises(InputError, match="it must be a data set, as pplcnet"):
+            pplcnet.evaluate(detector, photo)
         with pytest.raises(InputError, match="tiles of 32x32; at most 20,000"):
             detector.predict(photo, tiles=32, overlap=0.9)
         (broken,) = detector.predict_many([folder / "coco_classes.json"], tiles=400)
@@ -355,6 +361,8 @@ def test_tiles_that_cannot_be_are_named(
         assert broken.source == str(folder / "coco_classes.json")
     assert main(["predict", str(common_bundle), photo, "--tiles", "400"]) == 2
     assert "--tiles is for detectors" in capsys.readouterr().err
+    assert main(["predict", str(bundle), photo, "--draw", photo]) == 2
+    assert "is a file, or lies in one; give a folder" in capsys.readouterr().err
     assert main(["predict", str(bundle), photo, "--tile-overlap", "0.5"]) == 2
     assert "give both" in capsys.readouterr().err
 

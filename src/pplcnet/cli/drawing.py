@@ -99,6 +99,8 @@ def _written(
     """A file of the photo's name each; photos of one name get numbers."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(f"{folder}: is a file, or lies in one; give a folder.") from error
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}).") from error
     names: Counter[str] = Counter()

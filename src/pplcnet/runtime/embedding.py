@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import BundleError, ImageError
 from pplcnet.imaging.geometry import Geometry
+from pplcnet.tasks import find
 from pplcnet.tasks.task import EMBEDDING, Decoder, Outputs
 
 __all__ = [
@@ -70,6 +71,12 @@ def embedding_size(manifest: Manifest) -> int | None:
 
 def check_embedding(manifest: Manifest, bundle: str) -> None:
     """BundleError unless the network was exported with its embedding."""
+    task = find(manifest.task)
+    if not task.embedding:
+        raise BundleError(
+            f"{bundle}: its task is {task.name}, which has no embedding of a whole image; take a "
+            "classifier's bundle."
+        )
     if embedding_size(manifest) is None:
         raise BundleError(
             f"{bundle}: its network was exported without the embedding; 'pplcnet export {bundle}' "

@@ -44,9 +44,13 @@ def evaluate(
 
     Raises:
         InputError: the data set is labelled for another task, or has classes that the bundle was
-            not trained on.
+            not trained on; or something else is given.
         DatasetError: images that cannot be read; all of them are named.
     """
+    if not isinstance(dataset, Dataset):
+        raise InputError(
+            f"dataset is {dataset!r:.80}; it must be a data set, as pplcnet.Dataset.open gives it."
+        )
     task = find(model.manifest.task)
     check_task(dataset, task, f"{dataset.place}: the photos have")
     unknown = sorted(set(dataset.classes) - set(model.manifest.classes))

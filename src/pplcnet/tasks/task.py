@@ -128,6 +128,18 @@ class Prediction:
         """The same in little memory, to be kept with those of many images."""
         return self
 
+    def photo(self, given: ImageSource | None = None) -> ImageSource:
+        """What was predicted: what is given, else the file that `source` names.
+
+        Raises:
+            ImageError: nothing is given, and `source` is no file.
+        """
+        if given is not None:
+            return given
+        if not os.path.exists(self.source):
+            raise ImageError(self.source, "is no file; give the photo that was predicted.")
+        return self.source
+
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
         """The upright photo with what was found in it.
 

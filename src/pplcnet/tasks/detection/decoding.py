@@ -194,7 +194,7 @@ class Detections(Prediction):
             (f"{label} {confidence:.2f}", at, box)
             for at, (label, confidence, box) in zip(sure.class_id.tolist(), sure, strict=True)
         ]
-        return draw_boxes(self.source if photo is None else photo, reversed(lines))
+        return draw_boxes(self.photo(photo), reversed(lines))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """ "xyxy" (most, 4) and "confidence" (most,) float32, "class_id" (most,) int64, "labels"

@@ -200,7 +200,7 @@ class Segmentation(Prediction):
 
         check_share(opacity, "opacity")
 
-        return overlay(self.source if photo is None else photo, self.class_map, opacity)
+        return overlay(self.photo(photo), self.class_map, opacity)
 
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
         """`overlay`, half transparent."""
