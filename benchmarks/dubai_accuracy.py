@@ -1,14 +1,15 @@
 """Measure test mIoU of segmenters within a budget of time: the table of docs/benchmarks.md.
 
     python benchmarks/dubai_accuracy.py PHOTOS --backbone FILE --out RUNS
-    python benchmarks/dubai_accuracy.py PHOTOS --out RUNS --rows "mobileseg x0_5" --seeds 1
+    python benchmarks/dubai_accuracy.py PHOTOS --out RUNS --rows "mobileseg x0_5" --epochs 30
 
 PHOTOS has images and masks in train, val and test. Two short trainings of each row say how many
 epochs take the budget, which is minutes of CPU time, of all cores together, from the start of
-`pplcnet train` to its end: other work on the machine does not shorten a training. Then each row is
-trained once per seed, in a process and a folder of its own. Finished runs are not repeated and
-stopped ones continue, so that the command can be started again at any time. Prints the test mIoU of
-the runs there are, their mean, and the CPU time. `rival_segmenter.py` trains torchvision's network.
+`pplcnet train` to its end: other work on the machine does not shorten a training. --epochs says it
+in place of a budget. Then each row is trained once per seed, in a process and a folder of its own.
+Finished runs are not repeated and stopped ones continue, so that the command can be started again
+at any time. Prints the test mIoU of the runs there are, their mean, and the CPU time.
+`rival_segmenter.py` trains torchvision's network.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--backbone", help="weights of pplcnet_x0_35 to start from")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--cpu-minutes", type=float, default=40)
+    parser.add_argument("--epochs", type=int, help="of every row, in place of the budget")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--set", nargs="*", default=[], help="FIELD=VALUE for every row")
@@ -64,6 +66,8 @@ def folder_of(row: str, name: object, out: Path) -> Path:
 
 def epochs_of(row: str, arguments: argparse.Namespace) -> int:
     """How many epochs take the budget; found once, and kept in a file."""
+    if arguments.epochs:
+        return int(arguments.epochs)
     kept = folder_of(row, "epochs.json", arguments.out)
     if not kept.is_file():
         seconds = []

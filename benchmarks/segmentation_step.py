@@ -1,6 +1,7 @@
 """Measure what the views of photos and masks cost beside a training step, and whether it waits.
 
-    python benchmarks/segmentation_step.py PHOTOS --model mobileseg_pplcnet_x0_5 --pixel-step 1
+    python benchmarks/segmentation_step.py PHOTOS --model mobileseg_pplcnet_x0_5
+    python benchmarks/segmentation_step.py PHOTOS --crop 1 --pixel-step 1
 
 PHOTOS is a data set with masks. Prints CPU time per image: of the first epoch of views, which reads
 photos and masks; of a later one, which finds both in the cache; of the steps; and the part of the
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("photos")
     parser.add_argument("--model", default="mobileseg_pplcnet_x0_5")
     parser.add_argument("--image-size", type=int, default=512)
+    parser.add_argument("--crop", type=float, default=0.5)
     parser.add_argument("--pixel-step", type=int, default=4)
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
@@ -38,6 +40,7 @@ def main() -> None:
             "model": arguments.model,
             "image_size": size,
             "weights": None,
+            "crop": arguments.crop,
             "pixel_step": arguments.pixel_step,
         },
         options_of(dataset.task),

@@ -88,7 +88,7 @@ def steps_of(recipe: Recipe, images: int) -> int:
 
 
 def _steps(recipe: Recipe, images: int, batch_size: int) -> int:
-    per_epoch = max(1, images // min(batch_size, images))
+    per_epoch = max(1, images * recipe.options.passes // min(batch_size, images))
     return max(1, recipe.epochs * per_epoch // recipe.gradient_accumulation)
 
 

@@ -54,6 +54,11 @@ class TaskOptions:
         return 0
 
     @property
+    def passes(self) -> int:
+        """How often an epoch shows each training image."""
+        return 1
+
+    @property
     def crop(self) -> float:
         """The part of image_size's sides that a step of training sees of a photo."""
         return 1.0

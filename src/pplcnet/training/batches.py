@@ -81,7 +81,7 @@ def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
             f"{counted(images, 'photo')} for {counted(recipe.devices, 'device')}; give more, or "
             "devices=1."
         )
-    return batch_size, images // batch_size
+    return batch_size, images * recipe.options.passes // batch_size
 
 
 class TrainingBatches:
@@ -155,6 +155,10 @@ class TrainingBatches:
                     share.cancel()
 
     def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        passes = range(self._recipe.options.passes)
+        return np.concatenate([self._order_of_pass(generator) for _ in passes])
+
+    def _order_of_pass(self, generator: np.random.Generator) -> NDArray[np.int64]:
         if self._chances is None:
             return generator.permutation(self._images)
         labelled = len(self._chances)

@@ -61,8 +61,9 @@ class Views:
             member: the image's place in `paths`.
             place: among all images of the epoch.
         """
-        # Balanced sampling draws an image more than once: every time with another view.
-        drawn = (place,) if self.recipe.options.balanced_sampling else ()
+        # An image that comes more than once in an epoch has another view every time.
+        options = self.recipe.options
+        drawn = (place,) if options.balanced_sampling or options.passes > 1 else ()
         generator = np.random.default_rng((self.recipe.seed, epoch, member, *drawn))
         picture = self._picture(member)
         read = self.read_target

@@ -10,11 +10,14 @@ from pplcnet.data.dataset import Dataset
 from pplcnet.data.masks import IGNORED
 from pplcnet.models.resizing import resize
 from pplcnet.models.variables import value_of
+from pplcnet.recipe.adapting import steps_of
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.segmentation.head import build_segmenter
 from pplcnet.tasks.segmentation.losses import SegmentationLoss
 from pplcnet.tasks.segmentation.options import SegmentationOptions
 from pplcnet.tasks.segmentation.training import TRAINING, trained_model
+from pplcnet.training.batches import TrainingBatches
+from pplcnet.training.pictures import preprocessing_of
 from tests.tasks.segmentation.masks import CLASSES, blobs, dataset_of
 
 pytestmark = pytest.mark.usefixtures("shallow_networks")
@@ -77,6 +80,22 @@ def test_crops_may_be_smaller_than_what_is_evaluated() -> None:
     assert found.shape == (2, 3, SIZE[0] // 4, SIZE[1] // 4, 3)
     own = keras.ops.convert_to_numpy(resize(network(images), SIZE))
     np.testing.assert_allclose(found[:, 0], own[:, 2::4, 2::4], atol=1e-4)
+
+
+def test_an_epoch_of_several_passes_shows_every_photo_so_often_in_other_views(
+    masks: Dataset,
+) -> None:
+    fields = {"image_size": (32, 32), "batch_size": 8, "passes": 3, "resize": "stretch"}
+    recipe = Recipe(options=SegmentationOptions()).changed(fields)
+    batches = TrainingBatches(masks, recipe, preprocessing_of(recipe))
+    assert batches.steps_per_epoch == steps_of(recipe.changed({"epochs": 1}), len(masks)) == 4
+    shown = list(batches.epoch(0))
+    assert len(np.unique(np.concatenate([each.images for each in shown]), axis=0)) == 32
+    members = batches._order(np.random.default_rng((recipe.seed, 0)))
+    assert sorted(members) == sorted([*range(len(masks))] * 3)
+    for one, other in zip(batches.epoch(0, first_step=2), shown[2:], strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.targets, other.targets)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,9 @@ class SegmentationOptions(TaskOptions):
     pixel_step: Annotated[int, Between(1, 16)] = 1
     """The loss counts one of so many pixels in each direction. Heads answer for 4 to 32 pixels at
     once, so that those between add little but time."""
+    passes: Annotated[int, Between(1, 1000)] = 1
+    """How often an epoch shows each photo. Validation comes after every epoch, and with few photos
+    takes as long as they do."""
     crop: Annotated[float, Between(0.1, 1)] = 1.0
     """The part of image_size's sides that a step of training sees of a photo. A smaller one gives
     more and more varied steps in the same time."""
