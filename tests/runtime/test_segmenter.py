@@ -175,6 +175,8 @@ def test_what_is_asked_for_wrongly_is_said(
 ) -> None:  # fmt: skip
     with pytest.raises(UnknownNameError, match="'persons'"):
         astronaut.area_of("persons")
+    with pytest.raises(UnknownNameError, match="'3'"):
+        astronaut.mask_of(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a Segmenter is for segmentation"):
         pplcnet.Segmenter(common_bundle)
     photo = str(photos / "cat.png")
@@ -300,6 +302,20 @@ def test_scales_are_averaged(
         np.testing.assert_array_equal(copied.predict(photo, scales=(0.75, 1)).class_map, found)
 
 
+def test_photos_are_not_replaced_by_what_is_written(
+    bundle: Path, photos: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    for given, out in ((folder, folder), (folder, folder / "maps"), (folder / "cat.png", folder)):
+        assert main([*map(str, ["predict", bundle, given, "--out", out])]) == 2
+        assert "choose another folder" in capsys.readouterr().err
+    command = ["export", bundle, "--photos", folder, "--class-map", folder / "cat.png"]
+    assert main([*map(str, command)]) == 2
+    assert "is not a .onnx file" in capsys.readouterr().err
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+
+
 def test_what_an_evaluation_keeps_is_small(astronaut: Segmentation) -> None:
     kept = astronaut.kept()
     assert len(pickle.dumps(kept)) < astronaut.class_map.size / 10
@@ -347,6 +363,7 @@ def test_evaluate_looks_as_it_is_told(
         ({"window": (64, 64, 64)}, r"window is \(64, 64, 64\)"),
         ({"window": 64, "stride": None, "most_pixels": 0}, "most_pixels is 0"),
         ({"stride": 64}, "are of windows; give window"),
+        ({"flip": "no"}, "flip is 'no'"),
         ({"scales": ()}, "numbers from 0.1 to 10"),
         ({"scales": ("big",)}, "numbers from 0.1 to 10"),
         ({"scales": (float("nan"),)}, "numbers from 0.1 to 10"),

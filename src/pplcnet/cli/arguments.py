@@ -31,7 +31,9 @@ READ = (
 )  # fmt: skip
 # The same, but what is wrong with one of them is said with its answer, and the others are answered.
 ANSWERED = ("inputs", "more_inputs")
-WRITTEN = ("out", "pack", "html", "json")
+WRITTEN = (
+    "out", "pack", "html", "json", "class_map", "probabilities", "detections", "logits", "draw",
+)  # fmt: skip
 PHOTO_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
 )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pplcnet.cli.arguments import number
+from pplcnet.cli.given_photos import STDIN, inputs_of
 from pplcnet.cli.looks import DETECTORS, SEGMENTERS, add_looks, check_looks, refuse
-from pplcnet.errors import StorageError
+from pplcnet.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from pplcnet.tasks.task import Prediction
@@ -55,6 +56,20 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
         if getattr(arguments, option) is not None and not is_allowed:
             refuse(option, whose, arguments)
     check_looks(kind, arguments)
+    for option in ("draw", "out"):
+        if (folder := getattr(arguments, option)) is not None:
+            _check_apart(option, Path(folder).resolve(), inputs_of(arguments))
+
+
+def _check_apart(option: str, folder: Path, given: Sequence[str]) -> None:
+    """InputError where files would be written among the photos, which might be replaced by them."""
+    for each in given:
+        place = Path(each).resolve()
+        if each != STDIN and place.is_dir() and (folder == place or place in folder.parents):
+            raise InputError(
+                f"--{option} {folder}: lies in {each}, whose images are the photos; choose another "
+                "folder."
+            )
 
 
 def with_drawing(
@@ -110,6 +125,9 @@ def _written(
             names[stem] += 1
             number = f"-{names[stem]}" if names[stem] > 1 else ""
             path = folder / f"{stem}{number}{ending(prediction)}"
+            source = Path(prediction.source)
+            if source.is_file() and path.exists() and path.samefile(source):
+                raise InputError(f"{path}: is the photo itself; choose another folder.")
             try:
                 write(prediction, path)
             except OSError as error:

@@ -95,7 +95,7 @@ def tune_and_show(
         "ranked by ms divided by images/s, so that latency and throughput count equally; a lower "
         f"precision may lose at most {allowed:g} {measure}"
     )
-    show(f"'predict' and Classifier now use {tuning.rows[0].choice}.")
+    show(f"'predict' and pplcnet.load now use {tuning.rows[0].choice}.")
     if (resizing := tuning.resizing) is not None:
         state = "on" if tuning.is_fast_resize else "off, too many answers differ"
         show(

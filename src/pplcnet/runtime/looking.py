@@ -59,7 +59,9 @@ class Look(NamedTuple):
 def look_of(
     windows: Windows | None = None, *, flip: bool = False, scales: Sequence[float] | None = None
 ) -> Look:
-    """A look at photos; InputError for scales that no bundle can have."""
+    """A look at photos; InputError for scales that no bundle can have, and a `flip` of no sense."""
+    if not isinstance(flip, bool | np.bool_):
+        raise InputError(f"flip is {flip!r}; it must be True or False.")
     if scales is None:
         return Look(windows, bool(flip))
     if isinstance(scales, int | float):

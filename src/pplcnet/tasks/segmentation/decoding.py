@@ -126,7 +126,7 @@ class Segmentation(Prediction):
 
     def _place_of(self, label: str) -> int:
         if label not in self.classes:
-            raise UnknownNameError("class", label, self.classes)
+            raise UnknownNameError("class", str(label), self.classes)
         return list(self.classes).index(label)
 
     def probabilities(self) -> NDArray[np.float32]:
