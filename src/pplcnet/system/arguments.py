@@ -1,18 +1,25 @@
-"""Arguments of Python calls that must be a count or a share."""
+"""Arguments of Python calls that must be a count, a number or a share."""
 
 from __future__ import annotations
 
+import math
 import numbers
 
 from pplcnet.errors import InputError
 
-__all__ = ["check_count", "check_share"]
+__all__ = ["check_count", "check_number", "check_share"]
 
 
 def check_count(value: object, name: str, *, least: int = 0) -> None:
     """InputError for what is no whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
+
+
+def check_number(value: object, name: str) -> None:
+    """InputError for what is no number, or NaN."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(float(value)):
+        raise InputError(f"{name} is {value!r}; it must be a number.")
 
 
 def check_share(value: object, name: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import printable
 from pplcnet.imaging.geometry import Geometry
-from pplcnet.system.arguments import check_count, check_share
+from pplcnet.system.arguments import check_count, check_number
 from pplcnet.system.notebook import bars, facts_table
 from pplcnet.system.wording import counted
 from pplcnet.tasks.detection.merging import merge_found
@@ -125,10 +125,10 @@ class Detections(Prediction):
             confidence: 0 to 1; None for the bundle's threshold.
 
         Raises:
-            InputError: the confidence is not from 0 to 1.
+            InputError: the confidence is no number.
         """
         least = self.threshold if confidence is None else confidence
-        check_share(least, "confidence")
+        check_number(least, "confidence")
         count = int(np.count_nonzero(self.confidence >= least))
         return replace(self._first(count), threshold=least)
 
