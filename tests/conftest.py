@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,13 @@ os.environ["PPLCNET_OFFLINE"] = "1"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_finish() -> None:
+    """What importing the frameworks has made stays: the garbage collector need not look at it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 10)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that train first: a long file at the end would keep one process busy and the other not.
 
@@ -35,6 +43,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the developer has downloaded must not change what a test starts from."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PPLCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_timing() -> Iterator[None]:
+    """How fast anything is, is not tested: engines are timed for a moment."""
+    from pplcnet.exporting import timing
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(timing, "SETTLE_S", 0.0)
+        patched.setitem(timing.measure_latencies.__kwdefaults__, "burst_s", 0.005)
+        patched.setitem(timing.measure_rates.__kwdefaults__, "burst_s", 0.02)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,6 +124,15 @@ def pairs_page(run: Path) -> Path:
         given = [str(run / "model.bundle"), str(run / "split.csv")]
         assert main(["report", *given, "--out", str(run / "pairs.html")]) == 0
     return run / "pairs.html"
+
+
+@pytest.fixture
+def no_gradcam(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written as where Keras is not installed: without Grad-CAM, which takes longest."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "keras" else find(name)
+    )
 
 
 def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:

@@ -68,6 +68,7 @@ def test_cells_count_every_known_label_once(label_run: Path) -> None:
     assert "2,1" not in data["cells"]
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_photos_of_mistakes_come_first_where_a_page_has_no_room(
     label_run: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_label_that_no_photo_shows_has_a_dash(label_run: Path) -> None:
     assert row.count(">–<") == 3
 
 
+@pytest.mark.usefixtures("no_gradcam")
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
@@ -110,6 +112,7 @@ def test_photos_that_all_say_the_same_are_reported(
         assert part in text
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_what_is_empty_is_left_out_where_nothing_is_known(label_run: Path, tmp_path: Path) -> None:
     with (tmp_path / "photos.csv").open("w", newline="") as file:
         rows = [[label_run / "photos" / f"{number}.png", "", "", ""] for number in range(13, 17)]
@@ -122,6 +125,7 @@ def test_what_is_empty_is_left_out_where_nothing_is_known(label_run: Path, tmp_p
     assert re.findall("<strong>(.*?)</strong>", tiles) == ["–", "–", "–", "–", "–", "0"]
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_many_photos_have_an_interval(label_run: Path, tmp_path: Path) -> None:
     with (tmp_path / "photos.csv").open("w", newline="") as file:
         rows = [[f"new-{number}.png", number % 2, -1, -1] for number in range(52)]
@@ -133,6 +137,7 @@ def test_many_photos_have_an_interval(label_run: Path, tmp_path: Path) -> None:
     assert "mean over the 1 label that has photos" in text
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_photos_that_are_gone_are_counted(label_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(label_run, tmp_path / "run"))
     (run / "photos" / "3.png").unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import shutil
 import sys
@@ -94,16 +93,14 @@ def test_an_id_stands_once_in_a_page(run: Path, name: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_report_without_keras_says_so(run: Path, tmp_path: Path, monkeypatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "keras" else find(name)
-    )
+@pytest.mark.usefixtures("no_gradcam")
+def test_a_report_without_keras_says_so(run: Path, tmp_path: Path) -> None:
     _report(run / "model.bundle", run / "split.csv", tmp_path / "page.html")
     text = PageReader((tmp_path / "page.html").read_text()).text
     assert "Keras is not installed here, which Grad-CAM needs" in text
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
     common_bundle: Path, common_photos: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +116,7 @@ def test_a_bundle_alone_is_reported_on_photos_of_its_classes(
         assert part in text
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_a_class_without_reported_photos_has_dashes(run: Path, tmp_path: Path) -> None:
     with (tmp_path / "photos.csv").open("w", newline="") as file:
         rows = [[run / "photos" / f"{at}_{8 + at}.png", EVIL[at]] for at in (0, 1)]
@@ -132,6 +130,7 @@ def test_a_class_without_reported_photos_has_dashes(run: Path, tmp_path: Path) -
     assert "bar" not in row
 
 
+@pytest.mark.usefixtures("no_gradcam")
 def test_thresholds_are_printed_in_full_with_what_they_rest_on(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     given = [str(run / "model.bundle"), str(run / "split.csv"), "--out", str(out)]

@@ -83,11 +83,13 @@ def measure_latencies(
             time.sleep(SETTLE_S)
             for _ in range(3):
                 run()
-            end = time.perf_counter() + burst_s
-            while (started := time.perf_counter()) < end:
+            started = time.perf_counter()
+            end = started + burst_s
+            while started < end:  # at least once, however busy the machine is
                 own = run()
-                around = (time.perf_counter() - started) * 1000
-                times[way].append(own if isinstance(own, float) else around)
+                now = time.perf_counter()
+                times[way].append(own if isinstance(own, float) else (now - started) * 1000)
+                started = now
     return {
         way: Latency(statistics.median(each), float(np.percentile(each, 90)))
         for way, each in times.items()
@@ -111,9 +113,11 @@ def measure_rates(
 
                 def count(run: Callable[[], object] = run) -> float:
                     done, started = 0, time.perf_counter()
-                    while (now := time.perf_counter()) < started + burst_s:
+                    now = started
+                    while now < started + burst_s:
                         run()
                         done += 1
+                        now = time.perf_counter()
                     return done / (now - started)
 
                 rates[way].append(sum(pool.map(lambda _, count=count: count(), range(threads))))
