@@ -1,12 +1,12 @@
 """Measure which parts of a segmenter lose mIoU in INT8, and what each choice costs.
 
-    python benchmarks/segmenter_int8.py RUN [--times]
+    python benchmarks/segmenter_int8.py RUN [PHOTOS] [--ways] [--times]
 
-RUN is a folder of `pplcnet train` with a segmenter. Its training photos give the ranges, its
-validation and test photos the mIoU. A line for each choice of what is quantised: how far mIoU is
-from float32's, with the standard deviation of the difference (a bootstrap over the photos), the
-share of the logits' cells that keep their class, and with --times the milliseconds of one image on
-all cores, in turns.
+RUN is a folder of `pplcnet train` with a segmenter, PHOTOS its data where that has splits of its
+own. The training photos give the ranges, the validation and test photos the mIoU. A line for each
+choice of what is quantised: how far mIoU is from float32's, with the standard deviation of the
+difference (a bootstrap over the photos), the share of the logits' cells that keep their class, and
+with --times the milliseconds of one image on all cores, in turns.
 """
 
 from __future__ import annotations
@@ -124,11 +124,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path)
+    parser.add_argument("photos", type=Path, nargs="?")
+    parser.add_argument("--ways", action="store_true", help="only those that 'quantize' tries")
     parser.add_argument("--times", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.run
     print(describe_machine("openvino", "nncf"))
-    bundle, photos = Bundle.open(folder / "model.bundle"), Dataset.open(folder / "split.csv")
+    bundle = Bundle.open(folder / "model.bundle")
+    photos = Dataset.open(arguments.photos or folder / "split.csv")
     manifest, task = bundle.manifest, find(bundle.manifest.task)
     content = cut_network(bundle.read(str(bundle.variant("onnx")["file"])), answers_of(manifest))
     exact = open_engine("onnxruntime", content)
@@ -141,7 +144,8 @@ def main() -> None:
         show(f"OpenVINO {precision}", engine, parts)
     chosen = evenly_chosen(photos.subset("train").images, CALIBRATION_IMAGES)
     ranges = prepare(manifest.preprocessing, [each.path for each in chosen])
-    for choice in choices_of(onnx.load_from_string(content), task.head_inputs):
+    model = onnx.load_from_string(content)
+    for choice in WAYS if arguments.ways else choices_of(model, task.head_inputs):
         made = quantize_network(content, ranges, task.head_inputs, choice)  # type: ignore[arg-type]
         show(choice.name, open_int8(made.content), parts)
         engine = open_engine("openvino", made.content, precision="int8")

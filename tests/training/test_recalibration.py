@@ -59,6 +59,27 @@ def test_views_are_made_once_where_there_is_room_and_are_the_same_where_there_is
     assert made == ([3] if most_kept else [3, 3])
 
 
+def test_large_images_go_in_smaller_parts(
+    common_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(
+        model="pplcnet_x0_25", image_size=32, batch_size=9, weights=None, recalibrate_batchnorm=18
+    )
+    preprocessing = preprocessing_of(recipe)
+    batches = TrainingBatches(Dataset.open(common_photos), recipe, preprocessing)
+    model = build_model("pplcnet_x0_25", num_classes=3, image_size=32)
+    seen: list[int] = []
+    monkeypatch.setattr(
+        recalibration, "_forward", lambda _: lambda images: seen.append(len(images))
+    )
+    for pixels, expected in ((64, [18]), (6, [6, 6, 6]), (1, [6, 6, 6])):
+        monkeypatch.setattr(recalibration, "AT_ONCE_PIXELS", pixels * 32 * 32)
+        monkeypatch.setattr(recalibration, "LEAST_AT_ONCE", 5)
+        seen.clear()
+        Recalibration(model, batches, recipe, preprocessing)()
+        assert seen == expected
+
+
 def test_nothing_is_measured_where_the_recipe_says_so(common_photos: Path) -> None:
     recipe = Recipe(model="pplcnet_x0_25", image_size=32, batch_size=9, recalibrate_batchnorm=0)
     preprocessing = preprocessing_of(recipe)
