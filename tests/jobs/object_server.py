@@ -1,9 +1,13 @@
-"""A real S3 server (moto's) and a proxy before it that fails as storage and networks do."""
+"""A real S3 server (moto's), a proxy before it that fails as networks do, and Azure's emulator."""
 
 from __future__ import annotations
 
+import base64
+import email.utils
+import hmac
 import http.client
 import random
+import shutil
 import socket
 import subprocess
 import threading
@@ -14,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 SERVER = Path(__file__).resolve().parents[2] / ".venv-storage" / "bin" / "moto_server"
+AUTHORIZATION = (
+    "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, "
+    "Signature=none"
+)
 START_SECONDS = 120.0
 
 
@@ -28,15 +36,57 @@ def s3_server() -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            until = time.monotonic() + START_SECONDS
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert time.monotonic() < until, "moto's server does not answer"
-                    time.sleep(0.05)
+            _wait_for(port)
             yield port
+        finally:
+            process.kill()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < until, "the server does not answer"
+            time.sleep(0.05)
+
+
+AZURITE = shutil.which("azurite-blob")
+AZURE_PORT = 10000
+"""Where clients look for the emulator."""
+AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""Of the emulator; it is the same everywhere and known to all."""
+
+
+@contextmanager
+def azure_server(folder: Path) -> Iterator[None]:
+    """Azure's emulator with an empty container, photos."""
+    assert AZURITE is not None
+    with subprocess.Popen(
+        [AZURITE, "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            _wait_for(AZURE_PORT)
+            date, account = email.utils.formatdate(usegmt=True), "devstoreaccount1"
+            signed = (
+                "PUT" + 12 * "\n" + f"x-ms-date:{date}\nx-ms-version:2021-08-06\n"
+                f"/{account}/{account}/photos\nrestype:container"
+            )
+            digest = hmac.digest(base64.b64decode(AZURE_KEY), signed.encode(), "sha256")
+            signature = base64.b64encode(digest).decode()
+            connection = http.client.HTTPConnection("127.0.0.1", AZURE_PORT, timeout=60)
+            headers = {"x-ms-date": date, "x-ms-version": "2021-08-06", "Content-Length": "0"}
+            headers["Authorization"] = f"SharedKey {account}:{signature}"
+            connection.request("PUT", f"/{account}/photos?restype=container", headers=headers)
+            assert connection.getresponse().status == 201
+            connection.close()
+            yield
         finally:
             process.kill()
 
@@ -85,7 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "delay":
             time.sleep(0.2)
         server = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
-        server.request(self.command, self.path, body, dict(self.headers))
+        headers = dict(self.headers)
+        if "aws4" not in headers.get("authorization", "").lower():  # moto asks who it is, not more
+            headers["authorization"] = AUTHORIZATION
+        server.request(self.command, self.path, body, headers)
         reply = server.getresponse()
         content = reply.read()
         server.close()

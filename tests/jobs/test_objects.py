@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +25,14 @@ from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.objects import Address, Objects, split_address
 from pplcnet.jobs.source import find_source, list_names
 from tests.jobs.conftest import parts_of
-from tests.jobs.object_server import SERVER, Faults, faulty_proxy, s3_server
+from tests.jobs.object_server import (
+    AZURITE,
+    SERVER,
+    Faults,
+    azure_server,
+    faulty_proxy,
+    s3_server,
+)
 
 needs_server = pytest.mark.skipif(
     not SERVER.exists(), reason="needs moto's S3 server; 'make object-server' installs it"
@@ -65,8 +75,8 @@ def faults(servers: tuple[int, Faults], monkeypatch: pytest.MonkeyPatch) -> Iter
     yield faults
     vars(faults).update(vars(fresh))
     store = Objects("s3://bucket")
-    for name in list(store.all_names()):
-        store.remove(name)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(store.remove, list(store.all_names())))
 
 
 def _upload(folder: Path, place: str) -> None:
@@ -102,26 +112,81 @@ def test_other_addresses_are_refused(address: str) -> None:
         split_address(address)
 
 
-@needs_server
-@pytest.mark.usefixtures("faults")
-def test_names_of_any_kind_are_listed_and_read() -> None:
+def _write_odd_names(place: str) -> None:
+    """Names of any kind are written, listed and read."""
     names = [
-        "a b.jpg",
-        "naïve/ü.png",
-        "100%.jpg",
-        "%41.jpg",
-        "#1.jpg",
-        "a+b&c=d?.jpg",
-        "x/y/z.webp",
-    ]
-    store = Objects("s3://bucket/folder")
+        "a b.jpg", "naïve/ü.png", "100%.jpg", "%41.jpg", "#1.jpg", "a+b&c=d?.jpg", "x/y/z.webp",
+    ]  # fmt: skip
+    store = Objects(place)
     for name in [*names, "notes.txt", ".hidden.jpg"]:
         store.write(name, name.encode())
     passed_over = PassedOver()
-    found = list(list_names(find_source("s3://bucket/folder"), passed_over))
+    found = list(list_names(find_source(place), passed_over))
     assert sorted(found) == sorted(name.encode() for name in names)
     assert [store.read(name.decode()) for name in found] == found
     assert passed_over.files.total() == 2
+    assert (store.read("gone"), store.exists("gone"), store.exists("x/y/z.webp")) == (
+        None, False, True,
+    )  # fmt: skip
+    assert store.stream("100%.jpg").read() == b"100%.jpg"
+    store.remove("100%.jpg")
+    assert not store.exists("100%.jpg")
+
+
+@needs_server
+@pytest.mark.usefixtures("faults")
+def test_names_of_any_kind_are_listed_and_read() -> None:
+    _write_odd_names("s3://bucket/folder")
+
+
+@needs_server
+def test_google_storage_is_reached_by_its_interface_which_is_that_of_s3(
+    servers: tuple[int, Faults], faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"gcs_base_url": f"http://127.0.0.1:{servers[0]}", "disable_oauth": True}
+    account = tmp_path / "account.json"
+    account.write_text(
+        json.dumps({**key, "client_email": "", "private_key": "", "private_key_id": ""})
+    )
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(account))
+    faults.delayed = 0.1
+    _write_odd_names("gs://bucket/folder")
+    assert faults.requests > 10
+
+
+def test_an_azure_address_names_account_and_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("AZURE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    store = Objects("az://account/container/folder")._store
+    assert store.config["account_name"] == "account"
+    assert store.config["container_name"] == "container"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AZURITE, reason="needs azurite-blob, which 'npm install azurite' installs")
+def test_azure_storage_is_reached_in_its_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
+    with azure_server(tmp_path):
+        _write_odd_names("az://devstoreaccount1/photos/folder")
+        store = Objects("az://devstoreaccount1/photos")
+        assert (store.create("job", b"1"), store.create("job", b"2")) == (True, False)
+
+
+@needs_server
+@pytest.mark.slow
+@pytest.mark.usefixtures("servers")
+def test_folders_of_several_pages_are_listed_side_by_side(faults: Faults) -> None:
+    names = [f"{folder}/{number:04d}.jpg" for folder in "ab" for number in range(1050)]
+    store = Objects("s3://bucket/many")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: store.write(name, b""), names))
+    faults.requests = 0
+    assert sorted(store.all_names()) == names
+    assert faults.requests <= 6  # four pages, and one behind the end of each folder
 
 
 @needs_server

@@ -96,7 +96,7 @@ def test_a_search_on_ray_whose_process_is_killed_does_its_trial_again(
     common_photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    driver = _started(common_photos, out, "--search", "25s", "--workers", "2")
+    driver = _started(common_photos, out, "--search", "60s", "--workers", "2")
     journal = out / TRIALS
     wait_for(lambda: journal.is_file() and journal.read_text().count('"began"') >= 2)
     process = next(_programs(driver, "PPLCNET_RAY_HELPER=1"))
@@ -106,11 +106,15 @@ def test_a_search_on_ray_whose_process_is_killed_does_its_trial_again(
     assert "was lost (ended by SIGKILL); its trial is done again" in text
     study = open_study(journal, json.loads((out / "run.json").read_text())["id"])
     trials = study.get_trials(deepcopy=False)
-    lost = [each for each in trials if each.user_attrs.get("pid") == process]
+    lost = next(each for each in trials if each.user_attrs.get("pid") == process)
+    (again,) = (
+        each
+        for each in trials
+        if each.number != lost.number and each.user_attrs.get("numbers") == lost.params
+    )
+    assert again.user_attrs.get("pid") != process
     finished = finished_trials(study)
-    again = [each for each in finished if each.params == lost[-1].params]
-    assert len(again) == 1
-    assert again[0].user_attrs["pid"] != process
+    assert len(finished) > 1
     assert len({tuple(each.params.values()) for each in finished}) == len(finished)
     assert (out / "report.html").is_file()
     assert not list((out / "search").glob("trial-*"))

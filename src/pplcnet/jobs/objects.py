@@ -28,9 +28,12 @@ from obstore.store import from_url
 
 from pplcnet.errors import InputError, StorageError, printable
 from pplcnet.jobs.failures import StorageFailure
+from pplcnet.jobs.listing import FULL_PAGE, Pages, list_side_by_side
 
 __all__ = ["Address", "Objects", "split_address"]
 
+STARTS_ANYWHERE = "s3://"
+"""Storage that lists from behind any name on; others would list all names before it too."""
 # Azure's have the account before the container.
 PARTS_OF_BUCKET = {"s3": 1, "gs": 1, "az": 2}
 MISSING = (NotFoundError, FileNotFoundError)
@@ -91,9 +94,10 @@ class Objects:
     def __init__(self, address: str) -> None:
         self._bucket, self._key = split_address(address)
         try:
-            self._store: Any = from_url(self._bucket, client_options=CLIENT, retry_config=RETRIES)
+            self._store: Any = _opened(self._bucket)
         except (BaseError, ValueError) as error:
-            raise InputError(f"{address}: {printable(str(error))}") from error
+            reason = printable(str(error).strip().split("\n")[0])
+            raise InputError(f"{address}: {reason}") from error
 
     def read(self, name: str) -> bytes | None:
         """See `Storage`."""
@@ -168,27 +172,39 @@ class Objects:
         yield from (name for name in self.all_names(folder) if "/" not in name)
 
     def all_names(self, folder: str = "") -> Iterator[str]:
-        """The names of all objects below a folder, within it, a thousand at a time."""
+        """The names of all objects below a folder, within it, in no certain order."""
         prefix = self._path(folder) if folder.strip("./") else self._key
         start = len(prefix) + 1 if prefix else 0
-        pages: Any = None
-        last: str | None = None
+        if self._bucket.startswith(STARTS_ANYWHERE):
+            found = list_side_by_side(self._pages, prefix)
+        else:
+            pages = self._pages(prefix, None)
+            found = (path for page in iter(pages, []) for path in page)
+        yield from (path[start:] for path in found)
+
+    def _pages(self, prefix: str, after: str | None) -> Pages:
+        """The keys below a prefix, from behind one on, a thousand at a time."""
+        last, pages = after, None
 
         def next_page() -> list[str]:
             nonlocal pages
             try:
                 if pages is None:
                     pages = iter(
-                        obstore.list(self._store, prefix or None, offset=last, chunk_size=1000)
+                        obstore.list(self._store, prefix or None, offset=last, chunk_size=FULL_PAGE)
                     )
                 return [each["path"] for each in next(pages, [])]
             except BaseException:
                 pages = None  # the next try goes on behind the last name
                 raise
 
-        while page := self._again(folder, next_page):
-            yield from (path[start:] for path in page)
-            last = page[-1]
+        def page() -> list[str]:
+            nonlocal last
+            found = self._again(prefix, next_page)
+            last = found[-1] if found else last
+            return found
+
+        return page
 
     def remove(self, name: str) -> None:
         """See `Storage`."""
@@ -221,6 +237,16 @@ class Objects:
             return StorageError(f"{place}: access is denied; check the credentials.")
         reason = printable(str(error).strip().split("\n")[0])[:300]
         return StorageFailure(f"{place}: {reason}")
+
+
+def _opened(bucket: str) -> Any:
+    """obstore's store; what a bucket's address does not say is taken from the environment."""
+    options: dict[str, Any] = {"client_options": CLIENT, "retry_config": RETRIES}
+    scheme, _, rest = bucket.partition("://")
+    if scheme == "az":  # to obstore, the host of such an address is the container
+        account, _, container = rest.partition("/")
+        return from_url(f"az://{container}", account_name=account, **options)
+    return from_url(bucket, **options)
 
 
 class _Stream(io.RawIOBase):

@@ -118,8 +118,7 @@ def search(
     )
     redo_silent(study, silent_after)
     if not is_helping:
-        fields = searched_fields(recipe)
-        enqueue(study, {name: fields[name].value(recipe) for name in ranges_of(recipe)})
+        enqueue(study, _numbers_of(recipe))
     budget: dict[str, Any] = {
         "seconds": seconds,
         "most_trials": most_trials,
@@ -173,6 +172,12 @@ def _line_of(study: Any, trial: Any, recipe: Recipe, measure: Measure) -> str:
     if trial.number not in ended:
         return "another process took this one for dead, and does its trial"
     return line_of_trial(len(ended), ended[trial.number], recipe, measure)
+
+
+def _numbers_of(recipe: Recipe) -> dict[str, float]:
+    """The recipe's own values, as a trial has them."""
+    fields = searched_fields(recipe)
+    return {name: fields[name].value(recipe) for name in ranges_of(recipe)}
 
 
 def _proposed(trial: Any, recipe: Recipe) -> Recipe:
@@ -247,7 +252,8 @@ def _chosen(
         write_text(out / SEARCH_BEST, "# No trial reached its last epoch.\n" + _run_line(run_id))
         return recipe
     best = max(complete, key=lambda each: each.value)
-    own = complete[0] if complete[0] is finished[0] else None  # the recipe as it was given
+    unchanged = _numbers_of(recipe)
+    own = next((each for each in complete if each.params == unchanged), None)
     spent = sum(each.duration.total_seconds() for each in finished)
     summary = (
         f"best of {counted(len(finished), 'trial')} in {spent:.0f} s: validation {measure.title} "
@@ -256,7 +262,7 @@ def _chosen(
         + (f" ({score_of(own):.3f} with the unchanged recipe)" if own else "")
     )
     report(f"{summary}: {settings_of(best, recipe)}")
-    if len(finished) == 1:
+    if own is not None and len(finished) == 1:
         report("there was time only for the unchanged recipe, so nothing was compared")
     chosen = recipe.changed(stored_fields(best.params, recipe))
     values = chosen.to_dict()
