@@ -22,9 +22,10 @@ from pplcnet.cli.main import main
 from pplcnet.errors import BundleError, ImageError, InputError, UnknownNameError
 from pplcnet.exporting.litert import export_litert
 from pplcnet.exporting.parity import in_full_precision, keras_outputs
+from pplcnet.imaging import large_images
 from pplcnet.models.resizing import resize
 from pplcnet.runtime.checks.tflite import check_tflite
-from pplcnet.tasks.segmentation import resizing
+from pplcnet.tasks.segmentation import drawing, resizing
 from pplcnet.tasks.segmentation.decoding import Segmentation
 from pplcnet.tasks.segmentation.head import build_segmenter
 from pplcnet.weights.bundled import restore_model
@@ -167,6 +168,20 @@ def test_an_overlay_is_the_photo_and_the_colours(astronaut: Segmentation, photos
     assert colours == {(128, 0, 0), (0, 128, 0)}
     with pytest.raises(ImageError, match="is not the photo that was predicted"):
         astronaut.overlay(np.zeros((5, 5, 3), np.uint8))
+
+
+def test_a_photo_that_is_too_large_is_drawn_smaller(
+    astronaut: Segmentation, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.asarray(astronaut.overlay())
+    monkeypatch.setattr(drawing, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(drawing, "MOST_DRAWN", 256 * 144 // 9)
+    monkeypatch.setattr(large_images, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(large_images, "ROWS", 10)
+    for photo in (None, np.asarray(Image.open(photos / "astronaut.png"))):
+        np.testing.assert_array_equal(np.asarray(astronaut.overlay(photo)), whole[::3, ::3])
+    with pytest.raises(ImageError, match="which has 256x144"):
+        astronaut.overlay(np.zeros((50, 50, 3), np.uint8))
 
 
 def test_what_is_asked_for_wrongly_is_said(

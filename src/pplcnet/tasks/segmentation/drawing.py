@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from pplcnet.errors import ImageError
 from pplcnet.imaging.geometry import UNKNOWN
+from pplcnet.imaging.limits import MAX_PIXELS
 from pplcnet.tasks.segmentation.colours import palette
 
 if TYPE_CHECKING:  # only who draws needs Pillow
@@ -19,6 +21,8 @@ if TYPE_CHECKING:  # only who draws needs Pillow
 __all__ = ["as_palette_image", "overlay"]
 
 STRIP_ROWS = 64
+MOST_DRAWN = 40_000_000
+"""Pixels of the picture of a photo that is too large to be decoded as a whole."""
 
 
 def as_palette_image(class_map: NDArray[np.uint8]) -> Image.Image:
@@ -33,7 +37,8 @@ def as_palette_image(class_map: NDArray[np.uint8]) -> Image.Image:
 def overlay(photo: ImageSource, class_map: NDArray[np.uint8], opacity: float) -> Image.Image:
     """The upright photo with the colour of each pixel's class over it.
 
-    What is unknown is left as it is.
+    What is unknown is left as it is. A photo that is too large to be decoded as a whole is drawn
+    smaller: one of so many of its pixels along each side that about MOST_DRAWN are left.
 
     Args:
         class_map: (H, W) class indices in the photo's own pixels.
@@ -44,11 +49,15 @@ def overlay(photo: ImageSource, class_map: NDArray[np.uint8], opacity: float) ->
     """
     from PIL import Image
 
-    from pplcnet.imaging.decoding import as_image, decode, source_name
+    from pplcnet.imaging.decoding import source_name
 
-    pixels = np.array(as_image(decode(photo)))
-    if pixels.shape[:2] != class_map.shape:
-        height, width = class_map.shape
+    height, width = class_map.shape
+    step = 1
+    if class_map.size > MAX_PIXELS:
+        step = math.ceil(math.sqrt(class_map.size / MOST_DRAWN))
+    pixels, size = _sampled(photo, step, class_map.size)
+    class_map = class_map[::step, ::step]
+    if size != (width, height):
         raise ImageError(
             source_name(photo), f"is not the photo that was predicted, which has {width}x{height}."
         )
@@ -60,3 +69,25 @@ def overlay(photo: ImageSource, class_map: NDArray[np.uint8], opacity: float) ->
         classes = class_map[part]
         pixels[part] = np.rint(pixels[part] * kept[classes] + colours[classes])
     return Image.fromarray(pixels)
+
+
+def _sampled(
+    photo: ImageSource, step: int, most_pixels: int
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Every `step`th pixel (h, w, 3) along each side of the upright photo, and its (width, height).
+
+    Args:
+        most_pixels: that it may have where it is read in bands.
+    """
+    from pplcnet.imaging.decoding import as_image, decode
+    from pplcnet.imaging.large_images import open_bands
+
+    if step == 1:
+        image = as_image(decode(photo))
+        return np.array(image), image.size
+    kept, top = [], 0
+    with open_bands(photo, most_pixels=most_pixels) as bands:
+        for part in bands.parts:
+            kept.append(part[-top % step :: step, ::step].copy())
+            top += len(part)
+    return np.concatenate(kept), bands.size
