@@ -20,7 +20,9 @@ import json
 import os
 import resource
 import shutil
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def main() -> None:
     prepare_offline(out / "settings")
     from ultralytics import YOLO, __version__
 
+    replace_torchvision()
     started, used = time.perf_counter(), processor_seconds()
     YOLO(arguments.network).train(
         data=str(data), imgsz=320, epochs=arguments.epochs, batch=arguments.batch,
@@ -105,6 +108,21 @@ def prepare_offline(settings: Path) -> None:
     fonts.mkdir(parents=True, exist_ok=True)
     font = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
     shutil.copy(font, fonts / "Arial.ttf")
+
+
+def replace_torchvision() -> None:
+    """Take ultralytics' own suppression where torchvision's compiled one does not load.
+
+    The wheel of torchvision is built for CUDA, and cannot be imported beside a PyTorch for CPUs.
+    """
+    from ultralytics.utils.nms import TorchNMS
+
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError):
+        stand_in: Any = types.ModuleType("torchvision")
+        stand_in.ops = types.SimpleNamespace(nms=TorchNMS.nms)
+        sys.modules["torchvision"] = stand_in
 
 
 def processor_seconds() -> float:
