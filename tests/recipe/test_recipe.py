@@ -134,6 +134,7 @@ def test_a_named_recipe_says_what_it_is_for_and_reached(name: str) -> None:
         "mobileseg": ("--recipe mobileseg", "Not run by this project"),
         "mobileseg-finetune": ("--model mobileseg_pplcnet_x0_5", "test mIoU 0.", "minutes"),
         "picodet-finetune": ("--weights coco", "test AP 0.", "minutes"),
+        "picodet-scratch": ("--weights fractal", "test AP 0.", "minutes"),
     }
     for word in reached.get(name, (f"--recipe {name}", "test top-1 0.", "minute")):
         assert word in header

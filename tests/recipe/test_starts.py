@@ -52,9 +52,16 @@ def test_the_task_of_the_data_stays() -> None:
     assert type(settled(recipe, "imagenet").options) is MultilabelOptions
 
 
-@pytest.mark.parametrize("weights", ["coco", "imagenet", "fractal", "w.npz", None, "auto"])
-def test_a_task_may_have_a_recipe_for_every_start(weights: str | None) -> None:
-    expected = Recipe.named("picodet-finetune").for_options(DetectionOptions)
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("coco", "picodet-finetune"), ("w.npz", "picodet-finetune"), ("auto", "picodet-finetune"),
+        ("imagenet", "picodet-scratch"), ("timm", "picodet-scratch"),
+        ("fractal", "picodet-scratch"), (None, "picodet-scratch"), ("none", "picodet-scratch"),
+    ],
+)  # fmt: skip
+def test_a_task_may_have_recipes_of_its_own_for_the_starts(weights: str | None, name: str) -> None:
+    expected = Recipe.named(name).for_options(DetectionOptions)
     expected = expected.changed({"weights": weights, "epochs": 7})
     values = {"weights": weights, "epochs": 7}
     assert recipe_by_start(values, DetectionOptions) == expected

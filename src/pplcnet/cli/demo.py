@@ -65,7 +65,9 @@ DEMOS = {
             "epochs": 16,
             # Neck and head begin with random values, and there are few steps: large ones, and less
             # variety than photos need.
+            "optimizer": "sgd",
             "learning_rate": 2.5,
+            "weight_decay": 0.0004,
             "gradient_clip": 10.0,
             "crop_scale": (0.4, 1.0),
             "multi_scale": 0,

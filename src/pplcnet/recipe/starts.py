@@ -32,6 +32,8 @@ FRACTAL = "fractal"
 NONE = "none"
 """Random values, as files and the command line write it; in a recipe it is None."""
 
+BACKBONES = ("imagenet", "imagenet-ssld", "timm")
+"""Official weights of classifiers: of another task's network they are the backbone alone."""
 FINETUNE = "finetune"
 """The named recipe that goes with official weights, bundles and files of photos' weights."""
 
@@ -45,6 +47,8 @@ def named_recipe_of(weights: str | None, kind: type[TaskOptions] | None = None) 
         kind: the options of the data's task, if that is known; it may have a recipe of its own.
     """
     if kind is not None and kind.named_recipe is not None:
+        if weights is None or weights in BACKBONES or has_seen_formulas(weights):
+            return kind.scratch_recipe or kind.named_recipe
         return kind.named_recipe
     if weights in (None, AUTO):
         return None

@@ -30,6 +30,8 @@ class TaskOptions:
     """The kind of data, for messages: "multi-label", as in "multi-label data"."""
     named_recipe: ClassVar[str | None] = None
     """The named recipe that goes with every start; None where the start says which."""
+    scratch_recipe: ClassVar[str | None] = None
+    """The one for starts in which at most the backbone is trained; None where that is no other."""
     networks: ClassVar[Container[str]] = CATALOG
     """The names of the networks that can learn the task."""
 

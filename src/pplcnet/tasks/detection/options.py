@@ -22,6 +22,7 @@ class DetectionOptions(TaskOptions):
 
     data: ClassVar[str] = "detection"
     named_recipe: ClassVar[str | None] = "picodet-finetune"
+    scratch_recipe: ClassVar[str | None] = "picodet-scratch"
     networks: ClassVar[Container[str]] = DETECTORS
 
     multi_scale: Annotated[int, Between(0, 16, off=0)] = 2
