@@ -80,6 +80,7 @@ def main() -> None:
     paper.add_argument("--part-kb", type=float, default=40.0)
     paper.add_argument("--driver-ms", type=float, default=1.0, help="a shard, as `driver` measures")
     paper.add_argument("--page-ms", type=float, default=90.0, help="a page of 1000 names")
+    paper.add_argument("--listers", type=int, default=16, help="folders listed side by side")
     paper.add_argument("--hours-between-losses", type=float, default=100.0, help="of a core")
     paper.add_argument("--core-hour", type=float, default=0.02, help="price of a core for an hour")
     paper.add_argument("--gets", type=float, default=0.0004, help="price of 1000 GET requests")
@@ -256,10 +257,9 @@ def measure_paper(arguments: argparse.Namespace) -> None:
     chance = random.Random(0)
     shards = round(arguments.photos / arguments.shard_photos)
     work = arguments.cpu_ms * arguments.shard_photos / 1000
-    lost = again = 0
+    lost = 0
     driver_free = driver_busy = end = 0.0
-    free = [0.0] * arguments.cores
-    left = shards
+    free, left = [0.0] * arguments.cores, shards
     while left:
         now = heapq.heappop(free)
         driver_free = max(driver_free, now) + arguments.driver_ms / 1000
@@ -268,16 +268,14 @@ def measure_paper(arguments: argparse.Namespace) -> None:
         failure = chance.expovariate(1 / (arguments.hours_between_losses * 3600))
         if failure < seconds:  # the core is back after two minutes, the shard is done again
             lost += 1
-            again += 1
             heapq.heappush(free, driver_free + failure + 120)
             continue
         left -= 1
         end = max(end, driver_free + seconds)
         heapq.heappush(free, driver_free + seconds)
-    gets = arguments.photos * (1 + again / shards) + 2 * shards
+    gets = arguments.photos * (1 + lost / shards) + 2 * shards
     lists = arguments.photos / 1000 + shards / 1000
-    core_hours = end * arguments.cores / 3600
-    photos_a_second = arguments.photos / end
+    core_hours, photos_a_second = end * arguments.cores / 3600, arguments.photos / end
     machines = arguments.cores / arguments.cores_a_machine
     gbit = photos_a_second * arguments.photo_kb * 8 / 1e6 / machines
     driver_most = 1000 / arguments.driver_ms * arguments.shard_photos * arguments.cpu_ms / 1000
@@ -287,7 +285,7 @@ def measure_paper(arguments: argparse.Namespace) -> None:
     print(f"cores {core_hours:.0f} h = {core_hours * arguments.core_hour:.0f}; GET and HEAD "
           f"{gets:.3g} = {gets / 1000 * arguments.gets:.0f}; PUT {shards} and LIST {lists:.3g} = "
           f"{(shards + lists) / 1000 * arguments.puts:.0f}")  # fmt: skip
-    listing = arguments.photos / 1000 * arguments.page_ms / 3.6e6
+    listing = arguments.photos / 1000 * arguments.page_ms / 3.6e6 / arguments.listers
     first = "the network" if network_most < arguments.cores_a_machine else "the driver"
     if listing > end / 3600:
         first = "listing, which takes longer than the work; give an inventory as a list"
