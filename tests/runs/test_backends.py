@@ -65,6 +65,7 @@ def test_a_run_in_16_bits_ends_with_a_verified_bundle(
 DETECTOR = (
     *("--model", "picodet_x0_25", "--image-size", "64", "--weights", "none", "--epochs", "4"),
     *("--batch-size", "4", "--set", "multi_scale=0", "--set", "learning_rate=0.1"),
+    *("--set", "optimizer=sgd", "--set", "weight_decay=0.0004"),
 )
 
 

@@ -23,7 +23,7 @@ from tests.training.steps import stop_after
 RECIPE = recipe_by_start(
     {
         "model": "picodet_x0_25", "image_size": [96, 96], "weights": None, "epochs": 3,
-        "batch_size": 4, "multi_scale": 1, "learning_rate": 0.1,
+        "batch_size": 4, "multi_scale": 1, "learning_rate": 0.1, "optimizer": "sgd",
     },
     DetectionOptions,
 )  # fmt: skip
