@@ -83,14 +83,16 @@ DEMOS = {
         {
             "model": "mobileseg_pplcnet_x0_25",
             "image_size": (160, 160),
-            "epochs": 16,
+            "epochs": 24,
             # Most of the network begins with random values, and there are few steps: large ones,
             # and less variety than photos need.
             "optimizer": "sgd",
             "learning_rate": 3.0,
             "gradient_clip": 10.0,
             "dice": 0.3,
-            "scales": (0.75, 1.5),
+            "lovasz": 0.0,
+            "crop": 1.0,
+            "passes": 1,
             "colour_jitter": 0.0,
         },
         frozenset({"images", "masks", "classes.json"}),
