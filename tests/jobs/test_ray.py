@@ -167,7 +167,7 @@ def test_a_head_that_is_gone_ends_the_job_with_a_sentence_and_it_goes_on_without
         wait_for(lambda: _parts(job) > 1)
         cluster.head_node.kill_gcs_server(check_alive=False)
         _, errors = driver.communicate(timeout=LIMIT)
-    assert driver.returncode == 2
+    assert driver.returncode == 2, errors
     assert "the head of the Ray cluster" in errors
     assert "Traceback" not in errors
     subprocess.run(command(job), check=True, capture_output=True)

@@ -83,6 +83,10 @@ class Cluster:
 
     def describe(self) -> str:
         """Its CPUs and those that are free, for a person."""
+        try:
+            _connect(ray.get_runtime_context().gcs_address, LOOK_SECONDS)
+        except OSError:  # Ray would wait for it, and end this process
+            return "the head of the Ray cluster does not answer"
         free = int(ray.available_resources().get("CPU", 0))
         return f"the Ray cluster has {counted(self.cpus(), 'CPU')}, {free} of them free"
 
@@ -96,10 +100,9 @@ class Cluster:
             return
         self._looked = now
         address = ray.get_runtime_context().gcs_address
-        host, _, port = address.rpartition(":")
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS):
-                self._misses = 0
+            _connect(address, LOOK_SECONDS)
+            self._misses = 0
         except OSError as error:
             self._misses += 1
             if self._misses >= MOST_MISSES:
@@ -154,13 +157,19 @@ def in_words(error: RayError) -> str:
     return f"{type(error).__name__}: {printable(lines[0]) if lines else ''}"
 
 
+def _connect(address: str, seconds: float) -> None:
+    """OSError where nobody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+
+
 def _check_address(address: str) -> None:
     """Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise InputError(f"{address}: is no address of a Ray cluster; give HOST:PORT, or auto.")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        _connect(address, CONNECT_SECONDS)
     except OSError as error:
         raise StorageError(
             f"{address}: no Ray cluster can be reached ({error.strerror or error})."
