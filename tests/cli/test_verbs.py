@@ -245,7 +245,6 @@ def test_models_lists_segmenters_with_their_backbones(capsys) -> None:
     ("command", "complaint"),
     [
         (["models", "--family", "picodet", "--sort", "top1"], "--sort are for classifiers"),
-        (["benchmark", "picodet_xs"], "picodet_xs: classifiers are measured by their names"),
         (
             ["pretrain", "--model", "picodet_xs", "--out", "x.npz"],
             "picodet_xs is a network for detection, and a classifier is needed here, such as the "

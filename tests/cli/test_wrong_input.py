@@ -72,7 +72,7 @@ def place(tmp_path: Path, made: Path) -> Path:
         ("benchmark pplcnet_x10", "did you mean pplcnet_x1_0"),
         (
             "benchmark pplcnet_x0_25 --image-size 0",
-            "--image-size: '0' is not allowed; it must be a whole",
+            "image size is 0x0; each side must be from 1 to 4096 pixels",
         ),
         ("benchmark pplcnet_x0_25 --python paddle", "must be NAME=PATH"),
         ("benchmark pplcnet_x0_25 --compare padle", "did you mean paddle"),

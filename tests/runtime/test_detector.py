@@ -362,7 +362,7 @@ def test_tiles_that_cannot_be_are_named(
     assert main(["predict", str(common_bundle), photo, "--tiles", "400"]) == 2
     assert "--tiles is for detectors" in capsys.readouterr().err
     assert main(["predict", str(bundle), photo, "--draw", photo]) == 2
-    assert "is a file, or lies in one; give a folder" in capsys.readouterr().err
+    assert "is an input of this command; choose another place" in capsys.readouterr().err
     assert main(["predict", str(bundle), photo, "--tile-overlap", "0.5"]) == 2
     assert "give both" in capsys.readouterr().err
 

@@ -78,7 +78,7 @@ def test_a_classifiers_trunk_leaves_neck_and_head_as_they_were(
     shared: Path, common_photos: Path
 ) -> None:
     network, lines = _start(shared / TRUNK, common_photos)
-    assert "and 114 more" in lines[0]
+    assert "and 118 more" in lines[0]
     assert not np.allclose(_variance(network, "conv1_bn"), 1, atol=1e-4)
     assert (_variance(network, "neck_conv_t_convs_0_bn") == 1).all()
 

@@ -28,7 +28,7 @@ __all__ = [
     "read_for",
 ]
 
-NAMED_LAYERS = 3
+NAMED_LAYERS = 4
 OPTIONS = {
     "deploy", "dropout", "image_size", "last_conv", "last_conv_bias", "num_classes", "strides",
 }  # fmt: skip

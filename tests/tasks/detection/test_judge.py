@@ -138,7 +138,7 @@ def test_where_nothing_is_found_the_confidence_stays() -> None:
     fitted = calibrate(manifest(confidence=0.6), [_outputs([[], [], []])], images_of(TRUTH))
     assert fitted.decoding == {"confidence": 0.6}
     assert not fitted.changes_answers
-    assert "no box was found to choose it by" in fitted.facts["text"]
+    assert "no true box was found to choose it by" in fitted.facts["text"]
 
 
 def test_a_photo_of_unknown_size_is_one_in_the_input_s_pixels() -> None:
