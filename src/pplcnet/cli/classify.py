@@ -8,7 +8,7 @@ where SOURCE ends in .tar; quote a pattern, as in 'shards/*.tar'. Each tar file 
 The photos are listed once and cut into shards. Each shard becomes one file, JOB/parts/part-NNNNNN.
 parquet, with a row for each photo in the order of the plan: path, the best answer, all answers, and
 the error where the photo is broken. A file is there whole or not at all. After Ctrl-C, a crash or a
-power cut, the same command goes on with the shards that have no file. JOB/job.json says what was
+power cut, the same command resumes with the shards that have no file. JOB/job.json says what was
 asked for, JOB/failed/ which shards were given up and why; JOB/summary.json is there once all are
 done.
 
@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments)
     except StorageFailure as error:  # where the job itself is concerned, and not one shard
-        raise StorageError(f"{error} The same command goes on.") from error
+        raise StorageError(f"{error} Run the same command again to resume.") from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -217,8 +217,8 @@ def _conclude(arguments: argparse.Namespace, result: Result) -> int:
     if result.is_stopped:
         complain(
             f"stopped: {progress.broken} of {counted(progress.done_photos, 'photo')} are broken, "
-            "which is more than --max-broken allows; the rows with an error say why. The same "
-            "command with a higher --max-broken goes on."
+            "which is more than --max-broken allows; the rows with an error say why. To resume, "
+            "run the same command with a higher --max-broken."
         )
         return 1
     for shard, reason in list(progress.failed.items())[:FAILURES_SHOWN]:
@@ -226,7 +226,7 @@ def _conclude(arguments: argparse.Namespace, result: Result) -> int:
     if progress.failed:
         complain(
             f"{counted(len(progress.failed), 'shard')} of {progress.shards} could not be done "
-            f"({arguments.out}/failed says why); the same command tries them again."
+            f"({arguments.out}/failed says why); run the same command to try them again."
         )
         return 1
     rest = "" if result.is_complete else "; other shares of the shards are not done yet"

@@ -41,7 +41,7 @@ VERBS = {
     "calibrate": "calibrate a bundle's probabilities",
     "convert": "convert a weights file to a bundle",
     "predict": "run a bundle on photos",
-    "classify": "run a bundle on very many photos, and go on after any interruption",
+    "classify": "run a bundle on very many photos, and resume after any interruption",
     "serve": "answer photos over HTTP with bundles",
     "embed": "write the vectors that a network makes of photos",
     "gallery build": "make a gallery of photos of new classes, without training",

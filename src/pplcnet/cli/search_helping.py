@@ -75,7 +75,7 @@ def helps_with_search(
         watcher=console,
         before_training=quiet_frameworks,
     )
-    show("searched    the process that began the run goes on with its training")
+    show("searched    the process that began the run now trains")
     return True
 
 

@@ -108,8 +108,8 @@ class Cluster:
             if self._misses >= MOST_MISSES:
                 self.is_headless = True
                 raise StorageError(
-                    f"the head of the Ray cluster at {address} is gone; with a cluster, the same "
-                    "command goes on."
+                    f"the head of the Ray cluster at {address} is gone; run the same command "
+                    "again once there is a cluster."
                 ) from error
 
     def kill(self, actors: Sequence[Any]) -> None:
