@@ -165,8 +165,13 @@ def test_a_head_that_is_gone_ends_the_job_with_a_sentence_and_it_goes_on_without
     words = command(job, "--on", "ray", "--address", cluster.address)
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as driver:
         wait_for(lambda: _parts(job) > 1)
+        workers = _actors(os.getpid())
+        for each in workers:  # so that the job is not done before it notices
+            os.kill(each, signal.SIGSTOP)
         cluster.head_node.kill_gcs_server(check_alive=False)
         _, errors = driver.communicate(timeout=LIMIT)
+    for each in filter(is_alive, workers):
+        os.kill(each, signal.SIGKILL)
     assert driver.returncode == 2, errors
     assert "the head of the Ray cluster" in errors
     assert "Traceback" not in errors
