@@ -25,22 +25,29 @@ from machine import describe_machine
 from ray.cluster_utils import Cluster
 from scaleout import RAY_DATA, classify, photo_folder
 
-FAULT_AFTER, FAULT_LIMIT = 14.0, 150.0
-"""Seconds: by then both ways classify; and after the fault, what is waited for the end."""
+START_LIMIT, FAULT_AFTER, FAULT_LIMIT = 90.0, 4.0, 150.0
+"""Seconds: until an actor works, from then to the fault, and from the fault to the end."""
+
+
+def raylet_at_work(cluster: Any) -> Any:
+    """The node below whose raylet an actor is; waits for one."""
+    raylets = {each.all_processes["raylet"][0].process.pid: each for each in cluster.worker_nodes}
+    until = time.monotonic() + START_LIMIT
+    while time.monotonic() < until:
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                title = (place / "cmdline").read_bytes()
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in raylets and (b"RayWorker" in title or b"MapWorker" in title):
+                    return raylets[parent]
+        time.sleep(0.2)
+    raise SystemExit(f"no actor works after {START_LIMIT:.0f} s")
 
 
 def kill_raylet(cluster: Any, driver: subprocess.Popen[bytes]) -> None:
     """The one below which an actor works."""
-    raylets = {each.all_processes["raylet"][0].process.pid: each for each in cluster.worker_nodes}
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            title = (place / "cmdline").read_bytes()
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent in raylets and (b"RayWorker" in title or b"MapWorker" in title):
-                raylets[parent].kill_raylet()
-                cluster.add_node(num_cpus=1)
-                return
-    raise SystemExit("no actor was found below a raylet")
+    raylet_at_work(cluster).kill_raylet()
+    cluster.add_node(num_cpus=1)
 
 
 def kill_driver(cluster: Any, driver: subprocess.Popen[bytes]) -> None:
@@ -80,6 +87,7 @@ def _with_fault(command: list[Any], cluster: Any, fault: Callable[..., None]) ->
     words, begun = list(map(str, command)), time.perf_counter()
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(words, **quiet) as driver:
+        raylet_at_work(cluster)
         time.sleep(FAULT_AFTER)
         fault(cluster, driver)
         try:
