@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
+from int8_choice import Choice
 from machine import describe_machine
 
 from pplcnet.bundle.bundle import Bundle
@@ -38,17 +39,6 @@ from pplcnet.tasks.detection.judge import judge as judge_of
 from pplcnet.tasks.detection.pairing import pair_boxes, shown_from
 
 RESAMPLES = 200
-
-
-class Choice(NamedTuple):
-    """What stays in float, as `Way` says it."""
-
-    name: str
-    names: Sequence[str]
-    is_asymmetric: bool = False
-
-    def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
-        return list(self.names)
 
 
 def choices_of(model: onnx.ModelProto, head_inputs: Sequence[str]) -> Iterator[Choice | Way]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+from int8_choice import Choice
 from machine import describe_machine
 
 from pplcnet.bundle.bundle import Bundle
@@ -43,17 +44,6 @@ from pplcnet.tasks.segmentation.judge import JudgedMasks, MaskJudge
 from pplcnet.tasks.segmentation.judge import judge as judge_of
 
 RESAMPLES = 500
-
-
-class Choice(NamedTuple):
-    """What stays in float, as `Way` says it."""
-
-    name: str
-    names: Sequence[str]
-    is_asymmetric: bool = False
-
-    def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
-        return list(self.names)
 
 
 def choices_of(model: onnx.ModelProto, head_inputs: Sequence[str]) -> Iterator[Choice | Way]:

@@ -15,8 +15,8 @@ from pplcnet.errors import InputError
 from pplcnet.training.names import BUNDLE
 
 __all__ = [
-    "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_engine", "add_photos",
-    "add_photos_option", "add_threads", "number", "scales", "size", "whole",
+    "BUNDLE_HELP", "CHANGED_BUNDLE_HELP", "MOST_THREADS", "Parser", "add_cluster", "add_engine",
+    "add_photos", "add_photos_option", "add_threads", "number", "scales", "size", "whole",
 ]  # fmt: skip
 
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
@@ -71,6 +71,17 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         type=whole(1, MOST_THREADS),
         metavar="N",
         help="number of cores to use; default: all",
+    )
+
+
+def add_cluster(parser: argparse.ArgumentParser, text: str) -> None:
+    """--on and --address of the verbs that may use a Ray cluster; `text` explains --on."""
+    parser.add_argument("--on", choices=("local", "ray"), default="local", help=text)
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="with --on ray: the cluster's address, or auto for the one that this machine belongs "
+        "to; default: RAY_ADDRESS, or a cluster of this machine alone",
     )
 
 

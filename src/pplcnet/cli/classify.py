@@ -22,7 +22,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from pplcnet.cli.arguments import BUNDLE_HELP, add_engine, number, whole
+from pplcnet.cli.arguments import BUNDLE_HELP, add_cluster, add_engine, number, whole
 from pplcnet.cli.console import Console
 from pplcnet.cli.official import COMPARED, bundle_of
 from pplcnet.cli.output import complain, show, show_json
@@ -61,18 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write all parts of a finished job as JOB/results.parquet, and end",
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
-    parser.add_argument(
-        "--on",
-        choices=("local", "ray"),
-        default="local",
-        help="where the work is done: on this machine, or on a Ray cluster (needs ray); default: "
-        "local",
-    )
-    parser.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="with --on ray: the cluster's address, or auto for the one that this machine belongs "
-        "to; default: RAY_ADDRESS, or a cluster of this machine alone",
+    add_cluster(
+        parser,
+        "where the work is done: on this machine, or on a Ray cluster (needs ray); default: local",
     )
     parser.add_argument(
         "--workers",

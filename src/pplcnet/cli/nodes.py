@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pplcnet.cli.arguments import whole
+from pplcnet.cli.arguments import add_cluster, whole
 from pplcnet.cli.console import Console, quiet_frameworks
 from pplcnet.cli.on_ray import RAY_NODE, RAY_NODES
 from pplcnet.cli.output import show
@@ -34,18 +34,10 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="which of --nodes this machine is, from 0; node 0 writes --out",
     )
-    parser.add_argument(
-        "--on",
-        choices=("local", "ray"),
-        default="local",
-        help="ray: a Ray cluster starts the processes of --nodes or --search (needs ray); default: "
+    add_cluster(
+        parser,
+        "ray: a Ray cluster starts the processes of --nodes or --search (needs ray); default: "
         "local",
-    )
-    parser.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="with --on ray: the cluster's address, or auto for the one that this machine belongs "
-        "to; default: RAY_ADDRESS, or a cluster of this machine alone",
     )
     parser.add_argument(
         "--workers",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pplcnet.cli.console import Console
 from pplcnet.cli.output import show
 from pplcnet.errors import InputError, NodeLost, require
-from pplcnet.jobs.command_events import Began, Ended, Line
+from pplcnet.jobs.command_events import Began, Ended, LastLines, Line
 from pplcnet.system.processor import available_cores
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ LOST_SECONDS, FAILED_SECONDS = 120.0, 20.0
 NODE_LOST = 3
 SAID_BY_NODE_0 = (0, NODE_LOST, 128 + signal.SIGTERM)
 """Exit codes of other nodes for which node 0 has said everything."""
-LINES_KEPT = 20
 
 
 def starts_nodes(arguments: argparse.Namespace) -> bool:
@@ -87,8 +86,7 @@ class _Watch:
     def __init__(self, addresses: list[str], console: Console) -> None:
         self._addresses, self._console = addresses, console
         self._ended: dict[int, Ended] = {}
-        self._errors: dict[int, list[str]] = {index: [] for index in range(len(addresses))}
-        """The last lines that each wrote to stderr."""
+        self._errors = [LastLines() for _ in addresses]
         self._until = math.inf
 
     def until_ended(self, commands: RayCommands) -> int:
@@ -112,7 +110,7 @@ class _Watch:
     def _take(self, event: Began | Line | Ended) -> None:
         if isinstance(event, Line):
             if event.is_error:
-                self._errors[event.number] = [*self._errors[event.number], event.text][-LINES_KEPT:]
+                self._errors[event.number].add(event.text)
             if event.number == 0 and event.is_error:
                 self._console.say(event.text)
             elif event.number == 0:
@@ -143,10 +141,8 @@ class _Watch:
 
     def _show_errors(self, index: int) -> None:
         """What another node says is wrong, unless node 0 says the same."""
-        lines = self._errors[index]
-        begins = [at for at, line in enumerate(lines) if line.startswith("error: ")]
-        lines = lines[begins[-1] :] if begins else lines
-        if lines and lines[0] not in self._errors[0]:
+        lines = self._errors[index].from_error()
+        if lines and lines[0] not in self._errors[0].lines:
             self._console.say(f"node {index} ({self._addresses[index]}) says:")
             for line in lines:
                 self._console.say(line)

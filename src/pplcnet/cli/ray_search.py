@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.cli.console import Console
 from pplcnet.errors import StorageError
-from pplcnet.jobs.command_events import Began, Ended, Line
+from pplcnet.jobs.command_events import Began, Ended, LastLines, Line
 from pplcnet.system.processor import available_cores
 from pplcnet.training.search_sharing import Process
 
@@ -30,7 +30,6 @@ PATIENCE = 30.0
 MOST_FAILED_STARTS = 3
 """Processes that may end soon after they began, one after the other."""
 SOON = 60.0
-LINES_KEPT = 20
 
 
 @contextlib.contextmanager
@@ -72,8 +71,7 @@ class _Helpers:
         self._words = words
         self._processes: dict[int, Process] = {}
         self._began: dict[int, float] = {}
-        self._errors: dict[int, list[str]] = {}
-        """The last lines that each wrote to stderr."""
+        self._errors: dict[int, LastLines] = {}
         self._ended: set[Process] = set()
         self._left = count
         self._failed_starts = 0
@@ -82,7 +80,7 @@ class _Helpers:
             self._start(index)
 
     def _start(self, index: int) -> None:
-        self._errors[index] = []
+        self._errors[index] = LastLines()
         self._commands.start(index, self._words, {RAY_HELPER: "1"})
 
     def look(self) -> set[Process]:
@@ -93,7 +91,7 @@ class _Helpers:
                 self._began[event.number] = time.monotonic()
                 self._say_at = None
             elif isinstance(event, Line) and event.is_error:
-                self._errors[event.number] = [*self._errors[event.number], event.text][-LINES_KEPT:]
+                self._errors[event.number].add(event.text)
             elif isinstance(event, Ended):
                 self._take_end(event)
         if self._say_at is not None and time.monotonic() > self._say_at:
@@ -117,9 +115,7 @@ class _Helpers:
             self._commands.remove(event.number)
             self._start(event.number)
             return
-        lines = self._errors[event.number] or [event.reason]
-        begins = [at for at, line in enumerate(lines) if line.startswith("error: ")]
-        reason = lines[begins[-1] if begins else -1].removeprefix("error: ")
+        reason = self._errors[event.number].complaint() or event.reason
         self._left -= 1
         if not self._left:
             raise StorageError(f"no process searches any more; {place} says: {reason}")
