@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging.decoding import ImageSource
-from pplcnet.imaging.files import read_image_file
 from pplcnet.imaging.geometry import Geometry
 from pplcnet.imaging.large_images import open_bands
 from pplcnet.imaging.windows import Window, windows_of_image
 from pplcnet.runtime.model import Model
-from pplcnet.runtime.sources import describe, images_of
+from pplcnet.runtime.sources import describe, predicted_in_turn, read_once
 from pplcnet.runtime.windowing import Windows, cut_windows
 from pplcnet.system.processor import processor_name
 from pplcnet.tasks.segmentation.class_maps import class_map
@@ -127,16 +125,11 @@ class Looking:
         Raises:
             InputError: as `predict` and `Model.predict_many`.
         """
-        for image in images_of(images):
-            try:
-                yield self.predict(image)
-            except ImageError as error:
-                yield Segmentation(describe(image), error)
+        return predicted_in_turn(images, self.predict, Segmentation)
 
     def _whole(self, image: ImageSource) -> Segmentation:
         name = describe(image)
-        is_decoded = isinstance(image, np.ndarray | Image.Image)
-        content = image if is_decoded else read_image_file(image)  # type: ignore[arg-type]
+        content = read_once(image)
         try:
             answers = [next(self._answers(model, ((None, content),))) for model in self.scaled]
         except ImageError as error:

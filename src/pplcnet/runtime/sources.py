@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from pplcnet.data.image_files import PassedOver, find_images
-from pplcnet.errors import InputError
+from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging.decoding import ImageSource, source_name
-from pplcnet.imaging.files import is_file_object
+from pplcnet.imaging.files import is_file_object, read_image_file
 
-__all__ = ["describe", "images_of"]
+__all__ = ["describe", "images_of", "predicted_in_turn", "read_once"]
+
+Answer = TypeVar("Answer")
 
 
 def images_of(images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[ImageSource]:
@@ -49,6 +51,40 @@ def images_of(images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[I
         raise InputError(
             f"predict_many takes a folder or several images, not {describe(images)}."
         ) from None
+
+
+def predicted_in_turn(
+    images: Iterable[ImageSource] | str | PathLike[str],
+    predict: Callable[[ImageSource], Answer],
+    refuse: Callable[[str, ImageError], Answer],
+) -> Iterator[Answer]:
+    """An answer for each image, one after the other.
+
+    Args:
+        images: as `images_of` takes them.
+        predict: answers one image.
+        refuse: the name of an image that cannot be used, and why, to its answer.
+
+    Raises:
+        InputError: as `images_of`.
+    """
+
+    def answer(image: ImageSource) -> Answer:
+        try:
+            return predict(image)
+        except ImageError as error:
+            return refuse(describe(image), error)
+
+    return map(answer, images_of(images))
+
+
+def read_once(image: ImageSource) -> ImageSource:
+    """An image that is looked at more than once: its file's content, or the image as it is.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    return image if isinstance(image, np.ndarray | Image.Image) else read_image_file(image)
 
 
 def _images_in(folder: Path) -> Iterator[ImageSource]:

@@ -6,16 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 
-import numpy as np
-from PIL import Image
-
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ImageError
 from pplcnet.imaging.decoding import ImageSource, decode_image, size_of
-from pplcnet.imaging.files import read_image_file
 from pplcnet.imaging.windows import OVERLAP, as_array, sides_of, stride_of, windows_of_image
 from pplcnet.runtime.model import Model
-from pplcnet.runtime.sources import describe, images_of
+from pplcnet.runtime.sources import describe, predicted_in_turn, read_once
 from pplcnet.tasks.detection.decoding import Detections, suppression_of
 
 __all__ = ["Tiled", "Tiles", "tiles_of"]
@@ -67,9 +63,8 @@ class Tiled:
             InputError: the image would be cut into too many tiles.
         """
         name = describe(image)
-        is_decoded = isinstance(image, np.ndarray | Image.Image)
         try:
-            content = image if is_decoded else read_image_file(image)  # type: ignore[arg-type]
+            content = read_once(image)
             whole = replace(self.model.predict(content), source=name)
             decoded = decode_image(content).image
         except ImageError as error:
@@ -102,11 +97,4 @@ class Tiled:
         Raises:
             InputError: as `predict` and `Model.predict_many`.
         """
-        return self._each(images_of(images))
-
-    def _each(self, images: Iterator[ImageSource]) -> Iterator[Detections]:
-        for image in images:
-            try:
-                yield self.predict(image)
-            except ImageError as error:
-                yield Detections(describe(image), error)
+        return predicted_in_turn(images, self.predict, Detections)
