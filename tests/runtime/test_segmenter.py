@@ -236,6 +236,8 @@ def test_windows_see_a_large_photo_in_its_own_pixels(
         np.testing.assert_array_equal(np.asarray(file), overlapping)
     (smaller,) = segmenter.predict_many([photo[:100, :120]], window=(144, 256))
     np.testing.assert_array_equal(smaller.class_map, segmenter.predict(photo[:100, :120]).class_map)
+    with pytest.raises(InputError, match="is one image; predict takes one"):
+        segmenter.predict_many(photo, window=(144, 256))
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def _interrupts_said(study: Any, out: Path, is_helping: bool) -> Iterator[None]:
     except TrainingInterrupted as stopped:
         text = f"Stopped in trial {finished + 1} of the search, which will be run again; "
         if is_helping:
-            text += "another process goes on with the search."
+            text += "another process continues the search."
         else:
             text += f"{counted(finished, 'finished trial')} kept."
         run = "" if is_helping else str(out)
