@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -10,16 +12,26 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from pplcnet.cli.console import Console
 from pplcnet.cli.main import main
-from pplcnet.errors import InputError, StorageError
+from pplcnet.cli.search_helping import search_of
+from pplcnet.errors import InputError, StorageError, TrainingInterrupted
+from pplcnet.training import searching
 from pplcnet.training.search_database import (
+    facts_of,
     failures_said,
     open_shared_study,
     run_of_study,
     shown_address,
 )
 from pplcnet.training.search_journal import enqueue, finished_trials, next_trial
-from pplcnet.training.search_sharing import SILENT_AFTER, live_trials, redo_silent, signs_of_life
+from pplcnet.training.search_sharing import (
+    SILENT_AFTER,
+    Search,
+    live_trials,
+    redo_silent,
+    signs_of_life,
+)
 from tests.training.database_server import PROGRAMS, Server, database_server
 from tests.training.node_programs import ends, start
 from tests.training.search_together import TRIALS
@@ -118,6 +130,36 @@ def test_of_four_processes_on_a_server_one_is_killed_and_no_trial_is_lost(
     finished = finished_trials(study)
     assert len(finished) == TRIALS
     assert len({tuple(each.params.values()) for each in finished}) == TRIALS
+
+
+def test_a_run_whose_search_was_stopped_asks_for_its_database_and_keeps_no_password(
+    common_photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise TrainingInterrupted("Stopped in trial 1.", run=str(tmp_path / "run"))
+
+    monkeypatch.setattr(searching, "search", stopped)
+    study = f"sqlite:///{tmp_path}/trials.db"
+    words = ["train", str(common_photos), "--model", "pplcnet_x0_25", "--weights", "none"]
+    words += ["--out", str(tmp_path / "run"), "--search", "1m", "--set", "test=0"]
+    assert main([*words, "--study", study]) != 0
+    assert json.loads((tmp_path / "run/run.json").read_text())["study"] == study
+    capsys.readouterr()
+    resume = ["train", "--resume", "--out", str(tmp_path / "run")]
+    for given in ([], ["--study", f"sqlite:///{tmp_path}/other.db"]):
+        assert main([*resume, *given]) == 2
+        assert f"its search is kept in {study}; give --study again" in capsys.readouterr().err
+    assert main([*resume, "--study", study]) == 130  # searches again, and is stopped again
+    arguments = argparse.Namespace(
+        search=None, study=study, out="R", on="local", nodes=None, run={"search": 60.0, "id": "a"}
+    )
+    with pytest.raises(InputError, match="R: its search is kept in that folder; leave out --study"):
+        search_of(arguments, Console())
+    secret = Search(60.0, study="postgresql://me:secret@host/db#a")
+    assert facts_of(secret) == {"search": 60.0, "study": "postgresql://me:***@host/db#a"}
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,27 @@ def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
         if arguments.study is not None:
             raise InputError("--study keeps the trials of a search; give --search and its time.")
         return None
-    if arguments.study is None and (arguments.run or {}).get("study") is not None:
-        raise InputError(
-            f"{arguments.out}: its search is kept in {arguments.run['study']}; give --study again."
-        )
+    _check_place(arguments)
     search = Search(seconds, study=arguments.study)
     if is_on_ray and RAY_HELPER not in os.environ:
         require("ray", purpose="--on ray", extra="ray")
         search = search._replace(by=searched_on_ray(arguments, console))
     return search
+
+
+def _check_place(arguments: argparse.Namespace) -> None:
+    """InputError where a run's search continues elsewhere than it began: it would begin anew."""
+    from pplcnet.training.search_database import run_of_study, shown_address
+
+    run, study = arguments.run or {}, arguments.study
+    kept = run.get("study")
+    if kept is None and study is not None and run.get("search") is not None:
+        raise InputError(f"{arguments.out}: its search is kept in that folder; leave out --study.")
+    if kept is None or (study is not None and shown_address(study) == kept):
+        return
+    # A database may have got another address.
+    if study is None or run_of_study(study) is None:
+        raise InputError(f"{arguments.out}: its search is kept in {kept}; give --study again.")
 
 
 def helps_with_search(
@@ -95,7 +107,7 @@ def _helps_in_folder(arguments: argparse.Namespace, search: Search) -> bool:
 
 
 def _helps_with_study(arguments: argparse.Namespace, search: Search) -> bool:
-    from pplcnet.training.search_database import run_of_study, shown_address
+    from pplcnet.training.search_database import of_another_run, run_of_study
 
     if RAY_HELPER in os.environ:
         return True
@@ -103,9 +115,5 @@ def _helps_with_study(arguments: argparse.Namespace, search: Search) -> bool:
     if begun is None or begun == (arguments.run or {}).get("id"):
         return False
     if arguments.resume or arguments.overwrite:
-        place = shown_address(arguments.study)
-        raise InputError(
-            f"{place}: holds the search of another run. The same command without --resume and "
-            f"--overwrite helps with it; {place.partition('#')[0]}#NAME begins another."
-        )
+        raise of_another_run(arguments.study)
     return True

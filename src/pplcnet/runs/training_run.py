@@ -44,7 +44,7 @@ from pplcnet.training.names import SEARCH, TENSORBOARD
 from pplcnet.training.nodes import Nodes
 from pplcnet.training.pictures import drop_unneeded, picture_keeper, side_of
 from pplcnet.training.reached import describe_reached, reached_with, read_reached
-from pplcnet.training.search_database import failures_said
+from pplcnet.training.search_database import facts_of, failures_said
 from pplcnet.training.search_sharing import Search
 
 __all__ = ["run_job"]
@@ -137,7 +137,7 @@ def run_job(
                 names = planned_names(TRAIN, extra=[name for name in used if used[name]])
                 asked = {
                     "skip_broken": skip_broken,
-                    "search": search and search.seconds,
+                    **facts_of(search),
                     "start": start.facts(),
                 }
                 run = folder.start(recipe, {**facts, **asked}, names)

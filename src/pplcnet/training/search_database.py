@@ -13,7 +13,10 @@ from pplcnet.errors import InputError, StorageError, printable, require
 from pplcnet.training.search_journal import pruner, require_optuna
 from pplcnet.training.search_sharing import Search
 
-__all__ = ["facts_of", "failures_said", "open_shared_study", "run_of_study", "shown_address"]
+__all__ = [
+    "facts_of", "failures_said", "of_another_run", "open_shared_study", "run_of_study",
+    "shown_address",
+]  # fmt: skip
 
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "sqlite": "sqlite3"}
 NAME = "pplcnet"
@@ -27,6 +30,15 @@ BEGIN_SECONDS = 30.0
 def shown_address(address: str) -> str:
     """The address without its password."""
     return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", address)
+
+
+def of_another_run(address: str) -> InputError:
+    """What is wrong with an address whose study belongs to another run."""
+    place = shown_address(address)
+    return InputError(
+        f"{place}: holds the search of another run. The same command without --resume and "
+        f"--overwrite helps with it; {place.partition('#')[0]}#NAME begins another."
+    )
 
 
 def facts_of(search: Search | None) -> dict[str, Any]:
@@ -87,11 +99,7 @@ def open_shared_study(
             raise InputError(f"{shown_address(address)}: no search is under way there.") from error
         facts = _facts_of(study)
     if not is_helping and facts["run"] != run_id:
-        raise InputError(
-            f"{shown_address(address)}: holds the search of another run. The same command without "
-            f"--resume and --overwrite helps with it; {shown_address(address).partition('#')[0]}"
-            "#NAME begins another."
-        )
+        raise of_another_run(address)
     differ = [name for name, fact in alike.items() if facts["alike"].get(name) != fact]
     if differ:
         raise InputError(
