@@ -9,7 +9,7 @@ import pytest
 
 from pplcnet.errors import InputError
 from pplcnet.jobs import plan as planning
-from pplcnet.jobs.plan import plan_shards, read_shards
+from pplcnet.jobs.plan import photos_of, plan_shards, read_shards
 from pplcnet.jobs.storage import Folder
 
 NAMES = [f"folder {number % 7}/{number:05d}.jpg".encode() for number in range(1000)]
@@ -35,6 +35,21 @@ def test_names_that_come_in_any_order_are_sorted_and_cut(tmp_path: Path) -> None
     assert [name for shard in shards for name in shard.names] == sorted(names)
     assert [len(shard.names) for shard in shards] == [40] * 25 + [6]
     assert [shard.number for shard in read_shards(storage, plan, [2, 3, 25])] == [2, 3, 25]
+
+
+@pytest.mark.parametrize("photos", [100, 250, 251, 1750, 3749, 3750, 6000])
+def test_the_first_shards_are_smaller_and_the_photos_of_each_share_are_known(
+    photos: int, tmp_path: Path
+) -> None:
+    storage = Folder(tmp_path)
+    names = (str(number).encode() for number in range(photos))
+    plan = plan_shards(names, storage, shard_photos=2000, is_sorted=False)
+    sizes = [len(shard.names) for shard in read_shards(storage, plan, range(plan.shards))]
+    full = [250, 500, 1000, 2000, 2000, 2000][: plan.shards - 1]
+    assert sizes == [*full, photos - sum(full)]
+    for first in range(3):
+        share = range(first, plan.shards, 3)
+        assert photos_of(plan, 2000, share) == sum(sizes[number] for number in share)
 
 
 def test_a_list_keeps_its_order_and_its_repeated_names(tmp_path: Path) -> None:

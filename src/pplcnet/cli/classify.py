@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 1_000_000),
         default=2000,
         metavar="N",
-        help="photos in a shard; default: 2000",
+        help="photos in a shard (the first ones have fewer); default: 2000",
     )
     parser.add_argument(
         "--readers",

@@ -22,7 +22,7 @@ from pplcnet.jobs.parts import (
     merge_parts,
     remove_leftovers,
 )
-from pplcnet.jobs.plan import Plan, plan_shards, read_shards
+from pplcnet.jobs.plan import Plan, photos_of, plan_shards, read_shards
 from pplcnet.jobs.source import Source, find_source, list_names
 from pplcnet.jobs.storage import Storage, open_storage
 from pplcnet.jobs.worker import Settings
@@ -230,21 +230,15 @@ def _plan(storage: Storage, source: Source, options: Options, passed_over: Passe
 def _progress_before(storage: Storage, job: Job, numbers: range, done: set[int]) -> Progress:
     """What earlier runs did of these shards."""
     before = [each for each in numbers if each in done]
-    progress = Progress(_photos_of(job, numbers), len(numbers), done_shards=len(before))
+    # A shard of tar files is a file, whose photos are not known before.
+    photos = None
+    if not job.source.is_of_tars:
+        photos = photos_of(job.plan, job.wanted.shard_photos, numbers)
+    progress = Progress(photos, len(numbers), done_shards=len(before))
     for facts in facts_of_parts(storage, before):
         progress.done_photos += facts.photos
         progress.broken += facts.broken
     return progress
-
-
-def _photos_of(job: Job, numbers: range) -> int | None:
-    """Photos in these shards: all are full but the last of the job. None for tar files."""
-    if job.source.is_of_tars:
-        return None
-    size = job.wanted.shard_photos
-    has_last = bool(numbers) and numbers[-1] == job.plan.shards - 1
-    missing = job.plan.shards * size - job.plan.photos
-    return len(numbers) * size - (missing if has_last else 0)
 
 
 def _limits(options: Options) -> Limits:

@@ -3,6 +3,8 @@
 The names are sorted in runs on the disk, which are merged, so that memory does not grow with their
 number. `plan/DIGEST-00000.parquet` and so on hold them, a row group for each shard. The digest of
 all names is in the files' names, so that two drivers that list at once do not disturb each other.
+The first shards are smaller than the others, so that a job shows its first part, and what is wrong
+with it, within seconds.
 """
 
 from __future__ import annotations
@@ -22,10 +24,21 @@ import pyarrow.parquet as pq
 from pplcnet.errors import InputError
 from pplcnet.jobs.storage import Storage
 
-__all__ = ["PLAN_FOLDER", "Plan", "Shard", "plan_shards", "read_shards", "write_plan"]
+__all__ = [
+    "PLAN_FOLDER",
+    "Plan",
+    "Shard",
+    "photos_of",
+    "plan_shards",
+    "read_shards",
+    "shard_size",
+    "write_plan",
+]
 
 PLAN_FOLDER = "plan"
 SHARDS_A_FILE = 100
+FIRST_PHOTOS = 250
+"""Photos of the first shard; each next one has twice as many, up to what was asked for."""
 RUN_NAMES = 100_000
 """Names that are sorted in memory at once."""
 MOST_RUNS = 200
@@ -44,10 +57,25 @@ class Plan(NamedTuple):
     """What job.json says of the plan."""
 
     digest: str
-    """sha256 of the names in their order, and of how many a shard has."""
+    """sha256 of the names in their order, and of how many a shard has at most."""
     photos: int
     """Names: of tar files, where the shards are tar files."""
     shards: int
+
+
+def shard_size(number: int, most: int) -> int:
+    """Photos in a shard that is not the last, of `most` at most."""
+    # No shard is doubled more than 40 times, that the number stays small.
+    return min(most, FIRST_PHOTOS << min(number, 40))
+
+
+def photos_of(plan: Plan, shard_photos: int, numbers: range) -> int:
+    """Photos in the shards with these numbers."""
+    last = plan.shards - 1
+    photos = sum(shard_size(number, shard_photos) for number in numbers if number != last)
+    if last in numbers:
+        photos += plan.photos - sum(shard_size(number, shard_photos) for number in range(last))
+    return photos
 
 
 def plan_shards(
@@ -62,7 +90,7 @@ def plan_shards(
 
     Args:
         names: without zero bytes.
-        shard_photos: photos in a shard.
+        shard_photos: photos in a shard, but for the first ones.
         is_sorted: sort the names; else they keep their order.
         limit: the first so many names, once they are sorted; None for all.
     """
@@ -80,7 +108,7 @@ def write_plan(names: Iterator[bytes], folder: Path, shard_photos: int) -> tuple
     files: list[Path] = []
     writer: Any = None
     photos = shards = 0
-    while shard := list(islice(names, shard_photos)):
+    while shard := list(islice(names, shard_size(shards, shard_photos))):
         if shards % SHARDS_A_FILE == 0:
             if writer is not None:
                 writer.close()
