@@ -115,11 +115,12 @@ def line(row: str, epochs: int, out: Path) -> str:
     found, minutes = [], []
     for seed in range(100):
         folder = folder_of(row, seed, out)
-        if (folder / "evaluation" / "evaluation.json").is_file():
+        times = folder.with_suffix(".seconds.json")
+        # Written at the end of a training, which another process may be at.
+        if times.is_file() and (folder / "evaluation" / "evaluation.json").is_file():
             facts = json.loads((folder / "evaluation" / "evaluation.json").read_text())
             found.append(facts["miou"])
-            times = json.loads(folder.with_suffix(".seconds.json").read_text())
-            minutes.append(sum(times) / 60)
+            minutes.append(sum(json.loads(times.read_text())) / 60)
     if not found:
         return f"{row:<28} no finished run"
     each = ", ".join(f"{miou:.3f}" for miou in found)

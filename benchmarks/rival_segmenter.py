@@ -25,6 +25,7 @@ from pplcnet.recipe.adapting import adapted
 from pplcnet.recipe.recipe import Recipe
 from pplcnet.recipe.starts import recipe_by_start
 from pplcnet.tasks import find, options_of, training_of
+from pplcnet.tasks.segmentation.options import SegmentationOptions
 from pplcnet.training.batches import EvaluationImages, TrainingBatches
 from pplcnet.training.image_cache import ImageCache
 from pplcnet.training.optimizers import compile_model
@@ -36,8 +37,11 @@ TIMED = 3
 """Epochs that are timed; the first one is not like the others."""
 
 
-def build(classes: int, size: tuple[int, int]) -> tuple[keras.Model, Any]:
-    """The network (normalised NHWC images to logits of their size), and torchvision's module."""
+def build(classes: int) -> tuple[keras.Model, Any]:
+    """The network (normalised NHWC images to logits of their size), and torchvision's module.
+
+    Of any size: the crops that it is trained on are smaller than what it is evaluated on.
+    """
     import torch
     from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
@@ -52,8 +56,8 @@ def build(classes: int, size: tuple[int, int]) -> tuple[keras.Model, Any]:
             return self.own(images.permute(0, 3, 1, 2))["out"].permute(0, 2, 3, 1)
 
     module = Network()
-    inputs = keras.Input((*size, 3))
-    layer = keras.layers.TorchModuleWrapper(module, output_shape=(None, *size, classes))
+    inputs = keras.Input((None, None, 3))
+    layer = keras.layers.TorchModuleWrapper(module, output_shape=(None, None, None, classes))
     return keras.Model(inputs, layer(inputs)), module
 
 
@@ -105,9 +109,11 @@ def fit(parts: dict[str, Dataset], recipe: Recipe) -> tuple[keras.Model, list[fl
     recipe = adapted(recipe, len(train_set))
     preprocessing = preprocessing_of(recipe)
     keras.utils.set_random_seed(recipe.seed)
-    network, module = build(len(train_set.classes), recipe.image_size)
-    # The loss takes a list of heads.
-    heads = keras.layers.Lambda(lambda logits: logits[:, None])(network.output)
+    network, module = build(len(train_set.classes))
+    # The loss takes a list of heads, of the pixels that it counts.
+    step = recipe.options_as(SegmentationOptions).pixel_step
+    counted = slice(step // 2, None, step)
+    heads = keras.layers.Lambda(lambda logits: logits[:, None, counted, counted])(network.output)
     model = keras.Model(network.input, heads)
     batches = TrainingBatches(train_set, recipe, preprocessing, image_cache=ImageCache.of(recipe))
     objective = training_of(find(train_set.task)).objective(recipe, train_set)
