@@ -44,6 +44,21 @@ def test_the_model_may_be_named_and_the_answers_counted(
     assert "top is '0'" in server.post("/v1/classify?top=0", photo()).error
 
 
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("topk=3", "unknown option 'topk' in the query; this endpoint takes top, version."),
+        ("top=1&top=3", "the option 'top' is in the query twice"),
+        ("top=", "top is ''"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    server: Server, query: str, reason: str
+) -> None:
+    answer = server.post(f"/v1/classify/tiny?{query}", photo())
+    assert (answer.status, answer.error[: len(reason)]) == (400, reason)
+
+
 def test_a_form_has_an_answer_for_each_file(server: Server, classifier: Classifier) -> None:
     body, kind = _form(("a.jpg", photo(1)), ("b.jpg", b"no photo"), ("c.png", photo(2, "PNG")))
     answer = server.post("/v1/classify", body, content_type=kind)

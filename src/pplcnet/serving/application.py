@@ -12,6 +12,7 @@ from pplcnet.serving.endpoints import Route
 from pplcnet.serving.http_messages import Bodies, ClientGone, Receive, Reply, Request, refused
 from pplcnet.serving.logs import Log
 from pplcnet.serving.metrics import Metrics
+from pplcnet.serving.openapi import query_options
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.tracing import Tracing
 
@@ -41,6 +42,7 @@ class Application:
     ) -> None:
         """All of these have been made for the same server."""
         self._routes = [(route, route.form) for route in routes]
+        self._options = {id(route): query_options(route) for route in routes}
         self._access, self._bodies = access, bodies
         self._metrics, self._log, self._tracing = metrics, log, Tracing()
         self.is_closing = False
@@ -82,6 +84,8 @@ class Application:
             is_open = route.is_open
             if not is_open:
                 self._access.check_key(request.headers.get(b"authorization", ""))
+            if request.query and (known := self._options[id(route)]) is not None:
+                request.check_options(known)
             return await route.handler(request, names)
         except Refusal as refusal:
             if refusal.status == 503 and not is_open:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from pplcnet.errors import printable
 from pplcnet.serving.caller import Caller
 from pplcnet.serving.http_tensors import json_body
 from pplcnet.serving.refusals import Refusal
 from pplcnet.serving.settings import Settings
+from pplcnet.system.wording import listed
 
 __all__ = [
     "JSON", "REQUEST_ID", "Bodies", "ClientGone", "Receive", "Reply", "Request", "json_reply",
@@ -57,13 +59,25 @@ class Request:
 
     def option(self, name: str) -> str | None:
         """A value of the query; None where it has none."""
-        if not self.query:
-            return None
+        return dict(self._options()).get(name) if self.query else None
+
+    def check_options(self, known: Sequence[str]) -> None:
+        """Refuse a query with other options than these, or with one of them twice."""
+        names = [name for name, _ in self._options()]
+        allowed = f"this endpoint takes {listed(known)}."
+        for name in names:
+            if name not in known:
+                raise Refusal(400, f"unknown option {printable(name)!r} in the query; {allowed}")
+            if names.count(name) > 1:
+                raise Refusal(400, f"the option {name!r} is in the query twice; give it once.")
+
+    def _options(self) -> list[tuple[str, str]]:
         try:
-            pairs = parse_qsl(self.query.decode("latin-1"), max_num_fields=MOST_FIELDS)
+            return parse_qsl(
+                self.query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS
+            )
         except ValueError:
             raise Refusal(400, f"the query has more than {MOST_FIELDS} fields.") from None
-        return dict(pairs).get(name)
 
 
 class Reply(NamedTuple):

@@ -139,15 +139,26 @@ def describe_api(routes: Iterable[Described]) -> dict[str, Any]:
     }
 
 
+def query_options(route: Described) -> list[str] | None:
+    """The options that an endpoint takes in the query; None where others do no harm."""
+    queries = QUERIES.get(_kind(route) or "")
+    return None if queries is None else [each["name"] for each in queries]
+
+
+def _kind(route: Described) -> str | None:
+    """What is asked for with a body; None for what is asked for without one."""
+    return next(
+        (each for each in BODIES if f"/{each}" in route.path and route.method == "POST"), None
+    )
+
+
 def _operation(route: Described) -> dict[str, Any]:
     names = re.findall(r"\{(\w+)\}", route.path)
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
-    kind = next(
-        (each for each in BODIES if f"/{each}" in route.path and route.method == "POST"), None
-    )
+    kind = _kind(route)
     parameters += QUERIES.get(kind or "", [])
     operation: dict[str, Any] = {
         "summary": route.summary,
