@@ -140,6 +140,8 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
             way = usual_way()
             made = quantize_network(content, images, task.head_inputs, way, is_rough=True)
             precisions["int8"] = made.content
+            if "bfloat16" in precisions:  # for the layers that stay in float
+                precisions["int8-bfloat16"] = made.content
         for precision, file in precisions.items():
             engine = open_engine("openvino", file, precision=precision, threads=arguments.threads)
             ways[f"OpenVINO {precision}"] = partial(engine.run, image)
