@@ -129,7 +129,10 @@ def fit(parts: dict[str, Dataset], recipe: Recipe) -> tuple[keras.Model, list[fl
             if score.is_better_than(best):
                 best, kept = score, copy.deepcopy(module.state_dict())
         times.append(time.perf_counter() - started)
-        print(f"epoch {epoch + 1}/{recipe.epochs} validation {score.value:.3f}, {times[-1]:.0f} s")
+        print(
+            f"epoch {epoch + 1}/{recipe.epochs} validation {score.value:.3f}, {times[-1]:.0f} s",
+            flush=True,
+        )
     module.load_state_dict(kept)
     return network, times
 
