@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pplcnet.errors import ImageError
 from pplcnet.jobs.classify import Result
 from pplcnet.jobs.failures import StorageFailure
+from pplcnet.jobs.photos import Photos
 from pplcnet.jobs.tars import photos_in_tar
 
 
@@ -48,11 +50,41 @@ def test_a_photo_that_is_too_large_is_not_read(
     assert small == b"12345"
 
 
-@pytest.mark.parametrize("kept", [100, 600, 1500])
+@pytest.mark.parametrize("kept", [100, 600, 1500, 2700, 3200])
 def test_a_tar_that_is_cut_off_is_a_storage_error(tmp_path: Path, kept: int) -> None:
     path = _pack(tmp_path / "x.tar", {"a.jpg": bytes(2000), "b.jpg": bytes(2000)})
     with pytest.raises(StorageFailure, match=r"x\.tar: is damaged or incomplete"):
         list(photos_in_tar(io.BytesIO(path.read_bytes()[:kept]), "x.tar"))
+
+
+def test_a_tar_with_a_damaged_header_does_not_end_there_without_a_word(tmp_path: Path) -> None:
+    path = _pack(tmp_path / "x.tar", {f"{name}.jpg": bytes(2000) for name in "abc"})
+    content = bytearray(path.read_bytes())
+    content[2560 + 100] ^= 1  # in the header of b.jpg
+    with pytest.raises(StorageFailure, match=r"x\.tar: is damaged or incomplete \(bad checksum"):
+        list(photos_in_tar(io.BytesIO(content), "x.tar"))
+
+
+def test_a_tar_of_many_other_files_takes_no_memory_for_each(tmp_path: Path) -> None:
+    path = _pack(tmp_path / "x.tar", {f"{number}.txt": b"" for number in range(50)})
+    seen = []
+    with pytest.MonkeyPatch.context() as patched, path.open("rb") as file:
+        patched.setattr("pplcnet.jobs.tars.is_photo", lambda name: False)
+        opened = tarfile.open
+
+        def watched(**options: object) -> tarfile.TarFile:
+            seen.append(opened(**options))  # type: ignore[call-overload]
+            return seen[-1]
+
+        patched.setattr("pplcnet.jobs.tars.tarfile.open", watched)
+        assert list(photos_in_tar(file, "x.tar")) == []
+    assert len(seen[0].members) <= 1
+
+
+def test_a_pipe_among_tar_files_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tar")
+    with pytest.raises(StorageFailure, match=r"x\.tar: not a regular file"):
+        Photos(str(tmp_path)).open(b"x.tar")
 
 
 @pytest.mark.usefixtures("workers_here")

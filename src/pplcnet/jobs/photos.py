@@ -6,11 +6,12 @@ import errno
 import os
 import posixpath
 import re
+import stat
 from threading import Lock
 from typing import IO, Any
 
 from pplcnet.data.image_files import read_image_file
-from pplcnet.errors import ImageError
+from pplcnet.errors import ImageError, InputError
 from pplcnet.imaging.files import MAX_FILE_BYTES
 from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.storage import is_address, objects_module
@@ -66,8 +67,11 @@ class Photos:
         return ImageError(shown_name(name), reason)
 
     def _read_object(self, name: bytes) -> bytes | ImageError:
-        objects, key = self._object(name)
-        content: bytes | int | None = objects.read_most(key, MAX_FILE_BYTES)
+        try:
+            bucket, key = self._place(name)
+        except InputError as error:  # of one row of a list
+            return ImageError(shown_name(name), f"cannot be read ({error.summary})")
+        content: bytes | int | None = self._objects(bucket).read_most(key, MAX_FILE_BYTES)
         if isinstance(content, bytes):
             return content
         reason = "cannot be read (no such object)."
@@ -75,19 +79,23 @@ class Photos:
             reason = f"the file has {content:,} bytes; up to {MAX_FILE_BYTES:,} are read."
         return ImageError(shown_name(name), reason)
 
-    def _object(self, name: bytes) -> tuple[Any, str]:
-        """The bucket of a name, and the name in it."""
+    def _place(self, name: bytes) -> tuple[str, str]:
+        """The bucket of a name, with the scheme, and the name in it.
+
+        Raises:
+            InputError: an address that is not read.
+        """
         text = name.decode("utf-8", "surrogateescape")
-        module = objects_module()
         if not is_address(text):
             text = f"{os.fsdecode(self._root)}/{text}"
-        bucket, key = module.split_address(text)
-        if ".." in key:
-            key = posixpath.normpath(key)
+        bucket, key = objects_module().split_address(text)
+        return bucket, posixpath.normpath(key) if ".." in key else key
+
+    def _objects(self, bucket: str) -> Any:
         with self._lock:
             if bucket not in self._buckets:
-                self._buckets[bucket] = module.Objects(bucket)
-            return self._buckets[bucket], key
+                self._buckets[bucket] = objects_module().Objects(bucket)
+            return self._buckets[bucket]
 
     def open(self, name: bytes) -> IO[bytes]:
         """A file of photos, to be read once.
@@ -96,11 +104,13 @@ class Photos:
             StorageFailure: it cannot be opened.
         """
         if self._is_address or _ADDRESS.match(name):
-            objects, key = self._object(name)
-            stream: IO[bytes] = objects.stream(key)
+            bucket, key = self._place(name)
+            stream: IO[bytes] = self._objects(bucket).stream(key)
             return stream
         path = os.path.join(self._root, name)
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+                raise OSError(errno.EINVAL, "not a regular file")
             return open(path, "rb")
         except OSError as error:
             raise StorageFailure(f"{shown_name(path)}: {error.strerror or error}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Self
 
 from pplcnet.errors import ImageError, printable
 from pplcnet.imaging.files import MAX_FILE_BYTES
@@ -12,6 +12,19 @@ from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.photo_names import is_photo
 
 __all__ = ["photos_in_tar"]
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is damaged is an error: tarfile takes it for the end of the file."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):  # no more bytes, or the zeros at the end
+                raise
+            raise tarfile.ReadError(str(error)) from error
 
 
 def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | ImageError]]:
@@ -27,8 +40,9 @@ def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | Ima
         StorageFailure: it is damaged or incomplete.
     """
     try:
-        with tarfile.open(fileobj=file, mode="r|") as tar:
+        with tarfile.open(fileobj=file, mode="r|", tarinfo=_Member) as tar:
             for member in tar:
+                tar.members.clear()  # type: ignore[attr-defined] # tarfile keeps all it has seen
                 if not member.isfile() or not is_photo(member.name):
                     continue
                 path = f"{name}/{member.name.removeprefix('./')}"
@@ -42,7 +56,6 @@ def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | Ima
                 content = tar.extractfile(member)
                 assert content is not None  # noqa: S101 - it is a file
                 yield path, content.read()
-                tar.members.clear()  # type: ignore[attr-defined] # tarfile keeps all it has seen
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageFailure(f"{printable(name)}: {error.strerror or error}.") from error
