@@ -137,3 +137,16 @@ def test_too_many_broken_photos_end_the_job(tmp_path: Path) -> None:
     with pytest.raises(TooManyBrokenError):
         _drive(tmp_path, workers)
     assert sum(workers.times.values()) == 3
+
+
+def test_a_shard_that_is_done_after_it_was_given_up_counts_as_done(tmp_path: Path) -> None:
+    progress = Progress(2, 1)
+    workers = Scripted(2, lambda worker, number, _: None)
+    driver = Driver(workers, Folder(tmp_path), progress, Limits(0, 1.0, 5), lambda _: None)
+    for worker in range(2):  # as `_slow` gives it to an idle one
+        driver._running[worker] = driving._Running(SHARDS[0], 0.0)
+    driver._take(_failed(0, 0))
+    assert list(progress.failed) == [0]
+    driver._take(_done(1, 0))
+    assert (progress.failed, progress.done_shards) == ({}, 1)
+    assert list((tmp_path / "failed").iterdir()) == []

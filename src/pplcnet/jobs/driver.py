@@ -173,7 +173,8 @@ class Driver:
                 self._idle.append(worker)
             if isinstance(outcome, Done):
                 self._seconds += outcome.seconds
-                if outcome.number not in self._finished:
+                # A shard that was given up may be done after all, by a worker that was slow.
+                if outcome.number not in self._finished or outcome.number in self._progress.failed:
                     self._finish(outcome.number, outcome.photos, outcome.broken)
                     self._check_broken()
             elif outcome.stops:
