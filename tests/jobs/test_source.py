@@ -51,6 +51,7 @@ def test_a_parquet_file_has_a_column_of_names(tmp_path: Path) -> None:
         ("photo.jpg", b"x", "neither a folder nor a list"),
         ("list.csv", b"a,b\n1,2\n", "has no column 'path' or 'file'"),
         ("list.parquet", b"PAR?", "is no readable Parquet file"),
+        ("list.csv", b"a" * 200_000, "line 1: field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read_is_refused(
@@ -72,3 +73,32 @@ def test_names_of_a_list_are_relative_to_its_folder_or_to_a_root(tmp_path: Path)
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder or list"):
         find_source(str(tmp_path / "nothing"))
+
+
+def test_a_parquet_list_that_is_damaged_inside_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    names = pa.array([b"a.jpg", b"\xff.jpg"], pa.binary())
+    pq.write_table(pa.table({"path": names.view(pa.string())}), path)
+    with pytest.raises(InputError, match=r"list\.parquet: is no readable Parquet file"):
+        _names(path)
+    pq.write_table(pa.table({"path": [f"{number}.jpg" for number in range(1000)]}), path)
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"list\.parquet: is no readable Parquet file"):
+        _names(path)
+
+
+def test_empty_names_of_a_parquet_list_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"path": pa.array([b"", b"a.jpg", None], pa.binary())}), path)
+    assert _names(path) == [b"a.jpg"]
+
+
+def test_tar_files_in_folders_of_any_depth_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x.tar").touch()
+    pattern = str(tmp_path / "**" / "*.tar")
+    assert list(list_names(find_source(pattern), PassedOver())) == [b"a/b/x.tar"]
+    with pytest.raises(InputError, match="is of tar files; --column is for lists"):
+        find_source(pattern, "path")

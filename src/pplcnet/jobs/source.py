@@ -77,8 +77,11 @@ def _find(given: str, column: str | None) -> Source:
         if column:
             raise InputError(f"{given}: is a folder; --column is for lists (.csv, .parquet).")
         return Source(FOLDER, str(path), str(path))
-    if path.suffix.lower() == TAR_ENDING and not column:
-        if not glob.glob(glob.escape(str(path)) if path.is_file() else str(path)):
+    if path.suffix.lower() == TAR_ENDING:
+        if column:
+            raise InputError(f"{given}: is of tar files; --column is for lists (.csv, .parquet).")
+        pattern = glob.escape(str(path)) if path.is_file() else str(path)
+        if next(glob.iglob(pattern, recursive=True), None) is None:
             raise InputError(f"{given}: no such tar files.")
         return Source(TARS, str(path), str(_fixed_part(path)))
     if not path.is_file():
@@ -91,7 +94,7 @@ def _find(given: str, column: str | None) -> Source:
         )
     if column and ending == ".txt":
         raise InputError(f"{given}: a .txt list has a name on each line, and no columns.")
-    return Source(LIST, str(path), str(path.parent), _column(path, column))
+    return Source(LIST, str(path), str(path.parent), _column(path, column, str(path)))
 
 
 def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
@@ -116,7 +119,7 @@ def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
         return
     with _list_here(source.place) as path:
         read = {".csv": _in_csv, ".parquet": _in_parquet, ".txt": _in_text}[path.suffix.lower()]
-        for name in read(path, source.column):
+        for name in read(path, source):
             if "\0" in name:
                 raise InputError(f"{source.place}: holds a name with a zero byte: {name[:80]!r}.")
             yield name.encode("utf-8", "surrogateescape")
@@ -130,7 +133,7 @@ def _source_at(address: str, column: str | None) -> Source:
     ending = PurePosixPath(key).suffix.lower()
     if ending in LIST_ENDINGS:
         with _list_here(place) as path:
-            return Source(LIST, place, place.rpartition("/")[0], _column(path, column))
+            return Source(LIST, place, place.rpartition("/")[0], _column(path, column, place))
     if column:
         raise InputError(f"{address}: is no list; --column is for lists (.csv, .parquet).")
     if ending != TAR_ENDING:
@@ -178,59 +181,80 @@ def _fixed_part(pattern: Path) -> Path:
     return folder
 
 
-def _column(path: Path, given: str | None) -> str:
-    """The column with the names."""
+def _column(path: Path, given: str | None, place: str) -> str:
+    """The column with the names; `place` is what messages call the list."""
     ending = path.suffix.lower()
     if ending == ".txt":
         return ""
     if ending == ".csv":
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            columns = next(csv.reader(file), [])
+            try:
+                columns = next(csv.reader(file), [])
+            except csv.Error as error:
+                raise InputError(f"{place}, line 1: {error}.") from error
     else:
-        columns = list(_parquet_file(path).schema_arrow.names)
+        columns = list(_parquet_file(path, place).schema_arrow.names)
     wanted = (given,) if given else PATH_COLUMNS
     found = next((each for each in wanted if each in columns), None)
     if found is None:
         raise InputError(
-            f"{path}: has no column {' or '.join(map(repr, wanted))}, but "
+            f"{place}: has no column {' or '.join(map(repr, wanted))}, but "
             f"{', '.join(map(repr, columns[:20])) or 'none at all'}; name one with --column."
         )
     return found
 
 
-def _in_text(path: Path, _: str) -> Iterator[str]:
+def _in_text(path: Path, _: Source) -> Iterator[str]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         for line in file:
             if name := line.rstrip("\r\n"):
                 yield name
 
 
-def _in_csv(path: Path, column: str) -> Iterator[str]:
+def _in_csv(path: Path, source: Source) -> Iterator[str]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file)
-        at = next(rows).index(column)
+        at = next(rows).index(source.column)
         try:
             for row in rows:
                 if len(row) > at and row[at]:
                     yield original_path(row[at])
         except csv.Error as error:
-            raise InputError(f"{path}, line {rows.line_num}: {error}.") from error
+            raise InputError(f"{source.place}, line {rows.line_num}: {error}.") from error
 
 
-def _in_parquet(path: Path, column: str) -> Iterator[str]:
-    for batch in _parquet_file(path).iter_batches(LIST_BATCH, columns=[column]):
-        for name in batch.column(0).to_pylist():
-            if isinstance(name, bytes):
+def _in_parquet(path: Path, source: Source) -> Iterator[str]:
+    file = _parquet_file(path, source.place)
+    batches = file.iter_batches(LIST_BATCH, columns=[source.column])
+    while True:
+        with _unreadable_said(source.place):
+            batch = next(batches, None)
+            names = [] if batch is None else batch.column(0).to_pylist()
+        if batch is None:
+            return
+        for name in names:
+            if isinstance(name, bytes | str) and name:
                 yield os.fsdecode(name)
-            elif isinstance(name, str) and name:
-                yield name
-            elif name is not None and name != "":
-                raise InputError(f"{path}: column {column!r} holds {name!r}, which is no name.")
+            elif name is not None and name not in ("", b""):
+                raise InputError(
+                    f"{source.place}: column {source.column!r} holds {name!r:.80}, which is no "
+                    "name."
+                )
 
 
-def _parquet_file(path: Path) -> Any:
+def _parquet_file(path: Path, place: str) -> Any:
     parquet = require("pyarrow.parquet", purpose="reading .parquet files", extra="parquet")
-    try:
+    with _unreadable_said(place):
         return parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no readable Parquet file ({error}).") from error
+
+
+@contextlib.contextmanager
+def _unreadable_said(place: str) -> Iterator[None]:
+    """Within, a damaged Parquet file is an InputError that names it.
+
+    Text in it that is not UTF-8 is damage too, which pyarrow reports as a ValueError.
+    """
+    try:
+        yield
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{place}: is no readable Parquet file ({error}).") from error
