@@ -47,7 +47,7 @@ def test_too_many_broken_photos_are_exit_code_1(
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no photo")
     command = ["classify", str(common_bundle), str(tmp_path / "photos")]
     assert main([*command, "--out", str(tmp_path / "JOB"), "--max-broken", "0"]) == 1
-    assert "stopped: 1 of 1 photo are broken" in capsys.readouterr().err
+    assert "stopped: 1 of 1 photos is broken" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ def test_too_many_broken_photos_are_exit_code_1(
         (["--max-broken", "2"], "must be a number from 0 to 1"),
         ([], "BUNDLE and SOURCE are needed"),
         (["--status"], "holds no job of 'pplcnet classify'"),
+        (["--json"], "give --status as well"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(

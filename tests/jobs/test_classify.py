@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -255,3 +256,87 @@ def test_too_many_broken_photos_stop_the_job_until_more_are_allowed(
     result = run_job(job_photos, most_broken=0.01)
     assert (result.is_stopped, result.is_complete) == (True, False)
     assert run_job(job_photos, most_broken=0.1).is_complete
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None], ids=["empty", "cut off", "another's"])
+def test_a_part_that_is_damaged_is_named_and_can_be_made_again(
+    run_job: Run, job_photos: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    run_job(job_photos)
+    part = tmp_path / "JOB" / "parts" / "part-000001.parquet"
+    whole = part.read_bytes()
+    if content is None:
+        pq.write_table(pa.table({"path": ["a.jpg"]}), part)
+    else:
+        part.write_bytes(content)
+    for again in (lambda: run_job(job_photos), lambda: merge_job(str(tmp_path / "JOB"))):
+        with pytest.raises(InputError, match=r"parts/part-000001\.parquet: is damaged, or not a"):
+            again()
+    part.unlink()
+    assert run_job(job_photos).is_complete
+    assert part.read_bytes() == whole
+
+
+def test_what_is_damaged_in_a_job_is_named(run_job: Run, job_photos: Path, tmp_path: Path) -> None:
+    run_job(job_photos, share=(0, 2))
+    job = tmp_path / "JOB"
+    (plan,) = (job / "plan").iterdir()
+    plan.write_bytes(plan.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"plan/.*: this file of the job's plan is damaged"):
+        run_job(job_photos)
+    (job / "failed").mkdir()
+    (job / "failed" / "shard-000001.json").write_text("{")
+    assert "damaged" in state_of(str(job)).failures[1]["reason"]
+    facts = json.loads((job / "job.json").read_text())
+    for text in ("[" * 100_000, json.dumps({**facts, "plan": {**facts["plan"], "shards": "5"}})):
+        (job / "job.json").write_text(text)
+        with pytest.raises(InputError, match=r"its job\.json is damaged"):
+            state_of(str(job))
+
+
+def test_a_file_in_place_of_the_jobs_folder_is_refused_before_photos_are_listed(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify, "list_names", None)
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "JOB"):
+        with pytest.raises(InputError, match="a file, not a folder; choose another place"):
+            run_job(job_photos, out)
+
+
+def test_an_address_in_a_list_that_is_not_read_is_a_row_with_an_error(
+    run_job: Run, job_photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("obstore", reason="needs obstore, which 'make test' installs")
+    photo = str(job_photos / "class_1" / "003.png")
+    (tmp_path / "list.txt").write_text(f"http://host/a.jpg\n{photo}\ns3://\n")
+    assert run_job(tmp_path / "list.txt").is_complete
+    first, second, third = _rows(tmp_path / "JOB")
+    assert "http://host/a.jpg: is not an address that is read" in str(first["error"])
+    assert second["error"] is None
+    assert "names no bucket" in str(third["error"])
+
+
+def test_workers_are_told_the_whole_path_of_the_job(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    own = classify.Settings
+    monkeypatch.setattr(classify, "Settings", lambda *given: told.append(own(*given)) or told[-1])
+    monkeypatch.chdir(tmp_path)
+    run_job(job_photos, Path("JOB"))
+    assert told[0].out == str(tmp_path / "JOB")
+
+
+def test_of_two_shares_that_end_at_once_neither_fails_at_the_others_summary(
+    run_job: Run, job_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Folder.write
+
+    def overtaken(self: Folder, name: str, content: bytes) -> None:
+        write(self, name, content)
+        if name == "summary.json":  # what is seen where its temporary file was removed
+            raise StorageFailure(f"{name}: cannot be written (No such file or directory).")
+
+    monkeypatch.setattr(Folder, "write", overtaken)
+    assert run_job(job_photos).is_complete

@@ -27,7 +27,7 @@ BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
 # Arguments that name a file or folder to read, to write, or both.
 READ = (
     *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
-    "recipe", "gallery", "others",
+    "recipe", "gallery", "others", "source", "root",
 )  # fmt: skip
 # The same, but what is wrong with one of them is said with its answer, and the others are answered.
 ANSWERED = ("inputs", "more_inputs")

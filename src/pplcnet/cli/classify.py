@@ -101,7 +101,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the names in a list are relative to; default: the list's folder",
     )
     parser.add_argument(
-        "--limit", type=whole(1, 10**15), metavar="N", help="only the first N photos"
+        "--limit",
+        type=whole(1, 10**15),
+        metavar="N",
+        help="only the first N photos, or with tar files the first N files",
     )
     parser.add_argument(
         "--shard-photos",
@@ -147,6 +150,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.json and not arguments.status:
+        raise InputError("--json prints what --status shows; give --status as well.")
     if arguments.status:
         return _show_state(arguments)
     if arguments.merge:
@@ -207,9 +212,10 @@ def _conclude(arguments: argparse.Namespace, result: Result) -> int:
         complain(f"note: {note}")
     if result.is_stopped:
         complain(
-            f"stopped: {progress.broken} of {counted(progress.done_photos, 'photo')} are broken, "
-            "which is more than --max-broken allows; the rows with an error say why. To resume, "
-            "run the same command with a higher --max-broken."
+            f"stopped: {progress.broken} of {progress.done_photos} photos "
+            f"{'is' if progress.broken == 1 else 'are'} broken, which is more than --max-broken "
+            "allows; the rows with an error say why. To resume, run the same command with a "
+            "higher --max-broken."
         )
         return 1
     for shard, reason in list(progress.failed.items())[:FAILURES_SHOWN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from pplcnet.data.image_files import PassedOver
 from pplcnet.errors import InputError, require
 from pplcnet.jobs.driver import Driver, Limits, Progress, TooManyBrokenError, Workers
+from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.job import SUMMARY_FILE, Job, Wanted, begin_job, read_job
 from pplcnet.jobs.local_workers import LocalWorkers
 from pplcnet.jobs.network import JobNetwork, look_at_network
@@ -24,8 +26,9 @@ from pplcnet.jobs.parts import (
 )
 from pplcnet.jobs.plan import Plan, photos_of, plan_shards, read_shards
 from pplcnet.jobs.source import Source, find_source, list_names
-from pplcnet.jobs.storage import Storage, open_storage
+from pplcnet.jobs.storage import Storage, is_address, open_storage
 from pplcnet.jobs.worker import Settings
+from pplcnet.system.files import check_writable
 from pplcnet.system.processor import available_cores
 from pplcnet.system.wording import counted, duration, json_text
 
@@ -106,9 +109,11 @@ def classify_photos(
         say: takes a line on what is going to be done.
 
     Raises:
-        InputError: wrong input, or the folder holds another job.
+        InputError: wrong input, or the folder holds another job, or cannot be written to.
         StorageError: what no other try would help.
     """
+    if not is_address(out):
+        check_writable(out)
     network = look_at_network(bundle, options.engine, options.precision)
     if options.files and not network.file_ending:
         raise InputError(
@@ -132,7 +137,9 @@ def classify_photos(
     done = done_shards(storage)
     progress = _progress_before(storage, job, numbers, done)
     say(_beginning(job, network, progress))
-    settings = Settings(bundle, job, out, options.readers, options.is_trusted)
+    # Workers on other machines start in other folders.
+    place = out if is_address(out) else os.path.abspath(out)
+    settings = Settings(bundle, job, place, options.readers, options.is_trusted)
     is_stopped = False
     to_do = [each for each in numbers if each not in done]
     if to_do:
@@ -277,6 +284,11 @@ def _finish(storage: Storage, job: Job) -> bool:
         "precision": job.wanted.precision,
         "plan": job.plan.digest,
     }
-    storage.write(SUMMARY_FILE, (json_text(summary, indent=2) + "\n").encode())
+    try:
+        storage.write(SUMMARY_FILE, (json_text(summary, indent=2) + "\n").encode())
+    except StorageFailure:
+        # Another share, which ended at the same time, has removed what this one was writing.
+        if storage.read(SUMMARY_FILE) is None:
+            raise
     remove_leftovers(storage)
     return True

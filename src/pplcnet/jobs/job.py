@@ -87,17 +87,31 @@ def read_job(storage: Storage, place: str) -> Job | None:
             raise InputError(f"{place}: its {JOB_FILE} is not that of a classify job.")
         if values.pop("format_version") > FORMAT_VERSION:
             raise InputError(f"{place}: was begun by a newer pplcnet; install that.")
-        return Job(
+        job = Job(
             values.pop("id"),
             Wanted(**values.pop("wanted")),
             Source(**values.pop("source")),
             Plan(**values.pop("plan")),
             values,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+        _check_types(job)
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{place}: its {JOB_FILE} is damaged ({error}).") from error
+    return job
+
+
+def _check_types(job: Job) -> None:
+    """TypeError for what job.json holds in another type."""
+    wanted, source, plan = job.wanted, job.source, job.plan
+    texts = (job.id, wanted.bundle, wanted.engine, wanted.precision, plan.digest, *source)
+    if not all(isinstance(each, str) for each in texts):
+        raise TypeError("id, bundle, engine, precision, source and digest must be text")
+    if not all(isinstance(each, int) for each in (plan.photos, plan.shards, wanted.shard_photos)):
+        raise TypeError("photos, shards and shard_photos must be whole numbers")
+    if not isinstance(wanted.top_k, int | None):
+        raise TypeError("top_k must be a whole number")
 
 
 def begin_job(

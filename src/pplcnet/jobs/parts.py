@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pplcnet.errors import InputError
 from pplcnet.jobs.failures import StorageFailure
 from pplcnet.jobs.storage import LEFTOVER, Storage
 
@@ -127,14 +129,17 @@ def done_shards(storage: Storage) -> set[int]:
 
 
 def facts_of_parts(storage: Storage, numbers: Sequence[int]) -> Iterator[PartFacts]:
-    """What parts say of themselves, in the order of `numbers`."""
+    """What parts say of themselves, in the order of `numbers`.
+
+    Raises:
+        InputError: a part is damaged.
+    """
 
     def read(number: int) -> PartFacts:
-        content = storage.read(part_name(number))
-        if content is None:
-            raise StorageFailure(f"{part_name(number)}: has disappeared.")
-        facts = json.loads(pq.read_schema(io.BytesIO(content)).metadata[METADATA])
-        return PartFacts(facts["photos"], facts["broken"])
+        content = _part(storage, number)
+        with _damage_said(number):
+            facts = json.loads(pq.read_schema(content).metadata[METADATA])
+            return PartFacts(int(facts["photos"]), int(facts["broken"]))
 
     with ThreadPoolExecutor(READERS) as pool:
         for at in range(0, len(numbers), 1000):  # so that few are read ahead
@@ -149,7 +154,34 @@ def failures_of(storage: Storage) -> dict[int, dict[str, Any]]:
         if (found := _FAILED.fullmatch(name)) is not None
     )
     read = {number: storage.read(failed_name(number)) for number in numbers}
-    return {number: json.loads(content) for number, content in read.items() if content}
+    return {number: _failure_in(content) for number, content in read.items() if content}
+
+
+def _failure_in(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+        return {**found, "reason": str(found["reason"])}
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return {"reason": "unknown, as the file that says why is damaged"}
+
+
+def _part(storage: Storage, number: int) -> io.BytesIO:
+    content = storage.read(part_name(number))
+    if content is None:
+        raise StorageFailure(f"{part_name(number)}: has disappeared.")
+    return io.BytesIO(content)
+
+
+@contextlib.contextmanager
+def _damage_said(number: int) -> Iterator[None]:
+    """Within, a part that is none is an InputError that names it."""
+    try:
+        yield
+    except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{part_name(number)}: is damaged, or not a part of this job; delete it, and the "
+            "command that began the job writes it again."
+        ) from error
 
 
 def remove_leftovers(storage: Storage) -> None:
@@ -161,17 +193,22 @@ def remove_leftovers(storage: Storage) -> None:
 
 
 def merge_parts(storage: Storage, shards: int, target: str) -> int:
-    """Write all parts, in order, as one Parquet file; returns its number of rows."""
+    """Write all parts, in order, as one Parquet file; returns its number of rows.
+
+    Raises:
+        InputError: a part is damaged.
+    """
     rows = 0
     with tempfile.TemporaryDirectory(prefix="pplcnet-merge-") as folder:
         path = Path(folder, "merged.parquet")
         writer: Any = None
         try:
             for number in range(shards):
-                content = storage.read(part_name(number))
-                if content is None:
-                    raise StorageFailure(f"{part_name(number)}: has disappeared.")
-                table = pq.read_table(io.BytesIO(content)).replace_schema_metadata()
+                content = _part(storage, number)
+                with _damage_said(number):
+                    table = pq.read_table(content).replace_schema_metadata()
+                    if writer is not None and table.schema != writer.schema:
+                        raise TypeError("it has other columns than the parts before it")
                 if writer is None:
                     writer = pq.ParquetWriter(path, table.schema, compression="zstd")
                 writer.write_table(table)

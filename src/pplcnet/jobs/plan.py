@@ -9,6 +9,7 @@ with it, within seconds.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import io
 import tempfile
@@ -127,19 +128,33 @@ def read_shards(storage: Storage, plan: Plan, numbers: Iterable[int]) -> Iterato
     """The shards with these numbers, which must rise; one of the plan's files is held at a time.
 
     Raises:
-        InputError: a file of the plan is missing.
+        InputError: a file of the plan is missing or damaged.
     """
     held: tuple[int, Any] = (-1, None)
     for number in numbers:
         at = number // SHARDS_A_FILE
+        name = _file_name(plan.digest, at)
         if held[0] != at:
-            name = _file_name(plan.digest, at)
             content = storage.read(name)
             if content is None:
                 raise InputError(f"{name}: this file of the job's plan is missing.")
-            held = (at, pq.ParquetFile(io.BytesIO(content)))
-        names = held[1].read_row_group(number % SHARDS_A_FILE).column(0).to_pylist()
+            with _damage_said(name):
+                held = (at, pq.ParquetFile(io.BytesIO(content)))
+        with _damage_said(name):
+            names = held[1].read_row_group(number % SHARDS_A_FILE).column(0).to_pylist()
         yield Shard(number, names)
+
+
+@contextlib.contextmanager
+def _damage_said(name: str) -> Iterator[None]:
+    """Within, a file of the plan that is none is an InputError that names it."""
+    try:
+        yield
+    except (pa.ArrowException, LookupError, ValueError, OSError) as error:
+        raise InputError(
+            f"{name}: this file of the job's plan is damaged; start the job over with another "
+            "--out."
+        ) from error
 
 
 def _file_name(digest: str, number: int) -> str:

@@ -12,9 +12,10 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from pplcnet.jobs.plan import Shard
-from pplcnet.jobs.worker import Worker, start_failure
+if TYPE_CHECKING:
+    from pplcnet.jobs.plan import Shard
 
 __all__ = ["main"]
 
@@ -22,6 +23,9 @@ __all__ = ["main"]
 def main(descriptor: int) -> None:
     """Do one shard after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Imported once Ctrl-C is ignored: it takes a second, in which a traceback would be written.
+    from pplcnet.jobs.worker import Worker, start_failure
+
     connection = Connection(descriptor)
     settings = connection.recv()
     shards: SimpleQueue[Shard] = SimpleQueue()
