@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,11 @@ from pplcnet.cli.console import Console
 from pplcnet.cli.main import main
 from pplcnet.cli.nodes import continued_with, given_nodes
 from pplcnet.cli.on_ray import RAY_NODE, RAY_NODES
+from pplcnet.cli.ray_search import RAY_HELPER
+from pplcnet.cli.search_helping import search_of
 from pplcnet.errors import NodeLost, StorageError, TrainingInterrupted
 from pplcnet.jobs.command_events import Began, Ended, Events, Line
+from pplcnet.training.names import SEARCH_BEST
 from pplcnet.training.nodes import Nodes
 
 
@@ -136,10 +140,14 @@ def test_a_helper_that_is_lost_whenever_it_begins_is_given_up() -> None:
     [
         (["--on", "ray"], "trains with --nodes and how many, or searches with --search"),
         (["--on", "ray", "--nodes", "a:1,b:2"], "with --on ray it must be how many"),
-        (["--on", "ray", "--nodes", "1"], "with --on ray it must be how many: 2 or more"),
+        (["--on", "ray", "--nodes", "1"], "with --on ray it must be how many, from 2 to 10000"),
+        (["--on", "ray", "--nodes", "9" * 5000], "it must be how many, from 2 to 10000"),
+        (["--on", "ray", "--nodes", "2", "--workers", "3"], "--workers is for --search"),
         (["--on", "ray", "--nodes", "2", "--node", "0"], "leave out --node"),
         (["--on", "ray", "--nodes", "2", "--search", "1m"], "--search trains on one node"),
         (["--on", "ray", "--find-learning-rate"], "leave out --on ray"),
+        (["--nodes", "a:1,b:2", "--node", "0", "--find-learning-rate"], "--nodes and --node"),
+        (["--study", "sqlite:///a.db", "--find-learning-rate"], "leave out --study"),
         (["--address", "auto"], "--address is for a Ray cluster"),
         (["--workers", "2"], "--workers is for a Ray cluster"),
     ],
@@ -185,3 +193,16 @@ def test_nobody_waits_longer_than_node_0_needs() -> None:
     assert watch._until == math.inf
     watch._take(Ended(1, 0, ""))
     assert watch._until == math.inf
+
+
+@pytest.mark.parametrize("given", [{"on": "ray"}, {"on": "local", "study": "sqlite:///a.db"}])
+def test_the_command_that_continues_a_run_may_name_what_its_finished_search_needed(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SEARCH_BEST).parent.mkdir()
+    (tmp_path / SEARCH_BEST).touch()
+    run = {"id": "a", "search": 60.0, **({"study": given["study"]} if "study" in given else {})}
+    arguments = _arguments(out=str(tmp_path), nodes=None, run=run, **given)
+    assert search_of(arguments, Console()) is None
+    monkeypatch.setenv(RAY_HELPER, "1")  # which never trains
+    assert search_of(arguments, Console()) is not None

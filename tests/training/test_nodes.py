@@ -65,6 +65,7 @@ def test_options_that_make_no_sense_are_one_sentence(given, said: str) -> None:
     [
         {"TF_CONFIG": "no json"},
         {"TF_CONFIG": "[]"},
+        {"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": Infinity}}'},
         _config({"worker": list(TWO), "ps": ["c:1"]}),
         _config({"worker": list(TWO)}, "evaluator", 0),
     ],

@@ -167,6 +167,8 @@ def test_a_run_whose_search_was_stopped_asks_for_its_database_and_keeps_no_passw
     [
         ("postgresql://me:secret@host/db#a", "postgresql://me:***@host/db#a"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:a/b:c@host/db", "postgresql://me:***@host/db"),
+        ("mysql://host/db?password=a&ssl=1#b", "mysql://host/db?password=***&ssl=1#b"),
     ],
 )
 def test_a_password_is_never_shown(address: str, shown: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -43,6 +44,10 @@ def starts_nodes(arguments: argparse.Namespace) -> bool:
         return False
     if arguments.node is not None:
         raise InputError("with --on ray, Ray chooses the machines; leave out --node.")
+    if arguments.workers is not None:
+        raise InputError(
+            "--workers is for --search; with --nodes, that says how many processes train."
+        )
     _count_of(arguments)
     return True
 
@@ -75,8 +80,10 @@ def train_on_ray(arguments: argparse.Namespace, console: Console) -> int:
 
 def _count_of(arguments: argparse.Namespace) -> int:
     text = arguments.nodes
-    if not text.isdecimal() or not 2 <= int(text) <= 10_000:
-        raise InputError(f"--nodes is {text!r}; with --on ray it must be how many: 2 or more.")
+    if not re.fullmatch("[0-9]{1,5}", text) or not 2 <= int(text) <= 10_000:
+        raise InputError(
+            f"--nodes is {text[:40]!r}; with --on ray it must be how many, from 2 to 10000."
+        )
     return int(text)
 
 

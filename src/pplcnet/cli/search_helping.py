@@ -27,9 +27,12 @@ def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
     from pplcnet.training.searching import parse_budget
 
     seconds = None if arguments.search is None else parse_budget(arguments.search)
-    # A search that was stopped continues for the time it was given; a finished one is not repeated.
-    if seconds is None and arguments.run and not (Path(arguments.out) / SEARCH_BEST).is_file():
-        seconds = arguments.run.get("search")
+    # A search that was stopped continues for the time it was given; a finished one is not repeated,
+    # and --study and --on ray, which are of it, have nothing left to do.
+    if seconds is None and (searched := (arguments.run or {}).get("search")) is not None:
+        if (Path(arguments.out) / SEARCH_BEST).is_file() and RAY_HELPER not in os.environ:
+            return None
+        seconds = searched
     is_on_ray = arguments.on == "ray" and arguments.nodes is None
     if is_on_ray and seconds is None:
         raise InputError(

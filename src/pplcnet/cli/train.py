@@ -169,7 +169,9 @@ def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
 
 
 def _refuse_other_options(arguments: argparse.Namespace) -> None:
-    others = [f"--{name}" for name in ("search", "resume", "overwrite") if getattr(arguments, name)]
+    names = "search", "study", "resume", "overwrite", "nodes", "node", "workers", "address"
+    given = {name: getattr(arguments, name) for name in names}
+    others = [f"--{name}" for name, each in given.items() if each is not None and each is not False]
     others += ["--on ray"] if arguments.on == "ray" else []
     if others:
         raise InputError(f"--find-learning-rate does not train; leave out {' and '.join(others)}.")

@@ -135,7 +135,7 @@ def _of_tf_config(text: str | None) -> Nodes | None:
         chiefs, workers = list(cluster.get("chief", [])), list(cluster.get("worker", []))
         kind, index = task.get("type", "worker"), int(task.get("index", 0))
         others = set(cluster) - {"chief", "worker", "evaluator"}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
             f"TF_CONFIG is not TensorFlow's JSON of a cluster and a task ({error}); correct it, or "
             "unset it to train on this machine alone."

@@ -28,8 +28,9 @@ BEGIN_SECONDS = 30.0
 
 
 def shown_address(address: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", address)
+    """The address without its passwords, which may hold a slash, and stand in the query too."""
+    hidden = re.sub(r"(://[^:@/]*):[^@]*@", r"\1:***@", address)
+    return re.sub(r"([?&][^=&#]*password=)[^&#]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def of_another_run(address: str) -> InputError:

@@ -27,7 +27,7 @@ def parse_budget(text: str) -> float:
     """`90s`, `20m` or `1.5h` as seconds; InputError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise InputError(
             f"--search is {text!r}; it must be a time above 0 with its unit: 90s, 20m or 2h."
         )
