@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from pplcnet.errors import BundleError
 from pplcnet.runtime import model
 from pplcnet.runtime.classifier import Classifier
+from pplcnet.runtime.streaming import streams_of
 from pplcnet.tasks.classification.decoding import ClassPrediction
 from pplcnet.tasks.task import Outputs
 
@@ -91,3 +95,24 @@ def test_a_fault_of_the_engine_ends_the_stream(
     with pytest.raises(BundleError, match="broken"):
         list(classifier.predict_many(common_photos))
     assert _threads() == []
+
+
+def test_several_threads_take_the_same_items_and_the_same_error() -> None:
+    def slow() -> Iterator[int]:
+        for number in range(100):
+            time.sleep(0.0005)  # in which another thread asks for the same item
+            yield number
+        raise OSError("the camera is gone")
+
+    def taken(stream: Iterator[int]) -> list[int | str]:
+        found: list[int | str] = []
+        try:
+            for each in stream:
+                found.append(each)  # noqa: PERF402 - what came before the error is kept
+        except OSError as error:
+            found.append(str(error))
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(taken, streams_of(slow(), 3)):
+            assert found == [*range(100), "the camera is gone"]

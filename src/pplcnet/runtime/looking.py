@@ -24,6 +24,7 @@ from pplcnet.imaging.large_images import open_bands
 from pplcnet.imaging.windows import Window, windows_of_image
 from pplcnet.runtime.model import Model
 from pplcnet.runtime.sources import describe, predicted_in_turn, read_once
+from pplcnet.runtime.streaming import streams_of
 from pplcnet.runtime.windowing import Windows, cut_windows
 from pplcnet.system.processor import processor_name
 from pplcnet.tasks.segmentation.class_maps import class_map
@@ -150,7 +151,7 @@ class Looking:
             width, height = bands.size
             places = windows_of_image(bands.size, windows.size, windows.stride, name)
             # Each scale takes the windows as it comes to them, and none is far ahead.
-            streams = itertools.tee(
+            streams = streams_of(
                 zip(places, cut_windows(bands.parts, places), strict=True), len(self.scaled)
             )
             looks = [

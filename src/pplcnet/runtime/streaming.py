@@ -10,10 +10,40 @@ from typing import Generic, TypeVar
 
 from pplcnet.errors import InputError
 
-__all__ = ["answer_in_order"]
+__all__ = ["answer_in_order", "streams_of"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+def streams_of(items: Iterable[Item], count: int) -> list[Iterator[Item]]:
+    """The same items `count` times, each time for another thread, as `itertools.tee` for one.
+
+    Every item is taken once, and kept until all have it. What `items` raises is raised in all.
+    """
+    source, lock = iter(items), threading.Lock()
+    waiting: list[deque[Item]] = [deque() for _ in range(count)]
+    errors: list[BaseException] = []
+
+    def stream(own: deque[Item]) -> Iterator[Item]:
+        while True:
+            with lock:
+                if not own:
+                    if errors:
+                        raise errors[0]
+                    try:
+                        item = next(source)
+                    except StopIteration:
+                        return
+                    except BaseException as error:
+                        errors.append(error)
+                        raise
+                    for each in waiting:
+                        each.append(item)
+                item = own.popleft()
+            yield item
+
+    return [stream(each) for each in waiting]
 
 
 def answer_in_order(
