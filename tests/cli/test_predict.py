@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pplcnet.cli.drawing import _written
 from pplcnet.cli.main import main
 from pplcnet.errors import DatasetError
 from pplcnet.runtime.classifier import Classifier
@@ -201,3 +203,14 @@ def test_predict_answers_what_it_can_reach_and_names_the_rest(
     assert sum(1 for _, _ in zip(range(24), answers, strict=False)) == 24
     with pytest.raises(DatasetError, match="1 folder in it cannot be read"):
         next(answers)
+
+
+def test_photos_of_like_names_do_not_replace_each_others_files(tmp_path: Path) -> None:
+    sources = ["x/a.jpg", "y/a.png", "z/a-2.jpg", "w/a.gif", "v/a-2.bmp"]
+    predictions = [SimpleNamespace(source=each, error=None) for each in sources]
+
+    def write(prediction: SimpleNamespace, path: Path) -> None:
+        path.write_text(prediction.source)
+
+    list(_written(predictions, tmp_path, lambda _: ".png", write))
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == sorted(sources)

@@ -118,13 +118,16 @@ def _written(
         raise StorageError(f"{folder}: is a file, or lies in one; give a folder.") from error
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}).") from error
-    names: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    taken: set[str] = set()
     for prediction in predictions:
         if prediction.error is None:
-            stem = Path(prediction.source).stem
-            names[stem] += 1
-            number = f"-{names[stem]}" if names[stem] > 1 else ""
-            path = folder / f"{stem}{number}{ending(prediction)}"
+            stem = name = Path(prediction.source).stem
+            while name in taken or not numbers[stem]:
+                numbers[stem] += 1
+                name = f"{stem}-{numbers[stem]}" if numbers[stem] > 1 else stem
+            taken.add(name)
+            path = folder / f"{name}{ending(prediction)}"
             source = Path(prediction.source)
             if source.is_file() and path.exists() and path.samefile(source):
                 raise InputError(f"{path}: is the photo itself; choose another folder.")
