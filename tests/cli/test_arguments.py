@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,35 @@ def test_tflite_is_another_name_for_litert(verb: str) -> None:
 def test_an_unknown_verb_in_another_place_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "models"]) == 2
     assert "unknown verb '--json'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("export B --pack b.zip --detections d.onnx", "--detections does nothing else; leave out"),
+        ("export B --pack b.zip --scales 0.5", "--scales does nothing else; leave out --pack"),
+        ("export B --class-map c.onnx --batch dynamic", "leave out --batch"),
+        ("export B --overwrite", "--overwrite is of --pack"),
+        ("benchmark --engine openvino", "--engine: for --profile only"),
+        ("benchmark --profile --compare timm --int8", "leave out --int8 and --compare"),
+        (f"benchmark --python timm={sys.executable}", "--compare does not"),
+        ("tune B --photos P --calibration C", "--calibration is of --int8"),
+        ("tune B --photos P --minutes 3", "--minutes is of --int8"),
+        ("tune B --photos P --keep-slower", "--keep-slower is of --int8"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    command: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pplcnet.cli.tune.check_installed", lambda: None)
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

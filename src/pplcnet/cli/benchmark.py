@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     pythons = _pythons(arguments.python)
     check_writable(arguments.out)
     others = [name for name in arguments.compare.split(",") if name]
+    _check_together(arguments, pythons, others)
     for name in arguments.subjects:
         if name not in NETWORKS:
             if not Path(name).exists():
@@ -140,6 +141,25 @@ def run(arguments: argparse.Namespace) -> int:
         show_page(describe(comparison))
     console.say(f"written to {arguments.out}: {', '.join(path.name for path in written)}")
     return 0
+
+
+def _check_together(
+    arguments: argparse.Namespace, pythons: dict[str, str], others: list[str]
+) -> None:
+    """InputError for options that would be ignored."""
+    of_profile = [f"--{name}" for name in ("engine", "precision") if getattr(arguments, name)]
+    if of_profile and not arguments.profile:
+        raise InputError(
+            f"{' and '.join(of_profile)}: for --profile only; a comparison times every engine and "
+            "precision that runs here."
+        )
+    of_comparison = [f"--{name}" for name in ("int8", "compare") if getattr(arguments, name)]
+    if of_comparison and arguments.profile:
+        raise InputError(
+            f"--profile measures one network alone; leave out {' and '.join(of_comparison)}."
+        )
+    if unused := [name for name in pythons if name not in others]:
+        raise InputError(f"--python names {unused[0]!r}, which --compare does not.")
 
 
 def _profile(arguments: argparse.Namespace, console: Console) -> int:

@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export and print the parity figures."""
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
+    _check_together(arguments)
     if arguments.pack:
         _check_pack(Path(arguments.pack), overwrite=arguments.overwrite)
     if arguments.pack and _only_packs(arguments):
@@ -131,6 +132,24 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         show(f"packed      {exported.pack(arguments.pack)}")
     return 0
+
+
+def _check_together(arguments: argparse.Namespace) -> None:
+    """InputError for options of which one would be ignored."""
+    if arguments.overwrite and not arguments.pack:
+        raise InputError("--overwrite is of --pack; give both.")
+    alone = [
+        f"--{name.replace('_', '-')}"
+        for name in (*DETECTOR_FILES, *SEGMENTER_FILES)
+        if getattr(arguments, name)
+    ][:1]
+    alone += ["--scales"] if arguments.scales else []
+    others = alone[1:]
+    others += ["--batch"] if arguments.batch != "1" else []
+    others += ["--to"] if arguments.to != "onnx" else []
+    others += ["--pack"] if arguments.pack else []
+    if alone and others:
+        raise InputError(f"{alone[0]} does nothing else; leave out {' and '.join(others)}.")
 
 
 def _write_files(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,9 @@ from pplcnet.errors import InputError, require
 if TYPE_CHECKING:
     from pplcnet.exporting.int8_trial import Trial
 
-__all__ = ["add_search", "check_installed", "try_int8"]
+__all__ = ["add_search", "check_installed", "check_int8_asked", "try_int8"]
+
+MINUTES = 10.0
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +35,16 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes",
         type=number(0.1, 1000),
-        default=10.0,
         metavar="M",
         help="no further way of quantising is tried after this time. Default: 10",
     )
+
+
+def check_int8_asked(arguments: argparse.Namespace) -> None:
+    """InputError for arguments of the search where it was not asked for."""
+    for name in ("calibration", "keep_slower", "minutes"):
+        if getattr(arguments, name) and not arguments.int8:
+            raise InputError(f"--{name.replace('_', '-')} is of --int8; give both.")
 
 
 def check_installed() -> None:
@@ -63,7 +71,7 @@ def try_int8(arguments: argparse.Namespace, found: ValidationPhotos) -> list[Tri
             calibration=calibration or None,
             max_drop=arguments.max_drop,
             keep_slower=arguments.keep_slower,
-            minutes=arguments.minutes,
+            minutes=MINUTES if arguments.minutes is None else arguments.minutes,
             report=console.say,
         )
     if not arguments.json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pplcnet.bundle.bundle import Bundle
 from pplcnet.cli.console import Console, quiet_litert
-from pplcnet.cli.int8_options import add_search, check_installed, try_int8
+from pplcnet.cli.int8_options import add_search, check_installed, check_int8_asked, try_int8
 from pplcnet.cli.output import show, show_json
 from pplcnet.cli.validation import add_bundle_and_validation, add_max_drop, find_validation
 from pplcnet.errors import ConversionError
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune and print the table."""
+    check_int8_asked(arguments)
     if arguments.int8:
         check_installed()
     found = find_validation(arguments)
