@@ -57,3 +57,25 @@ def test_the_demo_reads_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str
     figures = json.loads((tmp_path / "run/evaluation/evaluation.json").read_text())
     assert figures["top1"] >= 0.97
     assert len(list((tmp_path / "photos").rglob("*.png"))) == 1797
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("digits", ["0/0000.png", "1/own.png"]),
+        ("detection", ["images/0000.jpg", "train.json"]),
+        ("segmentation", ["images/0000.jpg", "masks/0000.png", "classes.json"]),
+    ],
+)
+def test_photos_of_a_user_in_folders_of_the_same_names_are_left_alone(
+    what: str, names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in names:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"the user's")
+    assert main(["demo", what, "--out", str(tmp_path), "--overwrite"]) == 2
+    assert "holds photos that are not the demo's" in capsys.readouterr().err
+    assert [(tmp_path / "photos" / name).read_bytes() for name in names] == [
+        b"the user's" for _ in names
+    ]
+    assert [each.name for each in tmp_path.iterdir()] == ["photos"]

@@ -16,6 +16,7 @@ from pplcnet.cli.main import main
         (["--out", "there.npz"], "exists; choose another name, or add --overwrite"),
         (["--out", "own.npz", "--model", "pplcnet_x9"], "unknown network 'pplcnet_x9'"),
         (["--out", "missing/own.npz"], "missing: no such folder"),
+        (["--out", "folder.npz", "--overwrite"], "folder.npz: is a folder"),
     ],
 )
 def test_one_line_says_what_is_wrong(
@@ -27,6 +28,7 @@ def test_one_line_says_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.npz").write_bytes(b"kept")
+    Path("folder.npz").mkdir()
     assert main(["pretrain", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")

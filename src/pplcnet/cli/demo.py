@@ -20,6 +20,8 @@ from pplcnet.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
+MARK = ".pplcnet-demo"
+"""In the folder that is written to, of which it says that its photos are a demo's."""
 PICTURES = 240
 """Drawn for the demos of detection and segmentation."""
 
@@ -129,7 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
     demo = DEMOS[arguments.what]
     out, console = Path(arguments.out or demo.out), Console()
     photos = out / "photos"
-    _check_place(demo, photos, out / "run", overwrite=arguments.overwrite)
+    _check_place(demo, out, overwrite=arguments.overwrite)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).write_text("'pplcnet demo' wrote the photos in this folder.\n", encoding="utf-8")
     console.say(_write(arguments.what, photos))
     # Without a download: what ships with the package, if anything does for this network.
     has_backbone = backbone_of(demo.settings["model"]).name in shipped_networks()
@@ -175,14 +179,26 @@ def _write(what: str, photos: Path) -> str:
     return f"drawing {write_shapes(photos, PICTURES)} shapes in {PICTURES} pictures in {photos}"
 
 
-def _check_place(demo: Demo, photos: Path, run: Path, *, overwrite: bool) -> None:
+def _check_place(demo: Demo, out: Path, *, overwrite: bool) -> None:
     """InputError where the demo would touch what is not its own, or delete a run unasked."""
     from pplcnet.runs.files import holds_something, read_run
+    from pplcnet.system.files import check_writable
 
-    if photos.is_dir() and not {each.name for each in photos.iterdir()} <= demo.names:
-        raise InputError(f"{photos}: holds photos that are not the demo's; choose another --out.")
+    check_writable(out)
+    photos, run = out / "photos", out / "run"
+    names = {each.name for each in photos.iterdir()} if photos.is_dir() else set()
     recorded = read_run(run)
     is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())
+    # Demos of version 0.2 and before left no mark.
+    is_marked = (out / MARK).is_file() or (
+        recorded is not None
+        and is_of_demo
+        and recorded["recipe"].get("model") == demo.settings["model"]
+        and recorded["recipe"].get("image_size") == list(demo.settings["image_size"])
+    )
+    # A user's own photos may be in folders of the same names.
+    if names and not (names <= demo.names and is_marked):
+        raise InputError(f"{photos}: holds photos that are not the demo's; choose another --out.")
     if holds_something(run) and not is_of_demo:
         raise InputError(f"{run}: holds a run of other photos; choose another --out.")
     if holds_something(run) and not overwrite:

@@ -19,6 +19,7 @@ from pplcnet.cli.output import show
 from pplcnet.errors import InputError
 from pplcnet.models import catalog
 from pplcnet.pretraining.plan import Plan
+from pplcnet.system.files import check_file
 from pplcnet.system.wording import counted
 
 __all__ = ["add_arguments", "run"]
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out}: exists; choose another name, or add --overwrite.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder; make it first.")
+    check_file(out)
     plan = Plan(
         views=arguments.views or Plan.views,
         seed=arguments.seed,
