@@ -142,6 +142,7 @@ def test_names_may_be_in_a_file_beside(tmp_path: Path) -> None:
         ({"labels": "label_list: ['', b]"}, "an empty name"),
         ({"labels": "label_list: []"}, "is empty"),
         ({"labels": "label_list: null"}, "not a list of names"),
+        ({"labels": 'label_list: "a\\0b"'}, "must be one beside inference.yml"),
         ({"more": "Global: {class_num: 3}"}, "class_num is 3, but there are 2"),
         ({"more": "Arch: {name: x}"}, "unknown section .*'Arch'"),
         ({"more": "PreProcess: {}"}, "the key 'PreProcess' twice"),
@@ -185,10 +186,11 @@ def test_steps_in_another_order_are_refused(tmp_path: Path) -> None:
         read_inference_settings(tmp_path)
 
 
-def test_nested_aliases_are_not_expanded(tmp_path: Path) -> None:
+def test_aliases_that_repeat_more_than_memory_holds_are_refused(tmp_path: Path) -> None:
     lines = ["  a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
-    settings = _read(tmp_path, more="Hpi:\n" + "\n".join(lines) + "\n")
-    assert settings.classes == ("cat", "dog")
-    with pytest.raises(WeightsError, match=r"not there yet|not a list of names"):
-        _read(tmp_path, labels="label_list: *a39", more="Hpi:\n" + "\n".join(lines) + "\n")
+    few, many = "Hpi:\n" + "\n".join(lines[:5]) + "\n", "Hpi:\n" + "\n".join(lines) + "\n"
+    assert _read(tmp_path, more=few).classes == ("cat", "dog")
+    for labels in ("label_list: [a, b]", "label_list: *a39"):
+        with pytest.raises(WeightsError, match=r"not there yet|what its aliases repeat"):
+            _read(tmp_path, labels=labels, more=many)

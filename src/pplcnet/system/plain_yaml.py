@@ -14,6 +14,9 @@ __all__ = ["Text", "parse_yaml"]
 
 SIZE_LIMIT = 1 << 20
 MAX_DEPTH = 16
+REPEATED_LIMIT = 16 * SIZE_LIMIT
+"""Characters of all values, those that aliases repeat counted each time: whoever writes a value out
+needs memory for them."""
 
 
 class Text(str):
@@ -50,8 +53,11 @@ def parse_yaml(text: str, *, purpose: str) -> Any:
 class _Builder:
     def __init__(self, yaml: Any) -> None:
         self.yaml = yaml
-        self.anchors: dict[str, Any] = {}
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        """The value, and its characters."""
         self.open: list[tuple[Any, list[Any], str | None]] = []
+        self.sizes: list[int] = []
+        """Characters in each of them so far."""
         self.documents: list[Any] = []
 
     def build(self, text: str) -> Any:
@@ -62,20 +68,22 @@ class _Builder:
                 self._check_tag(event)
                 value = Text(event.value)
                 value.is_plain = not event.style
-                self._add(value, event.anchor)
+                self._add(value, event.anchor, 1 + len(value))
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.anchors:
                     raise InputError(f"it refers to {event.anchor[:40]!r}, which is not there yet.")
-                self._add(self.anchors[event.anchor], None)
+                value, size = self.anchors[event.anchor]
+                self._add(value, None, size)
             elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
                 self._check_tag(event)
                 if len(self.open) >= MAX_DEPTH:
                     raise InputError(f"it nests values more than {MAX_DEPTH} deep.")
                 self.open.append((type(event), [], event.anchor))
+                self.sizes.append(1)
             elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
                 kind, values, anchor = self.open.pop()
                 is_mapping = kind is yaml.MappingStartEvent
-                self._add(_mapping(values) if is_mapping else values, anchor)
+                self._add(_mapping(values) if is_mapping else values, anchor, self.sizes.pop())
         if len(self.documents) != 1:
             raise InputError(f"it holds {len(self.documents)} documents, not one.")
         return self.documents[0]
@@ -84,9 +92,15 @@ class _Builder:
         if event.tag not in (None, "!"):
             raise InputError(f"it asks for a value of the type {event.tag[:60]}.")
 
-    def _add(self, value: Any, anchor: str | None) -> None:
+    def _add(self, value: Any, anchor: str | None, size: int) -> None:
         if anchor is not None:
-            self.anchors[anchor] = value
+            self.anchors[anchor] = value, size
+        if self.open:
+            self.sizes[-1] += size
+            if self.sizes[-1] > REPEATED_LIMIT:
+                raise InputError(
+                    f"it has more than {REPEATED_LIMIT:,} characters with what its aliases repeat."
+                )
         (self.open[-1][1] if self.open else self.documents).append(value)
 
 

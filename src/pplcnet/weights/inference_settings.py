@@ -209,7 +209,7 @@ class _Reader:
 
     def _labels_of_file(self, name: str) -> list[str]:
         """The lines of a file beside this one; a name that leads elsewhere is refused."""
-        if Path(name).name != name or "\\" in name or name in (".", ".."):
+        if Path(name).name != name or {"\\", "\0"} & {*name} or name in (".", ".."):
             raise WeightsError(
                 f"label_list names the file {name[:80]!r}; it must be one beside inference.yml."
             )

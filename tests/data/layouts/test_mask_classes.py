@@ -59,6 +59,7 @@ def test_what_is_ignored(tmp_path: Path, ignore: Any, levels: Any, colours: Any)
         ({"a": "road"}, "does not name the classes"),
         (["road"], "1 class; 2 to 255 are possible"),
         ([str(at) + "x" for at in range(256)], "256 classes; 2 to 255"),
+        ({"classes": [str(at) for at in range(200_000)]}, "200000 classes; 2 to 255"),
         (["road", "road"], "road: named twice"),
         (["road", "Road"], "differ only in case"),
         ({"classes": ["road", "sea"], "colors": {"road": "#000000"}}, "colors has none for sea"),

@@ -88,6 +88,10 @@ def test_a_line_that_is_no_box_is_refused(folder: Path, line: str, complaint: st
     assert complaint in refusal(folder)
 
 
+BOMB = [(at, f"b{at - 1}" if at else "a") for at in range(31)]
+"""Each of them repeats the one before."""
+
+
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
@@ -102,6 +106,12 @@ def test_a_line_that_is_no_box_is_refused(folder: Path, line: str, complaint: st
         ("train: images/train\nnames: cat", "names has to be a list"),
         ("names: !!python/object:os.system [cat]", "asks for a value of the type"),
         ("a: {b: [", "it is not YAML"),
+        (
+            "a: &a [x, x, x, x]\n"
+            + "".join(f"{i}: &b{i} [{', '.join([f'*{n}'] * 4)}]\n" for i, n in BOMB)
+            + "nc: *b30\nnames: [cat]",
+            "what its aliases repeat",
+        ),
         ("train: images/train\nnames: [cat, Cat]", "differ only in case"),
     ],
 )

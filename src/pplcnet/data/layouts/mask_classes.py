@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +90,7 @@ def read_classes(path: Path) -> MaskClasses:
         if values != tuple(range(len(values))):
             found = found._replace(values=values)
     faults = list(name_faults(found.names))
-    repeated = [name for name in {*found.names} if found.names.count(name) > 1]
+    repeated = [name for name, count in Counter(found.names).items() if count > 1]
     if repeated:
         faults.append(f"{listed(sorted(repeated))}: named twice")
     for what, given in (("value", found.values), ("colour", found.colours)):
@@ -185,6 +186,11 @@ def _of_label_map(path: Path) -> MaskClasses:
 def _names(path: Path, given: Any) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
         raise _unusable(path)
+    if len(given) > MOST_CLASSES:
+        raise DatasetError(
+            f"{path}: {len(given)} classes; 2 to {MOST_CLASSES} are possible, the background among "
+            "them."
+        )
     return tuple(class_name(each) for each in given)
 
 
