@@ -156,12 +156,13 @@ class Segmentation(Prediction):
         """The classes that have a pixel, the largest first: label, share of the image, pixels."""
         if most is not None:
             check_count(most, "most")
-        counts = _pixel_counts(self.class_map)[: len(self.classes)]
+        found = self.class_map
+        counts = _pixel_counts(found)[: len(self.classes)]
         order = [at for at in np.argsort(-counts, kind="stable").tolist() if counts[at]]
         return [
             {
                 "label": self.classes[at],
-                "share": round(int(counts[at]) / self.class_map.size, 6),
+                "share": round(int(counts[at]) / found.size, 6),
                 "pixels": int(counts[at]),
             }
             for at in order[:most]
