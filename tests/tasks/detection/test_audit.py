@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from pplcnet.data.annotations import Boxes
 from pplcnet.data.audit import Audit, audit_dataset
 from pplcnet.data.dataset import Dataset
 from pplcnet.errors import DatasetError
-from pplcnet.tasks.detection.audit import count_unseen, faults, notes
+from pplcnet.tasks.detection.audit import count_unseen, faults, misread_boxes, notes
+from pplcnet.tasks.detection.evaluation import evaluate
 from tests.data.layouts.boxes import annotation, write_coco, write_photo
 from tests.tasks.detection.rules import RULES
 
@@ -113,6 +115,34 @@ def test_corners_in_place_of_width_and_height_are_hinted_at(tmp_path: Path) -> N
     assert "They would all fit if the last two numbers were the right and lower side" in fault.text
     other = _only_fault(_audit(tmp_path, annotation(1, 7, 40, 10, 70, 10)))
     assert "They would" not in other.text
+
+
+@pytest.mark.parametrize(
+    ("box", "times", "sentence"),
+    [
+        ((0.25, 0.25, 0.5, 0.5), 1, "lie between 0 and 1"),
+        ((30, 10, -20, 5), 1, "with the right or lower side before the left or upper one"),
+        ((30, 30, 60, 45), 9, "They would all fit if the last two numbers were"),
+        ((30, 30, 60, 45), 1, ""),
+        ((10, 10, 0, 5), 9, ""),
+    ],
+)
+def test_boxes_that_were_misread_are_not_evaluated(
+    tmp_path: Path, box: tuple[float, ...], times: int, sentence: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = write_coco(tmp_path / "x.json", ["1.jpg"], [annotation(1, 7, *box)] * times)
+    dataset = Dataset.open(path)
+    if not sentence:
+        few = [annotation(1, label, 5, 5, 20, 20) for label in (3, 7)]
+        dataset = Dataset.open(write_coco(path, ["1.jpg"], [*few, annotation(1, 7, *box)]))
+        assert list(misread_boxes(dataset)) == []
+        return
+    (text,) = misread_boxes(dataset)
+    assert sentence in text
+    manifest = SimpleNamespace(classes=dataset.classes, decoding={})
+    with pytest.raises(DatasetError, match="1 fault in its boxes; fix them:"):
+        evaluate(manifest, dataset, [])
 
 
 def test_a_class_without_boxes_is_a_fault_and_left_out(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pplcnet.data.dataset import Dataset, LabelledImage
 from pplcnet.models.catalog import DETECTOR_STRIDES
 from pplcnet.system.wording import counted, listed
 
-__all__ = ["count_unseen", "faults", "notes"]
+__all__ = ["count_unseen", "faults", "misread_boxes", "notes"]
 
 NAMED = 5
 LEAST_SIDE = 1e-2
@@ -89,6 +89,20 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
                 mended=tuple((image, _mended(image)) for image, _ in found),
             )
     yield from _class_faults(dataset)
+
+
+def misread_boxes(dataset: Dataset) -> Iterator[str]:
+    """What shows that numbers are not what they were read as: no figure may be made of them.
+
+    A box without an area, or a few that extend beyond their photos, count as they stand.
+    """
+    boxes = [each for image in dataset.images if all((each := _boxes_of(image)).size)]
+    seen = [_seen(each) for each in boxes]
+    beyond = sum(int((each.outside | each.overhanging).sum()) for each in seen)
+    kinds = {"normalised", _KINDS["swapped"]}
+    if 2 * beyond > sum(map(len, boxes)):
+        kinds |= {_KINDS["outside"], _KINDS["overhanging"]}
+    yield from (fault.text for fault in faults(dataset) if fault.kind in kinds)
 
 
 def notes(dataset: Dataset) -> Iterator[str]:

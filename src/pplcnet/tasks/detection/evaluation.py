@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pplcnet.bundle.manifest import Manifest
 from pplcnet.data.annotations import Boxes
 from pplcnet.data.dataset import Dataset, LabelledImage
+from pplcnet.errors import DatasetError
 from pplcnet.metrics.intervals import Interval
 from pplcnet.metrics.ratios import ratios_of
 from pplcnet.system.notebook import facts_table
 from pplcnet.system.wording import counted, format_number
+from pplcnet.tasks.detection.audit import misread_boxes
 from pplcnet.tasks.detection.decoding import confidence_of
 from pplcnet.tasks.detection.figures_text import evaluation_text
 from pplcnet.tasks.detection.matching import RECALLS, BoxMatches, match_boxes
@@ -260,7 +262,16 @@ class BoxEvaluation:
 def evaluate(
     manifest: Manifest, dataset: Dataset, predictions: Iterable[tuple[LabelledImage, Found]]
 ) -> BoxEvaluation:
-    """Compare predictions with the boxes of a data set that has the manifest's classes."""
+    """Compare predictions with the boxes of a data set that has the manifest's classes.
+
+    Raises:
+        DatasetError: boxes that were read as something else than they are; all are named.
+    """
+    misread = list(misread_boxes(dataset))
+    if misread:
+        raise DatasetError(
+            f"{dataset.place}: {counted(len(misread), 'fault')} in its boxes; fix them:", misread
+        )
     found = found_in(each for _, each in predictions)
     return BoxEvaluation(
         manifest.classes,
