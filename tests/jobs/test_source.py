@@ -70,6 +70,12 @@ def test_names_of_a_list_are_relative_to_its_folder_or_to_a_root(tmp_path: Path)
         find_source(str(tmp_path), root="elsewhere")
 
 
+def test_an_address_without_a_bucket_is_named_as_it_was_given() -> None:
+    pytest.importorskip("obstore", reason="needs obstore, which 'make test' installs")
+    with pytest.raises(InputError, match=r"^s3://: names no bucket"):
+        find_source("s3://")
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder or list"):
         find_source(str(tmp_path / "nothing"))

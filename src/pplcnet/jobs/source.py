@@ -127,7 +127,6 @@ def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
 
 def _source_at(address: str, column: str | None) -> Source:
     """A source in object storage."""
-    address = address.rstrip("/")
     bucket, key = objects_module().split_address(address)
     place = f"{bucket}/{key}".rstrip("/")
     ending = PurePosixPath(key).suffix.lower()
