@@ -51,6 +51,11 @@ def test_a_batch_without_photos_says_what_it_has(common_bundle: Path) -> None:
         pplcnet.BatchClassifier(common_bundle, column="photo")({"id": np.arange(2)})
 
 
+def test_a_column_that_answers_would_replace_is_refused(common_bundle: Path) -> None:
+    with pytest.raises(InputError, match="has the column 'label', which the answers would replace"):
+        pplcnet.BatchClassifier(common_bundle)({"path": ["a.jpg"], "label": ["cat"]})
+
+
 @pytest.mark.slow
 def test_ray_data_maps_its_batches(common_bundle: Path, paths: list[Path]) -> None:
     pytest.importorskip("ray", reason="needs ray, which 'make test' installs")

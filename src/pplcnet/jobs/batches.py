@@ -65,7 +65,7 @@ class BatchClassifier:
             photo is broken. "typicality" too, where the bundle knows it.
 
         Raises:
-            InputError: there is no column with photos.
+            InputError: there is no column with photos, or one with the name of an answer's.
         """
         is_frame = hasattr(batch, "assign")
         names = list(batch.columns if is_frame else batch)
@@ -76,11 +76,22 @@ class BatchClassifier:
                 f"the batch has no column {' or '.join(map(repr, wanted))}, but "
                 f"{listed(list(map(repr, names)), 20) or 'none'}; name it with column=."
             )
-        found = self._predict(list(batch[column]))
         kept = [name for name in names if name != column or column == "path"]
+        if taken := [name for name in kept if name in self._columns()]:
+            raise InputError(
+                f"the batch has the column {listed(list(map(repr, taken)), 20)}, which the answers "
+                "would replace; give it another name."
+            )
+        found = self._predict(list(batch[column]))
         if is_frame:
             return batch[kept].assign(**found)
         return {**{name: batch[name] for name in kept}, **found}
+
+    def _columns(self) -> list[str]:
+        """Of the answers."""
+        typicality = ["typicality"] if self._model.knows_typical else []
+        own = find(self._model.manifest.task).prediction.columns
+        return [*own, "answers", *typicality, "error"]
 
     def _predict(self, photos: list[Any]) -> Mapping[str, Any]:
         predictions = list(self._model.predict_many(photos))
