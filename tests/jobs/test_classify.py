@@ -139,10 +139,13 @@ def test_predictions_that_can_be_written_are_written_to_files(
 ) -> None:
     with pytest.raises(InputError, match="has nothing to write to files"):
         run_job(job_photos, files=True)
+    (tmp_path / "photos").mkdir()
     monkeypatch.setattr(ClassPrediction, "file_ending", ".txt")
     monkeypatch.setattr(
         ClassPrediction, "write", lambda self, path: path.write_text(self.best.label)
     )
+    with pytest.raises(InputError, match="lies in the photos' folder"):
+        run_job(tmp_path / "photos", tmp_path / "photos" / "JOB", files=True)
     run_job(job_photos, files=True)
     rows = _rows(tmp_path / "JOB")
     assert len({row["file"] for row in rows}) == 37

@@ -121,6 +121,13 @@ def classify_photos(
             "--files."
         )
     found = find_source(source, options.column, options.root)
+    # Workers on other machines start in other folders.
+    place = out if is_address(out) else os.path.abspath(out)
+    if options.files and found.holds(place):
+        raise InputError(
+            f"{out}: lies in the photos' folder {source}, where the files of --files would be read "
+            "as photos the next time; choose another --out."
+        )
     storage = open_storage(out)
     passed_over = PassedOver()
     if options.share[0]:
@@ -137,8 +144,6 @@ def classify_photos(
     done = done_shards(storage)
     progress = _progress_before(storage, job, numbers, done)
     say(_beginning(job, network, progress))
-    # Workers on other machines start in other folders.
-    place = out if is_address(out) else os.path.abspath(out)
     settings = Settings(bundle, job, place, options.readers, options.is_trusted)
     is_stopped = False
     to_do = [each for each in numbers if each not in done]

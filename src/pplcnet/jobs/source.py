@@ -50,6 +50,14 @@ class Source(NamedTuple):
         """Whether the names are those of tar files, each of which is a shard."""
         return self.kind == TARS
 
+    def holds(self, place: str) -> bool:
+        """Whether images at a path or an address would be among the photos."""
+        folder = self.place
+        if not (is_address(place) or is_address(folder)):
+            place, folder = os.path.realpath(place), os.path.realpath(folder)
+        is_below = f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+        return self.kind == FOLDER and is_below
+
 
 def find_source(given: str, column: str | None = None, root: str | None = None) -> Source:
     """What SOURCE of the command line means.
