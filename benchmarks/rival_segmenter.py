@@ -4,8 +4,9 @@
 
 It needs an interpreter with PyTorch, torchvision and Keras, which trains torchvision's module as a
 layer. The network is used as torchvision builds it, MobileNetV3 large with dilations, without
-weights. As in `pplcnet train`, the validation photos choose the epoch, and the test photos play no
-part. The first epochs say how many take the minutes of the budget. A run cannot be resumed.
+weights, but for BatchNorm's momentum. As in `pplcnet train`, the validation photos choose the epoch,
+and the test photos play no part. The first epochs say how many take the minutes of the budget. A run
+cannot be resumed.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def build(classes: int) -> tuple[keras.Model, Any]:
             return self.own(images.permute(0, 3, 1, 2))["out"].permute(0, 2, 3, 1)
 
     module = Network()
+    for each in module.modules():
+        if isinstance(each, torch.nn.BatchNorm2d):
+            # Torchvision's 0.01 is for trainings of many more steps: after a few hundred, running
+            # variances are still near 1, and the network answers one class everywhere.
+            each.momentum = 0.1
     inputs = keras.Input((None, None, 3))
     layer = keras.layers.TorchModuleWrapper(module, output_shape=(None, None, None, classes))
     return keras.Model(inputs, layer(inputs)), module
