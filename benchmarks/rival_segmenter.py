@@ -4,9 +4,9 @@
 
 It needs an interpreter with PyTorch, torchvision and Keras, which trains torchvision's module as a
 layer. The network is used as torchvision builds it, MobileNetV3 large with dilations, without
-weights, but for BatchNorm's momentum. As in `pplcnet train`, the validation photos choose the epoch,
-and the test photos play no part. The first epochs say how many take the minutes of the budget. A run
-cannot be resumed.
+weights, but for BatchNorm's momentum. As in `pplcnet train`, the validation photos choose the
+epoch, and the test photos play no part. The first epochs say how many take the minutes of the
+budget. A run cannot be resumed.
 """
 
 from __future__ import annotations
