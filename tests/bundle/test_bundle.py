@@ -109,7 +109,7 @@ def test_places_that_are_no_bundle(tmp_path: Path) -> None:
         ("empty", r"manifest\.json is missing"),
         ("text.zip", "neither a bundle folder nor a whole"),
         ("other.zip", r"manifest\.json is missing"),
-        ("folder.zip", "lies in a folder inside"),
+        ("folder.zip", "is in a folder inside"),
         ("a" * 5000, "no such bundle"),
         ("model.onnx", "is a network without its bundle"),
         ("run", "holds a run that has no finished network"),

@@ -37,7 +37,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_a_bundle_is_replaced_only_where_that_was_asked_for(bundle: Bundle) -> None:
-    with pytest.raises(InputError, match=r"holds a bundle already; .* --overwrite"):
+    with pytest.raises(InputError, match=r"already holds a bundle; .* --overwrite"):
         write_bundle(bundle.path, _manifest(), {"model.onnx": b"other"}, overwrite=False)
     assert Bundle.open(bundle.path).read("model.onnx") == b"network"
     write_bundle(bundle.path, _manifest(), {"model.onnx": b"other"}, overwrite=True)

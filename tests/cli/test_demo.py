@@ -18,7 +18,7 @@ def test_the_demo_does_not_replace_its_run_unasked(
     facts = {"kind": "train", "photos": str(tmp_path / "photos"), "digest": "0", "recipe": {}}
     (run / "run.json").write_text(json.dumps(facts))
     assert main(["demo", "--out", str(tmp_path)]) == 2
-    assert "holds the run of a demo already; --overwrite replaces it" in capsys.readouterr().err
+    assert "already holds a demo's run; --overwrite replaces it" in capsys.readouterr().err
     assert not (tmp_path / "photos").exists()
 
 

@@ -122,7 +122,7 @@ def test_a_helper_that_is_lost_is_known_as_ended_and_replaced(
 
 def test_a_search_without_any_helper_left_ends_with_what_the_last_one_said() -> None:
     fails = [Began(0, "host", 7), _error(0, "error: no photos"), Ended(0, 2, "")]
-    with pytest.raises(StorageError, match=r"no process searches any more; .* says: no photos"):
+    with pytest.raises(StorageError, match=r"no process is searching any more; .* says: no photos"):
         _helpers(Commands(fails), 1).look()
 
 
@@ -138,10 +138,10 @@ def test_a_helper_that_is_lost_whenever_it_begins_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--on", "ray"], "trains with --nodes and how many, or searches with --search"),
-        (["--on", "ray", "--nodes", "a:1,b:2"], "with --on ray it must be how many"),
-        (["--on", "ray", "--nodes", "1"], "with --on ray it must be how many, from 2 to 10000"),
-        (["--on", "ray", "--nodes", "9" * 5000], "it must be how many, from 2 to 10000"),
+        (["--on", "ray"], "needs either --nodes and a number of nodes, to train, or --search"),
+        (["--on", "ray", "--nodes", "a:1,b:2"], "with --on ray it must be a number of nodes"),
+        (["--on", "ray", "--nodes", "1"], "with --on ray it must be a number of nodes, 2 to 10000"),
+        (["--on", "ray", "--nodes", "9" * 5000], "it must be a number of nodes, from 2 to 10000"),
         (["--on", "ray", "--nodes", "2", "--workers", "3"], "--workers is for --search"),
         (["--on", "ray", "--nodes", "2", "--node", "0"], "leave out --node"),
         (["--on", "ray", "--nodes", "2", "--search", "1m"], "--search trains on one node"),

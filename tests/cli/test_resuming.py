@@ -24,7 +24,7 @@ def test_photos_that_were_moved_are_asked_for(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     assert main([verb, "--resume", "--out", str(tmp_path / "run")]) == 2
-    assert f"its photos are no longer at {gone}" in capsys.readouterr().err
+    assert f"the run's photos are no longer at {gone}" in capsys.readouterr().err
     assert [each.name for each in tmp_path.joinpath("run").iterdir()] == ["run.json"]
 
 

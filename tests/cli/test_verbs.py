@@ -176,7 +176,7 @@ def test_packing_keeps_every_variant_and_the_tuning(
     assert "packed" in _run(capsys, "export", copy, "--pack", packed)
     assert set(Bundle.open(packed).manifest.variants) == {"keras", "onnx", "int8"}
     assert main(["export", str(copy), "--pack", str(packed)]) == 2
-    assert "holds a bundle already" in capsys.readouterr().err
+    assert "already holds a bundle" in capsys.readouterr().err
     assert "packed" in _run(capsys, "export", copy, "--pack", packed, "--overwrite")
     again = _run(capsys, "export", copy, "--images", _photo(tmp_path))
     assert "removed     int8.onnx" in again

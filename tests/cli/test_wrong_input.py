@@ -84,10 +84,10 @@ def place(tmp_path: Path, made: Path) -> Path:
         ("convert text.jpg --out text.jpg/b --images photos", "text.jpg: is a file, not a folder"),
         (
             "convert text.jpg --out good.bundle --photos photos",
-            "good.bundle: holds a bundle already",
+            "good.bundle: already holds a bundle",
         ),
-        ("convert text.jpg --out changed.bundle", "changed.bundle: holds a bundle already"),
-        ("export good.bundle --pack packed.zip", "packed.zip: holds a bundle already"),
+        ("convert text.jpg --out changed.bundle", "changed.bundle: already holds a bundle"),
+        ("export good.bundle --pack packed.zip", "packed.zip: already holds a bundle"),
         ("convert text.jpg --out empty/.. --images photos", "exists and is not a bundle"),
         ("benchmark pplcnet_x0_25 --out text.jpg", "text.jpg: is a file, not a folder"),
         ("evaluate good.bundle photos --out text.jpg", "text.jpg: is a file, not a folder"),

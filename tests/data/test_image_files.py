@@ -116,7 +116,7 @@ def test_a_folder_without_photos_says_what_it_holds(capsys, tmp_path: Path) -> N
     _touch(tmp_path / "photos" / "IMG_1.DNG")
     assert main(["predict", str(tmp_path / "bundle"), str(tmp_path / "photos")]) == 2
     error = capsys.readouterr().err
-    assert "no images in this folder or below" in error
+    assert "no images in this folder or its subfolders" in error
     assert "1 file was ignored (1 .dng)" in error
 
 

@@ -103,7 +103,7 @@ def test_a_search_on_ray_whose_process_is_killed_does_its_trial_again(
     os.kill(process, signal.SIGKILL)
     ((code, text),) = ends([driver])
     assert code == 0, text
-    assert "was lost (ended by SIGKILL); its trial is done again" in text
+    assert "was lost (ended by SIGKILL); its trial will be done again" in text
     study = open_study(journal, json.loads((out / "run.json").read_text())["id"])
     trials = study.get_trials(deepcopy=False)
     lost = next(each for each in trials if each.user_attrs.get("pid") == process)

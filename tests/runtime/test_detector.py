@@ -229,7 +229,7 @@ def test_ids_that_do_not_belong_to_the_bundle_are_refused(
     ids.write_text('{"images": [], "categories": [{"id": 7, "name": "person"}]}')
     for start, complaint in (
         ([str(bundle), photo, "--coco", "--coco-ids", str(ids)], "class 'bicycle' and 78 more"),
-        ([str(bundle), photo, "--coco-ids", str(ids)], "--coco-ids is of --coco"),
+        ([str(bundle), photo, "--coco-ids", str(ids)], "--coco-ids needs --coco"),
         ([str(common_bundle), photo, "--coco"], "--coco is for detectors"),
     ):
         assert main(["predict", *start]) == 2

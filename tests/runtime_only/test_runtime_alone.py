@@ -72,7 +72,7 @@ def test_evaluation_works_without_a_framework(bundle: Path, folder: Path, capsys
     assert main(["evaluate", str(bundle), str(folder / "data"), "--out", str(folder / "e")]) == 0
     printed = capsys.readouterr()
     assert "top-1" in printed.out
-    assert "no figure was drawn: this needs matplotlib" in printed.err
+    assert "no plot was drawn: that needs matplotlib" in printed.err
     assert {path.name for path in (folder / "e").iterdir()} == {
         "evaluation.md", "evaluation.json", "per_class.csv", "confusion.csv", "mistakes.csv",
     }  # fmt: skip

@@ -172,7 +172,7 @@ def test_workers_end_with_a_server_that_is_killed(bundle: Path) -> None:
     [
         (["nothing.bundle"], "nothing.bundle: no such bundle"),
         (["BUNDLE", "--host", "0.0.0.0"], "give --api-key-file, or --no-auth"),
-        (["BUNDLE", "--tls-key", "x.pem"], "--tls-certificate and --tls-key go together"),
+        (["BUNDLE", "--tls-key", "x.pem"], "--tls-certificate and --tls-key need each other"),
         (["BUNDLE", "--port", "TAKEN"], "choose one with --port"),
         (["BUNDLE", "a=BUNDLE", "a=BUNDLE"], "two bundles are called 'a'"),
         (["DAMAGED"], "the bundle is damaged"),

@@ -78,7 +78,7 @@ def test_processes_share_the_trials_of_a_database_and_redo_those_of_the_dead(add
 
 
 def test_a_study_takes_only_its_own_run_photos_and_recipe(address: str) -> None:
-    with pytest.raises(InputError, match="no search is under way there"):
+    with pytest.raises(InputError, match="no search is running there"):
         open_shared_study(address, None, ALIKE, is_helping=True)
     open_shared_study(address, "run", ALIKE, is_helping=False)
     open_shared_study(address, "run", ALIKE, is_helping=False)  # resumed
@@ -151,12 +151,17 @@ def test_a_run_whose_search_was_stopped_asks_for_its_database_and_keeps_no_passw
     resume = ["train", "--resume", "--out", str(tmp_path / "run")]
     for given in ([], ["--study", f"sqlite:///{tmp_path}/other.db"]):
         assert main([*resume, *given]) == 2
-        assert f"its search is kept in {study}; give --study again" in capsys.readouterr().err
+        assert (
+            f"the trials of this run's search are in {study}; give --study again"
+            in capsys.readouterr().err
+        )
     assert main([*resume, "--study", study]) == 130  # searches again, and is stopped again
     arguments = argparse.Namespace(
         search=None, study=study, out="R", on="local", nodes=None, run={"search": 60.0, "id": "a"}
     )
-    with pytest.raises(InputError, match="R: its search is kept in that folder; leave out --study"):
+    with pytest.raises(
+        InputError, match="R: the trials of this run's search are in that folder; leave out --study"
+    ):
         search_of(arguments, Console())
     secret = Search(60.0, study="postgresql://me:secret@host/db#a")
     assert facts_of(secret) == {"search": 60.0, "study": "postgresql://me:***@host/db#a"}
@@ -178,7 +183,7 @@ def test_a_password_is_never_shown(address: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--study", "sqlite:///a.db"], "--study keeps the trials of a search; give --search"),
+        (["--study", "sqlite:///a.db"], "--study stores the trials of a search; give --search"),
         (["--search", "1m", "--study", "s3://bucket"], "it must be the address of a database"),
         (["--search", "1m", "--study", "sqlite:////no/such/folder/a.db"], "cannot be used (unable"),
         (

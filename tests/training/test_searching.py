@@ -187,7 +187,7 @@ def test_the_best_recipe_is_the_one_that_is_trained_and_resumed(
     shutil.rmtree(out / "model.bundle")
     (out / "checkpoint.npz").unlink()
     assert main(command) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert other.pop("run") == json.loads((out / "run.json").read_text())["id"]
     chosen = adapted(Recipe().changed(SMALL | other), 18)

@@ -55,7 +55,7 @@ def test_convert_makes_a_bundle_that_predicts_like_the_model(
     photo = common_photos / "class_0" / "000.png"
     assert main([*command, "--photos", str(photo)]) == 0
     printed = capsys.readouterr().out
-    assert "assumed, as the file does not say" in printed
+    assert "assumed, because the file does not specify" in printed
     assert "parity" in printed
     manifest = Bundle.open(out).manifest
     assert manifest.classes == tuple(CLASSES)
@@ -153,7 +153,7 @@ def test_convert_needs_the_names_of_the_classes(saved: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="3 classes without names; pass them with --classes"):
         convert(saved, tmp_path / "m.bundle")
     bundle = convert(saved, tmp_path / "m.bundle", classes=CLASSES)
-    with pytest.raises(InputError, match="is a bundle already"):
+    with pytest.raises(InputError, match="is already a bundle"):
         convert(bundle.path, tmp_path / "n.bundle", classes=CLASSES)
 
 

@@ -80,7 +80,7 @@ def _read_zip(path: Path, name: str, limit: int) -> bytes:
                 inside = any(each.filename.endswith(f"/{name}") for each in archive.infolist())
                 if inside:
                     raise BundleError(
-                        f"{path}: {name} lies in a folder inside the .zip; unpack it, and let "
+                        f"{path}: {name} is in a folder inside the .zip; unpack it, and let "
                         "'pplcnet export BUNDLE --pack FILE.zip' pack the bundle."
                     )
                 raise KeyError(name)

@@ -153,7 +153,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
         raise BundleError(f"{path}: exists and is not a bundle; choose another place.")
     if not overwrite and (path / MANIFEST).is_file():
         raise InputError(
-            f"{path}: holds a bundle already; choose another place, or replace it with --overwrite "
+            f"{path}: already holds a bundle; choose another place, or replace it with --overwrite "
             "(overwrite=True in Python)."
         )
     check_writable(path if path.exists() else path.resolve().parent)

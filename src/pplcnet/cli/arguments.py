@@ -137,7 +137,8 @@ def size(text: str) -> tuple[int, int]:
     """An argument's type: (height, width) of `320` or `256x320`, in pixels."""
     if not re.fullmatch(r"[0-9]{1,5}(x[0-9]{1,5})?", text):
         raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH"
+            f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH in "
+            "pixels"
         )
     height, _, width = text.partition("x")
     return int(height), int(width or height)
@@ -152,10 +153,11 @@ def scales(text: str) -> tuple[float, ...]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong arguments end in one `error:` line, as every other wrong input does.
+    """An argument parser that reports wrong arguments in one `error:` line, like any other wrong
+    input.
 
-    Options may stand anywhere between the other arguments. The folder of a run stands for the
-    bundle in it.
+    Options may stand anywhere between the other arguments. A run's folder stands for the bundle in
+    it.
     """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -215,7 +217,7 @@ class Parser(argparse.ArgumentParser):
     def _settle_photos(self, parsed: argparse.Namespace) -> None:
         name = next(each.metavar for each in self._actions if each.dest == "photos")
         if parsed.photos and parsed.photos_option:
-            self.error(f"{name} and --photos mean the same thing; use one")
+            self.error(f"{name} and --photos mean the same; give only one")
         parsed.photos = parsed.photos or parsed.photos_option
         if not parsed.photos and not getattr(parsed, "resume", False):  # a run knows its photos
             self.error(f"the following arguments are required: {name}")

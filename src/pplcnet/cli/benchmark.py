@@ -1,10 +1,10 @@
 """Compare the speed of networks, bundles and engines on this machine.
 
-All are timed in turn on pinned cores, and medians are printed. Accuracies are those reported by the
+Runs are interleaved on pinned cores, and medians are printed. Accuracies are those reported by the
 authors for their ImageNet weights. Latency does not depend on the weights, so networks are timed
-with random ones: classifiers with 1000 classes, detectors with 80, segmenters with 19. What is made
-of their answers, boxes or the classes of a photo's pixels, is not timed. Writes benchmark.json,
-benchmark.txt, benchmark.png and benchmark.svg to --out.
+with random ones: classifiers with 1000 classes, detectors with 80, segmenters with 19.
+Postprocessing (boxes, class maps) is not timed. Writes benchmark.json, benchmark.txt, benchmark.png
+and benchmark.svg to --out.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=size,
         metavar="SIZE",
-        help="input size of the networks, 320 or 512x1024 (height x width); default: 224, of "
-        "detectors 320, of segmenters 512x1024",
+        help="input size of the networks, as 320 or 512x1024 (height x width); default: 224 for "
+        "classifiers, 320 for detectors, 512x1024 for segmenters",
     )
     parser.add_argument(
         "--threads", type=whole(1, MOST_THREADS), metavar="N", help="cores to use; default: all"
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 100_000),
         default=12,
         metavar="N",
-        help="rounds in which each is timed once. Default: 12",
+        help="rounds; each network is timed once per round. Default: 12",
     )
     parser.add_argument(
         "--int8", action="store_true", help="also time INT8 networks; quantising each takes seconds"
@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="the Python interpreter that has this framework, as in paddle=/venv/bin/python; may "
-        "be repeated",
+        help="the Python interpreter for a framework, such as paddle=/venv/bin/python; may be "
+        "repeated",
     )
     parser.add_argument(
         "--out",
@@ -75,18 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="instead show where the time of one network goes, operator by operator, against what "
-        "this processor allows; default: pplcnet_x1_0. Writes profile.json and profile.txt",
+        help="instead show where the time of one network goes, operator by operator, against "
+        "this processor's roofline; default: pplcnet_x1_0. Writes profile.json and profile.txt",
     )
     parser.add_argument(
         "--engine",
         choices=["onnxruntime", "openvino"],
-        help="for --profile; default: openvino where it is installed",
+        help="for --profile; default: openvino if it is installed",
     )
     parser.add_argument(
         "--precision",
         choices=["float32", "bfloat16", "int8", "int8-bfloat16"],
-        help="for --profile; default: bfloat16 where the processor computes in it",
+        help="for --profile; default: bfloat16 if the processor supports it",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 

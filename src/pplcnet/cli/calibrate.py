@@ -1,9 +1,9 @@
 """Fit a bundle's temperature on labelled photos, so that its probabilities match its accuracy.
 
-For multi-label bundles the threshold of each label is chosen again, too. 'train' does this itself;
-use this verb for bundles from 'convert', or when the photos have changed. Where the photos that the
-bundle was trained on are still there, it also learns from them what is typical, so that 'predict'
-can say that a photo is unlike anything trained on.
+For multi-label bundles it also chooses the threshold of each label again. 'train' already does
+this; use this verb for bundles from 'convert', or when the photos have changed. If the photos that
+the bundle was trained on are still in place, it also measures what is typical of them, so that
+'predict' can say that a photo is unlike anything trained on.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _training_photos(bundle: Bundle, validation: Dataset, console: Console) -> l
         return training_images(bundle, [image.path for image in validation.images])
     except InputError:
         console.say(
-            "note: what is typical of the training photos is not measured: they are not where they "
-            "were."
+            "note: what is typical of the training photos is not measured: they are no longer "
+            "where they were."
         )
         return []

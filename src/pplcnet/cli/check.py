@@ -25,10 +25,10 @@ SHOWN = 10
 # What `Check.to_dict` holds.
 JSON_KEYS = {
     "photos": "the path that was checked",
-    "images": "how many, readable or not",
+    "images": "number of photos, readable or not",
     "classes": "names",
-    "digest": "sha256 over names, labels and contents, as a bundle's manifest has it",
-    "counts": "class to split to number of images; without splits, the split is 'all'",
+    "digest": "sha256 over names, labels and contents, as in a bundle's manifest",
+    "counts": "number of images by class and split; without splits, the split is 'all'",
     "problems": "list of {kind, text, images}; the exit code is 1 if there are any",
     "notes": "list of sentences",
     "near_duplicates": "list of groups, each a list of {name, label, split}; null where "

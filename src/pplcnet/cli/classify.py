@@ -1,16 +1,13 @@
-"""Run a bundle on very many photos, over hours or days, and write the answers as Parquet files.
-
-SOURCE is a folder, whose photos are taken with those of its subfolders, or a list of names: a .txt
-file with a name on each line, or a .csv or .parquet file with a column of paths (path, file,
-filename or image). Names in a list are relative to the list's folder. Photos in tar files are read
-where SOURCE ends in .tar; quote a pattern, as in 'shards/*.tar'. Each tar file is then a shard.
-
-The photos are listed once and cut into shards. Each shard becomes one file, JOB/parts/part-NNNNNN.
-parquet, with a row for each photo in the order of the plan: path, the best answer, all answers, and
-the error where the photo is broken. A file is there whole or not at all. After Ctrl-C, a crash or a
-power cut, the same command resumes with the shards that have no file. JOB/job.json says what was
-asked for, JOB/failed/ which shards were given up and why; JOB/summary.json is there once all are
-done.
+"""Run a bundle on millions of photos, over hours or days, and write the answers as Parquet files.
+SOURCE is a folder, searched recursively, or a list of names: a .txt file with a name on each line,
+or a .csv or .parquet file with a column of paths (path, file, filename or image). Names in a list
+are relative to the list's folder. Photos in tar files are read if SOURCE ends in .tar; quote a
+pattern, as in 'shards/*.tar'. Each tar file is then a shard. The photos are listed once and divided
+into shards. Each shard becomes one file, JOB/parts/part-NNNNNN. parquet, with a row for each photo
+in the order of the plan: path, the best answer, all answers, and the error if the photo is broken.
+A file is never incomplete. After Ctrl-C, a crash or a power cut, the same command resumes with the
+shards that have no file. JOB/job.json records the options, JOB/failed/ the shards that were given
+up and why; JOB/summary.json appears once all are done.
 
 Exit code 0: all shards are done; 1: some were given up, or too many photos are broken; 2: wrong
 input, or storage that cannot be used.
@@ -54,30 +51,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="JOB", required=True, help="the job's folder")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--status", action="store_true", help="show how far the job is, and end")
+    what.add_argument("--status", action="store_true", help="show the job's progress and exit")
     what.add_argument(
         "--merge",
         action="store_true",
-        help="write all parts of a finished job as JOB/results.parquet, and end",
+        help="write all parts of a finished job as JOB/results.parquet and exit",
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
     add_cluster(
         parser,
-        "where the work is done: on this machine, or on a Ray cluster (needs ray); default: local",
+        "where to run: on this machine, or on a Ray cluster (needs ray); default: local",
     )
     parser.add_argument(
         "--workers",
         type=whole(1, 100_000),
         metavar="N",
-        help="processes, of one core each; default: one a core of the machine or the cluster",
+        help="number of processes, one core each; default: one per core of the machine or the "
+        "cluster",
     )
     parser.add_argument(
         "--shards",
         type=_share,
         default=(0, 1),
         metavar="I/N",
-        help="do only the I-th of N equal shares of the shards, counted from 0, as one of N "
-        "processes that something else starts (Slurm, Kubernetes)",
+        help="do only share I (from 0) of N equal shares of the shards, as one of N processes "
+        "started by Slurm, Kubernetes or the like",
     )
     parser.add_argument(
         "--top-k",
@@ -89,16 +87,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--files",
         action="store_true",
-        help="of a segmenter: write every photo's class map to JOB/files; the column file has its "
-        "name",
+        help="segmenters: write every photo's class map to JOB/files; its name is in the column "
+        "file",
     )
     parser.add_argument(
-        "--column", metavar="NAME", help="the column of a .csv or .parquet list that has the paths"
+        "--column",
+        metavar="NAME",
+        help="the column of a .csv or .parquet list that holds the paths",
     )
     parser.add_argument(
         "--root",
         metavar="PLACE",
-        help="what the names in a list are relative to; default: the list's folder",
+        help="folder that the names in a list are relative to; default: the list's folder",
     )
     parser.add_argument(
         "--limit",
@@ -111,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 1_000_000),
         default=2000,
         metavar="N",
-        help="photos in a shard (the first ones have fewer); default: 2000",
+        help="photos per shard (the first shards have fewer); default: 2000",
     )
     parser.add_argument(
         "--readers",
@@ -125,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(0, 1000),
         default=5,
         metavar="N",
-        help="how many times a shard is tried again; default: 5",
+        help="how often a failed shard is tried again; default: 5",
     )
     parser.add_argument(
         "--max-broken",
@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Begin or go on with a job, show it, or merge it."""
+    """Start or resume a job, show it, or merge it."""
     for module in ("pyarrow", "pyarrow.parquet"):
         require(module, purpose="'pplcnet classify'", extra="parquet")
     from pplcnet.jobs.failures import StorageFailure
@@ -222,7 +222,7 @@ def _conclude(arguments: argparse.Namespace, result: Result) -> int:
         complain(f"shard {shard} was given up: {reason}")
     if progress.failed:
         complain(
-            f"{counted(len(progress.failed), 'shard')} of {progress.shards} could not be done "
+            f"{counted(len(progress.failed), 'shard')} of {progress.shards} failed "
             f"({arguments.out}/failed says why); run the same command to try them again."
         )
         return 1

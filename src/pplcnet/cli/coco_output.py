@@ -25,8 +25,8 @@ def add_coco(parser: argparse.ArgumentParser, form: Any) -> None:
     form.add_argument(
         "--coco",
         action="store_true",
-        help="of a detector: print all boxes as one JSON list in the format of COCO's results "
-        "(image_id, category_id, bbox, score); --confidence and --top-k make them fewer",
+        help="detectors: print all boxes as one JSON list in COCO's results format (image_id, "
+        "category_id, bbox, score); --confidence and --top-k limit them",
     )
     parser.add_argument(
         "--coco-ids",
@@ -40,11 +40,11 @@ def add_coco(parser: argparse.ArgumentParser, form: Any) -> None:
 def check_coco(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for a bundle that finds no boxes, or ids without their format."""
     if arguments.coco_ids is not None and not arguments.coco:
-        raise InputError("--coco-ids is of --coco; give both.")
+        raise InputError("--coco-ids needs --coco; give both.")
     if arguments.coco and not hasattr(kind, "xyxy"):
         raise InputError(
-            f"--coco is for detectors, whose answers are boxes; {arguments.bundle} is not one. "
-            "Leave it out."
+            f"--coco is for detectors, which answer with boxes; {arguments.bundle} is not a "
+            "detector. Leave out --coco."
         )
 
 

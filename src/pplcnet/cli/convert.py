@@ -1,8 +1,7 @@
-"""Convert a weights file of Keras, timm, transformers, Paddle or pplcnet to a bundle.
-
-A detector of PaddleDetection can be its .pdparams, or its .onnx with suppression inside or without.
-
-Classes and preprocessing come from the inference.yml beside an inference model, or from options.
+"""Convert a weights file from Keras, timm, transformers, Paddle or pplcnet to a bundle. A
+PaddleDetection detector is given as its .pdparams, or as an .onnx with or without non-maximum
+suppression. Classes and preprocessing come from the inference.yml next to an inference model, or
+from options.
 """
 
 from __future__ import annotations
@@ -30,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".keras, .weights.h5, .pdparams, .npz, .safetensors, an inference model (its folder, "
         "inference.json or .pdmodel), or the .onnx of a PicoDet",
     )
-    parser.add_argument(
-        "--model", metavar="NAME", help="the network, where the file does not name it"
-    )
+    parser.add_argument("--model", metavar="NAME", help="the network, if the file does not name it")
     parser.add_argument("--out", required=True, metavar="BUNDLE", help="the bundle to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
     parser.add_argument(
@@ -42,21 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_photos_option(
         parser,
-        "a photo or a folder of photos to compare the exported network with Keras on; without it "
-        "nothing is exported",
+        "a photo or a folder of photos, on which the exported network is compared with Keras; "
+        "without it nothing is exported",
         older="images",
         required=False,
     )
     add_format(parser)
-    group = parser.add_argument_group("preprocessing, where the file does not say")
+    group = parser.add_argument_group("preprocessing, if the file does not specify it")
     group.add_argument(
         "--image-size",
         type=size,
         metavar="SIZE",
-        help="input in pixels, 320 or 256x320 (height x width)",
+        help="input size in pixels, as 320 or 256x320 (height x width)",
     )
     group.add_argument(
-        "--resize", choices=("cover", "stretch"), help="default: what is usual for the file format"
+        "--resize", choices=("cover", "stretch"), help="default: the usual one for the file format"
     )
     group.add_argument(
         "--crop-fraction",
@@ -75,10 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     group.add_argument(
-        "--mean", type=float, nargs=3, metavar="M", help="of R, G and B, pixels from 0 to 1"
+        "--mean", type=float, nargs=3, metavar="M", help="of R, G and B, for pixels from 0 to 1"
     )
     group.add_argument(
-        "--std", type=float, nargs=3, metavar="S", help="of R, G and B, pixels from 0 to 1"
+        "--std", type=float, nargs=3, metavar="S", help="of R, G and B, for pixels from 0 to 1"
     )
 
 
@@ -143,7 +140,7 @@ def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
     show(f"photos      {height}x{width}, {resize}, {pre.interpolation}, mean {mean}, std {std}")
     if is_assumed:
         show(
-            "            assumed, as the file does not say how its photos were prepared: change it "
+            "            assumed, because the file does not specify the preprocessing: change it "
             "with --resize, --crop-fraction, --interpolation, --mean, --std"
         )
 

@@ -1,9 +1,8 @@
-"""Try the whole job without photos of your own and without downloads.
-
-'pplcnet demo' writes scikit-learn's handwritten digits as PNG files, 'pplcnet demo detection' and
-'pplcnet demo segmentation' draw pictures of circles, squares and triangles. Then each does what
-'train' does with photos: audits, trains, exports, evaluates on held-out images. At the end it asks
-the network about a few files.
+"""Try everything from training to prediction, without photos of your own and without downloads.
+'pplcnet demo' writes scikit-learn's handwritten digits as PNG files; 'pplcnet demo detection' and
+'pplcnet demo segmentation' draw pictures of circles, squares and triangles. Each then does what
+'train' does with photos: it audits, trains, exports and evaluates on held-out images. At the end it
+predicts a few files.
 """
 
 from __future__ import annotations
@@ -114,11 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="digits",
         metavar="WHAT",
         help="digits (the default): classify handwritten digits; detection: find drawn shapes; "
-        "segmentation: say of each pixel which shape it belongs to",
+        "segmentation: say which shape each pixel belongs to",
     )
     places = ", ".join(f"{demo.out} for {name}" for name, demo in DEMOS.items())
     parser.add_argument("--out", metavar="FOLDER", help=f"folder to write to; default: {places}")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run of a demo before")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the run of an earlier demo"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -203,6 +204,6 @@ def _check_place(demo: Demo, out: Path, *, overwrite: bool) -> None:
         raise InputError(f"{run}: holds a run of other photos; choose another --out.")
     if holds_something(run) and not overwrite:
         raise InputError(
-            f"{run}: holds the run of a demo already; --overwrite replaces it, another --out "
-            f"leaves it alone, 'pplcnet train --resume --out {shlex.quote(str(run))}' continues it."
+            f"{run}: already holds a demo's run; --overwrite replaces it, another --out leaves "
+            f"it alone, 'pplcnet train --resume --out {shlex.quote(str(run))}' continues it."
         )

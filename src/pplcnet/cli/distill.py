@@ -1,8 +1,8 @@
 """Train a small network to imitate a larger one.
 
-The teacher is a bundle that `pplcnet train` made, or a `.keras` file with the same classes. It
+The teacher is a bundle from `pplcnet train`, or a `.keras` file with the same classes. It
 classifies the same augmented views that the student sees. With --distillation ssld the labels are
-ignored, so that --unlabelled photos help; with mutual two students teach each other. Everything
+ignored, so that --unlabelled photos help; with mutual, two students teach each other. Everything
 else works as in `pplcnet train`, which can also resume the run.
 """
 
@@ -45,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     teacher, unlabelled = recipe.options.teacher, recipe.options.unlabelled
     if teacher is not None and not Path(teacher).exists():
-        raise InputError(f"{teacher}: no such teacher; give a bundle or a .keras file.")
+        raise InputError(
+            f"{teacher}: no such file or folder; the teacher must be a bundle or a .keras file."
+        )
     if unlabelled is not None and not Path(unlabelled).is_dir():
         raise InputError(f"{unlabelled}: no such folder; --unlabelled takes a folder of photos.")
     return train.run_recipe(arguments, recipe)

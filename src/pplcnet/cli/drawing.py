@@ -27,28 +27,28 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         "--confidence",
         type=number(0, 1),
         metavar="C",
-        help="of a detector: show the objects of at least this confidence; default: what was "
-        "chosen on validation photos, else 0.4",
+        help="detectors: show objects with at least this confidence; default: the threshold chosen "
+        "on the validation photos, else 0.4",
     )
     add_looks(parser)
     parser.add_argument(
         "--draw",
         metavar="FOLDER",
-        help="write every photo to this folder as JPEG, with the boxes of a detector, or under the "
-        "colours of a segmenter's classes",
+        help="write every photo to this folder as JPEG, with a detector's boxes, or overlaid with "
+        "the colours of a segmenter's classes",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="of a segmenter: write every photo's class map to this folder, as a PNG with a "
-        "palette whose values are the numbers of the classes, from 0",
+        help="segmenters: write every photo's class map to this folder, as a palette PNG whose "
+        "values are the class indices from 0",
     )
 
 
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     """InputError for an option that the answers of the bundle have no use for."""
     allowed = {
-        "draw": (kind.can_be_drawn, "detectors and segmenters, which say where things are"),
+        "draw": (kind.can_be_drawn, "detectors and segmenters, whose answers can be drawn"),
         "confidence": (hasattr(kind, "above"), DETECTORS),
         "out": (bool(kind.file_ending), SEGMENTERS),
     }
@@ -67,7 +67,7 @@ def _check_apart(option: str, folder: Path, given: Sequence[str]) -> None:
         place = Path(each).resolve()
         if each != STDIN and place.is_dir() and (folder == place or place in folder.parents):
             raise InputError(
-                f"--{option} {folder}: lies in {each}, whose images are the photos; choose another "
+                f"--{option} {folder}: is inside {each}, the folder of the photos; choose another "
                 "folder."
             )
 
@@ -115,9 +115,9 @@ def _written(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise StorageError(f"{folder}: is a file, or lies in one; give a folder.") from error
+        raise StorageError(f"{folder}: is a file, or inside one; give a folder.") from error
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be made ({error.strerror}).") from error
+        raise StorageError(f"{folder}: cannot be created ({error.strerror}).") from error
     numbers: Counter[str] = Counter()
     taken: set[str] = set()
     for prediction in predictions:

@@ -1,12 +1,9 @@
-"""Write the embeddings of photos to a file: the vector that the network makes of each photo.
-
-Photos that look alike have vectors that point in nearly the same direction. They have length 1, so
-that the dot product of two of them is the cosine between them.
-
-vectors.parquet has the columns path and embedding. vectors.npy is an array (photos, numbers) of
-float32, and vectors.photos.csv beside it has the path of the photo of each row. A photo that cannot
-be read has no row and is named on stderr. Exit code 0: at least one photo has a vector; 1: none,
-and nothing is written.
+"""Write the embeddings of photos to a file: one vector for each photo. Photos that look alike have
+vectors that point in nearly the same direction. The vectors have length 1, so the dot product of
+two of them is their cosine similarity. vectors.parquet has the columns path and embedding.
+vectors.npy is a float32 array (photos, numbers), and vectors.photos.csv next to it has the path of
+the photo of each row. A photo that cannot be read has no row and is named on stderr. Exit code 0:
+at least one photo has a vector; 1: none has, and nothing is written.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="write the network's own numbers instead of vectors of length 1",
+        help="write the network's raw output instead of vectors of length 1",
     )
     add_threads(parser)
 

@@ -40,20 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),
-        help="split to evaluate on, by split.csv beside the bundle or the photos' own splits; "
+        help="split to evaluate on, from split.csv next to the bundle or the photos' own splits; "
         "default: test, else validation, else all photos",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where the files go; default: beside the bundle, 'evaluation' for the split that its "
-        "run evaluates on, 'evaluation-SPLIT' for another, 'evaluation-PHOTOS' for other photos",
+        help="where the files go; default: next to the bundle, 'evaluation' for the split that its "
+        "run evaluated, 'evaluation-SPLIT' for another, 'evaluation-PHOTOS' for other photos",
     )
     parser.add_argument(
         "--others",
         metavar="FOLDER",
-        help="photos of other things: also measure how well they are told from these by how "
-        "typical they are of the training photos",
+        help="photos of other things: also measure how well their typicality separates them from "
+        "PHOTOS",
     )
     add_looks(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         show(f"written to {out}: {', '.join(path.name for path in written)}")
     if not any(path.suffix == ".png" for path in written):
         console.say(
-            "note: no figure was drawn: this needs matplotlib (pip install 'pplcnet[report]')."
+            "note: no plot was drawn: that needs matplotlib (pip install 'pplcnet[report]')."
         )
     return 0
 

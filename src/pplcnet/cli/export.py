@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 DETECTOR_FILES = {
-    "detections": "with suppression inside, whose one call gives the objects",
-    "logits": "that returns what the head's convolutions answer",
+    "detections": "with non-maximum suppression inside, which returns the objects in one call",
+    "logits": "that returns the raw outputs of the head",
 }
 SEGMENTER_FILES = {
-    "class_map": "whose one call gives the class of each input pixel, as uint8",
-    "probabilities": "that gives each input pixel's probabilities",
+    "class_map": "that returns the class of each input pixel, as uint8",
+    "probabilities": "that returns the probabilities of each input pixel",
 }
 
 
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
-        "a photo or a folder of photos to compare the exported network with Keras on; default: "
-        "the photos that the bundle was trained on",
+        "a photo or a folder of photos, on which the exported network is compared with Keras; "
+        "default: the photos that the bundle was trained on",
         older="images",
         required=False,
     )
@@ -61,19 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(
                 f"--{form.replace('_', '-')}",
                 metavar="FILE.onnx",
-                help=f"of a {kind} that was exported: only write an ONNX file {what}",
+                help=f"exported {kind}s: only write an ONNX file {what}",
             )
     parser.add_argument(
         "--scales",
         type=scales,
         metavar="LIST",
-        help="of a segmenter that was exported: only add its network for inputs of other sizes, as "
-        "multiples of its own, for 'predict --scales'; 0.75,1,1.25",
+        help="exported segmenters: only add networks for other input sizes, as multiples of the "
+        "own one, such as 0.75,1,1.25, for 'predict --scales'",
     )
     parser.add_argument(
         "--pack",
         metavar="FILE.zip",
-        help="also pack the bundle into one file; a bundle that was exported before is only packed",
+        help="also pack the bundle into one file; a bundle that is already exported is only packed",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the file that --pack names"
@@ -87,7 +87,7 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         default="onnx",
         metavar="FORMAT",
         type=_format,
-        help="onnx, which 'predict' runs; or tflite (the same as litert), which adds a .tflite "
+        help="onnx, which 'predict' runs, or tflite (also called litert), which adds a .tflite "
         "file. Default: onnx",
     )
 
@@ -192,7 +192,7 @@ def _check_pack(target: Path, *, overwrite: bool) -> None:
             ) from error
         if not overwrite:
             raise InputError(
-                f"{target}: holds a bundle already; choose another place, or replace it with "
+                f"{target}: already holds a bundle; choose another place, or replace it with "
                 "--overwrite."
             )
 
@@ -240,5 +240,5 @@ def find_given_images(given: str) -> list[Path]:
     path = Path(given)
     images = list(find_images(path)) if path.is_dir() else [path]
     if not path.exists() or not images:
-        raise InputError(f"{path}: no photos there to compare the exported network on.")
+        raise InputError(f"{path}: no photos there on which to compare the exported network.")
     return images

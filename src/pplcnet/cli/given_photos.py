@@ -67,7 +67,9 @@ def check_given(given: Sequence[str], *, verb_without_stdin: str = "") -> None:
         passed_over = PassedOver()
         if Path(each).is_dir() and next(find_images(each, passed_over), None) is None:
             passed_over.raise_unreadable(each)
-            raise InputError(f"{each}: no images in this folder or below.", passed_over.notes())
+            raise InputError(
+                f"{each}: no images in this folder or its subfolders.", passed_over.notes()
+            )
 
 
 def paths_of(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:

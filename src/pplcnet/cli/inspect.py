@@ -1,4 +1,4 @@
-"""Show what a bundle contains, and verify the checksum of every file."""
+"""Show what a bundle contains and verify the checksum of every file."""
 
 from __future__ import annotations
 

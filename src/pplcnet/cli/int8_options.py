@@ -36,7 +36,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=number(0.1, 1000),
         metavar="M",
-        help="no further way of quantising is tried after this time. Default: 10",
+        help="try no further quantisation scheme after this time. Default: 10",
     )
 
 
@@ -62,7 +62,7 @@ def try_int8(arguments: argparse.Namespace, found: ValidationPhotos) -> list[Tri
     if arguments.calibration:
         calibration = list(find_images(arguments.calibration))
         if not calibration:
-            raise InputError(f"{arguments.calibration}: no photos there to calibrate with.")
+            raise InputError(f"{arguments.calibration}: no photos there for calibration.")
     console = Console()
     with console.busy("quantising"):
         search = quantize_fastest(

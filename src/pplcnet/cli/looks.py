@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS", "SEGMENTERS", "add_looks", "check_looks", "looking", "looks_text", "refuse"]
 
-DETECTORS = "detectors, which say where objects are"
+DETECTORS = "detectors, which locate objects"
 SEGMENTERS = "segmenters, which give a class for each pixel"
 TILES = ("tiles", "tile_overlap")
 """Options of detectors."""
 LOOKS = ("window", "stride", "most_pixels", "flip", "scales")
 """Options of segmenters."""
 NEEDED = {
-    "tile_overlap": ("tiles", "how large tiles are"),
-    "stride": ("window", "how large windows are"),
-    "most_pixels": ("window", "how large windows are"),
+    "tile_overlap": ("tiles", "the size of the tiles"),
+    "stride": ("window", "the size of the windows"),
+    "most_pixels": ("window", "the size of the windows"),
 }
 """Options that mean nothing without another, and what that says."""
 
@@ -36,22 +36,22 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
         "--tiles",
         type=size,
         metavar="SIZE",
-        help="of a detector: for small objects in large photos, look at overlapping parts of this "
-        "size too; pixels of the photo, 640 or 480x640 (height x width)",
+        help="detectors: to find small objects in large photos, also run on overlapping tiles of "
+        "this size in pixels of the photo, as 640 or 480x640 (height x width)",
     )
     parser.add_argument(
         "--tile-overlap",
         type=number(0, 0.9),
         metavar="PART",
-        help="part of a tile's sides that its neighbour has too; objects up to that size are seen "
-        "whole; default: 0.25",
+        help="overlap of neighbouring tiles, as a fraction of their sides; objects up to that size "
+        "are seen whole; default: 0.25",
     )
     parser.add_argument(
         "--window",
         type=size,
         metavar="SIZE",
-        help="of a segmenter: look at large photos in overlapping windows of this size; pixels of "
-        "the photo, 512 or 512x1024 (height x width)",
+        help="segmenters: predict large photos in overlapping windows of this size in pixels of "
+        "the photo, as 512 or 512x1024 (height x width)",
     )
     parser.add_argument(
         "--stride",
@@ -63,20 +63,20 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
         "--most-pixels",
         type=whole(1, 10**12),
         metavar="N",
-        help="of --window: refuse photos of more pixels; default: 300000000",
+        help="with --window: refuse photos with more pixels; default: 300000000",
     )
     parser.add_argument(
         "--flip",
         action="store_true",
         default=None,
-        help="of a segmenter: average with the mirror image of each photo or window",
+        help="segmenters: average with the mirror image of each photo or window",
     )
     parser.add_argument(
         "--scales",
         type=scales,
         metavar="LIST",
-        help="of a segmenter: average over inputs of these sizes, as multiples of its own, whose "
-        "networks 'export --scales' adds; 0.75,1,1.25",
+        help="segmenters: average over these input sizes, as multiples of the own one, such as "
+        "0.75,1,1.25; 'export --scales' adds the networks for them",
     )
 
 
@@ -92,7 +92,7 @@ def check_looks(kind: type[Prediction], arguments: argparse.Namespace) -> None:
     for option, (other, what) in NEEDED.items():
         if getattr(arguments, option) is not None and getattr(arguments, other) is None:
             raise InputError(
-                f"--{option.replace('_', '-')} is of --{other}, which says {what}; give both."
+                f"--{option.replace('_', '-')} needs --{other}, which sets {what}; give both."
             )
 
 
@@ -136,5 +136,6 @@ def _overlap(arguments: argparse.Namespace) -> float:
 def refuse(option: str, whose: str, arguments: argparse.Namespace) -> NoReturn:
     """InputError for an option that is of other bundles."""
     raise InputError(
-        f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one. Leave it out."
+        f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one of them. "
+        "Leave out the option."
     )

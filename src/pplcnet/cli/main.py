@@ -41,21 +41,21 @@ VERBS = {
     "calibrate": "calibrate a bundle's probabilities",
     "convert": "convert a weights file to a bundle",
     "predict": "run a bundle on photos",
-    "classify": "run a bundle on very many photos, and resume after any interruption",
-    "serve": "answer photos over HTTP with bundles",
-    "embed": "write the vectors that a network makes of photos",
-    "gallery build": "make a gallery of photos of new classes, without training",
+    "classify": "run a bundle on millions of photos, and resume after any interruption",
+    "serve": "serve predictions over HTTP",
+    "embed": "write the embeddings of photos to a file",
+    "gallery build": "make a gallery that recognises new classes, without training",
     "gallery add": "add photos to a gallery",
     "gallery remove": "remove classes or photos from a gallery",
-    "gallery search": "find what a gallery has that is most like a photo, or nothing",
-    "gallery index": "make searches in a very large gallery faster, on this machine",
+    "gallery search": "find the photos of a gallery that are most similar to a photo",
+    "gallery index": "make searches in a very large gallery faster on this machine",
     "gallery evaluate": "measure a gallery on photos of its classes and of others",
     "gallery show": "show what a gallery contains and verify its checksums",
     "benchmark": "compare the speed of networks and engines on this machine",
     "inspect": "show what a bundle contains and verify its checksums",
     "models": "list the networks with their size and reported accuracy",
-    "pretrain": "make a start for training out of pictures drawn by formulas",
-    "demo": "try the whole job on digits or drawn shapes, without downloads",
+    "pretrain": "pretrain a backbone on pictures drawn by formulas",
+    "demo": "try everything on digits or drawn shapes, without downloads",
 }
 # What these print is their result; the others write files, and go on when nobody reads stdout.
 PRINTING = (
@@ -152,10 +152,9 @@ def _overview(beginning: str = "") -> str:
     width = max(map(len, verbs))
     listed = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in verbs.items())
     return (
-        f"usage: pplcnet {beginning}VERB ...\n\n"
-        "Image classifiers that are fast on ordinary CPUs.\n\n"
-        f"{listed}\n\n'pplcnet VERB --help' explains a verb; 'pplcnet --version' prints the "
-        "version."
+        f"usage: pplcnet {beginning}VERB ...\n\nImage classifiers, detectors and segmenters that "
+        f"are fast on ordinary CPUs.\n\n{listed}\n\n'pplcnet VERB --help' explains a verb; "
+        "'pplcnet --version' prints the version."
     )
 
 

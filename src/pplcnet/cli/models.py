@@ -1,11 +1,11 @@
 """List the networks with their parameters and multiply-accumulates at 1000 classes and 224x224.
 
 Accuracies are those reported by the authors for their own ImageNet weights. The column `weights`
-lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept, and fractal where a
-backbone for '--weights' ships with pplcnet. Detectors follow, at COCO's 80 classes and 320x320;
-they also start from the weights of the classifier that has their backbone. '--family picodet' lists
-them alone, as JSON too. Segmenters come last, at 19 classes and 512x1024; they start from the
-weights of the classifier that has their backbone.
+lists the pretrained weights that '--weights' and 'predict NAME:WEIGHTS' accept, and fractal if a
+backbone for '--weights' ships with pplcnet. Detectors follow, with COCO's 80 classes at 320x320;
+they can also start from the weights of the classifier with the same backbone. '--family picodet'
+lists only detectors, also as JSON. Segmenters come last, with 19 classes at 512x1024; they start
+from the weights of the classifier with the same backbone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-macs",
         type=number(0.001, 1e6),
         metavar="MILLIONS",
-        help="list networks of at most this many million multiply-accumulates",
+        help="list only networks with at most this many million multiply-accumulates",
     )
     parser.add_argument(
         "--sort",

@@ -25,14 +25,14 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         metavar="HOST:PORT,HOST:PORT",
         help="train on several machines: start the same command on each, with --node 0, 1, ...; "
-        "the ports have no authentication. With --on ray: how many. Default: those of TF_CONFIG, "
-        "where it is set",
+        "the ports have no authentication. With --on ray: the number of nodes. Default: those of "
+        "TF_CONFIG, if it is set",
     )
     parser.add_argument(
         "--node",
         type=int,
         metavar="NUMBER",
-        help="which of --nodes this machine is, from 0; node 0 writes --out",
+        help="which of --nodes this machine is, counted from 0; node 0 writes --out",
     )
     add_cluster(
         parser,
@@ -43,7 +43,8 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=whole(1, 10_000),
         metavar="N",
-        help="with --on ray and --search: processes that search; default: one on each machine",
+        help="with --on ray and --search: number of processes that search; default: one on each "
+        "machine",
     )
 
 

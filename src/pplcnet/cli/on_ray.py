@@ -82,7 +82,7 @@ def _count_of(arguments: argparse.Namespace) -> int:
     text = arguments.nodes
     if not re.fullmatch("[0-9]{1,5}", text) or not 2 <= int(text) <= 10_000:
         raise InputError(
-            f"--nodes is {text[:40]!r}; with --on ray it must be how many, from 2 to 10000."
+            f"--nodes is {text[:40]!r}; with --on ray it must be a number of nodes, 2 to 10000."
         )
     return int(text)
 
@@ -107,7 +107,7 @@ class _Watch:
                 if stopped is not None:
                     raise
                 stopped = interrupt
-                self._console.say("stopping the nodes, which finish a step and save")
+                self._console.say("stopping the nodes after this step and saving")
                 commands.stop()
                 self._until = time.monotonic() + LOST_SECONDS
         if stopped is not None:

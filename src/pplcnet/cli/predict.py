@@ -1,9 +1,8 @@
 """Run a bundle on photos: files, folders, or one photo from stdin.
 
-A photo that cannot be read gets a record with the error instead of an answer, in every format, and
-the other photos still get their answers. Exit code 0: at least one photo has an answer (with
---strict: all have); 1: none has one (with --strict: not all have); 2: wrong arguments, or a damaged
-bundle.
+A photo that cannot be read gets a record with the error instead of an answer, in every format; the
+other photos are still predicted. Exit code 0: at least one photo has an answer (with --strict: all
+have); 1: none has (with --strict: not all have); 2: wrong arguments, or a damaged bundle.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
     # A large photo in windows takes longer than that.
-    opened = "opening the network" if arguments.window is None else "looking at the first photo"
+    opened = "opening the network" if arguments.window is None else "predicting the first photo"
     with opening(opened):
         predictions = iter(_predictions(model, given, stdin, passed_over, arguments))
         first = list(islice(predictions, 1))  # which compiles the network
@@ -162,7 +161,7 @@ def _read_stdin() -> bytes:
         )
     content = sys.stdin.buffer.read(STDIN_LIMIT + 1)
     if len(content) > STDIN_LIMIT:
-        raise InputError(f"stdin holds more than {STDIN_LIMIT >> 20} MiB; - reads one photo.")
+        raise InputError(f"stdin has more than {STDIN_LIMIT >> 20} MiB; - reads only one photo.")
     if not content:
         raise InputError("stdin is empty; - reads one photo from it.")
     return content

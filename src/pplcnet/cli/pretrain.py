@@ -1,9 +1,8 @@
-"""Pretrain a network on pictures drawn by formulas, as a start for training on photos.
-
-Fractals, contours and textures are drawn and told apart; no photo and no download is needed. The
-file in --out is then used by 'pplcnet train PHOTOS --model NAME --weights FILE'. The same network,
-seed and number of views give the same file on the same backend with the same number of threads.
-Ctrl-C stops and keeps what was learned.
+"""Pretrain a network on pictures drawn by formulas, as a starting point for training on photos. The
+network learns to tell drawn fractals, contours and textures apart; no photo and no download is
+needed. 'pplcnet train PHOTOS --model NAME --weights FILE' then starts from the file in --out. The
+same network, seed and number of views give the same file on the same backend with the same number
+of threads. Ctrl-C stops and keeps what was learned.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=number(0.1, 100_000),
         metavar="M",
-        help="as many views as this machine trains on in about this time; the number is shown, and "
-        "--views with it gives the same file",
+        help="as many views as this machine can train on in about this time; the number is shown, "
+        "and giving it as --views makes the same file",
     )
     parser.add_argument(
         "--seed", type=whole(0, 2**31 - 1), default=plan.seed, metavar="N", help="default: 0"
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0.01, 1),
         default=plan.batchnorm_scale,
         metavar="S",
-        help="BatchNorm's scale before hard-swish at first; below 1, deep networks begin to learn "
+        help="initial BatchNorm scale before hard-swish; below 1, deep networks start to learn "
         f"sooner. Default: {plan.batchnorm_scale:g}",
     )
 
@@ -76,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     if out.suffix != ".npz":
         raise InputError(f"{out}: the file to write must end in .npz.")
     if out.exists() and not arguments.overwrite:
-        raise InputError(f"{out}: exists; choose another name, or add --overwrite.")
+        raise InputError(f"{out}: already exists; choose another name, or add --overwrite.")
     if not out.absolute().parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder; make it first.")
+        raise InputError(f"{out.parent}: no such folder; create it first.")
     check_file(out)
     plan = Plan(
         views=arguments.views or Plan.views,

@@ -1,10 +1,10 @@
 """Add the INT8 network that is fastest on this machine, if its accuracy holds, then tune.
 
-Several ways of quantising are timed on this processor. The fastest is quantised with photos that
-the bundle was trained on, or with those of --calibration, and its accuracy is measured on up to
-2000 validation photos, evenly chosen. Where the network is faster without INT8, as with bfloat16 on
+Several quantisation schemes are timed on this processor. The fastest is calibrated on the photos
+that the bundle was trained on, or on those of --calibration, and its accuracy is measured on up to
+2000 validation photos, evenly sampled. If the network is faster without INT8, as with bfloat16 on
 some processors, no INT8 network is made. Either way the bundle ends up tuned: 'predict' uses the
-fastest of what it has.
+fastest network in it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _Helpers:
             elif isinstance(event, Ended):
                 self._take_end(event)
         if self._say_at is not None and time.monotonic() > self._say_at:
-            self._console.say(f"no process searches yet; {self._cluster.describe()}")
+            self._console.say(f"no process is searching yet; {self._cluster.describe()}")
             self._say_at = None
         return self._ended
 
@@ -111,12 +111,12 @@ class _Helpers:
         ran = time.monotonic() - self._began.get(event.number, time.monotonic())
         self._failed_starts = 0 if ran > SOON else self._failed_starts + 1
         if event.is_lost and self._failed_starts < MOST_FAILED_STARTS:
-            self._console.say(f"{place} was lost ({event.reason}); its trial is done again")
+            self._console.say(f"{place} was lost ({event.reason}); its trial will be done again")
             self._commands.remove(event.number)
             self._start(event.number)
             return
         reason = self._errors[event.number].complaint() or event.reason
         self._left -= 1
         if not self._left:
-            raise StorageError(f"no process searches any more; {place} says: {reason}")
-        self._console.say(f"{place} does not search any more: {reason}")
+            raise StorageError(f"no process is searching any more; {place} says: {reason}")
+        self._console.say(f"{place} is no longer searching: {reason}")

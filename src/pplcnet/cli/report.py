@@ -3,8 +3,8 @@
 The report shows the training data, figures with confidence intervals, the confusion matrix with its
 photos, the most confident mistakes with heat maps, calibration, reject thresholds, near-duplicates
 of training photos, and every exported variant. For multi-label bundles it shows mAP, the right and
-wrong answers for each label with their photos, and recall at a given precision. Which photos were
-trained on is read from split.csv beside the bundle, or from the photos' own splits.
+wrong answers for each label with their photos, and recall at a given precision. The training photos
+are known from split.csv next to the bundle, or from the photos' own splits.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suspects",
         metavar="FILE",
-        help="a suspects.csv from 'pplcnet suspects' to include in the page. Default: the one "
-        "beside the bundle, if any",
+        help="a suspects.csv from 'pplcnet suspects' to include in the page. Default: the one next "
+        "to the bundle, if any",
     )
     parser.add_argument(
         "--precision",
         action="append",
         type=number(0, 1),
         metavar="P",
-        help="show the confidence threshold that reaches this precision; may be repeated. "
-        "Default: 0.9, 0.95 and 0.99",
+        help="show the confidence threshold for this precision; may be repeated. Default: 0.9, "
+        "0.95 and 0.99",
     )
     parser.add_argument(
         "--others",
         metavar="FOLDER",
-        help="photos of other things: also measure how well they are told from these by how "
-        "typical they are of the training photos",
+        help="photos of other things: also measure how well their typicality separates them from "
+        "PHOTOS",
     )
     add_skip_broken(parser)
 

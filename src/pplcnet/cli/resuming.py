@@ -31,8 +31,8 @@ def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
     photos = str(run["photos"])
     if not os.path.exists(photos):
         raise InputError(
-            f"{out}: its photos are no longer at {photos}; if they were moved, give their new "
-            "path as PHOTOS."
+            f"{out}: the run's photos are no longer at {photos}; if they were moved, give their "
+            "new path as PHOTOS."
         )
     return photos
 

@@ -36,12 +36,14 @@ def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
     is_on_ray = arguments.on == "ray" and arguments.nodes is None
     if is_on_ray and seconds is None:
         raise InputError(
-            "--on ray trains with --nodes and how many, or searches with --search and its time; "
-            "give one of them."
+            "--on ray needs either --nodes and a number of nodes, to train, or --search and a "
+            "time, to search; give one of them."
         )
     if seconds is None:
         if arguments.study is not None:
-            raise InputError("--study keeps the trials of a search; give --search and its time.")
+            raise InputError(
+                "--study stores the trials of a search; give --search and a time as well."
+            )
         return None
     _check_place(arguments)
     search = Search(seconds, study=arguments.study)
@@ -58,12 +60,17 @@ def _check_place(arguments: argparse.Namespace) -> None:
     run, study = arguments.run or {}, arguments.study
     kept = run.get("study")
     if kept is None and study is not None and run.get("search") is not None:
-        raise InputError(f"{arguments.out}: its search is kept in that folder; leave out --study.")
+        raise InputError(
+            f"{arguments.out}: the trials of this run's search are in that folder; "
+            "leave out --study."
+        )
     if kept is None or (study is not None and shown_address(study) == kept):
         return
     # A database may have got another address.
     if study is None or run_of_study(study) is None:
-        raise InputError(f"{arguments.out}: its search is kept in {kept}; give --study again.")
+        raise InputError(
+            f"{arguments.out}: the trials of this run's search are in {kept}; give that as --study."
+        )
 
 
 def helps_with_search(
@@ -103,8 +110,8 @@ def _helps_in_folder(arguments: argparse.Namespace, search: Search) -> bool:
     is_begun = is_in_use(arguments.out)
     if is_asked_to and not is_begun:
         raise InputError(
-            f"{arguments.out}: no search is under way there. A search on several machines needs a "
-            "folder that all of them see, or --study."
+            f"{arguments.out}: no search is running there. A search on several machines needs a "
+            "folder that all of them share, or --study."
         )
     return is_begun
 

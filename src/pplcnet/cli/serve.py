@@ -1,12 +1,11 @@
-"""Answer photos over HTTP, and gRPC, as 'predict' answers them on the command line.
-
-Serves bundles and galleries, each under its name, or folders of those, until Ctrl-C or SIGTERM.
-Clients of Triton and KServe can be used (Open Inference Protocol v2), or curl:
+"""Serve predictions over HTTP and gRPC, the same as those of 'predict' on the command line. Serves
+bundles and galleries, each under its name, or folders of those, until Ctrl-C or SIGTERM. Use
+clients for Triton or KServe (Open Inference Protocol v2), or curl:
 
   curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/classify
 
-Only this machine can connect, unless --host names another address of it; then give --api-key-file,
-or --no-auth if everybody may ask. SIGHUP looks for new bundles.
+Only this machine can connect, unless --host is another of its addresses; then give --api-key-file,
+or --no-auth to serve everyone. SIGHUP looks for new bundles.
 """
 
 from __future__ import annotations
@@ -36,58 +35,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE_OR_FOLDER",
         nargs="+",
         help="a bundle (a folder or a .zip), the folder of a run, a gallery, or a folder of those; "
-        "NAME=BUNDLE gives it another name than that of its file",
+        "NAME=BUNDLE sets its name; by default it is that of the file",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                       help="the address to listen at; default: 127.0.0.1")  # fmt: skip
+                       help="the address to listen on; default: 127.0.0.1")  # fmt: skip
     where.add_argument("--port", type=whole(0, 65535), default=8080, metavar="N",
                        help="default: 8080; 0 for any free one")  # fmt: skip
     where.add_argument("--grpc-port", type=whole(0, 65535), metavar="N",
-                       help="also answer gRPC, at this port; 0 for any free one")  # fmt: skip
+                       help="also serve gRPC on this port; 0 for any free one")  # fmt: skip
     where.add_argument(
         "--page", action=argparse.BooleanOptionalAction, default=None,
-        help="a page for photos at /; default: only where no other machine can connect",
+        help="serve a page for trying photos at /; default: only if no other machine can connect",
     )  # fmt: skip
     limits = parser.add_argument_group("limits")
     limits.add_argument("--workers", type=whole(1, 256), metavar="N",
-                        help="processes that classify; default: one a core")  # fmt: skip
+                        help="worker processes; default: one per core")  # fmt: skip
     limits.add_argument(
         "--queue", type=whole(1, 100_000), metavar="N",
-        help=f"photos that may wait; default: {QUEUE_A_WORKER} for each worker",
+        help=f"most photos that may wait; default: {QUEUE_A_WORKER} per worker",
     )  # fmt: skip
     limits.add_argument("--queue-megabytes", type=whole(1, 1 << 20), default=256, metavar="N",
-                        help="bytes of all requests together; default: 256")  # fmt: skip
+                        help="most memory for all requests together; default: 256")  # fmt: skip
     limits.add_argument(
         "--timeout", type=number(0.05, 3600), default=5, metavar="SECONDS",
-        help="from the last byte of a request to its answer; default: 5",
+        help="longest time from the last byte of a request to its response; default: 5",
     )  # fmt: skip
     limits.add_argument(
         "--receive-timeout", type=number(0.1, 3600), default=15, metavar="SECONDS",
-        help="from the first byte of a request to its last; default: 15",
+        help="longest time from the first byte of a request to its last; default: 15",
     )  # fmt: skip
     limits.add_argument("--max-request-megabytes", type=whole(1, 2048), default=16, metavar="N",
-                        help="the size of a request; default: 16")  # fmt: skip
+                        help="largest size of a request; default: 16")  # fmt: skip
     limits.add_argument("--max-pixels", type=whole(1, 150_000_000), default=50_000_000,
-                        metavar="N", help="pixels of a photo; default: 50000000")  # fmt: skip
+                        metavar="N", help="most pixels of a photo; default: 50000000")  # fmt: skip
     limits.add_argument("--max-photos", type=whole(1, 10_000), default=64, metavar="N",
-                        help="photos in a request; default: 64")  # fmt: skip
+                        help="most photos in a request; default: 64")  # fmt: skip
     limits.add_argument("--max-connections", type=whole(1, 100_000), default=512, metavar="N",
-                        help="open at a time; default: 512")  # fmt: skip
+                        help="most connections open at once; default: 512")  # fmt: skip
     limits.add_argument(
         "--worker-megabytes", type=whole(64, 1 << 20), default=1536, metavar="N",
-        help="memory that a photo may take in a worker (Linux); default: 1536",
+        help="most memory for decoding a photo in a worker (Linux); default: 1536",
     )  # fmt: skip
     limits.add_argument(
         "--drain", type=number(0, 3600), default=5, metavar="SECONDS",
-        help="after SIGTERM, how long new connections are still taken; default: 5",
+        help="after SIGTERM, how long new connections are still accepted; default: 5",
     )  # fmt: skip
     models = parser.add_argument_group("models")
     models.add_argument("--engine", metavar="NAME", help="as for 'predict'")
     models.add_argument("--precision", metavar="NAME", help="as for 'predict'")
     models.add_argument("--trust-network", action="store_true", help="as for 'predict'")
     models.add_argument("--keep-versions", type=whole(1, 100), default=1, metavar="N",
-                        help="versions of each model that answer; default: 1")  # fmt: skip
+                        help="number of versions of each model to serve; default: 1")  # fmt: skip
     models.add_argument(
         "--reload", type=number(0, 86_400), default=0, metavar="SECONDS",
         help="how often to look for new bundles; default: 0, only on SIGHUP",
@@ -96,25 +95,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="let requests load and unload models")  # fmt: skip
     access = parser.add_argument_group("access")
     access.add_argument("--api-key-file", metavar="FILE",
-                        help="keys that may ask, one a line")  # fmt: skip
+                        help="file of accepted API keys, one per line")  # fmt: skip
     access.add_argument("--no-auth", action="store_true",
-                        help="everybody who can connect may ask")  # fmt: skip
-    access.add_argument("--tls-certificate", metavar="FILE", help="PEM; serves HTTPS")
-    access.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
+                        help="serve everyone who can connect, without a key")  # fmt: skip
+    access.add_argument(
+        "--tls-certificate", metavar="FILE", help="certificate in PEM format, to serve HTTPS"
+    )
+    access.add_argument("--tls-key", metavar="FILE", help="its private key in PEM format")
     access.add_argument("--allow-host", action="append", default=[], metavar="NAME",
-                        help="another name of this server, as of a proxy in front")  # fmt: skip
+                        help="another name of this server, such as a proxy's")  # fmt: skip
     access.add_argument(
         "--allow-origin", action="append", default=[], metavar="ORIGIN",
-        help="pages that may ask (CORS), such as https://example.org, or *",
+        help="origin whose pages may send requests (CORS), such as https://example.org, or *",
     )  # fmt: skip
     logs = parser.add_argument_group("log and metrics")
     logs.add_argument("--log-format", choices=("text", "json"), default="text",
                       help="default: text")  # fmt: skip
     logs.add_argument(
         "--metric-names", choices=("pplcnet", "triton"), default="pplcnet",
-        help="triton: GET /metrics also has the names that Triton gives its metrics",
+        help="triton: GET /metrics also has the metrics under Triton's names",
     )  # fmt: skip
-    logs.add_argument("--access-log", action="store_true", help="a line for each request")
+    logs.add_argument("--access-log", action="store_true", help="log a line for each request")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -135,11 +136,11 @@ def run(arguments: argparse.Namespace) -> int:
     keys = read_keys(arguments.api_key_file) if arguments.api_key_file else []
     if not (settings.is_local or keys or arguments.no_auth):
         raise InputError(
-            f"--host is {settings.host!r}, where others can connect; give --api-key-file, or "
-            "--no-auth if everybody may ask."
+            f"--host is {settings.host!r}, to which other machines can connect; give "
+            "--api-key-file, or --no-auth to serve everyone."
         )
     if (arguments.tls_certificate is None) != (arguments.tls_key is None):
-        raise InputError("--tls-certificate and --tls-key go together.")
+        raise InputError("--tls-certificate and --tls-key need each other; give both.")
     sources = read_sources(arguments.sources)
     log = Log(is_json=arguments.log_format == "json", has_access=arguments.access_log)
     workers = Workers(settings, log.event)  # they start while the rest is imported

@@ -1,10 +1,9 @@
 """List the photos whose label is probably wrong.
 
-The photos are split into folds. For each fold, a network is trained on the others and judges the
-photos of the fold, so that no photo is judged by a network that was trained on it. Doubtful labels
+The photos are split into folds. For each fold, a network is trained on the other folds and predicts
+the photos of this one, so no photo is judged by a network that was trained on it. Doubtful labels
 are listed in suspects.csv, the most suspicious first, for a person to review: no label is changed.
-
-Started again with the same arguments, or with --resume, it continues where it stopped.
+Run again with the same arguments, or with --resume, it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds",
         type=int,
         metavar="N",
-        help=f"number of folds, with a network for each; default: {FOLDS}",
+        help=f"number of folds, one network each; default: {FOLDS}",
     )
 
 

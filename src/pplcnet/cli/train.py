@@ -1,10 +1,11 @@
 """Train a network on labelled photos, export it and evaluate it.
 
 PHOTOS is a folder with one subfolder per class, or with such folders in train, validation and test;
-a CSV file with a path and a label column; or a PaddleClas or PaddleX list with its label file
-beside it. For multi-label data it is a CSV file with a column `labels` (a;b), or with a column for
-each label that holds 1, 0 or nothing.
-Everything is written to --out: the bundle, the evaluation, the report, the history, the recipe.
+a CSV file with a path and a label column; or a PaddleClas or PaddleX list with its label file next
+to it. For multi-label data it is a CSV file with a column `labels` (a;b), or with a column for each
+label that holds 1, 0 or nothing. Boxes (COCO, Pascal VOC, YOLO) train a detector, masks a
+segmenter. Everything is written to --out: the bundle, the evaluation, the report, the history, the
+recipe.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ __all__ = [
 ]
 
 BY_START = (
-    "what goes with the start: finetune with official weights or a file, fractal with fractal or a "
-    "file by 'pplcnet pretrain', the fields' own defaults with none"
+    "depends on the starting weights: finetune for official weights or a file, fractal for fractal "
+    "or a file from 'pplcnet pretrain', the default of each field for none"
 )
 # Fields with an option of their own; --set reaches all of them.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
@@ -56,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         metavar="TIME",
-        help="before the training, search for better recipe fields on the validation photos for "
-        "about TIME (90s, 20m, 2h), then train with the best; needs the search extra. Started "
-        "again on the same --out meanwhile, another process helps",
+        help="before training, search for better recipe fields on the validation photos for about "
+        "TIME (90s, 20m, 2h), then train with the best; needs the search extra. While it runs, the "
+        "same command with the same --out helps with the search",
     )
     parser.add_argument(
         "--study",
         metavar="ADDRESS",
-        help="keep the trials of --search in a database, for machines that share no folder: "
+        help="store the trials of --search in a database, for machines without a shared folder: "
         "postgresql://USER@HOST/DATABASE, mysql:// or sqlite:////FILE",
     )
     add_node_arguments(parser)
@@ -219,7 +220,7 @@ def read_recipe(
     options: Sequence[str] = OPTIONS,
     kind: str = "train",
 ) -> Recipe:
-    """The recipe of the file, then of the options, then of --set; with --resume, the run's own.
+    """The recipe from the file, then the options, then --set; with --resume, the run's own.
 
     Args:
         arguments: get a field `run`, the run.json with --resume, else None; `photos` is filled in
@@ -242,7 +243,7 @@ def read_recipe(
     changes, faults = parse_settings(settings)
     arguments.run = None
     if arguments.resume and arguments.overwrite:
-        raise InputError("--resume and --overwrite exclude each other.")
+        raise InputError("--resume and --overwrite exclude each other; give only one.")
     if not arguments.resume or lacks_folder(arguments):
         return changed_recipe(_base(arguments.recipe, changes, base), changes, faults)
     raise_faults(faults)

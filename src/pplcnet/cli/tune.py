@@ -1,7 +1,8 @@
 """Find the fastest way to run a bundle on this machine, and use it from then on.
 
-Every installed engine is timed in every precision and with every number of threads. What loses too
-much accuracy is not used. The table is stored in the bundle under this processor's name.
+Every installed engine is timed in every precision and with every number of threads. Combinations
+that lose too much accuracy are not used. The table is stored in the bundle under this processor's
+name.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast-resize",
         action="store_true",
-        help="also switch on faster decoding and resizing of photos, if the answers agree; without "
-        "this option they are switched off",
+        help="also turn on faster decoding and resizing of photos, if the answers agree; without "
+        "this option they are turned off",
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="first try INT8 networks, as 'pplcnet quantize' does, which ends in tuning as well",
+        help="first try INT8 networks, as 'pplcnet quantize' does",
     )
     add_search(parser)
     parser.add_argument("--json", action="store_true", help="print the table as JSON")

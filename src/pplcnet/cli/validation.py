@@ -39,7 +39,8 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
     add_photos_option(
         parser,
         "labelled photos, as 'train' takes them. The verb uses the validation split (from "
-        "split.csv beside the bundle, or the photos' own), or else all that were not trained on",
+        "split.csv next to the bundle, or the photos' own), or else all photos that were not "
+        "trained on",
         older="validation",
     )
     add_skip_broken(parser)
@@ -60,9 +61,9 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         "--max-drop",
         type=number(0, 1),
         metavar="D",
-        help="how far accuracy on the validation photos may fall below that of float32 (top-1; for "
-        "multi-label bundles mAP, and the share of right labels; for detectors AP, and the F1 of "
-        "the boxes that are shown; for segmenters mIoU). Default: 0.005; for detectors 0.01",
+        help="how far the accuracy on the validation photos may fall below that of float32 (top-1; "
+        "for multi-label bundles mAP and the share of right labels; for detectors AP and the F1 of "
+        "the displayed boxes; for segmenters mIoU). Default: 0.005; for detectors 0.01",
     )
 
 
@@ -131,8 +132,8 @@ def note_training_photos(subject: Subject, console: Console) -> None:
         )
     if subject.is_of_training:
         console.say(
-            "note: the bundle was trained on photos of this folder, and it is not known on which "
-            "(its run's split.csv is not beside it): the figures may be too good."
+            "note: the bundle was trained on photos of this folder, but it is not known on which "
+            "(its run's split.csv is not next to it): the figures may be too good."
         )
 
 
@@ -156,5 +157,5 @@ def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
     counts = zip(dataset.classes, dataset.class_counts(), kept.class_counts(), strict=True)
     gone = [repr(name) for name, before, after in counts if before and not after]
     if gone:
-        console.say(f"left without photos: {listed(gone, NAMED_CLASSES)}")
+        console.say(f"classes left without photos: {listed(gone, NAMED_CLASSES)}")
     return kept

@@ -37,7 +37,7 @@ def check_place(out: Path, overwrite: bool) -> None:
     is_gallery = (out / GALLERY_FILE).is_file()
     if is_gallery and not overwrite:
         raise InputError(
-            f"{out}: holds a gallery already; add to it, choose another place, or replace it with "
+            f"{out}: already holds a gallery; add to it, choose another place, or replace it with "
             "--overwrite (overwrite=True in Python)."
         )
     if out.is_dir() and not is_gallery and any(map(_is_foreign, out.iterdir())):

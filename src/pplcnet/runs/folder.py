@@ -120,7 +120,7 @@ class RunFolder:
         run = self.recorded()
         if self.kind not in RESUME_BY_DEFAULT:
             raise InputError(
-                f"{self.path}: holds a run already; --resume continues it, --overwrite deletes "
+                f"{self.path}: already holds a run; --resume continues it, --overwrite deletes "
                 "it, another --out leaves it alone."
             )
         return run

@@ -126,7 +126,7 @@ def _check_names(names: Sequence[str], needed: int, path: Path) -> None:
 def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
     """The catalog's name; errors for what cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
-        raise InputError(f"{path}: is a bundle already; export it with 'pplcnet export'.")
+        raise InputError(f"{path}: is already a bundle; export it with 'pplcnet export'.")
     is_classifier = given is not None and given not in DETECTORS
     if weights.kind == "folded" and (is_classifier or DETECTOR_CLASSES not in weights.tensors):
         raise WeightsError(f"{path}: has no classifier; train one: pplcnet train --weights {path}.")

@@ -155,7 +155,7 @@ def test_a_keras_file_may_teach_whether_it_ends_in_softmax_or_not(parts, tmp_pat
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"teacher": "nowhere.bundle"}, "no such teacher"),
+        ({"teacher": "nowhere.bundle"}, "no such file or folder; the teacher"),
         ({"distillation_layers": "nowhere:avg_pool"}, "unknown layer to distil from 'nowhere'"),
         ({"distillation_layers": "conv_bn:avg_pool"}, "height and width have to be the same"),
         ({"unlabelled": "EMPTY"}, "no photos there"),
@@ -274,7 +274,7 @@ def test_the_command_distils_with_unlabelled_photos(
     ("given", "reason"),
     [
         ([], "no teacher"),
-        (["--teacher", "nowhere"], "nowhere: no such teacher"),
+        (["--teacher", "nowhere"], "nowhere: no such file or folder; the teacher"),
         (["--teacher", "TEACHER", "--unlabelled", "nowhere"], "nowhere: no such folder"),
         (["--unlabelled", "x", "--distillation", "mutual"], "it is needed with unlabelled"),
     ],

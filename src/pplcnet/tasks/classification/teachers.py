@@ -78,7 +78,9 @@ def open_teacher(
         return None
     path = Path(options.teacher)
     if not path.exists():
-        raise InputError(f"{path}: no such teacher; give a bundle or a .keras file.")
+        raise InputError(
+            f"{path}: no such file or folder; the teacher must be a bundle or a .keras file."
+        )
     layer = options.distillation_layers.partition(":")[2].strip()
     if path.suffix == ".keras":
         return _keras_teacher(_load_keras(path), layer, len(classes), preprocessing, path)
