@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 def test_good_boxes_have_no_problems(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "note: train.json: categories are known by their names, not their ids" in out
+    assert "note: train.json: categories are matched by name, not by id" in out
     assert "note: 4 boxes: 2 cat, 2 dog." in out
     assert "note: 2 photos without boxes are kept" in out
 

@@ -54,7 +54,7 @@ def test_the_whole_way(
     assert "6 photos added" in said
     assert "24 photos of 4 classes" in said
     said = _run(capsys, "add", out, photos)
-    assert "0 photos added, 18 that it had left out" in said
+    assert "0 photos added, 18 already in it left out" in said
 
     said = _run(capsys, "remove", out, "--class", "class_0", "--photo", "class_1/000.png")
     assert "17 photos of 3 classes" in said
@@ -101,7 +101,7 @@ def test_wrong_input_is_one_line(
         "no such gallery": ["search", tmp_path / "none", photo],
         "is not a gallery": ["show", common_photos],
         "was made with another network": ["search", out, photo, "--bundle", other],
-        "is not there; say where it is": ["search", out, photo, "--bundle", tmp_path / "gone"],
+        "is not there; give its path": ["search", out, photo, "--bundle", tmp_path / "gone"],
         "nothing to remove": ["remove", out],
         "unknown class 'class_7'": ["remove", out, "--class", "class_7"],
         "no photos given; give files or folders.": ["search", out],

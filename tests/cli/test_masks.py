@@ -29,7 +29,7 @@ def _folder(folder: Path, *masks: Any, ending: str = ".png") -> Path:
 @pytest.mark.parametrize(
     ("mask", "ending", "sentence"),
     [
-        (WHITE, ".png", "the mask of images/4.jpg holds nothing but 0 and 255, and 255 is ignored"),
+        (WHITE, ".png", "the mask of images/4.jpg contains only 0 and 255, and 255 is ignored"),
         (VALUES, ".jpg", "images/4.jpg: its mask 4.jpg is saved as JPEG, which changes the values"),
         (VALUES[::2, ::2], ".png", "images/4.jpg: the photo has 64x48 pixels and its mask 4.png"),
         (HIGH, ".png", "the value 9 (1 pixel) stands for no class in the mask of images/4.jpg"),

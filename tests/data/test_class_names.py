@@ -93,7 +93,7 @@ def test_class_folders_that_are_numbers_stay_as_they_are(tmp_path: Path) -> None
     ("name", "complaint"),
     [
         (os.fsdecode(b"caf\xe9"), r"class caf\\xe9: the name is not UTF-8; rename it"),
-        ("two\nlines", r"'two\\nlines': holds a line break or control character"),
+        ("two\nlines", r"'two\\nlines': contains a line break or control character"),
         ("\x1b[31mred", "control character"),
         ("two\u2028lines", "control character"),
         ("   ", "a class has an empty name"),

@@ -35,8 +35,8 @@ def test_files_that_are_no_photos_are_counted_by_kind(photos: Path) -> None:
     _touch(photos / "class_2" / ".DS_Store", photos / "class_2" / "x.\x1b[31m")
     (note,) = audit(Dataset.open(photos)).notes
     assert note.startswith(
-        "35 files were ignored (30 .dng, 2 without an ending, 1 .db, 1 hidden, "
-        "1 with other endings); photos end in "
+        "35 files were ignored (30 .dng, 2 without an extension, 1 .db, 1 hidden, "
+        "1 with other extensions); photos end in "
     )
     assert " .bmp, .gif, " in note
 

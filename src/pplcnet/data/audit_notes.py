@@ -42,8 +42,7 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
         names = listed([" = ".join(map(dataset.name_of, group)) for group in differing])
         yield (
             f"{counted(len(differing), 'photo')} {'is' if len(differing) == 1 else 'are'} there as "
-            "exact copies whose labels differ, though they do not contradict each other: "
-            f"{names}."
+            f"exact copies with different but compatible labels: {names}."
         )
     yield from _absence_notes(dataset)
 

@@ -153,7 +153,7 @@ def _boxes_in(cell: str) -> list[list[Any]]:
     try:
         boxes: list[list[Any]] = json.loads(cell)
     except RecursionError:
-        raise ValueError(f"{cell[:40]!r} are no boxes") from None
+        raise ValueError(f"{cell[:40]!r} is not a list of boxes") from None
     is_sound = isinstance(boxes, list) and all(
         isinstance(box, list)
         and len(box) in (5, 6)
@@ -162,5 +162,5 @@ def _boxes_in(cell: str) -> list[list[Any]]:
         for box in boxes
     )
     if not is_sound:
-        raise ValueError(f"{cell[:40]!r} are no boxes")
+        raise ValueError(f"{cell[:40]!r} is not a list of boxes")
     return boxes

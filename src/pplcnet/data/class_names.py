@@ -47,7 +47,7 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
                 "zip file are often of another encoding: unzip -O CP1252, or -O GBK)"
             )
         elif categories & {"Cc", "Zl", "Zp"}:
-            faults.append(f"class {name!r}{place}: holds a line break or control character")
+            faults.append(f"class {name!r}{place}: contains a line break or control character")
         elif len(name) > LONGEST_NAME:
             faults.append(
                 f"class {name[:LONGEST_NAME]!r}...{place}: has {len(name)} characters, at most "

@@ -77,7 +77,7 @@ def read_coco_names(path: Path, classes: Sequence[str]) -> CocoNames:
 def _pairs(path: Path, content: Any, what: str, field: str) -> list[tuple[str, Key]]:
     rows = content.get(what) if isinstance(content, dict) else None
     if not isinstance(rows, list):
-        raise DatasetError(f"{path}: not COCO's JSON: it has no list {what!r}.")
+        raise DatasetError(f"{path}: not COCO JSON: it has no list {what!r}.")
     for at, row in enumerate(rows):
         is_row = isinstance(row, dict) and isinstance(row.get(field), str)
         if not is_row or not isinstance(row.get("id"), int | str):

@@ -129,8 +129,7 @@ def raise_changed(place: Path, root: Path, facts: Mapping[Path, ImageFacts]) -> 
         names = [os.path.relpath(path, root) for path in changed]
         raise DatasetError(
             f"{place}: {counted(len(changed), 'photo')} changed or disappeared since the run read "
-            f"the photos ({listed(names)}). Put back what was there and --resume the run, or "
-            "start a new one."
+            f"the photos ({listed(names)}). Restore them and --resume the run, or start a new one."
         )
 
 

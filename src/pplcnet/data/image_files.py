@@ -34,7 +34,7 @@ SYSTEM_FOLDERS = frozenset(
         "system volume information", "lost+found", "__macosx", "__pycache__",
     ]
 )  # fmt: skip
-HIDDEN, NO_ENDING, OTHER = "hidden", "without an ending", "with other endings"
+HIDDEN, NO_ENDING, OTHER = "hidden", "without an extension", "with other extensions"
 SPECIAL, BROKEN_LINK = "of a special type (pipe, socket or device)", "behind a broken link"
 LOOSE = "beside the class folders"
 # Images in formats that are not read, or not by every installation.
@@ -101,7 +101,8 @@ class PassedOver:
         if self.unreadable:
             number = counted(len(self.unreadable), "folder")
             raise DatasetError(
-                f"{root}: {number} in it cannot be read; allow reading, or move it elsewhere:",
+                f"{root}: {number} in it cannot be read; grant read permission, or move it "
+                "elsewhere:",
                 self.unreadable,
             )
 
@@ -290,7 +291,7 @@ def _folder_key(folder: Path) -> FolderKey | None:
 
 
 def _counts(kinds: Counter[str]) -> str:
-    """ "30 .heic, 3 without an ending", the most frequent first."""
+    """ "30 .heic, 3 without an extension", the most frequent first."""
     return listed([f"{count} {kind}" for kind, count in _sorted(kinds)], KINDS_NAMED)
 
 

@@ -141,8 +141,7 @@ class Mask:
         if self.digest and values.digest != self.digest:
             raise ImageError(
                 os.fspath(self.path),
-                "this mask has changed since it was read first. Put back what was there, or start "
-                "again.",
+                "this mask has changed since it was first read. Restore it, or start again.",
             )
         return self.coding.decode(values)
 
@@ -233,7 +232,7 @@ class Mask:
         numbers = [int(each) for each in (width, height, ignored, orientation, *areas.split())]
         own = _coding_in(coding).classes
         if not path or "\0" in path or min(numbers) < 0 or not 1 <= numbers[3] <= 8:
-            raise ValueError(f"{', '.join(cells)[:80]!r} describes no mask")
+            raise ValueError(f"{', '.join(cells)[:80]!r} does not describe a mask")
         if len(numbers) - 4 != len(own):
             raise ValueError(f"{len(numbers) - 4} areas for {len(own)} classes")
         by_name = dict(zip(own, numbers[4:], strict=True))
@@ -266,14 +265,14 @@ def _coding_in(text: str) -> _Content:
         classes, ignored = content["classes"], content["ignored"]
         every = [each for values in [*classes.values(), ignored] for each in values]
     except (RecursionError, LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{text[:40]!r} is no coding of masks") from error
+        raise ValueError(f"{text[:40]!r} is not a mask coding") from error
     is_colour = any(isinstance(each, str) for each in every)
     try:
         read = _colour if is_colour else _level
         own = {name: [read(each) for each in values] for name, values in classes.items()}
         return _Content(own, [read(each) for each in ignored], is_colour)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{text[:40]!r} is no coding of masks") from error
+        raise ValueError(f"{text[:40]!r} is not a mask coding") from error
 
 
 def _colour(text: str) -> int:

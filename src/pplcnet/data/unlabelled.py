@@ -65,7 +65,7 @@ def audit_unlabelled(
     passed_over.raise_unreadable(folder)
     if not paths:
         raise DatasetError(
-            f"{folder}: no photos there; give a folder of photos without classes.",
+            f"{folder}: no photos there; give a folder of unlabelled photos.",
             passed_over.notes(),
         )
     opened = open_each(paths, workers, progress, handover=handover)

@@ -71,7 +71,7 @@ def test_all_faults_come_in_one_message(folder: Path) -> None:
         )
     )
     for sentence in (
-        "line 2: the box is '1, 2, 3, '; it has to be four numbers",
+        "line 2: the box is '1, 2, 3, '; it must be four numbers",
         "line 3: a box without a label",
         "line 4: d.jpg does not exist",
         "line 5: no path",

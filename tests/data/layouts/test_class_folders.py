@@ -59,5 +59,5 @@ def test_split_folders_beside_other_folders_are_refused(tmp_path: Path) -> None:
 def test_a_folder_around_the_class_folders_is_pointed_into(tmp_path: Path) -> None:
     inner = tmp_path / "download" / "Dataset"
     write_photos(inner)
-    with pytest.raises(DatasetError, match=rf"Are the class folders those in {inner}\?"):
+    with pytest.raises(DatasetError, match=rf"If the class folders are those in {inner}\?"):
         Dataset.open(tmp_path / "download")

@@ -38,7 +38,7 @@ def test_categories_are_known_by_their_names_whatever_their_ids(photos: Path) ->
     assert said(dataset) == BOXES_SAID
     assert {image.split for image in dataset.images} == {None}
     (note,) = dataset.notes
-    assert note.startswith("boxes.json: categories are known by their names, not their ids: ")
+    assert note.startswith("boxes.json: categories are matched by name, not by id: ")
     assert "7 cat = class 0, 3 dog = class 1" in note
 
 
@@ -120,7 +120,7 @@ def test_all_faults_come_in_one_message(photos: Path) -> None:
     for sentence in (
         "x.json: annotation 'number 1': there is no image with the id 9",
         "x.json: annotation 'number 2': there is no category with the id 0",
-        "annotation 'number 3': bbox is [1, 1, 2]; it has to be four numbers: left, top, width",
+        "annotation 'number 3': bbox is [1, 1, 2]; it must be four numbers: left, top, width",
         "annotation 31: bbox is ['1', 1, 2, 2]",
         "annotation 'number 7': there is no image with the id None",
         "x.json: d.jpg does not exist",
@@ -141,11 +141,11 @@ def test_a_photo_whose_boxes_are_spread_over_several_images_is_refused(photos: P
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ('{"images": NaN}', "holds NaN, which JSON does not have"),
+        ('{"images": NaN}', "contains NaN, which is not valid JSON"),
         ('{"images": ' + "9" * 5000 + "}", "not JSON"),
         ("[]", "has no list 'images'"),
         ('{"images": []}', "has no list 'annotations'"),
-        ('{"images": [], "annotations": {}, "categories": []}', "have to be lists"),
+        ('{"images": [], "annotations": {}, "categories": []}', "must be lists"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "lacks an id or a name"),
         ('{"images": [3], "annotations": [], "categories": []}', "lacks an id or a file_name"),
         (

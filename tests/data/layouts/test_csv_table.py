@@ -104,7 +104,7 @@ def test_two_tables_for_one_split_are_refused(folder: Path) -> None:
     for name in ("val.csv", "validation.csv"):
         (folder / name).write_text("path,label\n4.png,a\n")
     message = refusal(folder, "path,label\n" + ROWS.format(","), "train.csv")
-    assert "val.csv and validation.csv lie beside it" in message
+    assert "val.csv and validation.csv are next to it" in message
 
 
 def test_what_is_not_read_beside_a_training_table_is_said(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_what_is_not_read_beside_a_training_table_is_said(folder: Path) -> None:
 def test_one_label_on_every_line_of_several_is_said(folder: Path) -> None:
     dataset = open_table(folder, "path,labels\n0.png,a\n1.png,b\n")
     assert dataset.task == "multilabel"
-    assert "if a photo never has several labels, call it 'label'" in dataset.notes[0]
+    assert "if no photo ever has several labels, call it 'label'" in dataset.notes[0]
     assert open_table(folder, "path,labels\n0.png,a;b\n1.png,b\n").notes == ()
 
 
@@ -137,7 +137,9 @@ def test_tables_in_split_folders_belong_together(
             (tmp_path / split / name).touch()
         table = "filename, cat, dog\n0.png, 1, 0\n1.png, 0, 1\n"
         (tmp_path / split / "_classes.csv").write_text(table)
-    with pytest.raises(DatasetError, match=r"If .*_classes\.csv holds the labels, give that file"):
+    with pytest.raises(
+        DatasetError, match=r"If .*_classes\.csv contains the labels, give that file"
+    ):
         Dataset.open(tmp_path)
     for place in ("train/_classes.csv", tmp_path / "train" / "_classes.csv"):
         monkeypatch.chdir(tmp_path)

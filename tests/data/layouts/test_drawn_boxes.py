@@ -37,8 +37,8 @@ def test_boxes_drawn_on_the_stored_photo_are_turned_with_it(
     white = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert boxes.xyxy[0].tolist() == white
     assert (
-        "1 photo is turned by EXIF, and the width and height beside the boxes are those of the "
-        "photo as stored, so the boxes were turned with it: a.png."
+        "1 photo is rotated by EXIF, and the width and height beside the boxes are those of the "
+        "photo as stored, so the boxes were rotated with it: a.png."
     ) in dataset.notes
 
 

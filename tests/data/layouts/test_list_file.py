@@ -160,12 +160,10 @@ def test_a_folder_with_a_training_list_is_read_by_it(flowers: Path) -> None:
     dataset = Dataset.open(flowers)
     assert _names(dataset) == RIGHT
     assert (len(dataset.subset("train")), len(dataset.subset("validation"))) == (4, 2)
-    assert dataset.notes == (
-        "the photos are those that train.txt lists, whatever the folders are called.",
-    )
+    assert dataset.notes == ("the photos are those listed in train.txt; folder names are ignored.",)
     assert len(Dataset.open(flowers / "images")) == 8
     (flowers / "train.txt").write_text("images/rose/0.png\n")
-    with pytest.raises(DatasetError, match=r"read in place of class folders[^$]*no label id"):
+    with pytest.raises(DatasetError, match=r"read instead of class folders[^$]*no label id"):
         Dataset.open(flowers)
 
 

@@ -59,7 +59,7 @@ def test_masks_may_have_more_in_their_names_and_other_formats(tmp_path: Path) ->
     write_classes(tmp_path)
     dataset = Dataset.open(tmp_path)
     assert set(areas(dataset)) == {"images/a.jpg", "images/b.jpg"}
-    assert "the names of masks have _mask behind those of their photos." in dataset.notes
+    assert "mask names are photo names followed by _mask." in dataset.notes
 
 
 def test_photos_and_masks_without_partners_are_told_in_one_message(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_lists_in_a_folder_decide_which_pairs_and_splits_it_has(folder: Path) ->
     assert {image.path.name: image.split for image in dataset.images} == {
         "a.jpg": "train", "b.jpg": "validation"
     }  # fmt: skip
-    assert dataset.notes[0] == "the photos and masks are those that train_list.txt lists."
+    assert dataset.notes[0] == "the photos and masks are those listed in train_list.txt."
 
 
 def test_all_faults_of_the_lines_come_at_once(folder: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_palette_of_the_classes_colours_is_read_by_colour(tmp_path: Path) -> N
     masks = with_palette(swapped.astype(np.uint8), palette)
     dataset = Dataset.open(_of(tmp_path, masks, classes=colour_names()))
     assert areas(dataset)["images/0.jpg"] == READ
-    assert "by the colours of their palettes" in dataset.notes[0]
+    assert "by their colours, all of which" in dataset.notes[0]
 
 
 COLOUR_OF = dict(zip(CLASSES, ((0x3C, 0x10, 0x98), (0, 0, 0), (0xFF, 0, 0)), strict=True))
@@ -105,13 +105,13 @@ def test_masks_of_0_and_255_are_refused_where_255_would_be_ignored(
     tmp_path: Path, classes: Any, reason: str
 ) -> None:
     text = refusal(_of(tmp_path, BINARY, BINARY, classes=classes))
-    assert f"its masks hold nothing but 0 and 255, and {reason}" in text
+    assert f"its masks contain only 0 and 255, and {reason}" in text
     assert "\n" not in text.strip()
 
 
 def test_one_mask_of_0_and_255_among_indices_is_a_fault(tmp_path: Path) -> None:
     text = refusal(_of(tmp_path, VALUES, VALUES, BINARY, classes=CLASSES))
-    assert "the mask of images/2.jpg holds nothing but 0 and 255, and 255 is ignored here" in text
+    assert "the mask of images/2.jpg contains only 0 and 255, and 255 is ignored here" in text
     stated = {"classes": list(CLASSES), "ignore": 255}
     write_classes(tmp_path, stated)
     assert Dataset.open(tmp_path).images[2].annotation.facts_found.is_two_valued is False
@@ -138,8 +138,12 @@ def test_a_colour_that_is_no_class_is_told(tmp_path: Path) -> None:
     ("mask", "classes", "complaint"),
     [
         (VALUES, None, "its masks have the values 0, 1, 2, 255, and nothing says which classes"),
-        (coloured(), None, "its masks are colours, and nothing says what they stand for"),
-        (coloured(), CLASSES, "its masks are colours, and classes.json says nothing of colours"),
+        (
+            coloured(),
+            None,
+            "its masks are colour-coded, and nothing says which classes the colours stand for",
+        ),
+        (coloured(), CLASSES, "its masks are colour-coded, and classes.json has no colours"),
         (coloured(VALUES % 5 * 0 + 7), colour_names(), "no photo"),
     ],
 )

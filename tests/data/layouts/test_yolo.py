@@ -38,7 +38,7 @@ def test_a_photo_without_a_label_file_shows_no_object_and_is_named(folder: Path)
     write_photo(folder / "images" / "train" / "none.jpg")
     dataset = Dataset.open(folder)
     assert said(dataset)["empty.jpg"] == said(dataset)["none.jpg"] == []
-    assert dataset.notes == ("1 photo has no label file, and so no boxes: none.jpg.",)
+    assert dataset.notes == ("1 photo has no label file and therefore no boxes: none.jpg.",)
 
 
 def test_a_polygon_gives_its_bounding_box(folder: Path) -> None:
@@ -100,10 +100,10 @@ BOMB = [(at, f"b{at - 1}" if at else "a") for at in range(31)]
         ("train: images/nowhere\nnames: [cat]", "train is 'images/nowhere', which is no folder"),
         (
             "train: images/train\nnames: {1: cat, 2: dog}",
-            "the keys of names are 1, 2; they have to",
+            "the keys of names are 1, 2; they must",
         ),
         ("train: images/train\nnc: 3\nnames: [cat, dog]", "nc is 3, and 2 classes are named"),
-        ("train: images/train\nnames: cat", "names has to be a list"),
+        ("train: images/train\nnames: cat", "names must be a list"),
         ("names: !!python/object:os.system [cat]", "asks for a value of the type"),
         ("a: {b: [", "it is not YAML"),
         (
@@ -136,14 +136,14 @@ def test_the_file_may_say_which_way_round_photos_were_drawn_on(
     (folder / "data.yaml").write_text(f"{YAML}boxes_drawn_on: {said_of}\n")
     dataset = Dataset.open(folder)
     assert said(dataset)["train.jpg"] == [("cat", *box)]
-    assert any("the boxes were taken as boxes_drawn_on says: train.jpg" in n for n in dataset.notes)
+    assert any("the boxes were read as boxes_drawn_on says: train.jpg" in n for n in dataset.notes)
     (folder / "data.yaml").write_text(f"{YAML}boxes_drawn_on: sideways\n")
     assert "boxes_drawn_on is 'sideways'; allowed are upright" in refusal(folder)
 
 
 def test_a_folder_without_names_of_classes_is_refused(folder: Path) -> None:
     (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnc: 2\n")
-    assert "data.yaml: not YOLO's description of a data set: it has no 'names'" in refusal(folder)
+    assert "data.yaml: not a YOLO data set file: it has no 'names'" in refusal(folder)
 
 
 def test_class_folders_may_hold_files_of_other_programs(tmp_path: Path) -> None:

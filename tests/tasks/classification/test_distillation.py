@@ -157,7 +157,7 @@ def test_a_keras_file_may_teach_whether_it_ends_in_softmax_or_not(parts, tmp_pat
     [
         ({"teacher": "nowhere.bundle"}, "no such file or folder; the teacher"),
         ({"distillation_layers": "nowhere:avg_pool"}, "unknown layer to distil from 'nowhere'"),
-        ({"distillation_layers": "conv_bn:avg_pool"}, "height and width have to be the same"),
+        ({"distillation_layers": "conv_bn:avg_pool"}, "height and width must be the same"),
         ({"unlabelled": "EMPTY"}, "no photos there"),
     ],
     ids=["no teacher", "no layer", "other size", "no photos"],

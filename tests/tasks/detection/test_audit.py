@@ -208,7 +208,7 @@ def test_copies_with_other_boxes_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content.replace("[5, 5, 20, 23]", "[6, 5, 20, 23]", 1))
     audit = audit_dataset(Dataset.open(tmp_path / "x.json"), RULES)
     assert any(
-        "1 photo is there as exact copies whose labels differ" in note
+        "1 photo is there as exact copies with different" in note
         and note.endswith("3.jpg = 4.jpg.")
         for note in audit.notes
     )

@@ -65,7 +65,7 @@ def test_values_that_are_no_class_are_told_with_their_pixels(data: Dataset) -> N
 
 def test_a_mask_of_0_and_255_is_a_fault_where_255_is_ignored(data: Dataset) -> None:
     (fault,) = faults(_with_facts(data, at_3=MaskFacts(is_two_valued=True)))
-    assert fault.text.startswith("the mask of images/3.png holds nothing but 0 and 255")
+    assert fault.text.startswith("the mask of images/3.png contains only 0 and 255")
 
 
 def test_an_index_with_two_colours_is_a_fault(data: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Add photos of old or new classes to a gallery. Copies of photos that it has are left out."""
+"""Add photos of existing or new classes to a gallery. Photos that it already has are left out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         photos,
         progress=lambda each: console.watch(each, len(photos), "embed"),
     )
-    known = f", {made.known} that it had left out" if made.known else ""
+    known = f", {made.known} already in it left out" if made.known else ""
     show(f"{counted(made.added, 'photo')} added{known}")
     show_page(made.gallery.to_text())
     return 0

@@ -1,10 +1,8 @@
-"""Make a gallery: photos of classes that the network need not have been trained on.
-
-PHOTOS is a folder with a subfolder for each class; a few photos of each are enough. A new photo is
-then recognised by the photo of the gallery that is most similar to it ('gallery search'). If even
-that one is not similar enough, the answer is "none of these". From which similarity on a photo
-counts is chosen on the gallery's own photos: the class of each is taken away, and the similarity to
-the photos of the other classes is what a photo of an unknown class has.
+"""Make a gallery that recognises classes which the network need not have been trained on. PHOTOS is
+a folder with a subfolder for each class; a few photos of each are enough. 'gallery search' then
+recognises a new photo by the most similar photo of the gallery. If even that one is not similar
+enough, the answer is "none of these". The threshold for that is chosen on the gallery's own photos:
+each is compared with the photos of all other classes, which simulates a photo of an unknown class.
 """
 
 from __future__ import annotations
@@ -29,20 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0.0001, 0.5),
         default=0.05,
         metavar="RATE",
-        help="the share of photos of unknown classes that may be taken for one of the gallery's; "
+        help="share of photos of unknown classes that may be accepted as one of the gallery's; "
         "default: 0.05",
     )
     parser.add_argument(
         "--storage",
         choices=("float32", "float16"),
         default="float32",
-        help="what vectors are stored in; float16 is half the size; default: float32",
+        help="number format of the stored vectors; float16 takes half the space; default: float32",
     )
     parser.add_argument("--engine", metavar="NAME", help="as for 'predict', like --precision")
     parser.add_argument(
         "--precision",
         metavar="NAME",
-        help="what the network computes in; the gallery is then always used in this precision",
+        help="precision of the network; the gallery is then always used in this precision",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the gallery at --out")
     add_threads(parser)

@@ -1,8 +1,7 @@
-"""Measure how well a gallery recognises photos, and tells that others are of none of its classes.
-
-PHOTOS is a folder with a subfolder for each class. Photos of the gallery's classes are the known
-ones; those of other classes are the unknown ones, without which the figures on them are missing.
-Photos that are in the gallery themselves are left out.
+"""Measure how well a gallery recognises its classes and rejects photos of others. PHOTOS is a
+folder with a subfolder for each class. Photos of the gallery's classes count as known, all others
+as unknown; without unknown ones, the figures about them are missing. Photos that are in the gallery
+are left out.
 """
 
 from __future__ import annotations
@@ -56,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     gallery = Gallery.open(arguments.gallery)
     new = photos_not_in(gallery, photos)
     if len(new) < len(photos):
-        console.say(f"{counted(len(photos) - len(new), 'photo')} of the gallery itself left out")
+        console.say(
+            f"{counted(len(photos) - len(new), 'photo')} that the gallery contains left out"
+        )
     found = evaluate_gallery(gallery, _vectors(model, new, console))
     text = json.dumps(found.to_dict(), indent=2)
     if arguments.out:
@@ -86,5 +87,5 @@ def _vectors(
             faults.append(str(each.error))
     if faults:
         raise DatasetError(
-            f"{counted(len(faults), 'photo')} cannot be read; mend or remove them:", faults
+            f"{counted(len(faults), 'photo')} cannot be read; repair or remove them:", faults
         )

@@ -40,7 +40,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         metavar="BUNDLE",
-        help="the bundle that the gallery was built with; default: where it was then",
+        help="the bundle that the gallery was built with; default: at its original path",
     )
     add_threads(parser)
 
@@ -59,8 +59,8 @@ def open_model(arguments: argparse.Namespace, console: Console) -> Model[Any]:
     bundle = arguments.bundle or manifest.network.bundle
     if not os.path.exists(bundle):
         raise InputError(
-            f"{arguments.gallery}: its bundle {bundle or 'of no known place'} is not there; say "
-            "where it is with --bundle BUNDLE."
+            f"{arguments.gallery}: its bundle {bundle or 'of no known place'} is not there; give "
+            "its path with --bundle BUNDLE."
         )
     with console.busy("opening the network"):
         model = load(bundle, threads=arguments.threads, precision=manifest.network.precision)

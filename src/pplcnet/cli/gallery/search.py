@@ -1,8 +1,7 @@
 """Find the photos of a gallery that are most similar to new ones, or say "none of these".
 
-A photo that cannot be read gets a record with the error, and the others still get their answers.
-Exit code 0: at least one photo has an answer; 1: none has one; 2: wrong arguments, or a damaged
-gallery.
+A photo that cannot be read gets a record with the error; the others still get their answers. Exit
+code 0: at least one photo has an answer; 1: none has; 2: wrong arguments, or a damaged gallery.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=number(-1, 1),
         metavar="SIMILARITY",
-        help="from which similarity on a photo is one of the classes, -1 to 1; default: what "
-        "'gallery build' chose",
+        help="least similarity at which a photo belongs to one of the classes, -1 to 1; default: "
+        "the threshold that 'gallery build' chose",
     )
     parser.add_argument(
         "--exact", action="store_true",
-        help="compare with every photo, whether or not the gallery has an index",
+        help="compare with every photo, even if the gallery has an index",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_bundle(parser)

@@ -1,4 +1,4 @@
-"""Show what a gallery contains, and verify the checksum of every file."""
+"""Show what a gallery contains and verify the checksum of every file."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _gather(
             faults.append(f"{place}: a box without a label")
         elif len(numbers) < len(texts):
             faults.append(
-                f"{place}: the box is {shortened(', '.join(texts))!r}; it has to be four numbers"
+                f"{place}: the box is {shortened(', '.join(texts))!r}; it must be four numbers"
             )
         else:
             photo.boxes.append(numbers)

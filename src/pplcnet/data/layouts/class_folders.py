@@ -74,7 +74,7 @@ def _class_folders(root: Path, passed_over: PassedOver) -> list[tuple[str | None
     others = [each.name for each, split in splits.items() if not split]
     if of_splits and others:
         raise DatasetError(
-            f"{root}: holds split folders ({', '.join(of_splits)}) beside others "
+            f"{root}: contains split folders ({', '.join(of_splits)}) and other folders "
             f"({', '.join(others)}); move the others away, or give one of them as the data set."
         )
     return [(None, folder) for folder in folders]
@@ -84,7 +84,7 @@ def _why_no_classes(root: Path, passed_over: PassedOver) -> str:
     loose = sum(1 for _ in find_images(root, passed_over))
     found = f"{counted(loose, 'image')} but no class folders" if loose else "no images"
     tables = sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
-    hint = f" If {tables[0]} holds the labels, give that file." if tables else ""
+    hint = f" If {tables[0]} contains the labels, give that file." if tables else ""
     return (
         f"{root}: {found}. Expected: one folder per class (PHOTOS/cat/1.jpg), or "
         f"train/validation/test folders of class folders.{hint}"
@@ -94,5 +94,5 @@ def _why_no_classes(root: Path, passed_over: PassedOver) -> str:
 def _pointer_into(only: Path) -> str:
     """What to say if the only class folder looks like the data set itself."""
     if only.is_dir() and len(subfolders(only)) > 1:
-        return f" Are the class folders those in {only}? Then give that."
+        return f" If the class folders are those in {only}, give that folder."
     return ""

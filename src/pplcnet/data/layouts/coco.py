@@ -82,7 +82,7 @@ def read(path: Path) -> Dataset:
     beside = lists_beside(file)
     own = _read_file(file, shown_beside(file, file), "train" if beside else None)
     if own is None:
-        raise DatasetError(f"{file}: not COCO's JSON: it has no list 'annotations'.")
+        raise DatasetError(f"{file}: not COCO JSON: it has no list 'annotations'.")
     files, notes = [own], notes_on_unread(file, [each for each, _ in beside])
     for other, split in beside:
         shown = shown_beside(other, file)
@@ -129,7 +129,7 @@ def _read_file(path: Path, name: str, split: str | None) -> _File | None:
     """None for a file that lists photos without annotations."""
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"it holds {constant}, which JSON does not have")
+        raise ValueError(f"it contains {constant}, which is not valid JSON")
 
     try:
         content = json.loads(read_text(path), parse_constant=refuse)
@@ -139,15 +139,15 @@ def _read_file(path: Path, name: str, split: str | None) -> _File | None:
         raise DatasetError(f"{path}: not JSON ({str(error)[:200]}).") from error
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DatasetError(
-            f"{path}: not COCO's JSON: it has no list 'images'. Expected are the lists images, "
-            "annotations and categories."
+            f"{path}: not COCO JSON: it has no list 'images'. The lists images, annotations and "
+            "categories are expected."
         )
     if "annotations" not in content:
         return None
     lists: list[Any] = [content.get(each) for each in ("images", "annotations", "categories")]
     if not all(isinstance(each, list) for each in lists):
-        what = "its images, annotations and categories have to be lists"
-        raise DatasetError(f"{path}: not COCO's JSON: {what}.")
+        what = "images, annotations and categories must be lists"
+        raise DatasetError(f"{path}: not COCO JSON: {what}.")
     return _File(path, name, split, *lists)
 
 
@@ -213,7 +213,7 @@ def _ids_said(named: list[dict[Key, str]], files: list[_File], classes: list[str
             continue
         pairs = [f"{key} {name} = class {index[name]}" for name, key in ids.items()]
         yield (
-            f"{file.name}: categories are known by their names, not their ids: "
+            f"{file.name}: categories are matched by name, not by id: "
             f"{listed(pairs, NAMED_CATEGORIES)}."
         )
 
@@ -244,7 +244,7 @@ def _drawn(file: _File, names: Mapping[Key, str], faults: list[str]) -> Iterable
             faults.append(f"{place}: there is no category with the id {shortened(repr(category))}")
         elif not _is_box(box):
             faults.append(
-                f"{place}: bbox is {shortened(repr(box))}; it has to be four numbers: left, top, "
+                f"{place}: bbox is {shortened(repr(box))}; it must be four numbers: left, top, "
                 "width, height"
             )
         else:

@@ -133,7 +133,7 @@ def _check_labels(path: Path, labels: Sequence[str]) -> None:
     if len(labels) < 2:
         raise DatasetError(
             f"{path}: {counted(len(labels), 'label')} in the whole table; multi-label data need at "
-            "least two. For a yes or no, give a column 'label' with two names."
+            "least two. For a yes/no label, give a column 'label' with two names."
         )
     taken = [name for name in labels if name.lower() in RESERVED]
     if taken:
@@ -200,7 +200,7 @@ def _with_names(parts: Sequence[Part], rows: Sequence[Row]) -> _Table:
     notes = []
     if rows and all(len(names) == 1 for names in named):
         notes.append(
-            f"column {LABELS_COLUMN!r} holds one name on every line; if a photo never has several "
+            f"column {LABELS_COLUMN!r} has one name on every line; if no photo ever has several "
             f"labels, call it {LABEL_COLUMNS[0]!r}."
         )
     return _Table(labels, marks, list_faults(first), notes)

@@ -179,24 +179,24 @@ class _Turned:
     def notes(self) -> list[str]:
         """A sentence for each of the ways in which the boxes were drawn."""
         return [
-            f"{counted(len(names), 'photo')} {'is' if len(names) == 1 else 'are'} turned by EXIF, "
+            f"{counted(len(names), 'photo')} {'is' if len(names) == 1 else 'are'} rotated by EXIF, "
             f"and {how}: {listed(names, NAMED)}."
             for names, how in (
                 (
                     self.as_stored,
                     "the width and height beside the boxes are those of the photo as stored, so "
-                    "the boxes were turned with it",
+                    "the boxes were rotated with it",
                 ),
                 (
                     self.as_upright,
                     "the width and height beside the boxes are those of the upright photo, so the "
-                    "boxes were taken as they are",
+                    "boxes were left as they are",
                 ),
-                (self.stated, "the boxes were taken as boxes_drawn_on says"),
+                (self.stated, "the boxes were read as boxes_drawn_on says"),
                 (
                     self.undecided,
                     "nothing beside the boxes says whether they were drawn on the upright photo; "
-                    "they were taken to be",
+                    "it was assumed so",
                 ),
             )
             if names

@@ -199,10 +199,10 @@ def _notes_on_turned(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> list[str]:
     notes = []
     for how, text in (
         ("stored", "the sizes of their masks are those of the photos as stored, so the masks were "
-         "turned with them"),
+         "rotated with them"),
         ("upright", "the sizes of their masks are those of the upright photos"),
-        ("undecided", "nothing says whether their masks were drawn on the upright photos; they "
-         "were taken to be"),
+        ("undecided", "nothing says whether their masks were drawn on the upright photos; it "
+         "was assumed so"),
     ):  # fmt: skip
         names = [
             printable(pair.photo.name)
@@ -212,7 +212,7 @@ def _notes_on_turned(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> list[str]:
         if names:
             are = "is" if len(names) == 1 else "are"
             notes.append(
-                f"{counted(len(names), 'photo')} {are} turned by EXIF, and {text}: "
+                f"{counted(len(names), 'photo')} {are} rotated by EXIF, and {text}: "
                 f"{listed(names, NAMED)}."
             )
     return notes

@@ -61,11 +61,11 @@ def read(path: Path) -> Dataset:
         dataset = read_list_file(listed)
     except DatasetError as error:
         raise DatasetError(
-            f"{path}: holds a list of photos and a label file, which are read in place of "
-            f"class folders; move the list away to read those. {error.summary}",
+            f"{path}: contains a list of photos and a label file, which are read instead of class "
+            f"folders; move the list away to read the folders. {error.summary}",
             error.faults,
         ) from error
-    note = f"the photos are those that {listed.name} lists, whatever the folders are called."
+    note = f"the photos are those listed in {listed.name}; folder names are ignored."
     return replace(dataset, notes=(note, *dataset.notes))
 
 
@@ -270,5 +270,5 @@ def _repeated(names: Sequence[tuple[int, str]]) -> list[str]:
 def _usable(path: Path, classes: dict[int, str], faults: list[str]) -> dict[int, str]:
     faults = [*faults, *name_faults(classes.values())]
     if faults:
-        raise DatasetError(f"{path}: its class names are not usable:", faults)
+        raise DatasetError(f"{path}: its class names cannot be used:", faults)
     return classes

@@ -113,7 +113,7 @@ def lists_beside(path: Path) -> list[tuple[Path, str]]:
         if split in found_for:
             raise DatasetError(
                 f"{path}: {shown_beside(found_for[split], path)} and {shown_beside(other, path)} "
-                f"lie beside it, and both are named for the {split} split; move one of them away."
+                f"are next to it, and both are named for the {split} split; move one of them away."
             )
         found_for[split] = other
     return [(other, split) for split, other in found_for.items()]

@@ -98,11 +98,11 @@ def read_classes(path: Path) -> MaskClasses:
             faults.append(f"two classes have the same {what}")
     if not 1 < len(found.names) <= MOST_CLASSES:
         faults.append(
-            f"{counted(len(found.names), 'class')}; 2 to {MOST_CLASSES} are possible, the "
-            "background among them"
+            f"{counted(len(found.names), 'class')}; 2 to {MOST_CLASSES} are allowed, including the "
+            "background"
         )
     if faults:
-        raise DatasetError(f"{path}: its classes are not usable:", faults)
+        raise DatasetError(f"{path}: its classes cannot be used:", faults)
     return found
 
 
@@ -174,7 +174,7 @@ def _of_label_map(path: Path) -> MaskClasses:
         found = _MAP_LINE.fullmatch(line)
         if found is None:
             raise DatasetError(
-                f"{path}: line {number} is {shortened(line)!r}; expected is name:r,g,b:: as CVAT "
+                f"{path}: line {number} is {shortened(line)!r}; expected name:r,g,b:: as CVAT "
                 "writes it."
             )
         names.append(class_name(found["name"]))
@@ -242,6 +242,6 @@ def _colour(given: Any) -> int:
 def _unusable(path: Path) -> DatasetError:
     example = {"classes": ["road", "sea"], "colors": {"road": colour_text(0x804080), "sea": "..."}}
     return DatasetError(
-        f"{path}: does not name the classes; expected is a list of names, or such as "
-        f"{json.dumps(example)}, where colors are needed for colour-coded masks only."
+        f"{path}: does not name the classes; give a list of names, or for example "
+        f"{json.dumps(example)}, where colors are only needed for colour-coded masks."
     )

@@ -64,7 +64,7 @@ def read(path: Path) -> Dataset:
     notes = passed_over.notes()
     suffixes = sorted({each for pair in pairs if (each := _suffix_of(pair))})
     if suffixes:
-        notes.append(f"the names of masks have {listed(suffixes)} behind those of their photos.")
+        notes.append(f"mask names are photo names followed by {listed(suffixes)}.")
     return dataset_of_masks(path, path, pairs, classes, unpaired=unpaired, notes=notes)
 
 

@@ -60,7 +60,7 @@ def read(path: Path) -> Dataset:
     """
     own = _list_in(path) if os.path.isdir(path) else None
     if own is not None:
-        note = f"the photos and masks are those that {own.name} lists."
+        note = f"the photos and masks are those listed in {own.name}."
         dataset = _read_pairs(own)
         return replace(dataset, notes=(note, *dataset.notes))
     if os.path.isdir(path) or _is_of_voc(path):

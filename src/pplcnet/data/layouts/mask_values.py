@@ -104,9 +104,9 @@ def _without_names(place: str, kinds: set[str], levels: set[int]) -> Codings:
     """Two values are background and foreground; more need names."""
     if "colour" in kinds:
         raise DatasetError(
-            f"{place}: its masks are colours, and nothing says what they stand for; write a "
-            f'{CLASSES_FILE} with {{"classes": [...], "colors": {{NAME: "#rrggbb", ...}}}} beside '
-            "them."
+            f"{place}: its masks are colour-coded, and nothing says which classes the colours "
+            f'stand for; write a {CLASSES_FILE} with {{"classes": [...], "colors": {{NAME: "#rrggbb", ...}}}} '
+            "next to them."
         )
     names = ("background", "foreground")
     for white in (1, 255):
@@ -167,15 +167,15 @@ def _two_valued(place: str, classes: MaskClasses) -> DatasetError:
         else f"{classes.source.name} names {counted(len(classes.names), 'class')} ({names})"
     )
     return DatasetError(
-        f"{place}: its masks hold nothing but 0 and 255, and {why}; if 255 stands for a class, "
-        f'name the two classes alone in {CLASSES_FILE} and write "values": {{NAME: 0, NAME: 255}} '
+        f"{place}: its masks contain only 0 and 255, and {why}; if 255 stands for a class, "
+        f'name only the two classes in {CLASSES_FILE} and write "values": {{NAME: 0, NAME: 255}} '
         "there, else give the masks with the indices of the classes."
     )
 
 
 def _colourless(place: str, classes: MaskClasses) -> DatasetError:
     return DatasetError(
-        f"{place}: its masks are colours, and {classes.source.name} says nothing of colours; add "
+        f"{place}: its masks are colour-coded, and {classes.source.name} has no colours; add "
         f'"colors": {{NAME: "#rrggbb", ...}} to a {CLASSES_FILE}, or give masks with the indices '
         "of the classes."
     )
@@ -185,8 +185,8 @@ def _said(kind: str, coding: Coding, classes: Sequence[str]) -> str:
     how = {
         ("grey", False): "masks are read by their grey levels",
         ("palette", False): "palette masks are read by their indices, whatever their colours",
-        ("palette", True): "palette masks are read by the colours of their palettes, all of which "
-        "classes have, and not by their indices",
+        ("palette", True): "palette masks are read by their colours, all of which belong to "
+        "classes, and not by their indices",
     }.get((kind, coding.is_colour), "masks are read by their colours")
     shown = colour_text if coding.is_colour else str
     pairs = [f"{shown(value)} {classes[at]}" for value, at in coding.table if at != IGNORED]

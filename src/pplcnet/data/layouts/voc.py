@@ -150,8 +150,8 @@ def _drawn_in(
     without = sum(map(len, photos.values())) - len(used)
     if without:
         notes.append(
-            f"{counted(without, 'photo')} in {place.photos.name} without an XML file {_is(without)}"
-            " not used; one that shows no object needs an XML file without <object>."
+            f"{counted(without, 'photo')} in {place.photos.name} without an XML file "
+            f"{_is(without)} not used; a photo without objects needs an XML file without <object>."
         )
     if unlisted:
         notes.append(
@@ -220,7 +220,7 @@ def _read_objects(place: str, root: Element, faults: list[str]) -> _Objects:
                 [f"{key} {shortened(text)!r}" for key, text in zip(CORNERS, texts, strict=True)]
             )
             faults.append(
-                f"{place}: object {at} ({shortened(name)}) has {listed_texts}; all four have to be "
+                f"{place}: object {at} ({shortened(name)}) has {listed_texts}; all four must be "
                 "numbers"
             )
         else:

@@ -81,8 +81,9 @@ def read(path: Path) -> Dataset:
     ]
     if lines.without:
         notes.append(
-            f"{counted(len(lines.without), 'photo')} {'has' if len(lines.without) == 1 else 'have'}"
-            f" no label file, and so no boxes: {listed(lines.without, NAMED)}."
+            f"{counted(len(lines.without), 'photo')} "
+            f"{'has' if len(lines.without) == 1 else 'have'} no label file and therefore no boxes: "
+            f"{listed(lines.without, NAMED)}."
         )
     if lines.polygons:
         notes.append(
@@ -127,8 +128,8 @@ def _settings(file: Path) -> dict[str, Any]:
         raise DatasetError(f"{file}: {error}") from error
     if not isinstance(settings, dict) or "names" not in settings:
         raise DatasetError(
-            f"{file}: not YOLO's description of a data set: it has no 'names'. Expected are names, "
-            "train and val (and test), which are folders of photos or lists of them."
+            f"{file}: not a YOLO data set file: it has no 'names'. It needs names, train and val "
+            "(and test), which are folders of photos or lists of them."
         )
     return settings
 
@@ -138,12 +139,14 @@ def _names(file: Path, given: Any, number: Any) -> list[str]:
         indices = [int(key) if key.isdecimal() and len(key) < 6 else -1 for key in given]
         if sorted(indices) != list(range(len(given))):
             raise DatasetError(
-                f"{file}: the keys of names are {listed([*map(shortened, given)], 12)}; they have "
-                f"to be 0 to {len(given) - 1}, since label files give classes by these numbers."
+                f"{file}: the keys of names are {listed([*map(shortened, given)], 12)}; they must "
+                f"be 0 to {len(given) - 1}, because label files refer to classes by these numbers."
             )
         given = [given[key] for _, key in sorted(zip(indices, given, strict=True))]
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise DatasetError(f"{file}: names has to be a list of names, or names by their numbers.")
+        raise DatasetError(
+            f"{file}: names must be a list of names, or a mapping from numbers to names."
+        )
     if number is not None and str(number) != str(len(given)):
         raise DatasetError(
             f"{file}: nc is {shortened(str(number))}, and {counted(len(given), 'class')} "
@@ -156,7 +159,7 @@ def _is_stored(file: Path, given: Any) -> bool | None:
     if given is not None and str(given) not in DRAWN_ON:
         raise DatasetError(
             f"{file}: boxes_drawn_on is {shortened(str(given))!r}; allowed are upright (photos as "
-            "a person sees them) and stored (as they are before EXIF turns them)."
+            "a person sees them) and stored (as they are before EXIF rotates them)."
         )
     return None if given is None else DRAWN_ON[str(given)]
 

@@ -153,6 +153,6 @@ def _projected(network: keras.Model, recipe: Recipe, features: tuple[int, ...]) 
         return keras.layers.Flatten(name="distillation_features")(projection(own))
     raise RecipeError(
         f"distillation_layers is {layers!r}: the student's features are "
-        f"{tuple(own.shape[1:])}, the teacher's {features}; height and width have to be the same "
+        f"{tuple(own.shape[1:])}, the teacher's {features}; height and width must be the same "
         "(avg_pool of a network of the catalog always is)."
     )

@@ -35,7 +35,7 @@ def _faults(dataset: Dataset) -> Iterable[Fault]:
     for at, (name, count) in enumerate(zip(dataset.classes, dataset.class_counts(), strict=True)):
         if count < 2:
             kind, photos = ("one image", "one photo") if count else ("empty class", "no photo")
-            yield Fault(kind, f"label {name!r} is on {photos}; it has to be on at least two")
+            yield Fault(kind, f"label {name!r} is on {photos}; it must be on at least two")
         elif dataset.has_splits and not to_train_on[at]:
             yield Fault(
                 "empty class", f"nothing to train on: label {name!r} is on no photo in train"

@@ -121,8 +121,8 @@ def _two_valued(dataset: Dataset, images: Iterable[LabelledImage]) -> Iterator[F
     yield Fault(
         "0 and 255",
         f"the {'masks' if several else 'mask'} of {listed(names, NAMED)} "
-        f"{'hold' if several else 'holds'} nothing but 0 and 255, and 255 is ignored here, so that "
-        f"all else is {dataset.classes[0]!r}; write the index of the class in place of 255, or say "
+        f"{'contain' if several else 'contains'} only 0 and 255, and 255 is ignored here, so "
+        f"everything else is {dataset.classes[0]!r}; write the index of the class instead of 255, or write "
         '"ignore": 255 in classes.json if that is meant',
         tuple(found),
     )
