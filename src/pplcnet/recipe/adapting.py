@@ -105,7 +105,7 @@ def describe_adapted(recipe: Recipe, images: int) -> list[str]:
     if steps < LEAST_STEPS:
         lines.append(
             f"note: {counted(steps, 'step')} are too few to learn much; at least {LEAST_STEPS} are "
-            "needed: set a smaller batch_size, or more epochs."
+            "needed: use a smaller batch_size or more epochs."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Every choice of a training run, documented once: the command line's help comes from here."""
+"""Every setting of a training run, documented once: the command line's help comes from here."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ class Recipe:
     """
 
     model: str = "pplcnet_x1_0"
-    """Network, a row of `pplcnet models`."""
+    """Network, as listed by `pplcnet models`."""
     image_size: Annotated[tuple[int, int], Between(1, 4096, unit="pixels")] = (224, 224)
     """Input height and width; one number for a square."""
     test_image_size: Annotated[tuple[int, int] | None, Between(1, 4096, unit="pixels")] = None
-    """Input of evaluation and prediction, when other than image_size: larger ones help where crops
-    go down to a tenth of the picture (arXiv 1906.06423), and hurt where they do not."""
+    """Input size of evaluation and prediction, if other than image_size: a larger one helps after
+    training on crops down to a tenth of the picture (arXiv 1906.06423), and hurts otherwise."""
     weights: str | None = "auto"
-    """What to start from: imagenet, imagenet-ssld or timm (downloaded), fractal (ships with
-    pplcnet), none (random values), or a file or bundle; the trunk has to fit; a classifier for
-    other classes starts from random values. auto is imagenet if it is cached or can be downloaded,
-    else fractal, else none."""
+    """Starting weights: imagenet, imagenet-ssld or timm (downloaded), fractal (ships with pplcnet),
+    none (random values), or a file or bundle with a matching trunk; a classifier for other classes
+    starts from random values. auto is imagenet if it is cached or can be downloaded, else fractal,
+    else none."""
     freeze: str = ""
-    """Keep the weights of this stage and of all before it (stage names are those of
-    `create_model(output="stages")`). trunk: only the head learns, which takes seconds."""
+    """Freeze this stage and all before it (stage names are those of
+    `create_model(output="stages")`). trunk: train only the head, which takes seconds."""
     head_epochs: Annotated[int, Between(0, MOST_EPOCHS), _POOLED] = 0
-    """Epochs in which only the head learns, on features computed once, before all layers do."""
+    """Epochs at the start in which only the head is trained, on features computed once."""
     layer_decay: Annotated[float, Between(0, 1, "low"), _LAYERS] = 1.0
-    """What a stage's learning rate is multiplied by for each stage between it and the head."""
+    """Factor on a stage's learning rate for each stage between it and the head."""
     dropout: Annotated[float, Between(0, 1, "high"), Searched(0.0, 0.5), _POOLED] = 0.0
     """Dropout rate before the classifier; hinders short training from scratch."""
     epochs: Annotated[int, Between(1, MOST_EPOCHS)] = 20
@@ -79,43 +79,44 @@ class Recipe:
     early_stopping: Annotated[int, Between(0, MOST_EPOCHS, off=0)] = 0
     """Stop after this many epochs without improvement on the validation images."""
     recalibrate_batchnorm: Annotated[int | None, Between(0, 1e9, off=0), _LAYERS] = None
-    """Training images over which BatchNorm's statistics are measured before every validation; 0
-    takes their running averages. Default: 256, or 4 batches."""
+    """Training images on which BatchNorm statistics are measured before every validation; 0 uses
+    moving averages. Default: 256, or 4 batches if that is more."""
     batchnorm_scale: Annotated[float, Between(0, 10, "low"), _SCRATCH] = 0.2
-    """What BatchNorm's scale before a hard-swish begins with. Below 1 the network is nearly linear
-    at first and learns in fewer steps; 1, as in the original, also leaves the head random."""
+    """Initial BatchNorm scale before a hard-swish. Below 1, the network is nearly linear at first
+    and learns in fewer steps; 1, as in the original, also leaves the head random."""
     batch_size: Annotated[int | None, Between(1, 65_536)] = None
-    """Images in one step. Default: 8 to 32, by the number of images."""
+    """Images per step. Default: 8 to 32, depending on the number of images."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """sgd (Nesterov momentum 0.9) or adamw."""
     learning_rate: Annotated[float | None, Between(0, 1e6, "both")] = None
-    """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw)
-    of batch_size / 256. Default by optimizer, batch_size and weights."""
+    """Peak learning rate for a batch of 256, scaled linearly (sgd) or by the square root (adamw) of
+    batch_size / 256. The default depends on optimizer, batch_size and weights."""
     warmup_epochs: Annotated[float | None, Between(0, MOST_EPOCHS)] = None
-    """Epochs of rising learning rate, by default a tenth; then it falls to 0."""
+    """Epochs with a rising learning rate, by default a tenth of them; then it falls to 0."""
     schedule: Literal["cosine", "poly"] = "cosine"
-    """How it then falls: along half a cosine, or as the steps that are left to the power 0.9."""
+    """How the learning rate then falls: along half a cosine, or as the share of steps left to the
+    power 0.9."""
     weight_decay: Annotated[float | None, Between(0, 1e6)] = None
     """Decoupled weight decay, times the learning rate, on convolution and classifier kernels only.
-    Default by optimizer: sgd 0.002, adamw 0.05."""
+    Default: 0.002 for sgd, 0.05 for adamw."""
     gradient_clip: Annotated[float, Between(0, 1e6, off=0)] = 1.0
-    """Largest global norm of the gradient."""
+    """Clip gradients to this global norm."""
     gradient_accumulation: Annotated[int, Between(1, 65_536)] = 1
     """Batches whose gradients are averaged for one step of the optimiser."""
     ema: Annotated[float, Between(0, 1, "both", off=0)] = 0.0
-    """Decay of a moving average of the weights, such as 0.99; it is then validated and kept."""
+    """Decay of a moving average of the weights, such as 0.99; the average is validated and kept."""
     ema_warmup: Annotated[bool, _AVERAGED] = False
-    """Let the decay rise: at step t it is at most (1 + t) / (10 + t), and ema later."""
+    """Let the decay rise to ema: at step t it is at most (1 + t) / (10 + t)."""
     drop_path: Annotated[float, Between(0, 1, "high"), _LAYERS] = 0.0
-    """Stochastic depth (arXiv 1603.09382): rate at which the last block that has a shortcut is
-    skipped, rising from 0 at the first. Only for families with shortcuts."""
+    """Stochastic depth (arXiv 1603.09382): rate at which the last block with a shortcut is skipped,
+    rising from 0 at the first. Only for families with shortcuts."""
     crop_scale: Annotated[tuple[float, float], Rising(1e-4, 1), _LAYERS, _CROPPED] = (0.6, 1.0)
-    """Least and greatest part of a picture's area that a random crop keeps."""
+    """Smallest and largest fraction of a picture's area that a random crop keeps."""
     crop_ratio: Annotated[tuple[float, float], Rising(0.01, 100), _LAYERS, _CROPPED] = (0.75, 1.333)
-    """Least and greatest width / height of a random crop before it is resized."""
+    """Smallest and largest width / height of a random crop before it is resized."""
     horizontal_flip: bool = True
-    """Mirror a training image left to right with probability 1/2; turn it off for text, digits and
-    whatever changes its meaning in a mirror."""
+    """Flip training images left to right with probability 1/2; turn it off for text, digits and
+    anything that changes its meaning when mirrored."""
     augment: Annotated[Literal["none", "randaugment", "autoaugment", "trivialaugment"], _LAYERS] = (
         "none"
     )
@@ -128,33 +129,33 @@ class Recipe:
     random_erasing: Annotated[float, Between(0, 1), _LAYERS] = 0.0
     """Probability that a rectangle of a picture is filled with noise (arXiv 1708.04896)."""
     progressive_resizing: Annotated[float, Between(0.25, 1, off=1), _LAYERS] = 1.0
-    """Part of image_size that training begins with; it grows in four steps to the whole, which the
-    last third of the epochs has (arXiv 2104.00298)."""
+    """Fraction of image_size that training begins with; it grows in four steps to the full size,
+    which is used in the last third of the epochs (arXiv 2104.00298)."""
     validation: Annotated[float, Between(0, 1, "both")] = 0.15
-    """Part of the images held out to choose the best epoch, if the data have no split."""
+    """Fraction of the images held out to choose the best epoch, if the data has no splits."""
     test: Annotated[float, Between(0, 1, "high")] = 0.15
-    """Part held out for the final figures and used for nothing else; 0 for none."""
+    """Fraction held out for the final figures only; 0 for none."""
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Seed of the split, the initial weights, the order and the augmentation."""
     crop_fraction: Annotated[float, Between(0.01, 1), _COVERED] = 0.875
-    """Part of the short side that the centre crop keeps in evaluation and prediction."""
+    """Fraction of the short side that the centre crop keeps in evaluation and prediction."""
     resize: Literal["cover", "stretch"] = "cover"
-    """cover keeps the aspect and crops the centre; stretch squeezes everything in."""
+    """cover keeps the aspect ratio and crops the centre; stretch distorts the photo to fit."""
     interpolation: Literal[
         "shrunk-bilinear", "pillow-bilinear", "pillow-bicubic", "opencv-bilinear", "opencv-bicubic"
     ] = "shrunk-bilinear"
-    """How a photo is fitted to the input; shrunk-bilinear decodes a large one at 1/2 to 1/8."""
+    """How photos are resized to the input; shrunk-bilinear decodes large ones at 1/2 to 1/8."""
     cache_gigabytes: Annotated[float, Between(0, 1e6)] = 4.0
-    """Memory for decoded pictures; what does not fit is decoded again every epoch."""
+    """Memory for decoded photos; those that do not fit are decoded again in every epoch."""
     disk_cache_gigabytes: Annotated[float, Between(0, 1e6, off=0)] = 0.0
-    """Disk space, until the end, for decoded pictures that do not fit into memory."""
+    """Disk space for decoded photos that do not fit into memory, freed at the end."""
     workers: Annotated[int, Between(0, 1024)] = 0
-    """Threads that decode and augment; 0 takes one for each core."""
+    """Threads that decode and augment; 0 means one per core."""
     worker_processes: Annotated[bool | None, _LAYERS] = None
     """Decode and augment in processes instead of threads, each with its share of cache_gigabytes.
-    Linux only. Default: with a GPU beside at least 4 cores."""
+    Linux only. Default: on with a GPU and at least 4 cores."""
     devices: Annotated[int, Between(1, 1024)] = 1
-    """Number of GPUs of this machine that share every batch (with TensorFlow)."""
+    """Number of GPUs of this machine among which every batch is divided (TensorFlow only)."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """mixed_*: compute in 16 bits, keep weights in 32; for GPUs."""
     tensorboard: bool = False

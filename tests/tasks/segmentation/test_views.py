@@ -145,4 +145,4 @@ def test_a_recipe_names_what_does_not_go_with_masks() -> None:
     with pytest.raises(RecipeError, match="2 faults") as caught:
         RECIPE.changed({"augment": "randaugment", "dice": 0.7, "lovasz": 0.6})
     assert "at most 1 together with dice" in str(caught.value)
-    assert "it moves pixels and not their classes" in str(caught.value)
+    assert "it moves pixels but not their classes" in str(caught.value)

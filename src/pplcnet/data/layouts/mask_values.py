@@ -105,8 +105,8 @@ def _without_names(place: str, kinds: set[str], levels: set[int]) -> Codings:
     if "colour" in kinds:
         raise DatasetError(
             f"{place}: its masks are colour-coded, and nothing says which classes the colours "
-            f'stand for; write a {CLASSES_FILE} with {{"classes": [...], "colors": {{NAME: "#rrggbb", ...}}}} '
-            "next to them."
+            f'stand for; write a {CLASSES_FILE} with {{"classes": [...], "colors": '
+            '{{NAME: "#rrggbb", ...}}}} next to them.'
         )
     names = ("background", "foreground")
     for white in (1, 255):

@@ -33,7 +33,7 @@ class ClassificationOptions(TaskOptions):
     data: ClassVar[str] = "single-label"
 
     label_smoothing: Annotated[float, Between(0, 1, "high"), Searched(0.0, 0.2), _LABELS] = 0.05
-    """Part of the target spread evenly over all classes."""
+    """Fraction of the target spread evenly over all classes."""
     loss: Annotated[Literal["cross-entropy", "focal"], _LABELS] = "cross-entropy"
     """cross-entropy, or the focal loss (arXiv 1708.02002), which gives more weight to photos that
     are still wrong."""
@@ -42,27 +42,28 @@ class ClassificationOptions(TaskOptions):
     class_weights: Annotated[Literal["none", "balanced"], _LABELS] = "none"
     """balanced: weights each class by how much rarer it is than average."""
     balanced_sampling: bool = False
-    """Draw the photos of an epoch so that every class comes equally often."""
+    """Draw the photos of an epoch so that every class occurs equally often."""
     mixup: Annotated[float, Between(0.001, 100, off=0)] = 0.0
-    """Mix pairs of pictures and their labels (arXiv 1710.09412), by Beta(mixup, mixup). With cutmix
-    too, every batch takes one of the two."""
+    """Mix pairs of pictures and their labels (arXiv 1710.09412), by Beta(mixup, mixup). If cutmix
+    is on too, every batch uses one of the two."""
     cutmix: Annotated[float, Between(0.001, 100, off=0)] = 0.0
     """Paste a rectangle of one picture into another (arXiv 1905.04899), by Beta(cutmix, cutmix)."""
     teacher: str | None = None
     """Bundle or `.keras` file of a trained network that this one learns from (pplcnet distill)."""
     distillation: Annotated[Literal["soft", "ssld", "mutual"], _TAUGHT] = "soft"
-    """soft: labels, and the teacher's softened answers (arXiv 1503.02531). ssld: the teacher's
-    answers alone, symmetric (arXiv 2103.05959), so that photos without labels help. mutual: a
-    second network learns beside it, each from the other (arXiv 1706.00384); no teacher needed."""
+    """soft: the labels and the teacher's softened answers (arXiv 1503.02531). ssld: only the
+    teacher's answers, with a symmetric loss (arXiv 2103.05959), so that unlabelled photos help.
+    mutual: two networks learn together, each from the other (arXiv 1706.00384); no teacher
+    needed."""
     distillation_weight: Annotated[float, Between(0, 1), _TAUGHT, _LABELS] = 0.7
-    """Part of the loss that comes from the teacher, or the other student."""
+    """Fraction of the loss that comes from the teacher, or the other student."""
     distillation_temperature: Annotated[float, Between(0.01, 1000), _TAUGHT, _TEMPERED] = 3.0
-    """What logits are divided by where soft answers are compared."""
+    """Logits are divided by this before soft answers are compared."""
     distillation_layers: str = ""
     """STUDENT_LAYER:TEACHER_LAYER: also make the first layer's features match the second's, through
     a 1x1 convolution. The teacher needs a Keras network. Empty is off."""
     unlabelled: str | None = None
-    """Folder of photos without classes that are learned from too; needs a teacher."""
+    """Folder of unlabelled photos to learn from as well; needs a teacher."""
 
     @property
     def has_peer(self) -> bool:

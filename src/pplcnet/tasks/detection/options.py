@@ -26,13 +26,13 @@ class DetectionOptions(TaskOptions):
     networks: ClassVar[Container[str]] = DETECTORS
 
     multi_scale: Annotated[int, Between(0, 16, off=0)] = 2
-    """Every batch has another input size: up to so many times 32 pixels below or above image_size,
-    drawn evenly."""
+    """Give every batch a random input size, up to this many times 32 pixels below or above
+    image_size."""
     colour_changes: bool = True
     """Change brightness, contrast, saturation and hue of training photos."""
     atss_part: Annotated[float, Between(0, 1)] = 1 / 3
-    """Part of the epochs, the first ones, in which the network's cells get objects by their place
-    alone (ATSS, arXiv 1912.02424); later by what it predicts (TAL, arXiv 2108.07755)."""
+    """Fraction of the epochs, at the start, in which objects are assigned to the network's cells by
+    position alone (ATSS, arXiv 1912.02424); later by its predictions (TAL, arXiv 2108.07755)."""
 
     @property
     def pools_features(self) -> bool:
@@ -49,12 +49,12 @@ class DetectionOptions(TaskOptions):
         yield (
             "augment",
             recipe.augment == "none",
-            "must be none for a detector: it moves objects and not their boxes",
+            "must be none for a detector: it moves objects but not their boxes",
         )
         yield (
             "freeze",
             recipe.freeze != "trunk",
-            "must be a stage for a detector, whose neck and head need features of all places",
+            "must be a stage for a detector, whose neck and head need features at every position",
         )
 
 

@@ -24,13 +24,13 @@ class MultilabelOptions(TaskOptions):
     data: ClassVar[str] = "multi-label"
 
     label_smoothing: Annotated[float, Between(0, 1, "high"), Searched(0.0, 0.2), _SMOOTHED] = 0.05
-    """Part of the target spread evenly over present and absent."""
+    """Fraction of the target spread evenly over present and absent."""
     multilabel_loss: Literal["bce", "asymmetric"] = "bce"
     """bce: binary cross-entropy. asymmetric: the asymmetric loss (ASL, arXiv 2009.14119), which
     gives little weight to clearly absent labels; it takes no label smoothing."""
     mixup: Annotated[float, Between(0.001, 100, off=0)] = 0.0
-    """Mix pairs of pictures and their labels (arXiv 1710.09412), by Beta(mixup, mixup). With cutmix
-    too, every batch takes one of the two."""
+    """Mix pairs of pictures and their labels (arXiv 1710.09412), by Beta(mixup, mixup). If cutmix
+    is on too, every batch uses one of the two."""
     cutmix: Annotated[float, Between(0.001, 100, off=0)] = 0.0
     """Paste a rectangle of one picture into another (arXiv 1905.04899), by Beta(cutmix, cutmix)."""
 

@@ -122,8 +122,8 @@ def _two_valued(dataset: Dataset, images: Iterable[LabelledImage]) -> Iterator[F
         "0 and 255",
         f"the {'masks' if several else 'mask'} of {listed(names, NAMED)} "
         f"{'contain' if several else 'contains'} only 0 and 255, and 255 is ignored here, so "
-        f"everything else is {dataset.classes[0]!r}; write the index of the class instead of 255, or write "
-        '"ignore": 255 in classes.json if that is meant',
+        f"everything else is {dataset.classes[0]!r}; write the class index instead of "
+        '255, or "ignore": 255 in classes.json if that is meant',
         tuple(found),
     )
 

@@ -34,41 +34,41 @@ class SegmentationOptions(TaskOptions):
     networks: ClassVar[Container[str]] = SEGMENTERS
 
     pixel_loss: Literal["cross-entropy", "ohem", "hardest"] = "cross-entropy"
-    """The loss of single pixels: cross-entropy of all; of those whose class has a low probability
+    """Per-pixel loss: cross-entropy of all pixels; of those whose class has a low probability
     (ohem, arXiv 1604.03540); or of the hardest."""
     class_weights: Annotated[Literal["none", "balanced"], _PLAIN] = "none"
     """balanced: weights each class by how much rarer it is than average, by the pixels of the
     training masks."""
     ohem_threshold: Annotated[float, Between(0, 1), _OHEM] = 0.7
-    """Pixels whose class has a lower probability count."""
+    """ohem counts pixels whose class has a lower probability."""
     hard_pixels: Annotated[float, Between(0, 1, "low"), _HARD] = 0.062
-    """Part of a batch's pixels that hardest counts, and ohem at least."""
+    """Fraction of a batch's pixels that hardest counts, and that ohem counts at least."""
     dice: Annotated[float, Between(0, 1)] = 0.0
-    """Part of the loss that is Dice's (arXiv 1606.04797)."""
+    """Fraction of the loss that is Dice loss (arXiv 1606.04797)."""
     lovasz: Annotated[float, Between(0, 1)] = 0.0
-    """Part of the loss that is Lovasz-softmax (arXiv 1705.08790), made for the IoU."""
+    """Fraction of the loss that is Lovasz-softmax (arXiv 1705.08790), which optimises the IoU."""
     training_heads: bool = True
-    """Train a head on every level of a MobileSeg, each with the loss; only the finest is kept."""
+    """Train a MobileSeg with a head and a loss on every level; only the finest is kept."""
     pixel_step: Annotated[int, Between(1, 16)] = 1
-    """The loss counts one of so many pixels in each direction. Heads answer for 4 to 32 pixels at
-    once, so that those between add little but time."""
+    """Compute the loss on every n-th pixel in each direction. Each logit covers 4 to 32 pixels, so
+    the pixels in between add little but time."""
     passes: Annotated[int, Between(1, 1000)] = 1
-    """How often an epoch shows each photo. Validation comes after every epoch, and with few photos
-    takes as long as they do."""
+    """How often an epoch shows each photo. Validation follows every epoch, and with few photos
+    takes as long as a pass over them."""
     crop: Annotated[float, Between(0.1, 1)] = 1.0
-    """The part of image_size's sides that a step of training sees of a photo. A smaller one gives
-    more and more varied steps in the same time."""
+    """Size of the training crop as a fraction of image_size's sides. A smaller one gives more, and
+    more varied, steps in the same time."""
     scales: Annotated[tuple[float, float], Rising(0.1, 10)] = (0.5, 2.0)
-    """Least and greatest size of a training photo, as a multiple of its size in evaluation. The
-    crop is cut out of it, or padded where it is smaller."""
+    """Smallest and largest size of a training photo, as a multiple of its size in evaluation. It is
+    then cropped, and padded where it is smaller than the crop."""
     scale_step: Annotated[float, Between(0, 10, off=0)] = 0.25
-    """Sizes are drawn in such steps from the least on."""
+    """Step between the sizes that are drawn, counted from the smallest."""
     vertical_flip: bool = False
-    """Mirror a training photo upside down with probability 1/2, for photos from above."""
+    """Flip training photos upside down with probability 1/2, for aerial photos."""
     rotation: Annotated[float, Between(0, 180, off=0)] = 0.0
-    """Turn a training photo by up to so many degrees either way."""
+    """Rotate training photos by up to this many degrees in either direction."""
     colour_jitter: Annotated[float, Between(0, 1, off=0)] = 0.5
-    """Change brightness, contrast and saturation by up to this part, and the hue a little, each
+    """Change brightness, contrast and saturation by up to this fraction, and the hue a little, each
     with probability 1/2."""
 
     @property
@@ -92,17 +92,17 @@ class SegmentationOptions(TaskOptions):
         yield (
             "augment",
             recipe.augment == "none",
-            "must be none for segmentation: it moves pixels and not their classes",
+            "must be none for segmentation: it moves pixels but not their classes",
         )
         yield (
             "random_erasing",
             recipe.random_erasing == 0,
-            "must be 0 for segmentation: what is erased keeps its class",
+            "must be 0 for segmentation: erased pixels would keep their class",
         )
         yield (
             "freeze",
             recipe.freeze != "trunk",
-            "must be a stage for segmentation, whose head needs features of all places",
+            "must be a stage for segmentation, whose head needs features at every position",
         )
 
 
