@@ -140,7 +140,7 @@ def test_thresholds_are_printed_in_full_with_what_they_rest_on(run: Path, tmp_pa
     assert '<th scope="row">99.9999 %</th>' in table
     row = table[table.index(">10 %<") :]
     threshold, few, right, count = re.findall(
-        r'<td class="n">(\d\.\d{4,})<.*?rests on only (\d) answers'
+        r'<td class="n">(\d\.\d{4,})<.*?based on only (\d) answers'
         r'.*<td class="n">(\S+) % <span class="range">of (\d)</span></td></tr>',
         row,
         re.DOTALL,

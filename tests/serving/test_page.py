@@ -309,7 +309,7 @@ def test_a_wrong_key_is_said_to_be_wrong(browser: Any, served: Server) -> None:
     assert not page.find("#error").is_displayed()
     page.find("#key").send_keys("another-key-another", "\n")
     page.wait("!document.querySelector('#error').hidden")
-    assert page.find("#error").text == "The server does not know this key."
+    assert page.find("#error").text == "The server does not accept this key."
 
 
 CONTRASTS = """

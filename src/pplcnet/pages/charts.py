@@ -176,7 +176,7 @@ def found_by_size(
     total, hits = (np.histogram(each, edges)[0] for each in (every, every[is_found]))
     centres, widths = np.sqrt(edges[:-1] * edges[1:]), np.diff(edges) * 0.88
     side = "square root of the area, pixels"
-    described = f"How many {things} of which size were found and missed"
+    described = f"Found and missed {things} by size"
     numbers = Chart(f"{things.capitalize()} by size", side, things, described)
     with numbers as axes:
         axes.bar(centres, hits, widths, color=FIRST, label="found")
@@ -185,7 +185,7 @@ def found_by_size(
         axes.legend(labelcolor=INK)
         axes.grid(visible=False, axis="x")
     filled = total > 0
-    shares = Chart(title, side, share, f"The share of the {things} of a size found")
+    shares = Chart(title, side, share, f"Share of {things} found, by size")
     with shares as axes:
         area = 14 + 120 * total[filled] / total.max()
         axes.plot(centres[filled], hits[filled] / total[filled], color=FIRST, linewidth=1)

@@ -36,10 +36,10 @@
       response = await fetch(path, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refused(0, "The server does not answer. Is it still running?");
+      throw new Refused(0, "The server does not respond. Is it still running?");
     }
     const content = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Refused(response.status, content.error || `The server answered ${response.status}.`);
+    if (!response.ok) throw new Refused(response.status, content.error || `The server returned status ${response.status}.`);
     return content;
   };
 
@@ -51,7 +51,7 @@
     at("status").textContent = "";
     if (error.status === 401) {
       show("error", key !== "");
-      at("error-text").textContent = "The server does not know this key.";
+      at("error-text").textContent = "The server does not accept this key.";
       show("again", false);
       show("shrink", false);
       show("waiting", false);
@@ -159,7 +159,7 @@
     asking = new AbortController();
     const mine = asking;
     at("answer").classList.add("busy");
-    at("status").textContent = "Asking the server.";
+    at("status").textContent = "Waiting for the server.";
     clearMap();
     try {
       const began = performance.now();
@@ -417,7 +417,7 @@
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
     } catch (error) {
-      const why = error.name === "NotAllowedError" ? "the browser was not allowed to use it" : "no camera was found";
+      const why = error.name === "NotAllowedError" ? "the browser has no permission to use it" : "no camera was found";
       fail(new Refused(1, `The camera cannot be used: ${why}.`), startCamera);
       return;
     }
@@ -518,7 +518,7 @@
       const picture = await createImageBitmap(photo.blob);
       photo = { ...photo, blob: await frame(picture, picture.width, picture.height, SMALLER), isSmaller: true };
     } catch {
-      fail(new Refused(1, "This browser cannot read the photo, so it cannot shrink it."), () => {});
+      fail(new Refused(1, "This browser cannot read the photo, so the page cannot shrink it."), () => {});
       return;
     }
     classify();

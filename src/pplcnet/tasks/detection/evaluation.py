@@ -202,7 +202,7 @@ class BoxEvaluation:
     @property
     def plot(self) -> Plot:
         """Precision over recall of every class."""
-        return Plot("precision_recall.png", "precision over recall")
+        return Plot("precision_recall.png", "precision-recall curves")
 
     def headline(self) -> str:
         """AP and AP50."""

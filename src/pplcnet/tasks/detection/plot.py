@@ -1,4 +1,4 @@
-"""Precision over recall, and recall over size: a PNG file, and charts of a page."""
+"""Precision-recall curves, and recall by size: a PNG file, and charts of a page."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def precision_recall_chart(evaluation: BoxEvaluation, at: int) -> Any:
     if curve is None:
         return None
     title = f"{figures.label[:24]}, AP50 {format_number(figures.ap50)}"
-    described = f"Precision over recall of {figures.label}, at an IoU of 0.5"
+    described = f"Precision-recall curve of {figures.label}, at an IoU of 0.5"
     chart = Chart(title, "recall", "precision", described)
     with chart as axes:
         axes.plot(RECALLS, curve, color=FIRST)

@@ -127,9 +127,9 @@ def _mistakes(context: ReportContext, evaluation: BoxEvaluation) -> list[Section
     missed = [each for each in evaluation.mistakes if each.kind == "missed"]
     sections = []
     for name, title, mistakes in (
-        ("inventions", "Inventions", invented),
-        ("misses", "Misses", missed),
-        ("suspects-of-labels", "Suspect labels", suspects),
+        ("inventions", "Wrong boxes", invented),
+        ("misses", "Missed boxes", missed),
+        ("suspects-of-labels", "Labels to check", suspects),
     ):
         if mistakes:
             values = {

@@ -199,7 +199,7 @@ def _precision_chart(probabilities: NDArray[np.float64], is_shown: NDArray[np.bo
     return charts.coverage_chart(
         precision * coverage * len(is_shown) / is_shown.sum(),
         precision,
-        "Precision over recall of all labels together",
+        "Precision-recall curve of all labels together",
         "recall",
         "precision",
     )

@@ -38,7 +38,7 @@ def chosen_photos(evaluation: MaskEvaluation) -> list[tuple[str, list[int]]]:
     first = max(WORST, min(middle, len(order) - BEST - MEDIAN))
     return [
         ("Worst", order[:WORST]),
-        ("In the middle", order[first : first + MEDIAN]),
+        ("Median", order[first : first + MEDIAN]),
         ("Best", order[-BEST:][::-1]),
     ]
 
