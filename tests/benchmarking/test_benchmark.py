@@ -118,7 +118,7 @@ def test_a_framework_that_dies_while_working_is_one_clear_error(
     given = ["--python", f"paddle={dying}", "--out", str(tmp_path / "out")]
     assert main([*command, *given]) == 2
     error = capsys.readouterr().err
-    assert f"error: paddle (paddle in {dying}) ended while it was working" in error
+    assert f"error: paddle (paddle in {dying}) ended while working" in error
     assert "its last output: out of memory" in error
     assert not (tmp_path / "out").exists()
 
@@ -183,7 +183,7 @@ def test_a_framework_that_is_not_installed_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    with pytest.raises(InputError, match=r"paddle \(.*python\) ended while it was started"):
+    with pytest.raises(InputError, match=r"paddle \(.*python\) ended while starting"):
         OtherProcess("paddle", threads=1, python=str(broken))
 
 

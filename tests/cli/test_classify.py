@@ -56,7 +56,7 @@ def test_too_many_broken_photos_are_exit_code_1(
         (["--shards", "2/2"], "must be I/N with I from 0 to N-1"),
         (["--max-broken", "2"], "must be a number from 0 to 1"),
         ([], "BUNDLE and SOURCE are needed"),
-        (["--status"], "holds no job of 'pplcnet classify'"),
+        (["--status"], "no job of 'pplcnet classify'"),
         (["--json"], "give --status as well"),
     ],
 )

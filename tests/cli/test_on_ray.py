@@ -141,7 +141,7 @@ def test_a_helper_that_is_lost_whenever_it_begins_is_given_up() -> None:
         (["--on", "ray"], "needs either --nodes and a number of nodes, to train, or --search"),
         (["--on", "ray", "--nodes", "a:1,b:2"], "with --on ray it must be a number of nodes"),
         (["--on", "ray", "--nodes", "1"], "with --on ray it must be a number of nodes, 2 to 10000"),
-        (["--on", "ray", "--nodes", "9" * 5000], "it must be a number of nodes, from 2 to 10000"),
+        (["--on", "ray", "--nodes", "9" * 5000], "it must be a number of nodes, 2 to 10000"),
         (["--on", "ray", "--nodes", "2", "--workers", "3"], "--workers is for --search"),
         (["--on", "ray", "--nodes", "2", "--node", "0"], "leave out --node"),
         (["--on", "ray", "--nodes", "2", "--search", "1m"], "--search trains on one node"),

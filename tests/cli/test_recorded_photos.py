@@ -113,7 +113,7 @@ def test_a_bundle_without_its_split_csv_says_so_for_photos_of_any_folder(
     capsys, common_bundle: Path, photos: Path
 ) -> None:
     assert main(["evaluate", str(common_bundle), str(photos), "--out", str(photos / "out")]) == 0
-    assert "split.csv is not beside the bundle" in capsys.readouterr().err
+    assert "split.csv is not next to the bundle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "calibrate", "quantize", "tune", "report"])
@@ -156,4 +156,4 @@ def test_a_split_csv_of_another_run_is_not_believed(capsys, run: Path, photos: P
         assert main(arguments) == 0
         out, err = capsys.readouterr()
         assert f"images {expected}" in out
-        assert ("beside the bundle is of another run" in err) == (expected == 36)
+        assert ("next to the bundle is of another run" in err) == (expected == 36)

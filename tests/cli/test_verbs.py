@@ -247,7 +247,7 @@ def test_models_lists_segmenters_with_their_backbones(capsys) -> None:
         (["models", "--family", "picodet", "--sort", "top1"], "--sort are for classifiers"),
         (
             ["pretrain", "--model", "picodet_xs", "--out", "x.npz"],
-            "picodet_xs is a network for detection, and a classifier is needed here, such as the "
+            "picodet_xs is a network for detection, but a classifier is needed here, such as the "
             "one with its backbone: pplcnet_x0_35",
         ),
     ],

@@ -94,7 +94,7 @@ def place(tmp_path: Path, made: Path) -> Path:
         ("export good.bundle --pack text.jpg/x.zip", "text.jpg: is a file, not a folder"),
         ("train photos --out new --set cache_gigabytes=inf", "must be a finite number"),
         ("tune good.bundle --validation empty", "no images"),
-        ("train photos --out photos/run", "photos/run: lies in the photos' folder photos"),
+        ("train photos --out photos/run", "photos/run: is inside the photos' folder photos"),
         ("train photos --out new --seed -1", "seed is -1"),
         ("train photos", "required: --out"),
         ("predict nowhere.bundle text.jpg", "no such bundle"),

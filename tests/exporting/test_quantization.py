@@ -58,7 +58,7 @@ def test_layers_go_back_to_float_when_too_much_is_lost(
     assert variant["method"].endswith("with accuracy control")
     assert variant["accuracy"]["images"] == 24
     assert variant["accuracy"]["drop"] <= 0.0
-    assert any("trying which layers have to stay in float" in line for line in lines)
+    assert any("finding out which layers must stay in float" in line for line in lines)
 
 
 @pytest.mark.parametrize("drop", [0.5, float("nan")])

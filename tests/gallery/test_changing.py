@@ -264,7 +264,7 @@ def test_another_network_or_precision_is_refused_in_one_sentence(
 
     text = json.dumps({**values, "checksum": checksum_of(values)})
     manifest = GalleryManifest.from_json(text, "")
-    with pytest.raises(InputError, match="were computed in int8, and the bundle runs in float32"):
+    with pytest.raises(InputError, match="were computed in int8, but the bundle runs in float32"):
         Gallery.of(made.path, manifest).check_model(model)
 
 

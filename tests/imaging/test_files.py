@@ -158,7 +158,7 @@ def _media_file(brand: bytes, *others: bytes) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"\0\5\x16\7\0\2\0\0Mac OS X", "macOS metadata"),
         ("Zugriff verweigert – später".encode(), "plain text"),
-        (bytes(5000), "nothing but zero bytes"),
+        (bytes(5000), "only zero bytes"),
         (b"\x12\x34\x56\x78\x9a\xbc", "not an image of a known kind"),
     ],
 )

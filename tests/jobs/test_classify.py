@@ -116,9 +116,9 @@ def test_a_folder_with_other_files_is_not_taken_for_a_job(
 ) -> None:
     (tmp_path / "JOB").mkdir()
     (tmp_path / "JOB" / "thesis.tex").touch()
-    with pytest.raises(InputError, match=r"holds no job, but thesis\.tex"):
+    with pytest.raises(InputError, match=r"no job of, but thesis\.tex"):
         run_job(job_photos)
-    with pytest.raises(InputError, match="holds no job"):
+    with pytest.raises(InputError, match="no job of"):
         state_of(str(tmp_path / "JOB"))
 
 

@@ -103,7 +103,7 @@ def test_a_shard_that_kills_three_workers_is_set_aside(tmp_path: Path) -> None:
     )
     progress = _drive(tmp_path, workers, retries=50)
     assert workers.times[3] == 3
-    assert progress.failed == {3: "3 workers died at it; SIGSEGV"}
+    assert progress.failed == {3: "3 workers died on it; SIGSEGV"}
 
 
 def test_a_worker_that_hangs_loses_its_shard_to_an_idle_one(

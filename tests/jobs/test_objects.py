@@ -108,7 +108,7 @@ def test_an_address_has_a_bucket_and_a_key(address: str, expected: Address) -> N
 
 @pytest.mark.parametrize("address", ["s3://", "az://account", "http://host/a", "ftp://a/b"])
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(InputError, match=r"names no bucket|is not an address that is read"):
+    with pytest.raises(InputError, match=r"names no bucket|is not a supported address"):
         split_address(address)
 
 

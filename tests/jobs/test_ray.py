@@ -173,7 +173,7 @@ def test_a_head_that_is_gone_ends_the_job_with_a_sentence_and_it_goes_on_without
     for each in filter(is_alive, workers):
         os.kill(each, signal.SIGKILL)
     assert driver.returncode == 2, errors
-    assert "the head of the Ray cluster" in errors
+    assert "the head node of the Ray cluster" in errors
     assert "Traceback" not in errors
     subprocess.run(command(job), check=True, capture_output=True)
     assert parts_of(job) == expected
@@ -194,7 +194,7 @@ def test_two_drivers_on_one_cluster_make_the_parts_of_one(
     ("address", "message"),
     [
         ("127.0.0.1:1", "no Ray cluster can be reached"),
-        ("ray://127.0.0.1:10001", "is no address of a Ray cluster"),
+        ("ray://127.0.0.1:10001", "is not the address of a Ray cluster"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_exit_code_2(

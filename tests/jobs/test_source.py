@@ -50,7 +50,7 @@ def test_a_parquet_file_has_a_column_of_names(tmp_path: Path) -> None:
     [
         ("photo.jpg", b"x", "neither a folder nor a list"),
         ("list.csv", b"a,b\n1,2\n", "has no column 'path' or 'file'"),
-        ("list.parquet", b"PAR?", "is no readable Parquet file"),
+        ("list.parquet", b"PAR?", "is not a readable Parquet file"),
         ("list.csv", b"a" * 200_000, "line 1: field larger than field limit"),
     ],
 )
@@ -66,7 +66,7 @@ def test_names_of_a_list_are_relative_to_its_folder_or_to_a_root(tmp_path: Path)
     (tmp_path / "list.txt").write_text("a.jpg")
     assert find_source(str(tmp_path / "list.txt")).root == str(tmp_path)
     assert find_source(str(tmp_path / "list.txt"), root="s3://photos/").root == "s3://photos"
-    with pytest.raises(InputError, match="is no list; --root is for lists"):
+    with pytest.raises(InputError, match="is not a list; --root is for lists"):
         find_source(str(tmp_path), root="elsewhere")
 
 

@@ -154,7 +154,7 @@ def test_photos_of_one_class_are_refused(
     out = tmp_path / "page.html"
     given = [str(label_run / "model.bundle"), str(common_photos), "--out", str(out)]
     assert main(["report", *given]) == 2
-    assert "the photos have one label each, and the bundle was trained on photos with several" in (
+    assert "the photos have one label each, but the bundle was trained on photos with several" in (
         capsys.readouterr().err
     )
     assert not out.exists()

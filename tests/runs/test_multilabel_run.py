@@ -94,7 +94,7 @@ def test_photos_of_the_other_kind_are_refused(
     for verb in (["evaluate", bundle, str(common_photos), "--out", str(tmp_path)],
                  ["calibrate", bundle, "--validation", str(common_photos)]):  # fmt: skip
         assert main(verb) == 2
-        assert "labelled as those of the training" in capsys.readouterr().err
+        assert "labelled like the training" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

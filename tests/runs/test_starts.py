@@ -80,14 +80,14 @@ def test_a_file_by_pretrain_is_trained_from_as_the_shipped_backbone_is(
     assert (
         main(["train", str(common_photos), "--out", str(out), *SMALL, "--weights", str(file)]) == 0
     )
-    assert f"start       {file}, a backbone by 'pplcnet pretrain'" in capsys.readouterr().out
+    assert f"start       {file}, a backbone from 'pplcnet pretrain'" in capsys.readouterr().out
     sizes = {"epochs": 1, "batch_size": 9, "warmup_epochs": 0.0}
     expected = adapted(Recipe.named("fractal").changed(sizes), 100)
     recipe = Recipe.from_toml(out / "recipe.toml")
     assert (recipe.learning_rate, recipe.ema) == (expected.learning_rate, expected.ema)
     made = Bundle.open(out / "model.bundle").manifest.provenance["weights"]
     assert (made["weights"], made["is_pretrain_file"]) == (str(file), True)
-    assert f"{file}, a backbone by " in (out / "report.html").read_text()
+    assert f"{file}, a backbone from " in (out / "report.html").read_text()
 
 
 class _StopsAfterTheTraining(Watcher):

@@ -348,7 +348,7 @@ def test_tiles_that_cannot_be_are_named(
             detector.predict(photo).above("0.5")
         with pytest.raises(InputError, match="most is -1; it must be a whole number"):
             detector.predict(photo).rows(-1)
-        with pytest.raises(ImageError, match="is no file; give the photo that was predicted"):
+        with pytest.raises(ImageError, match="is not a file; give the photo that was predicted"):
             detector.predict(np.zeros((50, 50, 3), np.uint8)).draw()
         with pytest.raises(BundleError, match="its task is detection, which has no embedding"):
             detector.embed(photo)
@@ -448,4 +448,4 @@ def test_a_file_of_logits_is_compared_with_boxes_and_scores(
     outputs = onnxruntime.InferenceSession(out).get_outputs()
     assert [each.shape for each in outputs] == [[1, 2125, 80], [1, 2125, 1], [1, 2125, 32]]
     assert main(["export", str(common_bundle), "--photos", photo, "--logits", str(out)]) == 2
-    assert "is of no detector" in capsys.readouterr().err
+    assert "is not a detector" in capsys.readouterr().err

@@ -226,7 +226,7 @@ def test_windows_see_a_large_photo_in_its_own_pixels(
     found = segmenter.predict(photo, window=(144, 256), stride=(144, 256))
     # Without overlap, each window is a photo by itself.
     assert (found.class_map == np.tile(whole.class_map, (2, 2))).mean() > 0.999
-    with pytest.raises(InputError, match="predicted by windows or"):
+    with pytest.raises(InputError, match="predicted in windows"):
         found.probabilities()
     Image.fromarray(photo).save(tmp_path / "large.png")
     command = ["predict", bundle, tmp_path / "large.png", "--window", "144x256"]
@@ -264,7 +264,7 @@ def test_a_photo_of_too_many_pixels_is_an_error_of_its_own(
 ) -> None:
     command = ["predict", bundle, photos / "cat.png", "--window", "64", "--most-pixels", "9000"]
     assert main([*map(str, command)]) == 1
-    assert "has 256x144 pixels; at most 9,000 are looked at" in capsys.readouterr().out
+    assert "has 256x144 pixels; at most 9,000 are processed in windows" in capsys.readouterr().out
 
 
 def _scaled(logits: np.ndarray) -> np.ndarray:
@@ -313,7 +313,7 @@ def test_scales_are_averaged(
         assert (again.class_map == expected).mean() > 0.999
         mirrored = segmenter.predict(photo, scales=(0.75, 1), flip=True)
         assert (mirrored.class_map != found).any()
-        with pytest.raises(InputError, match="predicted by windows or at several scales"):
+        with pytest.raises(InputError, match="predicted in windows, at several scales"):
             mirrored.probabilities()
         copied = pickle.loads(pickle.dumps(segmenter))
         np.testing.assert_array_equal(copied.predict(photo, scales=(0.75, 1)).class_map, found)
@@ -339,7 +339,7 @@ def test_what_an_evaluation_keeps_is_small(astronaut: Segmentation) -> None:
     np.testing.assert_array_equal(kept.class_map, astronaut.class_map)
     assert kept.rows() == astronaut.rows()
     assert kept.kept() is kept
-    with pytest.raises(InputError, match="kept by an evaluation"):
+    with pytest.raises(InputError, match="or in an evaluation"):
         kept.probabilities()
 
 
@@ -379,7 +379,7 @@ def test_evaluate_looks_as_it_is_told(
         ({"window": True}, "window is True"),
         ({"window": (64, 64, 64)}, r"window is \(64, 64, 64\)"),
         ({"window": 64, "stride": None, "most_pixels": 0}, "most_pixels is 0"),
-        ({"stride": 64}, "are of windows; give window"),
+        ({"stride": 64}, "need windows; give window"),
         ({"flip": "no"}, "flip is 'no'"),
         ({"scales": ()}, "numbers from 0.1 to 10"),
         ({"scales": ("big",)}, "numbers from 0.1 to 10"),
@@ -414,7 +414,7 @@ def test_files_with_the_last_steps_inside_give_the_goldens(
         assert np.abs(found[0].transpose(2, 0, 1) - expected).max() <= 1e-4
     command = ["export", common_bundle, "--photos", photos, "--class-map", maps]
     assert main([*map(str, command)]) == 2
-    assert "is of no segmentation network" in capsys.readouterr().err
+    assert "is not a segmentation network" in capsys.readouterr().err
 
 
 @pytest.mark.slow

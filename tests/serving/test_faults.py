@@ -175,7 +175,7 @@ def test_workers_end_with_a_server_that_is_killed(bundle: Path) -> None:
         (["BUNDLE", "--tls-key", "x.pem"], "--tls-certificate and --tls-key need each other"),
         (["BUNDLE", "--port", "TAKEN"], "choose one with --port"),
         (["BUNDLE", "a=BUNDLE", "a=BUNDLE"], "two bundles are called 'a'"),
-        (["DAMAGED"], "the bundle is damaged"),
+        (["DAMAGED"], "The bundle is damaged"),
         (["BUNDLE", "--engine", "paddle"], "cannot run as paddle"),
         (["BUNDLE", "--queue", "0"], "must be a whole number from 1"),
     ],

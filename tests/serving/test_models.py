@@ -73,7 +73,7 @@ def test_the_index_says_what_answers_and_why_not(several: Server) -> None:
     index = {each["name"]: each for each in several.post("/v2/repository/index").json}
     assert index["given"]["state"] == "READY"
     assert index["broken"]["state"] == "UNAVAILABLE"
-    assert "the bundle is damaged" in index["broken"]["reason"]
+    assert "The bundle is damaged" in index["broken"]["reason"]
     ready = several.post("/v2/repository/index", {"ready": True}).json
     assert {each["name"] for each in ready} == {"animals", "given", "vectors"}
     answer = several.post("/v1/classify/broken", photo())
@@ -112,7 +112,7 @@ def test_a_version_that_fails_changes_nothing_and_says_so_each_time(
     _damage(folder / "animals" / "4")
     for _ in range(2):
         status, error = _load(several)
-        assert (status, "the bundle is damaged" in error) == (400, True)
+        assert (status, "The bundle is damaged" in error) == (400, True)
         assert _classes(several)[0] == "lion"
     shutil.rmtree(folder / "animals" / "4")
     assert _load(several) == (200, "")

@@ -43,7 +43,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     for given, message in (
         ([str(tmp_path / "none")], "no such bundle"),
         ([str(tmp_path / "file.txt")], "neither a bundle nor a folder"),
-        ([f"x={tmp_path}"], "a folder of bundles, whose names"),
+        ([f"x={tmp_path}"], "a folder of bundles, which take their names"),
         ([f"a={bundle}", str(bundle)], "two bundles are called 'a'"),
     ):
         with pytest.raises(InputError, match=message):

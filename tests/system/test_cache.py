@@ -29,7 +29,7 @@ def test_a_temporary_cache_that_others_could_fill_is_refused(
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    with pytest.raises(InputError, match="name a folder of your own in PPLCNET_CACHE"):
+    with pytest.raises(InputError, match="set PPLCNET_CACHE to a folder of your own"):
         cache_folder()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     (tmp_path / "pplcnet-12345").mkdir()

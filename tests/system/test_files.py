@@ -98,7 +98,7 @@ def test_a_folder_that_does_not_exist_yet_is_judged_by_the_nearest(tmp_path: Pat
     write_text(tmp_path / "file", "")
     with pytest.raises(InputError, match=r"file: is a file, not a folder"):
         check_writable(tmp_path / "file")
-    with pytest.raises(InputError, match=r"cannot be made: .*file is a file"):
+    with pytest.raises(InputError, match=r"cannot be created: .*file is a file"):
         check_writable(tmp_path / "file" / "new")
 
 

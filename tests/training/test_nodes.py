@@ -46,10 +46,10 @@ def test_a_cluster_of_one_is_this_machine(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("a:7001,b:7001", None), "go together"),
-        ((None, 1), "go together"),
-        (("a,b:7001", 0), "'a' is no address; every node is HOST:PORT"),
-        (("a:99999,b:7001", 0), "'a:99999' is no address"),
+        (("a:7001,b:7001", None), "need each other"),
+        ((None, 1), "need each other"),
+        (("a,b:7001", 0), "'a' is not an address; every node is HOST:PORT"),
+        (("a:99999,b:7001", 0), "'a:99999' is not an address"),
         (("a:7001", 0), "names one node"),
         (("a:7001,a:7001", 0), "names a node twice"),
         (("a:7001,b:7001", 2), "counted from 0 to 1"),

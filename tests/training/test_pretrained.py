@@ -223,7 +223,7 @@ def test_a_network_for_one_task_takes_the_backbone_of_a_whole_classifier(
     build = training_of(find(task)).build
     network = build(model, ("a", "b"), (64, 64), options_for_training(recipe, start))
     start_from_weights(network, start, parts[0], recipe, preprocessing_of(recipe), lines.append)
-    assert "random, as the file has no matching weights" in lines[0]
+    assert "random, because the file has no matching weights" in lines[0]
     found = native.get_values(network)
     with np.load(weights) as arrays:
         kept = [name for name in arrays.files if name in found]

@@ -59,7 +59,7 @@ def test_a_file_without_the_last_convolution_leaves_that_random(tmp_path: Path) 
     path = tmp_path / "own.npz"
     write_backbone(path, NAME, _random_values(), made_with={}, without=["last_conv"])
     model = build_model(NAME, num_classes=3, image_size=32)
-    assert "random, as the file has no matching weights: fc, last_conv" in str(
+    assert "random, because the file has no matching weights: fc, last_conv" in str(
         load_pretrained(model, path)
     )
 

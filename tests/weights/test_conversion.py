@@ -187,7 +187,7 @@ def test_a_name_without_connection_is_one_clear_error(
     assert main(["predict", "pplcnet_x1_0:imagenet-ssld", str(common_photos)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: http://127.0.0.1:9/PPLCNet_x1_0_ssld_pretrained.pdparams")
-    assert "put it at" in error
+    assert "save it as" in error
 
 
 def test_create_model_downloads_what_paddle_wrote(

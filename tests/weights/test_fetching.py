@@ -43,7 +43,7 @@ def test_a_server_that_does_not_give_the_file(
         fetch(SOURCE, pause_s=0)
     message = str(caught.value)
     assert "PPLCNet_x0_25_pretrained.pdparams" in message
-    assert f"put it at {cache_folder() / 'weights' / SOURCE.file_name}" in message
+    assert f"save it as {cache_folder() / 'weights' / SOURCE.file_name}" in message
     assert len(server.asked) == asked
     assert not (cache_folder() / "weights" / SOURCE.file_name).exists()
 
@@ -54,7 +54,7 @@ def test_no_connection_says_where_to_put_the_file(
     monkeypatch.setenv("PPLCNET_CACHE", str(tmp_path))
     monkeypatch.setenv("PPLCNET_MIRROR", "http://127.0.0.1:9")
     monkeypatch.delenv("PPLCNET_OFFLINE")
-    with pytest.raises(WeightsError, match=r"cannot be downloaded .*put it at .*PPLCNET_MIRROR"):
+    with pytest.raises(WeightsError, match=r"cannot be downloaded .*save it as .*PPLCNET_MIRROR"):
         fetch(SOURCE, pause_s=0)
 
 
@@ -62,7 +62,7 @@ def test_offline_nothing_is_asked_for_and_the_cache_is_used(
     server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PPLCNET_OFFLINE", "1")
-    with pytest.raises(WeightsError, match=r"PPLCNET_OFFLINE is set\)\. .* put it at"):
+    with pytest.raises(WeightsError, match=r"PPLCNET_OFFLINE is set\)\. .* save it as"):
         fetch(SOURCE)
     assert server.asked == []
     monkeypatch.setenv("PPLCNET_OFFLINE", "0")

@@ -53,7 +53,7 @@ def test_a_server_without_the_file_is_asked_once_and_the_shipped_backbone_taken(
     assert complaint in start.reason
     assert len(server.asked) == 1
     target = cache_folder() / "weights" / SOURCE.file_name
-    assert f"put it at {target}" in start.describe()
+    assert f"save it as {target}" in start.describe()
     assert start.describe().startswith(
         "fractal, the backbone that ships with pplcnet; the official weights "
     )
@@ -172,4 +172,4 @@ def test_a_file_by_pretrain_is_named_as_such_even_after_it_is_gone(shipped_backb
     shipped_backbone.unlink()
     again = Start.from_facts(start.facts(), None)
     assert again.has_seen_formulas
-    assert again.describe() == f"{shipped_backbone}, a backbone by 'pplcnet pretrain'"
+    assert again.describe() == f"{shipped_backbone}, a backbone from 'pplcnet pretrain'"

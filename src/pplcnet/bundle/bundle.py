@@ -126,12 +126,12 @@ class Bundle:
             if len(content) == facts["bytes"] and sha256(content).hexdigest() == facts["sha256"]:
                 return content
             fault = BundleError(
-                f"{self.path}: {name} is not the file that was saved (its checksum differs); "
-                "the bundle is damaged; use another copy."
+                f"{self.path}: {name} is not the file that was saved (its checksum differs). The "
+                "bundle is damaged; use another copy."
             )
         if self._has_changed():
             raise BundleChangedError(
-                f"{self.path}: another process has written it since it was opened; open it again."
+                f"{self.path}: another process has changed it since it was opened; open it again."
             )
         raise fault or BundleError(f"{self.path}: {name} is missing.")
 

@@ -61,11 +61,12 @@ def export_file(
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     if set(manifest.outputs) != {"boxes", "scores"}:
-        raise InputError(f"{bundle}: is of no detector, whose outputs are boxes and scores.")
+        raise InputError(f"{bundle}: is not a detector, whose outputs are boxes and scores.")
     variant = opened.variant("onnx")
     if variant.get("batch") != 1 or manifest.preprocessing.resize != "stretch":
         raise InputError(
-            f"{bundle}: this file is made of a network for single images, which are stretched."
+            f"{bundle}: this file can only be made of a network for single images that are "
+            "stretched."
         )
     model = onnx.load_from_string(opened.read(str(variant["file"])))
     chosen = choose_images(opened, images)
@@ -221,6 +222,6 @@ def _compare_detections(
         )
         if not is_same:
             raise ConversionError(
-                f"{image}: the file with suppression inside finds {len(scores)} objects, not "
+                f"{image}: the file with non-maximum suppression finds {len(scores)} objects, not "
                 f"those that the bundle does ({len(expected)}); nothing is written."
             )

@@ -64,7 +64,9 @@ def choose_images(
     """Photos to compare on, at most 64, evenly chosen; None takes those of the training."""
     given = recorded_images(bundle) if images is None else images
     if not given:
-        raise InputError(f"{bundle.path}: no photos to compare the exported network on; give some.")
+        raise InputError(
+            f"{bundle.path}: no photos on which to compare the exported network; give some."
+        )
     return evenly_chosen(given, PARITY_IMAGES)
 
 

@@ -111,8 +111,8 @@ def quantize_network(
             )
             return PostTraining(_serialize(quantized), ranges, in_float, options, way)
     raise ConversionError(
-        "no quantisation ranges can be found: the calibration photos hardly "
-        "differ from each other, or the network is not trained."
+        "no quantisation ranges can be found: the calibration photos are nearly identical, or the "
+        "network is not trained."
     )
 
 
@@ -140,9 +140,8 @@ def control_accuracy(
     def validate(candidate: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:
         if time.monotonic() > deadline:
             raise ConversionError(
-                "INT8 loses too much accuracy, and the time that was given ended before it was "
-                "known which layers have to stay in float. The bundle is unchanged; --minutes "
-                "gives more time."
+                "INT8 loses too much accuracy, and time ran out before it was known which layers "
+                "must stay in float. The bundle is unchanged; a larger --minutes gives more time."
             )
         chosen = list(items)
         engine = open_int8(candidate.SerializeToString())

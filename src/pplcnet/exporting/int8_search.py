@@ -82,8 +82,8 @@ def quantize_fastest(
     if not calibration:
         raise InputError(f"{opened.path}: no photos to calibrate with; give some.")
     report(
-        f"timing {counted(len(WAYS), 'way')} of quantising on this processor, then quantising in "
-        f"the fastest; a minute or two, at most about {minutes:g}"
+        f"timing {counted(len(WAYS), 'quantisation scheme')} on this processor, then quantising "
+        f"with the fastest; a minute or two, at most about {minutes:g}"
     )
     content = cut_network(
         opened.read(str(opened.variant("onnx")["file"])), answers_of(opened.manifest)
@@ -96,7 +96,7 @@ def quantize_fastest(
     for trial in wanted:
         if time.monotonic() > end:
             raise ConversionError(
-                f"{opened.path}: --minutes {minutes:g} were over before a way of quantising held "
+                f"{opened.path}: --minutes {minutes:g} ran out before a quantisation scheme kept "
                 "the accuracy. The bundle is unchanged; a larger --minutes gives more time."
             )
         is_last = trial is wanted[-1]
@@ -194,9 +194,9 @@ def _check_speed(
     times = measure_latencies(runs, rounds=ROUNDS)
     if not keep_slower and times["int8"].median_ms * WORTHWHILE > times["float"].median_ms:
         raise ConversionError(
-            f"with the layers in float that the accuracy needs, INT8 takes "
+            "with the layers in float that need it for accuracy, INT8 takes "
             f"{times['int8'].median_ms:.2f} ms, {exact.precision} {times['float'].median_ms:.2f} "
-            "ms. The bundle is unchanged; --keep-slower adds INT8 even so."
+            "ms. The bundle is unchanged; --keep-slower adds INT8 anyway."
         )
 
 
@@ -225,5 +225,5 @@ def _worth_trying(trials: Sequence[Trial], keep_slower: bool) -> tuple[list[Tria
         f"{exact} is the fastest on this processor; the fastest INT8 network is {quantized[0]}"
     )
     if keep_slower:
-        return quantized, f"{verdict}, and is made because it was asked for"
+        return quantized, f"{verdict}; it is made as requested"
     return [], f"{verdict}: no INT8 network is made (--keep-slower makes it)"

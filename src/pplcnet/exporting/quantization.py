@@ -134,7 +134,7 @@ def _quantized(
     if limits.with_control and not figures["drop"] <= max_drop:  # written so that a NaN is refused
         report(
             f"{_line(figures, reference.measure)}; that is a loss of more than {max_drop}, so "
-            "trying which layers have to stay in float"
+            "finding out which layers must stay in float"
         )
         method = "post-training quantisation with accuracy control"
         int8 = control_accuracy(content, quantized, reference, max_drop, limits.deadline)

@@ -63,7 +63,9 @@ def export_file(
     manifest = opened.manifest
     shape = manifest.outputs.get(LOGITS, ())
     if len(shape) != 3:
-        raise InputError(f"{bundle}: is of no segmentation network, whose logits have places.")
+        raise InputError(
+            f"{bundle}: is not a segmentation network, which has logits for each position."
+        )
     model = onnx.load_from_string(opened.read(str(opened.variant("onnx")["file"])))
     _enlarge(model, shape, manifest.preprocessing.image_size, form)
     onnx.checker.check_model(model, full_check=True)
@@ -156,4 +158,4 @@ def _compare(
             is_same = difference <= TOLERANCE
             said = f"its probabilities differ by up to {difference:.1e}"
         if not is_same:
-            raise ConversionError(f"{image}: the file does not answer as the bundle: {said}.")
+            raise ConversionError(f"{image}: the file does not give the bundle's answers: {said}.")

@@ -263,7 +263,7 @@ def _rows(
             yield Row(photo.label, photo.name, digest, each.vector)
     if faults:
         raise DatasetError(
-            f"{counted(len(faults), 'photo')} cannot be read; mend or remove them:", faults
+            f"{counted(len(faults), 'photo')} cannot be read; repair or remove them:", faults
         )
 
 

@@ -114,7 +114,9 @@ class Gallery:
         for part in manifest.parts:
             held = read_photos(path, manifest, part)
             if not place.keys() >= set(held.classes):
-                raise GalleryError(f"{path}: {part.photos} has classes that the gallery has not.")
+                raise GalleryError(
+                    f"{path}: {part.photos} has classes that the gallery does not have."
+                )
             of_part = np.array([place[name] for name in held.classes], np.int32)
             labels.append(of_part[held.labels])
             photos += held.photos
@@ -149,8 +151,8 @@ class Gallery:
         lines.append(
             f"threshold  {chosen.similarity:.4f}, for a false acceptance of {chosen.wanted:g}; on "
             f"{counted(chosen.photos, 'photo')} of the gallery it accepts "
-            f"{chosen.false_acceptance:.1%} when their class is taken away"
-            + ("" if rejected is None else f", and rejects {rejected:.1%} when it is not")
+            f"{chosen.false_acceptance:.1%} without their own class"
+            + ("" if rejected is None else f", and rejects {rejected:.1%} with it")
         )
         return "\n".join(lines)
 
@@ -239,7 +241,7 @@ def check_network(path: Path, manifest: GalleryManifest, model: Model[Any]) -> N
         )
     if model.choice.precision != made_by.precision:
         raise InputError(
-            f"{path}: its vectors were computed in {made_by.precision}, and the bundle runs in "
+            f"{path}: its vectors were computed in {made_by.precision}, but the bundle runs in "
             f"{model.choice.precision}; open it with precision={made_by.precision!r}."
         )
 

@@ -116,7 +116,7 @@ class GalleryManifest:
                 )
             if values.pop(CHECKSUM, None) != checksum_of(values):
                 raise GalleryError(
-                    f"{source}: {GALLERY_FILE} is not what was saved (its checksum differs); the "
+                    f"{source}: {GALLERY_FILE} is not what was saved (its checksum differs). The "
                     "gallery is damaged; use another copy, or build it again."
                 )
             return _checked(values)

@@ -263,7 +263,7 @@ def open_image(content: bytes, kind: str, name: str) -> Image.Image:
             return open_image(sound, kind, name)
         reason = f"truncated or damaged ({str(error).strip()})."
         if isinstance(error, UnidentifiedImageError):
-            reason = f"truncated or damaged (its header starts like that of a {kind} file)."
+            reason = f"truncated or damaged (it starts like a {kind} file)."
             reason = (describe_tiff(content) if kind == "TIFF" else "") or reason
         raise ImageError(name, reason) from error
 

@@ -75,7 +75,7 @@ def open_jpeg(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands 
         raise ImageError(
             name,
             f"has {width}x{height} pixels; a JPEG of more than {MAX_PIXELS:,} needs simplejpeg "
-            "(pip install 'pplcnet[fast]'), which a TIFF in tiles or a PNG does not.",
+            "(pip install 'pplcnet[fast]'); a TIFF in tiles or a PNG does not.",
         )
     needed = cost.fixed + found.bytes + width * height * cost.per_pixel
     # Who raises the limit of pixels has the memory for them.

@@ -152,7 +152,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 def _recognised_text(head: bytes) -> tuple[str, str]:
     if head and not head.strip(b"\0"):
-        return "nothing but zero bytes (a damaged copy)", "copy or download it again"
+        return "only zero bytes (a damaged copy)", "copy or download it again"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"<"):
         if text.startswith((b"<?xml", b"<!--")) and b"<svg" in text:

@@ -63,7 +63,7 @@ def check_pixels(size: tuple[int, int], name: str, most: int | None = None) -> N
     width, height = size
     allowed = min(_most_pixels, MAX_PIXELS) if most is None else most
     if width * height > allowed:
-        how = "decoded" if most is None else "looked at in windows; the limit can be raised"
+        how = "decoded" if most is None else "processed in windows; the limit can be raised"
         raise ImageError(name, f"has {width}x{height} pixels; at most {allowed:,} are {how}.")
 
 

@@ -130,8 +130,8 @@ def tally(mask: MaskValues) -> dict[int, int]:
 def _too_many(name: str, number: int) -> ImageError:
     return ImageError(
         name,
-        f"has {number} different colours or more, and a mask has one for each class: it was "
-        "resized with smoothing, was saved with loss before, or is a photo.",
+        f"has {number} different colours or more, but a mask has one per class: it was resized "
+        "with smoothing, was once saved with lossy compression, or is a photo.",
     )
 
 
@@ -139,8 +139,8 @@ def _lossy(name: str, kind: str) -> ImageError:
     kind = kind.replace("WEBP", "lossy WebP")
     return ImageError(
         name,
-        f"saved as {kind}, which changes the values at every border; save masks as PNG, from the "
-        "originals.",
+        f"saved as {kind}, which changes the values along every boundary; save masks as PNG, from "
+        "the originals.",
     )
 
 
@@ -166,7 +166,7 @@ def _values(image: Image.Image, rawmode: str, name: str) -> MaskValues:
         return _of_channels(image, name)
     raise ImageError(
         name,
-        f"an image of the kind {image.mode}, whose values stand for no classes; save the mask "
+        f"an image of the kind {image.mode}, whose values cannot stand for classes; save the mask "
         "as PNG with one channel, a palette or RGB.",
     )
 
@@ -189,7 +189,9 @@ def _of_channels(image: Image.Image, name: str) -> MaskValues:
         if image.mode.endswith("A"):
             if (band[..., -1] != OPAQUE).any():
                 raise ImageError(
-                    name, "is partly transparent, and no class is; save it without transparency."
+                    name,
+                    "is partly transparent, which stands for no class; save it without "
+                    "transparency.",
                 )
             band = band[..., :-1]
         place = colours[top : top + rows]

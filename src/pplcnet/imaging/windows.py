@@ -109,7 +109,7 @@ def windows_of_image(
     if found > MAX_WINDOWS:
         raise InputError(
             f"{source}: {width}x{height} pixels have {found:,} {noun} of {window[1]}x{window[0]}; "
-            f"at most {MAX_WINDOWS:,} are looked at. Take larger ones, or let them overlap less."
+            f"at most {MAX_WINDOWS:,} are possible. Use larger ones, or less overlap."
         )
     return windows_over((height, width), window, stride)
 

@@ -163,7 +163,7 @@ def state_of(out: str) -> State:
     storage = open_storage(out)
     job = read_job(storage, out)
     if job is None:
-        raise InputError(f"{out}: holds no job of 'pplcnet classify'.")
+        raise InputError(f"{out}: no job of 'pplcnet classify' there.")
     done = done_shards(storage)
     failures = {each: why for each, why in failures_of(storage).items() if each not in done}
     return State(job, done, failures)

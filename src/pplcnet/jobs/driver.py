@@ -195,7 +195,7 @@ class Driver:
         number = running.shard.number
         self._deaths[number] += 1
         if self._deaths[number] >= MOST_DEATHS:
-            self._give_up(running.shard, f"{MOST_DEATHS} workers died at it; {event.reason}")
+            self._give_up(running.shard, f"{MOST_DEATHS} workers died on it; {event.reason}")
         elif number not in self._finished:
             self._progress.retried += 1
             self._waiting.append((0.0, running.shard))
@@ -203,7 +203,7 @@ class Driver:
     def _count_failed_start(self, reason: str) -> None:
         self._failed_starts += 1
         if self._failed_starts >= MOST_FAILED_STARTS:
-            raise StorageError(f"workers cannot begin: {reason}")
+            raise StorageError(f"workers cannot start: {reason}")
 
     def _try_again(self, shard: Shard, reason: str) -> None:
         if shard.number in self._finished:

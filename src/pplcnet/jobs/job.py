@@ -86,7 +86,7 @@ def read_job(storage: Storage, place: str) -> Job | None:
         if values.pop("format") != FORMAT:
             raise InputError(f"{place}: its {JOB_FILE} is not that of a classify job.")
         if values.pop("format_version") > FORMAT_VERSION:
-            raise InputError(f"{place}: was begun by a newer pplcnet; install that.")
+            raise InputError(f"{place}: was started by a newer pplcnet; install that version.")
         job = Job(
             values.pop("id"),
             Wanted(**values.pop("wanted")),
@@ -143,7 +143,7 @@ def begin_job(
         if not storage.create(JOB_FILE, job.to_json().encode()):
             job = read_job(storage, place)
             if job is None:
-                raise InputError(f"{place}: {JOB_FILE} was deleted while the job began.")
+                raise InputError(f"{place}: {JOB_FILE} was deleted while the job started.")
     differences = [
         f"{name} {_shown(there)}, now {_shown(now)}"
         for (name, there), now in zip(
@@ -153,8 +153,8 @@ def begin_job(
     ]
     if differences:
         raise InputError(
-            f"{place}: holds a job that was begun with {'; '.join(differences)}; give the same "
-            "as then, or another --out."
+            f"{place}: holds a job that was started with {'; '.join(differences)}; give the same "
+            "again, or another --out."
         )
     return job
 

@@ -78,8 +78,8 @@ def split_address(address: str) -> Address:
     scheme = found[1].lower() if found else ""
     if found is None or scheme not in PARTS_OF_BUCKET:
         raise InputError(
-            f"{address}: is not an address that is read; those of S3 (s3://bucket/folder), Google "
-            "Cloud Storage (gs://bucket/folder) and Azure (az://account/container/folder) are."
+            f"{address}: is not a supported address; give one of S3 (s3://bucket/folder), Google "
+            "Cloud Storage (gs://bucket/folder) or Azure (az://account/container/folder)."
         )
     count = PARTS_OF_BUCKET[scheme]
     parts = found[2].split("/", count)

@@ -86,7 +86,7 @@ class Cluster:
         try:
             _connect(ray.get_runtime_context().gcs_address, LOOK_SECONDS)
         except OSError:  # Ray would wait for it, and end this process
-            return "the head of the Ray cluster does not answer"
+            return "the head node of the Ray cluster does not respond"
         free = int(ray.available_resources().get("CPU", 0))
         return f"the Ray cluster has {counted(self.cpus(), 'CPU')}, {free} of them free"
 
@@ -108,7 +108,7 @@ class Cluster:
             if self._misses >= MOST_MISSES:
                 self.is_headless = True
                 raise StorageError(
-                    f"the head of the Ray cluster at {address} is gone; run the same command "
+                    f"the head node of the Ray cluster at {address} is gone; run the same command "
                     "again once there is a cluster."
                 ) from error
 
@@ -167,7 +167,9 @@ def _check_address(address: str) -> None:
     """Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise InputError(f"{address}: is no address of a Ray cluster; give HOST:PORT, or auto.")
+        raise InputError(
+            f"{address}: is not the address of a Ray cluster; give HOST:PORT, or auto."
+        )
     try:
         _connect(address, CONNECT_SECONDS)
     except OSError as error:

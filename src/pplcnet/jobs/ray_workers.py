@@ -79,7 +79,7 @@ class RayWorkers:
         cpus = self._cluster.cpus()
         self._count = min(count or max(1, cpus), most)
         if self._count > cpus:
-            say(f"only {cpus} of {self._count} workers have a CPU now; others start with more CPUs")
+            say(f"only {cpus} of {self._count} workers have a CPU now; more start as CPUs join")
         self._settings = settings
         content, self._suffix = _bundle_bytes(settings.bundle)
         self._bundle = ray.put(content)
@@ -135,7 +135,7 @@ class RayWorkers:
 
     def describe(self) -> str:
         """See `Workers`."""
-        return f"no worker has begun; {self._cluster.describe()}"
+        return f"no worker has started; {self._cluster.describe()}"
 
     def __enter__(self) -> Self:
         return self

@@ -73,7 +73,7 @@ def find_source(given: str, column: str | None = None, root: str | None = None) 
     if not root:
         return source
     if source.kind != LIST:
-        raise InputError(f"{given}: is no list; --root is for lists.")
+        raise InputError(f"{given}: is not a list; --root is for lists.")
     return source._replace(root=root.rstrip("/") if is_address(root) else os.path.abspath(root))
 
 
@@ -101,7 +101,7 @@ def _find(given: str, column: str | None) -> Source:
             f"does it end in {TAR_ENDING}."
         )
     if column and ending == ".txt":
-        raise InputError(f"{given}: a .txt list has a name on each line, and no columns.")
+        raise InputError(f"{given}: a .txt list has one name per line, and no columns.")
     return Source(LIST, str(path), str(path.parent), _column(path, column, str(path)))
 
 
@@ -142,7 +142,7 @@ def _source_at(address: str, column: str | None) -> Source:
         with _list_here(place) as path:
             return Source(LIST, place, place.rpartition("/")[0], _column(path, column, place))
     if column:
-        raise InputError(f"{address}: is no list; --column is for lists (.csv, .parquet).")
+        raise InputError(f"{address}: is not a list; --column is for lists (.csv, .parquet).")
     if ending != TAR_ENDING:
         return Source(FOLDER, place, place)
     fixed = key
@@ -244,8 +244,8 @@ def _in_parquet(path: Path, source: Source) -> Iterator[str]:
                 yield os.fsdecode(name)
             elif name is not None and name not in ("", b""):
                 raise InputError(
-                    f"{source.place}: column {source.column!r} holds {name!r:.80}, which is no "
-                    "name."
+                    f"{source.place}: column {source.column!r} holds {name!r:.80}, which is not "
+                    "a name."
                 )
 
 
@@ -264,4 +264,4 @@ def _unreadable_said(place: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{place}: is no readable Parquet file ({error}).") from error
+        raise InputError(f"{place}: is not a readable Parquet file ({error}).") from error

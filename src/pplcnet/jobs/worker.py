@@ -86,7 +86,7 @@ class Worker:
         network = look_at_network(settings.bundle, job.wanted.engine, job.wanted.precision)
         if network.digest != job.wanted.bundle:
             raise StorageError(
-                f"{settings.bundle}: on {self.host} it is not the bundle that the job began with."
+                f"{settings.bundle}: on {self.host} it is not the bundle that the job started with."
             )
         self._top_k = job.wanted.top_k
         self._model: Model[Prediction] = Model(

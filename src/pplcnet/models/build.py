@@ -167,7 +167,9 @@ def features_of(model: keras.Model) -> Features:
     for layer in reversed(model.layers):
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
             return Features(layer.input, layer.output)
-    raise InputError(f"{model.name}: has no global average pooling, where its head would begin.")
+    raise InputError(
+        f"{model.name}: has no global average pooling, after which its head would begin."
+    )
 
 
 def _with_defaults(

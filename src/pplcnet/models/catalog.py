@@ -241,8 +241,8 @@ def find(name: str) -> Network:
     task = only_task(name)
     if task is not None:
         raise InputError(
-            f"{name} is a network for {task}, and a classifier is needed here, such as the one with "
-            f"its backbone: {backbone_of(name).name}."
+            f"{name} is a network for {task}, but a classifier is needed here, such as the one "
+            f"with its backbone: {backbone_of(name).name}."
         )
     raise UnknownNameError("network", name, CATALOG)
 

@@ -52,11 +52,11 @@ def check_others(model: Model[Any], folder: str | PathLike[str]) -> None:
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; other photos are given as a folder.")
     if next(find_images(folder), None) is None:
-        raise InputError(f"{folder}: no photos in this folder or below.")
+        raise InputError(f"{folder}: no photos in this folder or its subfolders.")
     if not model.knows_typical:
         raise InputError(
             "this bundle does not know what is typical of its training photos; 'pplcnet calibrate' "
-            "measures it, where they are still there."
+            "measures it if they are still there."
         )
 
 

@@ -190,8 +190,8 @@ def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
         classes, images, contents = read_splits(file, find(task).annotation, skip_damaged_rows=True)
     except InputError as error:
         raise InputError(
-            f"{error} So it is not known which photos the bundle was trained on: put a good copy "
-            "back, or move the file away to use all photos."
+            f"{error} So it is not known which photos the bundle was trained on: restore a good "
+            "copy, or move the file away to use all photos."
         ) from error
     checksums = {
         image.path: content for image, content in zip(images, contents, strict=True) if content

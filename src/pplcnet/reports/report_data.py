@@ -153,10 +153,10 @@ def find_subject(
     notes = list(found.notes)
     if not is_recorded and _trained_on(bundle) and not is_own_folder:
         beside = "is of another run" if is_foreign else "lists none of its photos"
-        lack = f"beside the bundle {beside}" if file.is_file() else "is not beside the bundle"
+        lack = f"next to the bundle {beside}" if file.is_file() else "is not next to the bundle"
         notes.append(
-            f"split.csv {lack}, so it is not known whether any of these photos were trained on: "
-            "the figures may be too good."
+            f"split.csv {lack}, so it is not known whether the bundle was trained on any of these "
+            "photos: the figures may be too good."
         )
     return Subject(
         bundle,

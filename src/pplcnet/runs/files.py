@@ -113,7 +113,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
         raise InputError(
-            f"{path}: is damaged ({reason or 'nested too deeply'}); the run cannot be resumed, "
+            f"{path}: is damaged ({reason or 'nested too deeply'}). The run cannot be resumed; "
             "--overwrite starts it over."
         ) from error
     if run.get("kind") not in (TRAIN, SUSPECTS):

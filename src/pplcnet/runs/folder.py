@@ -103,7 +103,7 @@ class RunFolder:
         for each in (photos, recipe.options.unlabelled):
             if each and Path(each).is_dir() and out.is_relative_to(Path(each).resolve()):
                 raise InputError(
-                    f"{self.path}: lies in the photos' folder {each}, where its files would be "
+                    f"{self.path}: is inside the photos' folder {each}, where its files would be "
                     "read as photos; choose another --out."
                 )
 
@@ -130,7 +130,7 @@ class RunFolder:
         run = read_run(self.path)
         if run is None:
             raise InputError(
-                f"{self.path}: no run to resume there; leave --resume out to start one."
+                f"{self.path}: no run to resume there; leave out --resume to start one."
             )
         if run["kind"] != self.kind:
             raise InputError(
@@ -200,7 +200,7 @@ class RunFolder:
         if before.get("teacher") != now["teacher"]:
             raise InputError(
                 f"{now['recipe']['teacher']}: is no longer the teacher that the run started with; "
-                "put that one back, or start a new run."
+                "restore that one, or start a new run."
             )
         return {**before, "photos": now["photos"]}
 
@@ -209,8 +209,7 @@ class RunFolder:
         if run["digest"] != digest:
             raise InputError(
                 f"{self.path}: the photos are not those that the run started with (digest "
-                f"{run['digest'][:12]}, now {digest[:12]}); put them back as they were, or "
-                "start a new run."
+                f"{run['digest'][:12]}, now {digest[:12]}); restore them, or start a new run."
             )
 
     def change(self, run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,7 +265,7 @@ def _check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
     """
     if found != run.get("id"):
         raise InputError(
-            f"{path}: belongs to another run than the {RUN} beside it; put the right one back, or "
+            f"{path}: belongs to another run than the {RUN} next to it; restore the right one, or "
             "start over with --overwrite."
         )
 

@@ -106,8 +106,8 @@ def _move_back(out: Path) -> None:
     for each in sorted(moving.iterdir(), key=lambda place: place.name == RUN):
         if _is_there(out / each.name):
             raise InputError(
-                f"{each}: belongs to the run in {out}, but {out / each.name} is in its place; move "
-                "one of the two away."
+                f"{each}: belongs to the run in {out}, but {out / each.name} has taken its place; "
+                "move one of the two away."
             )
         os.rename(each, out / each.name)
     moving.rmdir()

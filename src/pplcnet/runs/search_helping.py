@@ -74,7 +74,7 @@ def help_search(
     searching.require_optuna()
     folder = None if search.study is not None else RunFolder(Path(out), TRAIN)
     place = out if search.study is None else shown_address(search.study)
-    watcher.say(f"{place}: another process has begun this search; this one helps with it")
+    watcher.say(f"{place}: another process started this search; this one helps with it")
     run = None
     if folder is not None:
         run = _begun_run(folder, watcher)
@@ -127,7 +127,7 @@ def _begun_run(folder: RunFolder, watcher: Watcher) -> dict[str, Any] | None:
             run = read_run(folder.path)
             if not is_in_use(folder.path) or (run is not None and run.get("search") is None):
                 raise InputError(
-                    f"{folder.path}: no search is under way there; start one, or choose another "
+                    f"{folder.path}: no search is running there; start one, or choose another "
                     "--out."
                 )
             time.sleep(POLL_SECONDS)

@@ -67,9 +67,7 @@ def resplit(
     try:
         recorded = read_splits(path, find(dataset.task).annotation)
     except InputError as error:
-        raise InputError(
-            f"{error} Put a good copy back, or start over with --overwrite."
-        ) from error
+        raise InputError(f"{error} Restore a good copy, or start over with --overwrite.") from error
     missing = [name for name in recorded.classes if name not in dataset.classes]
     if missing:
         raise InputError(
@@ -113,9 +111,9 @@ def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
     can_leave_out = found.gone and not found.new and not found.changed and found.is_known
     if not (can_leave_out and leave_out):
         advice = (
-            "put them back as they were, or continue without them with --resume --skip-broken"
+            "restore them, or continue without them with --resume --skip-broken"
             if can_leave_out
-            else "put them back as they were, or start a new run"
+            else "restore them, or start a new run"
         )
         raise InputError(
             f"{out}: the photos are not those that the run started with ({listed}); {advice}."
@@ -127,8 +125,8 @@ def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
     if empty or not all(map(len, parts)):
         raise InputError(
             f"{out}: without the photos that are gone ({_names(found.gone)}) there are none left "
-            f"{'to train ' + ' and '.join(map(repr, empty)) if empty else 'to train or validate'}"
-            " with; put them back."
+            f"{'to train ' + ' and '.join(map(repr, empty)) if empty else 'to train or validate'} "
+            "with; restore them."
         )
 
 
@@ -155,8 +153,8 @@ def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, d
     if not found.gone:
         folder.check_digest(run, images.digest)
         raise InputError(
-            f"{path}: has other splits than the run started with; put the right file back, or "
-            "start over with --overwrite."
+            f"{path}: has other splits than the run started with; restore the right file, or start "
+            "over with --overwrite."
         )
     context.watcher.say(
         f"continues without {counted(len(found.gone), 'photo')} of the run that "

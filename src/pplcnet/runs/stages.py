@@ -174,7 +174,7 @@ def _say_faults(found: Audit, skip_broken: bool, watcher: Watcher, listed_in: st
         mended = len({image.path for fault in found.faults for image, _ in fault.mended})
         if mended:
             watcher.say(
-                f"labels at fault left out of {counted(mended, 'file')}: "
+                f"faulty labels left out of {counted(mended, 'file')}: "
                 f"{'; '.join(fault.text for fault in found.faults if fault.mended)}"
             )
         kept = set(found.without_faults().classes)

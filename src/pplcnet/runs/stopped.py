@@ -59,8 +59,8 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
         goes_on = _resume_command(out, kind)
         without = f", or without it with: {goes_on} --skip-broken" if kind == TRAIN else ""
         raise InputError(
-            f"{str(error).removesuffix('.')}; {_kept(out)}. Put the photo back as it was and "
-            f"continue with: {goes_on}{without}"
+            f"{str(error).removesuffix('.')}; {_kept(out)}. Restore the photo and continue with: "
+            f"{goes_on}{without}"
         ) from error
     except ConversionError as error:
         alone = f", or the export alone: pplcnet export {shlex.quote(str(out / BUNDLE))}"
@@ -77,7 +77,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
             if (out / RUN).is_file() and holds_something(out)
             else "start again"
         )
-        raise StorageError(f"{reason}; {_kept(out)}. Make room, then {goes_on}") from error
+        raise StorageError(f"{reason}; {_kept(out)}. Free some space, then {goes_on}") from error
 
 
 @contextlib.contextmanager
@@ -89,7 +89,7 @@ def restartable(out: Path) -> Iterator[None]:
         if not holds_something(out):
             raise
         raise TrainingDiverged(
-            f"{error} {out} holds what was trained until then: add --overwrite to replace it, or "
+            f"{error} {out} holds what was trained so far: add --overwrite to replace it, or "
             "choose another --out."
         ) from error
 

@@ -58,8 +58,8 @@ class SuspectList(NamedTuple):
         lines = [f"accuracy    {_percentages(self.folds)}"]
         if gain_over(self.guess, self.accuracy) < GOOD_GAIN:
             lines.append(
-                f"warning     the networks disagree with {1 - self.accuracy:.0%} of the labels; "
-                "if fewer are really wrong, the rest of the list is their own mistakes. Better "
+                f"warning     the networks disagree with {1 - self.accuracy:.0%} of the labels; if "
+                "fewer are really wrong, the rest of the list is their own mistakes. Better "
                 "networks make a better list (--weights imagenet, more --epochs, --overwrite)"
             )
         return lines

@@ -248,7 +248,7 @@ def _searched(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> R
         found = searching.read_best(out, recipe, run_id)
         if context.search is not None and found is None:
             raise InputError(
-                f"{out}: was started without a search; leave --search out, or start over."
+                f"{out}: was started without a search; leave out --search, or start over."
             )
     else:
         wanted, images = context.search, context.images

@@ -20,7 +20,7 @@ class Classifier(Model[ScoredPrediction]):
     def _check_task(self, bundle: str | PathLike[str]) -> None:
         if not issubclass(self._task.prediction, ScoredPrediction):
             raise InputError(
-                f"{bundle}: its task is {self._task.name}, and a Classifier is for classification "
+                f"{bundle}: its task is {self._task.name}, but a Classifier is for classification "
                 "and multi-label classification; open it with pplcnet.load."
             )
 

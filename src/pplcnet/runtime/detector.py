@@ -81,6 +81,6 @@ class Detector(Model[Detections]):
     def _check_task(self, bundle: str | PathLike[str]) -> None:
         if not issubclass(self._task.prediction, Detections):
             raise InputError(
-                f"{bundle}: its task is {self._task.name}, and a Detector is for detection; open "
+                f"{bundle}: its task is {self._task.name}, but a Detector is for detection; open "
                 "it with pplcnet.load."
             )

@@ -74,13 +74,13 @@ def check_embedding(manifest: Manifest, bundle: str) -> None:
     task = find(manifest.task)
     if not task.embedding:
         raise BundleError(
-            f"{bundle}: its task is {task.name}, which has no embedding of a whole image; take a "
+            f"{bundle}: its task is {task.name}, which has no embedding of a whole image; use a "
             "classifier's bundle."
         )
     if embedding_size(manifest) is None:
         raise BundleError(
             f"{bundle}: its network was exported without the embedding; 'pplcnet export {bundle}' "
-            "exports it again, with it."
+            "exports it again with the embedding."
         )
 
 

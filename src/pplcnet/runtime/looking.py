@@ -96,7 +96,7 @@ class Looking:
         if model.manifest.preprocessing.resize == "cover":
             raise InputError(
                 "windows, mirror images and scales are for bundles that see whole photos; this one "
-                "cuts their centre out (resize is 'cover')."
+                "crops their centre (resize is 'cover')."
             )
         return cls(model, look, tuple(model.at_scale(each) for each in look.scales))
 

@@ -115,7 +115,7 @@ class Segmenter(Model[Segmentation]):
     def _check_task(self, bundle: str | PathLike[str]) -> None:
         if not issubclass(self._task.prediction, Segmentation):
             raise InputError(
-                f"{bundle}: its task is {self._task.name}, and a Segmenter is for segmentation; "
+                f"{bundle}: its task is {self._task.name}, but a Segmenter is for segmentation; "
                 "open it with pplcnet.load."
             )
 
@@ -128,5 +128,5 @@ def _windows(
     if window is not None:
         return windows_of(window, stride, most_pixels)
     if stride is not None or most_pixels is not None:
-        raise InputError("stride and most_pixels are of windows; give window too.")
+        raise InputError("stride and most_pixels need windows; give window too.")
     return None

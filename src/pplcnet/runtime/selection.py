@@ -88,7 +88,7 @@ def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None =
     advice = ""
     if bundle.manifest.tuning and tuned is None:
         advice = (
-            f"{bundle.path}: tuned on another processor, not on this one ({processor_name()}); "
+            f"{bundle.path}: tuned on another processor, not this one ({processor_name()}); "
             f"float32 in ONNX Runtime is used; 'pplcnet tune {bundle.path}' finds the fastest way."
         )
     bundle.variant(DEFAULT.variant)  # or a message that says how to get it
@@ -119,5 +119,5 @@ def _asked_for(bundle: Bundle, engine: str | None, precision: str | None) -> Cho
         if _fits(choice, engine, precision):
             return choice
     wanted = " ".join(each for each in (engine, precision) if each)
-    held = ", ".join(str(each) for each in everything) or "nothing that is exported"
+    held = ", ".join(str(each) for each in everything) or "no exported network"
     raise InputError(f"{bundle.path}: cannot run as {wanted}; it has {held}.")

@@ -81,7 +81,7 @@ def answer_in_order(
             yield found[0]
             if os.getpid() != process:
                 raise InputError(
-                    "this stream of predictions belongs to the process that began it; call "
+                    "this stream of predictions belongs to the process that started it; call "
                     "predict_many again in the forked one."
                 )
     finally:

@@ -62,7 +62,7 @@ class Access:
         if self._hosts is not None and _host_name(host) not in self._hosts:
             raise Refusal(
                 421,
-                f"the request is for {host[:100]!r}; this server answers for "
+                f"the request is for {host[:100]!r}; this server only answers for "
                 f"{', '.join(sorted(self._hosts))}. --allow-host adds a name.",
             )
         origin = request.headers.get(b"origin")
@@ -71,7 +71,7 @@ class Access:
         if not self._is_allowed(origin) and urlsplit(origin).netloc.lower() != host.lower():
             raise Refusal(
                 403,
-                f"pages of {origin[:100]!r} may not ask this server; --allow-origin lets them.",
+                f"pages of {origin[:100]!r} may not use this server; --allow-origin allows them.",
             )
 
     def check_key(self, authorization: str) -> None:

@@ -104,7 +104,7 @@ class Application:
                 others.append(route.method)
         if others:
             raise Refusal(405, f"this path takes {' and '.join(others)}, not {request.method}.")
-        raise Refusal(404, "no such path; GET /openapi.json lists those that there are.")
+        raise Refusal(404, "no such path; GET /openapi.json lists the existing ones.")
 
     async def _send(self, request: Request, reply: Reply, send: Send) -> None:
         headers = [

@@ -60,17 +60,22 @@ class Endpoints:
         """Every endpoint, those that are asked for most first."""
         model = "/v2/models/{model}"
         version = model + "/versions/{version}"
-        infer = "Answer tensors of photos, in JSON or in binary."
-        classify = "Answer a photo, or the files of a form."
+        infer = "Predictions for photos as tensors, in JSON or binary."
+        classify = "Predictions for a photo, or for the files of a form."
         search = "The photos of a gallery most similar to a photo, or to each file of a form."
         metadata = "Inputs and outputs of a model, and its classes."
         ready = "Whether a model answers."
         stats = "Counts and times of a model."
-        page = [Route("GET", "/", self._page, "A page for photos.", is_open=True)]
+        page = [Route("GET", "/", self._page, "A page for trying photos.", is_open=True)]
         return [
             Route("POST", "/v1/classify", self._classify, classify),
             Route("POST", "/v1/classify/{model}", self._classify, classify),
-            Route("POST", "/v1/explain/{model}", self._explain, "Which places of a photo count."),
+            Route(
+                "POST",
+                "/v1/explain/{model}",
+                self._explain,
+                "Which parts of a photo matter for a class.",
+            ),
             Route("POST", "/v1/search/{gallery}", self._search, search),
             Route("GET", "/v1/search", self._galleries, "The galleries, and their thresholds."),
             Route("POST", f"{model}/infer", self._infer, infer),
@@ -191,7 +196,9 @@ class Endpoints:
     async def _load(self, request: Request, names: dict[str, str]) -> Reply:
         self._service.check_control()
         if (await self._options(request)).get("parameters"):
-            raise Refusal(400, "parameters are not taken: models are loaded as they are on disk.")
+            raise Refusal(
+                400, "parameters are not supported: models are loaded as they are on disk."
+            )
         await self._service.models.load(names["model"])
         return json_reply({})
 

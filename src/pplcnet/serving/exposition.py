@@ -65,7 +65,7 @@ class Exposition:
         yield from _lines(
             "pplcnet_requests_total",
             "counter",
-            "requests that have ended; code 499: the client went away",
+            "completed requests; code 499: the client disconnected",
             (
                 (_labels(model=model, version=version, code=str(status)), count)
                 for (model, version, status), count in sorted(metrics.requests.items())
@@ -78,7 +78,7 @@ class Exposition:
             "requests refused with 503",
             ((_labels(reason=cause), count) for cause, count in sorted(metrics.refused.items())),
         )
-        yield from _lines("pplcnet_queue_photos", "gauge", "photos that wait", pool.waiting)
+        yield from _lines("pplcnet_queue_photos", "gauge", "waiting photos", pool.waiting)
         yield from _lines("pplcnet_queue_bytes", "gauge", "bytes of requests in memory", held_bytes)
         busy = min(pool.running, workers.alive)
         states = {"busy": busy, "idle": workers.alive - busy, "starting": workers.starting}
@@ -89,14 +89,14 @@ class Exposition:
             ((_labels(state=state), count) for state, count in states.items()),
         )
         for name, text, value in (
-            ("worker_deaths", "workers that ended unasked", workers.deaths),
+            ("worker_deaths", "workers that died", workers.deaths),
             ("worker_kills", "workers killed because a photo took too long", workers.kills),
-            ("retries", "photos given to another worker", pool.retries),
+            ("retries", "photos passed on to another worker", pool.retries),
         ):
             yield from _lines(f"pplcnet_{name}_total", "counter", text, value)
         for name, text, histogram in (
-            ("request", "requests to a model, from headers to answer", metrics.request_seconds),
-            ("queue", "a photo's wait", metrics.queue_seconds),
+            ("request", "requests to a model, from headers to response", metrics.request_seconds),
+            ("queue", "a photo's waiting time", metrics.queue_seconds),
             ("decode", "decoding and resizing a photo", metrics.decode_seconds),
             ("network", "running the network for a photo", metrics.network_seconds),
         ):
@@ -107,7 +107,7 @@ class Exposition:
         yield from _lines(
             "pplcnet_model_info",
             "gauge",
-            "models that answer",
+            "models that are ready",
             (
                 (
                     _labels(
@@ -158,7 +158,7 @@ class Exposition:
             if each.served is not None
         ]
         name = "nv_inference_pending_request_count"
-        yield from _lines(name, "gauge", "requests under way", pending)
+        yield from _lines(name, "gauge", "requests in progress", pending)
 
 
 def _labels(**labels: str) -> str:

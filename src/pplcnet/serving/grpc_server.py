@@ -131,7 +131,7 @@ class GrpcServer:
             return int(self._server.add_secure_port(address, credentials))
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"cannot listen for gRPC at {host} port {port}; another program may use the port, "
+                f"cannot listen for gRPC on {host} port {port}; another program may use the port, "
                 "or the TLS files are not PEM."
             ) from error
 
@@ -258,7 +258,9 @@ class GrpcServer:
     async def _RepositoryModelLoad(self, request: Any, call: Call) -> Any:  # noqa: N802
         self._service.check_control()
         if request.parameters:
-            raise Refusal(400, "parameters are not taken: models are loaded as they are on disk.")
+            raise Refusal(
+                400, "parameters are not supported: models are loaded as they are on disk."
+            )
         await self._service.models.load(request.model_name)
         return self._response("RepositoryModelLoad")
 

@@ -105,7 +105,7 @@ def refused(refusal: Refusal) -> Reply:
 
 
 def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"a request may have {limit / (1 << 20):g} MB.")
+    return Refusal(413, f"a request may have at most {limit / (1 << 20):g} MB.")
 
 
 class Bodies:
@@ -127,7 +127,7 @@ class Bodies:
         limit = self._settings.max_request_bytes
         encoding = request.headers.get(b"content-encoding", "identity").strip()
         if encoding.lower() != "identity":
-            raise Refusal(415, f"the body is compressed ({encoding[:40]}); send it as it is.")
+            raise Refusal(415, f"the body is compressed ({encoding[:40]}); send it uncompressed.")
         length = request.headers.get(b"content-length", "0")
         if len(length) > 18 or int(length) > limit:
             raise _too_large(limit)
@@ -175,7 +175,7 @@ class Bodies:
 def _memory_full() -> Refusal:
     return Refusal(
         503,
-        "the memory for requests that wait is full; try again later.",
+        "the memory for waiting requests is full; try again later.",
         retry_after=1,
         cause="memory",
     )

@@ -77,7 +77,9 @@ class BoundedProtocol(HttpToolsProtocol):
         # Headers, trailers or the size of a chunk that do not end are kept by the parser.
         self._head_bytes += len(data)
         if self._head_bytes > self.limits.header_bytes and not self.transport.is_closing():
-            self._refuse(431, f"headers may have {self.limits.header_bytes} bytes together.")
+            self._refuse(
+                431, f"headers may have at most {self.limits.header_bytes} bytes in total."
+            )
 
     def on_message_begin(self) -> None:
         """Of the parser."""
@@ -95,7 +97,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_progressed = True
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
-            self._refuse(431, f"headers may have {self.limits.header_bytes} bytes together.")
+            self._refuse(
+                431, f"headers may have at most {self.limits.header_bytes} bytes in total."
+            )
             return
         self._has_headers = True
         super().on_headers_complete()
@@ -130,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """In JSON, as all errors."""
-        self._refuse(400, "this is not a request of HTTP/1.1.")
+        self._refuse(400, "this is not an HTTP/1.1 request.")
 
     def shutdown(self) -> None:
         """The server stops: what is being received is still answered."""

@@ -48,8 +48,8 @@ def network_of(
             return network
     raise GalleryError(
         f"{path}: the network that made it ({made_by.name} in {made_by.precision}, "
-        f"{made_by.bundle or 'of no known place'}) is not there; give its bundle too, or build the "
-        "gallery again."
+        f"{made_by.bundle or 'of no known place'}) was not found; serve its bundle too, or build "
+        "the gallery again."
     )
 
 

@@ -193,7 +193,7 @@ class Models:
         if failed:
             raise Refusal(400, f"{name} cannot be loaded: {failed[0].reason}")
         if name not in self._entries:
-            raise Refusal(400, f"no model {name[:128]!r} is in the folders that are served.")
+            raise Refusal(400, f"no model {name[:128]!r} is in the served folders.")
 
     async def unload(self, name: str) -> None:
         """Stop serving a model, until it is loaded again; Refusal 404 for an unknown one."""
@@ -271,7 +271,8 @@ class Models:
             if entry.served is not None and (is_gone or entry.version not in answering):
                 self._retire(entry.served)
                 entry.served, entry.state, entry.fingerprint = None, UNAVAILABLE, ()
-                entry.reason = "its files are gone." if is_gone else "a newer version answers."
+                entry.reason = "its files are gone." if is_gone else "a newer version has replaced "
+                "it."
             if is_gone and entry.served is None:
                 del self._entries[entry.name][entry.version]
                 if not self._entries[entry.name]:

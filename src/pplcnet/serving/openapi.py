@@ -90,7 +90,7 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
         {
             "name": "top",
             "in": "query",
-            "description": "how many answers for each photo",
+            "description": "number of answers for each photo",
             "schema": {"type": "integer", "minimum": 1},
         },
         VERSION,
@@ -99,14 +99,14 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
         {
             "name": "top",
             "in": "query",
-            "description": "how many photos of the gallery; default: 1",
+            "description": "number of photos of the gallery; default: 1",
             "schema": {"type": "integer", "minimum": 1},
         },
         {
             "name": "threshold",
             "in": "query",
-            "description": "from which similarity on a photo is one of the classes; default: the "
-            "gallery's own",
+            "description": "least similarity at which a photo belongs to one of the classes; "
+            "default: the gallery's own",
             "schema": {"type": "number", "minimum": -1, "maximum": 1},
         },
     ],
@@ -132,7 +132,7 @@ def describe_api(routes: Iterable[Described]) -> dict[str, Any]:
         "info": {
             "title": "pplcnet",
             "version": metadata.version("pplcnet"),
-            "description": "Photos classified by a bundle; the Open Inference Protocol v2.",
+            "description": "Predictions of bundles for photos; the Open Inference Protocol v2.",
         },
         "paths": paths,
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},

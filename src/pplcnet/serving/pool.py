@@ -66,7 +66,7 @@ class Pool:
         if expected > self._settings.timeout:
             raise Refusal(
                 503,
-                f"an answer would take about {expected:.0f} s, longer than the limit of "
+                f"a result would take about {expected:.0f} s, longer than the limit of "
                 f"{self._settings.timeout:g} s; try again later.",
                 retry_after=self._retry_after(),
                 cause="deadline",
@@ -74,7 +74,7 @@ class Pool:
         if self._workers.are_failing:
             raise Refusal(
                 503,
-                "no worker is alive; they are being started again.",
+                "no worker is alive; new ones are being started.",
                 retry_after=5,
                 cause="workers",
             )

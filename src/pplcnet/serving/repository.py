@@ -63,11 +63,14 @@ def read_sources(given: Sequence[str]) -> list[Source]:
         is_bundle = _is_bundle(path)
         if not is_bundle and not path.is_dir():
             raise InputError(
-                f"{path}: neither a bundle nor a folder of bundles, nor a gallery; "
-                "'pplcnet export' makes a bundle of a run."
+                f"{path}: neither a bundle nor a folder of bundles, nor a gallery; 'pplcnet "
+                "export' makes a bundle of a run."
             )
         if is_named and not is_bundle:
-            raise InputError(f"{path}: is a folder of bundles, whose names are those of its files.")
+            raise InputError(
+                f"{path}: is a folder of bundles, which take their names from its "
+                "files; leave out NAME=."
+            )
         sources.append(Source(path, (name if is_named else _name_of(path)) if is_bundle else ""))
     names = [(each.is_gallery, each.name) for each in sources if each.name]
     twice = {each for each in names if names.count(each) > 1}

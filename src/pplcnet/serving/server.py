@@ -183,7 +183,7 @@ class _Server:
                 if self.grpc:
                     self.grpc.read_certificates((self.tls.certificate, self.tls.key))
             except (OSError, ssl.SSLError) as error:
-                self.log.event("cannot read the TLS certificate again", reason=str(error))
+                self.log.event("cannot reload the TLS certificate", reason=str(error))
         self._spawn(self._refresh())
 
     def _tls_files(self) -> tuple[str, str] | None:
@@ -211,7 +211,7 @@ def bind(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise InputError(
-            f"cannot listen at {host} port {port} ({error.strerror or error}); another program may "
+            f"cannot listen on {host} port {port} ({error.strerror or error}); another program may "
             "use the port: choose one with --port, or any free one with --port 0."
         ) from error
 

@@ -133,7 +133,9 @@ class Service:
     def check_control(self) -> None:
         """Refusal 403 where models may not be loaded and unloaded by request."""
         if not self._settings.allows_control:
-            raise Refusal(403, "models are not loaded by request here; --allow-control permits it.")
+            raise Refusal(
+                403, "this server does not load models on request; --allow-control permits it."
+            )
 
     async def infer(self, request: InferenceRequest, caller: Caller) -> InferenceAnswer:
         """Answer a request of the Open Inference Protocol.
@@ -218,7 +220,7 @@ class Service:
         self._pool.submit(jobs)
 
         def give_up() -> None:
-            self._give_up(jobs, Refusal(504, f"there was no answer within {timeout:g} s."))
+            self._give_up(jobs, Refusal(504, f"there was no result within {timeout:g} s."))
 
         timer = asyncio.get_running_loop().call_later(left, give_up)
         caller._give_up = lambda: self._give_up(jobs, None)

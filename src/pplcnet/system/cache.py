@@ -39,14 +39,14 @@ def _private(folder: Path) -> Path:
         pass
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be made ({error.strerror}); name a folder in PPLCNET_CACHE."
+            f"{folder}: cannot be created ({error.strerror}); set PPLCNET_CACHE to another folder."
         ) from error
     facts = folder.lstat()
     is_own = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
     if not stat.S_ISDIR(facts.st_mode) or not is_own or facts.st_mode & 0o022:
         raise InputError(
             f"{folder}: is a link, belongs to another user, or others can write to it; remove it, "
-            "or name a folder of your own in PPLCNET_CACHE."
+            "or set PPLCNET_CACHE to a folder of your own."
         )
     folder.chmod(0o700)
     return folder

@@ -44,7 +44,7 @@ def check_writable(folder: str | PathLike[str]) -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        what = "is" if nearest == folder.resolve() else f"cannot be made: {nearest} is"
+        what = "is" if nearest == folder.resolve() else f"cannot be created: {nearest} is"
         raise InputError(f"{folder}: {what} a file, not a folder; choose another place.")
     try:
         # Trying is the only answer that holds for read-only disks, quotas and the superuser.
@@ -65,7 +65,7 @@ def check_file(path: str | PathLike[str]) -> None:
         # Moving the finished file there would replace the device itself.
         raise InputError(f"{path}: is a pipe or a device; give the name of a file.")
     if not path.resolve().parent.exists():
-        raise InputError(f"{path}: its folder does not exist; make it, or choose another.")
+        raise InputError(f"{path}: its folder does not exist; create it, or choose another.")
     check_writable(path.resolve().parent)
 
 

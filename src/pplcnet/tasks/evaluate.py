@@ -98,8 +98,8 @@ def check_task(dataset: Dataset, task: Task[Any], photos_have: str) -> None:
     """InputError when a data set is labelled for another task than a bundle's."""
     if dataset.task != task.name:
         raise InputError(
-            f"{photos_have} {find(dataset.task).title}, and the bundle was trained on photos with "
-            f"{task.title}; give photos labelled as those of the training."
+            f"{photos_have} {find(dataset.task).title}, but the bundle was trained on photos with "
+            f"{task.title}; give photos labelled like the training photos."
         )
 
 

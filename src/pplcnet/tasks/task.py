@@ -137,7 +137,7 @@ class Prediction:
         if given is not None:
             return given
         if not os.path.exists(self.source):
-            raise ImageError(self.source, "is no file; give the photo that was predicted.")
+            raise ImageError(self.source, "is not a file; give the photo that was predicted.")
         return self.source
 
     def draw(self, photo: ImageSource | None = None) -> Image.Image:

@@ -117,7 +117,7 @@ class SavedState(NamedTuple):
     def check_run(self, run_id: str | None) -> None:
         """InputError when the state belongs to another run than `run_id`; None takes any."""
         if run_id is not None and self.facts.get("run") != run_id:
-            raise InputError(f"{self.path}: belongs to another run; put the right one back.")
+            raise InputError(f"{self.path}: belongs to another run; restore the right one.")
 
     def restore(self, model: keras.Model, network: keras.Model, columns: Sequence[str]) -> Progress:
         """Put the state into a compiled model and say how far it had come.

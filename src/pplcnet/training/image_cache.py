@@ -135,7 +135,7 @@ def _open_file(gigabytes: float) -> IO[bytes]:
     if free < gigabytes:
         raise InputError(
             f"disk_cache_gigabytes is {gigabytes:g}, but {folder} has {free:.1f} GB free; give "
-            "less, or another folder with PPLCNET_CACHE."
+            "less, or set PPLCNET_CACHE to another folder."
         )
     # Unbuffered, or the next seek would try again to write what could not be written.
     return tempfile.TemporaryFile(dir=folder, buffering=0)

@@ -60,8 +60,8 @@ def joined(
     import tensorflow as tf
 
     report(
-        f"{nodes.name(nodes.index)} of {len(nodes.addresses)}. Anyone who reaches these ports can "
-        "take part: TensorFlow does not authenticate. Use them in a private network only."
+        f"{nodes.name(nodes.index)} of {len(nodes.addresses)}. Anyone who can reach these ports "
+        "can take part, because TensorFlow has no authentication. Use a private network."
     )
     try:
         with busy("waiting for the other nodes"):
@@ -85,8 +85,7 @@ def _lost(nodes: Nodes, error: Exception) -> NodeLost | None:
     names = [nodes.name(each) for each in gone or sorted(named) if each < len(nodes.addresses)]
     return NodeLost(
         f"{listed(names) if names else 'another node'} ended or cannot be reached, so this node "
-        "stops too. Start all nodes again with --resume; they continue from the last epoch that "
-        "was saved."
+        "stops too. Start all nodes again with --resume; they continue from the last saved epoch."
     )
 
 
@@ -150,8 +149,9 @@ class _NodeGroup:
         ]
         if faults:
             raise InputError(
-                f"the nodes do not train the same: {listed(faults)} than {self._nodes.name(0)}; "
-                "start every node with the same command, photos and version of pplcnet."
+                f"the nodes do not train the same thing: {listed(faults)} than "
+                f"{self._nodes.name(0)}; start every node with the same command, photos and "
+                "version of pplcnet."
             )
 
     def shared(self, recipe: Recipe) -> Recipe:

@@ -61,8 +61,8 @@ class Nodes:
         faults = []
         if recipe.devices > 1:
             faults.append(
-                f"devices is {recipe.devices}; a node has one: start a node for every GPU, each "
-                "with its own CUDA_VISIBLE_DEVICES"
+                f"devices is {recipe.devices}; a node has one device: start a node for every GPU, "
+                "each with its own CUDA_VISIBLE_DEVICES"
             )
         if (recipe.batch_size or count) % count:
             faults.append(
@@ -71,12 +71,13 @@ class Nodes:
             )
         if recipe.gradient_accumulation > 1:
             faults.append(
-                f"gradient_accumulation is {recipe.gradient_accumulation}; it must be 1: a larger "
-                "batch is shared instead"
+                f"gradient_accumulation is {recipe.gradient_accumulation}; it must be 1: several "
+                "nodes allow larger batches instead"
             )
         if recipe.freeze == "trunk":
             faults.append(
-                "freeze is trunk; it must be something else: a head alone trains in seconds"
+                "freeze is trunk; several nodes cannot train the head alone, which takes only "
+                "seconds"
             )
         if faults:
             raise RecipeError(f"the recipe cannot be trained on {count} nodes:", faults)
@@ -100,7 +101,8 @@ def find_nodes(
         return _of_tf_config(environment.get("TF_CONFIG"))
     if addresses is None or index is None:
         raise InputError(
-            "--nodes and --node go together: --nodes a:7001,b:7001 --node 0 on a, --node 1 on b."
+            "--nodes and --node need each other: --nodes a:7001,b:7001 --node 0 on a, --node 1 on "
+            "b."
         )
     return _checked(tuple(each.strip() for each in addresses.split(",")), index, "--nodes")
 
@@ -110,7 +112,7 @@ def _checked(addresses: tuple[str, ...], index: int, source: str) -> Nodes:
         host, _, port = each.rpartition(":")
         if not host or not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 1 << 16:
             raise InputError(
-                f"{source}: {each!r} is no address; every node is HOST:PORT, such as "
+                f"{source}: {each!r} is not an address; every node is HOST:PORT, such as "
                 "trainer-0:7001."
             )
     if len(addresses) < 2:
@@ -145,7 +147,7 @@ def _of_tf_config(text: str | None) -> Nodes | None:
     if others or kind not in ("chief", "worker"):
         raise InputError(
             f"TF_CONFIG has the task {kind!r} in a cluster of {', '.join(sorted(cluster))}; "
-            "training takes workers, and at most a chief among them."
+            "training takes only workers, and at most one chief."
         )
     place = index + (len(chiefs) if kind == "worker" else 0)
     return _checked(tuple(map(str, chiefs + workers)), place, "TF_CONFIG")

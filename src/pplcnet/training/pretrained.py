@@ -50,8 +50,7 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
         return None
     if recipe.weights == AUTO:
         raise InputError(
-            "weights is 'auto', which pplcnet.train replaces by what it finds; say what to start "
-            "from."
+            "weights is 'auto', which only pplcnet.train resolves; name the weights to start from."
         )
     return read_for(recipe.model, weights_path(recipe.model, recipe.weights))
 

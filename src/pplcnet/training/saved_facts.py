@@ -128,6 +128,6 @@ def damaged(path: Path, error: Exception) -> InputError:
     """The error for a checkpoint that is not one, or not one of this version."""
     reason = str(error) or type(error).__name__
     return InputError(
-        f"{path}: is damaged, or of another version ({reason[:200]}); put a good copy back, or "
+        f"{path}: is damaged, or of another version ({reason[:200]}); restore a good copy, or "
         "start over with --overwrite."
     )

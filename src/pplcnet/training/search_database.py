@@ -38,7 +38,7 @@ def of_another_run(address: str) -> InputError:
     place = shown_address(address)
     return InputError(
         f"{place}: holds the search of another run. The same command without --resume and "
-        f"--overwrite helps with it; {place.partition('#')[0]}#NAME begins another."
+        f"--overwrite helps with it; {place.partition('#')[0]}#NAME starts another."
     )
 
 
@@ -97,7 +97,7 @@ def open_shared_study(
         try:
             study = optuna.load_study(**place)
         except KeyError as error:
-            raise InputError(f"{shown_address(address)}: no search is under way there.") from error
+            raise InputError(f"{shown_address(address)}: no search is running there.") from error
         facts = _facts_of(study)
     if not is_helping and facts["run"] != run_id:
         raise of_another_run(address)
@@ -145,8 +145,8 @@ def _opened(address: str) -> tuple[Any, str]:
     if found is None:
         raise InputError(
             f"--study is {shown_address(address)!r}; it must be the address of a database, such as "
-            "postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE or sqlite:////FILE, and "
-            "#NAME behind it for more than one search."
+            "postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE or sqlite:////FILE, with "
+            "#NAME at its end for more than one search."
         )
     kind, driver, rest = found.groups()
     if kind != "sqlite" and driver is None:

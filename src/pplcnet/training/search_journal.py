@@ -71,7 +71,7 @@ def open_study(path: Path, run_id: str | None) -> Any:
     if not study.get_trials(deepcopy=False) and not study.user_attrs:
         study.set_user_attr("run", run_id)
     if study.user_attrs.get("run") != run_id:
-        raise InputError(f"{path}: belongs to another run; put the right one back.")
+        raise InputError(f"{path}: belongs to another run; restore the right one.")
     return study
 
 

@@ -148,8 +148,8 @@ def search(
         return recipe
     if others_took_part(study):
         report(
-            "several processes searched: what they tried depends on who finished first, so that "
-            "this search cannot be repeated; the training that follows can"
+            "several processes searched: what they tried depends on which finished first, so this "
+            "search is not reproducible; the training that follows is"
         )
     return _chosen(study, recipe, out, measure, run_id, report)
 
@@ -170,7 +170,7 @@ def _next_trials(
 def _line_of(study: Any, trial: Any, recipe: Recipe, measure: Measure) -> str:
     ended = {each.number: each for each in finished_trials(study)}
     if trial.number not in ended:
-        return "another process took this one for dead, and does its trial"
+        return "another process assumed that this one had died, and does its trial"
     return line_of_trial(len(ended), ended[trial.number], recipe, measure)
 
 
@@ -223,7 +223,7 @@ def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | 
         return None
     values = read_toml(path)
     if values.pop("run", None) != run_id:
-        raise InputError(f"{path}: belongs to another run; put the right one back.")
+        raise InputError(f"{path}: belongs to another run; restore the right one.")
     return recipe.changed(values)
 
 

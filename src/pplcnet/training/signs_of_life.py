@@ -43,5 +43,5 @@ class _Announced:
             float(logs["loss"])
             seconds = (time.perf_counter() - self._started) / TIMED_STEPS
             left = duration(seconds * (self._steps - self._done))
-            self._context.report(f"about {left} to go, by the first {self._done} steps")
+            self._context.report(f"about {left} to go, judging by the first {self._done} steps")
         return logs

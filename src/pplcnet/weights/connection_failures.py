@@ -17,10 +17,10 @@ WORDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((socket.gaierror,), "{server}'s name could not be resolved; is this machine online?"),
     ((ConnectionRefusedError,), "{server} refused the connection"),
     ((ConnectionError,), "{server} closed the connection"),  # reset, or without a response
-    ((TimeoutError,), "{server} did not answer in time"),
+    ((TimeoutError,), "{server} did not respond in time"),
     ((http.client.IncompleteRead,), "{server} closed the connection before the file was complete"),
     ((http.client.InvalidURL, UnicodeError), "this is not a valid address"),
-    ((http.client.HTTPException,), "{server} did not answer as a web server does"),
+    ((http.client.HTTPException,), "{server} did not respond like a web server"),
 )
 NUMBERS = {
     **dict.fromkeys(
@@ -69,7 +69,7 @@ def _describe_tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the server's certificate was not accepted: {error.verify_message}; if your network "
-            "replaces certificates, name its own in SSL_CERT_FILE"
+            "replaces certificates, name its certificate in SSL_CERT_FILE"
         )
     reason = (error.reason or str(error)).lower().replace("_", " ")
     return f"no secure connection to the server could be made: {reason}"

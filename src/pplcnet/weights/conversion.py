@@ -148,7 +148,7 @@ def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
     options = network_options(name, weights)
     if "num_classes" not in options:
         raise WeightsError(
-            f"{path}: has no classifier like that of {name}: it is a backbone alone, or another "
+            f"{path}: has no classifier like that of {name}: it is only a backbone, or another "
             "network."
         )
     return options

@@ -87,7 +87,7 @@ def _tensors(
     for name, each in zip(names, graph, strict=True):
         if each.bias is None:
             raise WeightsError(
-                f"{path}: its BatchNorms are not folded into the convolutions; simplify it before: "
+                f"{path}: its BatchNorms are not folded into the convolutions; simplify it first: "
                 "python -m onnxsim BEFORE.onnx AFTER.onnx"
             )
         # What has no BatchNorm has the name that the original gives it.

@@ -145,16 +145,16 @@ def _download(source: Source, target: Path, pause_s: float, patience: Patience) 
                 break
         except OSError as error:
             raise WeightsError(
-                f"{partial}: cannot be written ({error.strerror}); free some space, or name "
-                "another folder in PPLCNET_CACHE."
+                f"{partial}: cannot be written ({error.strerror}); free some space, or set "
+                "PPLCNET_CACHE to another folder."
             ) from error
     raise _unavailable(source, target, problem)
 
 
 def _unavailable(source: Source, target: Path, problem: str) -> WeightsError:
     return WeightsError(
-        f"{_address(source)} cannot be downloaded ({problem}). Download it by other means and put "
-        f"it at {target}, or name a mirror in PPLCNET_MIRROR."
+        f"{_address(source)} cannot be downloaded ({problem}). Download it by other means and save "
+        f"it as {target}, or set PPLCNET_MIRROR to a mirror."
     )
 
 

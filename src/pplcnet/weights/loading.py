@@ -106,7 +106,7 @@ def load_pretrained(
     if not fresh:
         return [f"every layer starts from {path}"]
     named = listed(fresh, NAMED_LAYERS)
-    return [f"starts from {path}; random, as the file has no matching weights: {named}"]
+    return [f"starts from {path}; random, because the file has no matching weights: {named}"]
 
 
 def layers_of_task(model: keras.Model, weights: WeightsFile) -> list[str]:

@@ -122,8 +122,8 @@ def _check_unused(name: str, backbone: str, options: Mapping[str, Any], output: 
         unused.append("output")
     if unused:
         raise InputError(
-            f"{name} has no option {unused[0]!r}; its backbone alone, "
-            f"{backbone}, has the options of classifiers."
+            f"{name} has no option {unused[0]!r}; only its backbone, {backbone}, has the options "
+            "of classifiers."
         )
 
 

@@ -64,7 +64,7 @@ class Start(NamedTuple):
         elif self.weights in TAGS:
             taken = f"the official weights ({self.weights})"
         elif self.is_pretrain_file:
-            taken = f"{self.weights}, a backbone by 'pplcnet pretrain'"
+            taken = f"{self.weights}, a backbone from 'pplcnet pretrain'"
         else:
             taken = self.weights
         if self.reason:

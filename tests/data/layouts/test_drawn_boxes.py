@@ -46,9 +46,7 @@ def test_boxes_drawn_on_the_upright_photo_stay(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.jpg", (48, 64), 6)
     dataset = Dataset.open(write_coco(tmp_path / "x.json", ["a.jpg"], [annotation(1, 7, *STORED)]))
     assert said(dataset)["a.jpg"] == [("cat", 20, 15, 30, 20)]
-    assert any(
-        "are those of the upright photo, so the boxes were taken" in n for n in dataset.notes
-    )
+    assert any("are those of the upright photo, so the boxes were left" in n for n in dataset.notes)
 
 
 @pytest.mark.parametrize(("size", "orientation"), [((64, 64), 6), ((64, 48), 3)])

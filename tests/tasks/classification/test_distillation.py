@@ -183,7 +183,7 @@ def test_a_multilabel_bundle_is_no_teacher(common_bundle: Path, parts, tmp_path:
     files = {name: opened.read(name) for name in opened.manifest.files}
     write_bundle(path, replace(opened.manifest, task="multilabel"), files)
     recipe = Recipe().changed(BASE | {"teacher": str(path)})
-    with pytest.raises(InputError, match="the teacher has to be a single-label classifier"):
+    with pytest.raises(InputError, match="the teacher must be a single-label classifier"):
         open_teacher(recipe, parts[0].classes, preprocessing_of(recipe))
 
 

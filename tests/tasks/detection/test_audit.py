@@ -47,13 +47,14 @@ def _only_fault(audit: Audit) -> Any:
         (
             (30, 10, -20, 5),
             "swapped corners",
-            "1 box with the right or lower side before the left or upper one: 1.jpg (cat at 30, "
+            "1 box whose right or bottom edge comes before the left or top one: 1.jpg (cat at 30, "
             "10, 10, 15; the photo has 64x48)",
         ),
         (
             (100, 10, 10, 10),
             "outside",
-            "1 box wholly outside the photo: 1.jpg (cat at 100, 10, 110, 20; the photo has 64x48)",
+            "1 box entirely outside the photo: 1.jpg (cat at 100, 10, 110, 20; the photo has "
+            "64x48)",
         ),
         (
             (40, 10, 70, 10),
@@ -106,13 +107,13 @@ def test_shares_where_pixels_are_expected_are_a_fault(tmp_path: Path) -> None:
     fault = _only_fault(_audit(tmp_path, annotation(1, 7, 0.25, 0.25, 0.5, 0.5)))
     assert fault.kind == "normalised"
     assert "all boxes of 1 photo lie between 0 and 1" in fault.text
-    assert "multiply them, since pixels are expected: 1.jpg" in fault.text
+    assert "convert them to pixels: 1.jpg" in fault.text
     assert [image.path.name for image in fault.left_out] == ["1.jpg"]
 
 
 def test_corners_in_place_of_width_and_height_are_hinted_at(tmp_path: Path) -> None:
     fault = _only_fault(_audit(tmp_path, annotation(1, 7, 30, 30, 60, 45)))
-    assert "They would all fit if the last two numbers were the right and lower side" in fault.text
+    assert "They would all fit if the last two numbers were the right and bottom edge" in fault.text
     other = _only_fault(_audit(tmp_path, annotation(1, 7, 40, 10, 70, 10)))
     assert "They would" not in other.text
 
@@ -189,8 +190,7 @@ def test_photos_without_boxes_are_kept_and_counted(tmp_path: Path) -> None:
     audit = _audit(tmp_path)
     assert audit.faults == ()
     assert any(
-        note.startswith("2 photos without boxes are kept: from them, the detector learns")
-        for note in audit.notes
+        note.startswith("2 photos without boxes are kept as negatives") for note in audit.notes
     )
     assert len(audit.without_faults()) == 4
 

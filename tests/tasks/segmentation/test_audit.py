@@ -87,7 +87,7 @@ def test_masks_that_are_all_ignored_and_classes_that_are_nowhere(tmp_path: Path)
     data = dataset_of(tmp_path, [blank, half, half])
     texts = [fault.text for fault in faults(data)]
     assert texts == [
-        "every pixel of the mask is ignored, so that there is nothing to learn, in 1 photo: "
+        "every pixel of the mask is ignored, which leaves nothing to learn, in 1 photo: "
         "images/0.png",
         "class 'sea' has pixels on no photo; it needs some on at least two photos",
     ]

@@ -69,7 +69,7 @@ def test_images_have_figures_of_their_own(evaluation: MaskEvaluation) -> None:
 def test_text_names_absent_classes_and_the_worst_photos(evaluation: MaskEvaluation) -> None:
     text = evaluation.to_text()
     assert "mIoU 0.5833   pixel accuracy 0.7500   images 3" in text
-    assert "left out of every mean, since neither a mask nor an answer has it: sea" in text
+    assert "left out of every mean, because neither a mask nor an answer has it: sea" in text
     assert "images/1.png: 0.325; road answered as land on 50.0% of the pixels" in text
     assert evaluation.headline() == "0.5833 mIoU, 0.7500 pixel accuracy"
 

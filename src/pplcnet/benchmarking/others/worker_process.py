@@ -53,7 +53,7 @@ class AnsweringProcess:
             self._notes.close()
             raise InputError(f"{command[0]}: cannot be started ({error.strerror}).") from error
         try:
-            self.greeting = self._answer("while it was started")
+            self.greeting = self._answer("while starting")
         except InputError:
             self.close()
             raise
@@ -65,7 +65,7 @@ class AnsweringProcess:
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        return self._answer("while it was working")
+        return self._answer("while working")
 
     @property
     def pid(self) -> int:

@@ -22,8 +22,8 @@ from pplcnet.tasks.classification.evaluation import ClassEvaluation
 __all__ = ["report"]
 
 CALIBRATION = (
-    "Of the answers with probability 0.8, 80 % should be right: points on the dashed line. The "
-    "larger a point, the more photos; the line from it is the gap."
+    "Of the answers with probability 0.8, 80 % should be right; points should be on the dashed "
+    "line. The larger a point, the more photos; the line from it shows the gap."
 )
 
 
@@ -147,7 +147,7 @@ def _thresholds(
         "chart": charts.coverage_chart(
             coverage,
             precision,
-            f"Precision over coverage: {precision[-1]:.3f} when every photo is answered",
+            f"Precision by coverage: {precision[-1]:.3f} when every photo is answered",
         ),
     }
     return Section("thresholds", "Thresholds", "thresholds.html", values)

@@ -99,8 +99,8 @@ def _column_order(bundle: Bundle, classes: Sequence[str]) -> list[int]:
     """The place of each class among the teacher's outputs; InputError if it knows others."""
     if bundle.manifest.task != "classification":
         raise InputError(
-            f"{bundle.path}: is a bundle of the task {bundle.manifest.task!r}; the teacher has to "
-            "be a single-label classifier."
+            f"{bundle.path}: is a bundle of the task {bundle.manifest.task!r}; the teacher must be "
+            "a single-label classifier."
         )
     if sorted(bundle.classes) != sorted(classes):
         raise InputError(

@@ -38,9 +38,9 @@ class _Seen(NamedTuple):
 
 # {s} and {es} are the endings of a verb of which there is one box.
 _TEXTS = {
-    "swapped": "with the right or lower side before the left or upper one",
+    "swapped": "whose right or bottom edge comes before the left or top one",
     "empty": "with no area",
-    "outside": "wholly outside the photo",
+    "outside": "entirely outside the photo",
     "overhanging": "that extend{s} beyond the photo",
     "repeated": "that repeat{s} another of the same photo and class",
 }
@@ -64,9 +64,8 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
         names = [dataset.name_of(image) for image in normalised]
         yield Fault(
             "normalised",
-            f"all boxes of {counted(len(names), 'photo')} lie between 0 and 1, as shares of the "
-            "photo's width and height; multiply them, since pixels are expected: "
-            f"{listed(names, NAMED)}",
+            f"all boxes of {counted(len(names), 'photo')} lie between 0 and 1, like fractions of "
+            f"the photo's width and height; convert them to pixels: {listed(names, NAMED)}",
             tuple(normalised),
         )
     wrong = set(normalised)
@@ -116,8 +115,8 @@ def notes(dataset: Dataset) -> Iterator[str]:
     without = sum(not len(each) for each in boxes)
     if without:
         yield (
-            f"{counted(without, 'photo')} without boxes {'is' if without == 1 else 'are'} kept: "
-            "from them, the detector learns what is no object."
+            f"{counted(without, 'photo')} without boxes {'is' if without == 1 else 'are'} kept as "
+            "negatives."
         )
     crowds = sum(int(each.is_crowd.sum()) for each in boxes)
     if crowds:
@@ -227,8 +226,8 @@ def _hint(dataset: Dataset, found: Iterable[tuple[LabelledImage, NDArray[np.bool
     if str(dataset.place).endswith(".csv") or np.mean(is_corner) < 0.9:
         return ""
     return (
-        ". They would all fit if the last two numbers were the right and lower side: COCO's bbox "
-        "is left, top, width, height"
+        ". They would all fit if the last two numbers were the right and bottom edge, but COCO's "
+        "bbox is left, top, width, height"
     )
 
 
@@ -255,8 +254,8 @@ def _unseen_notes(boxes: list[Boxes]) -> Iterator[str]:
         )
         yield (
             f"{numbers[0]} of {total} boxes ({numbers[0] / total:.1%}) are too small to be learned "
-            f"at an input of {INPUTS[0]}x{INPUTS[0]}: no cell's centre lies in them, so the "
-            f"detector is never shown them; {others}."
+            f"at an input of {INPUTS[0]}x{INPUTS[0]}: they contain no cell's centre, so the "
+            f"detector never learns them; {others}."
         )
 
 

@@ -40,7 +40,7 @@ def _learned(image: LabelledImage) -> tuple[NDArray[np.float32], NDArray[np.intp
     """Boxes (B, 4) as parts of the photo's sides, and their classes (B,)."""
     said = image.annotation
     if not isinstance(said, Boxes):
-        raise TypeError(f"{image.path}: a photo for detection has boxes, not {said!r}")
+        raise TypeError(f"{image.path}: a photo for detection needs boxes, not {said!r}")
     is_one = ~said.is_crowd
     sides: NDArray[np.float32] = np.asarray(said.size * 2, np.float32)
     return said.xyxy[is_one] / sides, said.classes[is_one]

@@ -26,9 +26,9 @@ __all__ = ["report"]
 OTHERS = 3
 """Other wrong labels that a card names."""
 CALIBRATION = (
-    "Of all labels with probability 0.8, 80 % should be on the photo: points on the dashed line. "
-    "Every label counts for the photos for which it is known; the larger a point, the more of "
-    "them; the line from it is the gap."
+    "Of all labels with probability 0.8, 80 % should be on the photo; points should be on the "
+    "dashed line. Every label counts for the photos for which it is known; the larger a point, the "
+    "more of them; the line from it shows the gap."
 )
 
 
@@ -127,7 +127,7 @@ def _card_sections(context: ReportContext, answers: LabelAnswers) -> list[Sectio
         made[: len(chosen["mistakes"])],
         made[len(chosen["mistakes"]) :],
         explanations=(
-            "Each photo with the label whose logit is farthest on the wrong side of its threshold. "
+            "Each photo with the label whose logit is furthest on the wrong side of its threshold. "
             "The coloured areas are the evidence for that label (Grad-CAM).",
             "Each photo with the label whose logit is nearest to its threshold, and the evidence "
             "for it.",

@@ -48,7 +48,7 @@ def _notes(dataset: Dataset) -> Iterable[str]:
     if counts[UNKNOWN]:
         share = counts[UNKNOWN] / counts.total()
         yield (
-            f"{share:.1%} of the labels are unknown; they count neither in the loss nor in the "
+            f"{share:.1%} of the labels are unknown; they are excluded from the loss and the "
             "figures."
         )
     columns = zip(dataset.classes, zip(*marks, strict=True), strict=True)

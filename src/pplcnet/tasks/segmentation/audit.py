@@ -31,7 +31,7 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
         names = [dataset.name_of(image) for image in blank]
         yield Fault(
             "all ignored",
-            f"every pixel of the mask is ignored, so that there is nothing to learn, in "
+            "every pixel of the mask is ignored, which leaves nothing to learn, in "
             f"{counted(len(names), 'photo')}: {listed(names, NAMED)}",
             tuple(blank),
         )
@@ -148,8 +148,8 @@ def _palettes(dataset: Dataset, images: Sequence[LabelledImage]) -> Iterator[Fau
         yield Fault(
             "palettes differ",
             f"index {index} is {colour_text(usual[index])} in the palettes of most masks and "
-            f"{listed([*map(colour_text, others)], 3)} in {counted(len(names), 'other')}, so that "
-            f"the same index may mean another class: {listed(names, NAMED)}",
+            f"{listed([*map(colour_text, others)], 3)} in {counted(len(names), 'other')}, so the "
+            f"same index may mean another class: {listed(names, NAMED)}",
             tuple(differing),
         )
         return  # one index tells of them all

@@ -141,8 +141,8 @@ class Segmentation(Prediction):
         found = self.class_map
         if self._cells is None:
             raise InputError(
-                f"{self.source}: was predicted by windows or at several scales, or kept by an "
-                "evaluation, which leaves no probabilities; predict it as a whole."
+                f"{self.source}: has no probabilities, because it was predicted in windows, at "
+                "several scales or in an evaluation; predict the whole photo."
             )
         cells = self._cells
         rows = range(found.shape[0])

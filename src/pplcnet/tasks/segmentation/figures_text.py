@@ -32,7 +32,7 @@ def evaluation_text(evaluation: MaskEvaluation, mistakes: int) -> str:
     if evaluation.absent:
         is_one = len(evaluation.absent) == 1
         lines.append(
-            f"left out of every mean, since neither a mask nor an answer has "
+            "left out of every mean, because neither a mask nor an answer has "
             f"{'it' if is_one else 'them'}: {listed(evaluation.absent, 12)}"
         )
     width = max(len(label) for label in (*evaluation.classes, "class"))

@@ -24,7 +24,9 @@ class MaskTargets:
         """The mask of a photo."""
         said = self._images[index].annotation
         if not isinstance(said, Mask):
-            raise TypeError(f"{self._images[index].path}: a photo here has a mask, not {said!r}")
+            raise TypeError(
+                f"{self._images[index].path}: a photo for segmentation needs a mask, not {said!r}"
+            )
         return said
 
 
