@@ -1,4 +1,4 @@
-"""pplcnet: image classifiers and detectors that are fast on ordinary CPUs.
+"""pplcnet: image classifiers, detectors and segmenters that are fast on ordinary CPUs.
 
 Importing this package imports no framework: every public name is loaded on first use.
 """

@@ -1,4 +1,4 @@
-"""The errors that pplcnet raises on purpose.
+"""The errors that pplcnet raises deliberately.
 
 PPLCNetError
 ├── InputError (ValueError)              the input is wrong
@@ -54,11 +54,9 @@ SHOWN_FAULTS = 1000
 
 
 class PPLCNetError(Exception):
-    """Any error that pplcnet raises on purpose.
-
-    The message is one line, followed by an indented line for each of `faults`. Names in them come
-    from files that others made, so control characters are escaped. It can be pickled, whatever the
-    constructor takes.
+    """Base class of all errors that pplcnet raises deliberately. The message is one line, followed
+    by an indented line for each of `faults`. Names in them come from untrusted files, so control
+    characters are escaped. It can be pickled, whatever the constructor takes.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,8 +86,8 @@ class InputError(PPLCNetError, ValueError):
 class UnknownNameError(InputError):
     """A name that is not in its table.
 
-    `kind` is the word for what was looked up ("network"), `given` the unknown name and `known`
-    the names that exist; the nearest of them are suggested.
+    `kind` says what was looked up ("network"), `given` is the unknown name and `known` are the
+    existing names; the nearest of them are suggested.
     """
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
@@ -156,7 +154,7 @@ class TrainingDiverged(InputError):  # noqa: N818 - the field's word
 
 class TrainingInterrupted(PPLCNetError):  # noqa: N818 - not an error
     """Training was stopped from outside after saving its state; `run` is the folder to resume, ""
-    where there is nothing to resume.
+    if there is nothing to resume.
 
     `signal` is the number of the signal that stopped it: 2 for Ctrl-C, 15 for SIGTERM. `options`
     are what the command that resumes it needs besides.

@@ -64,9 +64,8 @@ class Bundle:
     @classmethod
     @contextmanager
     def open_to_change(cls, bundle: str | PathLike[str] | Bundle) -> Iterator[Bundle]:
-        """Hold the bundle's lock, so that nobody else changes it before this work is written.
-
-        The bundle is opened anew, as it stands on disk.
+        """Hold the bundle's lock, so that no other process changes it before this work is written.
+        The bundle is opened again, as it is on disk.
 
         Raises:
             BundleError, InputError: as `check_place`, before any work.
@@ -93,7 +92,7 @@ class Bundle:
         return self.manifest.classes
 
     def variant(self, name: str) -> dict[str, Any]:
-        """What the manifest says of a variant; BundleError when the bundle has none such."""
+        """The manifest's entry for a variant; BundleError if the bundle does not have it."""
         try:
             return self.manifest.variants[name]
         except KeyError:
@@ -147,7 +146,7 @@ class Bundle:
             self.read(name)
 
     def pack(self, target: str | PathLike[str]) -> Path:
-        """Write the same bundle as one .zip file, which every command takes as well."""
+        """Write the bundle as one .zip file, which every command accepts too."""
         from pplcnet.bundle.packing import pack
 
         return pack(self, target)

@@ -1,7 +1,6 @@
-"""Labelled images: where they are, what is said of them, which split they belong to.
-
-Nothing is read here. `pplcnet.data.layouts` finds the images of a data set in the usual layouts,
-`pplcnet.data.audit` opens them.
+"""Labelled images: their files, annotations and splits. No image is read here.
+`pplcnet.data.layouts` finds the images of a data set in the usual layouts, `pplcnet.data.audit`
+opens them.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One image file: where it is, what is said of it, and the split that the layout gives it."""
+    """One image file: its path, its annotation, and the split that the layout gives it."""
 
     path: Path
     annotation: Annotation
-    """What is said of it; of the same type for all images of a data set."""
+    """The annotation, of the same type for all images of a data set."""
     split: str | None = None
     """"train", "validation", "test", or None if the layout has no splits."""
 
@@ -54,7 +53,7 @@ class Dataset:
     task: str = "classification"
     """Name of the task that the annotations are for (`pplcnet.tasks.TASKS`)."""
     notes: tuple[str, ...] = ()
-    """What was noticed while it was read, a sentence each: ignored files, repeated entries."""
+    """Notes from reading it, a sentence each: ignored files, repeated entries."""
     source: Path | None = None
     """The table or list that was opened; None where it is `root`."""
     unpaired: tuple[str, ...] = ()
@@ -75,18 +74,18 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Dataset:
-        """Read a data set of any layout; what is at `path` decides which.
+        """Read a data set of any layout, which is detected from `path`.
 
         A folder is read as class folders, or by its train_list.txt (train.txt) if it holds one with
         a label file; a `.csv` or `.tsv` as a table; a `.txt` as PaddleClas' list. Boxes are read
-        from COCO's `.json`, from folders of Pascal VOC's or YOLO's with their files in the usual
-        places, from YOLO's `data.yaml`, and from a table with a row for each box. Masks are read
-        from folders of images and masks, from a table or a list of their pairs, and from VOC's
-        lists of them.
+        from a COCO `.json`, from Pascal VOC or YOLO folders with their files in the usual places,
+        from a YOLO `data.yaml`, and from a table with a row for each box. Masks are read from
+        folders of images and masks, from a table or a list of their pairs, and from VOC's lists of
+        them.
 
         Raises:
-            DatasetError: nothing is there, or it has none of the layouts, or it has faults, which
-                are all in one message.
+            DatasetError: there is nothing at `path`, or it has none of the layouts, or it has
+                faults, all in one message.
         """
         from pplcnet.data import layouts
 
@@ -145,13 +144,13 @@ class Dataset:
         return os.path.join(self.root, "")
 
     def class_counts(self) -> tuple[int, ...]:
-        """How many images show each class."""
+        """Number of images that show each class."""
         counts = Counter(label for image in self.images for label in image.shown)
         return tuple(counts[label] for label in range(len(self.classes)))
 
     @property
     def place(self) -> Path:
-        """What messages call it: the file or folder that was opened."""
+        """Its name in messages: the file or folder that was opened."""
         return self.source or self.root
 
     @property
@@ -160,7 +159,7 @@ class Dataset:
         return any(image.split is not None for image in self.images)
 
     def subset(self, split: str) -> Dataset:
-        """The images that the layout puts in a split; may be empty."""
+        """The images that the layout assigns to a split; may be empty."""
         return self.keep(image for image in self.images if image.split == split)
 
     def with_classes(self, classes: Sequence[str]) -> Dataset:

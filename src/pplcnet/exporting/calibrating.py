@@ -40,18 +40,18 @@ def calibrate(
     """Fit the temperature on validation photos and write it into the bundle.
 
     A temperature that does not help is not used: see `metrics.calibration.judge_temperature`. For
-    one class per image, answers stay as they are; only probabilities change.
+    one class per image, only probabilities change, not answers.
 
     For multi-label data, the temperature minimises binary cross-entropy over all known labels, and
-    each label gets the threshold with the best F1. If that changes answers, INT8 and the tuning
-    are removed, since they were judged by the previous answers.
+    each label gets the threshold with the best F1. If that changes answers, INT8 and the tuning are
+    removed, because they were judged by the previous answers.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
-        validation: labelled photos that were not trained on, of the bundle's classes.
-        training: photos that were trained on, of which at most 1000, evenly chosen, say what is
-            typical; the typicality of the validation photos is what a prediction's is compared
-            with. Without any, or without an embedding, what the bundle says of that stays.
+        validation: labelled photos of the bundle's classes that were not trained on.
+        training: photos that were trained on. At most 1000 of them, evenly sampled, define what is
+            typical; a prediction's typicality is relative to that of the validation photos. Without
+            training photos, or without an embedding, the bundle keeps what it has.
 
     Raises:
         InputError: no photos, or other classes.

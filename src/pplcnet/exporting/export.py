@@ -1,4 +1,4 @@
-"""export: add a fused ONNX network to a trained bundle, if it equals Keras on real images."""
+"""export: add a fused ONNX network to a trained bundle, if it matches Keras on real images."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def export(
 ) -> Bundle:
     """Add the `onnx` variant to a bundle, after comparing it with Keras on real images.
 
-    Beside the outputs of its task, it has the output "embedding" where the task has one: what
-    comes before the last dense layer, (N, D) float32.
+    In addition to the outputs of its task, it has the output "embedding" if the task has one: the
+    features before the last dense layer, (N, D) float32.
 
     Args:
         bundle: a bundle folder with the Keras variant; it is replaced as a whole at the end.
-        images: photos for the comparison, of which at most 64, evenly chosen, are used. None takes
-            the folder that the bundle was trained on.
-        batch: images in one run of the graph; None for any number, which is 10 to 20 % slower.
+        images: photos for the comparison, of which at most 64, evenly sampled, are used. None uses
+            the folder that the bundle was trained on. batch: images per run of the graph; None for
+            any number, which is 10 to 20 % slower.
 
     Raises:
         ConversionError: a layer without a rule, or a difference above the limit, with the numbers.

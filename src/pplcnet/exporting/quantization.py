@@ -1,4 +1,4 @@
-"""quantize: INT8 by post-training quantisation, kept only while the accuracy holds."""
+"""quantize: INT8 by post-training quantisation, kept only if the accuracy holds."""
 
 from __future__ import annotations
 
@@ -58,25 +58,24 @@ def quantize(
 ) -> Bundle:
     """Add the `int8` variant to an exported bundle, if its accuracy (top-1, mAP, ...) holds.
 
-    Weights and activations become INT8 (NNCF) in the layers that the way names. If that loses more
-    than `max_drop`, layers go back to float one after the other until it does not (NNCF's accuracy
-    control). `quantize_fastest` chooses the way by measuring.
+    Weights and activations become INT8 (NNCF) in the layers that the scheme `way` names. If that
+    loses more than `max_drop`, layers are put back to float one by one until it does not (NNCF's
+    accuracy control). `quantize_fastest` chooses the scheme by measuring.
 
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
-        validation: labelled photos that decide, of which at most 2000, evenly chosen, are used;
-            none of them is used for calibration.
-        calibration: photos whose activations give the ranges, at most 300 of them, evenly chosen;
-            None takes those that the bundle was trained on.
-        max_drop: how far the task's measure may fall below float32's; for multi-label data also
-            the share of labels that are right at the thresholds, for boxes the F1 of those that
-            are shown. A fraction; None takes the task's, 0.005 or, of AP, 0.01.
-        way: of quantising.
+        validation: labelled photos that decide, of which at most 2000, evenly sampled, are used;
+            none of them is used for calibration. calibration: photos whose activations give the
+            ranges, at most 300 of them, evenly sampled; None uses those that the bundle was trained
+            on.
+        max_drop: how far the task's measure may fall below float32's; for multi-label data also the
+            share of labels that are right at the thresholds, for boxes the F1 of those that are
+            shown. A fraction; None uses the task's, 0.005, or 0.01 for AP. way: the quantisation
+            scheme.
         precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
         with_control: whether layers may go back to float.
         deadline: when that ends, on the clock of `time.monotonic`.
-        accept: called with the network before it is added; what it raises leaves the bundle as it
-            was.
+        accept: called with the network before it is added; if it raises, the bundle is unchanged.
         report: called with a line for each thing worth saying.
 
     Raises:

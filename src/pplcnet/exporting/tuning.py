@@ -71,17 +71,16 @@ def tune(
     report: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Measure engine x precision x threads on this machine and write the table into the bundle.
-
-    From then on, `Classifier` takes the best on this kind of processor.
+    From then on, `Classifier` uses the best on this kind of processor.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
-        validation: labelled photos, of which at most 2000, evenly chosen, are used.
+        validation: labelled photos, of which at most 2000, evenly sampled, are used.
         max_drop: as for `quantize`.
         fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
             (0.995 or more, and no more than `max_drop` lost), off if not.
-        trials: the ways of quantising that `quantize_fastest` timed, to be kept with the table;
-            without any, those of the last tuning on this processor stay.
+        trials: the quantisation schemes that `quantize_fastest` timed, to be kept with the table;
+            without any, those of the last tuning on this processor are kept.
         report: called with a line for each thing worth saying.
 
     Raises:

@@ -41,7 +41,7 @@ class Added(NamedTuple):
     gallery: Gallery
     added: int
     known: int
-    """Photos that were there already, byte by byte, and were left out."""
+    """Photos that were already there, byte for byte, and were left out."""
 
 
 def build_gallery(
@@ -55,7 +55,7 @@ def build_gallery(
     overwrite: bool = False,
     progress: Progress = lambda each: each,
 ) -> Added:
-    """Make a gallery of photos, whose classes the network need not have been trained on.
+    """Make a gallery of photos. The network need not have been trained on their classes.
 
     Args:
         model: makes the embeddings.
@@ -63,8 +63,8 @@ def build_gallery(
         out: the gallery's folder.
         bundle: where the model's bundle is; kept for the command line.
         false_acceptance: the rate that the threshold is chosen for, above 0 and below 1.
-        dtype: what vectors are stored in, "float32" or "float16", which is half the size.
-        overwrite: whether a gallery that stands at `out` is replaced, or is an error.
+        dtype: of the stored vectors, "float32" or "float16", which takes half the space. overwrite:
+            whether an existing gallery at `out` is replaced, or is an error.
         progress: wraps the embeddings, for a progress bar.
 
     Raises:
@@ -106,7 +106,7 @@ def write_gallery(
     false_acceptance: float = 0.05,
     overwrite: bool = False,
 ) -> Gallery:
-    """Make a gallery of vectors that are there already, in bounded memory.
+    """Make a gallery of existing vectors, in bounded memory.
 
     Args:
         out: the gallery's folder.
@@ -132,7 +132,7 @@ def add_to_gallery(
     *,
     progress: Progress = lambda each: each,
 ) -> Added:
-    """Add photos of old or new classes, and choose the threshold anew.
+    """Add photos of existing or new classes, and choose the threshold again.
 
     Args:
         path: the gallery's folder.
@@ -175,7 +175,7 @@ def add_to_gallery(
 def remove_from_gallery(
     path: str | PathLike[str], *, classes: Collection[str] = (), photos: Collection[str] = ()
 ) -> Gallery:
-    """Remove whole classes, or single photos by their names, and choose the threshold anew.
+    """Remove whole classes, or single photos by their names, and choose the threshold again.
 
     Raises:
         GalleryError: no gallery, or a damaged one.

@@ -28,7 +28,7 @@ class ClassPhoto(NamedTuple):
 def find_class_photos(
     folder: str | PathLike[str], label: str | None = None
 ) -> tuple[list[ClassPhoto], list[str]]:
-    """The photos in class folders, at any depth, and a sentence for each kind of file ignored.
+    """The photos in class folders, at any depth, and a sentence for each kind of ignored file.
 
     Args:
         folder: its subfolders are the classes.

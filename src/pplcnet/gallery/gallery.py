@@ -1,4 +1,4 @@
-"""Gallery: photos as vectors, and which of them a new photo is most like."""
+"""Gallery: photos as vectors, and the search for those most similar to a new photo."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What a gallery says of a photo."""
+    """What a gallery finds for a photo."""
 
     matches: tuple[Match, ...]
     """The most similar photos, best first."""
     threshold: float | None
-    """From which similarity on the best match counts; None where every best match does."""
+    """The least similarity at which the best match counts; None if every best match does."""
 
     @property
     def label(self) -> str | None:
@@ -68,7 +68,7 @@ class Found:
 
 
 class Gallery:
-    """An opened gallery. It can be used from several threads, forked, and pickled.
+    """An opened gallery. It is thread-safe and fork-safe, and can be pickled.
 
     The vectors stay in their files and are read when they are compared, so that memory holds a few
     bytes and the name of each photo, and what the system keeps of the files.
@@ -158,7 +158,7 @@ class Gallery:
 
     @property
     def threshold(self) -> float | None:
-        """From which similarity on a photo counts as one of the classes; None for a single class.
+        """The least similarity at which a photo belongs to a class; None for a single class.
 
         The manifest's `threshold` says what it was chosen on.
         """
@@ -166,7 +166,7 @@ class Gallery:
         return None if chosen is None else chosen.similarity
 
     def has_changed(self) -> bool:
-        """Whether another process has written the gallery since it was opened."""
+        """Whether another process has changed the gallery since it was opened."""
         return read_manifest(self.path) != self.manifest
 
     def check_model(self, model: Model[Any]) -> None:
@@ -186,7 +186,7 @@ class Gallery:
         Args:
             vector: (D,) float32 of length 1, as `Model.embed` gives it.
             count: matches, at least 1.
-            threshold: in place of the gallery's own.
+            threshold: instead of the gallery's own.
             is_exact: compare with all, whether or not 'pplcnet gallery index' has made an index.
 
         Raises:

@@ -1,8 +1,7 @@
-"""An image to what a network takes: (height, width, 3) uint8 RGB.
-
-Training, evaluation, export and prediction all go through this module, so that a network sees in
-use what it saw when it was measured. Mean and standard deviation are part of the exported graph;
-they stand here because they travel with the weights.
+"""Turns an image into a network's input: (height, width, 3) uint8 RGB. Training, evaluation, export
+and prediction all use this module, so that a network sees in use what it saw when it was measured.
+Mean and standard deviation are part of the exported graph; they are here because they belong to the
+weights.
 """
 
 from __future__ import annotations
@@ -60,32 +59,32 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What is done to an image before the network sees it; travels with the weights."""
+    """What is done to an image before the network sees it; belongs to the weights."""
 
     image_size: tuple[int, int]
-    """(height, width) that the network takes, in pixels."""
+    """(height, width) of the network's input, in pixels."""
     resize: Literal["cover", "stretch", "fit"] = "cover"
-    """"cover": scale until the image covers the input divided by `crop_fraction`, keep the aspect,
-    cut the centre out. "stretch": scale both sides to the input, whatever the aspect. "fit": scale
-    until the whole image fits into the input, keep the aspect, and fill what is left at the right
-    or the bottom with `mean`. The image then starts at the input's corner, and the padding is zero
-    to the network, as in PaddleDetection and Detectron2."""
+    """"cover": scale the image to cover the input divided by `crop_fraction`, keep the aspect
+    ratio, and crop the centre. "stretch": scale both sides to the input, whatever the aspect ratio.
+    "fit": scale the whole image to fit into the input, keep the aspect ratio, and pad the right or
+    the bottom with `mean`. The padding is zero to the network, as in PaddleDetection and
+    Detectron2."""
     crop_fraction: float = 0.875
-    """For "cover": the part of the scaled short side that the centre crop keeps (0 to 1]."""
+    """For "cover": the fraction of the scaled short side that the centre crop keeps, in (0, 1]."""
     interpolation: Interpolation = "pillow-bilinear"
     """The filter that the weights were measured with. "shrunk-bilinear" reduces the image to 1/2,
-    1/4 or 1/8 where two pixels for each of the input's are left along both sides (a JPEG while it
-    is decoded), resizes that as "pillow-bilinear", and then turns it upright. The others resize the
-    upright image in full. Pillow's filters antialias; OpenCV's do not, and are computed by OpenCV
-    where that is installed, elsewhere by Pillow or numpy, equal within one level."""
+    1/4 or 1/8 while both sides keep at least twice the input's resolution (a JPEG while it is
+    decoded), resizes that as "pillow-bilinear", and then rotates it upright. The others resize the
+    upright image at full size. Pillow's filters antialias; OpenCV's do not, and are computed by
+    OpenCV if it is installed, else by Pillow or numpy, equal to within one level."""
     policy: Literal["exact", "fast"] = "exact"
-    """"exact" computes just that. "fast" decodes a JPEG at 1/2, 1/4 or 1/8 of its size where that
-    still covers the input, with libjpeg's faster arithmetic, and resizes as "opencv-bilinear":
-    other pixels, whose effect has to be measured (`pplcnet tune --fast-resize`)."""
+    """"exact" computes exactly that. "fast" decodes a JPEG at 1/2, 1/4 or 1/8 of its size if that
+    still covers the input, with libjpeg's faster arithmetic, and resizes as "opencv-bilinear". The
+    pixels differ; `pplcnet tune --fast-resize` measures the effect."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from RGB in 0 to 1; inside the exported graph."""
     std: tuple[float, float, float] = IMAGENET_STD
-    """Divides what is left; inside the exported graph."""
+    """Divides the result; inside the exported graph."""
 
     def __post_init__(self) -> None:
         height, width = self.image_size

@@ -41,7 +41,7 @@ class BatchClassifier:
 
         Args:
             column: the batches' column with the photos: bytes of image files, arrays or paths. None
-                for the first of "bytes", "image" and "path" that there is.
+                for the first of "bytes", "image" and "path" that exists.
             top_k: answers for each photo; None for what counts as an answer.
             threads: cores for a batch. The frameworks run several batches at once.
 
@@ -60,9 +60,9 @@ class BatchClassifier:
             batch: column names to arrays of N, or a pandas DataFrame of N rows.
 
         Returns:
-            The same without the photos (paths stay), and with the columns of the best answer
+            The batch without the photos (paths are kept), and with the columns of the best answer
             ("label", "probability", ...), "answers", a list of all, and "error", None unless the
-            photo is broken. "typicality" too, where the bundle knows it.
+            photo is broken. Also "typicality", if the bundle knows it.
 
         Raises:
             InputError: there is no column with photos, or one with the name of an answer's.

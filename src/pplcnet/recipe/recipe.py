@@ -43,14 +43,12 @@ Options = TypeVar("Options", bound=TaskOptions)
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Recipe:
-    """A training run. The defaults suit a few thousand photos; `starts` says which named recipe
-    goes with which pretrained weights.
-
-    The fields below are those of every task. Those of one task are declared in
-    `tasks/<name>/options.py` and held in `options`, but set and read like all others:
-    `Recipe(epochs=3, label_smoothing=0.1).label_smoothing`. A recipe is checked as a whole when it
-    is made. Until a data set says which task it is for, it is for the first task that has all its
-    fields; `for_options` turns it into a recipe for the data's task.
+    """The settings of a training run. The defaults suit a few thousand photos; `starts` says which
+    named recipe belongs to which pretrained weights. The fields below apply to every task. Those of
+    one task are declared in `tasks/<name>/options.py` and stored in `options`, but set and read
+    like all others: `Recipe(epochs=3, label_smoothing=0.1).label_smoothing`. A recipe is checked as
+    a whole when it is created. Until a data set determines the task, it is for the first task that
+    has all its fields; `for_options` turns it into a recipe for the data's task.
     """
 
     model: str = "pplcnet_x1_0"

@@ -67,8 +67,8 @@ def run_job(
 
     Args:
         photos: a data set of any layout that `Dataset.open` reads.
-        recipe: how to train. Where its `weights` is auto, the start is looked for before the audit.
-        out: folder for the run; all its files go there.
+        recipe: how to train. If its `weights` is auto, the starting weights are found before the
+            audit. out: the run's folder; all its files go there.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
         resume: continue the run in `out`; the data and the recipe have to be the same. The
             networks of a finished run are left unchanged, and it is evaluated again.
@@ -77,13 +77,13 @@ def run_job(
             (`training.searching`); the training then uses what was found.
         nodes: the machines that train together, of which this is node 0; the others `join_run`.
         watcher: told about the progress.
-        before_training: called once the data are known good, before Keras is imported.
+        before_training: called once the data has passed the audit, before Keras is imported.
 
     Raises:
         DatasetError: all faults of the data in one message.
         RecipeError: the recipe has fields of another task than the data's, or does not go with the
             start that was found.
-        WeightsError: weights that the recipe demands are not to be had.
+        WeightsError: weights that the recipe demands are not available.
         InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
             became unreadable during the training, whose state is saved.
         StorageError: the disk is full; the message says what is kept.

@@ -12,9 +12,8 @@ __all__ = ["Classifier"]
 
 
 class Classifier(Model[ScoredPrediction]):
-    """A `Model` of a bundle for classification or multi-label classification.
-
-    Its predictions have a probability for each class. A bundle of another task is an InputError.
+    """A `Model` for classification or multi-label classification. Its predictions have a
+    probability for each class. A bundle of another task raises InputError.
     """
 
     def _check_task(self, bundle: str | PathLike[str]) -> None:
@@ -26,6 +25,7 @@ class Classifier(Model[ScoredPrediction]):
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """From which probability on each label counts as shown; None for one class per image."""
+        """The least probability at which each label counts as shown; None for one class per
+        image."""
         found: tuple[float, ...] | None = getattr(self._prediction.decode, "thresholds", None)
         return found

@@ -16,7 +16,7 @@ __all__ = ["Detector"]
 
 
 class Detector(Model[Detections]):
-    """A `Model` of a bundle for object detection; a bundle of another task is an InputError.
+    """A `Model` for object detection; a bundle of another task raises InputError.
 
     Its predictions have boxes in pixels of the upright photo.
     """
@@ -32,12 +32,12 @@ class Detector(Model[Detections]):
 
         Args:
             image: as `Model.predict` takes it.
-            tiles: for objects that are small in a large image: its parts of this side in pixels, or
-                (height, width), are looked at as well, and what was found is merged. The image's
-                own pixels are seen where it is the input's size. An image that is no larger is only
-                looked at as a whole.
-            overlap: of neighbouring tiles, as a part of their sides: objects up to that size are
-                seen whole in one of them.
+            tiles: for small objects in a large image: also predict overlapping tiles of this side
+                in pixels, or (height, width), and merge the boxes. With tiles of the input's size,
+                the image is seen at full resolution. An image no larger than a tile is only
+                predicted as a whole.
+            overlap: of neighbouring tiles, as a fraction of their sides; objects up to that size
+                are seen whole in one of them.
 
         Raises:
             ImageError, BundleError: as `Model.predict`.
@@ -54,11 +54,11 @@ class Detector(Model[Detections]):
         tiles: int | tuple[int, int] | None = None,
         overlap: float = OVERLAP,
     ) -> Iterator[Detections]:
-        """Find the objects in any number of images, lazily and in order, every core busy.
+        """Find the objects in any number of images, lazily and in order, on all cores.
 
         Args:
             images: as for `Model.predict_many`.
-            tiles: as for `predict`; the images are taken one after the other then.
+            tiles: as for `predict`; images are then predicted one after the other.
             overlap: as for `predict`.
 
         Raises:

@@ -52,13 +52,12 @@ NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_prediction")
 class Model(Generic[P]):
     """Predicts what images show, for a bundle of any task.
 
-    `manifest` is what the bundle says of itself, `choice` how it runs, and `advice` what would make
-    it better ("" when nothing is known).
+    `manifest` describes the bundle, `choice` says how it runs, and `advice` what would make it
+    faster or better ("" for nothing).
 
-    Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays
-    ((H, W), (H, W, 3) RGB or (H, W, 4) RGBA). It can be used from several threads and in a forked
-    process, and can be pickled and copied. The network's memory is freed by `close`, or at the end
-    of a `with` block.
+    Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays ((H, W),
+    (H, W, 3) RGB or (H, W, 4) RGBA). It is thread-safe and fork-safe, and can be pickled and
+    copied. `close`, or the end of a `with` block, frees the network's memory.
     """
 
     def __init__(
@@ -70,20 +69,18 @@ class Model(Generic[P]):
         precision: str | None = None,
         trust_network: bool = False,
     ) -> None:
-        """Open a bundle folder or .zip, the folder of a run, or an exported .onnx file alone.
-
-        It runs in the way that tuning found best on this processor; without tuning that is float32
-        in ONNX Runtime.
+        """Open a bundle folder or .zip, a run's folder, or a single exported .onnx file. It runs as
+        tuning found best on this processor; without tuning, in float32 in ONNX Runtime.
 
         Args:
-            bundle: what `pplcnet train` or `pplcnet export` made. An .onnx file alone has no
-                temperature and no thresholds: probabilities are uncalibrated, and labels count
-                from 0.5 on.
-            threads: cores to use, for one image or over many; None for all.
-            engine: "onnxruntime", "openvino" or "litert" in place of what tuning chose.
-            precision: "float32", "bfloat16", "int8" or "int8-bfloat16" in place of that.
-            trust_network: run a network that pplcnet did not export. A hostile one can make an
-                engine crash, read other files or never return.
+            bundle: what `pplcnet train` or `pplcnet export` made. A single .onnx file has no
+                temperature and no thresholds: probabilities are uncalibrated, and labels count as
+                shown from 0.5.
+            threads: number of cores to use, for one image or for many; None for all. engine:
+                "onnxruntime", "openvino" or "litert", instead of what tuning chose. precision:
+                "float32", "bfloat16", "int8" or "int8-bfloat16", instead of what tuning chose.
+                trust_network: also run a network that pplcnet did not export. A malicious one can
+                crash the engine, read other files or never return.
 
         Raises:
             BundleError: no bundle, a damaged one, one without an exported network, or one of a
@@ -206,13 +203,9 @@ class Model(Generic[P]):
         return self._answer(self._prediction, engine, image)
 
     def submit(self, image: ImageSource) -> Future[P]:
-        """Predict one image on one core, beside others; returns at once.
-
-        The threads, one a core, are kept from call to call. Any number of images may be waiting:
-        the caller has to limit them.
-
-        Returns:
-            The prediction, or the error that `predict` would raise, once it is there.
+        """Predict one image on one core, concurrently with others; returns at once. The threads,
+        one per core, are kept between calls. Any number of images may be waiting: the caller has to
+        limit them. Returns: A future of the prediction, or of the error that `predict` would raise.
         """
         workers = self._threads or available_cores()
         engine = self._engine(workers, self._prediction.outputs)
@@ -223,32 +216,30 @@ class Model(Generic[P]):
             return self._pool.submit(self._answer, self._prediction, engine, image)
 
     def predict_many(self, images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[P]:
-        """Predict any number of images, lazily and in order, every core busy.
-
-        Memory does not grow with the number of images. An image that cannot be used yields a
-        prediction whose `error` says why; the rest goes on. Each prediction is there as soon as its
-        image is done, whether or not there is a next one: a camera or a queue may wait for it.
+        """Predict any number of images, lazily and in order, on all cores. Memory does not grow
+        with the number of images. An image that cannot be used yields a prediction whose `error`
+        says why, and the others are still predicted. Each prediction is yielded as soon as it is
+        done, without waiting for the next image, as from a camera or a queue.
 
         Args:
-            images: images as `predict` takes them, or one folder, whose image files are taken
-                with those of its subfolders. A generator is read in a thread of its own, a few
-                images ahead; what it raises is raised here, after the predictions before it.
+            images: images as `predict` takes them, or one folder, which is searched recursively. A
+                generator is read in its own thread, a few images ahead; its exceptions are raised
+                here, after the predictions before them.
 
         Raises:
-            InputError: one image, or a folder that does not exist; after all predictions, folders
-                in it that cannot be read.
+            InputError: a single image, or a folder that does not exist; after all predictions,
+                folders in it that cannot be read.
         """
         return self._stream(self._prediction, images_of(images))
 
     def embed(self, image: ImageSource, *, normalize: bool = True) -> NDArray[np.float32]:
-        """What the network makes of an image before it classifies it, on all cores.
-
-        Images that look alike to the network have embeddings that point in nearly the same
-        direction, those of classes that it was not trained on too.
+        """The embedding of an image, the network's features just before the classifier, on all
+        cores. Images that look alike to the network have embeddings that point in nearly the same
+        direction, even if they show classes that it was not trained on.
 
         Args:
             normalize: divide by the Euclidean norm (L2), so that the dot product of two embeddings
-                is the cosine between them; False gives the network's own numbers.
+                is their cosine similarity; False gives the network's raw output.
 
         Returns:
             (D,) float32; D is 1280 for PP-LCNet.

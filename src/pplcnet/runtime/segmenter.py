@@ -17,7 +17,7 @@ __all__ = ["Segmenter"]
 
 
 class Segmenter(Model[Segmentation]):
-    """A `Model` of a bundle for segmentation; a bundle of another task is an InputError.
+    """A `Model` for segmentation; a bundle of another task raises InputError.
 
     Its predictions have a class for each pixel of the upright photo.
     """
@@ -36,18 +36,19 @@ class Segmenter(Model[Segmentation]):
 
         Args:
             image: as `Model.predict` takes it.
-            window: for a large image: it is looked at in overlapping windows of this side in
-                pixels, or (height, width), and the logits of those that cover a pixel are averaged.
-                The image's own pixels are seen where it is the input's size. None looks at the
-                whole image once.
+            window: for a large image: predict it in overlapping windows of this side in pixels, or
+                (height, width), and average the logits where they overlap. With windows of the
+                input's size, the image is seen at full resolution. None predicts the whole image at
+                once.
             stride: from one window to the next, one number or (down, to the right). Default: three
                 quarters of a window.
-            flip: average the logits with those of the mirror image, in twice the time.
+            flip: average the logits with those of the mirror image, which takes twice the time.
             scales: average the logits over inputs of these sizes, as multiples of the bundle's own;
-                `pplcnet export --scales` adds the networks. Default: the bundle's own alone.
-            most_pixels: that an image in windows may have. Default: 300 million. A TIFF in strips
-                or tiles and a PNG are decoded a part at a time, and take little more memory than
-                their class map, a byte a pixel; a JPEG takes three bytes a pixel more.
+                `pplcnet export --scales` adds the networks. Default: only the bundle's own.
+            most_pixels: largest number of pixels of an image in windows. Default: 300 million. A
+                TIFF in strips or tiles and a PNG are decoded part by part and take little more
+                memory than their class map, one byte per pixel; a JPEG takes three more bytes per
+                pixel.
 
         Raises:
             ImageError, BundleError: as `Model.predict`.
@@ -67,12 +68,12 @@ class Segmenter(Model[Segmentation]):
         scales: Sequence[float] | None = None,
         most_pixels: int | None = None,
     ) -> Iterator[Segmentation]:
-        """The classes of any number of images, lazily and in order, every core busy.
+        """The classes of any number of images, lazily and in order, on all cores.
 
         Args:
             images: as for `Model.predict_many`.
-            window, stride, flip, scales, most_pixels: as for `predict`; the images are taken one
-                after the other then.
+            window, stride, flip, scales, most_pixels: as for `predict`; images are then predicted
+            one after the other.
 
         Raises:
             InputError: as `Model.predict_many` and `predict`.

@@ -1,4 +1,4 @@
-"""evaluate: predict every labelled image as it is deployed, and compare with the labels."""
+"""evaluate: predict every labelled image as in deployment, and compare with the labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(
     *,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda each: each,
 ) -> Evaluation:
-    """Predict every image of a data set the deployed way, and compare with what is labelled.
+    """Predict every image of a data set as in deployment, and compare with the labels.
 
     Args:
         model: a `pplcnet.Model`, such as a `pplcnet.Classifier`.
@@ -44,7 +44,7 @@ def evaluate(
 
     Raises:
         InputError: the data set is labelled for another task, or has classes that the bundle was
-            not trained on; or something else is given.
+            not trained on; or `dataset` is not a data set.
         DatasetError: images that cannot be read; all of them are named.
     """
     if not isinstance(dataset, Dataset):

@@ -32,7 +32,7 @@ NO_LOGITS: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 class ClassScore(NamedTuple):
-    """One class and how probable the network takes it to be."""
+    """One class and its predicted probability."""
 
     label: str
     probability: float
@@ -84,7 +84,7 @@ class ScoredPrediction(Prediction):
     """Empty where `error` is set."""
     classes: Sequence[str] = ()
     temperature: float = 1.0
-    """What logits are divided by so that probabilities are calibrated."""
+    """The logits are divided by this, so that probabilities are calibrated."""
 
     columns: ClassVar[tuple[str, ...]] = ("label", "probability")
 
@@ -130,7 +130,7 @@ class ScoredPrediction(Prediction):
         return self.top(1)[0]
 
     def top(self, count: int) -> list[ClassScore]:
-        """The `count` most probable classes, best first; fewer when there are not so many.
+        """The `count` most probable classes, best first; fewer if there are not that many.
 
         Raises:
             InputError: the count is not a whole number of at least 0.

@@ -69,18 +69,17 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network says of one image, or why it says nothing.
-
-    For an image that could not be read, `error` is set, and asking for anything else raises it, so
-    that a missing answer is never taken for one.
+    """What a network predicts for one image, or why there is no prediction. For an image that could
+    not be read, `error` is set, and every other attribute raises it, so a missing answer is never
+    mistaken for one.
     """
 
     source: str
     """The image's path, or a description of what was given."""
     error: ImageError | None = None
     typicality: float | None = field(default=None, kw_only=True)
-    """How typical the image is of those that the network was trained on: the share of validation
-    images that are no more typical, above 0 and at most 1. None where the bundle cannot say."""
+    """How typical the image is of the training images: the share of validation images that are no
+    more typical, above 0 and at most 1. None if the bundle does not know."""
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row: "label" is a text, all others are numbers."""
@@ -93,9 +92,8 @@ class Prediction:
 
     @property
     def is_strange(self) -> bool:
-        """Whether the image is unlike anything that the network was trained on.
-
-        Of images like those, 1 in 50 is called strange, too.
+        """Whether the image is unlike anything that the network was trained on. Of images like the
+        training images, 1 in 50 is called strange as well.
         """
         return self.typicality is not None and self.typicality <= STRANGE
 
@@ -106,10 +104,8 @@ class Prediction:
         return {"typicality": round(self.typicality, 6), "is_strange": self.is_strange}
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
-        """What was found, a row each, the surest first, for JSON and CSV.
-
-        Args:
-            most: rows at most; None for what counts as an answer.
+        """The answers, one row each, the most confident first, for JSON and CSV. Args: most:
+        maximum number of rows; None for what counts as an answer.
         """
         raise NotImplementedError
 
@@ -125,14 +121,12 @@ class Prediction:
         return {}
 
     def kept(self) -> Self:
-        """The same in little memory, to be kept with those of many images."""
+        """The same prediction in less memory, for keeping those of many images."""
         return self
 
     def photo(self, given: ImageSource | None = None) -> ImageSource:
-        """What was predicted: what is given, else the file that `source` names.
-
-        Raises:
-            ImageError: nothing is given, and `source` is no file.
+        """The predicted image: the given one, else the file that `source` names. Raises:
+        ImageError: nothing is given, and `source` is not a file.
         """
         if given is not None:
             return given
@@ -141,10 +135,8 @@ class Prediction:
         return self.source
 
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
-        """The upright photo with what was found in it.
-
-        Args:
-            photo: what was predicted; None where `source` is its path.
+        """The upright photo with the answers drawn on it. Args: photo: the predicted image; None if
+        `source` is its path.
 
         Raises:
             ImageError: the photo cannot be used.
@@ -153,7 +145,7 @@ class Prediction:
         raise NotImplementedError
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write what was found as a file of its own, of the kind of `file_ending`.
+        """Write the answer as a file of the type `file_ending`.
 
         Raises:
             OSError: the file cannot be written.

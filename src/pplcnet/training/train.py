@@ -36,7 +36,7 @@ __all__ = ["TrainingResult", "train"]
 
 
 class TrainingResult(NamedTuple):
-    """What `train` leaves behind."""
+    """The result of `train`."""
 
     bundle: Path
     """With the Keras variant; `pplcnet.export` adds the deployed one."""
@@ -69,13 +69,13 @@ def train(
     """Train a network and write `OUT/model.bundle`.
 
     Args:
-        model: a name of the catalog, which takes the recipe that goes with what training starts
-            from (the setting `weights`; "auto" by default); or a whole recipe.
+        model: a network's name, which uses the recipe that belongs to the starting weights (the
+            setting `weights`; "auto" by default); or a whole recipe.
         train_set: images to learn from.
         validation_set: images that choose the best epoch; same classes in the same order.
         out: folder for the bundle, the checkpoint and the history.
-        resume: continue from the checkpoint in `out`; with the same data and recipe weights equal
-            those of an uninterrupted run.
+        resume: continue from the checkpoint in `out`; with the same data and recipe, the weights
+            equal those of an uninterrupted run.
         provenance: facts about the data that the manifest should hold.
         unlabelled: images without labels, for which a teacher gives targets; by default those of
             the recipe's folder.
@@ -83,9 +83,9 @@ def train(
         run_id: id of the run that this belongs to; it ties checkpoint and bundle to its run.json.
         start: what the recipe's weights are, if the caller has replaced auto already.
         report: called with one line of text after every epoch.
-        busy: called with what is being done where that takes long; returns a context manager.
-        before_saving: called before the state after an epoch is saved; what it raises ends the
-            training with the state before.
+        busy: called with a description of long work; returns a context manager.
+        before_saving: called before the state after an epoch is saved; if it raises, training ends
+            with the previous state.
         group: nodes that train together (`node_group.joined`), of which this is node 0.
         settings: recipe fields that replace the recipe's, such as `epochs=12`.
 

@@ -36,7 +36,8 @@ def restore_model(bundle: Bundle, image_size: tuple[int, int] | None = None) -> 
         image_size: (height, width) of the input; None for the bundle's.
 
     Raises:
-        BundleError: no Keras variant, damaged, or of a network that this version does not know.
+        BundleError: no Keras variant, a damaged one, or one of a network that this version does not
+            know.
     """
     content = bundle.read(str(bundle.variant("keras")["file"]))
     network: dict[str, Any] = bundle.manifest.network

@@ -60,14 +60,14 @@ def convert(
         network: name in the catalog; not needed if the file states it.
         classes: their names. Default: those beside an inference model, or ImageNet's if there are
             1000.
-        preprocessing: Default: what belongs to the file. A mapping overrides single fields of it.
-            A `.keras` file is assumed to be trained on images as Keras' own
+        preprocessing: default: that of the file. A mapping overrides single fields of it. A
+            `.keras` file is assumed to have been trained on images as Keras'
             `image_dataset_from_directory` loads them, scaled by the model itself or by ImageNet's
             mean and standard deviation.
         overwrite: replace a bundle that exists at `out`.
 
     Raises:
-        WeightsError: unreadable, or it does not fit the network.
+        WeightsError: the file cannot be read or does not fit the network.
         InputError: `out` holds a bundle and `overwrite` is False; or the network or the classes
             are neither in the file nor given, or contradict it.
     """

@@ -41,7 +41,7 @@ def create_model(
     dropout: float | None = None,
     output: Output = "logits",
 ) -> keras.Model:
-    """Create a network of the catalog as a plain `keras.Model`, with weights if they are given.
+    """Create a network of the catalog as a plain `keras.Model`, with weights if any are given.
 
     The model takes normalised float32 images (N, H, W, 3) and returns, by `output`:
     "logits" (N, num_classes) before softmax; "embedding" (N, D), the pooled features before the
@@ -51,21 +51,22 @@ def create_model(
     (N, cells, num_classes); a segmentation network logits (N, h, w, num_classes). They have no
     options but num_classes, image_size and weights.
 
-    Options left at None follow the weights file as far as it says (a bundle says all of them);
-    without weights they have their defaults.
+    Options left at None are taken from the weights file where it records them (a bundle records all
+    of them); without weights they have their defaults.
 
     Args:
         name: a network of the catalog, such as "pplcnet_x1_0" or "picodet_xs".
-        num_classes: number of classes, at least 1. Default: 1000; of a detector 80, of a
-            segmentation network 19.
+        num_classes: number of classes, at least 1. Default: 1000; 80 for a detector, 19 for a
+            segmentation network.
         image_size: pixels, one number or (height, width); odd sizes are fine, but a detector's are
-            multiples of 32. None creates a model that takes any size. "usual" is 224, of a detector
-            320, of a segmentation network (512, 1024).
+            multiples of 32. None creates a model that takes any size. "usual" is 224; 320 for a
+            detector, (512, 1024) for a segmentation network.
         weights: "imagenet", "imagenet-ssld" or "timm", of a detector "coco" (downloaded), or a
             file: `.pdparams`, `.npz`, `.safetensors`, `.keras`, a bundle, a Paddle inference model,
             the `.onnx` of a PicoDet. Every tensor must fit. "fractal" is the backbone that ships
-            with pplcnet; the classifier is random. So is all behind the backbone where a detector
-            or a segmentation network gets a classifier's weights. None starts from random values.
+            with pplcnet; the classifier is random. If a detector or a segmentation network gets a
+            classifier's weights, everything after the backbone is random. None starts from random
+            values.
         strides: PP-LCNet only. Five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
         last_conv: PP-LCNet only. Whether the 1280-channel 1x1 convolution after pooling is there.
@@ -81,7 +82,7 @@ def create_model(
 
     Raises:
         UnknownNameError: no such network.
-        InputError: an option outside what is allowed.
+        InputError: an option has a value that is not allowed.
         WeightsError: the weights cannot be read or do not fit.
     """
     options = {

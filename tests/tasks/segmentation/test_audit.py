@@ -73,7 +73,7 @@ def test_an_index_with_two_colours_is_a_fault(data: Dataset) -> None:
     other = MaskFacts(palette=((0, 0), (1, 0x0000FF)))
     (fault,) = faults(_with_facts(data, **palettes, at_3=other))
     assert fault.text == (
-        "index 1 is #ff0000 in the palettes of most masks and #0000ff in 1 other, so that the same "
+        "index 1 is #ff0000 in the palettes of most masks and #0000ff in 1 other, so the same "
         "index may mean another class: images/3.png"
     )
     assert not list(faults(_with_facts(data, **palettes)))

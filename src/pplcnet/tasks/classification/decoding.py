@@ -27,7 +27,7 @@ class ClassPrediction(ScoredPrediction):
 
     @property
     def labels(self) -> list[ClassScore]:
-        """The most probable class, in a list, as a multi-label prediction has it."""
+        """The most probable class, in a list, as in a multi-label prediction."""
         return [self.best]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

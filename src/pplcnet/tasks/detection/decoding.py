@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Detections", "confidence_of", "decoder", "suppression_of"]
 
 CONFIDENCE = 0.4
-"""The threshold for showing a box where calibration has not chosen another."""
+"""The threshold for showing a box, unless calibration has chosen another."""
 SHOWN = 5
 NO_BOXES = FoundBoxes(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.empty(0, np.float32))
 
@@ -43,8 +43,8 @@ NO_BOXES = FoundBoxes(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.emp
 class Detections(Prediction):
     """The objects that a detector found in one image, the most confident first.
 
-    They are all that evaluation counts, doubtful ones too; `above` keeps the confident ones. Names
-    and conventions are those of supervision's Detections.
+    They are all that evaluation counts, including those of low confidence; `above` keeps the
+    confident ones. Names and conventions are those of supervision's Detections.
     """
 
     _kept: FoundBoxes = field(default_factory=lambda: NO_BOXES)
@@ -54,7 +54,7 @@ class Detections(Prediction):
     threshold: float = CONFIDENCE
     """The least confidence of a box that counts as an answer."""
     most: int = MOST
-    """Boxes of an image at most."""
+    """Maximum number of boxes per image."""
 
     can_be_drawn: ClassVar[bool] = True
     can_be_tiled: ClassVar[bool] = True
@@ -105,7 +105,7 @@ class Detections(Prediction):
 
     @property
     def class_id(self) -> NDArray[np.intp]:
-        """(D,): places in `classes`."""
+        """(D,): indices into `classes`."""
         return self._boxes().class_id
 
     @property
@@ -119,13 +119,8 @@ class Detections(Prediction):
         return tuple(self.classes[at] for at in self.class_id)
 
     def above(self, confidence: float | None = None) -> Self:
-        """Those of at least this confidence, which all count as answers then.
-
-        Args:
-            confidence: 0 to 1; None for the bundle's threshold.
-
-        Raises:
-            InputError: the confidence is no number.
+        """Those of at least this confidence; all of them then count as answers. Args: confidence: 0
+        to 1; None for the bundle's threshold. Raises: InputError: the confidence is not a number.
         """
         least = self.threshold if confidence is None else confidence
         check_number(least, "confidence")
@@ -182,7 +177,7 @@ class Detections(Prediction):
         """The upright photo with the boxes that count as answers, the most confident on top.
 
         Args:
-            photo: what was predicted; None where `source` is its path.
+            photo: the predicted image; None if `source` is its path.
 
         Raises:
             ImageError: the photo cannot be used.

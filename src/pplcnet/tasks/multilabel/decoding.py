@@ -24,7 +24,7 @@ class LabelPrediction(ScoredPrediction):
     """Which labels an image shows."""
 
     thresholds: Sequence[float] = ()
-    """From which probability on each label counts as shown."""
+    """The least probability at which each label counts as shown."""
 
     def _repr_html_(self) -> str:
         if self.error is not None:
@@ -43,7 +43,7 @@ class LabelPrediction(ScoredPrediction):
 
     @property
     def best(self) -> ClassScore:
-        """The most probable label; it may be below its threshold, and so not among `labels`."""
+        """The most probable label; it may be below its threshold and then is not among `labels`."""
         return self.top(1)[0]
 
     @property

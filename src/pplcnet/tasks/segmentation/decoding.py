@@ -90,9 +90,8 @@ class Segmentation(Prediction):
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 of the upright image: places in `classes`.
-
-        255 where the network did not see the image, outside of the crop of a "cover" resize.
+        """(H, W) uint8 of the upright image: indices into `classes`. 255 where the network did not
+        see the image, outside the crop of a "cover" resize.
         """
         if self.error is not None:
             raise self.error
@@ -109,7 +108,7 @@ class Segmentation(Prediction):
         return replace(self, _class_map=NOTHING, _cells=None, _packed=packed)
 
     def mask_of(self, label: str) -> NDArray[np.bool_]:
-        """(H, W), whether each pixel is of a class.
+        """(H, W) bool: whether each pixel belongs to a class.
 
         Raises:
             UnknownNameError: there is no such class.
@@ -117,7 +116,7 @@ class Segmentation(Prediction):
         return np.equal(self.class_map, self._place_of(label))
 
     def area_of(self, label: str) -> int:
-        """The pixels of a class.
+        """The number of pixels of a class.
 
         Raises:
             UnknownNameError: there is no such class.
@@ -135,8 +134,8 @@ class Segmentation(Prediction):
         It is computed at every call, and takes 4 bytes for each pixel and class.
 
         Raises:
-            InputError: there are no logits: the image was predicted by windows or at several
-                scales, or the prediction is one that an evaluation kept.
+            InputError: there are no logits, because the image was predicted in windows, at several
+                scales or in an evaluation.
         """
         found = self.class_map
         if self._cells is None:
@@ -173,7 +172,7 @@ class Segmentation(Prediction):
         return "  ".join(f"{row['label']} {row['share']:.1%}" for row in self.rows(most))
 
     def to_png(self, path: str | os.PathLike[str]) -> None:
-        """Write the class map as a palette PNG, whose values are the classes' places.
+        """Write the class map as a palette PNG whose values are class indices.
 
         Raises:
             OSError: the file cannot be written.
@@ -187,11 +186,8 @@ class Segmentation(Prediction):
         self.to_png(path)
 
     def overlay(self, photo: ImageSource | None = None, opacity: float = OPACITY) -> Image.Image:
-        """The upright photo with the colour of each pixel's class over it.
-
-        Args:
-            photo: what was predicted; None where `source` is its path.
-            opacity: of the colours, 0 to 1.
+        """The upright photo overlaid with the colour of each pixel's class. Args: photo: the
+            predicted image; None if `source` is its path. opacity: of the colours, 0 to 1.
 
         Raises:
             ImageError: the photo cannot be used, or is not the one that was predicted.
