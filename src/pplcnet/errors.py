@@ -54,9 +54,11 @@ SHOWN_FAULTS = 1000
 
 
 class PPLCNetError(Exception):
-    """Base class of all errors that pplcnet raises deliberately. The message is one line, followed
-    by an indented line for each of `faults`. Names in them come from untrusted files, so control
-    characters are escaped. It can be pickled, whatever the constructor takes.
+    """Base class of all errors that pplcnet raises deliberately.
+
+    The message is one line, followed by an indented line for each of `faults`. Names in them come
+    from untrusted files, so control characters are escaped. It can be pickled, whatever the
+    constructor takes.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:

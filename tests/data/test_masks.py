@@ -95,7 +95,8 @@ def test_damaged_cells_are_refused(mask: Mask, cell: str, at: int) -> None:
     cells = [str(each) for each in mask.cells(CLASSES)]
     cells[[1, 3, 4][at]] = cell
     with pytest.raises(
-        ValueError, match=r"not a mask coding|no mask|areas for|of the classes|invalid lit"
+        ValueError,
+        match=r"not a mask coding|not describe a mask|areas for|of the classes|invalid lit",
     ):
         Mask.from_cells(cells, CLASSES)
 

@@ -65,6 +65,7 @@ class Bundle:
     @contextmanager
     def open_to_change(cls, bundle: str | PathLike[str] | Bundle) -> Iterator[Bundle]:
         """Hold the bundle's lock, so that no other process changes it before this work is written.
+
         The bundle is opened again, as it is on disk.
 
         Raises:

@@ -153,8 +153,7 @@ def scales(text: str) -> tuple[float, ...]:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports wrong arguments in one `error:` line, like any other wrong
-    input.
+    """A parser that reports wrong arguments in one `error:` line, like any other wrong input.
 
     Options may stand anywhere between the other arguments. A run's folder stands for the bundle in
     it.

@@ -1,7 +1,9 @@
-"""Convert a weights file from Keras, timm, transformers, Paddle or pplcnet to a bundle. A
-PaddleDetection detector is given as its .pdparams, or as an .onnx with or without non-maximum
-suppression. Classes and preprocessing come from the inference.yml next to an inference model, or
-from options.
+"""Convert a weights file from Keras, timm, transformers, Paddle or pplcnet to a bundle.
+
+A PaddleDetection detector is given as its .pdparams, or as an .onnx with or without non-maximum
+suppression.
+
+Classes and preprocessing come from the inference.yml next to an inference model, or from options.
 """
 
 from __future__ import annotations

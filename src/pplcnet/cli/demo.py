@@ -1,4 +1,5 @@
 """Try everything from training to prediction, without photos of your own and without downloads.
+
 'pplcnet demo' writes scikit-learn's handwritten digits as PNG files; 'pplcnet demo detection' and
 'pplcnet demo segmentation' draw pictures of circles, squares and triangles. Each then does what
 'train' does with photos: it audits, trains, exports and evaluates on held-out images. At the end it

@@ -1,9 +1,12 @@
-"""Write the embeddings of photos to a file: one vector for each photo. Photos that look alike have
-vectors that point in nearly the same direction. The vectors have length 1, so the dot product of
-two of them is their cosine similarity. vectors.parquet has the columns path and embedding.
-vectors.npy is a float32 array (photos, numbers), and vectors.photos.csv next to it has the path of
-the photo of each row. A photo that cannot be read has no row and is named on stderr. Exit code 0:
-at least one photo has a vector; 1: none has, and nothing is written.
+"""Write the embeddings of photos to a file: one vector for each photo.
+
+Photos that look alike have vectors that point in nearly the same direction. The vectors have length
+1, so the dot product of two of them is their cosine similarity.
+
+vectors.parquet has the columns path and embedding. vectors.npy is a float32 array (photos,
+numbers), and vectors.photos.csv next to it has the path of the photo of each row. A photo that
+cannot be read has no row and is named on stderr. Exit code 0: at least one photo has a vector; 1:
+none has, and nothing is written.
 """
 
 from __future__ import annotations

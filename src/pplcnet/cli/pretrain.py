@@ -1,5 +1,6 @@
-"""Pretrain a network on pictures drawn by formulas, as a starting point for training on photos. The
-network learns to tell drawn fractals, contours and textures apart; no photo and no download is
+"""Pretrain a network on pictures drawn by formulas, as a starting point for training on photos.
+
+The network learns to tell drawn fractals, contours and textures apart; no photo and no download is
 needed. 'pplcnet train PHOTOS --model NAME --weights FILE' then starts from the file in --out. The
 same network, seed and number of views give the same file on the same backend with the same number
 of threads. Ctrl-C stops and keeps what was learned.

@@ -1,5 +1,6 @@
-"""Serve predictions over HTTP and gRPC, the same as those of 'predict' on the command line. Serves
-bundles and galleries, each under its name, or folders of those, until Ctrl-C or SIGTERM. Use
+"""Serve predictions over HTTP and gRPC, the same as those of 'predict' on the command line.
+
+Serves bundles and galleries, each under its name, or folders of those, until Ctrl-C or SIGTERM. Use
 clients for Triton or KServe (Open Inference Protocol v2), or curl:
 
   curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/classify

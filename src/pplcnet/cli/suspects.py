@@ -3,6 +3,7 @@
 The photos are split into folds. For each fold, a network is trained on the other folds and predicts
 the photos of this one, so no photo is judged by a network that was trained on it. Doubtful labels
 are listed in suspects.csv, the most suspicious first, for a person to review: no label is changed.
+
 Run again with the same arguments, or with --resume, it continues where it stopped.
 """
 

@@ -1,6 +1,7 @@
-"""Labelled images: their files, annotations and splits. No image is read here.
-`pplcnet.data.layouts` finds the images of a data set in the usual layouts, `pplcnet.data.audit`
-opens them.
+"""Labelled images: their files, annotations and splits.
+
+No image is read here. `pplcnet.data.layouts` finds the images of a data set in the usual layouts,
+`pplcnet.data.audit` opens them.
 """
 
 from __future__ import annotations

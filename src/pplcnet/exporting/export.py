@@ -48,8 +48,8 @@ def export(
     Args:
         bundle: a bundle folder with the Keras variant; it is replaced as a whole at the end.
         images: photos for the comparison, of which at most 64, evenly sampled, are used. None uses
-            the folder that the bundle was trained on. batch: images per run of the graph; None for
-            any number, which is 10 to 20 % slower.
+            the folder that the bundle was trained on.
+        batch: images per run of the graph; None for any number, which is 10 to 20 % slower.
 
     Raises:
         ConversionError: a layer without a rule, or a difference above the limit, with the numbers.

@@ -65,13 +65,13 @@ def quantize(
     Args:
         bundle: a bundle folder with the `onnx` variant of batch 1; replaced as a whole at the end.
         validation: labelled photos that decide, of which at most 2000, evenly sampled, are used;
-            none of them is used for calibration. calibration: photos whose activations give the
-            ranges, at most 300 of them, evenly sampled; None uses those that the bundle was trained
-            on.
+            none of them is used for calibration.
+        calibration: photos whose activations give the ranges, at most 300 of them, evenly sampled;
+            None uses those that the bundle was trained on.
         max_drop: how far the task's measure may fall below float32's; for multi-label data also the
             share of labels that are right at the thresholds, for boxes the F1 of those that are
-            shown. A fraction; None uses the task's, 0.005, or 0.01 for AP. way: the quantisation
-            scheme.
+            shown. A fraction; None uses the task's, 0.005, or 0.01 for AP.
+        way: the quantisation scheme.
         precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
         with_control: whether layers may go back to float.
         deadline: when that ends, on the clock of `time.monotonic`.

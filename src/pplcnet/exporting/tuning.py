@@ -71,6 +71,7 @@ def tune(
     report: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Measure engine x precision x threads on this machine and write the table into the bundle.
+
     From then on, `Classifier` uses the best on this kind of processor.
 
     Args:

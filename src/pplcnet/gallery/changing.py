@@ -63,8 +63,8 @@ def build_gallery(
         out: the gallery's folder.
         bundle: where the model's bundle is; kept for the command line.
         false_acceptance: the rate that the threshold is chosen for, above 0 and below 1.
-        dtype: of the stored vectors, "float32" or "float16", which takes half the space. overwrite:
-            whether an existing gallery at `out` is replaced, or is an error.
+        dtype: of the stored vectors, "float32" or "float16", which takes half the space.
+        overwrite: whether an existing gallery at `out` is replaced, or is an error.
         progress: wraps the embeddings, for a progress bar.
 
     Raises:

@@ -1,7 +1,8 @@
-"""Turns an image into a network's input: (height, width, 3) uint8 RGB. Training, evaluation, export
-and prediction all use this module, so that a network sees in use what it saw when it was measured.
-Mean and standard deviation are part of the exported graph; they are here because they belong to the
-weights.
+"""Turns an image into a network's input: (height, width, 3) uint8 RGB.
+
+Training, evaluation, export and prediction all use this module, so that a network sees in use what
+it saw when it was measured. Mean and standard deviation are part of the exported graph; they are
+here because they belong to the weights.
 """
 
 from __future__ import annotations

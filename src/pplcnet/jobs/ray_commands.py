@@ -64,8 +64,7 @@ class RayCommand:
         """Start `python -m WORDS` in a folder."""
         if not os.path.isdir(folder):
             host = socket.gethostname()
-            text = f"error: there is no folder {folder} on {host}; run the command in a folder "
-            "that all machines have."
+            text = f"error: no folder {folder} on {host}; start in one that all machines have."
             return [Line(self._index, text, is_error=True), Ended(self._index, 2, "")]
         read, self._ours = os.pipe()  # closed when this process ends
         self._process = subprocess.Popen(  # noqa: S603 - our own modules

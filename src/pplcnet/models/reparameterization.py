@@ -23,10 +23,11 @@ def has_parallel_branches(model: keras.Model) -> bool:
 
 
 def to_deploy_form(model: keras.Model) -> keras.Model:
-    """The same function with fewer layers: every group of parallel branches becomes one
-    convolution. A convolution and its BatchNorm equal one convolution with bias; a smaller kernel
-    equals a larger one padded with zeros; and a sum of convolutions equals one convolution with the
-    summed kernels.
+    """The same function with fewer layers: parallel branches become one convolution.
+
+    A convolution and its BatchNorm equal one convolution with bias; a smaller kernel equals a
+    larger one padded with zeros; and a sum of convolutions equals one convolution with the summed
+    kernels.
 
     Args:
         model: a network of the catalog, trained or not; it is not changed. One without parallel

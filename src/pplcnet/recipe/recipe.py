@@ -43,12 +43,16 @@ Options = TypeVar("Options", bound=TaskOptions)
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Recipe:
-    """The settings of a training run. The defaults suit a few thousand photos; `starts` says which
-    named recipe belongs to which pretrained weights. The fields below apply to every task. Those of
-    one task are declared in `tasks/<name>/options.py` and stored in `options`, but set and read
-    like all others: `Recipe(epochs=3, label_smoothing=0.1).label_smoothing`. A recipe is checked as
-    a whole when it is created. Until a data set determines the task, it is for the first task that
-    has all its fields; `for_options` turns it into a recipe for the data's task.
+    """The settings of a training run.
+
+    The defaults suit a few thousand photos; `starts` says which named recipe belongs to which
+    pretrained weights.
+
+    The fields below apply to every task. Those of one task are declared in
+    `tasks/<name>/options.py` and stored in `options`, but set and read like all others:
+    `Recipe(epochs=3, label_smoothing=0.1).label_smoothing`. A recipe is checked as a whole when it
+    is created. Until a data set determines the task, it is for the first task that has all its
+    fields; `for_options` turns it into a recipe for the data's task.
     """
 
     model: str = "pplcnet_x1_0"

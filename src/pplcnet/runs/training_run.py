@@ -68,7 +68,8 @@ def run_job(
     Args:
         photos: a data set of any layout that `Dataset.open` reads.
         recipe: how to train. If its `weights` is auto, the starting weights are found before the
-            audit. out: the run's folder; all its files go there.
+            audit.
+        out: the run's folder; all its files go there.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
         resume: continue the run in `out`; the data and the recipe have to be the same. The
             networks of a finished run are left unchanged, and it is evaluated again.

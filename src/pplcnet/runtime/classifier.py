@@ -12,8 +12,9 @@ __all__ = ["Classifier"]
 
 
 class Classifier(Model[ScoredPrediction]):
-    """A `Model` for classification or multi-label classification. Its predictions have a
-    probability for each class. A bundle of another task raises InputError.
+    """A `Model` for classification or multi-label classification.
+
+    Its predictions have a probability for each class. A bundle of another task raises InputError.
     """
 
     def _check_task(self, bundle: str | PathLike[str]) -> None:
@@ -25,7 +26,6 @@ class Classifier(Model[ScoredPrediction]):
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """The least probability at which each label counts as shown; None for one class per
-        image."""
+        """The least probability at which a label counts as shown; None for one class per image."""
         found: tuple[float, ...] | None = getattr(self._prediction.decode, "thresholds", None)
         return found

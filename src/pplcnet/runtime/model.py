@@ -69,18 +69,20 @@ class Model(Generic[P]):
         precision: str | None = None,
         trust_network: bool = False,
     ) -> None:
-        """Open a bundle folder or .zip, a run's folder, or a single exported .onnx file. It runs as
-        tuning found best on this processor; without tuning, in float32 in ONNX Runtime.
+        """Open a bundle folder or .zip, a run's folder, or a single exported .onnx file.
+
+        It runs as tuning found best on this processor; without tuning, in float32 in ONNX Runtime.
 
         Args:
             bundle: what `pplcnet train` or `pplcnet export` made. A single .onnx file has no
                 temperature and no thresholds: probabilities are uncalibrated, and labels count as
                 shown from 0.5.
-            threads: number of cores to use, for one image or for many; None for all. engine:
-                "onnxruntime", "openvino" or "litert", instead of what tuning chose. precision:
-                "float32", "bfloat16", "int8" or "int8-bfloat16", instead of what tuning chose.
-                trust_network: also run a network that pplcnet did not export. A malicious one can
-                crash the engine, read other files or never return.
+            threads: number of cores to use, for one image or for many; None for all.
+            engine: "onnxruntime", "openvino" or "litert", instead of what tuning chose.
+            precision: "float32", "bfloat16", "int8" or "int8-bfloat16", instead of what tuning
+                chose.
+            trust_network: also run a network that pplcnet did not export. A malicious one can crash
+                the engine, read other files or never return.
 
         Raises:
             BundleError: no bundle, a damaged one, one without an exported network, or one of a
@@ -203,9 +205,13 @@ class Model(Generic[P]):
         return self._answer(self._prediction, engine, image)
 
     def submit(self, image: ImageSource) -> Future[P]:
-        """Predict one image on one core, concurrently with others; returns at once. The threads,
-        one per core, are kept between calls. Any number of images may be waiting: the caller has to
-        limit them. Returns: A future of the prediction, or of the error that `predict` would raise.
+        """Predict one image on one core, concurrently with others; returns at once.
+
+        The threads, one per core, are kept between calls. Any number of images may be waiting: the
+        caller has to limit them.
+
+        Returns:
+            A future of the prediction, or of the error that `predict` would raise.
         """
         workers = self._threads or available_cores()
         engine = self._engine(workers, self._prediction.outputs)
@@ -216,10 +222,12 @@ class Model(Generic[P]):
             return self._pool.submit(self._answer, self._prediction, engine, image)
 
     def predict_many(self, images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[P]:
-        """Predict any number of images, lazily and in order, on all cores. Memory does not grow
-        with the number of images. An image that cannot be used yields a prediction whose `error`
-        says why, and the others are still predicted. Each prediction is yielded as soon as it is
-        done, without waiting for the next image, as from a camera or a queue.
+        """Predict any number of images, lazily and in order, on all cores.
+
+        Memory does not grow with the number of images. An image that cannot be used yields a
+        prediction whose `error` says why, and the others are still predicted. Each prediction is
+        yielded as soon as it is done, without waiting for the next image, as from a camera or a
+        queue.
 
         Args:
             images: images as `predict` takes them, or one folder, which is searched recursively. A
@@ -233,8 +241,9 @@ class Model(Generic[P]):
         return self._stream(self._prediction, images_of(images))
 
     def embed(self, image: ImageSource, *, normalize: bool = True) -> NDArray[np.float32]:
-        """The embedding of an image, the network's features just before the classifier, on all
-        cores. Images that look alike to the network have embeddings that point in nearly the same
+        """The embedding of an image: the features just before the classifier, on all cores.
+
+        Images that look alike to the network have embeddings that point in nearly the same
         direction, even if they show classes that it was not trained on.
 
         Args:

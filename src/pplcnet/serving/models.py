@@ -271,8 +271,7 @@ class Models:
             if entry.served is not None and (is_gone or entry.version not in answering):
                 self._retire(entry.served)
                 entry.served, entry.state, entry.fingerprint = None, UNAVAILABLE, ()
-                entry.reason = "its files are gone." if is_gone else "a newer version has replaced "
-                "it."
+                entry.reason = "its files are gone." if is_gone else "a newer version replaced it."
             if is_gone and entry.served is None:
                 del self._entries[entry.name][entry.version]
                 if not self._entries[entry.name]:

@@ -69,9 +69,10 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network predicts for one image, or why there is no prediction. For an image that could
-    not be read, `error` is set, and every other attribute raises it, so a missing answer is never
-    mistaken for one.
+    """What a network predicts for one image, or why there is no prediction.
+
+    For an image that could not be read, `error` is set, and every other attribute raises it, so a
+    missing answer is never mistaken for one.
     """
 
     source: str
@@ -92,8 +93,9 @@ class Prediction:
 
     @property
     def is_strange(self) -> bool:
-        """Whether the image is unlike anything that the network was trained on. Of images like the
-        training images, 1 in 50 is called strange as well.
+        """Whether the image is unlike anything that the network was trained on.
+
+        Of images like the training images, 1 in 50 is called strange as well.
         """
         return self.typicality is not None and self.typicality <= STRANGE
 
@@ -104,8 +106,10 @@ class Prediction:
         return {"typicality": round(self.typicality, 6), "is_strange": self.is_strange}
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
-        """The answers, one row each, the most confident first, for JSON and CSV. Args: most:
-        maximum number of rows; None for what counts as an answer.
+        """The answers, one row each, the most confident first, for JSON and CSV.
+
+        Args:
+            most: maximum number of rows; None for what counts as an answer.
         """
         raise NotImplementedError
 
@@ -125,8 +129,10 @@ class Prediction:
         return self
 
     def photo(self, given: ImageSource | None = None) -> ImageSource:
-        """The predicted image: the given one, else the file that `source` names. Raises:
-        ImageError: nothing is given, and `source` is not a file.
+        """The predicted image: the given one, else the file that `source` names.
+
+        Raises:
+            ImageError: nothing is given, and `source` is not a file.
         """
         if given is not None:
             return given
@@ -135,8 +141,10 @@ class Prediction:
         return self.source
 
     def draw(self, photo: ImageSource | None = None) -> Image.Image:
-        """The upright photo with the answers drawn on it. Args: photo: the predicted image; None if
-        `source` is its path.
+        """The upright photo with the answers drawn on it.
+
+        Args:
+            photo: the predicted image; None if `source` is its path.
 
         Raises:
             ImageError: the photo cannot be used.

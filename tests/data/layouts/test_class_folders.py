@@ -52,12 +52,12 @@ def test_training_and_testing_are_split_folders(tmp_path: Path) -> None:
 def test_split_folders_beside_other_folders_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "train", classes=2, each=2)
     write_photos(tmp_path / "leftovers", classes=1, each=2)
-    with pytest.raises(DatasetError, match=r"split folders \(train\) beside others \(leftovers\)"):
+    with pytest.raises(DatasetError, match=r"split folders \(train\) and other folders"):
         Dataset.open(tmp_path)
 
 
 def test_a_folder_around_the_class_folders_is_pointed_into(tmp_path: Path) -> None:
     inner = tmp_path / "download" / "Dataset"
     write_photos(inner)
-    with pytest.raises(DatasetError, match=rf"If the class folders are those in {inner}\?"):
+    with pytest.raises(DatasetError, match=rf"If the class folders are those in {inner}, give"):
         Dataset.open(tmp_path / "download")

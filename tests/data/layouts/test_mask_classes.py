@@ -57,7 +57,7 @@ def test_what_is_ignored(tmp_path: Path, ignore: Any, levels: Any, colours: Any)
         (3, "does not name the classes"),
         ({"classes": "road"}, "does not name the classes"),
         ({"a": "road"}, "does not name the classes"),
-        (["road"], "1 class; 2 to 255 are possible"),
+        (["road"], "1 class; 2 to 255 are allowed"),
         ([str(at) + "x" for at in range(256)], "256 classes; 2 to 255"),
         ({"classes": [str(at) for at in range(200_000)]}, "200000 classes; 2 to 255"),
         (["road", "road"], "road: named twice"),

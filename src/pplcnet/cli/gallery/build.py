@@ -1,8 +1,10 @@
-"""Make a gallery that recognises classes which the network need not have been trained on. PHOTOS is
-a folder with a subfolder for each class; a few photos of each are enough. 'gallery search' then
-recognises a new photo by the most similar photo of the gallery. If even that one is not similar
-enough, the answer is "none of these". The threshold for that is chosen on the gallery's own photos:
-each is compared with the photos of all other classes, which simulates a photo of an unknown class.
+"""Make a gallery that recognises classes which the network need not have been trained on.
+
+PHOTOS is a folder with a subfolder for each class; a few photos of each are enough. 'gallery
+search' then recognises a new photo by the most similar photo of the gallery. If even that one is
+not similar enough, the answer is "none of these". The threshold for that is chosen on the gallery's
+own photos: each is compared with the photos of all other classes, which simulates a photo of an
+unknown class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Measure how well a gallery recognises its classes and rejects photos of others. PHOTOS is a
-folder with a subfolder for each class. Photos of the gallery's classes count as known, all others
-as unknown; without unknown ones, the figures about them are missing. Photos that are in the gallery
-are left out.
+"""Measure how well a gallery recognises its classes and rejects photos of others.
+
+PHOTOS is a folder with a subfolder for each class. Photos of the gallery's classes count as known,
+all others as unknown; without unknown ones, the figures about them are missing. Photos that are in
+the gallery are left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Make searches in a very large gallery faster on this machine. A search compares a photo with
-every photo of the gallery, which takes noticeable time with some hundred thousand photos or more.
-With an index, only likely matches are compared; occasionally the most similar photo is missed. The
-index is stored in this machine's cache. After the gallery changes, run this again: only what has
-changed is indexed; until then, new photos are compared without the index. Needs usearch (extra
-'index').
+"""Make searches in a very large gallery faster on this machine.
+
+A search compares a photo with every photo of the gallery, which takes noticeable time with some
+hundred thousand photos or more. With an index, only likely matches are compared; occasionally the
+most similar photo is missed. The index is stored in this machine's cache. After the gallery
+changes, run this again: only what has changed is indexed; until then, new photos are compared
+without the index. Needs usearch (extra 'index').
 """
 
 from __future__ import annotations

@@ -119,8 +119,13 @@ class Detections(Prediction):
         return tuple(self.classes[at] for at in self.class_id)
 
     def above(self, confidence: float | None = None) -> Self:
-        """Those of at least this confidence; all of them then count as answers. Args: confidence: 0
-        to 1; None for the bundle's threshold. Raises: InputError: the confidence is not a number.
+        """Those of at least this confidence; all of them then count as answers.
+
+        Args:
+            confidence: 0 to 1; None for the bundle's threshold.
+
+        Raises:
+            InputError: the confidence is not a number.
         """
         least = self.threshold if confidence is None else confidence
         check_number(least, "confidence")

@@ -90,8 +90,9 @@ class Segmentation(Prediction):
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 of the upright image: indices into `classes`. 255 where the network did not
-        see the image, outside the crop of a "cover" resize.
+        """(H, W) uint8 of the upright image: indices into `classes`.
+
+        255 where the network did not see the image, outside the crop of a "cover" resize.
         """
         if self.error is not None:
             raise self.error
@@ -186,8 +187,11 @@ class Segmentation(Prediction):
         self.to_png(path)
 
     def overlay(self, photo: ImageSource | None = None, opacity: float = OPACITY) -> Image.Image:
-        """The upright photo overlaid with the colour of each pixel's class. Args: photo: the
-            predicted image; None if `source` is its path. opacity: of the colours, 0 to 1.
+        """The upright photo overlaid with the colour of each pixel's class.
+
+        Args:
+            photo: the predicted image; None if `source` is its path.
+            opacity: of the colours, 0 to 1.
 
         Raises:
             ImageError: the photo cannot be used, or is not the one that was predicted.
