@@ -97,7 +97,7 @@ def test_wrong_input_is_one_line(
     update_bundle(Bundle.open(other), preprocessing=preprocessing)
     photo = common_photos / "class_1" / "000.png"
     cases = {
-        "holds a gallery already": ["build", common_bundle, common_photos, "--out", out],
+        "already holds a gallery": ["build", common_bundle, common_photos, "--out", out],
         "no such gallery": ["search", tmp_path / "none", photo],
         "is not a gallery": ["show", common_photos],
         "was made with another network": ["search", out, photo, "--bundle", other],

@@ -98,7 +98,7 @@ def test_no_way_is_begun_after_the_time_that_was_given(
     bundle: Path, turned: Dataset, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _times(monkeypatch, FLOAT, LATE)
-    with pytest.raises(ConversionError, match="--minutes 0 were over"):
+    with pytest.raises(ConversionError, match="--minutes 0 ran out"):
         quantize_fastest(bundle, turned, calibration=photos, minutes=0.0)
 
 

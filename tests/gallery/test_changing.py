@@ -232,7 +232,7 @@ def test_places_that_are_no_galleries_are_refused(
     photos, _ = find_class_photos(common_photos)
     (tmp_path / "file").write_text("")
     for out, said in (
-        (gallery, "holds a gallery already"),
+        (gallery, "already holds a gallery"),
         (common_photos, "exists and is not a gallery"),
         (tmp_path / "file", "is a file"),
     ):

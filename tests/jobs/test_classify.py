@@ -105,9 +105,9 @@ def test_a_job_with_other_choices_is_refused_and_says_which(
     run_job: Run, job_photos: Path, common_photos: Path
 ) -> None:
     run_job(job_photos)
-    with pytest.raises(InputError, match=r"begun with top_k none, now 3; shard_photos 8, now 9;"):
+    with pytest.raises(InputError, match=r"started with top_k none, now 3; shard_photos 8, now 9;"):
         run_job(job_photos, top_k=3, shard_photos=9)
-    with pytest.raises(InputError, match=r"begun with source .*, now .*/common"):
+    with pytest.raises(InputError, match=r"started with source .*, now .*/common"):
         run_job(common_photos)
 
 
@@ -116,7 +116,7 @@ def test_a_folder_with_other_files_is_not_taken_for_a_job(
 ) -> None:
     (tmp_path / "JOB").mkdir()
     (tmp_path / "JOB" / "thesis.tex").touch()
-    with pytest.raises(InputError, match=r"no job of, but thesis\.tex"):
+    with pytest.raises(InputError, match=r"holds no job, but thesis\.tex"):
         run_job(job_photos)
     with pytest.raises(InputError, match="no job of"):
         state_of(str(tmp_path / "JOB"))

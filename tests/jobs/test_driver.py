@@ -128,7 +128,7 @@ def test_workers_that_never_begin_end_the_job(tmp_path: Path) -> None:
         def events(self, seconds: float) -> list[Event]:
             return [Died(0, "exit code 1")]
 
-    with pytest.raises(StorageError, match="cannot begin: exit code 1"):
+    with pytest.raises(StorageError, match="cannot start: exit code 1"):
         _drive(tmp_path, Stillborn(0, lambda worker, number, _: _done(worker, number)))
 
 

@@ -41,7 +41,7 @@ def test_a_parquet_file_has_a_column_of_names(tmp_path: Path) -> None:
     path = tmp_path / "list.parquet"
     pq.write_table(pa.table({"path": ["a.jpg", None, "ö.jpg"], "size": [1, 2, 3]}), path)
     assert _names(path) == [b"a.jpg", "ö.jpg".encode()]
-    with pytest.raises(InputError, match="holds 1, which is no name"):
+    with pytest.raises(InputError, match="holds 1, which is not a name"):
         _names(path, "size")
 
 

@@ -245,8 +245,8 @@ def test_windows_see_a_large_photo_in_its_own_pixels(
     [
         (["--window", "8"], "each side must be from 32"),
         (["--window", "64", "--stride", "65"], "at most as large as the window"),
-        (["--stride", "64"], "--stride is of --window"),
-        (["--most-pixels", "64"], "--most-pixels is of --window"),
+        (["--stride", "64"], "--stride needs --window"),
+        (["--most-pixels", "64"], "--most-pixels needs --window"),
         (["--scales", "0.75"], "no network for the scale 0.75; 'pplcnet export"),
         (["--tiles", "64"], "--tiles is for detectors"),
     ],
