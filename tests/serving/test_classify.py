@@ -77,7 +77,7 @@ def test_a_form_has_an_answer_for_each_file(server: Server, classifier: Classifi
         (b"hello", 422, "the photo: not an image"),
         (photo()[:200], 422, "the photo: truncated or damaged"),
         (photo(size=(1100, 1000)), 422, "the photo: has 1100x1000 pixels; at most 1,000,000"),
-        (bytes(1 << 20) + b"x", 413, "a request may have 1 MB"),
+        (bytes(1 << 20) + b"x", 413, "a request may have at most 1 MB"),
     ],
     ids=["empty", "text", "cut off", "too many pixels", "too large"],
 )

@@ -152,7 +152,7 @@ def test_a_run_whose_search_was_stopped_asks_for_its_database_and_keeps_no_passw
     for given in ([], ["--study", f"sqlite:///{tmp_path}/other.db"]):
         assert main([*resume, *given]) == 2
         assert (
-            f"the trials of this run's search are in {study}; give --study again"
+            f"the trials of this run's search are in {study}; give that as --study"
             in capsys.readouterr().err
         )
     assert main([*resume, "--study", study]) == 130  # searches again, and is stopped again

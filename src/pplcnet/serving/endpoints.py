@@ -70,12 +70,7 @@ class Endpoints:
         return [
             Route("POST", "/v1/classify", self._classify, classify),
             Route("POST", "/v1/classify/{model}", self._classify, classify),
-            Route(
-                "POST",
-                "/v1/explain/{model}",
-                self._explain,
-                "Which parts of a photo matter for a class.",
-            ),
+            Route("POST", "/v1/explain/{model}", self._explain, "Which parts of a photo matter."),
             Route("POST", "/v1/search/{gallery}", self._search, search),
             Route("GET", "/v1/search", self._galleries, "The galleries, and their thresholds."),
             Route("POST", f"{model}/infer", self._infer, infer),
@@ -196,9 +191,7 @@ class Endpoints:
     async def _load(self, request: Request, names: dict[str, str]) -> Reply:
         self._service.check_control()
         if (await self._options(request)).get("parameters"):
-            raise Refusal(
-                400, "parameters are not supported: models are loaded as they are on disk."
-            )
+            raise Refusal(400, "parameters are unsupported: models are loaded as on disk.")
         await self._service.models.load(names["model"])
         return json_reply({})
 

@@ -258,9 +258,7 @@ class GrpcServer:
     async def _RepositoryModelLoad(self, request: Any, call: Call) -> Any:  # noqa: N802
         self._service.check_control()
         if request.parameters:
-            raise Refusal(
-                400, "parameters are not supported: models are loaded as they are on disk."
-            )
+            raise Refusal(400, "parameters are unsupported: models are loaded as on disk.")
         await self._service.models.load(request.model_name)
         return self._response("RepositoryModelLoad")
 
