@@ -315,7 +315,7 @@ def test_an_address_in_a_list_that_is_not_read_is_a_row_with_an_error(
     (tmp_path / "list.txt").write_text(f"http://host/a.jpg\n{photo}\ns3://\n")
     assert run_job(tmp_path / "list.txt").is_complete
     first, second, third = _rows(tmp_path / "JOB")
-    assert "http://host/a.jpg: is not an address that is read" in str(first["error"])
+    assert "http://host/a.jpg: is not a supported address" in str(first["error"])
     assert second["error"] is None
     assert "names no bucket" in str(third["error"])
 

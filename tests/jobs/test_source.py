@@ -85,13 +85,13 @@ def test_a_parquet_list_that_is_damaged_inside_is_one_sentence(tmp_path: Path) -
     path = tmp_path / "list.parquet"
     names = pa.array([b"a.jpg", b"\xff.jpg"], pa.binary())
     pq.write_table(pa.table({"path": names.view(pa.string())}), path)
-    with pytest.raises(InputError, match=r"list\.parquet: is no readable Parquet file"):
+    with pytest.raises(InputError, match=r"list\.parquet: is not a readable Parquet file"):
         _names(path)
     pq.write_table(pa.table({"path": [f"{number}.jpg" for number in range(1000)]}), path)
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"list\.parquet: is no readable Parquet file"):
+    with pytest.raises(InputError, match=r"list\.parquet: is not a readable Parquet file"):
         _names(path)
 
 

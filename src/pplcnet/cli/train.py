@@ -1,11 +1,10 @@
 """Train a network on labelled photos, export it and evaluate it.
 
 PHOTOS is a folder with one subfolder per class, or with such folders in train, validation and test;
-a CSV file with a path and a label column; or a PaddleClas or PaddleX list with its label file next
-to it. For multi-label data it is a CSV file with a column `labels` (a;b), or with a column for each
-label that holds 1, 0 or nothing. Boxes (COCO, Pascal VOC, YOLO) train a detector, masks a
-segmenter. Everything is written to --out: the bundle, the evaluation, the report, the history, the
-recipe.
+a CSV file with a path and a label column; or a PaddleClas or PaddleX list with its label file. For
+multi-label data it is a CSV file with a column `labels` (a;b), or with a column for each label that
+holds 1, 0 or nothing. Boxes (COCO, Pascal VOC, YOLO) train a detector, masks a segmenter.
+Everything is written to --out: the bundle, the evaluation, the report, the history, the recipe.
 """
 
 from __future__ import annotations
