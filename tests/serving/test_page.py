@@ -284,7 +284,7 @@ def test_errors_are_one_sentence_and_can_be_left(opened: Callable[..., Page], ph
     assert page.find("#unseen").is_displayed()
     page.choose(photos / "large.bmp")
     page.wait("!document.querySelector('#shrink').hidden")
-    assert "may have 1 MB" in page.find("#error").text
+    assert "may have at most 1 MB" in page.find("#error").text
     page.find("#shrink").click()
     page.wait_for_answer()
     assert not page.find("#error").is_displayed()

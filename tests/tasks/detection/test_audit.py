@@ -122,7 +122,7 @@ def test_corners_in_place_of_width_and_height_are_hinted_at(tmp_path: Path) -> N
     ("box", "times", "sentence"),
     [
         ((0.25, 0.25, 0.5, 0.5), 1, "lie between 0 and 1"),
-        ((30, 10, -20, 5), 1, "with the right or lower side before the left or upper one"),
+        ((30, 10, -20, 5), 1, "whose right or bottom edge comes before the left or top one"),
         ((30, 30, 60, 45), 9, "They would all fit if the last two numbers were"),
         ((30, 30, 60, 45), 1, ""),
         ((10, 10, 0, 5), 9, ""),
