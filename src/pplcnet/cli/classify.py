@@ -3,8 +3,8 @@
 SOURCE is a folder, searched recursively, or a list of names: a .txt file with a name on each line,
 or a .csv or .parquet file with a column of paths (path, file, filename or image). Names in a list
 are relative to the list's folder. Photos in tar files are read if SOURCE ends in .tar; quote a
-pattern, as in 'shards/*.tar'. Each tar file is then a shard. SOURCE, the names in a list and JOB may
-be in object storage: s3://bucket/folder, gs://bucket/folder or az://account/container/folder.
+pattern, as in 'shards/*.tar'. Each tar file is then a shard. SOURCE, the names in a list and JOB
+can be in object storage: s3://bucket/folder, gs://bucket/folder or az://account/container/folder.
 
 The photos are listed once and divided into shards. Each shard becomes one file,
 JOB/parts/part-NNNNNN.parquet, with a row for each photo in the order of the plan: path, the best
