@@ -1,4 +1,4 @@
-"""The tasks, a folder each: what images are labelled with, and what a network says of them."""
+"""The tasks, one folder each: how images are labelled, and what a network predicts for them."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ TASKS = {
 
 
 def find(name: str) -> Task[Any]:
-    """The task's plain half; UnknownNameError lists the tasks."""
+    """The task of this name, without its Keras half; UnknownNameError lists the tasks."""
     task: Task[Any] = _part(name, "task").TASK
     return task
 
 
 def task_of(manifest: Manifest, bundle: str | PathLike[str]) -> Task[Any]:
-    """The task of a bundle.
+    """The task of a bundle's manifest.
 
     Args:
-        bundle: what the message calls it.
+        bundle: the bundle's name, for error messages.
 
     Raises:
-        BundleError: this version does not know the task, or the task does not use everything that
-            the manifest decodes with.
+        BundleError: this version does not know the task, or the manifest has a decoding entry that
+            the task does not use.
     """
     try:
         task = find(manifest.task)
@@ -66,13 +66,13 @@ def task_of(manifest: Manifest, bundle: str | PathLike[str]) -> Task[Any]:
 
 
 def answers_of(manifest: Manifest) -> tuple[str, ...]:
-    """The outputs that a prediction is made of, among those of the network."""
+    """The names of the network's outputs that a prediction is made from."""
     return tuple(outputs_of(manifest))
 
 
 def outputs_of(manifest: Manifest) -> Mapping[str, tuple[int, ...]]:
-    """The outputs that the task of a manifest needs: name to shape for one image."""
-    # An exported file alone is named after its file, and says in its metadata what it is.
+    """The network outputs that a manifest's task needs: name to shape for one image."""
+    # A lone exported file is named after the file; its metadata tells which network it is.
     network = str(manifest.network.get("network") or manifest.network.get("name", ""))
     return find(manifest.task).outputs(manifest.classes, manifest.preprocessing.image_size, network)
 
@@ -84,13 +84,13 @@ def options_of(name: str) -> type[TaskOptions]:
 
 
 def training_of(task: Task[Any]) -> TaskTraining:
-    """What training needs of a task; imports Keras."""
+    """The task's `TaskTraining`; imports Keras."""
     training: TaskTraining = _part(task.name, "training").TRAINING
     return training
 
 
 def report_of(task: Task[Any]) -> Callable[[ReportContext], TaskReport]:
-    """What a task adds to a report."""
+    """The function that makes the task's part of a report."""
     report: Callable[[ReportContext], TaskReport] = _part(task.name, "report").report
     return report
 

@@ -22,9 +22,9 @@ def audit(
 
     Args:
         workers: threads that decode; None for one on each core.
-        fingerprints: also compute what near-duplicates are found with.
-        progress: wraps the stream of opened images (and gets their number), for a progress bar.
-        handover: who gets every image that can be read.
+        fingerprints: also compute the fingerprints that near-duplicates are found by.
+        progress: wraps the stream of opened images, given their total, for a progress bar.
+        handover: receives every image that can be read.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.

@@ -24,5 +24,5 @@ def best_guess(classes: Sequence[str], counts: Sequence[int]) -> Guess:
 
 
 def gain_over(guess: Guess, accuracy: float) -> float:
-    """The share of the guess's mistakes that are avoided: 0 for the guess, 1 for no mistake."""
+    """The share of the guess's mistakes avoided: 0 for the guess itself, 1 for no mistakes."""
     return (accuracy - guess.accuracy) / (1 - guess.accuracy) if guess.accuracy < 1 else 0.0

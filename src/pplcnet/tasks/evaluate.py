@@ -20,7 +20,7 @@ class Predictor(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         ...
 
     def predict_many(self, images: Any) -> Iterator[Any]:
@@ -67,7 +67,7 @@ def evaluate(
 
 
 class EvaluatedPredictions(NamedTuple):
-    """An evaluation and the predictions that it was made of, in the order of the data set."""
+    """An evaluation and the predictions behind it, in the order of the data set."""
 
     evaluation: Evaluation
     predictions: list[Any]
@@ -79,7 +79,7 @@ def evaluate_and_keep(
     *,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda each: each,
 ) -> EvaluatedPredictions:
-    """As `evaluate`, keeping the prediction of every image, in little memory (`Prediction.kept`).
+    """Like `evaluate`, but also keep every prediction, in little memory (`Prediction.kept`).
 
     Raises:
         InputError, DatasetError: as `evaluate`.
@@ -95,7 +95,7 @@ def evaluate_and_keep(
 
 
 def check_task(dataset: Dataset, task: Task[Any], photos_have: str) -> None:
-    """InputError when a data set is labelled for another task than a bundle's."""
+    """Raise InputError if a data set is labelled for another task than the bundle's."""
     if dataset.task != task.name:
         raise InputError(
             f"{photos_have} {find(dataset.task).title}, but the bundle was trained on photos with "

@@ -1,4 +1,4 @@
-"""What predictions with a probability for each class have in common."""
+"""Shared parts of predictions with a probability for each class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "sum_log_one_plus_exp",
 ]
 
-# Scores in a prediction's repr and in notebooks.
+# The number of scores that a prediction's repr and notebooks show.
 SHOWN = 5
 # Beyond these odds, probabilities round to 0 and 1.
 MOST_CERTAIN = 1e-12
@@ -41,7 +41,7 @@ class ClassScore(NamedTuple):
 
 
 def joined_logits(outputs: Iterable[Outputs]) -> NDArray[np.float32]:
-    """The logits (N, classes) of outputs that come a few images at a time."""
+    """The logits (N, classes), joined from outputs that come in batches."""
     return np.concatenate([each["logits"] for each in outputs])
 
 
@@ -69,7 +69,7 @@ def sum_log_one_plus_exp(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Every logit's own probability, computed in float64 without overflow."""
+    """The sigmoid of every logit, computed in float64 without overflow."""
     values = logits.astype(np.float64)
     small = np.exp(-np.abs(values))
     probabilities: NDArray[np.float64] = np.where(values >= 0, 1.0, small) / (1 + small)
@@ -103,7 +103,7 @@ class ScoredPrediction(Prediction):
         return bars(self.source, [(each.label, each.probability) for each in self.top(SHOWN)], "")
 
     def _notable(self) -> list[ClassScore]:
-        """What the repr shows."""
+        """The classes that the repr shows."""
         return self.top(SHOWN)
 
     @property
@@ -115,7 +115,7 @@ class ScoredPrediction(Prediction):
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Of the logits over the temperature, (classes,) float64."""
+        """The probabilities after temperature scaling, (classes,) float64."""
         raise NotImplementedError
 
     def evidence(self) -> NDArray[np.float64]:
@@ -148,7 +148,7 @@ class ScoredPrediction(Prediction):
         return [self.best] if most is None else self.top(most)
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
-        """Label and probability, rounded to six digits, of each class of `answer`."""
+        """The label and the probability, rounded to six digits, of each class in `answer`."""
         return [
             {"label": each.label, "probability": round(each.probability, 6)}
             for each in self.answer(most)

@@ -1,10 +1,10 @@
 """What a task has to provide: the half that needs no Keras.
 
-A task is a folder beside this file, with a value of `Task` in its `task.py`. Everything outside of
-`tasks/` calls what is here and never asks which task it has. `task_training.py` describes the half
-that needs Keras, `pplcnet.pages.section` that which makes a report.
+A task is a folder beside this file, with a value of `Task` in its `task.py`. Code outside `tasks/`
+uses only what is defined here and never asks which task it has. `task_training.py` describes the
+half that needs Keras, `pplcnet.pages.section` the part that makes a report.
 
-This file is longer than others because it is all that shared code knows of a task.
+This file is longer than others because it is all that shared code knows about a task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pplcnet.bundle.manifest import Manifest
 from pplcnet.errors import ImageError
 from pplcnet.imaging.geometry import Geometry
 
-if TYPE_CHECKING:  # a process that predicts needs none of them
+if TYPE_CHECKING:  # not needed by a process that only predicts
     from PIL import Image
 
     from pplcnet.data.annotations import Annotation
@@ -49,13 +49,13 @@ __all__ = [
 
 STRANGE = 0.02
 EMBEDDING = "embedding"
-"""The output of an exported network that stands for the image, beside those of its task."""
+"""The name of the embedding output that an exported network has beside those of its task."""
 Outputs = Mapping[str, NDArray[np.float32]]
-"""What a network answers: output name to array, whose first axis is the image."""
+"""A network's outputs: name to array, whose first axis is the images."""
 
 
 class Measure(NamedTuple):
-    """The one figure that a task is judged by, higher is better, 0 to 1."""
+    """The one figure that a task is judged by: 0 to 1, higher is better."""
 
     key: str
     """"top1", "map": in manifests, JSON and history.csv (`validation_<key>`)."""
@@ -64,7 +64,7 @@ class Measure(NamedTuple):
     is_share: bool
     """Whether it is a share of the images, to be given in per cent."""
     of_steps: Mapping[str, str] = MappingProxyType({})
-    """What a person is told instead of the name of a metric that a step of training counts."""
+    """Readable titles for the metrics that training steps count, by metric name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Prediction:
     """
 
     source: str
-    """The image's path, or a description of what was given."""
+    """The image's path, or a description of the input."""
     error: ImageError | None = None
     typicality: float | None = field(default=None, kw_only=True)
     """How typical the image is of the training images: the share of validation images that are no
@@ -85,11 +85,11 @@ class Prediction:
     columns: ClassVar[tuple[str, ...]] = ()
     """The keys of every row: "label" is a text, all others are numbers."""
     can_be_drawn: ClassVar[bool] = False
-    """Whether `draw` shows it in the photo."""
+    """Whether `draw` is supported."""
     can_be_tiled: ClassVar[bool] = False
-    """Whether predictions of an image's parts can be merged to one of the image."""
+    """Whether predictions for parts of an image can be merged into one for the whole."""
     file_ending: ClassVar[str] = ""
-    """Of the files that `write` makes; "" where there is nothing to write."""
+    """The ending of the files that `write` makes; "" where there is nothing to write."""
 
     @property
     def is_strange(self) -> bool:
@@ -100,7 +100,7 @@ class Prediction:
         return self.typicality is not None and self.typicality <= STRANGE
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the image as a whole, beside the rows, for JSON."""
+        """Facts about the image as a whole, beside the rows, for JSON."""
         if self.typicality is None:
             return {}
         return {"typicality": round(self.typicality, 6), "is_strange": self.is_strange}
@@ -114,18 +114,18 @@ class Prediction:
         raise NotImplementedError
 
     def to_text(self, most: int | None = None) -> str:
-        """The same in one line."""
+        """The answers in one line."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What a program is told beside the network's outputs, by name.
+        """Results for programs, beside the network's raw outputs: name to array.
 
         Numbers (float32, uint8, int32, int64) or texts (str), in the same shapes for every image.
         """
         return {}
 
     def kept(self) -> Self:
-        """The same prediction in less memory, for keeping those of many images."""
+        """The same prediction in less memory, so that many can be kept."""
         return self
 
     def photo(self, given: ImageSource | None = None) -> ImageSource:
@@ -162,10 +162,7 @@ class Prediction:
         raise NotImplementedError
 
     def evidence(self) -> NDArray[np.float64] | None:
-        """How strongly the image speaks for each class, (classes,) log-odds.
-
-        None where a task has no one number for each class.
-        """
+        """The log-odds of each class, (classes,) float64; None for a task without one per class."""
         return None
 
 
@@ -182,7 +179,7 @@ class Decoder(Protocol[P_co]):
         Args:
             outputs: of one image, without the axis of the images.
             geometry: where the network's input lies in the image.
-            source: the image's path, or a description of what was given.
+            source: the image's path, or a description of the input.
         """
         ...
 
@@ -191,13 +188,13 @@ class Drop(NamedTuple):
     """How much worse one network is than another."""
 
     amount: float
-    """0 to 1, negative where it is better; NaN when an output is."""
+    """0 to 1; negative if it is better, NaN if an output is NaN."""
     of: str
-    """What fell, for messages: "top-1", "mAP"."""
+    """The measure that fell, for messages: "top-1", "mAP"."""
 
 
 class Judged(Protocol):
-    """How good a network's outputs for the images of a judge are: what is kept of them."""
+    """A network's outputs for a judge's images, scored against the labels."""
 
     @property
     def value(self) -> float:
@@ -206,16 +203,16 @@ class Judged(Protocol):
 
     @property
     def loss(self) -> float:
-        """Which of two epochs with equal values is better: the lower."""
+        """Decides between epochs of equal value: lower is better."""
         ...
 
     @property
     def each(self) -> list[float]:
-        """How right the answer to every image is, 0 to 1."""
+        """How right the answer to each image is, 0 to 1."""
         ...
 
     def drop(self, reference: Self) -> Drop:
-        """How much worse than the reference."""
+        """How much worse these outputs are than the reference's."""
         ...
 
     def agreement(self, other: Self) -> float:
@@ -224,19 +221,19 @@ class Judged(Protocol):
 
 
 class Judge(Protocol):
-    """Labelled images as a measure of outputs: chooses epochs, guards INT8 and tuning."""
+    """Scores outputs against labelled images: to choose epochs, and to guard INT8 and tuning."""
 
     def judged(self, outputs: Iterable[Outputs]) -> Judged:
-        """What the outputs are worth.
+        """Score a network's outputs.
 
-        They come a few images at a time, in the order of the images, and each part is let go before
-        the next is asked for: those of all images may not fit into memory. Of a judge without
-        images, only `agreement` can be asked.
+        They come in batches, in the order of the images, and each batch is released before the next
+        is requested: those of all images may not fit into memory. If the judge has no images, the
+        result supports only `agreement`.
         """
         ...
 
     def of_some(self, chosen: Sequence[int]) -> Self:
-        """The same for some of the images, by their places."""
+        """A judge of some of the images, given by index."""
         ...
 
 
@@ -255,7 +252,7 @@ class Plot(NamedTuple):
     name: str
     """"confusion.png" """
     title: str
-    """What it shows: "confusion matrix"."""
+    """What the plot shows: "confusion matrix"."""
 
 
 class Evaluation(Protocol):
@@ -268,15 +265,15 @@ class Evaluation(Protocol):
 
     @property
     def plot(self) -> Plot:
-        """What `draw` draws."""
+        """The plot that `draw` makes."""
         ...
 
     def figures(self) -> dict[str, Any]:
-        """The few numbers that stand for the whole, by key; None for one that is not defined."""
+        """The summary figures, by key; None for one that is undefined."""
         ...
 
     def headline(self) -> str:
-        """The most important of them in words: "0.8712 top-1, 0.9903 top-5"."""
+        """The most important figures in words: "0.8712 top-1, 0.9903 top-5"."""
         ...
 
     def weakness(self) -> str:
@@ -296,7 +293,7 @@ class Evaluation(Protocol):
         ...
 
     def draw(self, path: Path, title: str = "") -> None:
-        """The figures as one PNG; `title` is what the evaluation is of.
+        """The figures as one PNG; `title` says what was evaluated.
 
         Raises:
             MissingDependencyError: Matplotlib is not installed.
@@ -305,63 +302,63 @@ class Evaluation(Protocol):
 
 
 class Calibrated(NamedTuple):
-    """What was fitted on validation images so that probabilities mean what they say."""
+    """The result of calibrating on validation images."""
 
     decoding: Mapping[str, Any]
     """Entries of the manifest's `decoding`."""
     facts: Mapping[str, Any]
-    """For the manifest's `calibration`: what it was fitted on and how far it helped."""
+    """For the manifest's `calibration`: what it was fitted on and how much it helped."""
     changes_answers: bool
-    """Whether answers, not only probabilities, change with it."""
+    """Whether it changes answers, not only probabilities."""
 
 
 @dataclass(frozen=True)
 class Task(Generic[P]):
-    """Everything that the runtime, evaluation and the guards need of a task."""
+    """Everything that the runtime, evaluation and the guards need from a task."""
 
     name: str
-    """The folder's name; in manifests."""
+    """The folder's name, as in manifests."""
     title: str
-    """What its images are labelled with, for messages: "one class per image"."""
+    """How its images are labelled, for messages: "one class per image"."""
     noun: str
     """What its classes are called: "class" or "label"."""
     measure: Measure
     annotation: type[Annotation]
     prediction: type[P]
-    """Made with `source` and `error` alone for an image that cannot be read."""
+    """Called with `source` and `error` alone for an image that cannot be read."""
     faults: Callable[[Dataset], Iterable[Fault]]
-    """What makes its data sets unfit, beyond what every data set is audited for."""
+    """The faults of its data sets, beyond those that every data set is audited for."""
     notes: Callable[[Dataset], Iterable[str]]
-    """What is worth knowing of its data sets and no reason to stop, a sentence each."""
+    """Remarks on its data sets that are no reason to stop, one sentence each."""
     outputs: Callable[[Sequence[str], tuple[int, int], str], Mapping[str, tuple[int, ...]]]
-    """Of the classes, the input's (height, width) and the network's name in the catalog: the
-    network's outputs by name, each with its shape for one image."""
+    """From the classes, the input's (height, width) and the network's name in the catalog to the
+    network's outputs: name to shape for one image."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
     """For images with the manifest's classes."""
     evaluate: Callable[[Manifest, Dataset, Iterable[tuple[LabelledImage, P]]], Evaluation]
     """For a data set with the manifest's classes; predictions without errors, in its order."""
     calibrate: Callable[[Manifest, Iterable[Outputs], Sequence[LabelledImage]], Calibrated] | None
-    """Of outputs that come a few images at a time, as for `Judge.judged`; None for a task without
-    probabilities to calibrate."""
+    """Takes outputs in batches, as `Judge.judged` does; None for a task without probabilities to
+    calibrate."""
     decoding: Sequence[str] = ("temperature",)
-    """Names of what the decoder uses of a manifest's `decoding`."""
+    """The entries of a manifest's `decoding` that the decoder uses."""
     head_inputs: Sequence[str] = ()
-    """Names of the layers whose outputs the head takes, of which a network has at least one. Some
-    ways of quantising leave the head in float; which layers have to stay so, the images decide."""
+    """Names of the layers whose outputs feed the head; a network has at least one of them. Some
+    ways of quantising keep the head in float; the images decide which layers need that."""
     embedding: str = ""
     """The layer, in Keras and in exported files, whose output (N, D) stands for the whole image;
-    "" where there is none. Networks are exported with it as an output of the name EMBEDDING."""
+    "" where there is none. Exported networks have it as the output EMBEDDING."""
     energy: Callable[[Outputs], NDArray[np.float64]] | None = None
-    """How strongly the outputs speak for anything at all, whatever it is, (...) of (..., classes):
-    lower for most images of other things. None for a task that cannot say."""
+    """The negative energy (...) of outputs (..., classes): lower for most images of other things.
+    None for a task that cannot say."""
     facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
-    """What a client must know beside the classes to read the answers; plain values."""
+    """What clients need beside the classes to read the answers; plain values."""
     tolerance: float = 1e-4
     """How far an exported network may differ from Keras, relative to an output's largest value. The
-    fused graph computes the same in another order. What that costs in float32 was below 1e-5 for
-    every classifier of the catalog; ten times that means a fault."""
+    fused graph computes the same in another order. In float32 that cost less than 1e-5 for every
+    classifier of the catalog; ten times that means a fault."""
     max_drop: float = 0.005
-    """How far INT8 and tuning may lower what `Judged.drop` compares, if nothing else is asked."""
+    """How far INT8 and tuning may lower what `Judged.drop` compares, by default."""
     outputs_text: str = ""
-    """What the outputs are, in the metadata of an exported file; "" gives their shapes."""
+    """A description of the outputs for an exported file's metadata; "" gives their shapes."""

@@ -1,7 +1,7 @@
 """What a task has to provide for training: the half that needs Keras.
 
-A task's folder has a value of `TaskTraining` in `training.py`, called TRAINING. `training_of` finds
-it; the training loop calls what is here and never asks which task it has.
+A task's folder has a value of `TaskTraining` called TRAINING in its `training.py`. `training_of`
+finds it; the training loop uses only what is defined here and never asks which task it has.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ImageSize = tuple[int, int]
 
 
 class Targets(Protocol):
-    """What each image of a data set should be answered with, as float32 arrays of one shape (...).
+    """The desired output for each image of a data set, as float32 arrays of one shape (...).
 
-    An array (N, ...) is one; a task whose targets fill the memory reads them on demand. Where they
-    are files that are as large as the images, each target is what `TaskTraining.read_target` takes.
+    An array (N, ...) will do; a task whose targets would fill the memory reads them on demand. If
+    they are files as large as the images, each target is what `TaskTraining.read_target` takes.
     """
 
     def __len__(self) -> int: ...
@@ -47,14 +47,14 @@ class View(Protocol):
         recipe: Recipe,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Pixels (height, width, 3) and target (...), changed together.
+        """The view's pixels (height, width, 3) and target (...), transformed together.
 
         Args:
             image: (H, W, 3) of any size.
-            target: one of the task's `Targets`, or what was read of it.
-            size: of the result.
-            recipe: says what is drawn between which limits.
-            generator: where every draw comes from.
+            target: one of the task's `Targets`, or what `TaskTraining.read_target` made of it.
+            size: the view's size.
+            recipe: sets the limits of what is drawn.
+            generator: the source of all random draws.
         """
         ...
 
@@ -69,31 +69,31 @@ def _no_change(model: keras.Model, epoch: int) -> None:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a step minimises and counts, for `keras.Model.compile`."""
+    """What a training step minimises and counts, for `keras.Model.compile`."""
 
     loss: keras.losses.Loss
-    """Of targets (N, ...) and what the trained model returns."""
+    """Takes targets (N, ...) and the output of the trained model."""
     metrics: Sequence[keras.metrics.Metric]
     """Their names are columns of history.csv."""
     trained_model: Callable[..., keras.Model] = _network_itself
-    """The network to the model that is trained: one around it where the loss takes several of its
+    """From the network to the model that is trained: a wrapper where the loss takes several of its
     outputs, or more than these. It has one output. A second network is the second argument."""
     begin_epoch: Callable[[keras.Model, int], object] = _no_change
-    """Called with the trained model and the number of an epoch (from 0) before its steps, for a
-    loss that changes in the course of training; it may assign to the model's variables."""
+    """Called before each epoch's steps with the trained model and the epoch's number (from 0), for
+    a loss that changes during training; it may assign to the model's variables."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """How a network learns from another network too."""
+    """How a network also learns from another network."""
 
     objective: Callable[[Recipe, Dataset], Objective]
-    """In place of the task's."""
+    """Replaces the task's objective."""
     target_columns: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
-    """Images (N, height, width, 3) to columns (N, C) that follow those of their targets (N, T), or
-    None. Several threads call it."""
+    """From images (N, height, width, 3) to columns (N, C) to append to their targets (N, T), or
+    None. Called from several threads."""
     has_peer: bool = False
-    """Whether a second network is trained beside the first, for the objective to compare."""
+    """Whether a second network is trained alongside the first, for the objective to compare."""
 
 
 def _shape_of_first(targets: Targets, size: ImageSize) -> tuple[int, ...]:
@@ -106,21 +106,21 @@ def _no_distillation(recipe: Recipe, dataset: Dataset, preprocessing: Preprocess
 
 @dataclass(frozen=True)
 class TaskTraining:
-    """Everything that training needs of a task."""
+    """Everything that training needs from a task."""
 
     build: Callable[[str, Sequence[str], ImageSize | None, Mapping[str, Any]], keras.Model]
-    """A network by its name in the catalog, its classes, its input (None for any size), and the
-    options of a manifest's `network`: normalised images (N, H, W, 3) to the task's outputs, in the
-    order of `Task.outputs`."""
+    """Builds a network from its name in the catalog, its classes, its input size (None for any) and
+    the options of a manifest's `network`: normalised images (N, H, W, 3) to the task's outputs, in
+    the order of `Task.outputs`."""
     targets: Callable[[Dataset], Targets]
     """In the order of the images."""
     view: View
     objective: Callable[[Recipe, Dataset], Objective]
-    """For the network, or for its head alone."""
+    """For the whole network, or for its head alone."""
     distillation: Callable[[Recipe, Dataset, Preprocessing], Distillation | None] = _no_distillation
-    """None where the recipe asks for none. The preprocessing is that of the network's input."""
+    """None if the recipe asks for none. The preprocessing is that of the network's input."""
     target_shape: Callable[[Targets, ImageSize], tuple[int, ...]] = _shape_of_first
-    """Of the target of a view of this size."""
+    """The shape of the target of a view of this size."""
     read_target: Callable[[Any, tuple[int, int]], NDArray[np.uint8]] | None = None
-    """For targets that are files: reads one, to lie on a picture of (height, width) pixels. What it
-    returns is kept beside the picture, and the view gets it. A function of a module."""
+    """For targets that are files: reads one to fit a picture of (height, width) pixels. The result
+    is kept beside the picture and passed to the view. It is a module-level function."""

@@ -1,4 +1,4 @@
-"""How images are shown in training where the target is the same for every part of an image."""
+"""Random views for training, for tasks whose target holds for any part of an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pplcnet.imaging.augmentation import augment_image, erase_rectangle, random_resized_crop
 from pplcnet.recipe.recipe import Recipe
 
-if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
+if TYPE_CHECKING:  # it imports Keras, which processes that only make views do not need
     from pplcnet.tasks.task_training import ImageSize
 
 __all__ = ["random_view"]

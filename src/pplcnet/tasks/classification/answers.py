@@ -1,4 +1,4 @@
-"""What a network with one class per image answered to each image of a data set."""
+"""A single-label network's answers to the images of a data set."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ClassAnswers:
 
     dataset: Dataset
     classes: tuple[str, ...]
-    """The network's, in the order of its logits."""
+    """The network's classes, in the order of its logits."""
     logits: NDArray[np.float32]
-    """(N, classes), as the network gives them."""
+    """(N, classes), the network's raw outputs."""
     labels: NDArray[np.intp]
     """(N,) indices into `classes`."""
     temperature: float
@@ -72,7 +72,7 @@ class ClassAnswers:
         return np.asarray(self.answers == self.labels)
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """Top-1 with Wilson's interval on the images where `chosen` (N,) is true, or on all."""
+        """Top-1 with Wilson's interval, on the images where `chosen` (N,) is true or on all."""
         is_right = self.is_right if chosen is None else self.is_right[chosen]
         if not len(is_right):
             return None
@@ -80,7 +80,7 @@ class ClassAnswers:
         return Score(count, right / count, wilson(right, count))
 
     def agreement(self, other: ClassAnswers) -> float:
-        """The share of the images with the same class."""
+        """The share of the images that get the same class."""
         return float((self.answers == other.answers).mean())
 
     def answered_by(self, predictions: Sequence[Any]) -> ClassAnswers:

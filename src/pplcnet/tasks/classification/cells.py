@@ -27,7 +27,7 @@ LISTED_PAIRS = 60
 def confusion_values(evaluation: ClassEvaluation, answers: ClassAnswers) -> dict[str, Any]:
     """Values for confusion.html: `matrix`, or `pairs` and how many `more`; `cells` for the script.
 
-    Cells are a label (row) and an answer (column).
+    A cell is a label (row) and an answer (column).
     """
     counts, classes = evaluation.confusion, evaluation.classes
     filled = sorted(
@@ -69,7 +69,7 @@ def _values(evaluation: ClassEvaluation, cell: Cell) -> dict[str, Any]:
 
 
 def _chosen(answers: ClassAnswers, shown: list[Cell]) -> dict[Cell, list[int]]:
-    """The most confident images of each cell, mistakes first, while there is room."""
+    """The most confident images of each cell, mistakes first, as far as there is room."""
     members: dict[Cell, list[int]] = {}
     for at in np.argsort(-answers.confidences, kind="stable").tolist():
         members.setdefault((int(answers.labels[at]), int(answers.answers[at])), []).append(at)

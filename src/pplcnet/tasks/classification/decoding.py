@@ -1,4 +1,4 @@
-"""A network's logits to one class per image."""
+"""Decodes a network's logits to one class per image."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ClassPrediction(ScoredPrediction):
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits over the temperature, (classes,) float64."""
+        """Softmax after temperature scaling, (classes,) float64."""
         return softmax(self.logits / np.float32(self.temperature))
 
     @property
     def labels(self) -> list[ClassScore]:
-        """The most probable class, in a list, as in a multi-label prediction."""
+        """The most probable class, as a list, to match multi-label predictions."""
         return [self.best]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -38,7 +38,7 @@ class ClassPrediction(ScoredPrediction):
 
 
 def decoder(manifest: Manifest) -> Decoder[ClassPrediction]:
-    """Decodes the output "logits"."""
+    """The decoder for a manifest's classes, which reads the output "logits"."""
     classes, temperature = manifest.classes, manifest.temperature
 
     def decode(outputs: Outputs, geometry: Geometry, source: str) -> ClassPrediction:

@@ -1,7 +1,7 @@
-"""Learning from another network: its answers become part of the targets.
+"""Distillation: another network's answers become part of the targets.
 
 Keras' own `Distiller` runs teacher and student in one framework and needs labels; here the teacher
-may run anywhere, and images without a class help too.
+may run anywhere, and unlabelled images help too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["DistillationLoss", "LabelledAccuracy", "distillation", "student_netw
 def distillation(
     recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing
 ) -> Distillation | None:
-    """How the recipe's teacher, or a second student, teaches; None without either.
+    """How the recipe's teacher or second student teaches; None if it has neither.
 
     Raises:
         BundleError: the teacher's bundle cannot be opened.
-        InputError: no such file, or a teacher of other classes.
+        InputError: no such file, or a teacher with other classes.
     """
     options = recipe.options_as(ClassificationOptions)
     if not options.distils:
@@ -54,14 +54,14 @@ def distillation(
 
 
 class LabelledAccuracy(keras.metrics.Mean):
-    """Top-1 over the images that have a class, of targets with more columns than the classes."""
+    """Top-1 over the images that have a class; targets have further columns after the classes."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(name="top1")
         self.classes = classes
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Add a batch; images without a class count nothing."""
+        """Add a batch; images without a class do not count."""
         labels = y_true[:, : self.classes]
         is_right = ops.equal(
             ops.argmax(labels, axis=-1), ops.argmax(y_pred[:, : self.classes], axis=-1)
@@ -70,10 +70,10 @@ class LabelledAccuracy(keras.metrics.Mean):
 
 
 class DistillationLoss(keras.losses.Loss):
-    """The part of the labels, and the part of another network's answers.
+    """The loss against the labels plus the loss against another network's answers.
 
-    Targets are [classes | teacher's logits | teacher's features], answers [logits | features]; for
-    mutual learning [classes] and [logits | the other's logits].
+    Targets are [classes | teacher's logits | teacher's features], outputs [logits | features]; for
+    mutual learning, targets are [classes] and outputs [logits | the other's logits].
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class DistillationLoss(keras.losses.Loss):
         self.features = features
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss (N,) of targets and answers as above."""
+        """The loss (N,) of targets and outputs as above."""
         targets, logits = y_true[:, : self.classes], y_pred[:, : self.classes]
         if self.kind == "mutual":
             return self._mutual(targets, logits, y_pred[:, self.classes :])
@@ -98,7 +98,7 @@ class DistillationLoss(keras.losses.Loss):
             # Cui et al. 2021, arXiv 2103.05959: the divergences of both directions, no labels.
             losses = (_divergence(taught, logits, 1.0) + _divergence(logits, taught, 1.0)) / 2
         else:
-            # Hinton et al. 2015, arXiv 1503.02531: the square keeps the gradient's size.
+            # Hinton et al. 2015, arXiv 1503.02531: the square preserves the gradient's scale.
             soft = _divergence(taught, logits, self.temperature) * self.temperature**2
             losses = self.weight * soft + (1 - self.weight) * self.hard.call(targets, logits)
         if self.features:
@@ -107,7 +107,7 @@ class DistillationLoss(keras.losses.Loss):
         return losses
 
     def _mutual(self, targets: Any, one: Any, other: Any) -> Any:
-        """Zhang et al. 2017, arXiv 1706.00384: each follows the other, who stands still."""
+        """Zhang et al. 2017, arXiv 1706.00384: each follows the other, which is held constant."""
         losses = 0.0
         for own, peer in ((one, other), (other, one)):
             followed = _divergence(ops.stop_gradient(peer), own, 1.0)
@@ -128,10 +128,10 @@ def student_network(
     teacher: Teacher | None = None,
     peer: keras.Model | None = None,
 ) -> keras.Model:
-    """The model that is trained: the network, or one with more outputs beside its logits.
+    """The model that is trained: the network, or one with more outputs than its logits.
 
-    The further outputs are the features that a teacher's are compared with, or the logits of
-    `peer`, a second student.
+    The further outputs are the features to compare with the teacher's, or the logits of `peer`, a
+    second student.
     """
     if peer is not None:
         answers = [network.output, peer(network.input)]

@@ -35,7 +35,7 @@ class ClassFigures(NamedTuple):
     precision: float | None
     """None for a class that is never predicted."""
     recall: float | None
-    """None for a class without images, as F1."""
+    """None for a class without images, as is F1."""
     f1: float | None
 
 
@@ -46,7 +46,7 @@ class Mistake(NamedTuple):
     label: str
     predicted: str
     probability: float
-    """Of the wrong answer."""
+    """The probability of the wrong answer."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ClassEvaluation:
 
     @property
     def images(self) -> int:
-        """How many images were evaluated."""
+        """The number of evaluated images."""
         return int(self.confusion.sum())
 
     def per_class(self) -> list[ClassFigures]:
@@ -96,7 +96,7 @@ class ClassEvaluation:
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the classes' F1, over classes that have images."""
+        """The mean F1 of the classes that have images."""
         values = [figures.f1 for figures in self.per_class() if figures.f1 is not None]
         return float(np.mean(values))
 
@@ -144,7 +144,7 @@ class ClassEvaluation:
     def weakness(self) -> str:
         """Why top-1 is not clearly better than always predicting the most frequent class.
 
-        Clearly better is what chance gives in less than one case of twenty.
+        Clearly better means a difference that chance gives in less than one case in twenty.
         """
         guess: Guess = best_guess(self.classes, self.confusion.sum(axis=1).tolist())
         if guess.accuracy >= 1:  # images of one class say nothing about it
@@ -179,7 +179,7 @@ class ClassEvaluation:
     def to_text(self, mistakes: int = 5) -> str:
         """The figures for a terminal, with the most confident mistakes."""
         width = max(len(label) for label in (*self.classes, "class"))
-        # Among five classes the five most probable are all.
+        # With at most five classes, top-5 is always 1.
         top5 = f"top-5 {self.top5:.4f}   " if len(self.classes) > 5 else ""
         lines = [
             f"top-1 {self.top1:.4f}   {top5}macro F1 {self.macro_f1:.4f}   images {self.images}",
@@ -201,7 +201,7 @@ class ClassEvaluation:
         return "\n".join(map(printable, lines))
 
     def draw(self, path: Path, title: str = "") -> None:
-        """The confusion matrix as PNG; `title` is what the evaluation is of.
+        """The confusion matrix as PNG; `title` says what was evaluated.
 
         Raises:
             MissingDependencyError: Matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Labelled images as a measure of logits: top-1."""
+"""Scores logits against labelled images: top-1."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class JudgedClasses:
         return Drop(reference.value - self.value, "top-1")
 
     def agreement(self, other: Self) -> float:
-        """The share of the images with the same class."""
+        """The share of the images that get the same class."""
         return float((self._answers == other._answers).mean())
 
     @property
@@ -67,14 +67,14 @@ class ClassJudge:
     """(N,) class indices."""
 
     def judged(self, outputs: Iterable[Outputs]) -> JudgedClasses:
-        """What the logits (N, classes) are worth."""
+        """Score logits (N, classes)."""
         return JudgedClasses(self.labels, joined_logits(outputs))
 
     def of_some(self, chosen: Sequence[int]) -> Self:
-        """The same for some of the images, by their places."""
+        """A judge of some of the images, given by index."""
         return type(self)(self.labels[chosen])
 
 
 def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> ClassJudge:
-    """For images with the manifest's classes."""
+    """The judge of images that are labelled with the manifest's classes."""
     return ClassJudge(np.asarray([image.shown[0] for image in images], np.int64))

@@ -1,4 +1,4 @@
-"""The loss of one class per image, and its targets."""
+"""The loss and the targets of single-label classification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ClassLoss", "balanced_weights", "class_loss", "class_targets"]
 
 
 def class_targets(dataset: Dataset) -> NDArray[np.float32]:
-    """(N, classes): 1 for the class of the image, 0 for all others."""
+    """(N, classes): 1 for the image's class, 0 for the others."""
     labels = np.asarray([image.shown[0] for image in dataset.images], np.int32)
     return np.eye(len(dataset.classes), dtype=np.float32)[labels]
 
@@ -55,7 +55,7 @@ class ClassLoss(keras.losses.Loss):
 
 
 def balanced_weights(dataset: Dataset) -> NDArray[np.float32]:
-    """The weight of an image of each class: images / (classes * images of the class)."""
+    """The weight of each class's images: images / (classes * images of the class)."""
     counts: NDArray[np.float64] = np.maximum(np.asarray(dataset.class_counts(), np.float64), 1)
     return (counts.sum() / (len(counts) * counts)).astype(np.float32)
 
@@ -63,10 +63,10 @@ def balanced_weights(dataset: Dataset) -> NDArray[np.float32]:
 def class_loss(
     recipe: Recipe, dataset: Dataset, *, all_have_a_class: bool = True
 ) -> keras.losses.Loss:
-    """The recipe's loss of the classes.
+    """The loss that the recipe asks for.
 
     Args:
-        all_have_a_class: False where some targets are 0 for every class.
+        all_have_a_class: False if some targets are 0 for every class.
     """
     options = recipe.options_as(ClassificationOptions)
     is_plain = options.loss == "cross-entropy" and options.class_weights == "none"

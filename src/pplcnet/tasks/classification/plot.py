@@ -24,11 +24,11 @@ DRAWN_CLASSES = 60
 def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> None:
     """The confusion matrix as PNG: the shade is the share of the true class, the number the count.
 
-    The image grows with the number of classes up to 2000 pixels. Of more than `DRAWN_CLASSES`,
-    those with the most mistakes are drawn, so that labels and numbers stay readable.
+    The image grows with the number of classes up to 2000 pixels. With more than `DRAWN_CLASSES`,
+    only those with the most mistakes are drawn, to keep labels and numbers readable.
 
     Args:
-        title: what the evaluation is of, for the second line of the title.
+        title: says what was evaluated, for the title's second line.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> 
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    # A dollar sign in a name does not start a formula.
+    # Keep a dollar sign in a name from starting a formula.
     axes.set_xticks(range(size), labels, rotation=90, parse_math=False)
     axes.set_yticks(range(size), labels, parse_math=False)
     axes.tick_params(length=0, labelsize=9)
@@ -80,6 +80,6 @@ def draw_confusion(evaluation: ClassEvaluation, path: Path, title: str = "") -> 
 
 
 def most_confused(counts: NDArray[np.int64], limit: int) -> NDArray[np.intp]:
-    """Indices of the `limit` classes with the most mistakes, as label or answer, ascending."""
+    """Indices of the `limit` classes with the most mistakes, as label or as answer, ascending."""
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     return np.sort(np.argsort(-mistakes, kind="stable")[:limit])

@@ -1,4 +1,4 @@
-"""What a report on images with one class each shows."""
+"""The report on a single-label classifier."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALIBRATION = (
 
 
 def report(context: ReportContext) -> TaskReport:
-    """Tiles and sections of a classifier."""
+    """The tiles and sections of a classifier's report."""
     evaluation: ClassEvaluation = context.evaluation
     answers = ClassAnswers.of(context.reported, context.predictions)
     choosing = None
@@ -65,7 +65,7 @@ def _tiles(evaluation: ClassEvaluation) -> list[Tile]:
     mistakes = len(evaluation.mistakes)
     low, high = wilson(evaluation.images - mistakes, evaluation.images)
     least = format_number(evaluation.least_calibration_error)
-    # Of five classes, the five most probable are all.
+    # With five classes, top-5 is always 1.
     top5 = [Tile(percent(evaluation.top5), "top-5")] if len(evaluation.classes) > 5 else []
     return [
         Tile(percent(evaluation.top1), "top-1", f"95 % interval {percent(low)} to {percent(high)}"),
@@ -90,7 +90,7 @@ def _tiles(evaluation: ClassEvaluation) -> list[Tile]:
 
 def _card_sections(context: ReportContext, answers: ClassAnswers) -> list[Section]:
     """The most confident mistakes, with the evidence for the answer and for the label; the least
-    certain images, with that for their two most probable classes."""
+    certain images, with the evidence for their two most probable classes."""
     wrong = np.nonzero(~answers.is_right)[0]
     wrong = wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:SHOWN]
     uncertain = np.argsort(answers.confidences, kind="stable")[:SHOWN]
@@ -123,11 +123,11 @@ def _card_sections(context: ReportContext, answers: ClassAnswers) -> list[Sectio
 def _thresholds(
     precisions: Sequence[float], answers: ClassAnswers, choosing: ClassAnswers | None
 ) -> Section:
-    """A threshold for each wanted precision, and what it does on the reported images.
+    """A threshold for each wanted precision, and its effect on the evaluated images.
 
     Args:
-        choosing: answers to the images that thresholds are chosen on; None chooses on the reported
-            ones, which flatters.
+        choosing: answers to the images that thresholds are chosen on; None chooses on the evaluated
+            images, which is optimistic.
     """
     chosen_on = answers if choosing is None else choosing
     rows: list[dict[str, Any]] = []

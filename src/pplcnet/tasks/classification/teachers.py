@@ -1,7 +1,7 @@
-"""Opening the network that another one learns from: a bundle or a `.keras` file.
+"""Opens the network that another one learns from: a bundle or a `.keras` file.
 
-A teacher answers to the very images that the student sees, cut and mixed alike (Beyer et al. 2021,
-arXiv 2106.05237). An exported bundle answers in the fast runtime: in TensorFlow its forward pass
+A teacher sees the same images as the student, with the same crops and mixing (Beyer et al. 2021,
+arXiv 2106.05237). An exported bundle answers in the fast runtime: in TensorFlow, its forward pass
 would cost several times the student's step.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["Teacher", "layer_of", "open_teacher"]
 
 
 class Teacher:
-    """Answers to images of any size; several threads may ask it."""
+    """Answers for images of any size; safe to call from several threads."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class Teacher:
         *,
         features: tuple[int, ...] = (),
     ) -> None:
-        """A teacher whose network is `answer`.
+        """Wrap a network's `answer` function.
 
         Args:
-            answer: uint8 images (N, H, W, 3) to (N, classes + features).
-            image_size: of these images, (height, width); None for any.
+            answer: takes uint8 images (N, H, W, 3), returns (N, classes + features).
+            image_size: the (height, width) that `answer` takes; None for any.
             features: shape (height, width, channels) of the features that follow the logits.
         """
         self._answer = answer
@@ -67,7 +67,7 @@ def _resized(images: NDArray[np.uint8], image_size: tuple[int, int] | None) -> N
 def open_teacher(
     recipe: Recipe, classes: Sequence[str], preprocessing: Preprocessing
 ) -> Teacher | None:
-    """The recipe's teacher, None when it has none.
+    """The recipe's teacher; None if it has none.
 
     Raises:
         BundleError: the bundle cannot be opened.
@@ -88,7 +88,7 @@ def open_teacher(
     order = _column_order(bundle, classes)
     if not layer and "onnx" in bundle.manifest.variants:
         return _exported_teacher(bundle, order, recipe.workers or available_cores())
-    from pplcnet.weights.bundled import restore_model  # weights stand above tasks
+    from pplcnet.weights.bundled import restore_model  # weights is a layer above tasks
 
     model = restore_model(bundle)
     own = bundle.manifest.preprocessing
@@ -96,7 +96,7 @@ def open_teacher(
 
 
 def _column_order(bundle: Bundle, classes: Sequence[str]) -> list[int]:
-    """The place of each class among the teacher's outputs; InputError if it knows others."""
+    """The index of each class among the teacher's outputs; InputError if its classes differ."""
     if bundle.manifest.task != "classification":
         raise InputError(
             f"{bundle.path}: is a bundle of the task {bundle.manifest.task!r}; the teacher must be "
@@ -128,12 +128,12 @@ def _exported_teacher(bundle: Bundle, order: list[int], workers: int) -> Teacher
 
 
 def _load_keras(path: Path) -> keras.Model:
-    from pplcnet.weights.keras_files import read_keras_file  # weights stand above tasks
+    from pplcnet.weights.keras_files import read_keras_file  # weights is a layer above tasks
 
     try:
-        read_keras_file(path)  # refuses what takes memory or hangs in the HDF5 library
+        read_keras_file(path)  # refuses files that exhaust memory or hang in the HDF5 library
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises nearly anything for a file that it cannot read
+    except Exception as error:  # Keras can raise nearly anything for an unreadable file
         raise InputError(f"{path}: not a .keras file that can be loaded ({error}).") from error
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(f"{path}: a teacher has one input, images, and one output, logits.")
@@ -170,7 +170,7 @@ def _keras_teacher(
         logits, *rest = found if isinstance(found, list) else [found]
         logits = np.asarray(logits, np.float32)
         if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
-            logits = np.log(np.maximum(logits, 1e-7))  # it ends in softmax
+            logits = np.log(np.maximum(logits, 1e-7))  # the network ends in softmax
         if order is not None:
             logits = logits[:, order]
         parts = [np.asarray(each, np.float32).reshape(len(images), -1) for each in rest]

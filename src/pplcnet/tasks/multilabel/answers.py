@@ -1,4 +1,4 @@
-"""What a multi-label network answered to each image of a data set."""
+"""A multi-label network's answers to the images of a data set."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class LabelAnswers:
     classes: tuple[str, ...]
     """The network's labels, in the order of its logits."""
     logits: NDArray[np.float32]
-    """(N, labels), as the network gives them."""
+    """(N, labels), the network's raw outputs."""
     marks: NDArray[np.int8]
     """(N, labels): 1 shown, 0 not shown, -1 unknown."""
     thresholds: NDArray[np.float64]
-    """(labels,) probabilities that a label has to reach to be predicted."""
+    """(labels,) the probability from which each label is predicted."""
     temperature: float
 
     @classmethod
@@ -58,7 +58,7 @@ class LabelAnswers:
         return sigmoid(self.logits / np.float32(temperature))
 
     def points_at(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """(M,) each: the probabilities of the known labels of all images, and if they are shown."""
+        """(M,) each, over all known labels of all images: probability, and whether it is shown."""
         return self.probabilities_at(temperature)[self.is_known], self.is_shown[self.is_known]
 
     @cached_property
@@ -83,7 +83,7 @@ class LabelAnswers:
 
     @cached_property
     def distances(self) -> NDArray[np.float64]:
-        """(N, labels) from the threshold, in logits over the temperature; negative below it."""
+        """(N, labels) distance from the threshold, in temperature-scaled logits; negative below."""
         chances = np.clip(self.thresholds, 1e-15, 1 - 1e-15)
         scaled = np.log(chances / (1 - chances))
         return np.asarray(self.logits / self.temperature - scaled, np.float64)
@@ -96,7 +96,7 @@ class LabelAnswers:
         return int(is_counted.sum()) - wrong, int(is_counted.sum())
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """mAP with its interval on the images where `chosen` (N,) is true, or on all.
+        """mAP with its interval, on the images where `chosen` (N,) is true or on all.
 
         None if no image shows a label.
         """
@@ -108,7 +108,7 @@ class LabelAnswers:
         return Score(len(places), value, map_interval(probabilities, marks))
 
     def agreement(self, other: LabelAnswers) -> float:
-        """The share of the images with the same set of labels."""
+        """The share of the images that get the same set of labels."""
         return float((self.is_predicted == other.is_predicted).all(axis=1).mean())
 
     def answered_by(self, predictions: Sequence[Any]) -> LabelAnswers:

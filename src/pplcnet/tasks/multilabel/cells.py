@@ -1,4 +1,4 @@
-"""The right and wrong answers on each label as counts, and the photos behind them."""
+"""Counts of right and wrong answers on each label, and the photos behind them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def answers_values(answers: LabelAnswers) -> dict[str, Any]:
 
 
 def _members(answers: LabelAnswers) -> dict[Cell, Sequence[int]]:
-    """Indices of the images of every cell that has some, the most confident answer first."""
+    """Indices of the images in every non-empty cell, the most confident answer first."""
     found: dict[Cell, Sequence[int]] = {}
     predicted, shown = answers.is_predicted, answers.is_shown
     for column, chosen in enumerate(
@@ -74,7 +74,7 @@ def _members(answers: LabelAnswers) -> dict[Cell, Sequence[int]]:
 
 
 def _chosen(members: dict[Cell, Sequence[int]]) -> dict[Cell, list[int]]:
-    """Images of each cell, taken from the cells in turn, mistakes first, while there is room."""
+    """Images of each cell, taken round robin, mistakes first, as far as there is room."""
     chosen: dict[Cell, list[int]] = {cell: [] for cell in members}
     taken: set[int] = set()
     for is_right, limit in ((False, IMAGES_OF_MISTAKES), (True, IMAGES_OF_RIGHT)):

@@ -1,4 +1,4 @@
-"""A network's logits to any number of labels per image."""
+"""Decodes a network's logits to any number of labels per image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LabelPrediction(ScoredPrediction):
     """Which labels an image shows."""
 
     thresholds: Sequence[float] = ()
-    """The least probability at which each label counts as shown."""
+    """The probability from which each label counts as shown."""
 
     def _repr_html_(self) -> str:
         if self.error is not None:
@@ -38,12 +38,12 @@ class LabelPrediction(ScoredPrediction):
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Sigmoid of the logits over the temperature, (labels,) float64."""
+        """Sigmoid after temperature scaling, (labels,) float64."""
         return sigmoid(self.logits / np.float32(self.temperature))
 
     @property
     def best(self) -> ClassScore:
-        """The most probable label; it may be below its threshold and then is not among `labels`."""
+        """The most probable label, even if it is below its threshold and so not among `labels`."""
         return self.top(1)[0]
 
     @property
@@ -68,13 +68,13 @@ class LabelPrediction(ScoredPrediction):
 
 
 def thresholds_of(manifest: Manifest) -> tuple[float, ...]:
-    """The thresholds in the order of the classes."""
+    """The probability thresholds, in the order of the classes."""
     chosen = manifest.decoding.get("thresholds", {})
     return tuple(chosen.get(name, DEFAULT_THRESHOLD) for name in manifest.classes)
 
 
 def logit_thresholds(manifest: Manifest) -> NDArray[np.float64]:
-    """The thresholds on the scale of the logits, (labels,)."""
+    """The thresholds as logits, (labels,)."""
     chances = np.clip(thresholds_of(manifest), 1e-15, 1 - 1e-15)
     found: NDArray[np.float64] = np.log(chances / (1 - chances)) * manifest.temperature
     return found

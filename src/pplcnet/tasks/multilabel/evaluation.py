@@ -30,7 +30,7 @@ from pplcnet.tasks.task import Plot, Table
 
 __all__ = ["LabelEvaluation", "LabelFigures", "LabelMistake", "evaluate"]
 
-# The smallest share of the way from guessing to perfect that counts as learned.
+# The least gain over guessing, as a share of the way to perfect, that counts as learned.
 LEAST_GAIN = 0.1
 
 
@@ -39,14 +39,14 @@ class LabelFigures(NamedTuple):
 
     label: str
     images: int
-    """Support: how many images show it."""
+    """Support: the number of images that show it."""
     known: int
-    """For how many images it is known whether they do."""
+    """The number of images for which it is known."""
     average_precision: float | None
-    """None if no image shows it, as recall and F1."""
+    """None if no image shows it, as are recall and F1."""
     threshold: float
     precision: float | None
-    """At the threshold, as recall and F1; None if the label is never predicted."""
+    """At the threshold, as are recall and F1; None if the label is never predicted."""
     recall: float | None
     f1: float | None
 
@@ -57,7 +57,7 @@ class LabelMistake(NamedTuple):
     name: str
     label: str
     is_shown: bool
-    """The truth."""
+    """Whether the image shows the label."""
     probability: float
 
 
@@ -68,7 +68,7 @@ class LabelEvaluation:
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
     names: tuple[str, ...]
-    """Of the images."""
+    """The names of the images."""
     probabilities: NDArray[np.float64]
     """(N, labels)"""
     marks: NDArray[np.int8]
@@ -90,12 +90,12 @@ class LabelEvaluation:
 
     @property
     def images(self) -> int:
-        """How many images were evaluated."""
+        """The number of evaluated images."""
         return len(self.marks)
 
     @property
     def mean_average_precision(self) -> float | None:
-        """mAP: the mean over the labels that some image shows; None if none shows any."""
+        """mAP: the mean over the labels that some image shows; None if there are none."""
         is_any_shown = (self.marks == PRESENT).any()
         return mean_average_precision(self.probabilities, self.marks) if is_any_shown else None
 
@@ -106,7 +106,7 @@ class LabelEvaluation:
 
     @property
     def macro_f1(self) -> float | None:
-        """The mean of the labels' F1, over labels that some image shows; None without any."""
+        """The mean F1 of the labels that some image shows; None if there are none."""
         values = [each.f1 for each in self.per_label() if each.f1 is not None]
         return float(np.mean(values)) if values else None
 
@@ -118,9 +118,9 @@ class LabelEvaluation:
 
     @property
     def all_right(self) -> float | None:
-        """The share of the images whose known labels are all answered correctly.
+        """The share of the images whose known labels are all right.
 
-        Images without known labels do not count; None if there are no others.
+        Images without known labels do not count; None if all are such.
         """
         known = self.marks != UNKNOWN
         wrong = ((self.answered != (self.marks == PRESENT)) & known).any(axis=1)
@@ -131,7 +131,7 @@ class LabelEvaluation:
     def calibration_error(self) -> float | None:
         """Expected calibration error over all known labels of all images, 0 to 1.
 
-        None if none is known.
+        None if no label is known.
         """
         known = self.marks != UNKNOWN
         if not known.any():
@@ -145,7 +145,7 @@ class LabelEvaluation:
         return least_calibration_error(self.probabilities[known]) if known.any() else None
 
     def per_label(self) -> list[LabelFigures]:
-        """Figures of every label."""
+        """The figures of every label."""
         counts = np.stack(counts_at(self.answered, self.marks), axis=1).tolist()
         known = (self.marks != UNKNOWN).sum(axis=0)
         found = average_precisions(self.probabilities, self.marks)
@@ -212,7 +212,7 @@ class LabelEvaluation:
         return f"{whole} mAP, {format_number(self.macro_f1, 4)} macro F1"
 
     def weakness(self) -> str:
-        """Why mAP is no better than guessing, which gets the share of the labels that are shown."""
+        """Why mAP is no better than that of guessing, which equals the share of shown labels."""
         found, known = self.mean_average_precision, self.marks != UNKNOWN
         if found is None or not known.any():
             return ""
@@ -222,7 +222,7 @@ class LabelEvaluation:
         return f"mAP {found:.3f} is about what guessing gets ({share:.3f})"
 
     def tables(self) -> list[Table]:
-        """Figures by label, and all mistakes."""
+        """The figures by label, and all mistakes."""
         return [
             Table("per_label.csv", LabelFigures._fields, self.per_label()),
             Table(
@@ -269,7 +269,7 @@ class LabelEvaluation:
         ]
 
     def draw(self, path: Path, title: str = "") -> None:
-        """Average precision and F1 of every label as PNG; `title` is what the evaluation is of.
+        """Average precision and F1 of every label as PNG; `title` says what was evaluated.
 
         Raises:
             MissingDependencyError: Matplotlib is not installed.

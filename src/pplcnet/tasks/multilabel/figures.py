@@ -1,4 +1,4 @@
-"""Multi-label figures: intervals, and recall at a given precision."""
+"""Multi-label figures: confidence intervals, and recall at a given precision."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = [
 
 RESAMPLES = 1000
 LEAST_PHOTOS, LEAST_POSITIVES, LEAST_PER_LABEL = 50, 20, 5
-"""With fewer images, or effective positives in all or per label, intervals miss too often."""
-# Resamples are counted in blocks of about so many numbers.
+"""With fewer images, or fewer effective positives in all or per label, intervals miss too often."""
+# Resamples are counted in blocks of about this many numbers.
 BLOCK = 2**21
 
 
@@ -37,22 +37,22 @@ def map_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """A 95 % interval of the mAP: Wilson's, by the variance and bias of a bootstrap over images.
+    """A 95 % interval of the mAP: Wilson's, with variance and bias from a bootstrap over images.
 
     On few images mAP is biased upwards, since every image that shows a label is ranked among few
-    others. A resample is to the images what these are to all images, so the mean mAP of the
-    resamples less that of the images estimates the bias and is subtracted (Efron and Tibshirani
+    others. A resample relates to the images as they do to the population, so the mean mAP of the
+    resamples minus that of the images estimates the bias and is subtracted (Efron and Tibshirani
     1993, "An Introduction to the Bootstrap", 10.3); twice from the lower end, since resamples
-    repeat images in place of new ones and show only a part of the bias. Quantiles of the resamples
-    cannot be the ends: near 1 hardly any of them differ. Wilson's score interval is used instead,
-    with the number of trials for which an observed share would vary like the mAP of the resamples,
-    at most `effective_positives` (after Boyd, Eng and Page 2013, "Area under the Precision-Recall
-    Curve", 3, who use the images that show a label as trials). benchmarks/interval_coverage.py
-    measures how often the interval holds the truth.
+    repeat images instead of drawing new ones and show only a part of the bias. Quantiles of the
+    resamples cannot be the ends: near 1 hardly any of them differ. Wilson's score interval is used
+    instead, with the number of trials for which an observed share would vary like the mAP of the
+    resamples, at most `effective_positives` (after Boyd, Eng and Page 2013, "Area under the
+    Precision-Recall Curve", 3, who take the images that show a label as trials).
+    benchmarks/interval_coverage.py measures how often the interval holds the true value.
 
     None if no image shows a label, or so few do that the interval would miss too often. A resample
-    leaves out the labels that none of its images shows, as mAP does. The interval stays within 0 to
-    1 and contains the mAP.
+    skips the labels that none of its images shows, as mAP does. The interval lies within 0 to 1 and
+    contains the mAP.
 
     Args:
         scores: (N, labels) in any scale.
@@ -75,10 +75,10 @@ def map_interval(
 
 
 def effective_positives(marks: NDArray[np.int8]) -> float:
-    """How many images would have to show a single label for as precise an mAP; 0 for none.
+    """The number of images showing a single label that would give as precise an mAP; 0 for none.
 
-    The mean of K labels with n images each has a variance of 1 / K times the mean of 1 / n, which
-    makes K^2 / sum(1 / n) images, over the labels that some image shows.
+    The mean of K labels with n images each has a variance of 1 / K times the mean of 1 / n. That
+    amounts to K^2 / sum(1 / n) images, over the labels that some image shows.
     """
     shown = (marks == PRESENT).sum(axis=0)
     shown = shown[shown > 0]
@@ -88,7 +88,7 @@ def effective_positives(marks: NDArray[np.int8]) -> float:
 def _resamples(
     scores: NDArray[np.floating], marks: NDArray[np.int8], resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """mAP of resamples of the images, (R,) or fewer: those that show no label are left out."""
+    """mAP of resamples of the images, at most (R,): those that show no label are left out."""
     count = len(marks)
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK // count)
@@ -122,7 +122,7 @@ def resampled_map(
         order = places[np.argsort(-scores[places, at], kind="stable")]
         if not (marks[order, at] == PRESENT).any():
             continue
-        # Images of equal score count together, so only the last of them is an end.
+        # Images with equal scores count together: only the last of them is an end.
         ends = np.append(np.flatnonzero(np.diff(scores[order, at])), len(order) - 1)
         drawn = times[:, order]
         taken = np.cumsum(drawn, axis=1)[:, ends]
@@ -136,7 +136,7 @@ def resampled_map(
 
 
 def label_intervals(evaluation: LabelEvaluation) -> list[ClassIntervals]:
-    """Of every label, in the order of `LabelEvaluation.per_label`."""
+    """The intervals of every label, in the order of `LabelEvaluation.per_label`."""
     counts = counts_at(evaluation.answered, evaluation.marks)
     return [
         ClassIntervals(wilson(hit, said), wilson(hit, have), f1_interval(hit, have, said))
@@ -145,24 +145,24 @@ def label_intervals(evaluation: LabelEvaluation) -> list[ClassIntervals]:
 
 
 class Predicted(NamedTuple):
-    """Precision and recall when some labels of some images are predicted."""
+    """Precision and recall of a choice of predicted labels."""
 
     threshold: float | None
     """None for the labels' own thresholds."""
     predicted: int
     precision: float
-    """The share of the predicted labels that is shown; 0 if none is predicted."""
+    """The share of the predicted labels that are shown; 0 if none is predicted."""
     precision_interval: Interval
     shown: int
     recall: float
-    """The share of the shown labels that is predicted; 0 if none is shown."""
+    """The share of the shown labels that are predicted; 0 if none is shown."""
     recall_interval: Interval
 
 
 def measured_above(
     is_predicted: NDArray[np.bool_], is_shown: NDArray[np.bool_], threshold: float | None = None
 ) -> Predicted:
-    """Of known labels of images, both arguments (M,); the intervals are Wilson's, 95 %."""
+    """Precision and recall over known labels, arguments (M,); with Wilson's 95 % intervals."""
     predicted, shown = int(is_predicted.sum()), int(is_shown.sum())
     right = int((is_predicted & is_shown).sum())
     return Predicted(

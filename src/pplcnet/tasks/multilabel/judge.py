@@ -1,4 +1,4 @@
-"""Images with any number of labels as a measure of logits: mean average precision."""
+"""Scores logits against multi-label images: mean average precision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JudgedLabels:
     marks: NDArray[np.int8]
     """(N, labels): 1 shown, 0 not shown, -1 unknown."""
     thresholds: NDArray[np.float64]
-    """(labels,) logits from which on a label counts as shown."""
+    """(labels,) the logit from which each label counts as shown."""
     logits: NDArray[np.float32]
     """(N, labels)."""
 
@@ -47,13 +47,13 @@ class JudgedLabels:
 
     @property
     def each(self) -> list[float]:
-        """The share of every image's known labels that is right."""
+        """The share of each image's known labels that are right."""
         known = self.marks != UNKNOWN
         right = (self._named == (self.marks == PRESENT)) & known
         return [float(share) for share in right.sum(axis=1) / np.maximum(known.sum(axis=1), 1)]
 
     def drop(self, reference: Self) -> Drop:
-        """The larger of two: the ranking can hold (mAP) while what reaches a threshold does not."""
+        """The larger of two drops: mAP can hold while the predicted labels get worse."""
         ranked = Drop(reference.value - self.value, "mAP")
         if np.isnan(ranked.amount):
             return ranked
@@ -61,7 +61,7 @@ class JudgedLabels:
         return max(ranked, Drop(named, "the labels that are right"))
 
     def agreement(self, other: Self) -> float:
-        """The share of the images with the same set of labels."""
+        """The share of the images that get the same set of labels."""
         return float((self._named == other._named).all(axis=1).mean())
 
     @property
@@ -76,18 +76,18 @@ class LabelJudge:
     marks: NDArray[np.int8]
     """(N, labels): 1 shown, 0 not shown, -1 unknown."""
     thresholds: NDArray[np.float64]
-    """(labels,) logits from which on a label counts as shown."""
+    """(labels,) the logit from which each label counts as shown."""
 
     def judged(self, outputs: Iterable[Outputs]) -> JudgedLabels:
-        """What the logits (N, labels) are worth."""
+        """Score logits (N, labels)."""
         return JudgedLabels(self.marks, self.thresholds, joined_logits(outputs))
 
     def of_some(self, chosen: Sequence[int]) -> Self:
-        """The same for some of the images, by their places."""
+        """A judge of some of the images, given by index."""
         return type(self)(self.marks[chosen], self.thresholds)
 
 
 def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> LabelJudge:
-    """For images with the manifest's labels."""
+    """The judge of images that are labelled with the manifest's labels."""
     marks = marks_of(images, len(manifest.classes))
     return LabelJudge(marks, logit_thresholds(manifest))

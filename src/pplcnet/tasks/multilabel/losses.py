@@ -1,4 +1,4 @@
-"""The loss of any number of labels per image, and its targets."""
+"""The loss and the targets of multi-label classification."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pplcnet.tasks.multilabel.measures import marks_of
 
 __all__ = ["MultiLabelLoss", "known_labels_right", "label_targets", "targets_of"]
 
-# Ridnik et al. 2021, arXiv 2009.14119: the focusing exponent of absent labels, and how much of an
-# absent label's probability is forgiven. Present labels have the exponent 0, so no factor: as a
-# power its gradient is NaN once a probability rounds to 1.
+# Ridnik et al. 2021, arXiv 2009.14119: the focusing exponent of absent labels, and how far an
+# absent label's probability is shifted down. Present labels have an exponent of 0, so they get no
+# factor: as a power, its gradient is NaN once a probability rounds to 1.
 FOCUS_ABSENT, FORGIVEN = 4.0, 0.05
 
 
@@ -27,15 +27,15 @@ def label_targets(dataset: Dataset) -> NDArray[np.float32]:
 
 
 def targets_of(marks: NDArray[np.int8]) -> NDArray[np.float32]:
-    """The same of marks (N, labels)."""
+    """The targets (N, labels) of marks (N, labels)."""
     return np.where(marks == UNKNOWN, np.float32("nan"), (marks == PRESENT).astype(np.float32))
 
 
 class MultiLabelLoss(keras.losses.Loss):
     """Binary cross-entropy of every known label, summed over an image's labels.
 
-    A target that is NaN adds nothing, and its logit has no gradient. With `is_asymmetric`, the
-    asymmetric loss of Ridnik et al. 2021 (arXiv 2009.14119) in its place.
+    A NaN target adds nothing, and its logit gets no gradient. With `is_asymmetric`, it is the
+    asymmetric loss of Ridnik et al. 2021 (arXiv 2009.14119) instead.
     """
 
     def __init__(self, *, is_asymmetric: bool = False, label_smoothing: float = 0.0) -> None:

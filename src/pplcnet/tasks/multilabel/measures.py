@@ -49,9 +49,9 @@ def average_precisions(
 
 
 def mean_average_precision(scores: NDArray[np.floating], marks: NDArray[np.int8]) -> float:
-    """mAP: the mean of the average precisions of all labels that some image shows; 0 for none.
+    """mAP: the mean average precision of the labels that some image shows; 0 for none.
 
-    Scores are (N, labels); only the order of a label's scores matters, so logits do as well as
+    Scores are (N, labels). Only the order of a label's scores matters, so logits work as well as
     probabilities.
     """
     values = average_precisions(scores, marks)
@@ -61,8 +61,8 @@ def mean_average_precision(scores: NDArray[np.floating], marks: NDArray[np.int8]
 def choose_threshold(probabilities: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
     """The threshold with the best F1 on these images; 0.5 if none shows the label.
 
-    It lies midway between the lowest probability above it and the highest below. Of several with
-    the same F1, the nearest to 0.5 is chosen.
+    It lies midway between the lowest probability above it and the highest below. Ties go to the
+    threshold nearest to 0.5.
 
     Args:
         probabilities: (M,) of images that were not trained on.
@@ -80,7 +80,7 @@ def choose_threshold(probabilities: NDArray[np.floating], is_shown: NDArray[np.b
 
 
 def choose_thresholds(probabilities: NDArray[np.floating], marks: NDArray[np.int8]) -> list[float]:
-    """`choose_threshold` for every label, on the images for which it is known."""
+    """`choose_threshold` for every label, on the images where it is known."""
     known = marks != UNKNOWN
     return [
         choose_threshold(probabilities[known[:, at], at], marks[known[:, at], at] == PRESENT)
@@ -91,6 +91,6 @@ def choose_thresholds(probabilities: NDArray[np.floating], marks: NDArray[np.int
 def counts_at(
     is_answered: NDArray[np.bool_], marks: NDArray[np.int8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of every label (labels,): true positives, predictions, and images that show it."""
+    """Counts for every label (labels,): true positives, predictions, and images that show it."""
     is_shown, answered = marks == PRESENT, is_answered & (marks != UNKNOWN)
     return (answered & is_shown).sum(axis=0), answered.sum(axis=0), is_shown.sum(axis=0)

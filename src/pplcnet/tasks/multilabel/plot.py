@@ -19,9 +19,9 @@ __all__ = ["draw_labels"]
 
 @installed_fonts()
 def draw_labels(evaluation: LabelEvaluation, path: Path, title: str = "") -> None:
-    """Average precision of every label as a bar, the best on top, and F1 as a dot, as PNG.
+    """Average precision of every label as a bar, the best on top, with F1 as a dot, as PNG.
 
-    `title` is what the evaluation is of, for the title.
+    `title` says what was evaluated.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

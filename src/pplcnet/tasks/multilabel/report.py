@@ -1,4 +1,4 @@
-"""What a report on multi-label images shows."""
+"""The report on a multi-label network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pplcnet.tasks.multilabel.figures import label_intervals, measured_above
 __all__ = ["report"]
 
 OTHERS = 3
-"""Other wrong labels that a card names."""
+"""The number of other wrong labels that a card names."""
 CALIBRATION = (
     "Of all labels with probability 0.8, 80 % should be on the photo; points should be on the "
     "dashed line. Every label counts for the photos for which it is known; the larger a point, the "
@@ -33,7 +33,7 @@ CALIBRATION = (
 
 
 def report(context: ReportContext) -> TaskReport:
-    """Tiles and sections of a multi-label network; what needs a known label is left out without."""
+    """The tiles and sections of a multi-label network; without known labels, fewer of them."""
     evaluation: LabelEvaluation = context.evaluation
     answers = LabelAnswers.of(context.reported, context.predictions)
     rows = [
@@ -109,8 +109,8 @@ def _tiles(evaluation: LabelEvaluation, answers: LabelAnswers) -> list[Tile]:
 def _card_sections(context: ReportContext, answers: LabelAnswers) -> list[Section]:
     """The most confident mistakes, and the images nearest to a threshold.
 
-    An image is at most once in each: with the label whose logit is farthest on the wrong side of
-    its threshold, or nearest to it.
+    An image appears at most once in each: with the label whose logit is farthest on the wrong side
+    of its threshold, or nearest to it.
     """
     distances = np.abs(answers.distances)
     worth = {
@@ -137,14 +137,14 @@ def _card_sections(context: ReportContext, answers: LabelAnswers) -> list[Sectio
 
 
 def _best(worth: NDArray[np.float64]) -> list[Card]:
-    """The images with the largest finite values (N, labels), each with that label."""
+    """The images with the largest finite values of `worth` (N, labels), each with that label."""
     label, most = worth.argmax(axis=1), worth.max(axis=1)
     order = np.argsort(-most, kind="stable")[:SHOWN]
     return [Card(int(at), (int(label[at]),)) for at in order if np.isfinite(most[at])]
 
 
 def _card_text(answers: LabelAnswers, at: int, label: int) -> dict[str, Any]:
-    """The answer on one label of one image, and the other labels that are wrong there."""
+    """The answer on one label of an image, and the image's other wrong labels."""
     is_predicted, is_shown = answers.is_predicted[at, label], answers.is_shown[at, label]
     texts = (
         ("correctly not predicted", "missed"),
@@ -165,11 +165,11 @@ def _card_text(answers: LabelAnswers, at: int, label: int) -> dict[str, Any]:
 def _thresholds(
     precisions: Sequence[float], answers: LabelAnswers, choosing: LabelAnswers | None
 ) -> Section:
-    """One threshold of all labels for each wanted precision, and the recall that is left.
+    """One threshold for all labels for each wanted precision, and the recall that remains.
 
     Args:
-        choosing: answers to the images that thresholds are chosen on; None chooses on the reported
-            ones, which flatters.
+        choosing: answers to the images that thresholds are chosen on; None chooses on the evaluated
+            images, which is optimistic.
     """
     chosen_on = answers if choosing is None else choosing
     probabilities, is_shown = answers.points_at(answers.temperature)
@@ -194,7 +194,7 @@ def _thresholds(
 
 
 def _precision_chart(probabilities: NDArray[np.float64], is_shown: NDArray[np.bool_]) -> Any:
-    """Precision over recall of all labels together."""
+    """The precision-recall curve of all labels together."""
     _, precision, coverage = kept_precision(probabilities, is_shown)
     return charts.coverage_chart(
         precision * coverage * len(is_shown) / is_shown.sum(),

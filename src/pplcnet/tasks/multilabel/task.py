@@ -64,7 +64,7 @@ def _outputs(classes: Sequence[str], _: tuple[int, int], __: str) -> Mapping[str
 def _calibrate(
     manifest: Manifest, outputs: Iterable[Outputs], images: Sequence[LabelledImage]
 ) -> Calibrated:
-    """The temperature of binary cross-entropy over known labels; thresholds of the best F1."""
+    """Fit the temperature by binary cross-entropy over known labels; choose thresholds by F1."""
     logits = joined_logits(outputs)
     marks = marks_of(images, len(manifest.classes))
     known = marks != UNKNOWN
@@ -73,7 +73,7 @@ def _calibrate(
         fit_sigmoid_temperature(logits[known], is_shown),
         lambda each: expected_calibration_error(sigmoid(logits[known] / each), is_shown),
     )
-    # As LabelPrediction computes it: a threshold can lie between probabilities that hardly differ.
+    # As in LabelPrediction: a threshold can lie between probabilities that hardly differ.
     chosen = choose_thresholds(sigmoid(logits / np.float32(found.temperature)), marks)
     thresholds = dict(zip(manifest.classes, chosen, strict=True))
     decoding = {"temperature": found.temperature, "thresholds": thresholds}

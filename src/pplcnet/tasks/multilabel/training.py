@@ -31,7 +31,7 @@ def _objective(recipe: Recipe, dataset: Dataset) -> Objective:
         is_asymmetric=is_asymmetric,
         label_smoothing=0.0 if is_asymmetric else options.label_smoothing,
     )
-    # Not mAP, which has no meaning for a batch.
+    # Not mAP, which is meaningless for a batch.
     right = keras.metrics.MeanMetricWrapper(known_labels_right, name="accuracy")
     return Objective(loss, [right])
 
