@@ -1,4 +1,4 @@
-"""What a detector answered to each image of a data set."""
+"""A detector's answers to the images of a data set."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["BoxAnswers"]
 
 @dataclass(frozen=True)
 class BoxAnswers:
-    """True and found boxes of each image, in the order of the data set."""
+    """The true and the detected boxes of each image, in the order of the data set."""
 
     dataset: Dataset
     evaluation: BoxEvaluation
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """AP with its interval on the images where `chosen` (N,) is true, or on all.
+        """AP with its interval, on the images where `chosen` (N,) is true or on all.
 
         None if none of them has a box.
         """

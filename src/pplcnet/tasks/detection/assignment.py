@@ -1,11 +1,11 @@
 """Which cells of a detector learn which boxes, and how well each should score.
 
-Two rules, for a batch at once and without gradients: ATSS (Zhang et al. 2020, arXiv 1912.02424),
-which looks at where the boxes are, and task-aligned assignment (TAL; Feng et al. 2021, arXiv
-2108.07755), which looks at what the network predicts. Both as PicoDet (PaddleDetection) has them.
+Two rules, applied to a whole batch and without gradients: ATSS (Zhang et al. 2020, arXiv
+1912.02424), which goes by where the boxes are, and task-aligned assignment (TAL; Feng et al. 2021,
+arXiv 2108.07755), which goes by what the network predicts. Both follow PicoDet (PaddleDetection).
 
 Sizes: N images, M boxes of an image (padded), A cells, C classes. Boxes are x1, y1, x2, y2 in
-pixels of the input. A box without a cell's centre in it is learned by no cell.
+pixels of the input. A box that contains no cell's centre is assigned to no cell.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
 ANCHOR = 5
 """Side of the square around a cell that ATSS compares with boxes, in strides."""
 NEAREST = 9
-"""Cells of a level that ATSS considers for a box."""
+"""Cells per level that ATSS considers for a box."""
 ALIGNED = 13
-"""Cells of all levels that TAL takes for a box."""
+"""Cells, over all levels, that TAL takes for a box."""
 INSIDE = 1e-9
 ANCHOR_EPSILON, PREDICTED_EPSILON = 1e-10, 1e-9
 FAR = 1e12
@@ -50,38 +50,38 @@ class Cells(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """The boxes of a batch."""
+    """The true boxes of a batch."""
 
     boxes: Any
     """(N, M, 4)."""
     classes: Any
-    """(N, M) int32; anything where there is no box."""
+    """(N, M) int32; arbitrary where there is no box."""
     exists: Any
     """(N, M) bool: False for padding."""
 
 
 class Assignment(NamedTuple):
-    """What each cell should answer."""
+    """The target of each cell."""
 
     is_positive: Any
-    """(N, A) bool: whether it learns a box."""
+    """(N, A) bool: whether the cell learns a box."""
     box: Any
-    """(N, A) int32: the place of this box among those of the image; anything where none is."""
+    """(N, A) int32: the index of this box in its image; arbitrary where there is none."""
     score: Any
     """(N, A): the score for the box's class; 0 where there is none."""
 
 
 def cells_of(height: Any, width: Any) -> Cells:
-    """The cells of an input of this size, in pixels; numbers, or tensors of int32."""
+    """The cells of an input of this size in pixels; the sizes are numbers or int32 tensors."""
     centres, strides = cell_places(height, width)
     return Cells(centres, strides[:, 0], ops.cast(ops.stack([height, width]), "float32"))
 
 
 def assign_by_place(cells: Cells, truth: Truth, predicted: Any) -> Assignment:
-    """ATSS. A box gets those of its nearest cells whose square overlaps it most.
+    """Assign by ATSS: a box gets those of its nearest cells whose square overlaps it most.
 
     Args:
-        predicted: boxes (N, A, 4), whose IoU with the box is a cell's score.
+        predicted: boxes (N, A, 4); a cell's score is the IoU of its own with the true box.
     """
     near = _nearest_cells(cells, truth.boxes)
     overlaps = _iou(near.anchors, truth.boxes[:, :, None], ANCHOR_EPSILON)
@@ -105,7 +105,7 @@ def assign_by_place(cells: Cells, truth: Truth, predicted: Any) -> Assignment:
 
 
 def assign_by_task(cells: Cells, truth: Truth, predicted: Any, scores: Any) -> Assignment:
-    """TAL. A box gets the cells inside it that predict its class and its place best.
+    """Assign by TAL: a box gets the cells inside it that predict its class and position best.
 
     Args:
         predicted: boxes (N, A, 4).
@@ -120,7 +120,7 @@ def assign_by_task(cells: Cells, truth: Truth, predicted: Any, scores: Any) -> A
     )
     best, index = ops.top_k(ops.where(is_inside, alignment, -1.0), ALIGNED)
     is_positive, box = _settled(best >= 0, index, overlaps, truth)
-    # Of every cell with its own box, then of every box with its own cells.
+    # For every cell with its own box, then for every box over its own cells.
     alignment, overlap = (
         ops.where(is_positive, ops.take_along_axis(each, box[:, None], axis=1)[:, 0], 0.0)
         for each in (alignment, overlaps)
@@ -140,7 +140,7 @@ def assign_by_task(cells: Cells, truth: Truth, predicted: Any, scores: Any) -> A
 
 
 def paired_iou(boxes: Any, truth: Any, epsilon: float) -> Any:
-    """IoU (N, M, A) of every true box (N, M, 4) with every other (N or 1, A, 4)."""
+    """IoU (N, M, A) of every true box (N, M, 4) with every box (N or 1, A, 4)."""
     return _iou(boxes[:, None], truth[:, :, None], epsilon)
 
 
@@ -148,7 +148,7 @@ class _Near(NamedTuple):
     """Cells near each box, K = NEAREST of every level."""
 
     index: Any
-    """(N, M, 4 K) int32: which cells."""
+    """(N, M, 4 K) int32: indices of the cells."""
     exists: Any
     """(N, M, 4 K) bool: False where a level has fewer."""
     centres: Any
@@ -160,8 +160,8 @@ class _Near(NamedTuple):
 def _nearest_cells(cells: Cells, boxes: Any) -> _Near:
     """The cells of every level whose centres are nearest to the box's centre.
 
-    The K nearest lie among the K nearest columns and the K nearest rows: the K cells of the nearest
-    row that are in these columns are nearer than any cell outside them.
+    The K nearest lie among the K nearest columns and the K nearest rows, since the K cells of the
+    nearest row in these columns are nearer than any cell outside them.
     """
     strides = ops.convert_to_tensor([float(stride) for stride in DETECTOR_STRIDES])
     rows, columns = (ops.ceil(cells.size[at] / strides) for at in (0, 1))
@@ -195,11 +195,11 @@ def _nearest_cells(cells: Cells, boxes: Any) -> _Near:
 
 
 def _nearest_places(pixels: Any, strides: Any, count: Any) -> Any:
-    """(N, M, 4, K): the K rows or columns of each level nearest to a place, ascending.
+    """(N, M, 4, K): the K rows or columns of each level nearest to a position, ascending.
 
     Args:
         pixels: (N, M, 1).
-        count: (4,): how many there are. Where there are fewer than K, the rest is beyond them.
+        count: (4,): the number of rows or columns. With fewer than K, the rest lie beyond them.
     """
     nearest = ops.floor(pixels / strides)
     first = ops.minimum(nearest - NEAREST // 2, count - NEAREST)
@@ -209,7 +209,7 @@ def _nearest_places(pixels: Any, strides: Any, count: Any) -> Any:
 def _settled(is_claimed: Any, index: Any, overlaps: Any, truth: Truth) -> tuple[Any, Any]:
     """Whether each cell (N, A) is positive, and for which box.
 
-    A cell that several boxes claim goes to the box that it overlaps most, even if that one did not
+    A cell that several boxes claim goes to the box that it overlaps most, even if that box did not
     claim it.
 
     Args:
@@ -234,7 +234,7 @@ def _settled(is_claimed: Any, index: Any, overlaps: Any, truth: Truth) -> tuple[
 
 
 def _of_class(scores: Any, classes: Any) -> Any:
-    """(N, M, A): the scores (N, A, C) for the class of every box (N, M)."""
+    """(N, M, A): the scores (N, A, C) for the class (N, M) of every box."""
     images, cells, count = ops.shape(scores)
     rows = ops.reshape(ops.transpose(scores, (0, 2, 1)), (images * count, cells))
     image = ops.arange(images, dtype="int32")[:, None]
@@ -242,12 +242,12 @@ def _of_class(scores: Any, classes: Any) -> Any:
 
 
 def _taken(boxes: Any, index: Any) -> Any:
-    """(N, A, 4): of boxes (N, M, 4), the one that each cell (N, A) has."""
+    """(N, A, 4): from boxes (N, M, 4), the one at the index of each cell (N, A)."""
     return ops.take_along_axis(boxes, index[..., None], axis=1)
 
 
 def _is_inside(points: Any, boxes: Any) -> Any:
-    """Whether points (..., 2) lie in boxes (..., 4), their edges not included."""
+    """Whether points (..., 2) lie strictly inside boxes (..., 4)."""
     least = ops.minimum(points - boxes[..., :2], boxes[..., 2:] - points)
     return ops.min(least, axis=-1) > INSIDE
 

@@ -1,4 +1,4 @@
-"""What makes photos with boxes unfit for training, and what is worth knowing of them."""
+"""Faults that make photos with boxes unfit for training, and remarks on such data sets."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["count_unseen", "faults", "misread_boxes", "notes"]
 
 NAMED = 5
 LEAST_SIDE = 1e-2
-"""Pixels; a box with a shorter side has no area."""
+"""In pixels; a box with a shorter side counts as having no area."""
 INPUTS = (320, 416, 640)
-"""Sides of the inputs that PicoDet is published with, in pixels."""
-# An image with fewer pixels along a side than this may well have boxes of a pixel.
+"""The input sizes that PicoDet is published with, in pixels."""
+# An image with a side shorter than this may well have boxes of one pixel.
 NOT_TINY = 8
 
 
 class _Seen(NamedTuple):
-    """The boxes of one image, each (B,) bool; at most one of them is true for a box."""
+    """Which boxes of an image have which fault, each (B,) bool; at most one is true for a box."""
 
     swapped: NDArray[np.bool_]
     empty: NDArray[np.bool_]
@@ -36,7 +36,7 @@ class _Seen(NamedTuple):
     repeated: NDArray[np.bool_]
 
 
-# {s} and {es} are the endings of a verb of which there is one box.
+# {s} and {es} are verb endings for a single box.
 _TEXTS = {
     "swapped": "whose right or bottom edge comes before the left or top one",
     "empty": "with no area",
@@ -56,8 +56,7 @@ _KINDS = {
 def faults(dataset: Dataset) -> Iterator[Fault]:
     """Boxes and classes that cannot be learned.
 
-    What is left out are the boxes, not their photos; a box that extends beyond its photo is clipped
-    to it.
+    The boxes are dropped, not their photos; a box that extends beyond its photo is clipped to it.
     """
     normalised = [image for image in dataset.images if _is_normalised(_boxes_of(image))]
     if normalised:
@@ -91,9 +90,9 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
 
 
 def misread_boxes(dataset: Dataset) -> Iterator[str]:
-    """What shows that numbers are not what they were read as: no figure may be made of them.
+    """Signs that the boxes were misread, in which case no figures may be computed from them.
 
-    A box without an area, or a few that extend beyond their photos, count as they stand.
+    A box without an area, or a few that extend beyond their photos, are not such signs.
     """
     boxes = [each for image in dataset.images if all((each := _boxes_of(image)).size)]
     seen = [_seen(each) for each in boxes]
@@ -105,7 +104,7 @@ def misread_boxes(dataset: Dataset) -> Iterator[str]:
 
 
 def notes(dataset: Dataset) -> Iterator[str]:
-    """How many boxes there are, photos without any, crowds, and boxes that are too small."""
+    """The number of boxes, photos without any, crowds, and boxes that are too small."""
     boxes = [_boxes_of(image) for image in dataset.images]
     counts = np.zeros(len(dataset.classes), np.intp)
     for each in boxes:
@@ -134,9 +133,9 @@ def notes(dataset: Dataset) -> Iterator[str]:
 
 
 def count_unseen(boxes: Iterable[Boxes], height: int, width: int) -> int:
-    """Boxes in which no cell's centre lies when the photo is stretched to the input.
+    """The number of boxes with no cell's centre in them once the photo is stretched to the input.
 
-    They are given to no cell, so that the detector is never shown them.
+    They are assigned to no cell, so the detector never learns them.
     """
     number = 0
     for each in boxes:
@@ -147,7 +146,7 @@ def count_unseen(boxes: Iterable[Boxes], height: int, width: int) -> int:
         placed = true * scale
         is_seen = np.zeros(len(true), bool)
         for stride in DETECTOR_STRIDES:
-            # Centre k is at (k + 0.5) times the stride; which is the first, and which the last?
+            # Centre k is at (k + 0.5) times the stride; these are the first and the last inside.
             first = np.floor(placed[:, :2] / stride - 0.5) + 1
             last = np.ceil(placed[:, 2:] / stride - 0.5) - 1
             is_seen |= (first <= last).all(axis=1)
@@ -189,13 +188,13 @@ def _seen(boxes: Boxes) -> _Seen:
 
 
 def _mended(image: LabelledImage) -> LabelledImage:
-    """The image without boxes that are at fault, and with the others cut off at its border."""
+    """The image without its faulty boxes, and with the others clipped to its border."""
     boxes = _boxes_of(image)
     seen = _seen(boxes)
     limits = np.array([*boxes.size, *boxes.size], np.float32)
     left = boxes.chosen(~(seen.swapped | seen.empty | seen.outside | seen.repeated))
     cut = Boxes.make(left.xyxy.clip(0, limits), left.classes, left.is_crowd, left.size)
-    # Cutting can leave nothing, or the same as another box.
+    # Clipping can leave nothing, or the same as another box.
     again = _seen(cut)
     return replace(image, annotation=cut.chosen(~(again.empty | again.repeated)))
 
@@ -215,12 +214,12 @@ def _named(
 
 
 def _hint(dataset: Dataset, found: Iterable[tuple[LabelledImage, NDArray[np.bool_]]]) -> str:
-    """What to say if the boxes are corners that were read as a width and a height."""
+    """A hint if the boxes are corners that were read as width and height; else ""."""
     is_corner: list[bool] = []
     for image, chosen in found:
         boxes = _boxes_of(image)
         given = boxes.xyxy[chosen]
-        ends = given[:, 2:] - given[:, :2]  # what stands in the file in the last two places
+        ends = given[:, 2:] - given[:, :2]  # the last two numbers in the file
         fits = (ends > given[:, :2]) & (ends <= np.array(boxes.size))
         is_corner += [all(each) for each in fits.tolist()]
     if str(dataset.place).endswith(".csv") or np.mean(is_corner) < 0.9:
@@ -260,7 +259,7 @@ def _unseen_notes(boxes: list[Boxes]) -> Iterator[str]:
 
 
 def _of_two_classes(boxes: Boxes) -> int:
-    """Boxes with the corners of an earlier one of another class."""
+    """The number of boxes with the same corners as an earlier one of another class."""
     first: dict[tuple[float, ...], int] = {}
     number = 0
     for corners, label in zip(boxes.xyxy.tolist(), boxes.classes.tolist(), strict=True):

@@ -12,15 +12,15 @@ from pplcnet.tasks.task import Calibrated, Outputs
 __all__ = ["calibrate"]
 
 LEAST, MOST = 0.05, 0.95
-"""What is chosen stays within: a threshold at the end shows everything, or nothing."""
+"""Bounds on the choice: a threshold at either end would show everything, or nothing."""
 
 
 def calibrate(
     manifest: Manifest, outputs: Iterable[Outputs], images: Sequence[LabelledImage]
 ) -> Calibrated:
-    """The confidence with the best F1 at an IoU of 0.5, of all classes together.
+    """Choose the confidence with the best F1 at an IoU of 0.5, over all classes together.
 
-    Where nothing that is there was found, it stays as it was.
+    If no true box was found, the threshold stays as it was.
     """
     judged = judge(manifest, images).judged(outputs)
     best = judged.matches.best_threshold()

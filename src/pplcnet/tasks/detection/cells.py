@@ -1,4 +1,4 @@
-"""Photos with their boxes, as the page shows them."""
+"""Photos with their boxes, for a page."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pplcnet.tasks.detection.suppression import overlaps
 __all__ = ["PHOTOS", "Drawing", "chosen_photos", "photo_values", "region_values"]
 
 PHOTOS = 36
-"""Whole photos in a page."""
+"""The number of whole photos on a page."""
 RIGHT = 6
-"""Of these at least so many without a mistake, if there are any."""
+"""At least this many of them have no mistakes, if there are that many."""
 SIDE = 420
 REGION_SIDE = 200
 LEAST_OVERLAP = 0.05
 AROUND = 0.75
-"""Of a box's longer side, what is shown around it."""
+"""The margin shown around a box, as a share of its longer side."""
 
 
 class Drawing(NamedTuple):
-    """A box of a picture, in pixels of the photo."""
+    """A box drawn in a picture, in pixels of the photo."""
 
     kind: str
     """ "true", "found", "missed", "invented", "mistaken" or "crowd"."""
@@ -39,11 +39,11 @@ class Drawing(NamedTuple):
     width: float
     height: float
     is_meant: bool = False
-    """Whether the picture is of this box."""
+    """Whether this box is the subject of the picture."""
 
 
 def chosen_photos(evaluation: BoxEvaluation) -> list[int]:
-    """Places of the photos to show: those with the most mistakes, then some without any."""
+    """Indices of the photos to show: those with the most mistakes, then some without any."""
     mistakes = np.array(
         [
             int((each.is_mistaken | each.is_invented).sum() + each.is_missed.sum())
@@ -59,7 +59,7 @@ def chosen_photos(evaluation: BoxEvaluation) -> list[int]:
 def photo_values(
     dataset: Dataset, evaluation: BoxEvaluation, places: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Values for the macro `drawn`, a photo each; photos that cannot be read are left out."""
+    """Values for the macro `drawn`, one per photo; photos that cannot be read are left out."""
     values = []
     for at in places:
         image = dataset.images[at]
@@ -115,7 +115,7 @@ def region_values(
 
 
 def _drawings(evaluation: BoxEvaluation, at: int) -> list[Drawing]:
-    """All boxes of a photo; the wrong ones last, so that they lie on top."""
+    """All boxes of a photo, the wrong ones last so that they are drawn on top."""
     truth, shown = evaluation.truth[at], evaluation.shown[at]
     pairing, classes = evaluation.pairings[at], evaluation.classes
     drawings = []
@@ -142,7 +142,7 @@ def _drawing(kind: str, text: str, corners: NDArray[np.float32]) -> Drawing:
 
 
 def _around(mistake: BoxMistake, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part of the photo to show: the box, and some of what is around it."""
+    """The part of the photo to show: the box and a margin around it."""
     margin = AROUND * max(mistake.x2 - mistake.x1, mistake.y2 - mistake.y1, 16.0)
     left, top = max(0, int(mistake.x1 - margin)), max(0, int(mistake.y1 - margin))
     right, bottom = (
@@ -158,7 +158,7 @@ def _is_of(drawing: Drawing, mistake: BoxMistake) -> bool:
 
 
 def _beside(evaluation: BoxEvaluation, at: int, mistake: BoxMistake) -> str:
-    """What overlaps the box most: "IoU 0.42 with cell"; "" for nothing."""
+    """What overlaps the box most: "IoU 0.42 with cell"; "" if nothing does."""
     xyxy, labels = evaluation.truth[at].xyxy, evaluation.truth[at].classes
     if mistake.kind == "missed":
         xyxy, labels = evaluation.shown[at].xyxy, evaluation.shown[at].class_id

@@ -1,4 +1,4 @@
-"""A detector's boxes and scores to the objects of one image."""
+"""Decodes a detector's boxes and scores to the objects of one image."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ NO_BOXES = FoundBoxes(np.empty((0, 4), np.float32), np.empty(0, np.intp), np.emp
 class Detections(Prediction):
     """The objects that a detector found in one image, the most confident first.
 
-    They are all that evaluation counts, including those of low confidence; `above` keeps the
-    confident ones. Names and conventions are those of supervision's Detections.
+    They are all the boxes that evaluation counts, down to low confidences; `above` keeps the
+    confident ones. Names and conventions follow supervision's Detections.
     """
 
     _kept: FoundBoxes = field(default_factory=lambda: NO_BOXES)
@@ -52,7 +52,7 @@ class Detections(Prediction):
     classes: Sequence[str] = ()
     """The bundle's classes."""
     threshold: float = CONFIDENCE
-    """The least confidence of a box that counts as an answer."""
+    """The confidence from which a box counts as an answer."""
     most: int = MOST
     """Maximum number of boxes per image."""
 
@@ -119,7 +119,7 @@ class Detections(Prediction):
         return tuple(self.classes[at] for at in self.class_id)
 
     def above(self, confidence: float | None = None) -> Self:
-        """Those of at least this confidence; all of them then count as answers.
+        """The objects of at least this confidence; all of them then count as answers.
 
         Args:
             confidence: 0 to 1; None for the bundle's threshold.
@@ -133,7 +133,7 @@ class Detections(Prediction):
         return replace(self._first(count), threshold=least)
 
     def answer(self, most: int | None = None) -> Self:
-        """The `most` most confident; None for those that reach the bundle's threshold."""
+        """The `most` most confident objects; None for those that reach the bundle's threshold."""
         if most is None:
             return self.above()
         check_count(most, "most")
@@ -152,7 +152,7 @@ class Detections(Prediction):
         overlap: tuple[int, int],
         iou_threshold: float = IOU_THRESHOLD,
     ) -> Self:
-        """These of a whole image and those of its parts as one answer; see `merge_found`."""
+        """The objects of the whole image and its parts as one answer; see `merge_found`."""
         found = [each._boxes() for each in parts]
         merged = merge_found(
             self._boxes(), found, windows, size, overlap, iou_threshold=iou_threshold
@@ -198,7 +198,7 @@ class Detections(Prediction):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """ "xyxy" (most, 4) and "confidence" (most,) float32, "class_id" (most,) int64, "labels"
-        (most,) str, padded with 0, 0, -1 and ""; and "count" (1,) int32, how many there are."""
+        (most,) str, padded with 0, 0, -1 and ""; and "count" (1,) int32, the number of objects."""
         count, free = len(self), self.most - len(self)
         return {
             "xyxy": np.pad(self.xyxy, [(0, free), (0, 0)]),
@@ -229,7 +229,7 @@ class BoxDecoder:
             most=self.most,
         )
         boxes = geometry.boxes_back(kept.xyxy)
-        # What lies wholly in the padding has no area in the image.
+        # A box that lies wholly in the padding has no area in the image.
         seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         kept = FoundBoxes(boxes[seen], kept.class_id[seen], kept.confidence[seen])
         return Detections(source, None, kept, self.classes, self.threshold, self.most)
@@ -241,12 +241,12 @@ def decoder(manifest: Manifest) -> BoxDecoder:
 
 
 def confidence_of(manifest: Manifest) -> float:
-    """The least confidence of a box that is shown."""
+    """The confidence from which a box is shown."""
     return float(manifest.decoding.get("confidence", CONFIDENCE))
 
 
 def suppression_of(manifest: Manifest) -> dict[str, Any]:
-    """The arguments of `suppress` that a manifest decides."""
+    """The arguments of `suppress` that a manifest sets."""
     decoding = manifest.decoding
     return {
         "score_threshold": float(decoding.get("score_threshold", SCORE_THRESHOLD)),

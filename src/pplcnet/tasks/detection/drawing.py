@@ -1,4 +1,4 @@
-"""Boxes with their labels drawn into a photo."""
+"""Draws boxes with their labels on a photo."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from pplcnet.errors import printable
 
-if TYPE_CHECKING:  # only who draws needs Pillow's drawing
+if TYPE_CHECKING:  # only drawing needs Pillow's drawing module
     from PIL import Image
 
     from pplcnet.imaging.decoding import ImageSource
 
 __all__ = ["draw_boxes"]
 
-# Next to each other in number, far from each other in colour.
+# Neighbouring class numbers get distant colours.
 HUE_STEP = 0.618034
 MOST_LABEL = 40
-"""Characters of a label that are drawn."""
+"""The maximum number of characters of a label that are drawn."""
 
 
 def draw_boxes(
@@ -42,7 +42,7 @@ def draw_boxes(
     font = ImageFont.load_default(height)
     for text, class_id, (x1, y1, x2, y2) in boxes:
         colour = _colour(class_id)
-        # A box is an area; the last pixel of it is drawn.
+        # A box is an area; this is its last pixel.
         corner = max(x1, x2 - 1), max(y1, y2 - 1)
         draw.rectangle((x1, y1, *corner), outline=colour, width=line)
         text = printable(text)[:MOST_LABEL]

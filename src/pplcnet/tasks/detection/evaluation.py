@@ -1,4 +1,4 @@
-"""How good a detector is on images with boxes: figures, worst mistakes."""
+"""How good a detector is on images with boxes: figures and worst mistakes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from pplcnet.tasks.task import Plot, Table
 
 __all__ = ["BoxEvaluation", "BoxFigures", "Found", "evaluate", "found_in"]
 
-# AP that a network reaches by chance is below it.
+# Chance reaches an AP below this.
 LEAST_AP = 0.005
 
 
 class Found(Protocol):
-    """What is asked of a prediction; boxes in pixels of the image."""
+    """What evaluation needs from a prediction; boxes in pixels of the image."""
 
     @property
     def xyxy(self) -> NDArray[np.float32]: ...  # (D, 4)
@@ -48,13 +48,13 @@ class Found(Protocol):
 
 
 class BoxFigures(NamedTuple):
-    """One class's figures; None for one that is not defined."""
+    """One class's figures; an undefined one is None."""
 
     label: str
     boxes: int
-    """Support: how many are there."""
+    """Support: the number of true boxes."""
     images: int
-    """How many images have one."""
+    """The number of images with such a box."""
     average_precision: float | None
     """Mean over IoU thresholds from 0.5 to 0.95."""
     ap50: float | None
@@ -62,7 +62,7 @@ class BoxFigures(NamedTuple):
     """The confidence with the best F1."""
     best_f1: float | None
     precision: float | None
-    """Of the boxes that are shown, at an IoU of 0.5, as recall and F1."""
+    """Of the boxes that are shown, at an IoU of 0.5, as are recall and F1."""
     recall: float | None
     f1: float | None
 
@@ -75,10 +75,10 @@ class BoxEvaluation:
     confidence: float
     """The threshold from which a box is shown."""
     names: tuple[str, ...]
-    """Of the images."""
+    """The names of the images."""
     truth: tuple[Boxes, ...]
     found: tuple[FoundBoxes, ...]
-    """Everything, shown or not."""
+    """All boxes, shown or not."""
 
     def __repr__(self) -> str:
         return f"<BoxEvaluation {self.headline()} on {counted(self.images, 'image')}>"
@@ -92,34 +92,34 @@ class BoxEvaluation:
 
     @property
     def images(self) -> int:
-        """How many images were evaluated."""
+        """The number of evaluated images."""
         return len(self.truth)
 
     @cached_property
     def matches(self) -> BoxMatches:
-        """What was found matched with what is there, by COCO's rules."""
+        """The detected boxes matched with the true ones by COCO's rules."""
         return match_boxes(self.truth, self.found, len(self.classes))
 
     @cached_property
     def shown(self) -> tuple[FoundBoxes, ...]:
-        """The boxes of each image that reach the confidence."""
+        """Each image's boxes that reach the confidence threshold."""
         return tuple(shown_from(each, self.confidence) for each in self.found)
 
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
-        """Which of these are right, on each image."""
+        """Which of the shown boxes are right, for each image."""
         return tuple(
             pair_boxes(boxes, shown) for boxes, shown in zip(self.truth, self.shown, strict=True)
         )
 
     @property
     def interval(self) -> Interval | None:
-        """95 % interval of the AP, by a bootstrap over images; None for too few."""
+        """The 95 % interval of the AP, by a bootstrap over images; None if there are too few."""
         return self.matches.interval
 
     @cached_property
     def confusion(self) -> NDArray[np.intp]:
-        """(K + 1, K + 1): class that is there, class that is shown; the last for none."""
+        """(K + 1, K + 1): true class by shown class; the last row and column for none."""
         size = len(self.classes) + 1
         table: NDArray[np.intp] = np.zeros((size, size), np.intp)
         for boxes, shown, pairing in zip(self.truth, self.shown, self.pairings, strict=True):
@@ -154,12 +154,12 @@ class BoxEvaluation:
         return found
 
     def per_class(self) -> list[BoxFigures]:
-        """Figures of every class."""
+        """The figures of every class."""
         return self._figures
 
     @cached_property
     def mistakes(self) -> list[BoxMistake]:
-        """Boxes that are shown and wrong, the most confident first; then those missed, by area."""
+        """Boxes shown but wrong, the most confident first; then missed ones, the largest first."""
         rows = zip(self.names, self.truth, self.shown, self.pairings, strict=True)
         return mistakes_on(rows, self.classes)
 
@@ -181,7 +181,7 @@ class BoxEvaluation:
         }
 
     def figures_at_confidence(self) -> dict[str, float | None]:
-        """Precision, recall and F1 of the boxes that are shown, of all classes together."""
+        """Precision, recall and F1 of the shown boxes, over all classes together."""
         table = self.confusion
         right = int(np.diagonal(table)[:-1].sum())
         found = ratios_of(right, int(table[:, :-1].sum()), int(table[:-1].sum()))
@@ -201,7 +201,7 @@ class BoxEvaluation:
 
     @property
     def plot(self) -> Plot:
-        """Precision over recall of every class."""
+        """The precision-recall curve of every class."""
         return Plot("precision_recall.png", "precision-recall curves")
 
     def headline(self) -> str:
@@ -210,7 +210,7 @@ class BoxEvaluation:
         return f"{format_number(ap(), 4)} AP, {format_number(ap(iou=0.5), 4)} AP50"
 
     def weakness(self) -> str:
-        """Why AP is no better than guessing, which gets about none."""
+        """Why AP is no better than that of guessing, which is about 0."""
         found = self.matches.average_precision()
         if found is None or found > LEAST_AP:
             return ""
@@ -249,7 +249,7 @@ class BoxEvaluation:
         return evaluation_text(self, mistakes)
 
     def draw(self, path: Path, title: str = "") -> None:
-        """Precision over recall of every class as PNG; `title` is what the evaluation is of.
+        """The precision-recall curve of every class as PNG; `title` says what was evaluated.
 
         Raises:
             MissingDependencyError: Matplotlib is not installed.
@@ -265,7 +265,7 @@ def evaluate(
     """Compare predictions with the boxes of a data set that has the manifest's classes.
 
     Raises:
-        DatasetError: boxes that were read as something else than they are; all are named.
+        DatasetError: boxes that were misread from their files; all are named.
     """
     misread = list(misread_boxes(dataset))
     if misread:
@@ -277,14 +277,14 @@ def evaluate(
         manifest.classes,
         confidence_of(manifest),
         tuple(dataset.name_of(image) for image in dataset.images),
-        # Shorter than the data set where images could not be read, which the caller reports.
+        # Fewer than in the data set if images could not be read, which the caller reports.
         tuple(cast(Boxes, image.annotation) for image in dataset.images[: len(found)]),
         found,
     )
 
 
 def found_in(predictions: Iterable[Found]) -> tuple[FoundBoxes, ...]:
-    """The boxes of predictions."""
+    """The boxes of each prediction."""
     return tuple(
         FoundBoxes(each.xyxy, np.asarray(each.class_id, np.intp), each.confidence)
         for each in predictions

@@ -13,7 +13,7 @@ __all__ = ["evaluation_text"]
 
 
 def evaluation_text(evaluation: BoxEvaluation, mistakes: int) -> str:
-    """The figures, and the worst mistakes of either kind, at most `mistakes` each."""
+    """The figures, and the worst mistakes of each kind, at most `mistakes` per kind."""
     figures = {
         name: format_number(value, 4)
         for name, value in evaluation.figures().items()

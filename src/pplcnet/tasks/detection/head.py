@@ -17,12 +17,12 @@ from pplcnet.tasks.detection.neck import build_neck
 __all__ = ["LOGITS", "build_picodet"]
 
 LOGITS = ("class_logits", "align_logits", "distance_logits")
-"""Layers (N, cells, C), (N, cells, 1) and (N, cells, 32) that training takes."""
+"""The layers (N, cells, C), (N, cells, 1) and (N, cells, 32) that training uses."""
 SIDE_MULTIPLE = 32
 KERNEL = 5
 PLAIN = Names("conv", "norm")
-# A class is probable by this much before anything is learned, so that the many cells without an
-# object do not drown the few with one (Lin et al. 2017, arXiv 1708.02002).
+# The initial probability of every class, so that the many cells without an object do not drown
+# out the few with one (Lin et al. 2017, arXiv 1708.02002).
 PRIOR = 0.01
 BACKBONE_OPTIONS = ("num_classes", "strides", "last_conv", "last_conv_bias", "deploy", "dropout")
 
@@ -62,7 +62,7 @@ def build_picodet(
         _level(features, at, row.blocks, classes)
         for at, features in enumerate(build_neck(stages, row.channels))
     ]
-    # float32 under every policy, as the logits of a classifier.
+    # float32 under every dtype policy, like the logits of a classifier.
     logits = [
         JoinCells(dtype="float32", name=each)([getattr(level, each) for level in levels])
         for each in LOGITS
@@ -73,7 +73,7 @@ def build_picodet(
 
 
 class _Level(NamedTuple):
-    """What the head answers for one level, (N, h, w, channels) each."""
+    """The head's outputs for one level, (N, h, w, channels) each."""
 
     class_logits: Any
     align_logits: Any
@@ -128,7 +128,7 @@ def _level(features, at: int, blocks: int, classes: int) -> _Level:
 
 
 def _gate(features, path: str):
-    """Channels weighted by what the whole map shows; without the backbone's bottleneck."""
+    """Channels weighted by a gate on the pooled map; without the backbone's bottleneck."""
     channels = features.shape[-1]
     gate = keras.layers.Conv2D(
         channels,

@@ -1,4 +1,4 @@
-"""Images with boxes as a measure of a detector's outputs: average precision."""
+"""Scores a detector's outputs against images with boxes: average precision."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pplcnet.tasks.task import Drop, Outputs
 __all__ = ["BoxJudge", "JudgedBoxes", "judge"]
 
 NEAR = np.linspace(-0.1, 0.1, 5)
-"""From a confidence to those around it. With bfloat16, F1 at the confidence of a detector for BCCD
-falls by 0.0096 on the validation photos, which it was chosen on, and by 0.0011 on the test photos;
-the mean falls by 0.0011 and 0.0013."""
+"""Offsets to nearby confidences. With bfloat16, F1 at the confidence of a detector for BCCD falls
+by 0.0096 on the validation photos, which it was chosen on, and by 0.0011 on the test photos; the
+mean over these confidences falls by 0.0011 and 0.0013."""
 
 
 class _Kept(NamedTuple):
@@ -34,7 +34,7 @@ class _Kept(NamedTuple):
     found: FoundBoxes
     """In pixels of the input."""
     losses: NDArray[np.float64]
-    """(B,) of the true boxes."""
+    """(B,), for the true boxes."""
     is_nan: bool
 
 
@@ -54,21 +54,21 @@ class JudgedBoxes:
 
     @cached_property
     def matches(self) -> BoxMatches:
-        """What was found in the images, matched with what is there; sizes are not told apart."""
+        """The detected boxes matched with the true ones; sizes are not told apart."""
         return match_boxes(self.judge.truth, self.found, self.judge.classes, ("all",))
 
     @property
     def loss(self) -> float:
-        """The mean over the boxes of 1 less the best product of IoU and score of any cell."""
+        """The mean over boxes of 1 minus the best product of IoU and score among the cells."""
         every = np.concatenate([np.empty(0), *(each.losses for each in self.kept)])
         return float(every.mean()) if len(every) else 0.0
 
     @cached_property
     def each(self) -> list[float]:
-        """F1 of the boxes that are shown on every image, at an IoU of 0.5.
+        """F1 of the boxes shown on each image, at an IoU of 0.5.
 
-        It is a mean over confidences around the threshold for showing boxes. That one is the
-        best of all for float32 on these very images, so that there alone any change is a loss.
+        It is averaged over confidences around the display threshold. That threshold is the optimum
+        for float32 on these same images, so at it alone, any change would count as a loss.
         """
         confidences = self.judge.confidence + NEAR
         return [
@@ -77,7 +77,7 @@ class JudgedBoxes:
         ]
 
     def drop(self, reference: Self) -> Drop:
-        """The larger of two: the ranking can hold (AP) while what is shown does not."""
+        """The larger of two drops: AP can hold while the shown boxes get worse."""
         ranked = Drop(reference.value - self.value, "AP")
         if np.isnan(ranked.amount):
             return ranked
@@ -94,7 +94,7 @@ class JudgedBoxes:
 
     @cached_property
     def found(self) -> list[FoundBoxes]:
-        """In pixels of the images, clipped to them."""
+        """The detected boxes in pixels of the images, clipped to them."""
         return [
             FoundBoxes(geometry.boxes_back(found.xyxy), found.class_id, found.confidence)
             for geometry, (found, _, _) in zip(self.judge.geometries, self.kept, strict=True)
@@ -108,15 +108,15 @@ class BoxJudge:
     truth: tuple[Boxes, ...]
     """In pixels of the images."""
     geometries: tuple[Geometry, ...]
-    """From each image to the network's input."""
+    """Maps each image to the network's input."""
     classes: int
     confidence: float
-    """The least confidence of a box that is shown."""
+    """The confidence from which a box is shown."""
     suppression: Mapping[str, Any]
     """Arguments for `suppress`."""
 
     def judged(self, outputs: Iterable[Outputs]) -> JudgedBoxes:
-        """What boxes and scores of every cell are worth; those of at most 100 boxes are kept."""
+        """Score the boxes and scores of every cell; at most 100 boxes per image are kept."""
         kept: list[_Kept] = []
         for some in outputs:
             for boxes, scores in zip(some["boxes"], some["scores"], strict=True):
@@ -140,19 +140,19 @@ class BoxJudge:
         return losses
 
     def of_some(self, chosen: Sequence[int]) -> Self:
-        """The same for some of the images, by their places."""
+        """A judge of some of the images, given by index."""
         truth = tuple(self.truth[at] for at in chosen)
         geometries = tuple(self.geometries[at] for at in chosen)
         return type(self)(truth, geometries, self.classes, self.confidence, self.suppression)
 
 
 def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> BoxJudge:
-    """For images with the manifest's classes."""
+    """The judge of images that are labelled with the manifest's classes."""
     truth = tuple(cast(Boxes, image.annotation) for image in images)
     preprocessing = manifest.preprocessing
     return BoxJudge(
         truth,
-        # An image of unknown size is one in the input's own pixels.
+        # An image of unknown size counts as given in the input's own pixels.
         tuple(
             preprocessing.geometry_of(each.size)
             if all(each.size)

@@ -1,9 +1,9 @@
 """The losses of PicoDet: varifocal for the classes, GIoU and distribution focal for the boxes.
 
 Varifocal: Zhang et al. 2020, arXiv 2008.13367. GIoU: Rezatofighi et al. 2019, arXiv 1902.09630.
-Distribution focal: Li et al. 2020, arXiv 2006.04388. Weights and details are those of
-PaddleDetection, but for one: the sum of the target scores that divides them is at least 1, so that
-a batch without objects ends no run.
+Distribution focal: Li et al. 2020, arXiv 2006.04388. Weights and details are PaddleDetection's, but
+for one: the normalising sum of the target scores is at least 1, so that a batch without
+objects does not end a run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CELL_COLUMNS", "DetectionLoss", "LossParts", "TrainedCells", "pack_c
 NEGATIVE_WEIGHT = 0.75
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.5, 0.5
 FARTHEST = 6.9
-"""In strides: the largest distance that two bins can share."""
+"""In strides: the largest distance that falls between two bins."""
 LEAST_LOG, TINY = -100.0, 1e-30
 GIOU_EPSILON = 1e-10
 CELL_COLUMNS = 6
@@ -43,7 +43,7 @@ class LossParts(NamedTuple):
 
 
 class TrainedCells(NamedTuple):
-    """What a detector says of every cell, and where the cells are."""
+    """A detector's predictions for every cell, and the cells' places."""
 
     class_logits: Any
     """(N, A, C)."""
@@ -53,16 +53,16 @@ class TrainedCells(NamedTuple):
     """(N, A, 4, BINS): left, top, right, bottom."""
     cells: Cells
     is_aligned: Any
-    """() bool: whether boxes are given to cells by what the network predicts (TAL)."""
+    """() bool: whether boxes are assigned by the network's predictions (TAL)."""
 
 
 def pack_cells(
     class_logits: Any, align_logits: Any, distance_logits: Any, size: Any, is_aligned: Any
 ) -> Any:
-    """One array (N, A, C + 1 + 4 BINS + CELL_COLUMNS) of all that the loss needs.
+    """Everything that the loss needs in one array (N, A, C + 1 + 4 BINS + CELL_COLUMNS).
 
-    A loss gets nothing but an array. So the last columns have the cells' places, which follow from
-    the size of the batch, and the stage of the training.
+    A loss gets only one array of outputs. The last columns therefore hold the cells' places, which
+    follow from the size of the batch's images, and the stage of the training.
 
     Args:
         class_logits: (N, A, C); align_logits (N, A, 1); distance_logits (N, A, 4 BINS).
@@ -100,7 +100,7 @@ def _unpacked(packed: Any, classes: int) -> TrainedCells:
 
 
 class DetectionLoss(keras.losses.Loss):
-    """The three losses together, for a batch.
+    """The three losses of a batch, summed.
 
     Targets are (N, M, 5): x1, y1, x2, y2 in pixels of the batch's images, and the class, which is
     negative where there is no box.
@@ -111,12 +111,12 @@ class DetectionLoss(keras.losses.Loss):
         self.classes = classes
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss () of targets (N, M, 5) and what `pack_cells` made."""
+        """The loss () of targets (N, M, 5) and an output of `pack_cells`."""
         parts = self.parts(y_true, y_pred)
         return parts.classes + parts.boxes + parts.distributions
 
     def parts(self, targets: Any, packed: Any) -> LossParts:
-        """The losses one by one."""
+        """The three losses, separately."""
         found = _unpacked(packed, self.classes)
         classes = ops.cast(targets[..., 4], "int32")
         truth = Truth(targets[..., :4], classes, classes >= 0)
@@ -124,7 +124,7 @@ class DetectionLoss(keras.losses.Loss):
         scores = joint_score(found.class_logits, found.align_logits[..., None])
         bins = ops.arange(BINS, dtype="float32")
         distances = ops.sum(ops.softmax(found.distance_logits) * bins, axis=-1)
-        # In strides, as the loss of the boxes takes them.
+        # In strides, as the box loss takes them.
         centres = centres / strides
         boxes = ops.concatenate(
             [centres - distances[..., :2], centres + distances[..., 2:]], axis=-1
@@ -162,12 +162,12 @@ def _varifocal(scores: Any, assigned: Assignment, classes: Any) -> Any:
 
 
 def _log(values: Any) -> Any:
-    # Every other difference from 1 is far above TINY: only 0 has the least logarithm.
+    # All other differences from 1 are far above TINY: only 0 gets the least logarithm.
     return ops.where(values > 0, ops.log(ops.maximum(values, TINY)), LEAST_LOG)
 
 
 def _giou(boxes: Any, truth: Any) -> Any:
-    """(N, A) of boxes (N, A, 4)."""
+    """The GIoU (N, A) of boxes (N, A, 4)."""
     low, high = (ops.maximum, ops.minimum)
     inner = [low(boxes[..., at], truth[..., at]) for at in (0, 1)]
     inner += [high(boxes[..., at], truth[..., at]) for at in (2, 3)]
@@ -183,7 +183,7 @@ def _giou(boxes: Any, truth: Any) -> Any:
 
 
 def _distribution_losses(logits: Any, distances: Any, bins: Any) -> Any:
-    """(N, A, 4): cross-entropies with the two bins beside the wanted distances (N, A, 4)."""
+    """(N, A, 4): cross-entropies with the two bins around the target distances (N, A, 4)."""
     wanted = ops.clip(distances, 0.0, FARTHEST)[..., None]
     shares = ops.maximum(1 - ops.abs(wanted - bins), 0.0)
     return -ops.sum(shares * ops.log_softmax(logits), axis=-1)

@@ -1,9 +1,9 @@
-"""Boxes that were found against boxes that are there, by COCO's rules: pycocotools does the work.
+"""Matches detected boxes with true ones by COCO's rules; pycocotools does the work.
 
-A found box matches the true box of its class that it overlaps most, the most confident first, if
-their IoU reaches a threshold; average precision is the mean over thresholds of 0.5 to 0.95. Boxes
-of crowds, and in a range of sizes those outside it, count neither way. The area of a box is its
-width times its height, where COCO's own files have that of the mask.
+A detected box matches the true box of its class that it overlaps most, the most confident first, if
+their IoU reaches a threshold; average precision is the mean over thresholds of 0.5 to 0.95. Crowd
+boxes, and for a size range the boxes outside it, count neither way. The area of a box is its width
+times its height, whereas COCO's own files have that of the mask.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ __all__ = ["AREAS", "IOUS", "RECALLS", "Best", "BoxMatches", "match_boxes"]
 
 IOUS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 AREAS = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-"""COCO's ranges of areas, in pixels of the photo."""
+"""COCO's area ranges, in pixels of the photo."""
 MOST_FOUND = 100
-"""Boxes of an image that count, the most confident."""
+"""The maximum number of boxes of an image that count, the most confident first."""
 RECALLS = np.linspace(0, 1, 101)
 LEAST_IMAGES = 30
 RESAMPLES = 1000
-# Numbers that a bootstrap looks at; with more, it takes fewer resamples.
+# Numbers that a bootstrap may look at; beyond that, it takes fewer resamples.
 BOOTSTRAP_NUMBERS = 3e8
 FEWEST_RESAMPLES = 100
 
 
 class ClassMatches(NamedTuple):
-    """The D boxes of one class that were found on all images, the most confident first."""
+    """The D detected boxes of one class on all images, the most confident first."""
 
     confidence: NDArray[np.float64]
     """(D,)."""
     image: NDArray[np.intp]
-    """(D,): which image each is of."""
+    """(D,): the index of each box's image."""
     is_match: NDArray[np.bool_]
-    """(T, D): whether it matches, by IoU threshold."""
+    """(T, D): whether the box matches, by IoU threshold."""
     is_ignored: NDArray[np.bool_]
-    """(T, D): whether it counts neither way."""
+    """(T, D): whether the box counts neither way."""
     true: NDArray[np.intp]
-    """(N,): how many boxes of the class each image has."""
+    """(N,): the number of true boxes of the class on each image."""
 
 
 class Best(NamedTuple):
@@ -62,13 +62,13 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True)
 class BoxMatches:
-    """The result of `match_boxes`; what is not defined, since no box is there, is None."""
+    """The result of `match_boxes`; a figure that is undefined for lack of true boxes is None."""
 
     by_class: tuple[ClassMatches, ...]
     precision: NDArray[np.float64]
-    """(T, R, K, A): at each IoU, recall, class and range of areas; -1 where no box is there."""
+    """(T, R, K, A): at each IoU, recall, class and area range; -1 where there is no true box."""
     recall: NDArray[np.float64]
-    """(T, K, A): of all that was found."""
+    """(T, K, A): over all detected boxes."""
     areas: tuple[str, ...]
     images: int
 
@@ -83,14 +83,14 @@ class BoxMatches:
     def average_recall(
         self, *, iou: float | None = None, area: str = "all", label: int | None = None
     ) -> float | None:
-        """The share of the boxes that were found, whatever their confidence."""
+        """AR: the share of the true boxes that were found, whatever their confidence."""
         places = slice(None) if label is None else [label]
         return _mean(self.recall[self._at(iou)][:, places, self.areas.index(area)])
 
     def best_threshold(self, label: int | None = None) -> Best | None:
-        """The confidence with the best F1 at an IoU of 0.5, of one class or of all together.
+        """The confidence with the best F1 at an IoU of 0.5, for one class or over all together.
 
-        None if no box of them is there, or none that is there was found.
+        None if it has no true box, or none of them was found.
         """
         chosen = self.by_class if label is None else (self.by_class[label],)
         true = sum(int(each.true.sum()) for each in chosen)
@@ -116,17 +116,17 @@ class BoxMatches:
         return slice(None) if iou is None else [IOUS.index(iou)]
 
     def curve(self, label: int) -> NDArray[np.float64] | None:
-        """(R,): precision at each of RECALLS, at an IoU of 0.5; None if no box is there."""
+        """(R,): precision at each of RECALLS, at an IoU of 0.5; None if there is no true box."""
         values: NDArray[np.float64] = self.precision[0, :, label, self.areas.index("all")]
         return None if (values < 0).any() else values
 
     @cached_property
     def interval(self) -> Interval | None:
-        """A 95 % interval of the AP, by a bootstrap over images; None for too few of them.
+        """A 95 % interval of the AP, by a bootstrap over images; None if there are too few.
 
-        Resamples repeat images, so that their AP is off by about what the AP of the images is off;
-        the difference of the means is subtracted (Efron and Tibshirani 1993, "An Introduction to
-        the Bootstrap", 10.3). The interval contains the AP.
+        Repeated images bias the AP of resamples about as much as the AP itself is biased, so the
+        difference of the means is subtracted (Efron and Tibshirani 1993, "An Introduction to the
+        Bootstrap", 10.3). The interval contains the AP.
         """
         own = self.average_precision()
         if own is None or self.images < LEAST_IMAGES:
@@ -145,9 +145,9 @@ class BoxMatches:
         return Interval(max(0.0, min(own, float(low))), min(1.0, max(own, float(high))))
 
     def resampled(self, times: NDArray[np.integer]) -> float | None:
-        """AP of images of which each was drawn `times` (N,) times; None if no box is there.
+        """AP when image i is drawn `times[i]` times, `times` (N,); None without a true box.
 
-        With each of them once, it is `average_precision()`.
+        With every image drawn once, it equals `average_precision()`.
         """
         values = []
         for each in self.by_class:
@@ -167,11 +167,11 @@ def match_boxes(
     classes: int,
     areas: Sequence[str] = tuple(AREAS),
 ) -> BoxMatches:
-    """Match what was found on each image with what is there.
+    """Match the detected boxes of each image with the true ones.
 
     Args:
-        truth: of N images; classes that index 0 to `classes` - 1.
-        areas: of AREAS; "all" is one of them.
+        truth: for each of N images; classes are indices from 0 to `classes` - 1.
+        areas: names from AREAS, "all" among them.
 
     Raises:
         MissingDependencyError: pycocotools is not installed.
@@ -186,10 +186,10 @@ def match_boxes(
     found_boxes: list[dict[str, Any]] = []
     for at, each in enumerate(found):
         found_boxes += _entries(at, each.xyxy, each.class_id, score=each.confidence)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         sides = []
         for entries in (true_boxes, found_boxes):
-            # Ids start at 1, since 0 stands for no match.
+            # Ids start at 1, since 0 means no match.
             numbered = [{**entry, "id": number} for number, entry in enumerate(entries, 1)]
             side = COCO()
             side.dataset = {
@@ -209,7 +209,7 @@ def match_boxes(
         evaluator.params.areaRngLbl = list(areas)
         evaluator.evaluate()
         evaluator.accumulate()
-    # One for each class, range of areas and image, in this order.
+    # One result for each class, area range and image, nested in this order.
     results = np.empty(classes * len(areas) * len(truth), object)
     results[:] = evaluator.evalImgs
     all_areas = results.reshape(classes, len(areas), len(truth))[:, list(areas).index("all")]
@@ -225,7 +225,7 @@ def match_boxes(
 def _entries(
     image: int, xyxy: NDArray[np.float32], labels: NDArray[np.intp], **others: NDArray[Any]
 ) -> list[dict[str, Any]]:
-    """Boxes of an image as pycocotools has them."""
+    """An image's boxes in the form that pycocotools takes."""
     corners = xyxy.astype(np.float64)
     sides = corners[:, 2:] - corners[:, :2]
     entries = []
@@ -245,7 +245,7 @@ def _entries(
 
 
 def _of_class(results: NDArray[Any]) -> ClassMatches:
-    """The results of one class for all images, joined; None where an image has none."""
+    """The results of one class, joined over all images; None stands for an image without any."""
     scores, images, matches, ignored = [np.empty(0)], [np.empty(0, np.intp)], [], []
     nothing = np.zeros((len(IOUS), 0), bool)
     true: NDArray[np.intp] = np.zeros(len(results), np.intp)
@@ -269,7 +269,7 @@ def _of_class(results: NDArray[Any]) -> ClassMatches:
 
 
 def _ap(right: NDArray[np.integer], wrong: NDArray[np.integer], true: int) -> float:
-    """AP of (D,) counts, as COCO interpolates: the best precision at this recall or a higher."""
+    """AP of counts (D,), interpolated as in COCO: the best precision at this recall or higher."""
     if not len(right):
         return 0.0
     precision = right / np.maximum(right + wrong, np.spacing(1))

@@ -1,4 +1,4 @@
-"""What a detector found in overlapping parts of a photo, and in the whole of it, to one answer."""
+"""Merges the boxes found in overlapping parts of a photo with those found in the whole photo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pplcnet.tasks.detection.suppression import IOU_THRESHOLD, FoundBoxes, overl
 __all__ = ["merge_found"]
 
 EDGE = 0.01
-"""Part of a tile's side: a box that comes as near to the tile's edge may be a part of an object."""
+"""Part of a tile's side: a box this near to the tile's edge may show only part of an object."""
 
 
 def merge_found(
@@ -25,18 +25,18 @@ def merge_found(
     *,
     iou_threshold: float = IOU_THRESHOLD,
 ) -> FoundBoxes:
-    """The boxes of all parts in the photo's pixels, each object once, by falling confidence.
+    """The boxes of all parts in the photo's pixels, each object once, the most confident first.
 
-    An object that is no larger than the overlap of two tiles is seen whole in one of them, and
-    larger in the network's input than in the photo as a whole: of such, the tiles' boxes count. Of
-    larger ones the whole photo's count as well. Among boxes of one class, the surer one drops those
-    whose IoU with it is above the threshold. A box at a tile's edge that is not the photo's may be
-    a part of an object: it waits until all others are taken, and is also dropped where more than
-    the threshold of its own area lies in a box that was.
+    An object no larger than the overlap of two tiles is seen whole in one of them, and larger in
+    the network's input than in the whole photo: for such objects, only the tiles' boxes count. For
+    larger ones, the whole photo's count as well. Among boxes of one class, a more confident one
+    drops those whose IoU with it exceeds the threshold. A box at a tile's edge inside the photo may
+    show only part of an object: it is considered after all others, and is also dropped if more than
+    the threshold of its own area lies in a kept box.
 
     Args:
-        whole: what was found in the whole photo, in its pixels.
-        parts: what was found in each window, in the window's pixels.
+        whole: the boxes found in the whole photo, in its pixels.
+        parts: the boxes found in each window, in the window's pixels.
         size: (width, height) of the photo.
         overlap: (down, to the right) of neighbouring windows, in pixels.
     """
@@ -64,7 +64,7 @@ def merge_found(
 def _at_inner_edge(
     boxes: NDArray[np.float32], window: Window, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Whether boxes, in the photo's pixels, touch an edge of the window inside the photo."""
+    """Whether boxes, in the photo's pixels, touch a window edge that is inside the photo."""
     near = EDGE * np.array([window.right - window.left, window.bottom - window.top])
     first = (boxes[:, :2] <= np.array(window[:2]) + near) & (np.array(window[:2]) > 0)
     last = (boxes[:, 2:] >= np.array(window[2:]) - near) & (np.array(window[2:]) < size)
@@ -83,10 +83,10 @@ def _best(
     side: tuple[float, float],
     iou_threshold: float,
 ) -> list[int]:
-    """Places of those that are kept, of boxes of one class in the order in which they are taken.
+    """Indices of the boxes to keep, from boxes of one class in the order of preference.
 
-    Boxes that are no larger than `side` overlap only where their centres are in neighbouring cells
-    of that size, so that each is compared with these alone.
+    Boxes no larger than `side` can overlap only if their centres are in neighbouring cells of that
+    size, so each box is compared with these alone.
     """
     is_large = np.asarray((boxes[:, 2:] - boxes[:, :2] > side).any(axis=1))
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2 // side).astype(np.intp).tolist()

@@ -1,4 +1,4 @@
-"""The boxes that a detector shows and that are wrong, and those that it misses."""
+"""The boxes that a detector shows wrongly, and those that it misses."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NO_CLASS = ""
 
 
 class BoxMistake(NamedTuple):
-    """A box that is shown and wrong, or one that is there and not found."""
+    """A box that is shown but wrong, or a true box that is missed."""
 
     name: str
-    """Of the image."""
+    """The name of the image."""
     kind: str
-    """ "invented": no box was drawn there, or another found it already; "mistaken": one of another
-    class was; "missed"."""
+    """ "invented": no true box is there, or another box found it already; "mistaken": the true box
+    is of another class; "missed"."""
     label: str
-    """What is there; "" for nothing."""
+    """The true class; "" for none."""
     answer: str
-    """What is shown; "" for nothing."""
+    """The shown class; "" for none."""
     confidence: float | None
     x1: float
     y1: float
@@ -36,11 +36,11 @@ class BoxMistake(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Of the box in pixels."""
+        """The box's area in pixels."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
     def to_text(self) -> str:
-        """In a line."""
+        """The mistake in one line."""
         place = ", ".join(f"{each:.0f}" for each in self[-4:])
         if self.kind == "missed":
             return f"{self.name}: {self.label} missed at {place}"
@@ -54,7 +54,7 @@ def mistakes_on(
     """Wrong boxes, the most confident first; then missed ones, the largest first.
 
     Args:
-        images: the name of each, what is there, what is shown, and which of that is right.
+        images: for each, its name, the true boxes, the shown boxes and their pairing.
     """
     wrong, missed = list[BoxMistake](), list[BoxMistake]()
     for name, boxes, shown, pairing in images:

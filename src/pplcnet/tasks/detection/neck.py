@@ -1,4 +1,4 @@
-"""PicoDet's neck, "LC-PAN" (PaddleDetection 2022): what the backbone's maps show, at every scale.
+"""PicoDet's neck, "LC-PAN" (PaddleDetection 2022), which fuses the backbone's maps across scales.
 
 Layers are named after PaddleDetection's state dict, as the backbone's are after PaddleClas'.
 """
@@ -26,11 +26,11 @@ HE_UNIFORM = "he_uniform"
 
 
 def build_neck(maps: Sequence[Any], channels: int) -> list[Any]:
-    """P3, P4, P5 and P6 (strides 8 to 64), (N, h, w, channels) each, of C3, C4 and C5.
+    """P3, P4, P5 and P6 (strides 8 to 64), (N, h, w, channels) each, from C3, C4 and C5.
 
     Args:
-        maps: (N, h, w, C) each, of strides 8, 16 and 32; their sides have to double from one to the
-            next, so that of the input have to be multiples of 32.
+        maps: (N, h, w, C) each, of strides 8, 16 and 32; each side must be half the one
+            before, so the input's sides must be multiples of 32.
     """
     t3, t4, t5 = (
         conv_bn(
@@ -47,12 +47,12 @@ def build_neck(maps: Sequence[Any], channels: int) -> list[Any]:
 
 
 def _twice(features, path: str):
-    """Every pixel as 2x2."""
+    """Upsample by 2: every pixel as 2x2."""
     return PixelsAsFour(name=layer_name(path))(features)
 
 
 def _half(features, path: str):
-    """Half as high and wide, rounded up, by a depthwise-separable convolution."""
+    """Halve height and width, rounded up, by a depthwise-separable convolution."""
     features = depthwise_bn(
         features,
         path,
@@ -75,7 +75,7 @@ def _half(features, path: str):
 
 
 def _merge(resampled, features, path: str, channels: int):
-    """Two maps of one size to one, by two depthwise-separable blocks."""
+    """Merge two maps of the same size by two depthwise-separable blocks."""
     merged = keras.layers.Concatenate(name=layer_name(f"{path}.concat"))([resampled, features])
     for at, width in enumerate((2 * channels, channels)):
         merged = depthwise_bn(merged, f"{path}.{at}.dw_conv", kernel=KERNEL)

@@ -36,7 +36,7 @@ class DetectionOptions(TaskOptions):
 
     @property
     def pools_features(self) -> bool:
-        """A detector's head takes features of all places."""
+        """False: a detector's head takes the features of all positions."""
         return False
 
     def rules(self, recipe: Recipe) -> Iterator[tuple[str, bool, str]]:

@@ -1,4 +1,4 @@
-"""Which of the boxes that are shown are right, and what is missed: one image, one threshold."""
+"""Which shown boxes are right and which true boxes are missed, for one image and threshold."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from pplcnet.tasks.detection.suppression import FoundBoxes, overlaps
 __all__ = ["IOU", "Pairing", "pair_boxes", "share_of_same", "shown_from"]
 
 IOU = 0.5
-"""The least IoU of two boxes that lie in the same place."""
+"""The least IoU at which two boxes count as in the same place."""
 NONE = -1
 
 
 class Pairing(NamedTuple):
-    """The D boxes found on an image against the B true ones."""
+    """The D detected boxes of an image paired with its B true ones."""
 
     partner: NDArray[np.intp]
-    """(D,): the true box of each; -1 for none."""
+    """(D,): the index of each one's true box; -1 for none."""
     is_right: NDArray[np.bool_]
-    """(D,): whether it has a partner of its class."""
+    """(D,): whether it is paired with a true box of its class."""
     is_ignored: NDArray[np.bool_]
-    """(D,): whether it lies in a crowd, and counts neither way."""
+    """(D,): whether it lies in a crowd and counts neither way."""
     is_missed: NDArray[np.bool_]
-    """(B,): whether a true box, not of a crowd, has no partner of its class or another."""
+    """(B,): whether a true box, not a crowd, is paired with no box of its class or another."""
 
     @property
     def is_mistaken(self) -> NDArray[np.bool_]:
-        """(D,): whether it has a partner of another class."""
+        """(D,): whether it is paired with a true box of another class."""
         return np.asarray((self.partner != NONE) & ~self.is_right)
 
     @property
     def is_invented(self) -> NDArray[np.bool_]:
-        """(D,): whether nothing was drawn there."""
+        """(D,): whether it has no true box and lies in no crowd."""
         return np.asarray((self.partner == NONE) & ~self.is_ignored)
 
     @property
     def f1(self) -> float:
-        """F1 of the image; 1 where nothing is there and nothing was found."""
+        """F1 of the image; 1 if there is no true box and nothing was detected."""
         right = int(self.is_right.sum())
         found = int((~self.is_ignored).sum())
         true = right + int(self.is_mistaken.sum()) + int(self.is_missed.sum())
@@ -56,10 +56,10 @@ def shown_from(found: FoundBoxes, confidence: float) -> FoundBoxes:
 
 
 def pair_boxes(truth: Boxes, found: FoundBoxes) -> Pairing:
-    """Give each box that was found the true one that it overlaps most, by an IoU of at least 0.5.
+    """Pair each detected box with the true one that it overlaps most, at an IoU of at least 0.5.
 
-    The most confident choose first, each true box is given once, and those of the same class are
-    given before those of another class are.
+    The most confident choose first, each true box is used once, and pairs of the same class take
+    precedence over those of different classes.
     """
     shared = overlaps(found.xyxy, truth.xyxy)
     shared[:, truth.is_crowd] = 0
@@ -87,7 +87,7 @@ def pair_boxes(truth: Boxes, found: FoundBoxes) -> Pairing:
 def share_of_same(one: Sequence[FoundBoxes], other: Sequence[FoundBoxes]) -> float:
     """The share of the images on which the same boxes are shown.
 
-    They are the same if each has a partner of its class, with an IoU of at least 0.5.
+    They are the same if each is paired with one of its class, at an IoU of at least 0.5.
     """
     same = []
     for shown, expected in zip(one, other, strict=True):

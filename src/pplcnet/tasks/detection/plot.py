@@ -1,4 +1,4 @@
-"""Precision-recall curves, and recall by size: a PNG file, and charts of a page."""
+"""Precision-recall curves, and recall by size: a PNG file, and charts for a page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "precision_recall_chart", "size_charts"]
 
 DRAWN = 10
-"""Classes with a line of their own, those with the most boxes."""
+"""Only this many classes get a curve of their own, those with the most boxes."""
 
 
 @installed_fonts()
 def draw_curves(evaluation: BoxEvaluation, path: Path, title: str = "") -> None:
-    """A line for each class, at an IoU of 0.5; `title` is what the evaluation is of."""
+    """A PNG with a curve for each class, at an IoU of 0.5; `title` says what was evaluated."""
     require("matplotlib", purpose="drawing curves", extra="report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def draw_curves(evaluation: BoxEvaluation, path: Path, title: str = "") -> None:
 
 
 def precision_recall_chart(evaluation: BoxEvaluation, at: int) -> Any:
-    """The curve of one class, at an IoU of 0.5; None if no box of it is there."""
+    """The curve of one class, at an IoU of 0.5; None if it has no true box."""
     curve, figures = evaluation.matches.curve(at), evaluation.per_class()[at]
     if curve is None:
         return None
@@ -70,14 +70,14 @@ def precision_recall_chart(evaluation: BoxEvaluation, at: int) -> Any:
     with chart as axes:
         axes.plot(RECALLS, curve, color=FIRST)
         if figures.recall is not None and figures.precision is not None:
-            # Where the boxes that are shown lie on it.
+            # The operating point of the boxes that are shown.
             axes.plot([figures.recall], [figures.precision], "o", color=SECOND, markersize=6)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
     return chart.svg()
 
 
 def size_charts(evaluation: BoxEvaluation) -> list[Any]:
-    """How many boxes of which size are found, and the share; empty without boxes."""
+    """The number of boxes by size, and the share of them found; empty without boxes."""
     sides, is_found = list[float](), list[bool]()
     for boxes, pairing in zip(evaluation.truth, evaluation.pairings, strict=True):
         found = np.zeros(len(boxes), bool)

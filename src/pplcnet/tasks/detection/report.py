@@ -1,4 +1,4 @@
-"""What a report on a detector shows."""
+"""The report on a detector."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pplcnet.tasks.detection.suppression import overlaps
 __all__ = ["label_suspects", "report"]
 
 REGIONS = 12
-"""Parts of photos in each section."""
+"""The number of photo parts in each section."""
 CURVES = 6
-"""Classes with a curve, those with the most boxes."""
+"""The number of classes with a curve, those with the most boxes."""
 CONFUSED = 30
-"""Classes that a confusion matrix has at most."""
+"""The maximum number of classes in a confusion matrix."""
 CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURE = 0.9
-"""At this precision, a box where none was drawn speaks against the label."""
+"""At this precision, a box where there is no true one is evidence against the label."""
 PLACED_BADLY = 0.3
-"""An invention that overlaps a true box by this IoU is one that is placed badly."""
+"""An invention that overlaps a true box by this IoU is only badly placed."""
 
 
 def report(context: ReportContext) -> TaskReport:
-    """Tiles and sections of a detector."""
+    """The tiles and sections of a detector's report."""
     evaluation: BoxEvaluation = context.evaluation
     answers = BoxAnswers(context.reported, evaluation)
     sections = [
@@ -142,10 +142,10 @@ def _mistakes(context: ReportContext, evaluation: BoxEvaluation) -> list[Section
 
 
 def label_suspects(evaluation: BoxEvaluation) -> list[BoxMistake]:
-    """Wrong boxes so confident that 9 of 10 as confident ones are right.
+    """Wrong boxes whose confidence is so high that 9 of 10 boxes with it are right.
 
-    Where they are wrong, the label may be: an object that nobody drew, or one of another class. A
-    box that only lies beside what it means is none of them.
+    In such cases the label may be wrong: an object that nobody labelled, or one of another class.
+    A box that is only badly placed is not among them.
     """
     judged = [
         (float(confidence), bool(is_right))

@@ -1,4 +1,4 @@
-"""Of many overlapping boxes the best: non-maximum suppression, class by class."""
+"""Non-maximum suppression, class by class: keeps the best of overlapping boxes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 __all__ = ["FoundBoxes", "overlaps", "suppress"]
 
 SCORE_THRESHOLD, IOU_THRESHOLD, MOST, CANDIDATES = 0.025, 0.6, 100, 1000
-"""As PaddleDetection evaluates PicoDet."""
+"""PaddleDetection's setting for evaluating PicoDet."""
 
 
 class FoundBoxes(NamedTuple):
-    """The boxes that a detector found on one image."""
+    """The boxes detected on one image."""
 
     xyxy: NDArray[np.float32]
     """(D, 4), in pixels of the image or of the input."""
@@ -33,18 +33,18 @@ def suppress(
     most: int = MOST,
     candidates: int = CANDIDATES,
 ) -> FoundBoxes:
-    """Drop, in every class, the boxes that overlap a better one; the rest by falling confidence.
+    """Drop each box that overlaps a better one of its class; return the rest, best first.
 
     Args:
         boxes: (A, 4), of one image.
         scores: (A, C).
-        score_threshold: a score has to be above it.
-        iou_threshold: a box whose IoU with a kept, better one is above it is dropped.
-        most: of all classes together, so many are kept.
-        candidates: of each class, so many are looked at.
+        score_threshold: only boxes with a higher score are considered.
+        iou_threshold: a box is dropped if its IoU with a better, kept box exceeds this.
+        most: the maximum number of boxes kept, over all classes.
+        candidates: the maximum number of boxes considered per class.
     """
     found: list[tuple[NDArray[np.intp], int]] = []
-    # Of a class that no score reaches, nothing is sorted.
+    # Skip the sort for classes that no score reaches.
     for label in np.flatnonzero((scores > score_threshold).any(axis=0)).tolist():
         own = scores[:, label]
         places = np.flatnonzero(own > score_threshold)
@@ -67,7 +67,7 @@ def overlaps(
     """IoU (N, M) of boxes (N, 4) and (M, 4); 0 where neither has an area.
 
     Args:
-        of_one: the shared area over that of the first box, in place of IoU.
+        of_one: divide the intersection by the area of the first box, instead of IoU.
     """
     a, b = one[:, None].astype(np.float64), other[None].astype(np.float64)
     corner = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
@@ -81,7 +81,7 @@ def overlaps(
 
 
 class _Rivals(NamedTuple):
-    """The boxes of one class, from the best to the worst; arrays (N,)."""
+    """The boxes of one class, best first; arrays (N,)."""
 
     places: NDArray[np.intp]
     left: NDArray[np.float64]
@@ -94,13 +94,13 @@ class _Rivals(NamedTuple):
 def _best(
     boxes: NDArray[np.float32], labels: NDArray[np.intp], iou_threshold: float, most: int
 ) -> list[int]:
-    """Places of the boxes that are kept, of boxes (N, 4) sorted from the best to the worst.
+    """Indices of the boxes to keep, from boxes (N, 4) sorted best first.
 
-    It ends with the last that is kept: of an untrained network, nearly every score is a candidate.
+    It stops at the last box to keep: with an untrained network, nearly every score is a candidate.
     """
     kept: list[int] = []
     is_waiting = np.ones(len(boxes), bool)
-    # A hundred times a few short operations, which take a third of the time that `overlaps` does.
+    # A hundred rounds of a few short operations take a third of the time of `overlaps`.
     rivals: dict[int, _Rivals] = {}
     position = np.empty(len(boxes), np.intp)
     for label in np.unique(labels).tolist():
@@ -109,7 +109,7 @@ def _best(
         area = (right - left) * (bottom - top)
         rivals[label] = _Rivals(places, left, top, right, bottom, area)
         position[places] = np.arange(len(places))
-    with np.errstate(invalid="ignore"):  # of two boxes without an area
+    with np.errstate(invalid="ignore"):  # for two boxes without an area
         for at, (label, first) in enumerate(zip(labels.tolist(), position.tolist(), strict=True)):
             if len(kept) == most:
                 break
@@ -120,7 +120,7 @@ def _best(
 
 
 def _dropped_by(rivals: _Rivals, first: int, iou_threshold: float) -> NDArray[np.intp]:
-    """The places of the box `first` of a class and of those behind it that overlap it."""
+    """The positions of box `first` of a class and of the later boxes that overlap it."""
     places, left, top, right, bottom, area = rivals
     shared = np.minimum(right[first:], right[first])
     shared -= np.maximum(left[first:], left[first])

@@ -1,4 +1,4 @@
-"""The boxes of a data set as training takes them."""
+"""The boxes of a data set in the form that training takes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["BoxTargets"]
 
 
 class BoxTargets:
-    """For each photo (M, 5): x1, y1, x2, y2 as parts of its width and height, and the class.
+    """For each photo (M, 5): x1, y1, x2, y2 as fractions of its width and height, and the class.
 
-    M is the most boxes of a photo, at least 1; the class is -1 in rows without a box. Training
-    keeps photos smaller than they are, hence the parts. Crowds, which are not single objects, are
-    left out.
+    M is the largest number of boxes on a photo, at least 1; the class is -1 in rows without a box.
+    Coordinates are fractions because training keeps smaller copies of the photos. Crowds, which are
+    not single objects, are left out.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -27,7 +27,7 @@ class BoxTargets:
         return len(self._images)
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """The target of a photo."""
+        """The target (M, 5) of a photo."""
         places, classes = _learned(self._images[index])
         target = np.zeros((self._most, 5), np.float32)
         target[:, 4] = -1
@@ -37,7 +37,7 @@ class BoxTargets:
 
 
 def _learned(image: LabelledImage) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Boxes (B, 4) as parts of the photo's sides, and their classes (B,)."""
+    """Boxes (B, 4) as fractions of the photo's sides, and their classes (B,)."""
     said = image.annotation
     if not isinstance(said, Boxes):
         raise TypeError(f"{image.path}: a photo for detection needs boxes, not {said!r}")

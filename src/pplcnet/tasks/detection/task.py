@@ -1,4 +1,4 @@
-"""Object detection: what it provides to shared code."""
+"""Object detection as a task."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=calibrate,
     decoding=("confidence", "score_threshold", "iou_threshold", "most"),
-    # The last convolutions. What follows turns logits into boxes, at no cost in time; in INT8, a
-    # side would be one of 256 numbers. The loss of AP is in the trunk's first stages, not here
-    # (benchmarks/detector_int8.py).
+    # The last convolutions. The layers after them turn logits into boxes and cost no time; in INT8,
+    # a side would be one of 256 numbers. The loss of AP comes from the trunk's first stages, not
+    # from here (benchmarks/detector_int8.py).
     head_inputs=tuple(
         name
         for level in range(len(DETECTOR_STRIDES))
@@ -51,11 +51,11 @@ TASK = Task(
         )
     ),
     # Twice the standard deviation of AP between float32 and bfloat16 on the 87 validation photos of
-    # BCCD is 0.005: half as much would refuse networks by chance.
+    # BCCD is 0.005: a limit of half as much would reject networks by chance.
     max_drop=0.01,
     facts=lambda manifest: {"confidence": confidence_of(manifest)},
-    # Scores are roots, which magnify what engines round near 0: ONNX Runtime's sigmoid ends at
-    # 1.5e-8.
+    # Scores are square roots, which magnify the rounding of engines near 0: ONNX Runtime's sigmoid
+    # ends at 1.5e-8.
     tolerance=1e-3,
     outputs_text="boxes: float32 (N, cells, 4), x1, y1, x2, y2 in pixels of the input, before "
     "suppression; scores: float32 (N, cells, classes), 0 to 1",

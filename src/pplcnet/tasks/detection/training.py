@@ -24,10 +24,10 @@ PACKED = "packed_cells"
 
 
 class PackedCells(keras.layers.Layer):
-    """A detector's logits and the places of its cells, as its loss takes them; always float32.
+    """A detector's logits and its cells' places, in the form that its loss takes; always float32.
 
-    It takes images (N, H, W, 3) and the three logits. `is_aligned` is 1 while boxes are given to
-    cells by what the network predicts, else 0.
+    It takes images (N, H, W, 3) and the three logits. `is_aligned` is 1 while boxes are assigned by
+    the network's predictions, else 0.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -37,13 +37,13 @@ class PackedCells(keras.layers.Layer):
         )
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """(N, cells, C + 1 + 4 BINS + CELL_COLUMNS), by `pack_cells`."""
+        """Pack the inputs into (N, cells, C + 1 + 4 BINS + CELL_COLUMNS), by `pack_cells`."""
         images, classes, align, distances = inputs
         is_aligned = ops.convert_to_tensor(self.is_aligned)
         return pack_cells(classes, align, distances, ops.shape(images)[1:3], is_aligned)
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[Any, ...]:
-        """Of the inputs' shapes."""
+        """The output shape for the inputs' shapes."""
         images, cells, classes = input_shape[1]
         return images, cells, classes + 1 + 4 * BINS + CELL_COLUMNS
 
@@ -56,7 +56,7 @@ def _build(
 
 
 def trained_model(network: keras.Model) -> keras.Model:
-    """A detector with what its loss takes, (N, cells, ...), as its only output."""
+    """A detector whose only output, (N, cells, ...), is what its loss takes."""
     logits = [network.get_layer(name).output for name in LOGITS]
     return keras.Model(network.input, PackedCells(name=PACKED)([network.input, *logits]))
 

@@ -1,7 +1,7 @@
-"""How a detector's training sees a photo: cropped, mirrored, changed in colour, its boxes with it.
+"""Random views of a photo with its boxes: cropped, mirrored, changed in colour.
 
 PicoDet's augmentation (PaddleDetection): a crop that keeps at least one object, a mirror image,
-changes of colour, and a resize to the batch's size by a filter that is drawn.
+changes of colour, and a resize to the batch's size with a random filter.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.detection.options import DetectionOptions
 from pplcnet.tasks.detection.suppression import overlaps
 
-if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
+if TYPE_CHECKING:  # it imports Keras, which processes that only make views do not need
     from pplcnet.tasks.task_training import ImageSize
 
 __all__ = ["crop_with_object", "random_box_view"]
 
 Floats = NDArray[np.float32]
 
-# An IoU of some box with the crop that is demanded, or None for the photo as it is; they are tried
-# in random order.
+# The least IoU that some box must have with the crop, or None for the uncropped photo; tried in
+# random order.
 LEAST_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
 TRIES = 50
 _PILLOW = (
@@ -46,19 +46,19 @@ def random_box_view(
     recipe: Recipe,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """A random crop of the photo, stretched to the size, perhaps mirrored, in other colours.
+    """A random crop of the photo, stretched to the size, perhaps mirrored, with colours changed.
 
     Args:
         image: (H, W, 3).
-        target: (M, 5): x1, y1, x2, y2 as parts of the photo's width and height, and the class,
+        target: (M, 5): x1, y1, x2, y2 as fractions of the photo's width and height, and the class,
             which is negative in rows without a box.
         size: height and width of the view.
-        recipe: gives the sizes of crops, as parts of the photo's area, and their aspects.
-        generator: where every draw comes from.
+        recipe: sets the range of the crops' areas, as fractions of the photo's, and aspects.
+        generator: the source of all random draws.
 
     Returns:
-        The pixels, and the boxes that are left, (M, 5), in pixels of the view, the class -1 in the
-        other rows.
+        The pixels, and the remaining boxes (M, 5) in pixels of the view, with class -1 in the other
+        rows.
     """
     sides: Floats = np.asarray([image.shape[1], image.shape[0]] * 2, np.float32)
     boxes = target[target[:, 4] >= 0]
@@ -85,10 +85,10 @@ def random_box_view(
 def crop_with_object(
     boxes: Floats, sides: Floats, recipe: Recipe, generator: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom, in whole pixels, of a crop with the centre of an object in it.
+    """Left, top, right and bottom, in whole pixels, of a crop that contains an object's centre.
 
-    For a demanded overlap with some box that is drawn, TRIES crops are drawn; the first is taken
-    that meets it. If none does, another overlap is drawn; in the end the whole photo is taken.
+    A required overlap with some box is drawn, then TRIES crops, and the first crop that meets it is
+    taken. If none does, another overlap is drawn; None takes the whole photo.
 
     Args:
         boxes: (B, 4) in pixels.
@@ -113,14 +113,14 @@ def crop_with_object(
 def _drawn_crops(
     width: int, height: int, recipe: Recipe, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(TRIES, 4): crops in whole pixels.
+    """(TRIES, 4): random crops in whole pixels.
 
-    A crop has u sqrt(a) of the width and u / sqrt(a) of the height, u and a drawn evenly; u * u is
-    its part of the area.
+    A crop has u sqrt(a) of the width and u / sqrt(a) of the height, u and a uniformly distributed;
+    u * u is its fraction of the area.
     """
     (smallest, largest), (narrowest, widest) = recipe.crop_scale, recipe.crop_ratio
     part = generator.uniform(smallest**0.5, largest**0.5, TRIES)
-    # So that no side is longer than the photo's.
+    # Bounds that keep each side within the photo's.
     aspect = generator.uniform(
         np.clip(narrowest, part**2, 1 / part**2), np.clip(widest, part**2, 1 / part**2)
     )
@@ -132,14 +132,14 @@ def _drawn_crops(
 
 
 def _centres_in(boxes: Floats, crops: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(TRIES,): whether a crop holds the centre of some box."""
+    """(TRIES,): whether a crop contains the centre of some box."""
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
     inside = (centres >= crops[None, :, :2]) & (centres <= crops[None, :, 2:])
     return np.asarray(inside.all(axis=-1).any(axis=0))
 
 
 def _resized(pixels: NDArray[np.uint8], size: ImageSize, filter_at: int) -> NDArray[np.uint8]:
-    """Stretched by the filter of this place in the lists: OpenCV's where that is installed."""
+    """The pixels stretched by the filter of this index: OpenCV's, if it is installed."""
     height, width = size
     opencv = optional_module("cv2")
     if opencv is not None:
