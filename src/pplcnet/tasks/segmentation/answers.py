@@ -1,4 +1,4 @@
-"""What a segmenter answered to each image of a data set."""
+"""A segmenter's answers to the images of a data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["MaskAnswers"]
 
 @dataclass(frozen=True)
 class MaskAnswers:
-    """Areas of each image and its answer, in the order of the data set."""
+    """The areas of each image and its answer, in the order of the data set."""
 
     manifest: Manifest
     dataset: Dataset
@@ -28,7 +28,7 @@ class MaskAnswers:
     predictions: Sequence[Answered]
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """mIoU with its interval on the images where `chosen` (N,) is true, or on all.
+        """mIoU with its interval, on the images where `chosen` (N,) is true or on all.
 
         None if no class occurs in them.
         """
@@ -41,7 +41,7 @@ class MaskAnswers:
         return Score(len(areas[0]), value, miou_interval(*areas))
 
     def agreement(self, other: Self) -> float:
-        """The share of the pixels with the same class, a mean over the images."""
+        """The share of pixels with the same class, averaged over the images."""
         pairs = zip(self.predictions, other.predictions, strict=True)
         shares = [float((one.class_map == another.class_map).mean()) for one, another in pairs]
         return float(np.mean(shares)) if shares else 1.0

@@ -1,8 +1,7 @@
-"""Areas of classes in masks and answers, and the figures that are made of their sums.
+"""Areas of classes in masks and answers, and the figures computed from their sums.
 
-All figures come from areas that are summed over the images, never from a mean of the figures of
-images, as PaddleSeg and the Cityscapes and PASCAL VOC benchmarks have it. Ignored pixels count
-nowhere.
+All figures come from areas summed over the images, never from a mean of per-image figures, as in
+PaddleSeg and the Cityscapes and PASCAL VOC benchmarks. Ignored pixels are not counted.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from pplcnet.metrics.intervals import Interval
 __all__ = ["Areas", "Ratios", "area_table", "miou_interval", "miou_of"]
 
 LEAST_IMAGES = 10
-"""Of fewer images, no bootstrap says how far the figure may be off."""
+"""With fewer images, a bootstrap cannot tell how far the figure may be off."""
 RESAMPLES = 1000
 CHUNK = 50
 COUNTED = 1 << 22
-"""Pixels that are counted at a time."""
+"""The number of pixels counted at a time."""
 
 
 class Ratios(NamedTuple):
-    """Of one class; None for one that is not defined."""
+    """The ratios of one class; an undefined one is None."""
 
     iou: float | None
     precision: float | None
@@ -40,14 +39,14 @@ class Ratios(NamedTuple):
 def area_table(
     truth: NDArray[np.uint8], answer: NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
-    """(C, C + 1): pixels by class that is there and class that is answered; the last for none.
+    """(C, C + 1): pixels by true class and answered class; the last column is for no answer.
 
     Args:
         truth: (H, W) class indices, IGNORED for pixels that do not count.
         answer: (H, W) class indices, IGNORED where there is no answer.
     """
     counts = np.zeros((IGNORED + 1) * (IGNORED + 1), np.int64)
-    rows = max(1, COUNTED // max(1, truth.shape[1]))  # counting takes 8 bytes a pixel
+    rows = max(1, COUNTED // max(1, truth.shape[1]))  # bincount takes 8 bytes per pixel
     for top in range(0, len(truth), rows):
         pairs = np.left_shift(truth[top : top + rows].astype(np.uint16), 8)
         pairs |= answer[top : top + rows]
@@ -64,17 +63,17 @@ class Areas:
 
     @cached_property
     def right(self) -> NDArray[np.int64]:
-        """(C,) pixels whose class is answered right."""
+        """(C,) correctly answered pixels of each class."""
         return np.diagonal(self.table)
 
     @cached_property
     def there(self) -> NDArray[np.int64]:
-        """(C,) pixels that have the class."""
+        """(C,) pixels that have each class."""
         return self.table.sum(axis=1)
 
     @cached_property
     def answered(self) -> NDArray[np.int64]:
-        """(C,) pixels for which the class is answered, ignored ones aside."""
+        """(C,) pixels answered with each class, ignored ones excluded."""
         return self.table[:, :-1].sum(axis=0)
 
     @property
@@ -83,7 +82,7 @@ class Areas:
         return np.asarray(self.there + self.answered == 0)
 
     def ratios(self) -> list[Ratios]:
-        """Of every class."""
+        """The ratios of every class."""
         found = zip(self.right.tolist(), self.there.tolist(), self.answered.tolist(), strict=True)
         return [
             Ratios(
@@ -97,22 +96,22 @@ class Areas:
 
     @property
     def miou(self) -> float | None:
-        """The mean IoU of the classes, less those that are absent; None without any."""
+        """The mean IoU of the classes that are not absent; None if all are."""
         return _mean([each.iou for each in self.ratios()])
 
     @property
     def mean_dice(self) -> float | None:
-        """The mean Dice of the same classes."""
+        """The mean Dice of the same classes as for mIoU."""
         return _mean([each.dice for each in self.ratios()])
 
     @property
     def accuracy(self) -> float | None:
-        """The share of the pixels that are right."""
+        """The share of pixels that are right."""
         return _share(int(self.right.sum()), int(self.there.sum()))
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's kappa: the accuracy beyond what chance gives."""
+        """Cohen's kappa: agreement beyond what chance would give."""
         total = float(self.there.sum())
         if not total:
             return None
@@ -124,7 +123,7 @@ class Areas:
 def miou_of(
     right: NDArray[Any], there: NDArray[Any], answered: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """mIoU (...) of sums (..., C); NaN where no class occurs."""
+    """mIoU (...) from sums (..., C); NaN if no class occurs."""
     union = there + answered - right
     iou = np.divide(right, union, out=np.zeros(union.shape), where=union > 0)
     number = (union > 0).sum(axis=-1)
@@ -134,13 +133,13 @@ def miou_of(
 def miou_interval(
     right: NDArray[np.int64], there: NDArray[np.int64], answered: NDArray[np.int64]
 ) -> Interval | None:
-    """A 95 % interval of the mIoU by a bootstrap over images; None for too few of them.
+    """A 95 % interval of the mIoU, by a bootstrap over images; None if there are too few.
 
     The difference between the mean of the resamples and the mIoU is subtracted, and the interval
-    contains the mIoU (as that of a detector's AP).
+    contains the mIoU, as for a detector's AP.
 
     Args:
-        right: (N, C) areas of each image, as the other two.
+        right: (N, C) areas of each image, like the other two.
     """
     images = len(right)
     own = float(miou_of(right.sum(axis=0), there.sum(axis=0), answered.sum(axis=0)))

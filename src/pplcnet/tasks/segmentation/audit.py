@@ -1,4 +1,4 @@
-"""What makes photos with masks unfit for training, and what is worth knowing of them."""
+"""Faults that make photos with masks unfit for training, and remarks on such data sets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["faults", "mask_faults", "notes"]
 NAMED = 5
 VALUES_NAMED = 4
 MOST_IGNORED = 0.5
-"""From this share of ignored pixels on, it is said which photos have so many."""
+"""From this share of ignored pixels on, the photo is named."""
 
 
 def faults(dataset: Dataset) -> Iterator[Fault]:
-    """Masks and classes that cannot be learned; what is left out are photos with their masks."""
+    """Masks and classes that cannot be learned; faulty masks are dropped with their photos."""
     yield from mask_faults(dataset)
     for text in dataset.unpaired:
         yield Fault("mask without a photo", text)
@@ -39,7 +39,7 @@ def faults(dataset: Dataset) -> Iterator[Fault]:
 
 
 def mask_faults(dataset: Dataset) -> Iterator[Fault]:
-    """Masks that say nothing, or nothing that can be relied on: no figure may be made of them."""
+    """Masks that are empty or unreliable, so that no figures may be computed from them."""
     by_kind: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in dataset.images:
         if kind := _mask_of(image).facts_found.kind:
@@ -54,7 +54,7 @@ def mask_faults(dataset: Dataset) -> Iterator[Fault]:
 
 
 def notes(dataset: Dataset) -> Iterator[str]:
-    """The share of the pixels that each class has, and how many are ignored."""
+    """Each class's share of the pixels, and how many pixels are ignored."""
     masks = [_mask_of(image) for image in dataset.images]
     areas = [sum(each.areas[at] for each in masks) for at in range(len(dataset.classes))]
     labelled, ignored = sum(areas), sum(each.ignored for each in masks)
@@ -129,7 +129,7 @@ def _two_valued(dataset: Dataset, images: Iterable[LabelledImage]) -> Iterator[F
 
 
 def _palettes(dataset: Dataset, images: Sequence[LabelledImage]) -> Iterator[Fault]:
-    """An index that has another colour in another file may mean another class there."""
+    """Reports a class index that has different colours, and maybe meanings, in different files."""
     colours: dict[int, Counter[int]] = defaultdict(Counter)
     for image in images:
         for index, colour in _mask_of(image).facts_found.palette:
@@ -152,7 +152,7 @@ def _palettes(dataset: Dataset, images: Sequence[LabelledImage]) -> Iterator[Fau
             f"same index may mean another class: {listed(names, NAMED)}",
             tuple(differing),
         )
-        return  # one index tells of them all
+        return  # one index is enough
 
 
 def _class_faults(dataset: Dataset) -> Iterator[Fault]:

@@ -1,7 +1,7 @@
-"""What the heads of PaddleSeg are made of; layers are named after its state dict.
+"""Building blocks of PaddleSeg's heads; layers are named after its state dict.
 
-Heads use ReLU. Most of their convolutions have a bias in front of BatchNorm, which published
-weights hold.
+The heads use ReLU. Most of their convolutions have a bias before BatchNorm, because the published
+weights do.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def separable(
         padding="same",
         dilation_rate=dilation,
         use_bias=depthwise_bias,
-        # He's, counted over the 9 inputs that one output has.
+        # He initialisation, counting the 9 inputs of each output.
         depthwise_initializer=keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5),
         name=layer_name(f"{inside}._conv"),
     )(features)
     features = _normalize(features, inside)
-    # So spelled in the original's names.
+    # Spelled like this in the original's names.
     return conv_relu(features, f"{path}.piontwise_conv", channels=channels)
 
 
@@ -62,17 +62,17 @@ def _normalize(features: Any, path: str) -> Any:
 
 
 def wide_as(features: Any, partner: Any, path: str, *, align_corners: bool = False) -> Any:
-    """A map resized to the size of another one."""
+    """The features (N, h, w, C), resized to the size of `partner`."""
     return ResizeLike(align_corners, name=layer_name(f"{path}.resize"))([features, partner])
 
 
 def logits_layer(head: int) -> str:
-    """The layer whose output is the logits of a head; 0 is the one that is deployed."""
+    """The name of the layer that outputs a head's logits; head 0 is the deployed one."""
     return f"head_{head}_logits"
 
 
 def classify(features: Any, *, classes: int, head: int = 0, use_bias: bool = False) -> Any:
-    """Logits (N, h, w, classes), float32 under every policy."""
+    """Logits (N, h, w, classes), float32 under every dtype policy."""
     return keras.layers.Conv2D(
         classes,
         1,

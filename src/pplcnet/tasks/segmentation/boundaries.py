@@ -1,9 +1,9 @@
-"""Boundary F1: whether borders between classes are where they were drawn.
+"""Boundary F1: whether the borders between classes are where they should be.
 
-A pixel of a border of the answer is right if a border of the same class in the mask is no farther
-than 0.75 % of the image's diagonal, and the other way round for recall (Csurka, Larlus and
-Perronnin 2013, "What is a good evaluation measure for semantic segmentation?"). Their measure is a
-mean over images; here the pixels are summed over all images first, as for every other figure.
+A border pixel of the answer is right if the mask has a border of the same class within 0.75 % of
+the image's diagonal; recall is the same with the roles swapped (Csurka, Larlus and Perronnin 2013,
+"What is a good evaluation measure for semantic segmentation?"). Their measure is a mean over
+images; here pixels are first summed over all images, as for every other figure.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pplcnet.data.masks import IGNORED
 __all__ = ["REACH", "border_counts", "border_f1", "reach_of"]
 
 REACH = 0.0075
-"""Of the diagonal."""
+"""The tolerance, as a share of the image's diagonal."""
 
 
 def reach_of(size: tuple[int, int]) -> int:
-    """How far two borders may be apart in an image of (height, width), in pixels."""
+    """The tolerance in pixels for an image of (height, width), at least 1."""
     return max(1, round(REACH * math.hypot(*size)))
 
 
 def border_counts(
     truth: NDArray[np.uint8], answer: NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
-    """(C, 4): border pixels answered, those of them that are right; there, and found.
+    """(C, 4): answered border pixels, those of them that are right, true ones, those of them found.
 
-    Where the mask is ignored, and next to that, nothing is a border; the edge of the image is none.
+    The edges of ignored areas and of the image are no borders.
 
     Args:
         truth: (H, W) class indices, as `answer`.
@@ -39,7 +39,7 @@ def border_counts(
     answer = np.where(truth == IGNORED, truth, answer)
     counts: NDArray[np.int64] = np.zeros((classes, 4), np.int64)
     reach = reach_of((truth.shape[0], truth.shape[1]))
-    # So long a row that no stretch of pixels reaches into the next.
+    # A row long enough that no run of pixels reaches into the next.
     row = truth.shape[1] + reach + 1
     by_class = [_places(each, row, classes) for each in (answer, truth)]
     for label, own in enumerate(zip(*by_class, strict=True)):
@@ -50,7 +50,7 @@ def border_counts(
 
 
 def border_f1(counts: NDArray[np.integer]) -> list[float | None]:
-    """Of every class, of sums of `border_counts`; None for one without a border in the masks."""
+    """F1 per class, from sums of `border_counts`; None for one without a border in the masks."""
     found: list[float | None] = []
     for answered, right, there, reached in counts.tolist():
         if not there:
@@ -63,7 +63,7 @@ def border_f1(counts: NDArray[np.integer]) -> list[float | None]:
 
 
 def _borders(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W): pixels with another class beside, above or below; nothing borders on IGNORED."""
+    """(H, W): whether a pixel beside, above or below has another class, IGNORED excepted."""
     is_border = np.zeros(classes.shape, bool)
     known = classes != IGNORED
     for one, other in (
@@ -77,7 +77,7 @@ def _borders(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _places(classes: NDArray[np.uint8], row: int, count: int) -> list[NDArray[np.int64]]:
-    """For each class its border pixels as `row` times y plus x, ascending."""
+    """For each class, its border pixels as `row` times y plus x, ascending."""
     down, across = np.nonzero(_borders(classes))
     places, labels = down * row + across, classes[down, across]
     order = np.argsort(labels, kind="stable")
@@ -86,14 +86,14 @@ def _places(classes: NDArray[np.uint8], row: int, count: int) -> list[NDArray[np
 
 
 def _near(some: NDArray[np.int64], others: NDArray[np.int64], reach: int, row: int) -> int:
-    """How many of some pixels have one of the others within a disc; both from `_places`."""
+    """How many of `some` pixels have one of `others` within a disc; both come from `_places`."""
     if not len(others):
         return 0
     left = some
     for step in sorted(range(-reach, reach + 1), key=abs):
         half = math.isqrt(reach * reach - step * step)
         start = left + (step * row - half)
-        # The first of the others from there on: does it lie within the stretch?
+        # The first of the others from there on: is it within the run?
         first = np.searchsorted(others, start).clip(max=len(others) - 1)
         is_near = (others[first] >= start) & (others[first] <= start + 2 * half)
         left = left[~is_near]

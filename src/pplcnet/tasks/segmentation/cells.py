@@ -1,4 +1,4 @@
-"""Photos with their masks and answers, as the page shows them."""
+"""Photos with their masks and answers, for a page."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["WRONG", "chosen_photos", "hex_colour", "photo_values"]
 
 SIDE = 440
 WORST, MEDIAN, BEST = 8, 3, 3
-"""Photos of each kind."""
+"""The number of photos of each kind."""
 WRONG = (255, 45, 85)
-"""Where mask and answer differ: no class among the first hundred has nearly this colour."""
+"""Marks where mask and answer differ: none of the first hundred classes has a similar colour."""
 
 
 def hex_colour(colour: tuple[int, int, int]) -> str:
-    """As CSS has it."""
+    """The colour in CSS notation."""
     return "#" + bytes(colour).hex()
 
 
 def chosen_photos(evaluation: MaskEvaluation) -> list[tuple[str, list[int]]]:
-    """Places of the photos to show, by kind: the worst, those in the middle, and the best."""
+    """Indices of the photos to show, by kind: the worst, those in the middle, and the best."""
     order = evaluation.worst_first
     if len(order) <= WORST + MEDIAN + BEST:
         return [("", order)]
@@ -49,7 +49,7 @@ def photo_values(
     predictions: Sequence[Answered],
     places: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Values for the template, a photo each; those that can no longer be read are left out."""
+    """Values for the template, one per photo; those that can no longer be read are left out."""
     colours = [colour_of(at) for at in range(len(evaluation.classes))]
     values = []
     for at in places:
@@ -83,7 +83,7 @@ def photo_values(
 
 
 def _shrunk(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At most SIDE pixels along either side, by nearest neighbour."""
+    """The classes shrunk to at most SIDE pixels along either side, by nearest neighbour."""
     height, width = classes.shape
     scale = min(1.0, SIDE / max(height, width))
     rows, columns = (

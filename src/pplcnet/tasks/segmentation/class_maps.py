@@ -1,8 +1,8 @@
-"""Logits of a segmenter to a class for each pixel of the photo.
+"""Turns a segmenter's logits into a class for each pixel of the photo.
 
-Enlarging the logits of every class costs more than a light network. Between four cells whose
-winner is the same, no other class can win, as each pixel's logits are a weighted mean of the four;
-so that only the pixels between cells that disagree are computed.
+Upsampling the logits of every class costs more than a light network. Each pixel's logits are a
+weighted mean of those of the four cells around it, so if these cells have the same winner, no other
+class can win. Hence only the pixels between cells that disagree are computed.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from pplcnet.tasks.segmentation.resizing import Blend, blend_to
 __all__ = ["class_map", "logits_at", "logits_of_rows", "places_of"]
 
 STRIP_NUMBERS = 1 << 18
-"""Logits that are computed at a time: they fit a core's cache."""
+"""The number of logits computed at a time: they fit a core's cache."""
 ROUNDING = 1e-5
-"""What the rounding of a weighted mean may change, relative to the largest logit; 50 times what it
+"""How much rounding may change a weighted mean, relative to the largest logit; 50 times what it
 does."""
 
 
 class _Axis(NamedTuple):
-    """One side of the photo among the cells of the logits."""
+    """How one side of the photo maps to the cells of the logits."""
 
     blend: Blend
-    """Of each pixel."""
+    """The blend for each pixel."""
     starts: NDArray[np.intp]
-    """The first pixel between each cell and the next, and behind them the number of pixels."""
+    """The first pixel between each cell and the next, followed by the number of pixels."""
     outside: NDArray[np.bool_]
-    """Pixels that the input does not show."""
+    """Pixels outside the network's input."""
 
 
 def places_of(
     length: int, geometry: Geometry, axis: int, cells: int, pixels: int
 ) -> NDArray[np.float64]:
-    """Where the centres of a photo's pixels lie among the cells of the logits, cell i at i.
+    """Where the centres of a photo's pixels lie on the grid of the logits, with cell i at i.
 
     Args:
-        length: pixels of the photo along the axis, 0 for x and 1 for y.
-        cells: of the logits along it.
-        pixels: of the network's input along it.
+        length: pixels of the photo along the axis, which is 0 for x and 1 for y.
+        cells: cells of the logits along the axis.
+        pixels: pixels of the network's input along the axis.
     """
     inside = (np.arange(length) + 0.5) * geometry.scale[axis] + geometry.offset[axis]
     return np.asarray(inside * (cells / pixels) - 0.5)
@@ -53,19 +53,19 @@ def places_of(
 def class_map(
     logits: NDArray[np.float32], geometry: Geometry, input_size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """The class of each pixel of the upright photo: logits bilinearly at its centre, then argmax.
+    """The class of each pixel of the upright photo: argmax of the bilinearly upsampled logits.
 
     Args:
         logits: (h, w, C) at the head's own resolution.
-        geometry: from the photo to the network's input.
+        geometry: maps the photo to the network's input.
         input_size: (height, width) of the input.
 
     Returns:
-        (H, W) uint8 class indices; IGNORED where the input does not show the photo.
+        (H, W) uint8 class indices; IGNORED where the photo is outside the input.
     """
     across, down = _axes(logits, geometry, input_size)
     winners, is_sure = _between_cells(logits)
-    # Each square between cells as wide, then as high, as its pixels.
+    # Stretch each square between cells to as many columns, then rows, as it has pixels.
     rows = np.repeat(winners, np.diff(across.starts), axis=1)
     found = np.repeat(rows, np.diff(down.starts), axis=0)
     for at in np.flatnonzero(~is_sure.all(axis=1)).tolist():
@@ -104,7 +104,7 @@ def _compute(
     across: _Axis,
     down: _Axis,
 ) -> None:
-    """Set the classes of some columns of pixels between a row of cells and the next."""
+    """Set the classes of some columns of pixels between one row of cells and the next."""
     left, right, share = (each[columns] for each in across.blend)
     top, end = down.starts[square : square + 2].tolist()
     if top == end:
@@ -125,7 +125,7 @@ def _compute(
 def logits_of_rows(
     logits: NDArray[np.float32], geometry: Geometry, input_size: tuple[int, int], rows: range
 ) -> NDArray[np.float32]:
-    """The logits (rows, W, C) of rows of the upright photo's pixels; arguments as `class_map`."""
+    """The logits (rows, W, C) of rows of the upright photo; other arguments as for `class_map`."""
     return logits_at(logits, geometry, input_size, rows, range(geometry.size[0]))
 
 
@@ -136,7 +136,7 @@ def logits_at(
     rows: range,
     columns: range,
 ) -> NDArray[np.float32]:
-    """The logits (rows, columns, C) of some of the photo's pixels; arguments as `class_map`."""
+    """The logits (rows, columns, C) of a part of the photo; other arguments as for `class_map`."""
     across, down = (
         Blend(low[part], high[part], share[part])
         for ((low, high, share), _, _), part in zip(
@@ -145,7 +145,7 @@ def logits_at(
             strict=True,
         )
     )
-    # Down first: there are fewer cells than pixels, so that the first step is the cheaper one.
+    # Vertically first: cells are fewer than pixels, which makes the first step the cheaper one.
     first, last = int(across.low[0]), int(across.high[-1])
     cells = logits[:, first : last + 1]
     strip = cells[down.low]
@@ -158,7 +158,7 @@ def logits_at(
 def _axes(
     logits: NDArray[np.float32], geometry: Geometry, input_size: tuple[int, int]
 ) -> tuple[_Axis, _Axis]:
-    """Across and down."""
+    """The horizontal and the vertical axis."""
     found = []
     for axis, length in enumerate(geometry.size):
         cells = logits.shape[1 - axis]

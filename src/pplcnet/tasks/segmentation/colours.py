@@ -1,4 +1,4 @@
-"""A colour for each class, as Pascal VOC has them: the same ones in masks and overlays."""
+"""A colour for each class, as in Pascal VOC; the same in masks and overlays."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["colour_of", "palette"]
 
 
 def colour_of(class_id: int) -> tuple[int, int, int]:
-    """(red, green, blue) of a class: its bits spread over the three, the low ones first.
+    """(red, green, blue) of a class: its bits spread over the three channels, low bits first.
 
-    Pascal VOC's colours from its second on, as its first is black.
+    These are Pascal VOC's colours from the second on, as its first is black.
     """
     bits, red, green, blue = class_id + 1, 0, 0, 0
     for shift in range(7, -1, -1):
@@ -22,6 +22,6 @@ def colour_of(class_id: int) -> tuple[int, int, int]:
 
 
 def palette() -> list[int]:
-    """768 numbers for a palette image: the classes' colours; what is unknown is black."""
+    """768 numbers for a palette image: the classes' colours; black for unknown."""
     entries = [colour_of(at) for at in range(UNKNOWN)]
     return [part for entry in [*entries, (0, 0, 0)] for part in entry]

@@ -1,4 +1,4 @@
-"""A segmentation network's logits to a class for each pixel of one image."""
+"""Decodes a segmentation network's logits to a class for each pixel of one image."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = ["Segmentation", "decoder"]
 SHOWN = 5
 OPACITY = 0.5
 FAST = 1
-"""zlib's level; higher ones gain little on class maps."""
+"""The zlib level; higher ones gain little on class maps."""
 COUNTED = 1 << 20
-"""Pixels that are counted at a time."""
+"""The number of pixels counted at a time."""
 NOTHING = np.empty((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class CellLogits:
-    """What a network answered for one image, and where it lies in the image."""
+    """A network's logits for one image, and how they map to the image."""
 
     logits: NDArray[np.float32]
     """(h, w, classes) at the head's own resolution."""
     geometry: Geometry
-    """From the image to the network's input."""
+    """Maps the image to the network's input."""
     input_size: tuple[int, int]
-    """(height, width)."""
+    """The (height, width) of the network's input."""
 
 
 class PackedMap(NamedTuple):
-    """A class map in zlib's compression: a hundredth of its size, as most pixels are like those
-    before them."""
+    """A class map compressed by zlib to a hundredth of its size, as most pixels equal those before
+    them."""
 
     content: bytes
     shape: tuple[int, ...]
@@ -64,7 +64,7 @@ class Segmentation(Prediction):
     """The bundle's classes."""
     _cells: CellLogits | None = None
     _packed: PackedMap | None = None
-    """The class map, where it is kept in little memory."""
+    """The compressed class map, in predictions that are kept."""
 
     can_be_drawn: ClassVar[bool] = True
     file_ending: ClassVar[str] = ".png"
@@ -85,14 +85,14 @@ class Segmentation(Prediction):
         return bars(self.source, rows, f"shares of {width}x{height} pixels")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The class map, so that numpy takes the prediction itself."""
+        """The class map, so that numpy accepts the prediction directly."""
         return np.array(self.class_map, dtype=dtype, copy=copy)
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
         """(H, W) uint8 of the upright image: indices into `classes`.
 
-        255 where the network did not see the image, outside the crop of a "cover" resize.
+        255 marks pixels that the network did not see: those outside the crop of a "cover" resize.
         """
         if self.error is not None:
             raise self.error
@@ -102,7 +102,7 @@ class Segmentation(Prediction):
         return np.frombuffer(zlib.decompress(content), np.uint8).reshape(shape)
 
     def kept(self) -> Self:
-        """With the class map compressed, which takes milliseconds to read, and without logits."""
+        """The same without logits; its class map is compressed and takes milliseconds to read."""
         if self.error is not None or self._packed is not None:
             return self
         packed = PackedMap(zlib.compress(self._class_map.tobytes(), FAST), self._class_map.shape)
@@ -132,7 +132,7 @@ class Segmentation(Prediction):
     def probabilities(self) -> NDArray[np.float32]:
         """(H, W, classes) float32 of the upright image: softmax of the logits at each pixel.
 
-        It is computed at every call, and takes 4 bytes for each pixel and class.
+        Computed anew at every call; it takes 4 bytes per pixel and class.
 
         Raises:
             InputError: there are no logits, because the image was predicted in windows, at several
@@ -153,7 +153,7 @@ class Segmentation(Prediction):
         return logits
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
-        """The classes that have a pixel, the largest first: label, share of the image, pixels."""
+        """Label, share of the image and pixels of each class that occurs, the largest first."""
         if most is not None:
             check_count(most, "most")
         found = self.class_map
@@ -169,7 +169,7 @@ class Segmentation(Prediction):
         ]
 
     def to_text(self, most: int | None = None) -> str:
-        """Labels with their share of the image."""
+        """Labels with their shares of the image."""
         return "  ".join(f"{row['label']} {row['share']:.1%}" for row in self.rows(most))
 
     def to_png(self, path: str | os.PathLike[str]) -> None:
@@ -219,7 +219,7 @@ class Segmentation(Prediction):
 
 
 def _pixel_counts(class_map: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(256,) pixels of each value; a part at a time, as the count takes 8 bytes a pixel."""
+    """(256,) pixels of each value; counted in parts, as bincount takes 8 bytes per pixel."""
     flat = class_map.reshape(-1)
     counts = np.zeros(UNKNOWN + 1, np.int64)
     for start in range(0, flat.size, COUNTED):

@@ -1,6 +1,6 @@
-"""DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611) as PaddleSeg has it, with separable convolutions.
+"""DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), PaddleSeg's variant with separable convolutions.
 
-The dilations are those for a map of stride 16 and are used at 32, as in PP-LCNet's paper.
+The dilations are meant for a map of stride 16 but are used at 32, as in PP-LCNet's paper.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def build(maps: Sequence[Any], *, classes: int, align_corners: bool = False) -> 
     """Logits (N, h, w, classes) at stride 4.
 
     Args:
-        maps: of the backbone, (N, h, w, C) of strides 4, 8, 16 and 32.
-        align_corners: of every resize in the network (`models.resizing.resize`).
+        maps: the backbone's maps (N, h, w, C) of strides 4, 8, 16 and 32.
+        align_corners: for every resize in the network (`models.resizing.resize`).
     """
     deep = _pyramid(maps[3], align_corners)
     path = "head.decoder"
@@ -42,7 +42,7 @@ def build(maps: Sequence[Any], *, classes: int, align_corners: bool = False) -> 
 
 
 def _pyramid(deep: Any, align_corners: bool) -> Any:
-    """Atrous spatial pyramid pooling: the map seen at several dilations, and as a whole."""
+    """Atrous spatial pyramid pooling: the map at several dilations, and pooled as a whole."""
     path = "head.aspp"
     branches = [conv_relu(deep, f"{path}.aspp_blocks.0", channels=CHANNELS)]
     branches += [
@@ -64,7 +64,7 @@ def _pyramid(deep: Any, align_corners: bool) -> Any:
     branches.append(wide_as(whole, deep, path, align_corners=align_corners))
     joined = keras.layers.Concatenate(name=layer_name(f"{path}.concat"))(branches)
     joined = conv_relu(joined, f"{path}.conv_bn_relu", channels=CHANNELS)
-    # With PyTorch, only a layer that is given a seed keeps its random state in a variable, which a
-    # checkpoint holds.
+    # With PyTorch, only a layer with a seed keeps its random state in a variable, which checkpoints
+    # save.
     seed = random.randint(1, 1_000_000_000)  # noqa: S311
     return keras.layers.Dropout(DROPOUT, seed=seed, name=layer_name(f"{path}.dropout"))(joined)

@@ -1,4 +1,4 @@
-"""The classes of a photo's pixels laid over the photo in colour."""
+"""Overlays a photo with the colours of its pixels' classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pplcnet.imaging.geometry import UNKNOWN
 from pplcnet.imaging.limits import MAX_PIXELS
 from pplcnet.tasks.segmentation.colours import palette
 
-if TYPE_CHECKING:  # only who draws needs Pillow
+if TYPE_CHECKING:  # only drawing needs Pillow
     from PIL import Image
 
     from pplcnet.imaging.decoding import ImageSource
@@ -22,11 +22,11 @@ __all__ = ["as_palette_image", "overlay"]
 
 STRIP_ROWS = 64
 MOST_DRAWN = 40_000_000
-"""Pixels of the picture of a photo that is too large to be decoded as a whole."""
+"""The approximate number of pixels drawn for a photo that is too large to be decoded whole."""
 
 
 def as_palette_image(class_map: NDArray[np.uint8]) -> Image.Image:
-    """Class indices (H, W) as a palette image, whose values are the indices."""
+    """Class indices (H, W) as a palette image with the indices as values."""
     from PIL import Image
 
     image = Image.fromarray(class_map)
@@ -37,8 +37,8 @@ def as_palette_image(class_map: NDArray[np.uint8]) -> Image.Image:
 def overlay(photo: ImageSource, class_map: NDArray[np.uint8], opacity: float) -> Image.Image:
     """The upright photo with the colour of each pixel's class over it.
 
-    What is unknown is left as it is. A photo that is too large to be decoded as a whole is drawn
-    smaller: one of so many of its pixels along each side that about MOST_DRAWN are left.
+    Unknown pixels are left as they are. A photo that is too large to be decoded whole is drawn
+    smaller: every n-th pixel along each side, so that about MOST_DRAWN are left.
 
     Args:
         class_map: (H, W) class indices in the photo's own pixels.
@@ -77,7 +77,7 @@ def _sampled(
     """Every `step`th pixel (h, w, 3) along each side of the upright photo, and its (width, height).
 
     Args:
-        most_pixels: that it may have where it is read in bands.
+        most_pixels: the limit for photos that are read in bands.
     """
     from pplcnet.imaging.decoding import as_image, decode
     from pplcnet.imaging.large_images import open_bands

@@ -1,4 +1,4 @@
-"""How good a segmenter is on images with masks: figures, worst images."""
+"""How good a segmenter is on images with masks: figures and worst images."""
 
 from __future__ import annotations
 
@@ -30,42 +30,42 @@ __all__ = ["Answered", "ImageFigures", "MaskEvaluation", "MaskFigures", "evaluat
 
 
 class Answered(Protocol):
-    """What is asked of a prediction."""
+    """What evaluation needs from a prediction."""
 
     @property
     def class_map(self) -> NDArray[np.uint8]: ...  # (H, W) of the upright image
 
 
 class MaskFigures(NamedTuple):
-    """One class's figures, of areas summed over the images; None for one that is not defined."""
+    """One class's figures, from areas summed over the images; an undefined one is None."""
 
     label: str
     pixels: int
-    """How many are there."""
+    """The number of the class's pixels in the masks."""
     images: int
-    """How many images have some."""
+    """The number of images whose masks have the class."""
     iou: float | None
     precision: float | None
     recall: float | None
     dice: float | None
     boundary_f1: float | None
     regions: int
-    """Connected regions that are there."""
+    """The number of connected components in the masks."""
     found: int
-    """Those of which half of the pixels or more are right."""
+    """The number of them with at least half of their pixels right."""
 
 
 class ImageFigures(NamedTuple):
-    """One image's figures, of its own areas."""
+    """One image's figures, from its own areas."""
 
     name: str
     miou: float | None
-    """None without a labelled pixel."""
+    """None if no pixel is labelled."""
     accuracy: float | None
     pixels: int
-    """Labelled ones."""
+    """The number of labelled pixels."""
     mistake: str
-    """The largest: "road answered as land on 12 % of the pixels"; "" for none."""
+    """The largest mistake: "road answered as land on 12 % of the pixels"; "" for none."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,19 @@ class MaskEvaluation:
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
-    """Of the images."""
+    """The names of the images."""
     right: NDArray[np.int64]
-    """(N, C) pixels of each image whose class is right."""
+    """(N, C) correctly answered pixels of each class on each image."""
     there: NDArray[np.int64]
     """(N, C) pixels that have the class."""
     answered: NDArray[np.int64]
-    """(N, C) pixels for which it is answered."""
+    """(N, C) pixels answered with the class."""
     table: NDArray[np.int64]
-    """(C, C + 1): pixels by class that is there and class that is answered; the last for none."""
+    """(C, C + 1): pixels by true class and answered class; the last column is for no answer."""
     borders: NDArray[np.int64]
     """(C, 4): sums of `border_counts`."""
     regions: Regions
-    """Of all images."""
+    """The connected components of all images."""
     largest: tuple[str, ...]
     """The largest mistake of each image, in words."""
 
@@ -102,23 +102,23 @@ class MaskEvaluation:
 
     @property
     def images(self) -> int:
-        """How many images were evaluated."""
+        """The number of evaluated images."""
         return len(self.right)
 
     @cached_property
     def areas(self) -> Areas:
-        """Summed over the images."""
+        """The areas summed over the images."""
         return Areas(self.table)
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Classes that occur neither in the masks nor in the answers, and so in no mean."""
+        """Classes in neither the masks nor the answers, which are left out of all means."""
         pairs = zip(self.classes, self.areas.is_absent.tolist(), strict=True)
         return tuple(name for name, is_absent in pairs if is_absent)
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % interval of the mIoU, by a bootstrap over images; None for too few."""
+        """The 95 % interval of the mIoU, by a bootstrap over images; None if there are too few."""
         return miou_interval(self.right, self.there, self.answered)
 
     @cached_property
@@ -145,12 +145,12 @@ class MaskEvaluation:
         ]
 
     def per_class(self) -> list[MaskFigures]:
-        """Figures of every class."""
+        """The figures of every class."""
         return self._figures
 
     @cached_property
     def per_image(self) -> list[ImageFigures]:
-        """Figures of every image, in the order of the data set."""
+        """The figures of every image, in the order of the data set."""
         values = miou_of(self.right, self.there, self.answered).tolist()
         labelled = self.there.sum(axis=1).tolist()
         right = self.right.sum(axis=1).tolist()
@@ -169,7 +169,7 @@ class MaskEvaluation:
 
     @cached_property
     def worst_first(self) -> list[int]:
-        """Places of the images with a labelled pixel, by mIoU."""
+        """Indices of the images with a labelled pixel, sorted by mIoU, the worst first."""
         rows = [(each.miou, at) for at, each in enumerate(self.per_image) if each.miou is not None]
         return [at for _, at in sorted(rows)]
 
@@ -211,7 +211,7 @@ class MaskEvaluation:
         return f"{miou} mIoU, {accuracy} pixel accuracy"
 
     def weakness(self) -> str:
-        """Why mIoU is no better than that of one class everywhere."""
+        """Why mIoU is no better than that of answering one class everywhere."""
         found, total = self.areas.miou, int(self.areas.there.sum())
         if found is None or not total:
             return ""
@@ -246,7 +246,7 @@ class MaskEvaluation:
         return evaluation_text(self, mistakes)
 
     def draw(self, path: Path, title: str = "") -> None:
-        """IoU of every class as PNG; `title` is what the evaluation is of.
+        """IoU of every class as PNG; `title` says what was evaluated.
 
         Raises:
             MissingDependencyError: Matplotlib is not installed.
@@ -285,7 +285,7 @@ def evaluate(
     right, there, answered = np.array(areas, np.int64).reshape(-1, 3, size).transpose(1, 0, 2)
     return MaskEvaluation(
         manifest.classes,
-        # Fewer than in the data set where images could not be read, which the caller reports.
+        # Fewer than in the data set if images could not be read, which the caller reports.
         tuple(dataset.name_of(image) for image in dataset.images[: len(areas)]),
         right,
         there,

@@ -1,4 +1,4 @@
-"""The segmentation networks: a classifier's backbone, and one of three heads on its maps."""
+"""The segmentation networks: a classifier's backbone with one of three heads on its maps."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def build_segmenter(
 
     It takes normalised float32 images (N, H, W, 3) and returns logits (N, h, w, classes) at the
     resolution of its head: an eighth of the input's sides for MobileSeg, rounded up, a quarter for
-    the others. `pplcnet.models.resizing.resize` makes those of every pixel.
+    the others. `pplcnet.models.resizing.resize` upsamples them to every pixel.
 
     Args:
         name: a segmentation network of the catalog, such as "mobileseg_pplcnet_x0_5".
-        classes: how many, from 1 to 255.
+        classes: the number of classes, 1 to 255.
         image_size: pixels, one number or (height, width); odd sizes are fine. None builds a model
             that takes any size.
-        align_corners: of the resizes inside a DeepLabV3+; the others have none.
+        align_corners: for the resizes inside a DeepLabV3+; the others have none.
 
     Raises:
         UnknownNameError: no such network.
@@ -70,11 +70,11 @@ def build_segmenter(
 
 
 def with_training_heads(network: keras.Model) -> keras.Model:
-    """A segmentation network with the heads that only training has: a list of all logits.
+    """A segmentation network that returns a list of logits: its own, and those of training heads.
 
-    The first are the network's own, the others those of coarser levels, coarser and coarser, with
-    random weights. DeepLabV3+ and LR-ASPP have the first alone. The layers of the network are
-    shared, so that training this model trains the network.
+    The first are the network's own, the others those of coarser and coarser levels, with random
+    weights. DeepLabV3+ and LR-ASPP have only the first. The layers of the network are shared, so
+    training this model trains the network.
     """
     layout = LAYOUTS.get(find_segmenter(network.name).head)
     others = [] if layout is None else mobileseg.training_logits(network, layout)

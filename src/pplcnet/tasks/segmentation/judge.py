@@ -1,4 +1,4 @@
-"""Images with masks as a measure of a segmenter's logits: mean IoU."""
+"""Scores a segmenter's logits against images with masks: mean IoU."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class _Kept(NamedTuple):
     answer: NDArray[np.uint8]
     """(h, w) classes at the head's own resolution."""
     areas: NDArray[np.int64]
-    """(3, C) of the image's own pixels: right, there, answered; zeros without a mask."""
+    """(3, C) in the image's own pixels: right, true, answered; zeros without a mask."""
     loss: float
-    """The sum over the cells that have a class."""
+    """The cross-entropy, summed over the cells that have a class."""
     cells: int
     is_nan: bool
 
@@ -42,7 +42,7 @@ class JudgedMasks:
 
     @property
     def value(self) -> float:
-        """mIoU of the images' own pixels; NaN when a logit is NaN, 0 if no pixel has a class."""
+        """mIoU in the images' own pixels; NaN when a logit is NaN, 0 if no pixel has a class."""
         if any(each.is_nan for each in self.kept):
             return float("nan")
         total = sum((each.areas for each in self.kept), start=np.zeros((3, self.classes), np.int64))
@@ -50,13 +50,13 @@ class JudgedMasks:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy over the cells of the logits, with the class at their centres."""
+        """Mean cross-entropy over the cells of the logits, against the class at their centres."""
         total = sum(each.loss for each in self.kept)
         return total / max(1, sum(each.cells for each in self.kept))
 
     @property
     def each(self) -> list[float]:
-        """mIoU of every image by itself; 1 for one without a labelled pixel."""
+        """mIoU of each single image; 1 for one without a labelled pixel."""
         values = [miou_of(*each.areas) for each in self.kept]
         return [1.0 if np.isnan(value) else float(value) for value in values]
 
@@ -65,7 +65,7 @@ class JudgedMasks:
         return Drop(reference.value - self.value, "mIoU")
 
     def agreement(self, other: Self) -> float:
-        """The share of the cells of the logits with the same class."""
+        """The share of the logits' cells that get the same class."""
         pairs = zip(self.kept, other.kept, strict=True)
         shares = [float((one.answer == another.answer).mean()) for one, another in pairs]
         return float(np.mean(shares)) if shares else 1.0
@@ -73,17 +73,17 @@ class JudgedMasks:
 
 @dataclass(frozen=True)
 class MaskJudge:
-    """A `Judge` of images with masks, which are read whenever outputs are judged."""
+    """A `Judge` of images with masks, which are read again for each judgement."""
 
     truth: tuple[Mask, ...]
     geometries: tuple[Geometry, ...]
-    """From each image to the network's input."""
+    """Maps each image to the network's input."""
     classes: int
     input_size: tuple[int, int]
-    """(height, width)."""
+    """The (height, width) of the network's input."""
 
     def judged(self, outputs: Iterable[Outputs]) -> JudgedMasks:
-        """What logits (N, h, w, C) are worth; a class for each cell of them is kept."""
+        """Score logits (N, h, w, C); only a class per cell is kept of them."""
         kept: list[_Kept] = []
         for some in outputs:
             for logits in some["logits"]:
@@ -111,7 +111,7 @@ class MaskJudge:
             for axis in (0, 1)
         )
         labels = truth[rows.clip(0, truth.shape[0] - 1)][:, columns.clip(0, truth.shape[1] - 1)]
-        # A cell in the padding shows nothing of the photo.
+        # A cell in the padding covers no part of the photo.
         is_inside = ((rows >= 0) & (rows < truth.shape[0]))[:, None] & (
             (columns >= 0) & (columns < truth.shape[1])
         )
@@ -124,21 +124,21 @@ class MaskJudge:
         return float(losses.sum()), len(own)
 
     def of_some(self, chosen: Sequence[int]) -> Self:
-        """The same for some of the images, by their places."""
+        """A judge of some of the images, given by index."""
         truth = tuple(self.truth[at] for at in chosen)
         geometries = tuple(self.geometries[at] for at in chosen)
         return type(self)(truth, geometries, self.classes, self.input_size)
 
 
 def _pixels_under(cells: int, geometry: Geometry, axis: int, pixels: int) -> NDArray[np.int64]:
-    """The pixel of the image that the centre of each cell lies in, along an axis."""
+    """Along one axis, the pixel of the image in which the centre of each cell lies."""
     places = (np.arange(cells) + 0.5) * (pixels / cells)
     inside = (places - geometry.offset[axis]) / geometry.scale[axis]
     return np.floor(inside).astype(np.int64)
 
 
 def judge(manifest: Manifest, images: Sequence[LabelledImage]) -> MaskJudge:
-    """For images with the manifest's classes."""
+    """The judge of images that are labelled with the manifest's classes."""
     truth = tuple(cast(Mask, image.annotation) for image in images)
     preprocessing = manifest.preprocessing
     return MaskJudge(

@@ -1,11 +1,11 @@
-"""The losses of a segmenter: cross-entropy, its hardest pixels, Dice and Lovasz-softmax.
+"""A segmenter's losses: cross-entropy, also of the hardest pixels, Dice and Lovasz-softmax.
 
-All are those of PaddleSeg. Online hard example mining (OHEM): Shrivastava et al. 2016,
-arXiv 1604.03540. Dice: Milletari et al. 2016, arXiv 1606.04797. Lovasz-softmax: Berman et al. 2018,
+All follow PaddleSeg. Online hard example mining (OHEM): Shrivastava et al. 2016, arXiv 1604.03540.
+Dice: Milletari et al. 2016, arXiv 1606.04797. Lovasz-softmax: Berman et al. 2018,
 arXiv 1705.08790.
 
-Everywhere, logits are (N, H, W, C) float32 and labels (N, H, W) whole numbers, IGNORED where a
-pixel counts nowhere. With every pixel ignored a loss is 0.
+Throughout, logits are (N, H, W, C) float32 and labels (N, H, W) integers, IGNORED for pixels that
+do not count. If every pixel is ignored, a loss is 0.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def cross_entropy(
     *,
     over_ignored: bool = False,
 ) -> Any:
-    """The mean over the pixels that count, weighted by their classes; ().
+    """The mean over the pixels that count, weighted by their classes, ().
 
     Args:
-        class_weights: one for each class; their sum over the pixels divides.
+        class_weights: one per class; their sum over the pixels is the divisor.
         over_ignored: divide by the number of all pixels, ignored ones included.
     """
     losses, counts = _pixel_losses(logits, labels)
@@ -56,10 +56,10 @@ def cross_entropy(
 
 
 def hardest_cross_entropy(logits: Any, labels: Any, part: float) -> Any:
-    """The mean of the greatest losses of pixels; ().
+    """The mean of the highest pixel losses, ().
 
     Args:
-        part: of all pixels, ignored ones included; their number is rounded down, at least 1.
+        part: fraction of all pixels, ignored ones included; the number is rounded down, at least 1.
     """
     losses, counts = _pixel_losses(logits, labels)
     flat = ops.reshape(losses * counts, (-1,))
@@ -69,15 +69,15 @@ def hardest_cross_entropy(logits: Any, labels: Any, part: float) -> Any:
 
 
 def ohem_cross_entropy(logits: Any, labels: Any, threshold: float, least: Any) -> Any:
-    """The mean over the pixels whose class has a low probability (OHEM); ().
+    """The mean over the pixels whose class gets a low probability (OHEM), ().
 
     Args:
-        threshold: pixels of a lower probability are kept.
-        least: so many pixels of the batch are kept, those of the lowest probability; all where it
-            has no more.
+        threshold: pixels with a lower probability are kept.
+        least: at least this many pixels of the batch are kept, those of the lowest probability; all
+            if it has no more.
     """
     losses, counts = _pixel_losses(logits, labels)
-    # Those that are ignored are above any threshold.
+    # Ignored pixels get a value above any threshold.
     probabilities = ops.where(counts > 0, ops.exp(-ops.stop_gradient(losses)), 2.0)
     least = ops.convert_to_tensor(least, "int32")
     flat = ops.sort(ops.reshape(probabilities, (-1,)))
@@ -90,7 +90,7 @@ def ohem_cross_entropy(logits: Any, labels: Any, threshold: float, least: Any) -
 
 
 def dice(logits: Any, labels: Any) -> Any:
-    """1 less the Dice coefficient, the mean over images and classes, absent ones included; ()."""
+    """1 minus the Dice coefficient, averaged over images and classes, absent ones included, ()."""
     counts = ops.cast(ops.not_equal(labels, IGNORED), "float32")[..., None]
     probabilities = ops.softmax(logits) * counts
     truth = _one_hot(labels, logits.shape[-1]) * counts
@@ -100,13 +100,13 @@ def dice(logits: Any, labels: Any) -> Any:
 
 
 def lovasz_softmax(logits: Any, labels: Any) -> Any:
-    """The Lovasz extension of the Jaccard loss, the mean over the classes in the batch; ()."""
+    """The Lovasz extension of the Jaccard loss, averaged over the classes in the batch, ()."""
     classes = logits.shape[-1]
     counts = ops.reshape(ops.cast(ops.not_equal(labels, IGNORED), "float32"), (1, -1))
     truth = ops.transpose(ops.reshape(_one_hot(labels, classes), (-1, classes))) * counts
     found = ops.transpose(ops.reshape(ops.softmax(logits), (-1, classes)))
     errors = ops.abs(truth - found) * counts
-    # Ignored pixels come last, where they change no weight before them.
+    # Ignored pixels sort last, where they do not affect the weights of those before them.
     order = ops.argsort(ops.stop_gradient(ops.where(counts > 0, -errors, 1.0)), axis=1)
     truth = ops.take_along_axis(truth, order, axis=1)
     errors = ops.take_along_axis(errors, order, axis=1)
@@ -120,11 +120,10 @@ def lovasz_softmax(logits: Any, labels: Any) -> Any:
 
 
 class SegmentationLoss(keras.losses.Loss):
-    """A mixture of losses, summed over the heads that a network is trained with.
+    """A mixture of losses, summed over the heads used in training.
 
-    Targets are (N, H, W), outputs (N, heads, H, W, C): the logits of each head, resized to the
-    targets' size; or (N, heads, H', W', C) those of every step-th pixel, from `step // 2`
-    on.
+    Targets are (N, H, W). Outputs are (N, heads, H, W, C): the logits of each head, resized to the
+    targets' size; or (N, heads, H', W', C), those of every step-th pixel, starting at `step // 2`.
     """
 
     def __init__(
@@ -138,13 +137,13 @@ class SegmentationLoss(keras.losses.Loss):
         lovasz_part: float = 0.0,
         step: int = 1,
     ) -> None:
-        """The rest of the loss after Dice's and Lovasz' parts is that of single pixels.
+        """Mix the losses; what Dice and Lovasz leave of the weight goes to the pixel loss.
 
         Args:
-            pixel_loss: cross-entropy; ohem or hardest: of the pixels that are answered worst.
+            pixel_loss: cross-entropy; ohem or hardest: only of the pixels that are predicted worst.
             class_weights: for cross-entropy.
-            hard_pixels: the part of a batch's pixels that hardest keeps, and ohem at least.
-            step: every so many pixels one counts, in both directions.
+            hard_pixels: the fraction of a batch's pixels that hardest keeps, and ohem at least.
+            step: only every step-th pixel counts, in both directions.
         """
         super().__init__(name="segmentation")
         self.pixel_loss, self.class_weights = pixel_loss, class_weights
@@ -156,7 +155,7 @@ class SegmentationLoss(keras.losses.Loss):
         """The loss () of targets (N, H, W) and the heads' logits."""
         counted = slice(self.step // 2, None, self.step)
         labels = ops.cast(y_true[:, counted, counted], "int32")
-        # Whose gradient is a stack, at a quarter of the cost of slices'.
+        # The gradient of unstack is a stack, at a quarter of the cost of that of slices.
         heads = ops.unstack(ops.cast(y_pred, "float32"), axis=1)
         return sum(self._of_head(each, labels) for each in heads)
 
@@ -181,13 +180,13 @@ class SegmentationLoss(keras.losses.Loss):
 
 
 def _pixel_losses(logits: Any, labels: Any) -> tuple[Any, Any]:
-    """(N, H, W): -log of the labels' probabilities, and 1 where a pixel counts, else 0."""
+    """(N, H, W) each: -log of the labels' probabilities, and 1 where a pixel counts, else 0."""
     losses = ops.sparse_categorical_crossentropy(_class_of(labels), logits, from_logits=True)
     return losses, ops.cast(ops.not_equal(labels, IGNORED), "float32")
 
 
 def _class_of(labels: Any) -> Any:
-    """The labels, with some class in place of IGNORED."""
+    """The labels with IGNORED replaced by some valid class."""
     return ops.cast(ops.where(ops.equal(labels, IGNORED), 0, labels), "int32")
 
 
@@ -196,5 +195,5 @@ def _one_hot(labels: Any, classes: int) -> Any:
 
 
 def _part_of(part: float, count: Any) -> Any:
-    """So many of `count`, which is a number or a tensor, rounded down; int32."""
+    """The given fraction of `count`, a number or a tensor, rounded down; int32."""
     return ops.cast(ops.floor(part * ops.cast(count, "float32")), "int32")

@@ -1,4 +1,4 @@
-"""LR-ASPP (Howard et al. 2019, arXiv 1905.02244), MobileNetV3's own head, as PaddleSeg has it."""
+"""LR-ASPP (Howard et al. 2019, arXiv 1905.02244), MobileNetV3's own head, as in PaddleSeg."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["build"]
 
 CHANNELS = 128
 SKIPS = ((1, 64), (0, 32))
-"""The backbone's maps that are joined one after the other, and how many channels each gives."""
+"""The backbone's maps that are joined one after the other, and the channels that each gives."""
 
 
 def build(maps: Sequence[Any], *, classes: int) -> Any:
     """Logits (N, h, w, classes) at stride 4.
 
     Args:
-        maps: of the backbone, (N, h, w, C) of strides 4, 8, 16 and 32.
+        maps: the backbone's maps (N, h, w, C) of strides 4, 8, 16 and 32.
     """
     path = "lraspp_head"
     values = conv_relu(maps[3], f"{path}.conv_v", channels=CHANNELS)
@@ -40,7 +40,7 @@ def build(maps: Sequence[Any], *, classes: int) -> Any:
 
 
 def _conv(features: Any, path: str, channels: int) -> Any:
-    """A 1x1 convolution alone."""
+    """A 1x1 convolution without BatchNorm or activation."""
     return keras.layers.Conv2D(
         channels, 1, use_bias=False, kernel_initializer="he_normal", name=layer_name(path)
     )(features)

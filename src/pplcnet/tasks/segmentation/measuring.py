@@ -1,4 +1,4 @@
-"""What is counted of the answer to one image."""
+"""The counts that are taken from the answer to one image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Measured", "joined_regions", "largest_mistake", "measure"]
 
 
 class Measured(NamedTuple):
-    """What is kept of the answer to one image."""
+    """The counts for the answer to one image."""
 
     table: NDArray[np.int64]
     """(C, C + 1) from `area_table`."""
@@ -27,7 +27,7 @@ class Measured(NamedTuple):
 
 
 def measure(truth: Mask, answer: NDArray[np.uint8], classes: int) -> Measured:
-    """What is counted of one image, whose mask is read for it."""
+    """The counts for one image; reads its mask."""
     drawn = truth.read()
     return Measured(
         area_table(drawn, answer, classes),
@@ -37,13 +37,13 @@ def measure(truth: Mask, answer: NDArray[np.uint8], classes: int) -> Measured:
 
 
 def joined_regions(regions: Sequence[Regions]) -> Regions:
-    """Those of several images as one."""
+    """The regions of several images as one."""
     none = Regions(np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
     return Regions(*(np.concatenate(each) for each in zip(none, *regions, strict=True)))
 
 
 def largest_mistake(table: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """The largest entry beside the diagonal, in words; "" for none."""
+    """The largest off-diagonal entry in words; "" for none."""
     wrong = table.copy()
     np.fill_diagonal(wrong, 0)
     there, answered = np.unravel_index(int(wrong.argmax()), wrong.shape)

@@ -1,7 +1,7 @@
-"""MobileSeg (PaddleSeg 2022): the lightest of the heads, made for CPUs.
+"""MobileSeg (PaddleSeg 2022): the lightest head, made for CPUs.
 
-The deepest map is pooled to a few bins, which say what the whole image shows, and then fused with
-one level after the other, from the coarsest to the finest.
+The deepest map is pooled to a few bins that summarise the whole image, and then fused with one
+level after the other, from the coarsest to the finest.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ FUSED_CHANNELS = 32
 
 
 class Layout(NamedTuple):
-    """Which levels a MobileSeg uses, and how wide it is, the finest level first."""
+    """The levels that a MobileSeg uses and their widths, the finest level first."""
 
     levels: tuple[int, ...]
     """Indices of the backbone's maps of strides 4, 8, 16 and 32."""
     widths: tuple[int, ...]
     head_widths: tuple[int, ...]
     is_fused: bool
-    """Whether all levels are joined at the finest one in the end."""
+    """Whether all levels are finally joined at the finest one."""
 
 
 PLAIN = Layout((1, 2, 3), (32, 64, 128), (32, 32, 32), is_fused=False)
 FUSED = Layout((0, 1, 2, 3), (32, 64, 96, 128), (16, 32, 32, 32), is_fused=True)
 PORTRAIT = Layout((0, 1, 2), (32, 64, 128), (16, 32, 32), is_fused=True)
-"""As FUSED without the stride of 32."""
+"""Like FUSED, but without stride 32."""
 
 
 def build(maps: Sequence[Any], layout: Layout, *, classes: int) -> Any:
     """Logits (N, h, w, classes) at the finest of the layout's levels.
 
     Args:
-        maps: of the backbone, (N, h, w, C) of strides 4, 8, 16 and 32.
+        maps: the backbone's maps (N, h, w, C) of strides 4, 8, 16 and 32.
     """
     levels = [maps[at] for at in layout.levels]
     fused = _context(levels[-1])
@@ -56,7 +56,7 @@ def build(maps: Sequence[Any], layout: Layout, *, classes: int) -> Any:
 
 
 def training_logits(network: keras.Model, layout: Layout) -> list[Any]:
-    """The logits of the heads of coarser levels, with random weights, on the network's maps."""
+    """The logits of the heads on coarser levels, with random weights, on the network's maps."""
     classes = network.outputs[0].shape[-1]
     return [
         _head(
@@ -70,7 +70,7 @@ def training_logits(network: keras.Model, layout: Layout) -> list[Any]:
 
 
 def _result_of(path: str) -> str:
-    """The layer that makes the result of a fusion."""
+    """The name of the layer that outputs a fusion's result."""
     return layer_name(f"{path}.conv_out.piontwise_conv.relu")
 
 
@@ -87,7 +87,7 @@ def _context(deepest: Any) -> Any:
 
 
 def _fuse(low: Any, high: Any, path: str, channels: int) -> Any:
-    """A level's map of the backbone and what the deeper levels gave, as one map."""
+    """Fuse a level's backbone map with the result of the deeper levels."""
     low = separable(low, f"{path}.conv_x", channels=high.shape[-1])
     high = wide_as(high, low, path)
     added = keras.layers.Add(name=layer_name(f"{path}.add"))([low, high])

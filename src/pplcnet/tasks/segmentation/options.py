@@ -73,12 +73,12 @@ class SegmentationOptions(TaskOptions):
 
     @property
     def pools_features(self) -> bool:
-        """A segmenter's head takes features of all places."""
+        """False: a segmenter's head takes the features of all positions."""
         return False
 
     @property
     def crops_by_area(self) -> bool:
-        """Crops have the size of the input, of photos of different sizes."""
+        """True: crops have the size of the input and come from photos of different sizes."""
         return False
 
     def rules(self, recipe: Recipe) -> Iterator[tuple[str, bool, str]]:

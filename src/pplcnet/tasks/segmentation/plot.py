@@ -1,4 +1,4 @@
-"""IoU of every class as a PNG file, and charts of a page."""
+"""IoU of every class as a PNG file, and charts for a page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["draw_iou", "region_charts"]
 
 DRAWN = 40
-"""Classes with a bar, those with the most pixels."""
+"""The number of classes with a bar, those with the most pixels."""
 
 
 @installed_fonts()
 def draw_iou(evaluation: MaskEvaluation, path: Path, title: str = "") -> None:
-    """A bar for each class; `title` is what the evaluation is of."""
+    """A PNG with a bar for each class; `title` says what was evaluated."""
     require("matplotlib", purpose="drawing bars", extra="report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def draw_iou(evaluation: MaskEvaluation, path: Path, title: str = "") -> None:
 
 
 def region_charts(evaluation: MaskEvaluation) -> list[Any]:
-    """How many regions of which size are found, and the share; empty without regions."""
+    """The number of regions by size, and the share of them found; empty without regions."""
     regions = evaluation.regions
     sides = np.sqrt(regions.pixels)
     return found_by_size(sides, regions.is_found, "regions", "share found", "Found by size")

@@ -1,4 +1,4 @@
-"""Connected regions of a mask, which stand for its objects, and which of them were found."""
+"""Connected components of a mask, which stand for its objects, and which of them were found."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pplcnet.data.masks import IGNORED
 __all__ = ["FOUND", "LEAST_PIXELS", "Regions", "regions_of"]
 
 FOUND = 0.5
-"""A region is found if this share of its pixels is right."""
+"""A region counts as found if this share of its pixels is right."""
 LEAST_PIXELS = 16
-"""Smaller regions are specks of the drawing more often than objects."""
+"""Smaller regions are more often labelling specks than objects."""
 
 
 class Regions(NamedTuple):
-    """The R regions of a mask of at least LEAST_PIXELS."""
+    """The R regions of a mask with at least LEAST_PIXELS each."""
 
     label: NDArray[np.uint8]
     """(R,) class indices."""
     pixels: NDArray[np.int64]
     """(R,) areas."""
     right: NDArray[np.int64]
-    """(R,) pixels that are answered right."""
+    """(R,) correctly answered pixels."""
 
     @property
     def is_found(self) -> NDArray[np.bool_]:
-        """(R,)."""
+        """(R,) whether each region is found."""
         return np.asarray(self.right >= FOUND * self.pixels)
 
 
 def regions_of(truth: NDArray[np.uint8], answer: NDArray[np.uint8]) -> Regions:
-    """Pixels of one class that touch at their sides, as regions.
+    """The connected components of each class, with 4-connectivity.
 
     Args:
         truth: (H, W) class indices; IGNORED forms no region.
@@ -58,16 +58,16 @@ def regions_of(truth: NDArray[np.uint8], answer: NDArray[np.uint8]) -> Regions:
 def _touching(
     truth: NDArray[np.uint8], run: NDArray[np.int64], is_start: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of runs of one class, one below the other."""
+    """Pairs of runs of one class that touch vertically."""
     is_same = truth[1:] == truth[:-1]
-    # Where neither run is new, the pair is that of the pixel before.
+    # If neither run starts here, the pair is the same as one pixel before.
     is_new = is_start[1:] | is_start[:-1]
     chosen = is_same & is_new
     return run[:-1][chosen], run[1:][chosen]
 
 
 def _joined(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each of `count` runs the first run that it hangs together with."""
+    """For each of `count` runs, the first run of its connected component."""
     first = np.arange(count)
     while True:
         one, other = first[upper], first[lower]

@@ -1,4 +1,4 @@
-"""What a report on a segmenter shows."""
+"""The report on a segmenter."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pplcnet.tasks.segmentation.regions import LEAST_PIXELS
 __all__ = ["report"]
 
 CONFUSED = 30
-"""Classes that a confusion matrix has at most."""
+"""The maximum number of classes in a confusion matrix."""
 
 
 def report(context: ReportContext) -> TaskReport:
-    """Tiles and sections of a segmenter."""
+    """The tiles and sections of a segmenter's report."""
     evaluation: MaskEvaluation = context.evaluation
     answers = MaskAnswers(
         context.bundle.manifest, context.reported, evaluation, context.predictions
@@ -113,7 +113,7 @@ def _confusion(evaluation: MaskEvaluation) -> list[Section]:
 
 
 def _percent(share: float) -> str:
-    """Short: "<0.1", "0.4", "12"."""
+    """A short percentage: "<0.1", "0.4", "12"."""
     percent = 100 * share
     if percent < 0.1:
         return "<0.1"

@@ -1,4 +1,4 @@
-"""Bilinear resizing of logits in numpy; `models.resizing.resize` is the same in Keras."""
+"""Bilinear resizing of logits in numpy; `models.resizing.resize` does the same in Keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 
 class Blend(NamedTuple):
-    """Which two pixels of a side make each new one: `(1 - share) * low + share * high`."""
+    """The two source pixels of each new one: `(1 - share) * low + share * high`."""
 
     low: NDArray[np.intp]
     high: NDArray[np.intp]
@@ -21,9 +21,9 @@ class Blend(NamedTuple):
 
 
 def blend_to(length: int, places: NDArray[np.float64]) -> Blend:
-    """The blend of a side of `length` pixels at places between -0.5 and length - 0.5.
+    """The blend for a side of `length` pixels at places between -0.5 and length - 0.5.
 
-    Pixel i lies at i; what is outside takes the pixel at the border.
+    Pixel i is at i; places outside take the border pixel.
     """
     inside = places.clip(0, length - 1)
     low = np.minimum(inside.astype(np.intp), max(0, length - 2))
@@ -32,7 +32,7 @@ def blend_to(length: int, places: NDArray[np.float64]) -> Blend:
 
 
 def resize(features: Array, size: tuple[int, int]) -> Array:
-    """(h, w, C) float32 bilinearly to (H, W, C), without aligned corners and never smoothed."""
+    """Resize (h, w, C) float32 bilinearly to (H, W, C), without aligned corners or smoothing."""
     for axis in (0, 1):
         length, wanted = features.shape[axis], size[axis]
         if length == wanted:

@@ -1,4 +1,4 @@
-"""The masks of a data set as training takes them: read when a photo is shown."""
+"""The masks of a data set as training takes them: each is read when its photo is shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MaskTargets:
 
 
 def read_mask(mask: Mask, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The classes (height, width) of a picture of the photo with these sides."""
+    """The classes (height, width) of a mask, for a picture of the photo of this size."""
     return np.ascontiguousarray(resize_nearest(mask.read(), size))
 
 
@@ -45,7 +45,7 @@ def resize_nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
 
 
 def balanced_weights(dataset: Dataset) -> list[float]:
-    """The weight of a pixel of each class: pixels / (classes * pixels of the class)."""
+    """The pixel weight of each class: pixels / (classes * pixels of the class)."""
     targets = MaskTargets(dataset)
     areas = np.zeros(len(dataset.classes), np.float64)
     for at in range(len(targets)):

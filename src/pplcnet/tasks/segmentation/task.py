@@ -1,4 +1,4 @@
-"""Semantic segmentation: what it provides to shared code."""
+"""Semantic segmentation as a task."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TASK = Task(
     evaluate=evaluate,
     calibrate=None,
     decoding=(),
-    # What the last convolution takes, in MobileSeg, DeepLabV3+ and LR-ASPP.
+    # The inputs of the last convolution, in MobileSeg, DeepLabV3+ and LR-ASPP.
     head_inputs=(
         "seg_heads_0_conv_piontwise_conv_relu",
         "head_decoder_conv_bn_relu3_piontwise_conv_relu",

@@ -25,16 +25,16 @@ __all__ = ["TRAINING", "trained_model"]
 class PixelLogits(keras.layers.Layer):
     """The logits of all heads for the pixels that the loss counts; always float32.
 
-    It takes images (N, H, W, 3) and the heads' logits (N, h, w, C), each of its own resolution.
+    It takes images (N, H, W, 3) and the heads' logits (N, h, w, C), each at its own resolution.
     """
 
     def __init__(self, step: int = 1, **options: Any) -> None:
-        """Of every pixel, or of every step-th in both directions."""
+        """For every pixel, or for every step-th in both directions."""
         super().__init__(dtype="float32", autocast=False, **options)
         self.step = step
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """(N, heads, H', W', C)."""
+        """The logits (N, heads, H', W', C)."""
         images, *logits = inputs
         size = tuple(ops.shape(images)[1:3])
         return ops.stack(
@@ -42,7 +42,7 @@ class PixelLogits(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[Any, ...]:
-        """Of the inputs' shapes."""
+        """The output shape for the inputs' shapes."""
         (images, *size, _), *logits = input_shape
         first = self.step // 2
         counted = [None if side is None else -(-(side - first) // self.step) for side in size]
@@ -59,7 +59,7 @@ def _build(
 def trained_model(
     network: keras.Model, *, training_heads: bool = True, step: int = 1
 ) -> keras.Model:
-    """A segmenter with the logits of every step-th pixel, of all its heads, as its only output."""
+    """A segmenter whose only output is the logits of all its heads for every step-th pixel."""
     headed = with_training_heads(network) if training_heads else network
     return keras.Model(network.input, PixelLogits(step)([network.input, *headed.outputs]))
 

@@ -1,8 +1,8 @@
-"""How a segmenter's training sees a photo: at another scale, cropped, mirrored, in other colours.
+"""Random views of a photo with its mask: scaled, cropped, mirrored, changed in colour.
 
-PaddleSeg's augmentation, in its order, each time with the mask: a scale, padding at the right and
-at the bottom where the photo is then smaller than the crop, a crop, a mirror image, changes of
-colour. At scale 1 and without a crop, the view is the photo as evaluation sees it.
+PaddleSeg's augmentation in its order, applied to the mask as well: scaling, padding at the right
+and bottom if the photo is then smaller than the crop, cropping, mirroring, changes of colour. At
+scale 1 and without cropping, the view is the photo as evaluation sees it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pplcnet.recipe.recipe import Recipe
 from pplcnet.tasks.segmentation.options import SegmentationOptions
 from pplcnet.tasks.segmentation.targets import resize_nearest
 
-if TYPE_CHECKING:  # it imports Keras, which processes that only show images do without
+if TYPE_CHECKING:  # it imports Keras, which processes that only make views do not need
     from pplcnet.tasks.task_training import ImageSize
 
 __all__ = ["PADDING", "random_mask_view"]
 
 PADDING = 127
-"""Of a photo that is smaller than the crop."""
+"""The pixel value that pads a photo smaller than the crop."""
 TRIES = 10
 LEAST_LABELLED = 0.1
-"""Part of a crop's pixels that should have a class."""
+"""The fraction of a crop's pixels that should have a class."""
 
 Pixels = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ class _Window(NamedTuple):
     width: int
 
     def of(self, pixels: Pixels) -> Pixels:
-        """What it shows of a picture."""
+        """The part of a picture that the window covers."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -60,8 +60,8 @@ def random_mask_view(
         image: (H, W, 3).
         target: (H, W) classes, IGNORED where there is none.
         size: height and width of the view.
-        recipe: gives the scales, and what is changed.
-        generator: where every draw comes from.
+        recipe: sets the scales and what else is changed.
+        generator: the source of all random draws.
 
     Returns:
         The pixels (height, width, 3), and their classes (height, width).
@@ -84,7 +84,7 @@ def random_mask_view(
 def _drawn_window(
     mask: Pixels, recipe: Recipe, options: SegmentationOptions, generator: np.random.Generator
 ) -> _Window:
-    """The first of TRIES at one scale with enough labelled pixels, else that with the most."""
+    """The first of TRIES at one scale with enough labelled pixels, or the one with the most."""
     scale = _drawn_scale(options, generator)
     evaluated = _evaluated_sides(mask.shape, recipe)
     height, width = (
@@ -103,7 +103,7 @@ def _drawn_window(
 
 
 def _evaluated_sides(shape: tuple[int, ...], recipe: Recipe) -> tuple[float, float]:
-    """Height and width, in pixels of the network's input, that evaluation gives the whole photo."""
+    """Height and width of the whole photo in evaluation, in pixels of the network's input."""
     height, width = recipe.test_image_size or recipe.image_size
     if recipe.resize == "stretch":
         return height, width
@@ -115,13 +115,13 @@ def _drawn_scale(options: SegmentationOptions, generator: np.random.Generator) -
     least, greatest = options.scales
     if not options.scale_step:
         return float(generator.uniform(least, greatest))
-    # The least difference would be lost to rounding otherwise.
+    # Without the tiny addition, rounding could lose the last step.
     steps = int((greatest - least) / options.scale_step + 1e-6)
     return least + options.scale_step * int(generator.integers(0, steps + 1))
 
 
 def _shown(image: Pixels, mask: Pixels, window: _Window, size: ImageSize) -> tuple[Pixels, Pixels]:
-    """The window, resized to the view's size; padded where the photo ends before it."""
+    """The window, resized to the view's size; padded where it extends beyond the photo."""
     part, classes = window.of(image), window.of(mask)
     height = max(1, round(size[0] * part.shape[0] / window.height))
     width = max(1, round(size[1] * part.shape[1] / window.width))
@@ -137,7 +137,7 @@ def _shown(image: Pixels, mask: Pixels, window: _Window, size: ImageSize) -> tup
 
 
 def _turned(pixels: Pixels, classes: Pixels, angle: float) -> tuple[Pixels, Pixels]:
-    """Turned about the middle; what comes in from outside is padding."""
+    """Image and mask rotated about the centre; pixels from outside are padding."""
     turned = Image.fromarray(np.ascontiguousarray(pixels)).rotate(
         angle, Image.Resampling.BILINEAR, fillcolor=(PADDING,) * 3
     )

@@ -1,8 +1,8 @@
-"""The classes of a large image's pixels, from the logits of overlapping windows over it.
+"""The class of each pixel of a large image, from the logits of overlapping windows.
 
-The logits of the windows that cover a pixel are averaged. They are enlarged only where they are
-needed, a part at a time, and windows above what is done are let go: memory holds the class map and
-the small logits of two rows of windows, however large the image is.
+The logits of the windows that cover a pixel are averaged. They are upsampled only where needed, a
+part at a time, and windows above the finished part are released: memory holds the class map and the
+small logits of two rows of windows, however large the image is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pplcnet.tasks.segmentation.class_maps import logits_at
 __all__ = ["class_map_of_windows", "mean_logits", "parts_of"]
 
 STRIP_NUMBERS = 1 << 18
-"""Logits that are computed at a time: they fit a core's cache."""
+"""The number of logits computed at a time: they fit a core's cache."""
 Answered = tuple[Window, NDArray[np.float32], Geometry]
-"""A window, its logits (h, w, C), and where its pixels lie in the network's input."""
+"""A window, its logits (h, w, C), and how its pixels map to the network's input."""
 
 
 def class_map_of_windows(
@@ -32,7 +32,7 @@ def class_map_of_windows(
 
     Args:
         size: (height, width) of the image.
-        answers: of the windows that `windows_over` gives, in their order.
+        answers: those of the windows from `windows_over`, in their order.
         input_size: (height, width) of the network's input.
 
     Returns:
@@ -49,7 +49,7 @@ def class_map_of_windows(
 def mean_logits(
     covering: Sequence[Answered], rows: range, columns: range, input_size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The mean logits (rows, columns, C) of pixels of the image that these windows all cover."""
+    """The mean logits (rows, columns, C) of pixels that all of these windows cover."""
     parts = [
         logits_at(
             logits,
@@ -67,7 +67,7 @@ def mean_logits(
 
 
 def parts_of(answers: Iterable[Answered]) -> Iterator[tuple[range, range, list[Answered]]]:
-    """Parts of the image, each with the windows that cover all of it, from the top on."""
+    """Parts of the image from top to bottom, each with the windows that cover all of it."""
     waiting: list[Answered] = []
     done = 0
     for answer in answers:
