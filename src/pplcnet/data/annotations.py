@@ -1,7 +1,7 @@
-"""What is said of one image: the class that it shows, which of several labels, boxes, or a mask.
+"""The annotation of one image: its class, its labels, its boxes, or its mask.
 
 An annotation gives classes by their index in the data set's list of classes. Every task has its own
-type of annotation; shared code knows no more of it than `Annotation` lists.
+type of annotation; shared code uses only what `Annotation` lists.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pplcnet.data.masks import Mask
 __all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Annotation", "Boxes", "ClassLabel", "Marks", "Mask"]
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
-"""A mark: the image shows the label, does not show it, or that is unknown."""
+"""A mark: the label is shown, is not shown, or is unknown."""
 
 
 class Annotation(Protocol):
-    """What a user says of one image. Hashable; equal annotations say the same."""
+    """What a user states about one image. Hashable; equal annotations state the same."""
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -33,25 +33,25 @@ class Annotation(Protocol):
         ...
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Self | None:
-        """The same for another list of classes; None if nothing is left to say.
+        """The annotation for another list of classes; None if nothing of it is left.
 
         Args:
-            place: index of a class to its index in the other list; absent for one that is gone.
-            count: length of the other list.
+            place: old index of a class to its new index; classes that are gone are missing.
+            count: length of the new list.
         """
         ...
 
     @classmethod
     def are_contradictory(cls, said: Iterable[Self]) -> bool:
-        """Whether they cannot all be true of the same image."""
+        """Whether these annotations cannot all be true of the same image."""
         ...
 
     def to_text(self, classes: Sequence[str]) -> str:
-        """What is shown, in names, for messages."""
+        """The names of what is shown, for messages."""
         ...
 
     def facts(self, classes: Sequence[str]) -> str:
-        """All that is said, in names, for the data set's digest."""
+        """The whole annotation with class names, for the data set's digest."""
         ...
 
     @classmethod
@@ -61,21 +61,21 @@ class Annotation(Protocol):
 
     @classmethod
     def classes_in(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        """The names of the classes that such a table is about; ValueError if it is not one.
+        """The class names in such a table; ValueError if it is not one.
 
         Args:
-            columns: those of the table, less the ones that every table has (path, split, ...).
+            columns: the table's columns except those that every table has (path, split, ...).
             rows: the cells in these columns.
         """
         ...
 
     def cells(self, classes: Sequence[str]) -> list[Any]:
-        """The values in these columns."""
+        """The values in the annotation's columns."""
         ...
 
     @classmethod
     def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> Self:
-        """The inverse of `cells`, from text; ValueError for what is not one."""
+        """The inverse of `cells`, from text; ValueError for invalid text."""
         ...
 
 
@@ -92,11 +92,11 @@ class ClassLabel:
 
     @property
     def unknown(self) -> tuple[int, ...]:
-        """None: an image with one class shows no other."""
+        """Empty: an image with one class shows no other."""
         return ()
 
     def renumbered(self, place: Mapping[int, int], count: int) -> ClassLabel | None:
-        """The class under its other index; None if that class is gone."""
+        """The class under its new index; None if that class is gone."""
         return ClassLabel(place[self.index]) if self.index in place else None
 
     @classmethod
@@ -114,7 +114,7 @@ class ClassLabel:
 
     @classmethod
     def columns(cls, classes: Sequence[str]) -> list[str]:
-        """One column, of names."""
+        """One column, for the class name."""
         return ["label"]
 
     @classmethod
@@ -156,7 +156,7 @@ class Marks:
         return tuple(at for at, mark in enumerate(self.values) if mark == UNKNOWN)
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Marks | None:
-        """The marks in the other order; labels that are new are unknown."""
+        """The marks in the new order; labels that are new are unknown."""
         values = [UNKNOWN] * count
         for old, new in place.items():
             values[new] = self.values[old]

@@ -46,17 +46,17 @@ class AuditRules(Protocol):
 
     @property
     def noun(self) -> str:
-        """What it calls a class."""
+        """The task's word for a class."""
         ...
 
     @property
     def faults(self) -> Callable[[Dataset], Iterable[Fault]]:
-        """What makes a data set unfit for the task."""
+        """Finds what makes a data set unfit for the task."""
         ...
 
     @property
     def notes(self) -> Callable[[Dataset], Iterable[str]]:
-        """What is worth knowing and no reason to stop, a sentence each."""
+        """Remarks that are no reason to stop, one sentence each."""
         ...
 
 
@@ -67,31 +67,31 @@ class Fault(NamedTuple):
     """"unreadable", "two labels", "two splits", "empty class", "one image", or a task's own."""
     text: str
     left_out: tuple[LabelledImage, ...] = ()
-    """Images."""
+    """The images that are dropped."""
     mended: tuple[tuple[LabelledImage, LabelledImage], ...] = ()
-    """Images that are kept with a part of their annotation: before and after. An image is mended
-    of all its faults at once."""
+    """Images that keep a part of their annotation: before and after. An image is mended for all its
+    faults at once."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found."""
+    """The result of an audit."""
 
     dataset: Dataset
     faults: tuple[Fault, ...]
-    """Each stops a training run unless the images in question are left out."""
+    """Each of them stops a training run unless the images in question are left out."""
     notes: tuple[str, ...]
-    """Worth knowing, but no reason to stop: imbalance, copies within a class."""
+    """Remarks that are no reason to stop: imbalance, copies within a class."""
     digest: str
-    """sha256 over the names, labels and contents of all images that can be read."""
+    """sha256 over the names, labels and contents of all readable images."""
     facts: Mapping[Path, ImageFacts] = field(default_factory=dict)
-    """Of every image that can be read, by its path in the data set."""
+    """Facts about every readable image, by its path in the data set."""
     noun: str = "class"
-    """What the task calls a class."""
+    """The task's word for a class."""
 
     @property
     def copies(self) -> list[list[Path]]:
-        """Paths of images with the same pixels, a list for each image that is there repeatedly."""
+        """Paths of images with the same pixels, one list for each group of copies."""
         groups: dict[str, list[Path]] = defaultdict(list)
         for path, facts in self.facts.items():
             groups[facts.pixels].append(path)
@@ -99,11 +99,11 @@ class Audit:
 
     @property
     def contents(self) -> dict[Path, str]:
-        """sha256 of every image that can be read, by its path."""
+        """sha256 of every readable image, by its path."""
         return {path: facts.content for path, facts in self.facts.items()}
 
     def raise_faults(self) -> None:
-        """DatasetError with every fault, if there are any."""
+        """Raise DatasetError with every fault, if there are any."""
         if self.faults:
             raise DatasetError(
                 f"{self.dataset.place}: {counted(len(self.faults), 'fault')} in "
@@ -112,7 +112,7 @@ class Audit:
             )
 
     def _way_out(self) -> str:
-        """How to train without fixing the faults, if that is possible."""
+        """How to train without fixing the faults; "" if that is impossible."""
         remaining, _ = self._remaining()
         if len(remaining) < min(2, len(self.dataset.classes)):
             return ""
@@ -123,17 +123,17 @@ class Audit:
         return f", or leave those {' and '.join(what)} out with --skip-broken"
 
     def raise_changed(self) -> None:
-        """DatasetError if images have changed since they were audited."""
+        """Raise DatasetError if images have changed since they were audited."""
         raise_changed(self.dataset.place, self.dataset.root, self.facts)
 
     def without_faults(self) -> Dataset:
-        """The data set without the images at fault, and without classes that cannot be learned.
+        """The data set without faulty images and without classes that cannot be learned.
 
-        A class needs two images, one of them to train on. An image that shows other classes too
+        A class needs two images, one of them for training. An image that also shows other classes
         loses only the class.
 
         Raises:
-            DatasetError: fewer than two classes are left of those that there were.
+            DatasetError: fewer than two of the classes are left.
         """
         remaining, part = self._remaining()
         if len(remaining) < min(2, len(self.dataset.classes)):
@@ -145,7 +145,7 @@ class Audit:
         return part.with_classes(remaining)
 
     def _remaining(self) -> tuple[list[str], Dataset]:
-        """The classes that can be learned without what is at fault, and the images to keep."""
+        """The classes that can be learned without the faulty images, and the images to keep."""
         # Not by path: a table may list a file twice, and only one entry may be at fault.
         left_out = {image for fault in self.faults for image in fault.left_out}
         mended = {before: after for fault in self.faults for before, after in fault.mended}
@@ -153,7 +153,7 @@ class Audit:
             mended.get(each, each) for each in self.dataset.images if each not in left_out
         )
         counted_in = zip(part.class_counts(), _to_train_on(part).class_counts(), strict=True)
-        # A class can lose all but one of its images here, so the audit's faults do not say it.
+        # A class can lose all but one of its images here, which the audit's faults do not show.
         is_left = [images > 1 and to_train_on > 0 for images, to_train_on in counted_in]
         classes = zip(part.classes, is_left, strict=True)
         return [name for name, is_one in classes if is_one], part
@@ -171,11 +171,11 @@ def audit_dataset(
     """Decode every image once and compare them with each other.
 
     Args:
-        rules: of the data set's task.
+        rules: those of the data set's task.
         workers: threads that decode; None for one on each core.
-        fingerprints: also compute what near-duplicates are found with.
-        progress: wraps the stream of opened images (and gets their number), for a progress bar.
-        handover: who gets every image that can be read.
+        fingerprints: also compute the fingerprints that near-duplicates are found by.
+        progress: wraps the stream of opened images, given their total, for a progress bar.
+        handover: receives every readable image.
 
     Raises:
         MissingDependencyError: `fingerprints` without imagehash.
@@ -213,7 +213,7 @@ def leave_out_broken(
     workers: int | None = None,
     progress: OpeningProgress = lambda opened, total: opened,
 ) -> tuple[Dataset, list[str]]:
-    """The data set without the images that cannot be read, and a line for each of those."""
+    """The data set without unreadable images, and one line for each of those."""
     opened = open_each([image.path for image in dataset.images], workers, progress)
     broken = [_relative(dataset, each.error) for each in opened if each.error is not None]
     return dataset.keep(image for image, _ in _readable(dataset, opened)), broken
@@ -237,7 +237,7 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
     splits = {image.split for image in group}
     names = names_of(dataset, group)
     if contradict(group):
-        # Only the owner can say which label is right, so no copy is kept.
+        # Only the owner can tell which label is right, so no copy is kept.
         yield Fault("two labels", f"the same photo with two labels: {names}", tuple(group))
     elif len(splits) > 1:
         kept = min(splits, key=lambda split: KEPT_FIRST[split])
@@ -246,7 +246,7 @@ def _repetition_faults(dataset: Dataset, group: Sequence[LabelledImage]) -> Iter
 
 
 def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
-    """The images with their labels; of many, some, with one of every label and split."""
+    """The images with their labels; of many images, a few that cover every label and split."""
     if len(group) > NAMED:
         leaders = {(image.annotation, image.split): image for image in reversed(group)}
         first = sorted(leaders.values(), key=dataset.name_of)
@@ -259,7 +259,7 @@ def names_of(dataset: Dataset, group: Sequence[LabelledImage]) -> str:
 
 
 def contradict(group: Sequence[LabelledImage]) -> bool:
-    """Whether the annotations of copies of an image cannot all be true."""
+    """Whether the annotations of an image's copies cannot all be true."""
     said = {image.annotation for image in group}
     return type(group[0].annotation).are_contradictory(said)
 

@@ -1,4 +1,4 @@
-"""What an audit notes that is worth knowing but no reason to stop."""
+"""An audit's remarks that are no reason to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABSENT_NAMED = 8
 
 
 def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> Iterable[str]:
-    """A sentence each; `repeated` are groups of images with the same pixels."""
+    """One sentence per remark; `repeated` are groups of images with the same pixels."""
     counts = [
         (count, name)
         for count, name in zip(dataset.class_counts(), dataset.classes, strict=True)
@@ -48,13 +48,13 @@ def notes_on(dataset: Dataset, repeated: Sequence[Sequence[LabelledImage]]) -> I
 
 
 def _differ(group: Sequence[LabelledImage]) -> bool:
-    """Whether copies are labelled differently, and both may be true: boxes in other places."""
+    """Whether copies are annotated differently but not contradictorily, as with other boxes."""
     said = {image.annotation for image in group}
     return len(said) > 1 and not type(group[0].annotation).are_contradictory(said)
 
 
 def _absence_notes(dataset: Dataset) -> Iterable[str]:
-    """Classes of which the figures say nothing, because the split has no images of them."""
+    """Classes that the figures do not cover, because the split has no images of them."""
     for split in ("validation", "test"):
         part = dataset.subset(split)
         counts = zip(dataset.class_counts(), part.class_counts(), dataset.classes, strict=True)

@@ -1,4 +1,4 @@
-"""The boxes of an image: an annotation (`pplcnet.data.annotations`)."""
+"""The boxes of an image, as an annotation (`pplcnet.data.annotations`)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 __all__ = ["MOST_PIXELS", "Boxes", "pixels_in"]
 
 MOST_PIXELS = 1e7
-"""No corner of a box is as far from the image's."""
+"""The limit for the coordinates of a box's corners."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """Where the objects of an image are; none at all for one without objects."""
+    """The boxes of an image's objects; empty for an image without objects."""
 
     xyxy: NDArray[np.float32]
-    """(B, 4): left, top, right, bottom, in pixels of the upright image; areas, so that a box as
-    large as the image is 0, 0, width, height."""
+    """(B, 4): left, top, right, bottom, in pixels of the upright image. Boxes are areas: one
+    as large as the image is 0, 0, width, height."""
     classes: NDArray[np.intp]
-    """(B,) indices."""
+    """(B,) class indices."""
     is_crowd: NDArray[np.bool_]
-    """(B,): many objects in one box, or one too hard to judge: neither trained on nor counted."""
+    """(B,): whether a box holds many objects, or one too hard to judge: neither trained on nor
+    counted."""
     size: tuple[int, int] = (0, 0)
-    """(width, height) of the upright image in pixels; (0, 0) where the file cannot be read."""
+    """(width, height) of the upright image in pixels; (0, 0) if the file cannot be read."""
 
     @classmethod
     def make(
@@ -40,7 +41,7 @@ class Boxes:
         is_crowd: Any = None,
         size: tuple[int, int] = (0, 0),
     ) -> Self:
-        """From anything that numpy takes; without `is_crowd`, no box is one of a crowd."""
+        """Make boxes from anything that numpy takes; without `is_crowd`, none is a crowd."""
         own = np.array(classes, np.intp).reshape(-1)
         crowd = np.zeros(len(own), bool) if is_crowd is None else np.array(is_crowd, bool)
         arrays = np.array(xyxy, np.float32).reshape(-1, 4), own, crowd.reshape(-1)
@@ -64,20 +65,20 @@ class Boxes:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The classes of the boxes that are of single objects."""
+        """The classes of the boxes of single objects."""
         return tuple(np.unique(self.classes[~self.is_crowd]).tolist())
 
     @property
     def unknown(self) -> tuple[int, ...]:
-        """None: what has no box is not there."""
+        """Empty: what has no box is not in the image."""
         return ()
 
     def chosen(self, places: NDArray[Any]) -> Boxes:
-        """Some of the boxes, by a mask (B,) or by indices."""
+        """Some of the boxes, chosen by a mask (B,) or by indices."""
         return self.make(self.xyxy[places], self.classes[places], self.is_crowd[places], self.size)
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Boxes:
-        """The boxes of the classes that are left; perhaps none, which says that none is there."""
+        """The boxes of the classes that are left; possibly none, which means no objects."""
         kept = self.chosen(np.isin(self.classes, [*place]))
         classes = [place[each] for each in kept.classes.tolist()]
         return self.make(kept.xyxy, classes, kept.is_crowd, self.size)
@@ -86,12 +87,12 @@ class Boxes:
     def are_contradictory(cls, said: Iterable[Self]) -> bool:
         """Whether they show different classes.
 
-        Boxes alone may differ: of near-duplicates, such as frames of a film, they have to.
+        Boxes alone may differ: in near-duplicates, such as video frames, they must.
         """
         return len({each.shown for each in said}) > 1
 
     def to_text(self, classes: Sequence[str]) -> str:
-        """How many boxes of which class."""
+        """The number of boxes of each class."""
         counts = Counter(self.classes.tolist())
         return ", ".join(f"{counts[at]} {classes[at]}" for at in sorted(counts)) or "no boxes"
 
@@ -126,7 +127,7 @@ class Boxes:
 
     @classmethod
     def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> Self:
-        """The inverse; ValueError for a class that is not one, or what is no box."""
+        """The inverse of `cells`; ValueError for an unknown class, or for what is not a box."""
         boxes, index = _boxes_in(cells[2]), {name: at for at, name in enumerate(classes)}
         unknown = next((box[4] for box in boxes if box[4] not in index), None)
         if unknown is not None:
@@ -140,7 +141,7 @@ class Boxes:
 
 
 def pixels_in(text: str) -> float | None:
-    """The number of pixels that a text says; None for what no image has."""
+    """The number of pixels in a text; None for a number that no image can have."""
     try:
         value = float(text)
     except ValueError:

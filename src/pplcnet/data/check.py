@@ -1,4 +1,4 @@
-"""Everything that can be said about labelled images before anything is trained on them."""
+"""Checks labelled images before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Problem(NamedTuple):
 
 
 Group = tuple[LabelledImage, ...]
-"""Near-duplicates of each other."""
+"""A group of near-duplicates."""
 
 
 class Sizes(NamedTuple):
-    """Of all readable images, each (N,) float64."""
+    """Sizes of all readable images, each (N,) float64."""
 
     short_side: NDArray[np.float64]
     """In pixels."""
@@ -49,16 +49,16 @@ class Check:
 
     audit: Audit
     groups: tuple[Group, ...] | None
-    """Near-duplicates, without groups of exact copies only; None if imagehash is not installed."""
+    """Near-duplicates, except groups of exact copies only; None if imagehash is not installed."""
 
     @property
     def place(self) -> Path:
-        """What was checked, as a path."""
+        """The path that was checked."""
         return self.dataset.place
 
     @property
     def dataset(self) -> Dataset:
-        """What was checked."""
+        """The data set that was checked."""
         return self.audit.dataset
 
     @property
@@ -78,7 +78,7 @@ class Check:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Worth knowing, but nothing to fix."""
+        """Remarks that need no fixing."""
         notes = list(self.audit.notes)
         harmless = [group for group in self.groups or () if not list(self._of(group))]
         if harmless:
@@ -95,7 +95,7 @@ class Check:
         return tuple(notes)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Class to split to number of images."""
+        """The number of images by class, then split."""
         table = {name: dict.fromkeys(self.splits, 0) for name in self.dataset.classes}
         for image in self.dataset.images:
             split = image.split or ("train" if self.dataset.has_splits else "all")
@@ -105,14 +105,14 @@ class Check:
         return table
 
     def sizes(self) -> Sizes:
-        """Short side, megapixels and aspect of the images that can be read."""
+        """Short side, megapixels and aspect ratio of the readable images."""
         sides = np.array(
             [(each.width, each.height) for each in self.audit.facts.values()], np.float64
         ).reshape(-1, 2)
         return Sizes(sides.min(axis=1), sides.prod(axis=1) / 1e6, sides[:, 0] / sides[:, 1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `pplcnet check --help` says what each is."""
+        """Plain values for JSON; `pplcnet check --help` describes them."""
         name = self.dataset.name_of
         return {
             "photos": str(self.place),
@@ -156,12 +156,12 @@ def check(
     workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda opened, total: opened,
 ) -> Check:
-    """Open every image, find all faults and near-duplicates.
+    """Open every image; find all faults and near-duplicates.
 
     Args:
-        rules: of the data set's task.
+        rules: those of the data set's task.
         workers: threads that decode; None for one on each core.
-        progress: wraps the stream of opened images (and gets their number), for a progress bar.
+        progress: wraps the stream of opened images, given their total, for a progress bar.
     """
     is_able = importlib.util.find_spec("imagehash") is not None
     audited = audit_dataset(
@@ -172,7 +172,7 @@ def check(
 
 
 def near_duplicates(audited: Audit) -> tuple[Group, ...]:
-    """Near-duplicates in an audit with fingerprints, without groups of exact copies only."""
+    """Near-duplicates in an audit with fingerprints, except groups of exact copies only."""
     images = [image for image in audited.dataset.images if image.path in audited.facts]
     facts = [audited.facts[image.path] for image in images]
     prints = stacked([each.fingerprint for each in facts if each.fingerprint is not None])

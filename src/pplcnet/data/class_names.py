@@ -1,4 +1,4 @@
-"""Names of classes: which are allowed, and which look too much alike to be two classes."""
+"""Class names: which are allowed, and which look too much alike to be two classes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _WHOLE_FLOAT = re.compile(r"(\d+)\.0+")
 
 
 def class_name(text: str) -> str:
-    """The name in the form in which classes are compared: stripped, with composed accents (NFC).
+    """The name in the form that is compared: stripped, with composed accents (NFC).
 
-    Keyboards write composed accents; file names on macOS have decomposed ones.
+    Keyboards type composed accents; file names on macOS have decomposed ones.
     """
     return unicodedata.normalize("NFC", text.strip())
 
 
 def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each name that is unusable, and for names that look alike.
+    """One sentence for each unusable name, and for names that look alike.
 
     Args:
-        names: as `class_name` gives them.
+        names: in the form that `class_name` gives.
         places: where each name first appears, for the messages.
     """
     places = places or {}
@@ -64,11 +64,11 @@ def name_faults(names: Iterable[str], places: Mapping[str, str] | None = None) -
 
 
 def require_two_classes(place: Path, classes: Sequence[str], *, hint: str = "") -> None:
-    """DatasetError if there is only one class.
+    """Raise DatasetError if there is only one class.
 
     Args:
         place: the data set, for the message.
-        hint: a sentence that ends it.
+        hint: a sentence to end the message with.
     """
     if len(classes) < 2:
         raise DatasetError(
@@ -78,9 +78,9 @@ def require_two_classes(place: Path, classes: Sequence[str], *, hint: str = "") 
 
 
 def _look(name: str) -> str:
-    """Equal for names that people would take for the same.
+    """A key that is equal for names that people would take for the same.
 
-    Single characters stay as they are: in handwriting, 'a' and 'A' are two classes.
+    Single characters stay unchanged: in handwriting, 'a' and 'A' are two classes.
     """
     if len(name) == 1:
         return name

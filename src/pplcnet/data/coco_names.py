@@ -1,4 +1,4 @@
-"""What COCO's results call photos and classes: ids of an annotation file, or names and places."""
+"""What photos and classes are called in COCO results: an annotation file's ids, or plain names."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Key = int | str
 
 
 class CocoNames(NamedTuple):
-    """The ids to write results with."""
+    """The ids to use in results."""
 
     categories: tuple[Key, ...]
-    """`category_id` of each class."""
+    """The `category_id` of each class."""
     images: Mapping[str, list[tuple[tuple[str, ...], Key]]] | None
-    """A file's name to the parts of its path and its `image_id`; None where names are the ids."""
+    """File name to the parts of its path and its `image_id`; None if the names are the ids."""
 
     def image_id(self, path: str) -> Key | None:
-        """A photo's id; None for one that the annotation file does not have.
+        """A photo's id; None if the annotation file does not have the photo.
 
-        Of files with one name in several folders, the one whose path in the file ends the photo's.
+        If several folders have a file of that name, the photo's path must end with the listed path.
         """
         if self.images is None:
             return PurePath(path).name
@@ -40,16 +40,16 @@ class CocoNames(NamedTuple):
 
 
 def plain_names(classes: Sequence[str]) -> CocoNames:
-    """Without an annotation file: a photo's file name, and classes counted from 1 on."""
+    """Names for results without an annotation file: file names, and classes counted from 1."""
     return CocoNames(tuple(range(1, len(classes) + 1)), None)
 
 
 def read_coco_names(path: Path, classes: Sequence[str]) -> CocoNames:
-    """The ids of an annotation file in COCO's form; its `annotations` are not needed.
+    """The ids of a COCO annotation file; its `annotations` are not needed.
 
     Raises:
-        DatasetError: it cannot be read, has no images and categories with ids and names, or lacks
-            one of the classes.
+        DatasetError: the file cannot be read, has no images and categories with ids and names, or
+            lacks one of the classes.
     """
     try:
         content = json.loads(read_text(path))

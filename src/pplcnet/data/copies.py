@@ -1,4 +1,4 @@
-"""Images with the same pixels, among large ones that were decoded small."""
+"""Finds images with the same pixels among large ones that were decoded at reduced size."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pplcnet.system.parallel import Room, in_order
 
 __all__ = ["compare_in_full"]
 
-# libjpeg's reduced image and averaged squares of pixels differ by a level or two.
+# libjpeg's reduced image and averaged squares of pixels differ by one or two levels.
 OUTLINE_LEVELS = 4
 
 
 def compare_in_full(
     facts: Mapping[Path, ImageFacts], workers: int | None = None
 ) -> dict[Path, ImageFacts]:
-    """The facts, with digests of the pixels in full wherever equality depends on them.
+    """The facts, with digests of the full-size pixels wherever equality depends on them.
 
-    A large JPEG was decoded at 1/2 to 1/8. It is decoded in full where another file has the same
-    pixels at that scale, or where an image of another format looks like it. Copies of a file are
-    equal as they are.
+    A large JPEG was decoded at 1/2 to 1/8. It is decoded in full if another file has the same
+    pixels at that scale, or if an image in another format looks like it. Copies of a file are equal
+    without that.
 
     Args:
         workers: threads that decode; None for one on each core.
@@ -46,7 +46,7 @@ def compare_in_full(
 
 
 def _doubtful(facts: Mapping[Path, ImageFacts]) -> Iterator[Path]:
-    """One path for each content that has to be decoded in full."""
+    """One path for each content that must be decoded in full."""
     firsts: dict[str, Path] = {}
     contents: dict[str, set[str]] = defaultdict(set)
     outlines: dict[tuple[int, int], list[bytes]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """Labelled images: their files, annotations and splits.
 
-No image is read here. `pplcnet.data.layouts` finds the images of a data set in the usual layouts,
+No image is read here. `pplcnet.data.layouts` finds the images of data sets in the usual layouts,
 `pplcnet.data.audit` opens them.
 """
 
@@ -38,7 +38,7 @@ class LabelledImage:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Indices of the classes that it is known to show, ascending."""
+        """Indices of the classes that the image is known to show, ascending."""
         return self.annotation.shown
 
 
@@ -52,13 +52,13 @@ class Dataset:
     split_seed: int | None = None
     """The seed of the split that made this part; None if the layout gave it."""
     task: str = "classification"
-    """Name of the task that the annotations are for (`pplcnet.tasks.TASKS`)."""
+    """The name of the task that the annotations are for (`pplcnet.tasks.TASKS`)."""
     notes: tuple[str, ...] = ()
     """Notes from reading it, a sentence each: ignored files, repeated entries."""
     source: Path | None = None
-    """The table or list that was opened; None where it is `root`."""
+    """The table or list that was opened; None if it is `root`."""
     unpaired: tuple[str, ...] = ()
-    """A sentence for each file of labels whose image is missing, without a full stop."""
+    """One sentence, without a full stop, for each label file whose image is missing."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,7 +71,7 @@ class Dataset:
         counts = self.class_counts()
         return facts_table(repr(self)[1:-1], [*zip(self.classes, counts, strict=True)][:10])
 
-    # The layouts build on this module, so that they are imported where they are used.
+    # The layouts build on this module, so they are imported only where they are used.
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Dataset:
@@ -133,7 +133,7 @@ class Dataset:
         Bytes that are not UTF-8 are written as \\xff, so that the name can be written to any file.
         """
         path, root = os.fspath(image.path), self._root
-        if path.startswith(root) and ".." not in path:  # most of them, and much faster
+        if path.startswith(root) and ".." not in path:  # true for most, and much faster
             name = path[len(root) :]
         else:
             name = os.path.relpath(path, self.root)
@@ -141,17 +141,17 @@ class Dataset:
 
     @cached_property
     def _root(self) -> str:
-        """What most paths start with."""
+        """The prefix of most paths."""
         return os.path.join(self.root, "")
 
     def class_counts(self) -> tuple[int, ...]:
-        """Number of images that show each class."""
+        """The number of images that show each class."""
         counts = Counter(label for image in self.images for label in image.shown)
         return tuple(counts[label] for label in range(len(self.classes)))
 
     @property
     def place(self) -> Path:
-        """Its name in messages: the file or folder that was opened."""
+        """The file or folder that was opened, for messages."""
         return self.source or self.root
 
     @property
@@ -160,13 +160,13 @@ class Dataset:
         return any(image.split is not None for image in self.images)
 
     def subset(self, split: str) -> Dataset:
-        """The images that the layout assigns to a split; may be empty."""
+        """The images that the layout assigns to a split; can be empty."""
         return self.keep(image for image in self.images if image.split == split)
 
     def with_classes(self, classes: Sequence[str]) -> Dataset:
         """The same images for another list of classes.
 
-        Images whose annotation says nothing without the classes that are gone are left out.
+        Images whose annotation is empty without the dropped classes are left out.
         """
         there = {name: index for index, name in enumerate(classes)}
         place = {at: there[name] for at, name in enumerate(self.classes) if name in there}
@@ -181,7 +181,7 @@ class Dataset:
         return replace(self, classes=tuple(classes), images=images)
 
     def keep(self, images: Iterable[LabelledImage], split_seed: int | None = None) -> Dataset:
-        """The same classes with only these images."""
+        """The same data set with only these images."""
         return replace(self, images=tuple(images), split_seed=split_seed, notes=(), unpaired=())
 
     def split(
@@ -193,13 +193,13 @@ class Dataset:
     ) -> tuple[Dataset, Dataset]:
         """Split at random, stratified by class: (training, validation).
 
-        Every class with two or more images has at least one on each side where the groups and the
+        Every class with two or more images has at least one on each side, if the groups and the
         other classes of its images allow it. The same images and seed give the same split, wherever
         the folder is.
 
         Args:
             validation: fraction of the images to hold out, between 0 and 1.
-            groups: paths of images that go to the same side, such as copies of one image.
+            groups: paths of images that must stay on one side, such as copies of an image.
 
         Raises:
             InputError: `validation` is out of range.
@@ -215,13 +215,13 @@ class Dataset:
         return self.keep(sides[0], seed), self.keep(sides[1], seed)
 
     def groups(self, given: Iterable[Collection[Path]] = ()) -> list[list[int]]:
-        """Indices of the images that are never split up, a list for each group, ordered by name.
+        """Indices of the images that must stay together, one list per group, ordered by name.
 
         Args:
-            given: paths of images that form a group. Images with the same path always do, whatever
-                is said of them; an image without others is a group of one.
+            given: paths of images that form a group. Images with the same path always do; an image
+                in no group is a group of one.
         """
-        # Strings: the hash of a Path takes several times as long.
+        # Strings, because hashing a Path takes several times as long.
         number = {os.fspath(path): at for at, paths in enumerate(given) for path in paths}
         names = [self.name_of(image) for image in self.images]
         groups: dict[object, list[int]] = {}

@@ -1,7 +1,7 @@
 """scikit-learn's bundled handwritten digits as a folder of PNG files, for the demo.
 
 1797 images of 8x8 pixels in ten classes (UCI Optical Recognition of Handwritten Digits, CC BY
-4.0), written at 32x32, in the layout that a user's photos have.
+4.0), written at 32x32, in the layout that users have their photos in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["write_digits"]
 
 
 def write_digits(folder: Path, side: int = 32) -> int:
-    """Write FOLDER/0/0000.png and so on, black on white; the number of images."""
+    """Write FOLDER/0/0000.png and so on, black on white; return the number of images."""
     datasets = require("sklearn.datasets", purpose="the demo's digits", extra="demo")
     digits = datasets.load_digits()
     for number, (grey, label) in enumerate(zip(digits.images, digits.target, strict=True)):

@@ -1,4 +1,4 @@
-"""What is known of an image once it has been opened, and whether its file has changed since."""
+"""Facts about an image that has been opened, and whether its file has changed since."""
 
 from __future__ import annotations
 
@@ -46,54 +46,54 @@ __all__ = [
 
 BAND_PIXELS = 4_000_000
 KEPT_SIDE = 336
-"""The short side of the pictures that a training with default settings keeps, in pixels."""
+"""The short side of the pictures that training keeps with default settings, in pixels."""
 OUTLINE_SIDE = 8
 
 
 class ImageFacts(NamedTuple):
-    """Facts about an image that can be read, and about its file."""
+    """Facts about a readable image and its file."""
 
     width: int
-    """Of the upright image, in pixels."""
+    """The size of the upright image, in pixels."""
     height: int
     pixels: str
-    """Digest of the decoded image: equal for the same pixels in another file or format. Of a large
-    JPEG it is that of the image at 1/2 to 1/8, until `copies.compare_in_full` has looked at it."""
+    """Digest of the decoded image: equal for the same pixels in another file or format. For a large
+    JPEG, that of the image at 1/2 to 1/8, until `copies.compare_in_full` has looked at it."""
     fingerprint: NDArray[np.uint64] | None = None
-    """From `near_duplicates.fingerprint`; None unless it was asked for."""
+    """The result of `near_duplicates.fingerprint`; None unless requested."""
     content: str = ""
     """sha256 of the file."""
     state: FileState | None = None
-    """Of the file when it was read."""
+    """The state of the file when it was read."""
     is_whole: bool = True
-    """Whether `pixels` is the digest of the image in full."""
+    """Whether `pixels` is the digest of the full-size image."""
     outline: bytes = b""
-    """Of a large image, 8x8 RGB pixels, which tell it from most others."""
+    """For a large image: 8x8 RGB pixels, which distinguish it from most others."""
 
 
 class Opened(NamedTuple):
-    """One file that was opened: an error, or else the facts."""
+    """One opened file: an error, or else the facts."""
 
     error: ImageError | None
     facts: ImageFacts = ImageFacts(0, 0, "")
 
 
 Receiver = Callable[[Path, Decoded], None]
-"""Gets an image as `divisor_for_crops` shrinks it, not turned upright; threads call it."""
+"""Takes an image as shrunk by `divisor_for_crops`, not turned upright; called by threads."""
 
 
 class Handover(NamedTuple):
-    """For whom images are decoded, besides the audit itself."""
+    """A receiver of the decoded images, besides the audit itself."""
 
     side: int = KEPT_SIDE
-    """The short side, in pixels, of the pictures that are made of them."""
+    """The short side, in pixels, of the pictures made from them."""
     receive: Receiver | None = None
 
 
 AUDIT_ALONE = Handover()
-"""Nobody else."""
+"""No other receiver."""
 OpeningProgress = Callable[[Iterable[Opened], int], Iterable[Opened]]
-"""Wraps the stream of opened images, and gets their number, for a progress bar."""
+"""Wraps the stream of opened images, given their total, for a progress bar."""
 
 
 def open_each(
@@ -104,25 +104,25 @@ def open_each(
     fingerprints: bool = False,
     handover: Handover = AUDIT_ALONE,
 ) -> list[Opened]:
-    """Read and decode each file once; the results are in the order of the paths.
+    """Read and decode each file once; returns the results in the order of the paths.
 
-    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which still reads all of the file.
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which still reads the whole file.
 
     Args:
         workers: threads that decode; None for one on each core.
-        fingerprints: also compute what near-duplicates are found with.
-        handover: who gets every image that can be read.
+        fingerprints: also compute the fingerprints that near-duplicates are found by.
+        handover: receives every readable image.
     """
     open_one = partial(_open, handover=handover, room=Room(), with_fingerprint=fingerprints)
     return list(progress(in_order(open_one, paths, workers), len(paths)))
 
 
 def raise_changed(place: Path, root: Path, facts: Mapping[Path, ImageFacts]) -> None:
-    """DatasetError that names the images that are gone, or whose content has changed since.
+    """Raise DatasetError naming the images that are gone or whose content has changed.
 
     Args:
         place: the data set, for the message.
-        root: what the images' names are relative to.
+        root: the folder that the images' names are relative to.
     """
     changed = [path for path, each in facts.items() if _is_changed(path, each)]
     if changed:
@@ -134,7 +134,7 @@ def raise_changed(place: Path, root: Path, facts: Mapping[Path, ImageFacts]) -> 
 
 
 def _is_changed(path: Path, facts: ImageFacts) -> bool:
-    """Asks the file system first, which is a thousand times faster than reading the content."""
+    """Ask the file system first, which is a thousand times faster than reading the content."""
     try:
         if FileState.of(path.stat()) == facts.state:
             return False
@@ -173,7 +173,7 @@ def _open(path: Path, *, handover: Handover, room: Room, with_fingerprint: bool)
 
 
 def digest_in_full(path: Path, room: Room) -> str | None:
-    """`ImageFacts.pixels` of the image in full; None where it can no longer be read."""
+    """`ImageFacts.pixels` of the full-size image; None if it can no longer be read."""
     try:
         content = read_image_file(path).content
         with room.for_pixels(stated_pixels(content)):
@@ -189,7 +189,7 @@ def _digest_upright(decoded: Decoded) -> str:
 
 
 def _pixel_digest(decoded: DecodedImage) -> str:
-    """Of size and pixels, one band of rows at a time, so that no copy of a large image is made."""
+    """Digest of size and pixels, computed in bands of rows to avoid copying a large image."""
     width, height = size = size_of(decoded)
     digest = blake2b(repr(size).encode(), digest_size=16)
     if not isinstance(decoded, Image.Image):
@@ -203,7 +203,7 @@ def _pixel_digest(decoded: DecodedImage) -> str:
 
 
 def _is_utf8(path: os.PathLike[str]) -> bool:
-    """Whether a run can write the name to its files."""
+    """Whether the name can be written to a run's files."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:

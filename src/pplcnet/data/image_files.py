@@ -26,8 +26,8 @@ __all__ = [
     "subfolders",
 ]
 
-# Folders that systems and programs make for themselves, in lower case; what looks like an image in
-# them is a thumbnail, a deleted file or a resource fork.
+# Folders that systems and programs create for themselves, in lower case; what looks like an image
+# in them is a thumbnail, a deleted file or a resource fork.
 SYSTEM_FOLDERS = frozenset(
     [
         "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin",
@@ -37,7 +37,7 @@ SYSTEM_FOLDERS = frozenset(
 HIDDEN, NO_ENDING, OTHER = "hidden", "without an extension", "with other extensions"
 SPECIAL, BROKEN_LINK = "of a special type (pipe, socket or device)", "behind a broken link"
 LOOSE = "beside the class folders"
-# Images in formats that are not read, or not by every installation.
+# Image formats that are not read, or not by every installation.
 UNREAD_ENDINGS = frozenset(
     [".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw",
      ".raf"]
@@ -49,7 +49,7 @@ FolderKey = tuple[int, int]
 
 
 class FileState(NamedTuple):
-    """What changes when a file is written, replaced or moved; fast to read."""
+    """The attributes that change when a file is written, replaced or moved; fast to read."""
 
     device: int
     inode: int
@@ -59,7 +59,7 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileState:
-        """The state in what `os.stat` returned."""
+        """The state from a result of `os.stat`."""
         return cls(
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
@@ -72,12 +72,12 @@ class PassedOver:
     files: Counter[str] = field(default_factory=Counter)
     """Files by kind: an ending such as ".heic", or words such as "hidden"."""
     folders: Counter[str] = field(default_factory=Counter)
-    """Folders that were not entered, by name or "hidden"."""
+    """Folders that were skipped, by name or "hidden"."""
     unreadable: list[str] = field(default_factory=list)
-    """A line for each folder whose contents could not be listed."""
+    """One line for each folder whose contents could not be listed."""
 
     def notes(self) -> list[str]:
-        """A sentence for the files and one for the folders, if there are any."""
+        """One sentence for the files and one for the folders, if there are any."""
         notes = []
         if self.files:
             number = self.files.total()
@@ -97,7 +97,7 @@ class PassedOver:
         return notes
 
     def raise_unreadable(self, root: str | Path) -> None:
-        """DatasetError that names every folder whose contents could not be listed."""
+        """Raise DatasetError naming every folder whose contents could not be listed."""
         if self.unreadable:
             number = counted(len(self.unreadable), "folder")
             raise DatasetError(
@@ -127,20 +127,20 @@ def find_images(
 ) -> Iterator[Path]:
     """Every image file below `folder`, sorted within each folder.
 
-    Regular files and links to them count; hidden files and folders, folders of the system (@eaDir,
+    Regular files and links to them count; hidden files and folders, system folders (@eaDir,
     __MACOSX, ...) and special files do not. Links to folders are followed after all real folders,
-    and every real folder is searched once, so that loops end.
+    and every real folder is searched once, so loops end.
 
     Args:
         passed_over: counts what is ignored, and collects the folders that cannot be read.
-        in_order: False takes them as they come, in little memory even in a folder of millions.
+        in_order: False yields them as found, in little memory even in a folder of millions.
 
     Raises:
-        DatasetError: without `passed_over`, after the last image: folders that cannot be read.
+        DatasetError: raised after the last image, without `passed_over`: unreadable folders.
     """
     folder = Path(folder)
     found = PassedOver() if passed_over is None else passed_over
-    # A link to a folder that holds this one would list everything a second time.
+    # A link to a folder that contains this one would list everything twice.
     seen = {key for each in folder.resolve().parents if (key := _folder_key(each)) is not None}
     waiting = [folder]
     while waiting:
@@ -154,7 +154,7 @@ def find_images(
 def _walk(
     folder: Path, seen: set[FolderKey], linked: list[Path], passed_over: PassedOver, ordered: bool
 ) -> Iterator[Path]:
-    """The images below a folder; its links to folders are added to `linked`."""
+    """Yield the images below a folder; append its links to folders to `linked`."""
     stack = [folder]
     while stack:
         parent = stack.pop()
@@ -180,13 +180,13 @@ def _walk(
 
 
 def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
-    """The folders directly in a folder that may hold images, sorted; links to it are left out.
+    """The direct subfolders that may hold images, sorted; without links back to it.
 
     Args:
-        passed_over: counts what is ignored, images directly in `folder` included.
+        passed_over: counts what is ignored, including images directly in `folder`.
 
     Raises:
-        DatasetError: without `passed_over`, when the folder cannot be read.
+        DatasetError: without `passed_over`, if the folder cannot be read.
     """
     found = PassedOver() if passed_over is None else passed_over
     around = {_folder_key(each) for each in (folder, *folder.resolve().parents)}
@@ -194,7 +194,7 @@ def subfolders(folder: Path, passed_over: PassedOver | None = None) -> list[Path
     for entry in _entries(folder, found):
         path = Path(folder, entry.name)
         if _kind(entry) != "folder":
-            # Lists, notes and programs are often there.
+            # Lists, notes and programs are common here.
             ending = os.path.splitext(entry.name)[1].lower()
             if not entry.name.startswith(".") and ending in image_endings() | UNREAD_ENDINGS:
                 found.files[LOOSE] += 1
@@ -215,11 +215,11 @@ class ImageFile(NamedTuple):
 
 
 def read_image_file(path: str | os.PathLike[str]) -> ImageFile:
-    """All bytes of a regular file, or of what a link to one points to.
+    """All bytes of a regular file, or of the regular file that a link points to.
 
     Raises:
-        OSError: it cannot be read, is too large, or is a folder, a pipe, a socket or a device,
-            none of which is waited for.
+        OSError: it cannot be read, is too large, or is a folder, a pipe, a socket or a device; it
+            never blocks on one of these.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
@@ -233,17 +233,17 @@ def read_image_file(path: str | os.PathLike[str]) -> ImageFile:
 
 
 def same_file_key(path: Path) -> object:
-    """Equal for two paths to one file, however they are spelled or linked."""
+    """A key that is equal for two paths to one file, however they are spelled or linked."""
     try:
         status = path.stat()
     except OSError:
         return os.path.realpath(path)
-    # Some network and FAT file systems do not number files.
+    # Some network and FAT file systems have no file numbers.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def _entries(folder: Path, passed_over: PassedOver) -> list[os.DirEntry[str]]:
-    """What is in the folder, sorted; nothing if it cannot be read, which is recorded."""
+    """The entries of the folder, sorted; empty if it cannot be read, which is recorded."""
     return sorted(_entries_unsorted(folder, passed_over), key=lambda each: each.name)
 
 
@@ -256,7 +256,7 @@ def _entries_unsorted(folder: Path, passed_over: PassedOver) -> Iterator[os.DirE
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """ "folder", "file", or what else it is; links are followed."""
+    """ "folder", "file", or another kind; links are followed."""
     try:
         mode = entry.stat().st_mode if entry.is_symlink() else None
         if entry.is_dir() if mode is None else stat.S_ISDIR(mode):

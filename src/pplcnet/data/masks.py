@@ -1,7 +1,7 @@
-"""The mask of an image, a class for each pixel: an annotation (`pplcnet.data.annotations`).
+"""The mask of an image, a class for each pixel, as an annotation (`pplcnet.data.annotations`).
 
-The mask stays in its file. What is kept of it is how many pixels each class has, and a digest, so
-that a mask that has changed since is never read as the one that was audited.
+The mask stays in its file. Only the pixel counts by class and a digest are kept, so that a mask
+that has changed since is never mistaken for the audited one.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ IGNORED = UNKNOWN
 MOST_CLASSES = 255
 LARGE = 0.1
 """From this share of the labelled pixels on, a class that is missing in another mask of the same
-photo contradicts it. Of near-duplicates, small things may come and go."""
+photo is a contradiction. In near-duplicates, small things may come and go."""
 GREY = 0x010101
-"""A grey level times this is its colour."""
+"""A grey level times this is the same grey as a colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Coding:
     """Which values of a mask stand for which class."""
 
     table: tuple[tuple[int, int], ...]
-    """Value and class index, IGNORED for pixels to be ignored; ascending by value."""
+    """Value and class index, IGNORED for pixels to ignore; ascending by value."""
     is_colour: bool = False
-    """Whether the values are colours 0xRRGGBB, of pixels or of the entries of a palette, instead
-    of grey levels or palette indices."""
+    """Whether the values are colours 0xRRGGBB, of pixels or of palette entries, instead of grey
+    levels or palette indices."""
 
     def decode(self, mask: MaskValues) -> NDArray[np.uint8]:
-        """(H, W) class indices; a value that stands for nothing gives IGNORED."""
+        """(H, W) class indices; IGNORED for a value that stands for no class."""
         values = mask.values
         if self.is_colour and mask.kind == "palette":
             classes: NDArray[np.uint8] = np.full(256, IGNORED, np.uint8)
@@ -62,12 +62,12 @@ class Coding:
         return found.astype(np.uint8)
 
     def renumbered(self, place: Mapping[int, int]) -> Coding:
-        """For another list of classes; the pixels of classes that are gone are ignored."""
+        """The coding for another list of classes; pixels of dropped classes are ignored."""
         table = tuple((value, place.get(at, IGNORED)) for value, at in self.table)
         return Coding(table, self.is_colour)
 
     def to_text(self, classes: Sequence[str]) -> str:
-        """JSON: every class with its values, and those that are ignored."""
+        """JSON: every class with its values, and the ignored values."""
         names = [*enumerate(classes), (IGNORED, None)]
         content = {
             name: [self._shown(value) for value, at in self.table if at == own]
@@ -84,7 +84,7 @@ class Coding:
 
     @classmethod
     def from_text(cls, text: str, classes: Sequence[str]) -> Coding:
-        """The inverse; ValueError for a class that is not one, or anything else."""
+        """The inverse of `to_text`; ValueError for an unknown class, or anything else."""
         content, table = _coding_in(text), list[tuple[int, int]]()
         index = {name: at for at, name in enumerate(classes)}
         if not {*content.classes} <= {*index}:
@@ -97,43 +97,43 @@ class Coding:
 
 
 class MaskFacts(NamedTuple):
-    """What the audit is told of a mask, beside what training needs."""
+    """What the audit needs to know about a mask, beyond what training needs."""
 
     fault: str = ""
-    """Why there is no mask that can be used, in words without the file's name; "" if there is."""
+    """Why the mask cannot be used, in words without the file's name; "" if it can."""
     kind: str = ""
-    """Of the fault, such as "unreadable mask"; "" if there is none."""
+    """The kind of the fault, such as "unreadable mask"; "" if there is none."""
     strange: tuple[tuple[str, int], ...] = ()
-    """Values that stand for no class, as they are shown, each with its number of pixels."""
+    """Values that stand for no class, in readable form, with the number of pixels of each."""
     palette: tuple[tuple[int, int], ...] = ()
-    """Of a palette that is read by its indices: those used, each with its colour."""
+    """For a palette that is read by its indices: the used ones, with their colours."""
     is_two_valued: bool = False
-    """Whether there are only 0 and 255, and 255 is ignored."""
+    """Whether there are only the values 0 and 255, and 255 is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where the mask of an image is, and how its values become classes."""
+    """Where an image's mask is, and how its values become classes."""
 
     path: Path
     size: tuple[int, int]
-    """(width, height) of the upright image in pixels; (0, 0) where it cannot be read."""
+    """(width, height) of the upright image in pixels; (0, 0) if it cannot be read."""
     coding: Coding
     areas: tuple[int, ...]
-    """Pixels of each class."""
+    """The number of pixels of each class."""
     ignored: int = 0
-    """Pixels that are neither trained on nor counted."""
+    """The number of pixels that are neither trained on nor counted."""
     orientation: int = 1
-    """EXIF's, 1 to 8, by which the mask's file is turned to be upright like the image."""
+    """The EXIF orientation, 1 to 8, that turns the mask's file upright like the image."""
     digest: str = ""
-    """Of the mask's values, upright."""
+    """The digest of the mask's values, upright."""
     facts_found: MaskFacts = field(default=MaskFacts(), compare=False)
 
     def read(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 of the upright image: class indices, IGNORED for pixels to be ignored.
+        """(H, W) uint8 of the upright image: class indices, IGNORED for pixels to ignore.
 
         Raises:
-            ImageError: the file cannot be read, or its values are others than when it was audited.
+            ImageError: the file cannot be read, or its values have changed since it was audited.
         """
         if self.facts_found.fault:
             raise ImageError(os.fspath(self.path), f"{self.facts_found.fault}.")
@@ -152,16 +152,16 @@ class Mask:
 
     @property
     def unknown(self) -> tuple[int, ...]:
-        """None: what is not in the mask is not there."""
+        """Empty: what is not in the mask is not in the image."""
         return ()
 
     @property
     def labelled(self) -> int:
-        """Pixels that have a class."""
+        """The number of pixels that have a class."""
         return sum(self.areas)
 
     def renumbered(self, place: Mapping[int, int], count: int) -> Mask | None:
-        """The pixels of classes that are gone are ignored; None if no other is left."""
+        """Ignores the pixels of dropped classes; None if no others are left."""
         areas = [0] * count
         for old, new in place.items():
             areas[new] = self.areas[old]
@@ -194,17 +194,17 @@ class Mask:
         )
 
     def facts(self, classes: Sequence[str]) -> str:
-        """The digest of the mask, and what its values stand for."""
+        """The digest of the mask, and which classes its values stand for."""
         return f"{self.digest} {self.coding.to_text(classes)}"
 
     @classmethod
     def columns(cls, classes: Sequence[str]) -> list[str]:
-        """The mask's file and how to read it; the image's size; pixels by class."""
+        """The mask's file and coding, the image's size, and the pixels by class."""
         return ["mask", "width", "height", "coding", "areas", "ignored", "turned", "mask_digest"]
 
     @classmethod
     def classes_in(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        """The names in the column of codings, in the order of the first."""
+        """The class names in the codings' column, in the order of the first row."""
         if not {"mask", "coding"} <= {*columns}:
             raise ValueError("it has no columns 'mask' and 'coding'")
         at = columns.index("coding")
@@ -227,7 +227,7 @@ class Mask:
 
     @classmethod
     def from_cells(cls, cells: Sequence[str], classes: Sequence[str]) -> Self:
-        """The inverse; ValueError for a class that is not one, or what is no mask."""
+        """The inverse of `cells`; ValueError for an unknown class, or for what is not a mask."""
         path, width, height, coding, areas, ignored, orientation, digest = cells
         numbers = [int(each) for each in (width, height, ignored, orientation, *areas.split())]
         own = _coding_in(coding).classes
@@ -248,7 +248,7 @@ class Mask:
 
 
 def colour_text(value: int) -> str:
-    """A colour 0xRRGGBB as "#rrggbb"."""
+    """The colour 0xRRGGBB as "#rrggbb"."""
     return f"#{value:06x}"
 
 

@@ -1,12 +1,12 @@
 """Images that look alike: perceptual hashes, and the search for pairs among many of them.
 
-An image that was saved again, smaller, brighter or grey is another file with other pixels, but the
-same image. Its perceptual hash (pHash, by the library imagehash: the signs of the lowest
-frequencies of a cosine transform against their median) stays nearly the same.
+An image that was saved again, smaller, brighter or in grey is another file with other pixels, but
+the same image. Its perceptual hash (pHash, from the library imagehash: the signs of the lowest
+frequencies of a cosine transform relative to their median) stays nearly the same.
 
-Two hashes are compared. 64 bits are enough to search with, but too few to decide: images of one
-kind, such as shirts laid out on the same table, come as near as 4 bits. 256 bits of the same
-transform tell these apart.
+Two hashes are compared. 64 bits are enough for the search but too few for the decision: images of
+one kind, such as shirts laid out on the same table, can be as close as 4 bits. 256 bits of the
+same transform tell these apart.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ __all__ = [
 ]
 
 COARSE_DISTANCE = 8
-"""Of 64 bits; pairs within it are compared by the fine hash."""
+"""In bits of 64; pairs within it are compared by the fine hash."""
 FINE_DISTANCE = 32
-"""Of 256 bits; pairs within it are near-duplicates. On images of clothing, it covers smaller
+"""In bits of 256; pairs within it are near-duplicates. On images of clothing, it covers smaller
 copies, JPEG quality 30, a third brighter, grey, and a crop of 1 % on each side; a crop of 3 %
 is outside, and so is another image of the same thing (`benchmarks/near_duplicates.py`)."""
 WORDS = 5
 """A fingerprint is (5,) uint64: the coarse hash in the first word, the fine one in the others."""
 
-# Images are reduced to just above this before they are hashed: 12 megapixels need not go
-# through a Lanczos filter to become 64 by 64.
+# Images are reduced to just above this before hashing: 12 megapixels need not go through a Lanczos
+# filter to become 64 by 64.
 HASHED_SIDE = 128
 # Rows and columns of one block of the search: its 2 million distances stay in the caches.
 ROWS, COLUMNS = 256, 8192
@@ -67,10 +67,10 @@ def group_similar(
     coarse: int = COARSE_DISTANCE,
     fine: int = FINE_DISTANCE,
 ) -> list[NDArray[np.intp]]:
-    """Groups of near-duplicates: each image is near to at least one other of its group.
+    """Groups of near-duplicates: each image is close to at least one other in its group.
 
-    All pairs are compared, in blocks, so that memory does not grow with their number: 100,000
-    images are five billion pairs.
+    All pairs are compared, in blocks so that memory does not grow with their number: 100,000 images
+    are five billion pairs.
 
     Args:
         prints: (N, 5) uint64, fingerprints.
@@ -93,12 +93,12 @@ def group_similar(
 
 
 class Nearest(NamedTuple):
-    """For each image, the most similar of others."""
+    """For each image, the most similar one among others."""
 
     place: NDArray[np.intp]
-    """(N,) index into the others; -1 if none is near."""
+    """(N,) index into the others; -1 if none is close."""
     distance: NDArray[np.int64]
-    """(N,) bits of 256 in which the fine hashes differ; 257 if none is near."""
+    """(N,) number of the 256 bits in which the fine hashes differ; 257 if none is close."""
 
 
 def nearest(
@@ -108,7 +108,7 @@ def nearest(
     coarse: int = COARSE_DISTANCE,
     fine: int = FINE_DISTANCE,
 ) -> Nearest:
-    """The most similar of `others` (M, 5) to each of `prints` (N, 5), among the near ones."""
+    """For each of `prints` (N, 5), the most similar of `others` (M, 5) if one is close."""
     place = np.full(len(prints), -1, np.intp)
     distance = np.full(len(prints), 257, np.int64)
     for rows, columns, distances in _near(prints, others, coarse, fine, is_same=False):
@@ -122,7 +122,7 @@ def nearest(
 
 
 def stacked(prints: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Fingerprints as one (N, 5) array; N may be 0."""
+    """The fingerprints as one (N, 5) array; N may be 0."""
     return np.stack(prints) if prints else np.empty((0, WORDS), np.uint64)
 
 
@@ -134,9 +134,9 @@ def _near(
     *,
     is_same: bool,
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]]:
-    """Rows, columns and fine distances of near pairs, a block at a time.
+    """Rows, columns and fine distances of close pairs, one block at a time.
 
-    With `is_same`, only pairs whose row comes before their column.
+    With `is_same`, only pairs whose row precedes their column.
     """
     keys, other_keys = np.ascontiguousarray(first[:, 0]), np.ascontiguousarray(second[:, 0])
     differing = np.empty((ROWS, COLUMNS), np.uint64)
@@ -160,7 +160,7 @@ def _near(
 
 
 def _join(parents: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
-    """Union of the pairs' sets (a forest in which every parent comes before its children)."""
+    """Merge the sets of each pair (a forest in which every parent precedes its children)."""
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         ends = []
         for each in (row, column):
@@ -172,7 +172,7 @@ def _join(parents: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np
 
 
 def _roots(parents: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Each one's root, by pointing to the grandparent until nothing changes."""
+    """The root of each node, found by pointing to the grandparent until nothing changes."""
     while True:
         further = parents[parents]
         if (further == parents).all():

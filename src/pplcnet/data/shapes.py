@@ -1,7 +1,7 @@
 """Drawn circles, squares and triangles, for the demos of detection and segmentation.
 
-Their boxes are written as COCO has them, their masks as PNG files of class indices. The same seed
-draws the same pictures.
+The boxes are written in COCO's format, the masks as PNG files of class indices. The same seed draws
+the same pictures.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MASK_CLASSES = ("background", *SHAPES)
 SIDE = 240
 MOST_SHAPES = 6
 DIAMETERS = 26, 110
-"""The smallest and the largest, in pixels."""
+"""The smallest and the largest diameter, in pixels."""
 MASK_DIAMETERS = 60, 140
 DRAWN_LARGER = 3
-"""Shapes are drawn so many times larger and then reduced, which smooths their edges."""
+"""Shapes are drawn this many times larger and then reduced, which smooths their edges."""
 MOST_COVERED = 0.1
 CORNERS = {"square": 4, "triangle": 3}
 QUALITY = 90
@@ -35,7 +35,7 @@ Box = tuple[float, float, float, float]
 
 
 def write_shapes(folder: Path, count: int, seed: int = 0) -> int:
-    """Write FOLDER/images/*.jpg and FOLDER/train.json with the boxes; the number of shapes."""
+    """Write FOLDER/images/*.jpg and FOLDER/train.json with the boxes; return how many shapes."""
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     listed: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ def _background(generator: np.random.Generator) -> Image.Image:
 def _outline(
     kind: str, generator: np.random.Generator, diameters: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """(corners, 2): x and y in pixels, inside the picture, turned at random."""
+    """(corners, 2): x and y in pixels, inside the picture, randomly rotated."""
     smallest, largest = diameters
     radius = math.exp(generator.uniform(math.log(smallest), math.log(largest))) / 2
     corners = CORNERS.get(kind, 64)
@@ -125,7 +125,7 @@ def _outline(
 
 
 def _covered(one: Box, other: Box) -> float:
-    """The part of the smaller box that the other covers."""
+    """The fraction of the smaller box that the other one covers."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     tall = min(one[3], other[3]) - max(one[1], other[1])
     areas = [(each[2] - each[0]) * (each[3] - each[1]) for each in (one, other)]

@@ -1,4 +1,4 @@
-"""Split a data set into training, validation and test images, and write that down."""
+"""Splits a data set into training, validation and test images, and records the split."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 CHECKSUM_COLUMN = "sha256"
-"""Of the files; in every split.csv that a run writes."""
+"""The checksums of the files; every split.csv of a run has this column."""
 LARGEST_BYTES = 1 << 30
 
 
 class Splits(NamedTuple):
-    """Three parts without a common image."""
+    """Three disjoint parts of a data set."""
 
     train: Dataset
     validation: Dataset
     test: Dataset
-    """May be empty; then the final figures are of `validation`, and say so."""
+    """Can be empty; the final figures are then of `validation`, and say so."""
     seed: int | None
     """None if the data's own splits were used as they are."""
 
@@ -49,15 +49,15 @@ def draw_splits(
     seed: int,
     groups: Sequence[Collection[Path]] = (),
 ) -> Splits:
-    """Use the data's own splits if there are any, and draw what is missing.
+    """Use the data's own splits if it has any, and draw the missing ones.
 
-    With own splits, a missing test split stays empty; a missing validation split is drawn from the
-    training images.
+    With the data's own splits, a missing test split stays empty; a missing validation split is
+    drawn from the training images.
 
     Args:
-        validation: fraction of all images.
+        validation: fraction of all images to hold out.
         test: the same; 0 for no test split.
-        groups: paths of images that are never split up, such as copies of one image.
+        groups: paths of images that must stay together, such as copies of one image.
 
     Raises:
         DatasetError: too few images for a split.
@@ -99,10 +99,10 @@ def _remedy(tested: int, *, is_drawn: bool) -> str:
 def write_splits(
     splits: Splits, path: Path, contents: Mapping[Path, str] = MappingProxyType({})
 ) -> None:
-    """A CSV of path, annotation and split, for `read_splits` and `Dataset.open`.
+    """Write a CSV of path, annotation and split, for `read_splits` and `Dataset.open`.
 
     Args:
-        contents: sha256 of the files by path, so that images that were moved can be recognised.
+        contents: sha256 of the files by path, to recognise images that were moved.
     """
     classes = splits.train.classes
     columns = type(splits.train.images[0].annotation).columns(classes)
@@ -118,14 +118,14 @@ def write_splits(
 
 
 class Recorded(NamedTuple):
-    """What a split.csv says."""
+    """The content of a split.csv."""
 
     classes: tuple[str, ...]
-    """Names of the classes that its annotations are about."""
+    """The names of the classes that its annotations use."""
     images: tuple[LabelledImage, ...]
-    """Every image with its split, whether the file is still there or not."""
+    """Every image with its split, whether or not the file still exists."""
     contents: tuple[str, ...]
-    """sha256 of each when the file was written; "" if that is not known."""
+    """sha256 of each when the file was written; "" if unknown."""
 
 
 def read_splits(
@@ -134,8 +134,8 @@ def read_splits(
     """Read what `write_splits` wrote.
 
     Args:
-        annotation: what the task says of an image.
-        skip_damaged_rows: leave them out, where knowing of most images is better than of none.
+        annotation: the type of the task's annotations.
+        skip_damaged_rows: leave them out, where knowing most images is better than knowing none.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -162,7 +162,7 @@ def read_splits(
 
 
 def _damage(row: Sequence[str], header: Sequence[str]) -> str:
-    """What is wrong with a row, whatever its annotation; "" if nothing is."""
+    """What is wrong with a row, apart from its annotation; "" if nothing is."""
     if not {"path", "split"} <= {*header}:
         return "it lists no photos" if header else "it is empty"
     if len(row) != len(header):

@@ -1,4 +1,4 @@
-"""Which images to hold out so that every class has about the same share on both sides."""
+"""Chooses images to hold out so that every class has about the same share on both sides."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def hold_out(
     share: float,
     generator: random.Random,
 ) -> set[int]:
-    """Indices of about `share` of the images, at random.
+    """Indices of about `share` of the images, chosen at random.
 
-    Where every image shows exactly one class, each class is split by itself; a class with two or
-    more groups has images on both sides. Else iterative stratification splits all classes at once.
-    The time is linear in the number of images.
+    If every image shows exactly one class, each class is split separately, and a class with two or
+    more groups has images on both sides. Otherwise, iterative stratification splits all classes at
+    once. The time is linear in the number of images.
 
     Args:
         shown: for every image, the indices of the classes that it shows.
-        groups: indices of images that go to the same side; every image is in one group.
+        groups: indices of images that must stay on one side; every image is in one group.
         share: fraction to hold out, between 0 and 1.
     """
     if all(len(each) == 1 for each in shown):
@@ -39,7 +39,7 @@ def _class_by_class(
     share: float,
     generator: random.Random,
 ) -> set[int]:
-    """Images of each class; `labels` has the class of every group."""
+    """Indices of held-out images, class by class; `labels` has the class of every group."""
     members: dict[int, list[Sequence[int]]] = {label: [] for label in sorted(set(labels))}
     for group, label in zip(groups, labels, strict=True):
         members[label].append(group)
@@ -51,7 +51,7 @@ def _class_by_class(
 
 
 def _first(groups: Sequence[Sequence[int]], share: float) -> list[int]:
-    """The first groups that have about `share` of the images; at least one group, never all."""
+    """The images of the first groups, about `share` of all; at least one group, never all."""
     if len(groups) < 2:
         return []
     total = sum(map(len, groups))
@@ -68,10 +68,10 @@ def _iteratively(
 ) -> set[int]:
     """Indices of about `share` of the groups, by iterative stratification.
 
-    The rarest class goes first: its groups go, in random order, to the side that lacks most of that
-    class, else most groups (Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of
-    Multi-Label Data"). A class with two or more groups should be on both sides; this can fail for
-    classes that only appear together with rarer ones.
+    The rarest class goes first: its groups go, in random order, to the side that lacks the most of
+    that class, or else the most groups (Sechidis, Tsoumakas and Vlahavas 2011, "On the
+    Stratification of Multi-Label Data"). A class with two or more groups should be on both sides;
+    this can fail for classes that only appear together with rarer ones.
 
     Args:
         shown: the classes of every group.
@@ -125,6 +125,6 @@ def _members(shown: Sequence[frozenset[int]]) -> list[list[int]]:
 
 
 def _sides(count: int, share: float) -> list[int]:
-    """How many stay, and how many are held out: at least one each of two or more."""
+    """How many stay and how many are held out: at least one each, if there are two or more."""
     held = min(max(1, round(count * share)), count - 1) if count > 1 else 0
     return [count - held, held]

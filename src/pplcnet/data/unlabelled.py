@@ -1,4 +1,4 @@
-"""Images without labels: open every one, and leave out copies of labelled ones."""
+"""Images without labels: opens every one, and leaves out copies of labelled ones."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ __all__ = ["Unlabelled", "audit_unlabelled"]
 
 
 class Unlabelled(NamedTuple):
-    """Images without labels, as they were found."""
+    """The usable images without labels."""
 
     images: tuple[Path, ...]
-    """Those that can be learned from: readable, and not copies of labelled ones."""
+    """Images to learn from: readable, and not copies of labelled ones."""
     broken: tuple[ImageError, ...]
     copies: int
-    """How many have the same pixels as a labelled one, and are left out."""
+    """The number of images left out because a labelled one has the same pixels."""
     digest: str
     """sha256 over the contents of `images`, in their order."""
     facts: Mapping[Path, ImageFacts]
-    """Of `images`, by path."""
+    """Facts about `images`, by path."""
     notes: tuple[str, ...] = ()
-    """A sentence each on files in the folder that were not taken."""
+    """One sentence each about files in the folder that were not used."""
 
     def raise_changed(self) -> None:
-        """DatasetError if images have changed since they were audited."""
+        """Raise DatasetError if images have changed since they were audited."""
         if self.images:
             folder = self.images[0].parent
             raise_changed(folder, folder, self.facts)
@@ -53,9 +53,9 @@ def audit_unlabelled(
     progress: OpeningProgress = lambda opened, total: opened,
     handover: Handover = AUDIT_ALONE,
 ) -> Unlabelled:
-    """Open every image of a folder without classes; copies of labelled ones are left out.
+    """Open every image of a folder without classes; leave out copies of labelled ones.
 
-    A copy of a test image would be learned from; one of a training image teaches nothing new.
+    A copy of a test image would leak into training; one of a training image adds nothing.
 
     Raises:
         DatasetError: no images in the folder, or folders in it that cannot be read.
