@@ -1,7 +1,7 @@
-"""Optional libraries that do a step faster: the same pixels, or within one level of them.
+"""Optional libraries that do a step faster, with the same pixels or within one level of them.
 
 simplejpeg decodes JPEGs (libjpeg-turbo, twice as fast as Pillow, the same pixels). cykooz.resizer
-resizes with antialiasing (three times as fast, within one level of Pillow). Without them Pillow
+resizes with antialiasing (three times as fast, within one level of Pillow). Without them, Pillow
 does both.
 """
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 __all__ = ["MAX_ARRAY_PIXELS", "decode_jpeg", "optional_module", "resize_bilinear"]
 
-# Larger images stay in Pillow's memory: an array beside it would be a second copy.
+# Larger images stay in Pillow's memory: an array would be a second copy.
 MAX_ARRAY_PIXELS = 40_000_000
 
 
 @cache
 def optional_module(name: str) -> ModuleType | None:
-    """A library that only makes things faster, or None where it is not installed."""
+    """An optional library that only adds speed, or None if it is not installed."""
     import importlib
 
     try:
@@ -35,16 +35,16 @@ def optional_module(name: str) -> ModuleType | None:
 def decode_jpeg(
     content: bytes, size: tuple[int, int], divisor: int, *, rough: bool
 ) -> NDArray[np.uint8] | None:
-    """An RGB JPEG of (width, height) at 1/`divisor` of its size; None where Pillow has to do it.
+    """An RGB JPEG of (width, height) at 1/`divisor` of its size; None if Pillow has to decode it.
 
     Args:
-        rough: libjpeg's faster colour upsampling and transform, some levels off.
+        rough: use libjpeg's faster colour upsampling and transform, a few levels off.
     """
     simplejpeg = optional_module("simplejpeg")
     width, height = size
     if simplejpeg is None or width * height > MAX_ARRAY_PIXELS * divisor**2:
         return None
-    with contextlib.suppress(Exception):  # Pillow says what is wrong, or that nothing is
+    with contextlib.suppress(Exception):  # Pillow reports what is wrong, if anything
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             content,
             "RGB",
@@ -65,13 +65,13 @@ def resize_bilinear(
     """A box (left, top, right, bottom) of (H, W, 3), resized to (width, height).
 
     Returns:
-        (height, width, 3); None where Pillow has to do it.
+        (height, width, 3); None if Pillow has to resize it.
     """
     resizer: Any = optional_module("cykooz_resizer")
     if resizer is None:
         return None
     three_bytes, (left, top, right, bottom) = resizer.PixelType.U8x3, box
-    # The library wants bytes, which cannot be shared with an array.
+    # The library takes bytes, which cannot share memory with an array.
     source = resizer.ImageData(pixels.shape[1], pixels.shape[0], three_bytes, pixels.tobytes())
     resized = resizer.ImageData(*size, three_bytes)
     options = resizer.ResizeOptions(
@@ -79,7 +79,7 @@ def resize_bilinear(
         crop_box=resizer.CropBox(left, top, right - left, bottom - top),
         use_alpha=False,
     )
-    # A resizer keeps its buffers and is not for several threads: one for each call.
+    # A resizer keeps its buffers and is not thread-safe, so each call makes its own.
     resizer.Resizer().resize(source, resized, options)
     content = resized.rust_image.buffer()
     return np.frombuffer(content, np.uint8).reshape(size[1], size[0], 3)

@@ -1,4 +1,4 @@
-"""Random changes to one training image; every draw comes from the generator that is passed."""
+"""Random changes to one training image; all draws come from the given generator."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def random_crop_box(
 ) -> tuple[int, int, int, int]:
     """(left, top, width, height) of a random crop of an image of `size` (width, height).
 
-    Area uniform in `scale` of the image's, aspect log-uniform in `ratio` (Szegedy et al. 2015,
-    "Going deeper with convolutions"). When ten draws do not fit, the largest centre crop within
-    `ratio`.
+    The area is uniform in `scale` of the image's, the aspect log-uniform in `ratio` (Szegedy et al.
+    2015, "Going deeper with convolutions"). If ten draws do not fit, the crop is the largest centre
+    crop within `ratio`.
     """
     width, height = size
     for _ in range(10):
@@ -60,7 +60,7 @@ def random_resized_crop(
 ) -> NDArray[np.uint8]:
     """A random crop of (H, W, 3) uint8, resized to `image_size` and perhaps mirrored.
 
-    `ratio` is that of the crop over the input's own aspect, so that a wide input gets wide crops.
+    `ratio` is relative to the input's own aspect, so a wide input gets wide crops.
     """
     height, width = image_size
     aspect = width / height
@@ -78,7 +78,7 @@ def random_resized_crop(
 
 
 def _mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy, channel by channel: numpy takes four times as long for all three at once."""
+    """A mirrored copy, made channel by channel: numpy takes four times as long for all at once."""
     mirrored = np.empty_like(pixels)
     for channel in range(pixels.shape[2]):
         mirrored[..., channel] = pixels[:, ::-1, channel]
@@ -96,8 +96,8 @@ def augment_image(
     """(H, W, 3) uint8 after a policy's changes of colour and shape.
 
     Args:
-        operations: how many "randaugment" applies.
-        magnitude: how strongly, from 0 to 30.
+        operations: the number that "randaugment" applies.
+        magnitude: the strength, from 0 to 30.
     """
     if policy == "none":
         return pixels

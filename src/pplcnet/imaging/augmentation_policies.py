@@ -1,8 +1,8 @@
 """RandAugment, AutoAugment and TrivialAugment: random changes of an image's colour and shape.
 
-Every draw comes from the generator that is passed, so that an image looks the same in a resumed
-run. Keras has a RandAugment layer that works on batches; on two cores it makes some 50 images a
-second, a fifth of what a small network trains at. Pillow's operations cost a tenth of that.
+All draws come from the given generator, so that an image looks the same in a resumed run. Keras has
+a RandAugment layer that works on batches; on two cores it makes some 50 images a second, a fifth of
+what a small network trains at. Pillow's operations cost a tenth of that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["OPERATIONS", "auto_augment", "rand_augment", "trivial_augment"]
 
 LEVELS = 30
 GREY = (124, 116, 104)
-"""ImageNet's mean: fills what comes in from outside the image."""
+"""ImageNet's mean, which fills areas from outside the image."""
 
 Operation = Callable[[Image.Image, float], Image.Image]
 
@@ -59,8 +59,8 @@ def _enhance(kind: type) -> Operation:
     return lambda image, change: kind(image).enhance(1 + change)
 
 
-# Name to the operation, its value at full strength, and whether its sign is random. The values
-# are those of the AutoAugment paper (arXiv 1805.09501, table 6) that RandAugment took over.
+# Name to the operation, its value at full strength, and whether its sign is random. The values are
+# those of the AutoAugment paper (arXiv 1805.09501, table 6), which RandAugment adopted.
 OPERATIONS: dict[str, tuple[Operation, float, bool]] = {
     "identity": (lambda image, _: image, 0.0, False),
     "autocontrast": (lambda image, _: ImageOps.autocontrast(image), 0.0, False),
@@ -116,7 +116,7 @@ _IMAGENET_POLICY: tuple[tuple[_Step, _Step], ...] = (
 def rand_augment(
     image: Image.Image, generator: np.random.Generator, *, operations: int, magnitude: int
 ) -> Image.Image:
-    """`operations` drawn uniformly, each at `magnitude` out of 30 (Cubuk et al. 2019)."""
+    """`operations` uniformly drawn ones, each at `magnitude` out of 30 (Cubuk et al. 2019)."""
     for name in generator.choice(_DRAWN, operations):
         image = _apply(image, str(name), magnitude / LEVELS, generator)
     return image
@@ -139,7 +139,7 @@ def auto_augment(image: Image.Image, generator: np.random.Generator) -> Image.Im
 def _apply(
     image: Image.Image, name: str, strength: float, generator: np.random.Generator
 ) -> Image.Image:
-    """The operation at a fraction (0 to 1) of its full value."""
+    """Apply the operation at a fraction (0 to 1) of its full value."""
     operation, full, has_direction = OPERATIONS[name]
     direction = -1 if has_direction and generator.random() < 0.5 else 1
     return operation(image, direction * full * strength)

@@ -1,4 +1,4 @@
-"""An image that is there a few rows at a time."""
+"""An image that is delivered a few rows at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 __all__ = ["MOST_PIXELS", "Bands"]
 
 MOST_PIXELS = 300_000_000
-"""Of an image in bands, if nothing else is asked for: a JPEG of that size takes a gigabyte."""
+"""The default limit for an image in bands: a JPEG of that size takes a gigabyte."""
 
 
 class Bands(NamedTuple):
-    """An upright image, some rows at a time."""
+    """An upright image, delivered some rows at a time."""
 
     size: tuple[int, int]
     """(width, height) in pixels."""
     parts: Iterator[NDArray[np.uint8]]
-    """(rows, width, 3) RGB each, from the top on. An error of the file may come with any of them:
-    an ImageError."""
+    """(rows, width, 3) RGB each, from top to bottom. Reading any of them can raise an ImageError
+    for a fault in the file."""

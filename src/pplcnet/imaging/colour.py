@@ -1,4 +1,4 @@
-"""A decoded image of any kind to 8-bit sRGB: grey levels, transparency and colour profiles.
+"""Converts a decoded image of any kind to 8-bit sRGB: grey levels, transparency, ICC profiles.
 
 PNG's gAMA, cHRM, sRGB and cICP chunks and EXIF's colour space are ignored; ICC profiles count.
 """
@@ -20,7 +20,7 @@ from pplcnet.imaging.profiles import Transform, transform_to_srgb
 
 __all__ = ["has_deep_colour_key", "to_rgb"]
 
-# Images are converted a band of rows at a time: one more copy of a small part, not of everything.
+# Images are converted in bands of rows: the extra copy is of a small part, not of everything.
 BAND_PIXELS = 1_000_000
 WHITE = (255, 255, 255)
 WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -31,10 +31,10 @@ DEEP_WHITE = 65535
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What has to be done to each band of rows."""
+    """What to do to each band of rows."""
 
     transform: Transform | None
-    """From the image's colour space to sRGB; None where the mode says enough."""
+    """From the image's colour space to sRGB; None if the mode already determines the colours."""
     transparency: Any = None
     """The transparent grey level, colour or palette entry."""
     low_bytes: Image.Image | None = None
@@ -50,18 +50,18 @@ def has_deep_colour_key(image: Image.Image) -> bool:
 
 
 def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
-    """Load an image and convert it to RGB; transparency is laid on white.
+    """Load an image and convert it to RGB; transparency is blended onto white.
 
     Args:
         image: of any mode, loaded or not.
-        name: what to call it in an error.
-        is_ours: whether it may be changed in place, because the caller does not hold it.
+        name: the image's name in errors.
+        is_ours: whether it may be changed in place, because the caller does not keep it.
 
     Returns:
-        An RGB image, which is `image` itself where nothing had to be done.
+        An RGB image, which is `image` itself if nothing had to be done.
 
     Raises:
-        ImageError: damaged, or of a kind whose black and white are not defined.
+        ImageError: damaged, or of a kind without a defined black and white.
     """
     rawmode, extents = _first_tile(image)
     try:
@@ -69,7 +69,7 @@ def to_rgb(image: Image.Image, name: str, *, is_ours: bool) -> Image.Image:
         image.load()
     except MemoryError as error:
         raise ImageError(name, "takes more memory to decode than this process has.") from error
-    except Exception as error:  # decoders of damaged pixels raise nearly anything
+    except Exception as error:  # decoders can raise nearly anything for damaged pixels
         raise ImageError(name, f"truncated or damaged ({str(error).strip()}).") from error
     try:
         plan = _plan(image, name, rawmode, low_bytes)
@@ -96,7 +96,7 @@ def _first_tile(image: Image.Image) -> tuple[str, tuple[int, int, int, int] | No
 def _low_bytes(image: Any) -> Image.Image:
     """The lower bytes of a 16-bit RGB PNG with a transparent colour; Pillow keeps the upper ones.
 
-    It takes both to tell whether a pixel has exactly the transparent colour.
+    Both are needed to tell whether a pixel has exactly the transparent colour.
     """
     place = image.fp.tell()
     image.fp.seek(0)
@@ -113,7 +113,7 @@ def _plan(image: Image.Image, name: str, rawmode: str, low_bytes: Image.Image | 
     bits = max(_numbers(tags.get(TIFF_BITS, 16)))
     transparency = image.info.get("transparency")
     if rawmode in ("L;2", "L;4") and isinstance(transparency, int):
-        # Pillow scales the pixels of these PNGs, but not the grey level that is transparent.
+        # Pillow scales the pixels of these PNGs, but not the transparent grey level.
         depth = int(rawmode[-1])
         transparency = (transparency & (1 << depth) - 1) * 255 // ((1 << depth) - 1)
     space = "L" if image.mode.startswith("I") else image.mode.removesuffix("A").removesuffix("a")
@@ -125,7 +125,7 @@ def _plan(image: Image.Image, name: str, rawmode: str, low_bytes: Image.Image | 
         low_bytes,
         deep_white=(1 << bits) - 1 if 8 < bits <= 16 else DEEP_WHITE,
         is_white_zero=tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO,
-        # Many programs write 32-bit BMPs with an alpha channel of nothing but zeros.
+        # Many programs write 32-bit BMPs with an all-zero alpha channel.
         is_alpha_unused=image.format in ("BMP", "DIB")
         and image.mode == "RGBA"
         and image.getchannel("A").getextrema() == (0, 0),
@@ -183,18 +183,18 @@ def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
 def _band_to_rgb(
     band: Image.Image, plan: _Plan, name: str, low_bytes: Image.Image | None
 ) -> tuple[Image.Image, Image.Image | None]:
-    """The band as RGB, and its alpha where it has some."""
+    """The band as RGB, and its alpha if it has any."""
     colours, alpha = _colours_and_alpha(band, plan, name, low_bytes)
     if plan.transform is None:
         return colours.convert("RGB") if colours.mode != "RGB" else colours, alpha
-    # The transform works in place, and the band may be the caller's image.
+    # The transform works in place, but the band may be the caller's image.
     return plan.transform(colours.copy() if colours is band else colours), alpha
 
 
 def _colours_and_alpha(
     band: Image.Image, plan: _Plan, name: str, low_bytes: Image.Image | None
 ) -> tuple[Image.Image, Image.Image | None]:
-    """The band as RGB, L, CMYK, or another mode without alpha; and its alpha, if it has some."""
+    """The band as RGB, L, CMYK, or another mode without alpha; and its alpha, if it has any."""
     transparency = plan.transparency
     if band.mode.startswith("I"):
         return _from_deep_grey(band, plan, name)
@@ -230,7 +230,7 @@ def _from_deep_grey(
 def _colour_key(
     band: Image.Image, transparent: tuple[int, int, int], low_bytes: Image.Image | None
 ) -> Image.Image:
-    """Alpha of an RGB image that has a transparent colour."""
+    """The alpha of an RGB image that has a transparent colour."""
     is_deep = low_bytes is not None or max(transparent) > 255
     is_other = _differs(band, [each >> 8 if is_deep else each for each in transparent])
     if low_bytes is not None:
@@ -239,7 +239,7 @@ def _colour_key(
 
 
 def _differs(band: Image.Image, colour: Sequence[int]) -> NDArray[np.bool_]:
-    """(H, W): where an RGB image has another colour; twice as fast as a test along an axis."""
+    """(H, W): whether a pixel differs from a colour; twice as fast as a test along an axis."""
     pixels = np.asarray(band)
     red, green, blue = (pixels[:, :, at] != level for at, level in enumerate(colour))
     differs: NDArray[np.bool_] = red | green | blue
@@ -251,7 +251,7 @@ def _mask(is_opaque: NDArray[np.bool_]) -> Image.Image:
 
 
 def _on_white_canvas(image: Image.Image, extents: tuple[int, int, int, int]) -> Image.Image:
-    """A GIF whose first frame is smaller than its canvas: what lies outside is transparent."""
+    """A GIF's first frame that is smaller than its canvas: the area outside is transparent."""
     if extents == (0, 0, *image.size):
         return image
     canvas = Image.new("RGB", image.size, WHITE)

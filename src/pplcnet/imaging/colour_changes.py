@@ -1,4 +1,4 @@
-"""Random changes of a training image's colours, as PaddleDetection and PaddleSeg make them."""
+"""Random changes of a training image's colours, as in PaddleDetection and PaddleSeg."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from PIL import Image, ImageEnhance
 __all__ = ["change_colour"]
 
 HUE_SHIFT = 18
-"""At most, of 256."""
+"""The largest shift of the hue, of 256."""
 
 
 def change_colour(
     pixels: NDArray[np.uint8], generator: np.random.Generator, strength: float = 0.5
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) with another brightness, contrast, saturation and hue.
+    """(H, W, 3) with brightness, contrast, saturation and hue changed at random.
 
-    Each is changed with probability 1/2, in random order: the first three by factors from
-    1 - strength to 1 + strength, the hue by up to HUE_SHIFT.
+    Each is changed with probability 1/2, in random order: the first three by factors between
+    1 - strength and 1 + strength, the hue by up to HUE_SHIFT.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)

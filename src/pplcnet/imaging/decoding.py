@@ -1,7 +1,7 @@
-"""One image, in whatever form, to the upright RGB that a person sees.
+"""Decodes an image in any form to the upright RGB that a person sees.
 
-JPEGs are decoded by libjpeg-turbo: through simplejpeg where that is installed, which is twice as
-fast as Pillow and gives the same pixels, through Pillow elsewhere.
+JPEGs are decoded by libjpeg-turbo: through simplejpeg if it is installed, which is twice as fast as
+Pillow and gives the same pixels, otherwise through Pillow.
 """
 
 from __future__ import annotations
@@ -68,44 +68,44 @@ ImageSource = (
 """A path, the content of an image file, a file object opened in binary mode, a PIL image, or an
 array."""
 DecodedImage = Image.Image | NDArray[np.uint8]
-"""RGB: a PIL image, or an array (H, W, 3) uint8; whichever the decoder made."""
+"""RGB: a PIL image or an array (H, W, 3) uint8, whichever the decoder made."""
 Shrink = Callable[[tuple[int, int]], int]
-"""(width, height) of an upright image to what its sides may be divided by: 1, 2, 4 or 8."""
+"""From the (width, height) of an upright image to the divisor of its sides: 1, 2, 4 or 8."""
 
 # Pillow warns from 89 megapixels on; the limits are checked here, before anything is decoded. It
-# also warns of damaged EXIF, which says nothing about the pixels.
+# also warns of damaged EXIF, which does not affect the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class Decoded(NamedTuple):
-    """A decoded image, and how it relates to the image in full."""
+    """A decoded image, and how it relates to the full-size image."""
 
     image: DecodedImage
     geometry: Geometry
-    """From the upright image in full to the upright `image`, which may be smaller."""
+    """From the full-size upright image to the upright `image`, which may be smaller."""
     orientation: int = 1
-    """EXIF's, of `image`: 1 where it is upright."""
+    """The EXIF orientation of `image`; 1 if it is upright."""
 
 
 def decode(source: ImageSource, *, at_least: int | None = None) -> Image.Image:
     """Decode an image to the upright 8-bit sRGB that a person sees.
 
-    The orientation in EXIF is applied; transparency is laid on white; greyscale, palette, CMYK
+    The EXIF orientation is applied; transparency is blended onto white; greyscale, palette, CMYK
     and 16-bit images become 8-bit RGB; colours of another ICC profile are converted to sRGB (a
-    damaged profile is ignored); of an animation the first frame is taken.
+    damaged profile is ignored); of an animation, the first frame is taken.
 
     Args:
         source: a path, the content of an image file, a file object opened in binary mode (read
-            from its start where it can seek), a PIL image, or an array: (H, W) or (H, W, 1)
+            from its start if it can seek), a PIL image, or an array: (H, W) or (H, W, 1)
             grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
-        at_least: when given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
-            short side keeps this many pixels. Faster, and not the same pixels: for training.
+        at_least: if given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
+            short side keeps this many pixels. Faster, but with other pixels: for training.
 
     Raises:
-        ImageError: names the source, and says what is wrong with it. An image of more than 150
-            million pixels, or that takes more than 1 GB of memory or far more work than its
-            pixels are worth, is refused before it is decoded.
+        ImageError: names the source and what is wrong with it. An image of more than 150 million
+            pixels, or that takes more than 1 GB of memory or far more work than its pixels are
+            worth, is refused before it is decoded.
     """
 
     def shrink(size: tuple[int, int]) -> int:
@@ -137,12 +137,12 @@ def decode_image(
     rough: bool = False,
     upright: bool = True,
 ) -> Decoded:
-    """As `decode`, in the form that costs least, with the geometry.
+    """Like `decode`, in the cheapest form, with the geometry.
 
     Args:
-        shrink: what a JPEG may be divided by while it is decoded.
-        rough: take libjpeg's faster colour upsampling and transform, some levels off.
-        upright: turn the image upright; if not, the caller does (`Decoded.orientation`).
+        shrink: gives the divisor for decoding a JPEG at reduced size.
+        rough: use libjpeg's faster colour upsampling and transform, a few levels off.
+        upright: turn the image upright; if not, the caller must (`Decoded.orientation`).
     """
     if isinstance(source, np.ndarray | Image.Image):
         image = _from_array(source) if isinstance(source, np.ndarray) else _from_image(source)
@@ -157,16 +157,16 @@ def decode_image(
 
 
 def decode_shrunk(source: ImageSource, shrink: Shrink) -> Decoded:
-    """As `decode_image`, at 1/2, 1/4 or 1/8 of the size where `shrink` allows it.
+    """Like `decode_image`, at 1/2, 1/4 or 1/8 of the size if `shrink` allows it.
 
     A JPEG is shrunk while it is decoded, any other image by averaging squares of pixels, which is
-    nearly the same. It is not turned upright.
+    nearly the same. The image is not turned upright.
     """
     return shrunk(decode_image(source, shrink, upright=False), shrink)
 
 
 def shrunk(decoded: Decoded, shrink: Shrink) -> Decoded:
-    """An image that was decoded in full, with squares of its pixels averaged."""
+    """A fully decoded image, shrunk by averaging squares of its pixels."""
     divisor = shrink(decoded.geometry.size)
     if decoded.geometry.scale[0] != 1 or divisor == 1:
         return decoded
@@ -176,17 +176,17 @@ def shrunk(decoded: Decoded, shrink: Shrink) -> Decoded:
 
 
 def turned_upright(decoded: Decoded) -> DecodedImage:
-    """The pixels, turned upright if they are not."""
+    """The image, turned upright if it is not."""
     if decoded.orientation == 1:
         return decoded.image
     return turn_upright(as_image(decoded.image), decoded.orientation)
 
 
 def stated_pixels(content: bytes, shrink: Shrink | None = None) -> int:
-    """How many pixels an image file says that it has; 0 where it cannot be decoded.
+    """The number of pixels that an image file declares; 0 if it cannot be decoded.
 
     Args:
-        shrink: what a JPEG may be divided by; its pixels after that are counted.
+        shrink: gives a JPEG's divisor; its pixels after that are counted.
     """
     kind = image_format(content)
     if kind is None:
@@ -194,7 +194,7 @@ def stated_pixels(content: bytes, shrink: Shrink | None = None) -> int:
     try:
         check_structure(content, kind, "")
         width, height = open_image(content, kind, "").size
-    except ImageError:  # decoding says what is wrong with it
+    except ImageError:  # decoding reports what is wrong with it
         return 0
     divisor = shrink((width, height)) if shrink is not None and kind == "JPEG" else 1
     return width * height // divisor**2
@@ -203,7 +203,7 @@ def stated_pixels(content: bytes, shrink: Shrink | None = None) -> int:
 def _from_bytes(
     content: bytes, name: str, shrink: Shrink | None, rough: bool, upright: bool
 ) -> Decoded:
-    """As stored, not turned upright."""
+    """The image as stored; `upright` reserves memory for turning it later."""
     kind = image_format(content)
     if kind is None:
         raise ImageError(name, describe(content))
@@ -211,8 +211,8 @@ def _from_bytes(
     image = open_image(content, kind, name)
     size = image.size
     check_pixels(size, name)
-    # Pillow loads a PNG when it is asked for EXIF, which may stand at the end. The decoder of HEIC
-    # turns the image itself.
+    # Pillow loads a PNG when asked for its EXIF, which may be at the end. The HEIC decoder turns
+    # the image itself.
     orientation = 1 if kind in ("PNG", "HEIF") else read_orientation(image)
     divisor = 1
     if shrink is not None and kind == "JPEG":
@@ -228,12 +228,12 @@ def _from_bytes(
         if fast is not None:
             return Decoded(fast, shrunk_geometry(size, divisor, orientation), orientation)
     if divisor > 1:
-        with contextlib.suppress(Exception):  # loading says what is wrong
+        with contextlib.suppress(Exception):  # loading reports what is wrong
             image.draft("RGB", (size[0] // divisor, size[1] // divisor))
     decoded = image
-    # One name throughout, so that what was converted is freed before it is turned.
+    # One name throughout, so that the unconverted image is freed before the turn.
     image = to_rgb(image, name, is_ours=True)
-    # Pillow turns a TIFF upright itself, while it loads.
+    # Pillow turns a TIFF upright itself while loading it.
     if kind in ("PNG", "TIFF"):
         orientation = read_orientation(decoded)
         limits(is_changed=is_changed or (upright and orientation != 1))
@@ -241,7 +241,7 @@ def _from_bytes(
         image = image.copy()  # which does not hold on to the file's other images
     del decoded
     image.info = {}
-    # Only a JPEG is shrunk. The size of a TIFF or a GIF may change for other reasons.
+    # Only a JPEG is shrunk. The size of a TIFF or a GIF can change for other reasons.
     if divisor > 1 and image.size != size:
         return Decoded(image, shrunk_geometry(size, divisor, orientation), orientation)
     return Decoded(image, Geometry(upright_size(image.size, orientation)), orientation)
@@ -258,7 +258,7 @@ def open_image(content: bytes, kind: str, name: str) -> Image.Image:
         return Image.open(io.BytesIO(content), formats=(kind,))
     except Image.DecompressionBombError:
         raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels.") from None
-    except Exception as error:  # decoders of damaged headers raise nearly anything
+    except Exception as error:  # decoders can raise nearly anything for damaged headers
         if kind == "PNG" and len(sound := png_without_extras(content, bare=True)) < len(content):
             return open_image(sound, kind, name)
         reason = f"truncated or damaged ({str(error).strip()})."

@@ -1,4 +1,4 @@
-"""The bytes of an image file, from a path, a file object or a buffer; their number is limited."""
+"""Reads the bytes of an image file from a path, a file object or a buffer, up to a limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ImageFile = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 MAX_FILE_BYTES = 500_000_000
 """The largest image file that is read: 150 megapixels of uncompressed RGB."""
 EMPTY = "the file is empty (zero bytes)."
-# Opening a FIFO for reading waits for a writer unless told not to.
+# Opening a FIFO for reading blocks unless told not to.
 WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -43,7 +43,7 @@ def is_file_object(source: object) -> bool:
 
 
 def source_name(source: Any) -> str:
-    """What to call a source of any kind in a message: its path, or a description."""
+    """The name of a source of any kind for messages: its path, or a description."""
     if isinstance(source, str | os.PathLike):
         return _printable(os.fsdecode(source))
     if isinstance(source, bytes | bytearray):
@@ -62,7 +62,7 @@ def source_name(source: Any) -> str:
 
 
 def _printable(name: str) -> str:
-    # Half of a surrogate pair is in no file name, and no encoding knows it.
+    # Half of a surrogate pair is in no file name, and no encoding can write it.
     try:
         return printable(name)
     except UnicodeEncodeError:
@@ -70,9 +70,9 @@ def _printable(name: str) -> str:
 
 
 def read_image_file(source: ImageFile) -> bytes:
-    """The whole content of an image file; at most MAX_FILE_BYTES, never empty.
+    """The whole content of an image file: at most MAX_FILE_BYTES, never empty.
 
-    A file object is read from its start where it can seek, from where it stands elsewhere.
+    A file object is read from its start if it can seek, otherwise from its current position.
 
     Raises:
         ImageError: it cannot be read, is no regular file, is empty or too large, or is none of
@@ -103,12 +103,12 @@ def read_image_file(source: ImageFile) -> bytes:
 
 @contextlib.contextmanager
 def open_image_file(source: ImageFile) -> Iterator[IO[bytes]]:
-    """An image file to be read in parts, whatever its size.
+    """Open an image file for reading in parts, whatever its size.
 
-    A file object that cannot seek is read as a whole, and so is all that is no path.
+    A file object that cannot seek is read as a whole, as is any source that is not a path.
 
     Raises:
-        ImageError: as `read_image_file`; MAX_FILE_BYTES holds for what is read as a whole.
+        ImageError: as `read_image_file`; MAX_FILE_BYTES applies to what is read as a whole.
     """
     if not isinstance(source, str | os.PathLike):
         yield io.BytesIO(read_image_file(source))
@@ -124,9 +124,9 @@ def open_image_file(source: ImageFile) -> Iterator[IO[bytes]]:
 
 
 def content_behind(image: Any) -> bytes:
-    """The file of a PIL image whose pixels are not loaded yet; empty where there is none.
+    """The file of a PIL image whose pixels are not loaded yet; empty if there is none.
 
-    The image is left as it was, so that it can be loaded afterwards.
+    The image is left unchanged, so that it can be loaded afterwards.
     """
     file = getattr(image, "fp", None)
     if file is None or not getattr(image, "tile", None):
@@ -136,7 +136,7 @@ def content_behind(image: Any) -> bytes:
         file.seek(0)
         content: bytes = file.read(MAX_FILE_BYTES)
         file.seek(place)
-    except (OSError, ValueError):  # closed: loading the image says so
+    except (OSError, ValueError):  # closed: loading the image reports it
         return b""
     return content
 
@@ -148,7 +148,7 @@ def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
 
 
 def _opened(path: str | os.PathLike[str], name: str) -> IO[bytes]:
-    # Looked at before it is opened: opening a device can set it going.
+    # Checked before it is opened: opening a device can trigger it.
     _check_regular(os.stat(path), name)
     file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
     try:
@@ -167,7 +167,7 @@ def _as_image_errors(name: str) -> Iterator[None]:
         raise ImageError(name, f"cannot be read ({error.strerror or error}).") from error
     except ImageError:
         raise
-    except ValueError as error:  # a NUL, or characters that no file name can hold
+    except ValueError as error:  # a NUL, or characters that are invalid in file names
         raise ImageError(name, f"is not a usable path ({error}).") from error
 
 
@@ -196,7 +196,7 @@ def _read_file_object(file: IO[bytes], name: str) -> bytes:
         if getattr(file, "seekable", lambda: False)():
             file.seek(0)
         while size <= MAX_FILE_BYTES:
-            # Raw files and sockets may give less than what is asked for.
+            # Raw files and sockets may return less than requested.
             piece: object = file.read(min(MAX_FILE_BYTES + 1 - size, 1 << 24))
             if not isinstance(piece, bytes | bytearray | memoryview):
                 given = "no data yet" if piece is None else f"{type(piece).__name__}, not bytes"
@@ -209,7 +209,7 @@ def _read_file_object(file: IO[bytes], name: str) -> bytes:
             size += len(pieces[-1])
     except ImageError:
         raise
-    except Exception as error:  # a file object of anyone's may raise anything
+    except Exception as error:  # a user's file object may raise anything
         raise ImageError(name, f"cannot be read ({error}).") from error
     _check_size(size, name)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,7 +1,7 @@
-"""Which formats this installation reads: HEIC needs pillow-heif, AVIF a Pillow that has it.
+"""Formats that this installation can read: HEIC needs pillow-heif, AVIF a Pillow that has it.
 
-HEIC is opened without registering anything with Pillow, so that a program that uses pplcnet keeps
-the formats that it has.
+HEIC is opened without registering anything with Pillow, so that programs that use pplcnet keep
+their formats.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def _is_read(kind: str) -> bool:
 
 
 def image_endings() -> frozenset[str]:
-    """The endings, in lower case, of the files that are taken for images here."""
+    """The endings, in lower case, of the files that count as images here."""
     return ENDINGS.union(*(each for kind, each in OPTIONAL_ENDINGS.items() if _is_read(kind)))
 
 
 def to_install(ending: str) -> str:
-    """The command after which files with this ending are read; empty where there is none."""
+    """The command that makes files with this ending readable; empty if there is none."""
     kind = next((kind for kind, each in OPTIONAL_ENDINGS.items() if ending in each), None)
     return "" if kind is None or _is_read(kind) else TO_INSTALL[kind]
 
 
 def check_is_read(kind: str, name: str) -> None:
-    """ImageError with what to install where a format, by Pillow's name, is not read here."""
+    """Raise ImageError, with what to install, if a format (by Pillow's name) cannot be read."""
     if kind in OPTIONAL_ENDINGS and not _is_read(kind):
         what = {"HEIF": "a HEIC image", "AVIF": "an AVIF image"}[kind]
         raise ImageError(
@@ -59,8 +59,8 @@ def check_is_read(kind: str, name: str) -> None:
 def open_heic(content: bytes) -> Image.Image:
     """The main image of a HEIC file, not loaded yet; errors are pillow-heif's.
 
-    It is loaded turned upright, as the file's own boxes say: they, not EXIF, hold in this format.
-    Images of 10 and 12 bits are loaded with 8.
+    It loads upright, as the file's own boxes say: in this format they count, not EXIF. Images of 10
+    and 12 bits are loaded with 8.
     """
     import pillow_heif
 

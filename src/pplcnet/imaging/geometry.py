@@ -1,7 +1,7 @@
-"""Where the pixels of a network's input come from, so that boxes and masks find their way back.
+"""Maps between an image and a network's input, to bring boxes and masks back to the image.
 
-Coordinates are those of areas: pixel i of a row covers i to i + 1, and an image of `width` pixels
-0 to `width`.
+Coordinates are areas: pixel i of a row covers i to i + 1, and an image of `width` pixels 0 to
+`width`.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 __all__ = ["UNKNOWN", "Geometry"]
 
 UNKNOWN = 255
-"""In a mask: no class is known here. It is also what data sets mark pixels to be ignored with."""
+"""In a mask: the class of this pixel is unknown. Data sets also mark pixels to ignore with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """How an upright image was scaled and shifted: input = source * scale + offset on each axis.
 
-    Pairs are (x, y), and sizes (width, height), as Pillow has them; the shapes of arrays are
-    (height, width), as everywhere.
+    Pairs are (x, y), and sizes (width, height), as in Pillow; array shapes are (height, width), as
+    usual.
     """
 
     size: tuple[int, int]
-    """(width, height) of the upright image in full, in pixels."""
+    """(width, height) of the full-size upright image, in pixels."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Input pixels per image pixel, along x and y."""
     offset: tuple[float, float] = (0.0, 0.0)
-    """Where the image's left upper corner lies in the input, in input pixels; negative where the
-    image was cropped."""
+    """Where the image's top left corner lies in the input, in input pixels; negative if the image
+    was cropped."""
 
     def then(self, scale: tuple[float, float], offset: tuple[float, float]) -> Geometry:
-        """This geometry, and after it another scale and offset."""
+        """This geometry followed by another scale and offset."""
         return Geometry(
             self.size,
             (self.scale[0] * scale[0], self.scale[1] * scale[1]),
@@ -44,7 +44,7 @@ class Geometry:
     def place_box(
         self, box: tuple[float, float, float, float], size: tuple[int, int]
     ) -> tuple[float, float, float, float]:
-        """A box (left, top, right, bottom) of the image as one in the input of `size`, clipped."""
+        """A box (left, top, right, bottom) of the image, in the input of `size`, clipped."""
         left, top, right, bottom = (
             min(max(place * self.scale[at % 2] + self.offset[at % 2], 0.0), size[at % 2])
             for at, place in enumerate(box)
@@ -52,9 +52,9 @@ class Geometry:
         return left, top, right, bottom
 
     def boxes_back(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes in the input's pixels as boxes in the image's, clipped to the image.
+        """Boxes in the input's pixels, mapped to the image's and clipped to the image.
 
-        A box that lies wholly in the padding becomes one without area, on the image's border.
+        A box that lies wholly in the padding becomes one without area on the image's border.
 
         Args:
             xyxy: (N, 4) float32: left, top, right, bottom.
@@ -62,19 +62,19 @@ class Geometry:
         Returns:
             (N, 4) float32.
         """
-        # In double precision: far from the origin, the steps of float32 add up.
+        # In double precision: far from the origin, the rounding errors of float32 add up.
         boxes = (xyxy - np.array([*self.offset] * 2)) / np.array([*self.scale] * 2)
         clipped: NDArray[np.float32] = boxes.clip(0, [*self.size] * 2).astype(np.float32)
         return clipped
 
     def mask_back(self, classes: NDArray[np.uint8], *, fill: int = UNKNOWN) -> NDArray[np.uint8]:
-        """A class for each pixel of the input as a class for each pixel of the image.
+        """A class for each pixel of the image, from a class for each pixel of the input.
 
-        Each image pixel takes the class of the input pixel that its centre lies in.
+        Each image pixel takes the class of the input pixel that contains its centre.
 
         Args:
             classes: (h, w) uint8, at the resolution of the network's input.
-            fill: the class of the pixels that the network did not see, outside a "cover" crop.
+            fill: the class of pixels that the network did not see, outside a "cover" crop.
 
         Returns:
             (height, width) uint8 of the upright image.
@@ -87,7 +87,7 @@ class Geometry:
         return mask
 
     def _nearest(self, axis: int, length: int) -> tuple[NDArray[np.int64], slice]:
-        """The image pixels along x (0) or y (1) that the input shows, and the input pixel of each.
+        """The image pixels along x (0) or y (1) that the input shows, and the input pixel for each.
 
         `length` is that of the input. The image pixels form one slice.
         """

@@ -1,4 +1,4 @@
-"""What the header of an image file says: its size, and how it is to be turned."""
+"""Reads an image file's header: its size and its orientation."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Header", "read_header"]
 
 
 class Header(NamedTuple):
-    """The size and EXIF's orientation of an image."""
+    """The size and the EXIF orientation of an image."""
 
     stored: tuple[int, int]
     """(width, height) in pixels, before the image is turned upright."""
     orientation: int
-    """EXIF's, 1 to 8; 1 where nothing is to be turned."""
+    """The EXIF orientation, 1 to 8; 1 if the image is upright."""
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -30,10 +30,10 @@ class Header(NamedTuple):
 
 
 def read_header(source: ImageFile) -> Header:
-    """The header of an image file; no pixel is decoded.
+    """The header of an image file; no pixels are decoded.
 
     Raises:
-        ImageError: the file cannot be read, or is no image.
+        ImageError: the file cannot be read, or is not an image.
     """
     content, name = read_image_file(source), source_name(source)
     kind = image_format(content)
@@ -42,9 +42,9 @@ def read_header(source: ImageFile) -> Header:
     check_structure(content, kind, name)
     image = open_image(content, kind, name)
     check_pixels(image.size, name)
-    # The decoder of HEIC turns the image itself. A PNG is decoded when it is asked for EXIF.
+    # The HEIC decoder turns the image itself. A PNG is decoded when asked for its EXIF.
     is_turned = kind not in ("HEIF", "PNG") or (kind == "PNG" and b"eXIf" in content)
     orientation = read_orientation(image) if is_turned else 1
-    # Of a TIFF, Pillow gives the size of the upright image.
+    # For a TIFF, Pillow gives the size of the upright image.
     is_upright = kind == "TIFF"
     return Header(upright_size(image.size, orientation) if is_upright else image.size, orientation)

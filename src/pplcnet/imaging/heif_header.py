@@ -1,7 +1,7 @@
-"""What a HEIC or AVIF file declares of its image, read without decoding anything.
+"""What a HEIC or AVIF file declares about its image, read without decoding anything.
 
 Both are trees of boxes (ISO/IEC 14496-12) that describe items (ISO/IEC 23008-12): the image, the
-tiles that it is put together from, its alpha, its EXIF. A decoder allocates what they declare.
+tiles that it is composed of, its alpha, its EXIF. A decoder allocates what they declare.
 """
 
 from __future__ import annotations
@@ -13,55 +13,55 @@ from typing import NamedTuple
 __all__ = ["HeifHeader", "read_heif_header"]
 
 MAX_PARTS = 20_000
-"""Boxes, properties, references, extents and pieces of compressed data that are looked at."""
+"""The most boxes, properties, references, extents and pieces of compressed data to look at."""
 MAX_NESTING = 8
 SEQUENCE_PARAMETERS = 33
-"""The kind of an HEVC unit that gives the size of the coded picture."""
+"""The type of the HEVC unit that gives the size of the coded picture."""
 UNIT_BYTES = 256
-"""More than the size in such a unit is ever away from its start."""
+"""The size is always within this many bytes from the start of such a unit."""
 
 Size = tuple[int, int]
 
 
 class HeifHeader(NamedTuple):
-    """What is declared of the image that a viewer shows."""
+    """What the file declares about the image that a viewer shows."""
 
     size: Size
     """(width, height) before it is turned or cropped."""
     coded_pixels: int
-    """Of everything that is decoded for it: its tiles, as often as they are used, and its alpha."""
+    """The pixels of everything that is decoded for it: its tiles, once per use, and its alpha."""
     exif: tuple[bytes, ...]
     """Every block of EXIF in the file, as TIFF."""
 
 
 @dataclass
 class _Meta:
-    """The boxes below "meta", by item where they belong to one."""
+    """The boxes below "meta", by item if they belong to one."""
 
     content: bytes
     primary: int = 0
     data_start: int = 0
-    """Where the box "idat" has its content."""
+    """Where the content of the box "idat" starts."""
     kinds: dict[int, bytes] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     owned: dict[int, list[int]] = field(default_factory=dict)
-    """Item to places in `properties`."""
+    """Item to indices in `properties`."""
     tiles: dict[int, list[int]] = field(default_factory=dict)
     beside: dict[int, list[int]] = field(default_factory=dict)
-    """Item to its alpha, depth and the like."""
+    """Item to its auxiliary images, such as alpha and depth."""
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Item to (start, length) in the file."""
     parts: int = 0
 
     def count(self, number: int = 1) -> None:
-        """ValueError where the parts become too many."""
+        """Count parts; ValueError when there are too many."""
         self.parts += number
         if self.parts > MAX_PARTS:
             raise ValueError("too many parts")
 
 
 def read_heif_header(content: bytes) -> HeifHeader | None:
-    """The header of a HEIC or AVIF file; None where it describes no image, or too many parts."""
+    """The header of a HEIC or AVIF file; None if it describes no image, or has too many parts."""
     meta = _Meta(content)
     try:
         for kind, start, end in _boxes(meta, 0, len(content)):
@@ -159,7 +159,7 @@ def _read_owners(meta: _Meta, at: int) -> None:
         at += width + 1
         meta.count(count)
         for _ in range(count):
-            # The highest bit says whether the property is essential.
+            # The highest bit tells whether the property is essential.
             place = _number(meta.content, at, index_width) & (0x7FFF if index_width == 2 else 0x7F)
             meta.owned.setdefault(item, []).append(place - 1)
             at += index_width
@@ -206,13 +206,13 @@ def _declared_size(meta: _Meta, item: int) -> Size:
 
 
 def _coded_pixels(meta: _Meta, item: int, nesting: int) -> int:
-    """Of an item, or of all that it is put together from."""
+    """The pixels decoded for an item, or for all items that it is composed of."""
     meta.count()
     if nesting > MAX_NESTING:
         raise ValueError("nested too deeply")
     tiles = meta.tiles.get(item, ())
     own = 0
-    if not tiles or nesting:  # the image's own canvas is counted as what is handed out
+    if not tiles or nesting:  # the image's own canvas is counted as the output
         width, height = _declared_size(meta, item)
         own = max([width * height, *(w * h for w, h in _hevc_sizes(meta, item))])
     if not tiles:
@@ -222,7 +222,7 @@ def _coded_pixels(meta: _Meta, item: int, nesting: int) -> int:
 
 
 def _hevc_sizes(meta: _Meta, item: int) -> Iterator[Size]:
-    """The sizes of the coded pictures, which a file may declare otherwise."""
+    """The sizes of the coded pictures, which can differ from the declared ones."""
     for settings in _owned(meta, item, b"hvcC"):
         at, arrays = 23, _number(settings, 22, 1)
         for _ in range(arrays):
@@ -243,10 +243,10 @@ def _hevc_sizes(meta: _Meta, item: int) -> Iterator[Size]:
 
 
 def _size_in_unit(unit: bytes) -> list[Size]:
-    """Width and height in a unit of sequence parameters (ITU-T H.265, 7.3.2.2); else nothing."""
+    """[(width, height)] from a unit of sequence parameters (ITU-T H.265, 7.3.2.2), or []."""
     if len(unit) < 4 or unit[0] >> 1 & 63 != SEQUENCE_PARAMETERS:
         return []
-    # A third byte of 3 after two zeros is only there to keep them apart.
+    # After two zeros, a third byte of 3 is only an escape.
     content = unit[2:].replace(b"\0\0\3", b"\0\0")
     bits = _Bits(int.from_bytes(content, "big"), len(content) * 8)
     bits.take(4)
@@ -263,21 +263,21 @@ def _size_in_unit(unit: bytes) -> list[Size]:
 
 
 class _Bits:
-    """Numbers one after another in a string of bits."""
+    """Reads numbers one after another from a string of bits."""
 
     def __init__(self, value: int, length: int) -> None:
         self.value = value
         self.left = length
 
     def take(self, length: int) -> int:
-        """A number of `length` bits; IndexError at the end."""
+        """The next number of `length` bits; IndexError at the end."""
         self.left -= length
         if self.left < 0:
             raise IndexError("cut off")
         return self.value >> self.left & (1 << length) - 1
 
     def count(self) -> int:
-        """A number in Exp-Golomb code."""
+        """The next number in Exp-Golomb code."""
         zeros = 0
         while not self.take(1):
             zeros += 1
@@ -285,6 +285,6 @@ class _Bits:
 
 
 def _exif(meta: _Meta, item: int) -> bytes:
-    """The item's TIFF, behind the number that says how far away it starts."""
+    """The item's TIFF, which follows a number that gives its distance."""
     content = b"".join(_pieces(meta, item))
     return content[4 + int.from_bytes(content[:4], "big") :]

@@ -1,7 +1,7 @@
-"""A large JPEG, whose pixels go back to the system as they are read.
+"""A large JPEG whose pixels' memory is released as they are read.
 
-A JPEG has no parts that can be decoded by themselves. simplejpeg decodes it to three bytes a
-pixel, or one of a grey photo, where Pillow takes four.
+A JPEG has no parts that can be decoded separately. simplejpeg decodes it to three bytes per pixel,
+or one for a grey photo, where Pillow takes four.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class _Jpeg(NamedTuple):
     mode: str
     orientation: int
     profile: Any
-    """The ICC profile, as Pillow has it."""
+    """The ICC profile, as found by Pillow."""
 
     @property
     def bytes(self) -> int:
-        """Of all decoded pixels."""
+        """The size of all decoded pixels."""
         return self.size[0] * self.size[1] * CHANNELS[self.mode]
 
 
@@ -50,18 +50,18 @@ def open_jpeg(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands 
     """A grey or RGB JPEG, `rows` rows at a time.
 
     Returns:
-        None where it has to be decoded by Pillow: it has other colours or is damaged, or simplejpeg
-        is not installed.
+        None if Pillow has to decode it: it has other colours or is damaged, or simplejpeg is not
+        installed.
 
     Raises:
-        ImageError: it takes more memory than is allowed; with the parts, it is damaged.
+        ImageError: it takes more memory than allowed; while reading the parts, it is damaged.
     """
     content = read_image_file(file)
     cost = check_structure(content, "JPEG", name)
     try:
-        # Not by `Image.open`, which has a limit of its own.
+        # Not `Image.open`, which has its own limit.
         image = JpegImageFile(io.BytesIO(content))
-    except Exception:  # noqa: BLE001 - decoding says what is wrong
+    except Exception:  # noqa: BLE001 - decoding reports what is wrong
         return None
     if image.mode not in CHANNELS:
         return None
@@ -78,7 +78,7 @@ def open_jpeg(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands 
             "(pip install 'pplcnet[fast]'); a TIFF in tiles or a PNG does not.",
         )
     needed = cost.fixed + found.bytes + width * height * cost.per_pixel
-    # Who raises the limit of pixels has the memory for them.
+    # Callers that raise the pixel limit are assumed to have the memory.
     allowed = MAX_MEMORY_BYTES * max(1.0, most_pixels / MOST_PIXELS)
     if needed > allowed:
         raise ImageError(
@@ -105,7 +105,7 @@ def _parts(jpeg: _Jpeg, name: str, rows: int) -> Iterator[NDArray[np.uint8]]:
     upright = stored.reshape(height, width, channels)
     if orientation == 2:
         upright = upright[:, ::-1]
-    elif orientation > 2:  # rows are to come in the order in which they are stored
+    elif orientation > 2:  # rows must come in the order in which they are stored
         memory, upright = _turned(memory, upright, orientation, rows)
     del stored
     row_bytes = upright.shape[1] * channels
@@ -122,10 +122,10 @@ def _parts(jpeg: _Jpeg, name: str, rows: int) -> Iterator[NDArray[np.uint8]]:
 def _turned(
     memory: mmap.mmap, stored: NDArray[np.uint8], orientation: int, rows: int
 ) -> tuple[mmap.mmap, NDArray[np.uint8]]:
-    """The upright image (H, W, C) by EXIF's orientation, in other memory.
+    """The upright image (H, W, C) by EXIF's orientation, in new memory.
 
-    The stored rows are given back as they are copied. The pages of the new memory are taken as they
-    are written, so that both together hold little more than one image.
+    The stored rows are released as they are copied, and the new memory's pages are allocated as
+    they are written, so that both together hold little more than one image.
     """
     target = _anonymous(stored.nbytes)
     shape = (stored.shape[1], stored.shape[0]) if orientation >= 5 else stored.shape[:2]
@@ -144,14 +144,14 @@ def _turned(
 
 
 def _anonymous(size: int) -> mmap.mmap:
-    """Memory that is none of the allocator's, so that parts of it can go back to the system."""
+    """Memory outside the allocator, so that parts of it can be released to the system."""
     if hasattr(mmap, "MAP_ANONYMOUS"):
         return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return mmap.mmap(-1, size)
 
 
 def _give_back(memory: mmap.mmap, end: int) -> None:
-    """Let the system have the pages before `end`."""
+    """Release the pages before `end` to the system."""
     whole = end // mmap.PAGESIZE * mmap.PAGESIZE
     if whole and hasattr(memory, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
         memory.madvise(mmap.MADV_DONTNEED, 0, whole)

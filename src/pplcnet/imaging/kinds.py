@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a supported image, or what to call it and what to do."""
+"""Identifies a file by its first bytes: a supported image, or what else it is and what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RAW = ("a camera raw file", f"develop it and {CONVERT}")
 VIDEO = ("a video", "extract its frames as JPEG or PNG")
 ARCHIVE = ("an archive", "unpack it first")
 
-# Starts of files that are something else, with what to call them and what to do.
+# The first bytes of files that are something else, with what to call them and what to do.
 STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image", CONVERT),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 image", CONVERT),
@@ -68,14 +68,14 @@ STARTS: tuple[tuple[bytes, str, str], ...] = (
         "fetch the image with `git lfs pull`",
     ),
 )
-# Brands of ISO media files (their box "ftyp"). Those that are read, the first that fits:
+# Brands of ISO media files (in their box "ftyp"). Those that can be read, in order of preference:
 IMAGE_BRANDS: tuple[tuple[str, frozenset[bytes]], ...] = (
     ("AVIF", frozenset([b"avif", b"avis"])),
     ("HEIF", frozenset(
         [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
     )),
 )  # fmt: skip
-# Of the others, those that are no videos:
+# Other brands that are not videos:
 BRANDS: tuple[tuple[tuple[bytes, ...], tuple[str, str]], ...] = (
     ((b"crx ",), RAW),
     ((b"jp2 ", b"jpx ", b"jph "), ("a JPEG 2000 image", CONVERT)),
@@ -92,7 +92,7 @@ LOOKED_AT = 1024
 
 
 def image_format(content: bytes) -> str | None:
-    """The format among READ_FORMATS that the first bytes announce; None for anything else."""
+    """The format in READ_FORMATS that the first bytes indicate; None for anything else."""
     if content.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -110,7 +110,7 @@ def image_format(content: bytes) -> str | None:
 
 
 def describe(content: bytes) -> str:
-    """Half a sentence on what a file that is none of READ_FORMATS is, and what to do about it."""
+    """Half a sentence on what a file that is in no readable format is, and what to do about it."""
     what, to_do = _recognised(content[:LOOKED_AT])
     if not what:
         return f"not an image of a known kind ({LIST} are read)."
@@ -120,7 +120,7 @@ def describe(content: bytes) -> str:
 
 
 def _recognised(head: bytes) -> tuple[str, str]:
-    """What it is and what to do; both empty if unknown."""
+    """What the file is and what to do; both empty if unknown."""
     for start, what, to_do in STARTS:
         if head.startswith(start):
             return what, to_do
@@ -138,7 +138,7 @@ def _recognised(head: bytes) -> tuple[str, str]:
 
 
 def _recognised_brand(head: bytes) -> tuple[str, str]:
-    """For an ISO media file: images are known by their brands, everything else is a video."""
+    """For an ISO media file: brands identify images; everything else counts as a video."""
     brands = _brands(head)
     return next(
         (answer for known, answer in BRANDS if any(brand in known for brand in brands)), VIDEO
@@ -170,7 +170,7 @@ def _recognised_text(head: bytes) -> tuple[str, str]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether these are printable characters in UTF-8, up to one that is cut off at the end."""
+    """Whether these are printable characters in UTF-8, except one that is cut off at the end."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:

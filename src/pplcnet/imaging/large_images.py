@@ -1,7 +1,7 @@
-"""Images that are too large to be in memory as a whole, from the top to the bottom.
+"""Reads images that are too large to be in memory as a whole, from top to bottom.
 
-A TIFF is read a few of its strips or tiles at a time, a PNG a few rows, a JPEG gives its memory
-back as it is read. Everything else, and every smaller image, is decoded as ever; the pixels are the
+A TIFF is read a few strips or tiles at a time, a PNG a few rows at a time; a JPEG releases its
+memory as it is read. All other images, and smaller ones, are decoded as usual; the pixels are the
 same.
 """
 
@@ -31,9 +31,9 @@ __all__ = ["open_bands"]
 WHOLE_PIXELS = 20_000_000
 """Smaller images are decoded as a whole."""
 ROWS = 256
-"""About as many come at a time."""
+"""Bands have about this many pixels."""
 LOOKED_AT = 1024
-"""Bytes that tell of which kind a file is."""
+"""The number of bytes needed to identify a file's format."""
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def open_bands(source: ImageSource, *, most_pixels: int = MOST_PIXELS) -> Iterat
         most_pixels: a larger image is refused before it is decoded.
 
     Raises:
-        ImageError: as `decode`, whose own limit holds for what is not read in bands.
+        ImageError: as `decode`, whose own limit applies to what is not read in bands.
     """
     if isinstance(source, np.ndarray) and _is_rgb(source):
         check_pixels((source.shape[1], source.shape[0]), source_name(source), most=most_pixels)
@@ -67,12 +67,12 @@ def open_bands(source: ImageSource, *, most_pixels: int = MOST_PIXELS) -> Iterat
 
 
 def _is_rgb(array: NDArray[Any]) -> bool:
-    """Whether it is what a decoder makes; of others, `decode_image` says what is wrong."""
+    """Whether it is what a decoder makes; for others, `decode_image` reports what is wrong."""
     return array.dtype == np.uint8 and array.shape[2:] == (3,) and array.size > 0
 
 
 def _of_file(file: IO[bytes], name: str, most_pixels: int) -> Bands | None:
-    """None where the file is to be decoded as a whole."""
+    """The image in bands; None if the file has to be decoded as a whole."""
     kind = image_format(file.read(LOOKED_AT))
     openers = {"JPEG": open_jpeg, "PNG": open_png, "TIFF": open_tiff}
     if kind not in openers:

@@ -1,4 +1,4 @@
-"""How many pixels, and how much memory, an image may take: checked before anything is decoded."""
+"""Limits on an image's pixels and memory, which are checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 MAX_PIXELS = 150_000_000
 """More than the everyday modes of the largest phone cameras, less than a decompression bomb."""
 MAX_MEMORY_BYTES = 1_000_000_000
-"""The file, the decoded image and the decoder's own buffers together, at any one time."""
+"""The file, the decoded image and the decoder's own buffers together, at any time."""
 
 # How many numbers (not characters) EXIF may hold.
 MAX_EXIF_NUMBERS = 100_000
@@ -29,17 +29,17 @@ MAX_EXIF_NUMBERS = 100_000
 # Bytes per pixel in Pillow's memory; four in every mode that is not listed.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 RGB_BYTES = 4
-# Pillow keeps a pointer to every row; no photo has enough rows for that to matter.
+# Pillow keeps a pointer per row; no photo has enough rows for that to matter.
 ROW_BYTES = 12
 FREE_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Memory that a decoder needs besides the pixels that it returns."""
+    """The memory that a decoder needs besides the pixels that it returns."""
 
     per_pixel: float = 0.0
-    """Bytes for every pixel of the stored image."""
+    """Bytes per pixel of the stored image."""
     fixed: int = 0
     """Bytes, whatever the size."""
 
@@ -49,16 +49,16 @@ _most_pixels = MAX_PIXELS
 
 
 def limit_pixels(most: int) -> None:
-    """Decode no image of more than `most` pixels in this process, at most MAX_PIXELS."""
+    """Set the limit of this process to `most` pixels per image, at most MAX_PIXELS."""
     global _most_pixels
     _most_pixels = most
 
 
 def check_pixels(size: tuple[int, int], name: str, most: int | None = None) -> None:
-    """ImageError where (width, height) is more pixels than this process decodes.
+    """Raise ImageError if (width, height) is more pixels than this process decodes.
 
     Args:
-        most: the limit for an image that is decoded in parts, in place of MAX_PIXELS.
+        most: the limit for an image that is decoded in parts, instead of MAX_PIXELS.
     """
     width, height = size
     allowed = min(_most_pixels, MAX_PIXELS) if most is None else most
@@ -76,13 +76,13 @@ def check_memory(
     divisor: int = 1,
     is_changed: bool = True,
 ) -> None:
-    """ImageError where decoding takes more than MAX_MEMORY_BYTES.
+    """Raise ImageError if decoding takes more than MAX_MEMORY_BYTES.
 
     Args:
         size: (width, height) of the stored image.
         mode: Pillow's mode of the decoded image.
-        divisor: what width and height are divided by while a JPEG is decoded.
-        is_changed: whether a second copy is made, to convert the image to RGB or turn it upright.
+        divisor: the divisor of width and height when a JPEG is decoded at reduced size.
+        is_changed: whether converting to RGB or turning upright makes a second copy.
     """
     pixels = size[0] * size[1]
     handed_out = STORED.get(mode, 4) + (RGB_BYTES if is_changed else 0)
@@ -97,7 +97,7 @@ def check_memory(
 
 
 def is_exif_small(exif: bytes) -> bool:
-    """Whether the values that EXIF data declares are few enough to be read."""
+    """Whether EXIF data declares few enough values to be read."""
     header = read_tiff_header(exif.removeprefix(b"Exif\0\0"))
     return header is None or (
         header.stored_bytes <= len(exif) and header.number_count <= MAX_EXIF_NUMBERS

@@ -1,8 +1,8 @@
-"""The file of a mask to the value of each pixel, as it is stored.
+"""Reads a mask's file: the stored value of each pixel.
 
-A mask is no photo: its values stand for classes, so that nothing may be scaled, blended or
-converted. Palette images keep their indices; grey levels of 1, 2 and 4 bits are not stretched to 8.
-The size of the file, its pixels and the memory are bounded as those of photos are.
+A mask is not a photo: its values stand for classes, so nothing may be scaled, blended or converted.
+Palette images keep their indices; grey levels of 1, 2 and 4 bits are not stretched to 8. File size,
+pixels and memory have the same limits as for photos.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pplcnet.imaging.structure import check_structure
 __all__ = ["MOST_VALUES", "MaskValues", "decode_mask", "tally"]
 
 MOST_VALUES = 4096
-"""Different values in one mask. A photo, or a mask that was blurred by resizing, has more."""
+"""The most different values in a mask. A photo, or a mask blurred by resizing, has more."""
 BAND_PIXELS = 4_000_000
 LOSSY = ("JPEG", "HEIF", "AVIF")
 JPEG_IN_TIFF = ("jpeg", "tiff_jpeg")
-# By what Pillow multiplies grey levels of fewer than 8 bits.
+# Pillow's factors for grey levels of fewer than 8 bits.
 STRETCHED = {"L;2": 85, "L;4": 17}
 OPAQUE = 255
 
@@ -38,13 +38,13 @@ Kind = Literal["grey", "palette", "colour"]
 
 
 class MaskValues(NamedTuple):
-    """What a mask's file says of each pixel."""
+    """The stored values of a mask's pixels."""
 
     values: NDArray[np.unsignedinteger]
-    """(H, W): grey levels or palette indices, uint8 or uint16; of "colour", uint32 0xRRGGBB."""
+    """(H, W): grey levels or palette indices, uint8 or uint16; for "colour", uint32 0xRRGGBB."""
     kind: Kind
     palette: tuple[int, ...] = ()
-    """0xRRGGBB of each index of a "palette"."""
+    """The colour 0xRRGGBB of each index; only for "palette"."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,25 +53,25 @@ class MaskValues(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Equal for the same values, and for palettes only with the same colours."""
+        """Equal for equal values, and for palettes only if the colours are equal too."""
         digest = blake2b(repr((self.size, self.kind, self.palette)).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self.values).data)
         return digest.hexdigest()
 
 
 def decode_mask(source: ImageFile, orientation: int = 1) -> MaskValues:
-    """The values of a mask's file.
+    """The stored values of a mask's file.
 
     An RGB file whose channels are equal everywhere is "grey".
 
     Args:
         source: a path, the content of a file, or a file object.
-        orientation: EXIF's, 1 to 8, by which the mask is turned: that of a photo whose mask was
-            drawn on the photo as it is stored.
+        orientation: the EXIF orientation, 1 to 8, to turn the mask by: that of a photo whose mask
+            was drawn on the photo as it is stored.
 
     Raises:
-        ImageError: the file cannot be read or is damaged, too large, in a format that does not
-            keep values, partly transparent, or of a kind that has no values.
+        ImageError: the file cannot be read, is damaged or too large, is in a format that does not
+            keep values, is partly transparent, or is of a kind that has no values.
     """
     content, name = read_image_file(source), source_name(source)
     kind = image_format(content)
@@ -85,14 +85,14 @@ def decode_mask(source: ImageFile, orientation: int = 1) -> MaskValues:
     if image.info.get("compression") in JPEG_IN_TIFF:
         raise _lossy(name, "JPEG in TIFF")
     check_pixels(image.size, name)
-    # A band of rows is copied at a time, beside what is returned.
+    # Bands of rows are copied one at a time, besides what is returned.
     check_memory(image.size, image.mode, name, cost=replace(cost, per_pixel=cost.per_pixel + 1))
     rawmode = _rawmode(image)
     try:
         image.load()
     except MemoryError as error:
         raise ImageError(name, "takes more memory to decode than this process has.") from error
-    except Exception as error:  # decoders of damaged pixels raise nearly anything
+    except Exception as error:  # decoders can raise nearly anything for damaged pixels
         raise ImageError(name, f"truncated or damaged ({str(error).strip()}).") from error
     if orientation != 1:
         image = turn_upright(image, orientation)
@@ -100,10 +100,10 @@ def decode_mask(source: ImageFile, orientation: int = 1) -> MaskValues:
 
 
 def tally(mask: MaskValues) -> dict[int, int]:
-    """How many pixels have each value, by value.
+    """The number of pixels by value.
 
     Raises:
-        ImageError: more than MOST_VALUES different ones; without the name of the file.
+        ImageError: more than MOST_VALUES different ones; without the file's name.
     """
     if mask.values.dtype != np.uint32:
         counts = np.bincount(mask.values.ravel())
@@ -114,7 +114,7 @@ def tally(mask: MaskValues) -> dict[int, int]:
     total: dict[int, int] = {}
     for band in _bands(mask.values):
         flat = band.ravel()
-        # Runs of one value are much fewer than pixels.
+        # There are far fewer runs of one value than pixels.
         starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
         lengths = np.diff(np.append(starts, len(flat)))
         found, places = np.unique(flat[starts], return_inverse=True)
@@ -180,7 +180,7 @@ def _deep(image: Image.Image, name: str) -> NDArray[np.uint16]:
 
 
 def _of_channels(image: Image.Image, name: str) -> MaskValues:
-    """Of several channels, a band of rows at a time."""
+    """The values of an image with several channels, read in bands of rows."""
     width, height = image.size
     colours, is_grey = np.empty((height, width), np.uint32), True
     rows = max(1, BAND_PIXELS // width)

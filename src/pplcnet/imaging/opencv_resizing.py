@@ -1,6 +1,6 @@
-"""Resizing as OpenCV does it, without antialiasing: bilinear and bicubic.
+"""Resizing as in OpenCV, without antialiasing: bilinear and bicubic.
 
-OpenCV computes it where it is installed; elsewhere Pillow and numpy do, equal within one level.
+OpenCV does it if it is installed; otherwise Pillow and numpy do, equal to within one level.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from pplcnet.imaging.orientation import Box
 
 __all__ = ["Cut", "Resized", "resize_as_opencv", "resize_roughly"]
 
-# OpenCV resizes the whole image: 48 MB at this size, gigabytes for an image of a line of pixels.
+# OpenCV resizes the whole image: 48 MB at this size, but gigabytes for an image one pixel high.
 MAX_SCALED_PIXELS = 16_000_000
-# Of OpenCV's bicubic filter (Keys 1981); Pillow's is -0.5.
+# The parameter of OpenCV's bicubic filter (Keys 1981); Pillow's is -0.5.
 SHARPNESS = -0.75
 ROWS_AT_ONCE = 16
 
 
 class Cut(NamedTuple):
-    """How an image is scaled and cut; sizes are (width, height)."""
+    """How an image is scaled and cropped; sizes are (width, height)."""
 
     scaled: tuple[int, int]
-    """What the whole image is scaled to."""
+    """The size that the whole image is scaled to."""
     filled: tuple[int, int]
-    """The part of the network's input that is filled with it."""
+    """The size of the part of the network's input that it fills."""
     left: int
-    """Where that part begins in the scaled image."""
+    """Where that part starts in the scaled image."""
     top: int
     box: Box
     """The same part in the image before scaling: left, top, right, bottom. Resizing just that part
-    gives the same pixels as resizing everything and cutting it out, without the margins."""
+    gives the same pixels as resizing everything and cropping, without the margins."""
 
 
 class Resized(NamedTuple):
@@ -48,9 +48,9 @@ class Resized(NamedTuple):
 
 
 def resize_as_opencv(decoded: DecodedImage, cut: Cut, *, is_cubic: bool) -> Resized:
-    """The part of an upright RGB image that `cut` describes, as INTER_LINEAR or INTER_CUBIC do."""
+    """The part of an upright RGB image given by `cut`, by INTER_LINEAR or INTER_CUBIC."""
     across, down = size_of(decoded)
-    # OpenCV takes arrays; of a large PIL image that would be a second copy.
+    # OpenCV takes arrays; for a large PIL image, that would be a second copy.
     opencv = optional_module("cv2") if across * down <= MAX_ARRAY_PIXELS else None
     width, height = cut.filled
     if opencv is None or math.prod(cut.scaled) > MAX_SCALED_PIXELS:
@@ -62,7 +62,7 @@ def resize_as_opencv(decoded: DecodedImage, cut: Cut, *, is_cubic: bool) -> Resi
 
 
 def resize_roughly(decoded: DecodedImage, cut: Cut) -> Resized:
-    """The part that `cut` describes, to whole pixels of the image: nothing else is computed."""
+    """The part given by `cut`, rounded to whole pixels of the image; computes nothing else."""
     across, down = size_of(decoded)
     opencv = optional_module("cv2") if across * down <= MAX_ARRAY_PIXELS else None
     if opencv is None:
@@ -76,7 +76,7 @@ def resize_roughly(decoded: DecodedImage, cut: Cut) -> Resized:
 def _linear(image: Image.Image, cut: Cut) -> NDArray[np.uint8]:
     left, top, right, bottom = cut.box
     width, height = cut.filled
-    # Pillow's transform, unlike its resize, looks at the four nearest pixels only.
+    # Unlike its resize, Pillow's transform uses only the four nearest pixels.
     affine = ((right - left) / width, 0, left, 0, (bottom - top) / height, top)
     transformed = image.transform(
         cut.filled, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
@@ -85,7 +85,7 @@ def _linear(image: Image.Image, cut: Cut) -> NDArray[np.uint8]:
 
 
 def _cubic(image: Image.Image, cut: Cut) -> NDArray[np.uint8]:
-    """The sixteen nearest pixels, a few rows at a time: the image may be large."""
+    """Bicubic over the sixteen nearest pixels, a few rows at a time: the image may be large."""
     columns, across = _taps(image.width, cut.scaled[0], cut.left, cut.filled[0])
     rows, down = _taps(image.height, cut.scaled[1], cut.top, cut.filled[1])
     result = np.empty((cut.filled[1], cut.filled[0], 3), np.uint8)
@@ -106,7 +106,7 @@ def _taps(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """For each of `count` pixels from `start` on: the four nearest of `length`, and their weights.
 
-    Beyond the border its last pixel is repeated. (count, 4) each.
+    Beyond the border, the last pixel is repeated. (count, 4) each.
     """
     centres = (np.arange(start, start + count) + 0.5) * (length / scaled) - 0.5
     first = np.floor(centres)

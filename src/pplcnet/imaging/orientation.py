@@ -1,4 +1,4 @@
-"""EXIF orientation: how a stored image is turned upright."""
+"""EXIF orientation: turns stored images upright."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation; 1 is upright."""
-# Whose stored right border is the left one upright, or the stored lower border; top likewise.
+"""The operation that undoes each EXIF orientation; 1 is upright."""
+# Orientations whose upright left (or top) border is a stored right or lower border.
 _ENDS_LEFT, _ENDS_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 def read_orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or it is damaged."""
+    """The EXIF orientation, 1 to 8; 1 if it is missing or damaged."""
     exif = image.info.get("exif")
     if isinstance(exif, bytes) and not is_exif_small(exif):
         return 1
-    with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
+    with contextlib.suppress(Exception):  # damaged EXIF does not affect the pixels
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
         return orientation if orientation in UPRIGHT else 1
     return 1
@@ -56,12 +56,12 @@ def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """(width, height) of a stored image once it is turned upright; and the other way round."""
+    """(width, height) of a stored image once it is turned upright; also the inverse."""
     return size[::-1] if orientation >= 5 else size
 
 
 def stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
-    """A box of the upright image as a box of the stored one.
+    """A box of the upright image, mapped to the stored one.
 
     Args:
         size: (width, height) of the upright image.
@@ -75,14 +75,14 @@ def stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
 
 
 def shrunk_geometry(size: tuple[int, int], divisor: int, orientation: int) -> Geometry:
-    """From an upright image to what was decoded of it at 1/`divisor`.
+    """The geometry from an upright image to what was decoded of it at 1/`divisor`.
 
     Args:
-        size: (width, height) as stored, in full.
+        size: full (width, height) as stored.
     """
     width, height = upright_size(size, orientation)
-    # The decoded size is rounded up, so that the last stored pixel may lie half outside the image.
-    # Where the image is mirrored, that pixel comes first.
+    # The decoded size is rounded up, so the last stored pixel may lie half outside the image. In a
+    # mirrored image, that pixel comes first.
     return Geometry(
         (width, height),
         (1 / divisor, 1 / divisor),

@@ -1,7 +1,7 @@
-"""A large PNG in parts: some of its rows at a time, each part as a small PNG of its own.
+"""Reads a large PNG in parts: a few rows at a time, each part as a small PNG.
 
 The rows of a PNG are unpacked in order, and each may be stored as the difference from the one
-above. A part therefore begins with the last row of the part before, as it was decoded.
+above. A part therefore starts with the decoded last row of the part before.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["open_png"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""By the type of colour."""
+"""By colour type."""
 KEPT = (b"PLTE", b"tRNS", b"iCCP")
 TURNING = (b"eXIf", b"iTXt")
-"""Chunks that may say how the image is to be turned."""
+"""Chunks that may give the image's orientation."""
 MAX_KEPT_BYTES, MAX_CHUNKS = 4_000_000, 2_000_000
 AT_ONCE = 1 << 16
 
@@ -37,11 +37,11 @@ def open_png(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands |
     """A PNG, `rows` rows at a time.
 
     Args:
-        file: stays open until the last part has been read.
+        file: must stay open until the last part has been read.
 
     Returns:
-        None where it has to be decoded as a whole: it is damaged, of another depth than 8 bits,
-        interlaced, or turned.
+        None if it has to be decoded as a whole: it is damaged, interlaced, rotated, or not
+        8-bit.
     """
     head = file.read(33)
     if len(head) < 33 or head[:8] != SIGNATURE or head[12:16] != b"IHDR":
@@ -69,7 +69,7 @@ def open_png(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands |
             image = open_image(_file(head, extras, above + packed), "PNG", name)
             try:
                 image.load()
-            except Exception as error:  # decoders of damaged pixels raise nearly anything
+            except Exception as error:  # decoders can raise nearly anything for damaged pixels
                 raise ImageError(name, f"truncated or damaged ({str(error).strip()}).") from error
             skipped = bool(above)
             above = b"\0" + image.crop((0, count - 1, width, count)).tobytes()
@@ -80,7 +80,7 @@ def open_png(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands |
 
 
 def _chunks(file: IO[bytes]) -> tuple[bytes, bytes, list[tuple[int, int]]] | None:
-    """Chunks that change colours, those that may turn the image, and where the pixels are."""
+    """Chunks that affect colours, chunks that may rotate the image, and where the pixels are."""
     at, kept, turning = 33, b"", b""
     data: list[tuple[int, int]] = []
     seen: set[bytes] = set()
@@ -106,12 +106,12 @@ def _chunks(file: IO[bytes]) -> tuple[bytes, bytes, list[tuple[int, int]]] | Non
 
 
 def _orientation(form: bytes, channels: int, extras: bytes) -> int:
-    """Of a file with these chunks."""
+    """The orientation of a file with these chunks; 0 if it is damaged."""
     content = _file(struct.pack(">II", 1, 1) + form, extras, bytes(1 + channels))
     try:
         image = open_image(content, "PNG", "")
         image.load()
-    except Exception:  # noqa: BLE001 - what is damaged is decoded as a whole, which says so
+    except Exception:  # noqa: BLE001 - damaged files are decoded whole, which reports it
         return 0
     return read_orientation(image)
 
@@ -142,7 +142,7 @@ def _unpacked(
 
 
 def _file(head: bytes, extras: bytes, rows: bytes) -> bytes:
-    """A PNG of filtered rows, which are not packed again."""
+    """A PNG of filtered rows, which are not compressed again."""
     body = (_chunk(b"IHDR", head), extras, _chunk(b"IDAT", zlib.compress(rows, 0)))
     return b"".join([SIGNATURE, *body, _chunk(b"IEND", b"")])
 

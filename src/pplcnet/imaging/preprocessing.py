@@ -45,12 +45,12 @@ _RESAMPLING = {
     "opencv-bicubic": Image.Resampling.BICUBIC,
 }
 POLICIES = ("exact", "fast")
-# "shrunk-bilinear" leaves this many pixels along a side for each of the input's to its filter.
+# "shrunk-bilinear" leaves its filter this many pixels per input pixel along each side.
 SPARE = 2
 
 
 class Placed(NamedTuple):
-    """An image as the network sees it, and where it came from."""
+    """An image as the network sees it, and how it maps back to the original."""
 
     pixels: NDArray[np.uint8]
     """(height, width, 3) RGB."""
@@ -109,11 +109,11 @@ class Preprocessing:
             raise InputError("mean and std must be three numbers each, std above 0.")
 
     def __call__(self, source: ImageSource) -> NDArray[np.uint8]:
-        """The image as (height, width, 3) uint8 RGB; ImageError when it cannot be used."""
+        """The image as (height, width, 3) uint8 RGB; ImageError if it cannot be used."""
         return self.place(source).pixels
 
     def place(self, source: ImageSource) -> Placed:
-        """The same pixels, and the geometry that leads from them back to the image.
+        """The same pixels, with the geometry that maps them back to the image.
 
         Raises:
             ImageError: the image cannot be used.
@@ -131,9 +131,9 @@ class Preprocessing:
         return Placed(self._pad(resized.pixels), geometry)
 
     def reuse(self, decoded: Decoded) -> NDArray[np.uint8] | None:
-        """What a call gives, of an image that was shrunk for another use.
+        """The result of a call, from an image that was shrunk for another use.
 
-        None where this preprocessing shrinks it by another factor, or does not shrink.
+        None if this preprocessing shrinks by another factor, or does not shrink.
         """
         if self.policy == "fast" or self.interpolation != "shrunk-bilinear":
             return None
@@ -148,7 +148,7 @@ class Preprocessing:
         )
 
     def geometry_of(self, size: tuple[int, int]) -> Geometry:
-        """From an upright image of `size` (width, height) to the input; "fast" rounds that."""
+        """The geometry from an upright image of `size` (width, height); "fast" rounds it."""
         (left, top, right, bottom), (width, height) = (cut := self._cut(size)).box, cut.filled
         scale = width / (right - left), height / (bottom - top)
         return Geometry(size, scale, (-left * scale[0], -top * scale[1]))
@@ -167,7 +167,7 @@ class Preprocessing:
         return Resized(pixels, (left * across, top * down, right * across, bottom * down))
 
     def _pad(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pixels at the left top of the network's input."""
+        """The pixels padded to the network's input, at its top left."""
         height, width = pixels.shape[:2]
         if (height, width) == self.image_size:
             return pixels
@@ -177,7 +177,7 @@ class Preprocessing:
         return padded
 
     def divisor(self, size: tuple[int, int]) -> int:
-        """What the sides of an upright image of `size` may be divided by before the resize.
+        """The divisor for the sides of an upright image of `size` before the resize.
 
         The policy "fast" keeps the input's resolution, "shrunk-bilinear" twice that.
         """
@@ -189,7 +189,7 @@ class Preprocessing:
         return next(each for each in (8, 4, 2, 1) if each == 1 or enough >= each)
 
     def _cut(self, size: tuple[int, int]) -> Cut:
-        """How an image of `size` (width, height) is scaled and cut."""
+        """How an image of `size` (width, height) is scaled and cropped."""
         width, height = size
         input_height, input_width = self.image_size
         if self.resize == "stretch":

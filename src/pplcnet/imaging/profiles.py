@@ -1,6 +1,6 @@
-"""ICC profiles: the transform from an image's own colours to sRGB, or that none is needed.
+"""ICC profiles: the transform from an image's own colours to sRGB, if it needs one.
 
-Computed by lcms with the perceptual intent, as a colour-managed viewer does. A profile that
+lcms computes it with the perceptual intent, as colour-managed viewers do. A profile that
 changes no colour by more than PROFILE_TOLERANCE levels counts as sRGB; a damaged one, or one for
 another colour space than the image's, is ignored.
 """
@@ -18,15 +18,15 @@ __all__ = ["MAX_PROFILE_BYTES", "Transform", "transform_to_srgb"]
 
 PROFILE_TOLERANCE = 2
 MAX_PROFILE_BYTES = 4_000_000
-# The colour space in a profile's header, by the mode of the images that it can describe.
+# The colour space in a profile's header, by the mode of the images that it applies to.
 PROFILE_SPACES = {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
 
 Transform = Callable[[Image.Image], Image.Image]
-"""An image of the profile's mode to RGB; an RGB image is changed in place."""
+"""Converts an image of the profile's mode to RGB; an RGB image is changed in place."""
 
 
 def transform_to_srgb(profile: object, mode: str) -> Transform | None:
-    """From the colours of an image with this ICC profile to sRGB; None where they are the same.
+    """The transform from an image's ICC profile to sRGB; None if the colours are the same.
 
     Args:
         profile: what Pillow found; not always bytes.
@@ -43,7 +43,7 @@ def transform_to_srgb(profile: object, mode: str) -> Transform | None:
 
 @lru_cache(maxsize=16)
 def _build_transform(profile: bytes, mode: str) -> Transform | None:
-    """From a profile's colours to sRGB; None where these are nearly the same, or it is damaged."""
+    """The transform from a profile to sRGB; None if it changes almost nothing, or is damaged."""
     from PIL import ImageCms  # Only photos with a profile need lcms.
 
     try:
@@ -54,7 +54,7 @@ def _build_transform(profile: bytes, mode: str) -> Transform | None:
             ImageCms.createProfile("sRGB"),
             mode,
             "RGB",
-            # Without the cache of the last pixel, threads can share it.
+            # Without the cache for the last pixel, threads can share the transform.
             flags=ImageCms.Flags.NOCACHE,
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
@@ -73,7 +73,7 @@ def _build_transform(profile: bytes, mode: str) -> Transform | None:
 
 
 def _probe(mode: str) -> Image.Image:
-    """Colours from all over the cube, or all grey levels."""
+    """Colours from all over the RGB cube, or all grey levels."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
     levels = np.linspace(0, 255, 18).round().astype(np.uint8)

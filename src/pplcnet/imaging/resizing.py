@@ -20,10 +20,10 @@ MAX_FILTERED_SIDE = 1_000_000
 def resize_bilinear(
     image: DecodedImage, size: tuple[int, int], box: Box | None = None
 ) -> NDArray[np.uint8]:
-    """A box of an RGB image, resized to (width, height) by Pillow's filter, or within a level.
+    """A box of an RGB image, resized to (width, height) by Pillow's filter or within a level of it.
 
     Args:
-        box: the whole image by default.
+        box: defaults to the whole image.
 
     Returns:
         (height, width, 3) uint8, which may be read-only.
@@ -44,7 +44,7 @@ def resize_bilinear(
 
 
 def resize_decoded(decoded: Decoded, size: tuple[int, int], box: Box) -> NDArray[np.uint8]:
-    """A box of the upright image in full, resized to (width, height) and then turned upright.
+    """A box of the full-size upright image, resized to (width, height) and then turned upright.
 
     Returns:
         (height, width, 3) uint8, which may be read-only.
@@ -55,14 +55,14 @@ def resize_decoded(decoded: Decoded, size: tuple[int, int], box: Box) -> NDArray
     pixels = resize_bilinear(image, upright_size(size, orientation), part)
     if orientation == 1:
         return pixels
-    # The few pixels that are left, not the many of the photo.
+    # Turn the few pixels that are left, not the many of the photo.
     return np.asarray(turn_upright(Image.fromarray(pixels), orientation))
 
 
 def shorten(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
     """The image with no side above MAX_FILTERED_SIDE, and what its sides were divided by.
 
-    Pillow keeps a weight for every pixel along a side: gigabytes for a line of pixels.
+    Pillow keeps a weight for every pixel along a side: gigabytes for an image one pixel high.
     """
     across, down = (-(-side // MAX_FILTERED_SIDE) for side in image.size)
     return (image if across == down == 1 else image.reduce((across, down))), (across, down)

@@ -1,7 +1,7 @@
-"""What the parts of an image file would cost a decoder, found without decoding anything.
+"""Estimates what the parts of an image file would cost a decoder, without decoding anything.
 
-Segments, chunks, blocks and tags are walked through as the decoders do. A file that has more of
-them than an image needs is refused; for the others, the memory that the decoder takes is returned.
+Segments, chunks, blocks and tags are walked as decoders do. A file with more of them than an image
+needs is refused; for all others, the memory that the decoder takes is returned.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from pplcnet.imaging.tiff_header import TiffHeader, read_tiff_header
 
 __all__ = ["check_structure", "png_without_extras"]
 
-# Any progressive JPEG has about ten scans. Every scan goes over all pixels, even an empty one.
+# Any progressive JPEG has about ten scans. Every scan covers all pixels, even an empty one.
 USUAL_SCANS = 16
 MAX_SCANNED_PIXELS = 800_000_000
-# Pieces of a file (segments, chunks, blocks) are looked at one by one in Python.
+# Pieces of a file (segments, chunks, blocks) are examined one by one in Python.
 MAX_SEGMENTS = 5_000
 MAX_STRAY_BYTES = 100_000
 MAX_CHUNKS = 5_000
 BYTES_PER_CHUNK = 512
-# Optional chunks of a PNG that are kept, because they change what is seen.
+# Optional chunks of a PNG that are kept because they affect what is seen.
 BARE_CHUNKS = frozenset([b"tRNS"])
 USED_CHUNKS = BARE_CHUNKS | {b"iCCP", b"eXIf", b"XMP"}
-# This bit in the first letter of a chunk's name marks the chunk as optional.
+# This bit in the first letter of a chunk's name marks it as optional.
 ANCILLARY = 0x20
 UNPACKED_XMP = b"XML:com.adobe.xmp\0\0"
 MAX_BLOCKS = 20_000
 # Pillow unpacks a run-length encoded BMP in Python.
 MAX_RUN_LENGTH_PIXELS = 8_000_000
 MAX_RUN_LENGTH_BYTES = 4_000_000
-# What a TIFF's tags may hold: a million places of strips, each a Python number.
+# The most numbers in a TIFF's tags: a million strip offsets, each a Python number.
 MAX_TAG_NUMBERS = 1_000_000
 MAX_STRIPS = 100_000
 
-# libwebp holds three canvases of its own and hands one out.
+# libwebp holds three canvases of its own and returns one.
 WEBP_BYTES = 12
-# Measured with tiles, alpha and 10 bits: planes, RGB, and what is handed on to Pillow.
+# Measured with tiles, alpha and 10 bits: planes, RGB, and what is passed on to Pillow.
 HEIF_BYTES = 10
 HEIF_COPIES = 3
-# Tiles overhang the image, alpha has as many pixels, and depth maps lie beside it.
+# Tiles extend beyond the image, alpha has as many pixels, and there may be depth maps.
 MOST_CODED = 3
 SPARE_CODED = 4_000_000
 
 
 def check_structure(content: bytes, kind: str, name: str) -> Cost:
-    """Refuse a file whose parts would take a decoder too long, by its header alone.
+    """Refuse a file whose parts would take a decoder too long, judging by its structure alone.
 
     Args:
         content: the whole file.
-        kind: its format, as `kinds.image_format` names it.
+        kind: its format, as named by `kinds.image_format`.
 
     Returns:
-        What its decoder needs beside the pixels.
+        What its decoder needs besides the pixels.
 
     Raises:
         ImageError: too many parts, or too much work for its size.
@@ -73,7 +73,7 @@ def _jpeg(content: bytes, name: str) -> Cost:
     while not scan:
         marker = content.find(b"\xff", at)
         if marker < 0 or marker + 1 >= len(content):
-            break  # the decoder says that it ends too early
+            break  # the decoder reports that it ends too early
         stray += marker - at
         code = content[marker + 1]
         at = marker + 2
@@ -98,7 +98,7 @@ def _jpeg(content: bytes, name: str) -> Cost:
 
 
 def _coefficient_bytes(content: bytes, frame: bytes, scan: bytes, name: str) -> float:
-    """Bytes per pixel that libjpeg keeps of a JPEG in several scans, whose number is limited."""
+    """Bytes per pixel that libjpeg keeps for a JPEG in several scans, whose number is limited."""
     code, precision, components = frame[0], frame[3], frame[8]
     height, width = struct.unpack_from(">HH", frame, 4)
     if code in (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF):
@@ -126,7 +126,7 @@ def _coefficient_bytes(content: bytes, frame: bytes, scan: bytes, name: str) -> 
 
 
 def _count_scans(content: bytes) -> int:
-    """How many scans a JPEG file's first image has, without those of a thumbnail in its EXIF."""
+    """The number of scans of a JPEG file's first image, without those of an EXIF thumbnail."""
     at, scans = 2, 0
     while 0 <= at < len(content) - 1:
         at = content.find(b"\xff", at)
@@ -158,15 +158,15 @@ def _png(content: bytes, name: str) -> Cost:
 
 
 def png_without_extras(content: bytes, *, bare: bool = False) -> bytes:
-    """A PNG without the chunks that change no pixel: texts, times, later frames, private ones.
+    """A PNG without the chunks that affect no pixel: texts, times, later frames, private ones.
 
-    A decoder reads and unpacks them all, and refuses the image when one is damaged or large.
+    A decoder reads and unpacks them all, and refuses the image if one is damaged or large.
 
     Args:
-        bare: leave out the colour profile and the orientation too, which may be damaged.
+        bare: also leave out the colour profile and the orientation, which may be damaged.
 
     Returns:
-        `content` itself where nothing is left out.
+        `content` itself if nothing is left out.
     """
     kept, start, at = [], 0, 8
     used = BARE_CHUNKS if bare else USED_CHUNKS
@@ -186,7 +186,7 @@ def png_without_extras(content: bytes, *, bare: bool = False) -> bytes:
 
 
 def _webp(content: bytes, name: str) -> Cost:
-    # The decoder makes its canvas when it is created, before Pillow can say how large it is.
+    # The decoder allocates its canvas when it is created, before Pillow knows how large it is.
     kind, head = content[12:16], content[20:30]
     size = (0, 0)
     if kind == b"VP8X" and len(head) == 10:

@@ -1,8 +1,7 @@
-"""A large TIFF in parts: some of its strips or tiles at a time, each as a small TIFF of its own.
+"""Reads a large TIFF in parts: some strips or tiles at a time, each as a small TIFF.
 
-The small files have the tags of the large one that say how its pixels are stored, and go through
-the decoder that whole files go through, so that colours, depths and compressions are those of
-`decoding`.
+The small files have the large one's tags for how pixels are stored, and go through the same decoder
+as whole files, so colours, depths and compressions are handled as in `decoding`.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ KEPT = (
     BITS, COMPRESSION, PHOTOMETRIC, 266, SAMPLES, PLANES, 292, 293, 317, 320, 338, 339, 347, 530,
     531, 532, 34675,
 )  # fmt: skip
-"""How pixels are stored: also the order of bits, predictor, colours, kinds of samples, tables of
-JPEG, subsampling and the ICC profile."""
+"""How pixels are stored: also the bit order, predictor, colours, sample formats, JPEG tables,
+subsampling and the ICC profile."""
 NONE, OLD_JPEG, YCBCR = 1, 6, 6
 FORMS = {1: (1, "B"), 2: (1, ""), 3: (2, "H"), 4: (4, "L"), 5: (8, ""), 6: (1, ""), 7: (1, ""),
          8: (2, ""), 9: (4, ""), 10: (8, ""), 11: (4, ""), 12: (8, ""), 16: (8, "Q")}  # fmt: skip
-"""Bytes of one value and, of whole numbers, how `struct` calls them, by the type's number."""
+"""Bytes per value and, for integers, the `struct` code, by the type's number."""
 LONG = 4
 MAX_ENTRIES, MAX_VALUE_BYTES, MAX_PIECES, MAX_BAND_BYTES = 4096, 1 << 23, 1_000_000, 300_000_000
 
@@ -52,7 +51,7 @@ class _Entry(NamedTuple):
     kind: int
     """The type's number."""
     number: int
-    """Of values."""
+    """The number of values."""
     data: bytes
 
 
@@ -64,7 +63,7 @@ class _Pieces:
     entries: Mapping[int, _Entry]
     size: tuple[int, int]
     tile: tuple[int, int]
-    """(width, height) of a piece; of a strip, the image's width."""
+    """(width, height) of a piece; for a strip, the image's width."""
     offsets: Sequence[int]
     lengths: Sequence[int]
     is_tiled: bool
@@ -82,15 +81,15 @@ def open_tiff(file: IO[bytes], name: str, rows: int, most_pixels: int) -> Bands 
     """The first image of a TIFF or BigTIFF, about `rows` rows at a time.
 
     Args:
-        file: stays open until the last part has been read.
+        file: must stay open until the last part has been read.
 
     Returns:
-        None where it has to be decoded as a whole: it is damaged, turned by its orientation, a raw
+        None if it has to be decoded as a whole: it is damaged, rotated by its orientation, a raw
         photo, or stored in a way that the decoder refuses.
 
     Raises:
-        ImageError: it has more than `most_pixels`, or one of its pieces is too large; with the
-            parts, what decoding raises.
+        ImageError: it has more than `most_pixels`, or one of its pieces is too large; while reading
+            the parts, whatever decoding raises.
     """
     pieces = _pieces_of(file, rows)
     if pieces is None:
@@ -147,7 +146,7 @@ def _pieces_of(file: IO[bytes], rows: int) -> _Pieces | None:
 
 
 def _split(pieces: _Pieces, rows: int) -> _Pieces:
-    """Uncompressed rows in one strip as several strips; anything else as it is."""
+    """Several strips in place of one strip of uncompressed rows; anything else unchanged."""
     order, entries = pieces.order, pieces.entries
     if (
         len(pieces.offsets) > 1
@@ -211,7 +210,7 @@ def _numbers(order: str, entry: _Entry) -> tuple[int, ...]:
 
 
 def _number(order: str, entries: Mapping[int, _Entry], tag: int, default: int | None = None) -> int:
-    """The first number of a tag; KeyError for a missing one without a default."""
+    """The first number of a tag; KeyError if it is missing and there is no default."""
     if tag not in entries and default is not None:
         return default
     return _numbers(order, entries[tag])[0]
@@ -245,7 +244,7 @@ def _small_file(file: IO[bytes], name: str, pieces: _Pieces, first: int, end: in
     else:
         entries[STRIP_ROWS] = longs(pieces.tile[1])
     places, sizes = (TILES, TILE_BYTES) if pieces.is_tiled else (STRIPS, STRIP_BYTES)
-    entries |= {sizes: longs(*lengths), places: longs(*lengths)}  # as many numbers, for their size
+    entries |= {sizes: longs(*lengths), places: longs(*lengths)}  # places are placeholders
     start = 8 + 2 + 12 * len(entries) + 4
     values = start + sum(len(each.data) + len(each.data) % 2 for each in entries.values())
     offsets = (
@@ -264,6 +263,6 @@ def _small_file(file: IO[bytes], name: str, pieces: _Pieces, first: int, end: in
             start += len(padded)
         table.append(struct.pack(order + "HHL", tag, each.kind, each.number) + value)
     head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "LH", 8, len(table))
-    # Values of four bytes and fewer stand in the table: what was reserved for them stays empty.
+    # Values of up to four bytes are stored in the table: the space reserved for them stays empty.
     gap = bytes(values - start)
     return b"".join([head, *table, bytes(4), *body, gap, *data])

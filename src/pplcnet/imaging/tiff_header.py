@@ -1,6 +1,6 @@
 """The first directory of a TIFF file, and of the TIFF that holds a photo's EXIF, without Pillow.
 
-Read before a decoder sees the file, so that the size of its values can be limited.
+It is read before a decoder sees the file, so that the size of its values can be limited.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q",
                  18: "Q"}  # fmt: skip
 BYTE_TYPES = frozenset((1, 2, 6, 7))
-# Compressions that cameras, scanners and microscopes write and Pillow cannot read.
+# Compressions that cameras, scanners and microscopes write but Pillow cannot read.
 COMPRESSIONS = {
     22610: "JPEG XR", 33003: "JPEG 2000", 33005: "JPEG 2000", 33007: "lossless JPEG",
     34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34933: "PNG", 34934: "JPEG XR",
     50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 KINDS_OF_SAMPLE = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
-# Longer arrays, such as strip offsets, are counted and not read.
+# Longer arrays, such as strip offsets, are counted but not read.
 READ_VALUES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """What the first directory says."""
+    """The content of the first directory."""
 
     values: Mapping[int, tuple[int, ...]]
-    """Tag to its whole numbers, of tags with up to READ_VALUES of them."""
+    """Tag to its integers, for tags with up to READ_VALUES of them."""
     counts: Mapping[int, int]
-    """Tag to how many values it declares."""
+    """Tag to the number of values that it declares."""
     stored_bytes: int
-    """Bytes that all values together occupy."""
+    """Bytes that all values occupy together."""
     number_count: int
     """Values other than bytes and characters, of all tags together."""
 
@@ -47,12 +47,12 @@ class TiffHeader:
         return {256, 257} <= self.counts.keys() and bool({273, 324} & self.counts.keys())
 
     def first(self, tag: int, default: int) -> int:
-        """The tag's first number, or `default` where there is none."""
+        """The tag's first number, or `default` if it has none."""
         return self.values.get(tag, (default,))[0]
 
 
 def read_tiff_header(content: bytes) -> TiffHeader | None:
-    """The first directory of a TIFF or BigTIFF; None where the content ends before it does."""
+    """The first directory of a TIFF or BigTIFF; None if the content ends before it does."""
     order = ">" if content[:2] == b"MM" else "<"
     big = content[2:4] in (b"\0+", b"+\0")
     try:
@@ -66,7 +66,7 @@ def read_tiff_header(content: bytes) -> TiffHeader | None:
 
 
 def describe_tiff(content: bytes) -> str:
-    """Half a sentence on a TIFF of a kind that is not read; empty where it is damaged instead."""
+    """Half a sentence on a TIFF of an unsupported kind; empty if it is damaged instead."""
     header = read_tiff_header(content)
     if header is None or not header.is_image:
         return ""
@@ -84,7 +84,7 @@ def describe_tiff(content: bytes) -> str:
 
 
 def _entry_count(order: str, content: bytes, at: int, big: bool) -> tuple[int, int]:
-    """How many entries the directory at `at` has, and where the first of them stands."""
+    """The number of entries in the directory at `at`, and the offset of the first."""
     if at > len(content):
         raise struct.error("the directory lies behind the end of the file")
     (entries,) = struct.unpack_from(order + ("Q" if big else "H"), content, at)

@@ -1,4 +1,4 @@
-"""Overlapping windows that cover an image which is too large to be looked at as a whole."""
+"""Overlapping windows that cover an image too large to be processed as a whole."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 OVERLAP = 0.25
-"""Of neighbouring windows, as a part of their sides, if nothing else is asked."""
+"""The default overlap of neighbouring windows, as a fraction of their sides."""
 MIN_SIDE, MAX_SIDE, MAX_WINDOWS = 32, 16_384, 20_000
 MOST_OVERLAP = 0.9
 ROWS_AT_ONCE = 256
@@ -39,14 +39,14 @@ class Window(NamedTuple):
 
 
 def sides_of(given: object, name: str, least: int = MIN_SIDE) -> tuple[int, int]:
-    """(height, width) in pixels, of one number or of two.
+    """(height, width) in pixels, from one number or two.
 
     Args:
-        name: what is given, for the message.
-        least: pixels of a side.
+        name: what the number is, for the message.
+        least: the smallest allowed side in pixels.
 
     Raises:
-        InputError: something else is given, or a side below `least` or above 16384.
+        InputError: `given` is something else, or a side is below `least` or above 16384.
     """
     sides = (given, given) if isinstance(given, int | np.integer) else given
     if not (
@@ -70,7 +70,7 @@ def stride_of(window: tuple[int, int], overlap: float = OVERLAP) -> tuple[int, i
 
     Args:
         window: (height, width).
-        overlap: of neighbouring windows, as a part of their sides.
+        overlap: that of neighbouring windows, as a fraction of their sides.
 
     Raises:
         InputError: the overlap is not from 0 to 0.9.
@@ -93,16 +93,16 @@ def windows_of_image(
     *,
     noun: str = "windows",
 ) -> list[Window]:
-    """The windows that cover an image, as `windows_over`, if they are not too many.
+    """The windows that cover an image, as by `windows_over`, if they are not too many.
 
     Args:
         size: (width, height) of the image.
         window: (height, width).
         stride: (down, to the right).
-        source, noun: what the image and the windows are called, for the message.
+        source, noun: names of the image and of the windows, for the message.
 
     Raises:
-        InputError: more than 20,000.
+        InputError: there are more than 20,000.
     """
     width, height = size
     found = _count(height, window[0], stride[0]) * _count(width, window[1], stride[1])
@@ -119,9 +119,9 @@ def windows_over(
 ) -> list[Window]:
     """The windows that cover an image, row by row.
 
-    They begin at multiples of the stride. The last of every row and column is moved back to end at
-    the image's edge; a window that is larger than the image is as large as the image. Every pixel
-    is in at least one of them.
+    They start at multiples of the stride. The last of every row and column is moved back to end at
+    the image's edge; a window larger than the image gets the image's size. Every pixel is in at
+    least one window.
 
     Args:
         size: (height, width) of the image in pixels.
@@ -153,7 +153,7 @@ def _count(length: int, window: int, stride: int) -> int:
 def as_array(decoded: DecodedImage) -> NDArray[np.uint8]:
     """An upright RGB image as (H, W, 3) uint8, whose parts are views of it.
 
-    Of a PIL image a copy, made in strips: Pillow itself would make two at a time.
+    A PIL image is copied in strips: Pillow itself would make two copies at a time.
     """
     if not isinstance(decoded, Image.Image):
         return decoded
