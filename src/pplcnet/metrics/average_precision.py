@@ -9,10 +9,10 @@ __all__ = ["average_precision", "last_of_equals"]
 
 
 def average_precision(scores: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
-    """The mean of the precisions at the images, ranked by score, where recall rises.
+    """Average precision: the mean precision over the steps at which recall rises.
 
-    Sum of (R_n - R_(n-1)) P_n without interpolation; images of equal score count together, as
-    scikit-learn's `average_precision_score` has it. NaN when no image shows the label.
+    Sum of (R_n - R_(n-1)) P_n without interpolation; images of equal score count together, as in
+    scikit-learn's `average_precision_score`. NaN if no image shows the label.
 
     Args:
         scores: (M,) in any scale.
@@ -28,5 +28,5 @@ def average_precision(scores: NDArray[np.floating], is_shown: NDArray[np.bool_])
 
 
 def last_of_equals(ranked: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Of numbers in descending order: the last index of each run of equal ones."""
+    """For numbers in descending order, the last index of each run of equal ones."""
     return np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)

@@ -24,7 +24,7 @@ __all__ = [
     "reliability",
 ]
 
-# Beyond these, logits carry no information or every image is answered correctly.
+# Beyond these, the logits carry no information, or every image is answered correctly.
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
 
@@ -36,9 +36,9 @@ class Calibration(NamedTuple):
     error_before: float
     error_after: float
     refused: float | None = None
-    """What was fitted, where that is not used and `temperature` is 1."""
+    """The fitted temperature, if it is rejected and `temperature` is 1."""
     reason: str = ""
-    """Why it is not used."""
+    """Why it was rejected."""
 
     def facts(self) -> dict[str, Any]:
         """Plain values for a manifest."""
@@ -52,13 +52,13 @@ class Calibration(NamedTuple):
 
 
 def judge_temperature(temperature: float, error: Callable[[float], float]) -> Calibration:
-    """A fitted temperature, rounded to four digits, or 1 if using it would do harm.
+    """The fitted temperature, rounded to four digits, or 1 if it would do harm.
 
-    It is refused at an end of the search range, where the fit did not converge, and if it makes the
-    calibration error worse even on the images that it was fitted on.
+    It is rejected at an end of the search range, where the fit did not converge, and if it makes
+    the calibration error worse even on the images that it was fitted on.
 
     Args:
-        error: the calibration error of those images at a temperature.
+        error: gives the calibration error of those images at a temperature.
     """
     temperature, before = round(temperature, 4), round(error(1.0), 4)
     low, high = TEMPERATURES
@@ -74,9 +74,9 @@ def judge_temperature(temperature: float, error: Callable[[float], float]) -> Ca
 
 
 def describe_calibration(facts: Mapping[str, Any]) -> str:
-    """A manifest's calibration in a sentence."""
+    """A manifest's calibration, in one sentence."""
     images = counted(facts["images"], "validation photo")
-    if "text" in facts:  # of a task that fits no temperature
+    if "text" in facts:  # from a task that fits no temperature
         return f"{facts['text']}; chosen on {images}"
     if "refused" in facts:
         return (
@@ -90,13 +90,13 @@ def describe_calibration(facts: Mapping[str, Any]) -> str:
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The temperature T for which softmax(logits / T) is most likely to give the labels.
+    """The temperature T that maximises the likelihood of the labels under softmax(logits / T).
 
-    One number for all classes, so that no answer changes (Guo et al. 2017, arXiv 1706.04599). The
-    mean negative log-likelihood is convex in 1 / T; its derivative's sign is bisected.
+    One number for all classes, so no answer changes (Guo et al. 2017, arXiv 1706.04599). The mean
+    negative log-likelihood is convex in 1 / T; the sign of its derivative is bisected.
 
     Args:
-        logits: (N, classes), of images that were not trained on.
+        logits: (N, classes), for images that were not trained on.
         labels: (N,) class indices.
 
     Raises:
@@ -106,7 +106,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
         raise InputError(f"logits of shape {values.shape}; finite ones of some images are needed.")
     if (values.argmax(axis=1) == labels).all():
-        return 1.0  # without a mistake the best temperature is 0
+        return 1.0  # without mistakes, the best temperature is 0
     values = values - values.max(axis=1, keepdims=True)
     of_label = values[np.arange(len(values)), labels]
 
@@ -119,12 +119,12 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
 
 
 def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.bool_]) -> float:
-    """The temperature T for which sigmoid(logits / T) is most likely to give the labels.
+    """The temperature T that maximises the likelihood of the labels under sigmoid(logits / T).
 
-    As `fit_temperature`, with binary cross-entropy, which is convex in 1 / T too.
+    Like `fit_temperature`, but with binary cross-entropy, which is also convex in 1 / T.
 
     Args:
-        logits: (M,), of known labels of images that were not trained on.
+        logits: (M,), for known labels of images that were not trained on.
         is_shown: (M,) whether the image shows the label.
 
     Raises:
@@ -134,7 +134,7 @@ def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.b
     if not len(values) or not np.isfinite(values).all():
         raise InputError(f"logits of shape {values.shape}; finite ones of some labels are needed.")
     if ((values > 0) == is_shown).all():
-        return 1.0  # without a mistake the best temperature is 0
+        return 1.0  # without mistakes, the best temperature is 0
 
     def slope(inverse: float) -> float:
         halves = np.tanh(inverse * values / 2)  # sigmoid(x) = (1 + tanh(x / 2)) / 2
@@ -144,7 +144,7 @@ def fit_sigmoid_temperature(logits: NDArray[np.floating], is_shown: NDArray[np.b
 
 
 def _where_slope_is_zero(slope: Callable[[float], float]) -> float:
-    """The temperature at which a rising function of 1 / T crosses zero, or a bound."""
+    """The temperature at which an increasing function of 1 / T crosses zero, or a bound."""
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     for _ in range(60):
         middle = (low * high) ** 0.5
@@ -155,10 +155,10 @@ def _where_slope_is_zero(slope: Callable[[float], float]) -> float:
 def expected_calibration_error(
     confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """The mean gap between confidence and accuracy over the images.
+    """The mean gap between confidence and accuracy.
 
     Images are sorted into bins of equal width by the probability of their answer; each bin counts
-    with its images (Naeini et al. 2015, as Guo et al. 2017 use it).
+    with its number of images (Naeini et al. 2015, as used by Guo et al. 2017).
 
     Args:
         confidences: (N,) probabilities of the answers.
@@ -174,8 +174,8 @@ def expected_calibration_error(
 def least_calibration_error(confidences: NDArray[np.floating], draws: int = 200) -> float:
     """The expected calibration error of a perfectly calibrated model, averaged over `draws`.
 
-    Even that model shows some error on few images: an answer of probability 0.8 is right or wrong,
-    never 0.8 right. Only what exceeds it is miscalibration.
+    Even such a model shows some error on few images: an answer of probability 0.8 is right or
+    wrong, never 0.8 right. Only the excess over it is miscalibration.
     """
     generator = np.random.default_rng(0)
     errors = [

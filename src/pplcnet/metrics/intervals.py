@@ -1,4 +1,4 @@
-"""95 % confidence intervals of proportions, and of figures that are made of them."""
+"""95 % confidence intervals of proportions, and of figures derived from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: float, trials: float) -> Interval:
-    """Wilson's 95 % score interval (Wilson 1927); 0 to 1 without trials."""
+    """Wilson's 95 % score interval (Wilson 1927); 0 to 1 if there are no trials."""
     if trials <= 0:
         return Interval(0.0, 1.0)
     share, squared = successes / trials, Z95**2
@@ -30,7 +30,7 @@ def wilson(successes: float, trials: float) -> Interval:
         * np.sqrt(share * (1 - share) / trials + squared / (4 * trials**2))
         / (1 + squared / trials)
     )
-    # Rounding must not leave the proportion itself outside.
+    # Rounding must not exclude the proportion itself.
     return Interval(
         max(0.0, min(float(centre - half), share)), min(1.0, max(float(centre + half), share))
     )
@@ -39,8 +39,8 @@ def wilson(successes: float, trials: float) -> Interval:
 def f1_interval(right: float, actual: float, answered: float) -> Interval:
     """A 95 % interval of one class's F1.
 
-    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN). J is a proportion; the same formula turns the
-    ends of its Wilson interval into those of F1.
+    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN). J is a proportion, so the same formula maps the
+    ends of its Wilson interval to those of F1.
 
     Args:
         right: true positives.

@@ -1,4 +1,4 @@
-"""How well scores tell known from unknown, and how well a ranking finds what belongs together."""
+"""How well scores separate known from unknown, and how well a ranking retrieves relevant items."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Scores = NDArray[np.floating]
 
 
 def area_under_roc(known: Scores, unknown: Scores) -> float | None:
-    """The chance that a known item has a higher score than an unknown one; ties count half.
+    """The probability that a known item scores higher than an unknown one; ties count half.
 
     Args:
-        known: (N,) scores of what should score high.
-        unknown: (M,) scores of what should score low.
+        known: (N,) scores that should be high.
+        unknown: (M,) scores that should be low.
 
     Returns:
-        0 to 1; None where either is empty.
+        0 to 1; None if either is empty.
     """
     if not len(known) or not len(unknown):
         return None
@@ -39,9 +39,9 @@ def area_under_roc(known: Scores, unknown: Scores) -> float | None:
 
 
 def false_acceptance_at(known: Scores, unknown: Scores, accepted: float = 0.95) -> float | None:
-    """The share of the unknown that pass where at least a share `accepted` of the known do.
+    """The share of unknown items accepted when at least a share `accepted` of the known ones is.
 
-    "FPR at 95 % TPR" in the literature (Liang et al. 2018). None where either is empty.
+    "FPR at 95 % TPR" in the literature (Liang et al. 2018). None if either is empty.
     """
     if not len(known) or not len(unknown):
         return None
@@ -51,17 +51,17 @@ def false_acceptance_at(known: Scores, unknown: Scores, accepted: float = 0.95) 
 
 
 class CurvePoint(NamedTuple):
-    """What one threshold lets pass."""
+    """What one threshold accepts."""
 
     threshold: float
     known: float
-    """The share of the known items at or above it."""
+    """The share of known items at or above it."""
     unknown: float
-    """The share of the unknown items at or above it."""
+    """The share of unknown items at or above it."""
 
 
 def open_set_curve(known: Scores, unknown: Scores, points: int = 101) -> list[CurvePoint]:
-    """Thresholds from the highest score down, evenly spread over the scores; [] without either."""
+    """Thresholds from the highest score down, evenly spread over the scores; [] if one is empty."""
     if not len(known) or not len(unknown):
         return []
     every = np.sort(np.concatenate([known, unknown]))[::-1]
@@ -73,12 +73,12 @@ def open_set_curve(known: Scores, unknown: Scores, points: int = 101) -> list[Cu
 
 
 def cautious_threshold(unknown: Scores, rate: float) -> float:
-    """From which score on to accept, so that at most a share `rate` of the unknown is accepted.
+    """The threshold at which at most a share `rate` of the unknown items is accepted.
 
-    A new unknown item, drawn as these were, passes with a probability of at most `rate`: of N + 1
-    items in random order, at most floor(rate (N + 1)) lie above the threshold (conformal
-    prediction, Vovk et al. 2005). Where N is too small to promise that, nothing that scores as
-    these did passes.
+    A new unknown item from the same distribution is accepted with a probability of at most `rate`:
+    of N + 1 items in random order, at most floor(rate (N + 1)) lie above the threshold (conformal
+    prediction, Vovk et al. 2005). If N is too small to guarantee that, no score up to the largest
+    of these is accepted.
 
     Args:
         unknown: (N,) float32 scores, at least one.
@@ -88,16 +88,16 @@ def cautious_threshold(unknown: Scores, rate: float) -> float:
     passing = math.floor(rate * (len(ordered) + 1) + 1e-9)
     if passing > len(ordered):
         return -1.0
-    # Just above the first that must not pass.
+    # Just above the first score that must not be accepted.
     return float(np.nextafter(ordered[max(passing - 1, 0)], np.float32(np.inf)))
 
 
 def average_precision_at_r(is_relevant: NDArray[np.bool_], relevant: int) -> float:
-    """AP@R (Musgrave et al. 2020) of one ranking: mAP@R is its mean over the queries.
+    """AP@R (Musgrave et al. 2020) of one ranking; mAP@R is its mean over the queries.
 
     Args:
-        is_relevant: of the ranking's items, best first; at least `relevant` of them.
-        relevant: R, how many relevant items there are, at least 1.
+        is_relevant: for the ranking's items, best first; at least `relevant` of them.
+        relevant: R, the number of relevant items, at least 1.
     """
     found = is_relevant[:relevant]
     precision = np.cumsum(found) / np.arange(1, len(found) + 1)

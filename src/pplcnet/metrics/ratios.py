@@ -10,13 +10,13 @@ def ratios_of(
 ) -> tuple[float | None, float | None, float | None]:
     """Precision, recall and F1 of one class.
 
-    A ratio without a denominator is None: the precision of a class that is never predicted, and
-    recall and F1 of one that no image shows.
+    A ratio without a denominator is None: precision for a class that is never predicted, recall and
+    F1 for one that no image shows.
 
     Args:
-        right: how many of the answers are right.
-        answers: how often the class was predicted.
-        shown: how many images show it.
+        right: the number of right answers.
+        answers: the number of predictions of the class.
+        shown: the number of images that show it.
     """
     return (
         right / answers if answers else None,

@@ -1,4 +1,4 @@
-"""Thresholds on a probability, and the precision of the answers above them."""
+"""Probability thresholds, and the precision of the answers above them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["FEW_ANSWERS", "Threshold", "kept_precision", "measured", "threshold_
 
 LEAST_DECIMALS = 4
 FEW_ANSWERS = 20
-"""A threshold that was chosen on fewer answers is marked on pages."""
+"""Pages mark a threshold that was chosen on fewer answers."""
 
 
 class Threshold(NamedTuple):
-    """Precision and coverage when only answers above a probability are accepted."""
+    """Precision and coverage if only answers above a probability are accepted."""
 
     threshold: float
     precision: float
-    """The share of the accepted answers that is right; 0 if none is accepted."""
+    """The share of the accepted answers that are right; 0 if none is accepted."""
     interval: Interval
     """Wilson's 95 % interval of the precision."""
     coverage: float
-    """The share of all answers that is accepted."""
+    """The share of all answers that are accepted."""
     answered: int
 
 
 def threshold_for(
     wanted: float, confidences: NDArray[np.floating], is_right: NDArray[np.bool_]
 ) -> float | None:
-    """The lowest probability above which the answers reach a precision; None if none does.
+    """The lowest threshold at which the answers reach a precision; None if there is none.
 
-    Answers of equal probability are accepted together. The threshold has the fewest decimals, four
-    or more, that accept the same answers, so that the number on a page keeps its promise.
+    Answers of equal probability are accepted together. The threshold is shortened to the fewest
+    decimals, at least four, that accept the same answers, so the number on a page holds exactly.
 
     Args:
         wanted: precision, 0 to 1.
@@ -54,7 +54,7 @@ def threshold_for(
 
 
 def _short_between(low: float, high: float) -> float:
-    """`high`, cut to the fewest decimals, four or more, that stay above `low`."""
+    """`high`, cut to the fewest decimals, at least four, that stay above `low`."""
     exact = Decimal(repr(high))
     for digits in range(LEAST_DECIMALS, -int(exact.as_tuple().exponent)):
         found = float(exact.quantize(Decimal(1).scaleb(-digits), ROUND_DOWN))
@@ -83,7 +83,7 @@ def kept_precision(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Every possible threshold, descending, with the precision and coverage of what it keeps.
 
-    Each (thresholds,); equal probabilities are one threshold.
+    Each is (thresholds,); equal probabilities share one threshold.
     """
     values = np.asarray(confidences, np.float64)
     order = np.argsort(-values, kind="stable")

@@ -1,4 +1,4 @@
-"""The section on calibration, for tasks whose probabilities are scaled by a temperature."""
+"""The calibration section, for tasks whose probabilities are scaled by a temperature."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def calibration_section(
     """Reliability diagrams and calibration errors with and without the temperature.
 
     Args:
-        points_at: probabilities (M,) at a temperature, and whether what they are for is true.
-        temperature: that of the bundle.
+        points_at: from a temperature to probabilities (M,), and whether each came true (M,).
+        temperature: the bundle's.
         is_fitted: whether it was fitted on images.
         axes: the labels of the diagrams' axes.
         explanation: how to read the diagrams.

@@ -18,20 +18,20 @@ from pplcnet.pages.section import ReportContext, Section
 __all__ = ["SHOWN", "Card", "card_sections", "make_cards", "open_gradcam"]
 
 SHOWN = 12
-"""Cards of one kind on a page."""
+"""The number of cards of one kind on a page."""
 SIDE = 160
 
 
 class Card(NamedTuple):
-    """An image, and the classes whose evidence is shown."""
+    """An image, and the classes to show the evidence for."""
 
     at: int
-    """Index of the image in the reported data set."""
+    """Index of the image in the evaluated data set."""
     classes: tuple[int, ...]
 
 
 def open_gradcam(bundle: Bundle, before_keras: Callable[[], object]) -> tuple[Any, str]:
-    """A `GradCam` of the bundle's Keras variant, or None and why there is none."""
+    """A `GradCam` of the bundle's Keras variant, or None with the reason why there is none."""
     if "keras" not in bundle.manifest.variants:
         return None, "The bundle has no Keras variant, which Grad-CAM needs."
     if importlib.util.find_spec("keras") is None:
@@ -55,12 +55,12 @@ def card_sections(
     explanations: tuple[str, str],
     gradcam_missing: str,
 ) -> list[Section]:
-    """The most confident mistakes, if there are any, and the least certain photos.
+    """Sections for the most confident mistakes, if any, and for the least certain photos.
 
     Args:
-        mistakes, uncertain: what the task's `cards.html` shows of each card.
-        explanations: of the two sections.
-        gradcam_missing: why there are no heat maps, in a sentence; "" if there are.
+        mistakes, uncertain: values of each card for the task's `cards.html`.
+        explanations: the texts of the two sections.
+        gradcam_missing: a sentence on why there are no heat maps; "" if there are.
     """
     kinds = (
         ("mistakes", "Mistakes", "The most confident mistakes", mistakes),
@@ -81,11 +81,11 @@ def card_sections(
 def make_cards(
     context: ReportContext, probabilities: NDArray[np.floating], chosen: Sequence[Card]
 ) -> list[dict[str, Any]]:
-    """Values for the macro `seen`, a card each.
+    """Values for the macro `seen`, one per card.
 
     Args:
-        probabilities: (N, classes) of the reported images.
-        chosen: equally many classes for each image.
+        probabilities: (N, classes) for the evaluated images.
+        chosen: cards with the same number of classes each.
     """
     prepare, classes = context.bundle.manifest.preprocessing, context.bundle.classes
     images = [context.reported.images[each.at] for each in chosen]
@@ -111,7 +111,7 @@ def make_cards(
 def _maps(
     gradcam: Any, pixels: list[NDArray[np.uint8]], classes: list[tuple[int, ...]]
 ) -> Sequence[Sequence[NDArray[np.float32] | None]]:
-    """For each image, a heat map (h, w) for each of its classes; None without Grad-CAM."""
+    """For each image, a heat map (h, w) per class; None without Grad-CAM."""
     if gradcam is None or not pixels:
         return [[None] * len(each) for each in classes]
     stacked = np.stack(pixels)

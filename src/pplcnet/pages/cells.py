@@ -1,4 +1,4 @@
-"""The photos behind the counts of a table, for the script that shows them at a click."""
+"""The photos behind the counts of a table, for the script that shows them on a click."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Cell = tuple[int, int]
 
 IMAGES_OF_MISTAKES = 24
 IMAGES_OF_RIGHT = 8
-"""At most this many images of one cell are in the page."""
+"""The maximum number of images of one cell in the page."""
 IMAGES = 600
-"""Of all cells together, so that a page stays below some megabytes."""
+"""The maximum over all cells, which keeps a page below some megabytes."""
 
 
 def cell_values(cell: Cell, count: int, *, of: int, is_right: bool, text: str) -> dict[str, Any]:
-    """A cell for the macro `counted`.
+    """Values of a cell for the macro `counted`.
 
     Args:
-        of: the count that would give the cell its full colour.
+        of: the count at which the cell gets its full colour.
         text: what is counted, for screen readers and as the heading of the photos.
     """
     return {
@@ -46,12 +46,12 @@ def cells_data(
     counts: Mapping[Cell, int],
     probabilities: Mapping[Cell, NDArray[np.floating]],
 ) -> dict[str, Any]:
-    """What `page.js` shows.
+    """The data that `page.js` shows.
 
     Args:
-        chosen: indices of the images of each cell that are in the page, in their order.
-        counts: all images of each cell.
-        probabilities: (N,) for each cell: of the answer, for all images of the data set.
+        chosen: for each cell, indices of the images that are in the page, in order.
+        counts: the number of all images of each cell.
+        probabilities: for each cell, (N,): that of its answer, for all images of the data set.
     """
     places = {at: index for index, at in enumerate(dict.fromkeys(_joined(chosen)))}
     pictures = thumbnails((dataset.images[at].path for at in places), side=104)

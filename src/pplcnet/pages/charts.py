@@ -1,7 +1,7 @@
-"""Charts as SVG inside a page, in the colours of the page.
+"""Charts as SVG inside a page, in the page's colours.
 
 Matplotlib draws in placeholder colours, which are replaced by the page's CSS variables; text stays
-text, in the font of the page.
+text, in the page's font.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Chart:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        # With the salt, clip paths have different names in the charts of one page.
+        # The salt makes the names of clip paths differ between the charts of one page.
         self._settings: Any = {**_SETTINGS, "svg.hashsalt": f"{title} {description}"}
         self._description = description
         self._context = matplotlib.rc_context(self._settings)
@@ -111,7 +111,7 @@ class Chart:
         body = text[text.index(">", text.index("<svg")) + 1 :]
         body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
         body = re.sub(r"#0[0-5]0[0-5]0[0-5]\b", lambda found: _VARIABLES[found[0]], body)
-        # Groups have the same ids in every chart, and an id must be unique in a page.
+        # Matplotlib gives groups the same ids in every chart, but ids must be unique in a page.
         body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
         return Markup(  # noqa: S704 - Matplotlib escapes its text, and the rest is escaped here
             f'<svg class="chart" role="img" aria-label="{escape(self._description)}" '
@@ -122,10 +122,10 @@ class Chart:
 def curves(
     title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], description: str
 ) -> Any:
-    """Up to two lines over epochs, NaN where nothing was measured.
+    """Up to two lines over epochs, with NaN where nothing was measured.
 
-    The scale is logarithmic if a few values would flatten all others, as the loss of a diverging
-    first epoch does.
+    The scale is logarithmic if a few values would flatten all others, like the loss of a diverging
+    first epoch.
     """
     chart = Chart(title, "epoch", "", description)
     with chart as axes:
@@ -143,13 +143,13 @@ def curves(
 
 
 def _is_far_out(values: NDArray[np.float64]) -> bool:
-    """Whether the largest is over ten times the median and all values have a logarithm."""
+    """Whether the largest is over ten times the median and all values are positive."""
     finite = values[np.isfinite(values)]
     return bool(finite.size and finite.min() > 0 and finite.max() > 10 * np.median(finite))
 
 
 def histogram(title: str, x: str, values: NDArray[np.float64], description: str) -> Any:
-    """How many photos have which size, in 24 bars."""
+    """The number of photos by size, in 24 bars."""
     chart = Chart(title, x, "photos", description)
     with chart as axes:
         low, high = float(values.min()), float(values.max())
@@ -162,12 +162,12 @@ def histogram(title: str, x: str, values: NDArray[np.float64], description: str)
 def found_by_size(
     sides: NDArray[np.float64], is_found: NDArray[np.bool_], things: str, share: str, title: str
 ) -> list[Any]:
-    """How many things of which size were found and missed, and the share found; [] without any.
+    """Counts of found and missed things by size, and the share found; [] if there are none.
 
     Args:
-        sides: the square root of each one's area in pixels.
-        things: "boxes", in the charts' words.
-        share: what the second chart shows, "recall"; `title` is its title.
+        sides: the square root of each thing's area in pixels.
+        things: their name in the charts, such as "boxes".
+        share: the y label of the second chart, such as "recall"; `title` is its title.
     """
     if not len(sides):
         return []
@@ -202,7 +202,7 @@ def _by_size(axes: Any) -> None:
 
 
 def reliability_chart(title: str, points: Reliability, description: str, *, x: str, y: str) -> Any:
-    """Accuracy over probability, a point per bin whose area grows with its images.
+    """Accuracy by probability, with a point per bin whose area grows with its images.
 
     Empty bins are left out.
     """
@@ -225,7 +225,7 @@ def coverage_chart(
     x: str = "fraction answered",
     y: str = "fraction correct",
 ) -> Any:
-    """Precision of the accepted answers over the share of the photos that is answered."""
+    """Precision of the accepted answers by the share of photos that are answered."""
     chart = Chart("Only the most confident answers", x, y, description)
     with chart as axes:
         axes.plot(coverage, precision, color=FIRST)

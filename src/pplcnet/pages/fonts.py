@@ -1,4 +1,4 @@
-"""Class names in images, in any script that this machine has a font for."""
+"""Class names in images, in any script for which this machine has a font."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pplcnet.errors import require
 
 __all__ = ["installed_fonts"]
 
-# Matplotlib tries the fonts in this order for each character; it brings only the first itself.
+# Matplotlib tries the fonts in this order for each character; it ships only the first.
 FONTS = (
     "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR",
     "Source Han Sans", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans",

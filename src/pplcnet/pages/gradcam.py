@@ -28,8 +28,8 @@ class GradCam:
         """Split `model` (normalised float images to logits) at its last feature map.
 
         Raises:
-            InputError: the network has no global average pooling, several outputs, or answers for
-                each place of the image.
+            InputError: the network has no global average pooling, has several outputs, or predicts
+                per position of the image.
         """
         if len(model.outputs) > 1:
             count = len(model.outputs)
@@ -63,7 +63,7 @@ class GradCam:
     def raw_maps(
         self, images: NDArray[np.uint8], classes: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """As `maps`, not scaled."""
+        """Like `maps`, but not scaled."""
         normalised = (images.astype(np.float32) / 255 - self._mean) / self._std
         features = keras.ops.convert_to_numpy(self._backbone(normalised, training=False))
         gradient = _gradient(self._head, features, np.asarray(classes))
@@ -75,9 +75,9 @@ class GradCam:
 def _gradient(
     head: Any, features: NDArray[np.float32], classes: NDArray[np.integer]
 ) -> NDArray[np.float32]:
-    """(N, h, w, C): of each image's logit for its class with respect to its features.
+    """(N, h, w, C): gradient of each image's logit for its class with respect to its features.
 
-    Images are independent in inference, so the gradient of the sum holds that of each image.
+    Images are independent in inference, so the gradient of the sum contains that of each image.
     """
     chosen = keras.ops.one_hot(classes, head.output_shape[-1])
 

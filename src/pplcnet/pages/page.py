@@ -1,6 +1,6 @@
-"""One self-contained HTML page from templates: nothing in it is loaded from anywhere.
+"""Renders one self-contained HTML page from templates; it loads nothing from elsewhere.
 
-Class and file names come from outside: templates escape every value, data for the script go through
+Class and file names are untrusted: templates escape every value, data for the script goes through
 Jinja2's `tojson`, and the Content-Security-Policy allows only the script whose digest it names.
 """
 
@@ -27,14 +27,14 @@ PACKAGE = "pplcnet.pages"
 def render(
     template: str, *, sections: Sequence[Section] = (), package: str = PACKAGE, **values: Any
 ) -> str:
-    """The page of a template.
+    """A page rendered from a template.
 
     Args:
-        template: a file in `templates/` of this package.
-        sections: given to the template as pairs of a section and its HTML.
-        package: a task's package. Files in its own `templates/`, if any, come before those of this
-            package with the same name.
-        values: other variables of the template.
+        template: a file in this package's `templates/`.
+        sections: passed to the template as pairs of a section and its HTML.
+        package: a task's package. Files in its own `templates/`, if any, take precedence over those
+            of this package with the same name.
+        values: further variables of the template.
 
     Raises:
         MissingDependencyError: Jinja2 is not installed.
@@ -83,20 +83,20 @@ def _environment(package: str) -> Any:
 
 
 def _visible(value: Any) -> Any:
-    """Text without invisible formatting, which could show a name backwards; lines stay lines."""
+    """Text without invisible formatting, which could reverse a name; line breaks are kept."""
     return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _template_text(name: str) -> str:
-    """A file beside the templates that goes into every page as it is."""
+    """The text of a file beside the templates that goes into every page unchanged."""
     return (resources.files(PACKAGE) / "templates" / name).read_text(encoding="utf-8")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share in per cent, with a dash for one that is not defined."""
+    """A share in per cent; a dash if it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _exact_percent(value: float) -> str:
-    """With every digit that was asked for, such as 99.999 %."""
+    """A percentage with all digits that were requested, such as 99.999 %."""
     return f"{(100 * Decimal(repr(value))).normalize():f} %"

@@ -1,4 +1,4 @@
-"""Small images inside a page, as data URIs."""
+"""Small images embedded in a page as data URIs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ QUALITY = 72
 
 
 def data_uri(image: Image.Image, quality: int = QUALITY) -> str:
-    """The image as a JPEG inside the page itself."""
+    """The image as a JPEG data URI."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def palette_uri(indices: NDArray[np.uint8], colours: Sequence[tuple[int, int, int]]) -> str:
-    """Indices of colours as a PNG inside the page itself.
+    """A palette image as a PNG data URI.
 
     Args:
-        indices: (height, width); what has no colour is transparent.
+        indices: (height, width) indices of `colours`; others are transparent.
     """
-    # A palette of few entries takes few bits a pixel.
+    # A palette with few entries takes few bits per pixel.
     last = min(len(colours), 255)
     image = Image.fromarray(np.where(indices < last, indices, last).astype(np.uint8))
     image.putpalette([part for colour in colours[:last] for part in colour] + [0] * 3)
@@ -66,10 +66,10 @@ def thumbnails(paths: Iterable[Path], side: int = 112) -> Mapping[Path, str]:
 def part_of_photo(
     path: Path, box: tuple[int, int, int, int] | None = None, *, side: int
 ) -> str | None:
-    """A part of a photo, scaled to fit `side` pixels; None for a photo that cannot be read.
+    """A part of a photo, scaled to fit `side` pixels; None if the photo cannot be read.
 
     Args:
-        box: left, top, right, bottom in pixels of the upright photo; None for all of it.
+        box: left, top, right, bottom in pixels of the upright photo; None for the whole photo.
     """
     try:
         image = decode(path, at_least=side if box is None else None)
@@ -81,7 +81,7 @@ def part_of_photo(
 
 
 def overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.floating], side: int = 160) -> Image.Image:
-    """A heat map over an image: cold areas are grey, hot ones coloured.
+    """A heat map over an image: cold areas in grey, hot ones in colour.
 
     Args:
         pixels: (height, width, 3) RGB.

@@ -1,4 +1,4 @@
-"""What a report is made of, and what the `report.py` of a task is given and returns."""
+"""The parts of a report, and the interface of a task's `report.py`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Section(NamedTuple):
 
     id: str
     title: str
-    """In the navigation; the template has its own heading."""
+    """The title in the navigation; the template has its own heading."""
     template: str
-    """A file in `templates/` of the task's package or of `pplcnet.pages`."""
+    """A file in the `templates/` of the task's package or of `pplcnet.pages`."""
     values: Mapping[str, Any]
     """The template's variables."""
 
@@ -43,19 +43,19 @@ class Score(NamedTuple):
     images: int
     value: float
     interval: Interval | None
-    """95 %; None if there is none, such as for too few images."""
+    """95 %; None if there is none, for example with too few images."""
 
 
 class Scored(Protocol):
-    """Answers to a data set's images that can be compared with each other, whatever the task."""
+    """Answers to a data set's images in a form that can be compared, whatever the task."""
 
     @property
     def dataset(self) -> Dataset:
-        """The N images that were answered."""
+        """The N images that were predicted."""
         ...
 
     def score(self, chosen: NDArray[np.bool_] | None = None) -> Score | None:
-        """On the images where `chosen` (N,) is true, or on all; None if there is no score."""
+        """The score on the images where `chosen` (N,) is true, or on all; None if there is none."""
         ...
 
     def agreement(self, other: Self) -> float:
@@ -68,7 +68,7 @@ class Scored(Protocol):
 
 
 class TaskReport(NamedTuple):
-    """What a task adds to the report that all tasks share."""
+    """A task's part of the report that all tasks share."""
 
     title: str
     tiles: list[Tile]
@@ -78,36 +78,36 @@ class TaskReport(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a task makes its report of."""
+    """The input for a task's part of a report."""
 
     bundle: Bundle
     evaluation: Any
-    """Of the reported images: what the task's `evaluate` returned."""
+    """What the task's `evaluate` returned for the evaluated images."""
     reported: Dataset
     predictions: Sequence[Any]
-    """The task's predictions for the reported images, in their order."""
+    """The task's predictions for the evaluated images, in order."""
     validation: Dataset
-    """Images that thresholds can be chosen on; empty if none are known."""
+    """Images to choose thresholds on; empty if none are known."""
     validation_predictions: Sequence[Any]
     precisions: Sequence[float]
     """The precisions, 0 to 1, for which thresholds are wanted."""
     gradcam: Any = None
     """A `pages.gradcam.GradCam` of the bundle's network, or None."""
     gradcam_missing: str = ""
-    """Why there is none, in a sentence."""
+    """Why there is no Grad-CAM, in one sentence."""
 
     def title(self, noun: str) -> str:
-        """The network and the number of its classes, which are called `noun`."""
+        """The network and its number of classes, which are called `noun`."""
         network = self.bundle.manifest.network.get("name", "network")
         return f"{network}: {counted(len(self.bundle.classes), noun)}"
 
 
 def mean_over(images: Sequence[int], noun: str) -> str:
-    """A tile's note: which classes a mean is over.
+    """A tile's note on the classes that a mean is taken over.
 
     Args:
-        images: how many each class has; the mean leaves out classes without any.
-        noun: what a class is called.
+        images: the number of each class; the mean leaves out classes without any.
+        noun: the word for a class.
     """
     found = sum(map(bool, images))
     if found == len(images):

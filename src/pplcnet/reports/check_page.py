@@ -1,4 +1,4 @@
-"""What `pplcnet check` found, as one page."""
+"""The results of `pplcnet check` as one page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_OF_GROUP = 8
 
 
 def check_page(checked: Check) -> str:
-    """The page, HTML text.
+    """The page, as HTML text.
 
     Raises:
         MissingDependencyError: Jinja2 or Matplotlib is not installed.
@@ -51,7 +51,7 @@ def check_page(checked: Check) -> str:
 
 
 def _badness(group: Group) -> tuple[bool, bool]:
-    """A sort key: groups with contradicting labels first, then groups in two splits."""
+    """A sort key: contradicting labels first, then groups in two splits."""
     return (
         not contradict(group),
         len({image.split for image in group}) == 1,

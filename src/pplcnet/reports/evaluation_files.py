@@ -1,4 +1,4 @@
-"""An evaluation as files: JSON, CSV, Markdown and a PNG."""
+"""Writes an evaluation to files: JSON, CSV, Markdown and a PNG."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SHOWN_MISTAKES = 20
 
 
 class Source(NamedTuple):
-    """What an evaluation is of."""
+    """The source of an evaluation."""
 
     split: str
     """"train", "validation", "test" or "all"."""
     photos: str
     """The data set's folder or file, an absolute path."""
     looked: str = ""
-    """How the photos were looked at: "tiles 640x640"; "" for once as a whole."""
+    """How the photos were processed: "tiles 640x640"; "" for once as a whole."""
 
     def text(self) -> str:
-        """In words, with the whole path."""
+        """The source in words, with the whole path."""
         how = f", {self.looked}" if self.looked else ""
         return f"{self.part} of {printable(self.photos)}{how}"
 
     def title(self) -> str:
-        """In words, with the last part of the path, shortened."""
+        """The source in words, with the last part of the path, shortened."""
         return f"{self.part} of {abbreviated(printable(PurePath(self.photos).name))}"
 
     @property
@@ -74,7 +74,7 @@ def write_evaluation(
     Without Matplotlib, only the PNG is left out.
 
     Args:
-        facts: the content of evaluation.json, where it is more than `evaluation_facts`.
+        facts: the content of evaluation.json, if it is more than `evaluation_facts`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["evaluation.md", "evaluation.json"]
@@ -89,7 +89,7 @@ def write_evaluation(
     try:
         evaluation.draw(folder / plot.name, source.title())
     except MissingDependencyError:
-        # The PNG of an earlier evaluation would show other figures.
+        # Remove the PNG of an earlier evaluation, which would show other figures.
         (folder / plot.name).unlink(missing_ok=True)
     else:
         page += f"\n![{plot.title}]({plot.name})\n"

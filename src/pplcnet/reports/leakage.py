@@ -1,4 +1,4 @@
-"""Reported images that nearly duplicate a training image, and their effect on the score."""
+"""Evaluated images that nearly duplicate a training image, and their effect on the score."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def copies_section(
     known: Mapping[Path, NDArray[np.uint64]],
     watcher: Watcher,
 ) -> Section:
-    """Near-duplicates between the reported images and the training images.
+    """Near-duplicates between the evaluated images and the training images.
 
-    Reported images that were themselves trained on are counted, not compared.
+    Evaluated images that were themselves trained on are counted but not compared.
 
     Args:
-        answers: to the reported images.
-        known: fingerprints by path, where they are known already.
+        answers: those to the evaluated images.
+        known: fingerprints by path, as far as they are known already.
     """
     if importlib.util.find_spec("imagehash") is None:
         values = {"missing": "imagehash is not installed here: pip install 'pplcnet[report]'."}
@@ -130,7 +130,7 @@ def _shown(answers: Scored, train: Dataset, pairs: list[Any]) -> list[dict[str, 
 
 
 def _named(dataset: Dataset, image: LabelledImage) -> str:
-    """Its annotation as text."""
+    """The image's annotation as text."""
     return image.annotation.to_text(dataset.classes)
 
 
@@ -153,7 +153,7 @@ def _is_disputed(
 
 
 def _hashed(paths: list[Path], watcher: Watcher) -> dict[Path, NDArray[np.uint64]]:
-    """Fingerprints of the images that can be read."""
+    """Fingerprints of the images that can be read, by path."""
     room = Room()
 
     def hash_of(path: Path) -> NDArray[np.uint64] | None:

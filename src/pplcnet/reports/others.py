@@ -1,4 +1,4 @@
-"""How well a bundle tells photos like those of its training from quite other ones."""
+"""How well a bundle separates photos like its training photos from very different ones."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ __all__ = ["Others", "check_others", "compare_with_others"]
 
 @dataclass(frozen=True)
 class Others:
-    """The figures on other photos."""
+    """The figures for other photos."""
 
     folder: str
     photos: int
-    """Those that could be read."""
+    """The number of photos that could be read."""
     auroc: float
-    """The chance that a labelled photo is more typical than one of them; ties count half."""
+    """The probability that a labelled photo is more typical than another; ties count half."""
     fpr_at_95_tpr: float
-    """The share of them that pass where 95 % of the labelled photos do."""
+    """The share of other photos accepted at the threshold that accepts 95 % of labelled ones."""
     strange: int
-    """How many of them are called unlike anything trained on."""
+    """The number of other photos called unlike anything trained on."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dict(vars(self))
 
     def to_text(self) -> str:
-        """The figures in a sentence."""
+        """The figures in one sentence."""
         return (
             f"against {counted(self.photos, 'other photo')} of {self.folder}: AUROC of the "
             f"typicality {self.auroc:.4f}, FPR at 95 % TPR {self.fpr_at_95_tpr:.4f}; "
@@ -48,7 +48,7 @@ class Others:
 
 
 def check_others(model: Model[Any], folder: str | PathLike[str]) -> None:
-    """InputError, before any work, where `compare_with_others` could say nothing."""
+    """Raise InputError, before any work, if `compare_with_others` could not tell anything."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; other photos are given as a folder.")
     if next(find_images(folder), None) is None:
@@ -67,13 +67,13 @@ def compare_with_others(
     *,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda each, total: each,
 ) -> Others:
-    """Predict the photos of a folder, and compare how typical they are with labelled photos.
+    """Predict the photos of a folder and compare how typical they are with labelled photos.
 
     Args:
-        model: of a bundle that knows what is typical.
-        predictions: for photos like those of the training, which were not trained on.
-        folder: of photos that show something else.
-        progress: wraps the predictions, of which there are as many as its second argument.
+        model: its bundle must know what is typical.
+        predictions: for photos like the training photos that were not trained on.
+        folder: photos that show something else.
+        progress: wraps the predictions, given their total.
 
     Raises:
         InputError: as `check_others`; or none of the photos can be read.

@@ -1,7 +1,7 @@
 """The images that a run's split.csv records, found again by their content.
 
-The file has their absolute paths and sha256 checksums, which identify an image that was moved or
-renamed. Files that older versions wrote have no checksums.
+The file has their absolute paths and sha256 checksums, which identify images that were moved or
+renamed. Files written by older versions have no checksums.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ __all__ = ["Found", "find_recorded", "read_table"]
 
 @dataclass(frozen=True)
 class Found:
-    """Given images, and those that split.csv records, each where it is now."""
+    """The given images, and those that split.csv records, with their current paths."""
 
     images: tuple[LabelledImage, ...]
-    """The given images; those that are recorded have the recorded split."""
+    """The given images; those that are recorded get the recorded split."""
     recorded: Dataset
     """The recorded images that still exist."""
     known: frozenset[Path] = frozenset()
     """Paths of the given images that are recorded."""
     gone: int = 0
-    """How many recorded images no longer exist."""
+    """The number of recorded images that no longer exist."""
     notes: tuple[str, ...] = ()
-    """A sentence each: how images were recognised, and where that could fail."""
+    """One sentence each: how images were recognised, and where that could fail."""
 
 
 def find_recorded(
     given: Dataset, file: Path, trained_in: Path | None, watcher: Watcher | None = None
 ) -> Found:
-    """Which of the given images a split.csv records.
+    """Find out which of the given images a split.csv records.
 
     Args:
         file: the split.csv; it need not exist.
         trained_in: the data set's folder at the time, for files without checksums.
-        watcher: told of progress.
+        watcher: receives progress.
 
     Raises:
-        InputError: the file exists and has no row that can be read.
+        InputError: the file exists but has no readable row.
     """
     recorded, checksums = _read(file, given.task)
     if not len(recorded):
@@ -82,7 +82,7 @@ def _found_by_content(
     for image in recorded.images:
         there = places.get(os.path.realpath(image.path))
         checksum = checksums.get(image.path, "")
-        # An image without a checksum was not read when the file was written.
+        # An image without a checksum was unreadable when the file was written.
         matches = by_content.get(checksum, []) if checksum else [there] if there else []
         for path in matches:
             # Content that is recorded twice counts as trained on if either copy was.
@@ -104,7 +104,7 @@ def _found_by_content(
 
 
 def _found_by_path(given: Dataset, recorded: Dataset, file: Path, trained_in: Path | None) -> Found:
-    """For a split.csv without checksums: by path, or by name if no path is the same."""
+    """For a split.csv without checksums: match by path, or by name if no path matches."""
     by_place = {os.path.realpath(image.path): image.split for image in recorded.images}
     splits = {
         image.path: by_place[place]
@@ -183,7 +183,7 @@ def _checksum(path: Path) -> str:
 
 
 def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
-    """Every image that split.csv records, whether it exists or not, and the checksums by path."""
+    """Every image that split.csv records, existing or not, and the checksums by path."""
     if not file.is_file():
         return Dataset(file.parent, (), (), task=task), {}
     try:
@@ -200,12 +200,12 @@ def _read(file: Path, task: str) -> tuple[Dataset, dict[Path, str]]:
 
 
 def _recorded_name(path: Path, root: Path) -> str:
-    """The path relative to the root, as `Dataset.name_of` has it."""
+    """The path relative to the root, as in `Dataset.name_of`."""
     return Dataset(root, (), ()).name_of(LabelledImage(path, Marks(())))
 
 
 def _common_folder(images: Iterable[LabelledImage], otherwise: Path) -> Path:
-    """The folder that all images are in, so that their names are short."""
+    """The folder that contains all images, which keeps their names short."""
     folders = {image.path.parent for image in images}
     try:
         return Path(os.path.commonpath(folders)) if folders else otherwise

@@ -1,4 +1,4 @@
-"""The report on a bundle and how good it is on labelled photos, as one page."""
+"""The report on a bundle and its performance on labelled photos, as one page."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from pplcnet.tasks.evaluate import EvaluatedPredictions, evaluate_and_keep
 __all__ = ["PRECISIONS", "bundle_report", "check_precisions", "require_report", "write_run_report"]
 
 PRECISIONS = (0.9, 0.95, 0.99)
-"""Precisions that thresholds are given for by default."""
+"""The default precisions to give thresholds for."""
 REPORT = "report.html"
 
 
 def require_report() -> None:
-    """MissingDependencyError, before any work, if a report cannot be made here."""
+    """Raise MissingDependencyError, before any work, if no report can be made here."""
     for library in ("jinja2", "matplotlib"):
         require(library, purpose="writing the report", extra="report")
 
 
 def check_precisions(precisions: Sequence[float]) -> None:
-    """InputError for a number that cannot be a precision."""
+    """Raise InputError for a number that cannot be a precision."""
     for each in precisions:
         if not 0 < each <= 1:
             raise InputError(f"precision is {each}; it must be above 0 and at most 1.")
@@ -62,18 +62,18 @@ def bundle_report(
     watcher: Watcher | None = None,
     before_keras: Callable[[], object] = lambda: None,
 ) -> str:
-    """The page, HTML text.
+    """The page, as HTML text.
 
     Args:
         subject: the bundle and its images.
-        evaluated: the bundle's answers to the reported images, if they are known already.
-        precisions: wanted of the answers above a threshold, 0 to 1.
-        fingerprints: of images, by path, if they are known already.
-        is_every_variant_measured: also run the other variants on the reported images.
-        suspects: a list of images whose label may be wrong, as `pplcnet suspects` writes it; None
-            takes suspects.csv beside the bundle, if it is there.
-        others: a folder of photos of other things: how well they are told from the reported ones.
-        watcher: told of progress.
+        evaluated: the bundle's answers to the evaluated images, if they are known already.
+        precisions: those wanted for the answers above a threshold, 0 to 1.
+        fingerprints: fingerprints of images by path, if they are known already.
+        is_every_variant_measured: also run the other variants on the evaluated images.
+        suspects: a list of images whose label may be wrong, as written by `pplcnet suspects`; None
+            takes suspects.csv beside the bundle, if it exists.
+        others: a folder of photos of other things, to measure how well these are separated.
+        watcher: receives progress.
         before_keras: called before Keras is imported, for Grad-CAM.
 
     Raises:
@@ -140,7 +140,7 @@ def bundle_report(
 def _on_others(
     model: Model[Any], evaluated: EvaluatedPredictions, others: Path | None, watcher: Watcher
 ) -> list[Tile]:
-    """The figure on other photos, where some are given."""
+    """The figure on other photos, if some are given."""
     if others is None:
         return []
     found = compare_with_others(

@@ -1,7 +1,7 @@
-"""What a report is about: a bundle, the images it reports on, and those it was trained on.
+"""The subject of a report: a bundle, the evaluated images, and those it was trained on.
 
-A run's `split.csv` beside the bundle says which images were trained on; without one, the data set's
-own splits do.
+A run's `split.csv` beside the bundle tells which images were trained on; without one, the data
+set's own splits do.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ RUN_LIMIT = 8 << 20
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle and its images; a part that is not known has no images."""
+    """A bundle and its images; a part that is unknown has no images."""
 
     bundle: Bundle
     split: str
-    """Name of the reported part."""
+    """Name of the evaluated part."""
     reported: Dataset
     train: Dataset
     validation: Dataset
     source: str
-    """What says which images were trained on: "split.csv", "the data set's splits" or ""."""
+    """What tells which images were trained on: "split.csv", "the data set's splits" or ""."""
     gone: int = 0
-    """How many images split.csv lists that no longer exist."""
+    """The number of images listed in split.csv that no longer exist."""
     is_of_training: bool = False
-    """Whether the bundle was trained on images of this very folder, and nothing says on which."""
+    """Whether the bundle was trained on images of this same folder, but nothing tells on which."""
     notes: tuple[str, ...] = ()
-    """A sentence each on how reliably it is known which images were trained on."""
+    """One sentence each on how reliably it is known which images were trained on."""
     image_notes: tuple[str, ...] = ()
-    """`Dataset.notes` of the data set that the reported images are from."""
+    """`Dataset.notes` of the data set that the evaluated images are from."""
     known: frozenset[Path] = frozenset()
-    """Current paths of the images that split.csv lists."""
+    """Current paths of the images listed in split.csv."""
 
     known_trained: frozenset[Path] = frozenset()
-    """Those of them that were trained on."""
+    """The paths of those that were trained on."""
 
     @cached_property
     def is_trained(self) -> tuple[bool, ...]:
-        """Of each reported image, whether it was trained on, which flatters the figures."""
+        """For each evaluated image, whether it was trained on, which makes figures optimistic."""
         trained = _places(self.train)
         return tuple(
             image.path in self.known_trained or os.path.realpath(image.path) in trained
@@ -65,24 +65,24 @@ class Subject:
 
     @property
     def trained(self) -> int:
-        """How many reported images were trained on."""
+        """The number of evaluated images that were trained on."""
         return sum(self.is_trained)
 
     @property
     def is_held_out(self) -> bool:
-        """Whether split.csv records all reported images as held out."""
+        """Whether split.csv records all evaluated images as held out."""
         return self.split in ("validation", "test") and all(
             image.path in self.known for image in self.reported.images
         )
 
     @property
     def own_split(self) -> str:
-        """The split that the bundle's run was evaluated on, by split.csv."""
+        """The split that the bundle's run was evaluated on, according to split.csv."""
         return "test" if self._recorded_in("test") else "validation"
 
     @property
     def is_whole_part(self) -> bool:
-        """Whether the reported images are exactly those of their split in split.csv."""
+        """Whether the evaluated images are exactly those of their split in split.csv."""
         paths = {image.path for image in self.reported.images}
         return paths <= self.known and len(paths) >= self._recorded_in(self.split) > 0
 
@@ -92,7 +92,7 @@ class Subject:
 
     @property
     def recorded_images(self) -> str | None:
-        """Where the run's images are, if split.csv holds some of them out; None if not known."""
+        """Where the run's images are, if split.csv holds some of them out; None if unknown."""
         named = _trained_on(self.bundle)
         if self.source != SPLIT_FILE or named is None or not os.path.exists(named):
             return None
@@ -102,7 +102,7 @@ class Subject:
 
     @property
     def folder(self) -> Path:
-        """The folder of the run's files, which is that of the bundle."""
+        """The folder of the run's files, which is the bundle's."""
         return self.bundle.path.resolve().parent
 
 
@@ -115,8 +115,8 @@ def find_subject(
     """Open the images and find out which of them, and which others, were trained on.
 
     Args:
-        split: the part to report on, or "all"; None takes test, else validation, else all.
-        watcher: told of progress in comparing the images with those of the bundle's run.
+        split: the part to evaluate, or "all"; None takes test, else validation, else all.
+        watcher: receives progress while the images are compared with those of the bundle's run.
 
     Raises:
         DatasetError: the images are not a data set.
@@ -124,7 +124,7 @@ def find_subject(
             damaged.
     """
     whole = Dataset.open(photos)
-    # Before split.csv, which has the annotations of the bundle's task.
+    # Checked before reading split.csv, which has the annotations of the bundle's task.
     task = task_of(bundle.manifest, bundle.path)
     check_task(whole, task, f"{whole.place}: the photos have")
     file = bundle.path.resolve().parent / SPLIT_FILE
@@ -179,7 +179,7 @@ def find_subject(
 
 
 def _is_of_another_run(bundle: Bundle, file: Path) -> bool:
-    """Whether the run.json is known to be of another run than the bundle's."""
+    """Whether run.json is known to belong to another run than the bundle's."""
     own = bundle.manifest.provenance.get("run")
     try:
         with file.open("rb") as opened:
@@ -190,14 +190,14 @@ def _is_of_another_run(bundle: Bundle, file: Path) -> bool:
 
 
 def _trained_on(bundle: Bundle) -> str | None:
-    """The path of the images that the bundle's run was given, as it was given."""
+    """The path of the images that the bundle's run was given, unchanged."""
     data = bundle.manifest.provenance.get("dataset")
     named = data.get("photos") if isinstance(data, dict) else None
     return named if isinstance(named, str) else None
 
 
 def _trained_in(bundle: Bundle) -> Path | None:
-    """The folder that their names are relative to."""
+    """The folder that the names of the run's images are relative to."""
     named = _trained_on(bundle)
     if named is None:
         return None
@@ -209,7 +209,7 @@ def _is_same(named: str | None, photos: str | PathLike[str]) -> bool:
 
 
 def _without_skipped(whole: Dataset, found: Found, skipped: Path) -> tuple[LabelledImage, ...]:
-    """The images without those that the run skipped."""
+    """The images except those that the run skipped."""
     names = {original_path(row.get("path", "")) for row in read_table(skipped)}
     return tuple(
         image
@@ -219,7 +219,7 @@ def _without_skipped(whole: Dataset, found: Found, skipped: Path) -> tuple[Label
 
 
 def _known(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The data set, or an empty one if it has classes that the bundle does not know."""
+    """The data set, or an empty one if it has classes unknown to the bundle."""
     return dataset if set(dataset.classes) <= set(classes) else dataset.keep(())
 
 
@@ -228,7 +228,7 @@ def _places(dataset: Dataset) -> set[str]:
 
 
 def _other_than(reported: Dataset, dataset: Dataset) -> Dataset:
-    """The images that are not reported on."""
+    """The images that are not evaluated."""
     seen = _places(reported)
     return dataset.keep(
         image for image in dataset.images if os.path.realpath(image.path) not in seen

@@ -1,4 +1,4 @@
-"""The sections of a report that are made of a run's files: data, training curves, suspects."""
+"""Report sections made from a run's files: data, training curves, suspects."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ EXAMPLES = 4
 EXAMPLE_CLASSES = 40
 SUSPECTS = 30
 LARGEST_DRAWN = 1e30
-"""Larger numbers overflow in the arithmetic of axes, and no loss is that large."""
+"""Larger numbers would overflow in the arithmetic of axes, and no loss is that large."""
 HISTORY_FILE, SUSPECT_FILE = "history.csv", "suspects.csv"
 
 
 def made_section(subject: Subject, noun: str) -> Section:
-    """The network and what it was trained on; `noun` is what a class is called."""
+    """The network and what it was trained on; `noun` is the word for a class."""
     values = {"facts": _facts(subject), "data": _data(subject), "noun": noun}
     return Section("made", "Network", "made.html", values)
 
 
 def _facts(subject: Subject) -> dict[str, list[tuple[str, str]]]:
-    """Groups of name and value."""
+    """Groups of (name, value) pairs, by heading."""
     manifest = subject.bundle.manifest
     provenance = manifest.provenance
     data, versions = provenance.get("dataset") or {}, provenance.get("versions") or {}
@@ -73,7 +73,7 @@ def _plain(value: object) -> str:
 
 
 def _data(subject: Subject) -> dict[str, Any]:
-    """Images by class and split, and examples of those that were trained on."""
+    """Images by class and split, and examples of training images."""
     classes = subject.bundle.classes
     splits = {
         name: dataset
@@ -86,7 +86,7 @@ def _data(subject: Subject) -> dict[str, Any]:
     }
     counts = [dict(zip(each.classes, each.class_counts(), strict=True)) for each in splits.values()]
     known = [_known(each) for each in splits.values()]
-    # Where every image shows one class, how many are known says nothing.
+    # If every image shows one class, the number of known images tells nothing.
     is_known_shown = any(
         len(image.shown) != 1 or image.unknown
         for dataset in splits.values()
@@ -118,27 +118,27 @@ def _data(subject: Subject) -> dict[str, Any]:
 
 
 def _known(dataset: Dataset) -> dict[str, int]:
-    """For each class, for how many images it is known whether they show it."""
+    """For each class, the number of images for which it is known whether they show it."""
     unknown = Counter(at for image in dataset.images for at in image.annotation.unknown)
     return {name: len(dataset) - unknown[at] for at, name in enumerate(dataset.classes)}
 
 
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """At most `count` of them, evenly spread."""
+    """At most `count` of the paths, evenly spaced."""
     kept = min(count, len(paths))
     return [paths[at * len(paths) // kept] for at in range(kept)]
 
 
 def training_sections(folder: Path, measure: Measure) -> list[Section]:
-    """Loss and measure over the epochs; nothing if the folder has no history.csv."""
+    """Loss and measure by epoch; empty if the folder has no history.csv."""
     drawn = curve_charts(folder, measure)
     return [Section("training", "Training", "training.html", {"curves": drawn})] if drawn else []
 
 
 def curve_charts(folder: Path, measure: Measure) -> list[Any]:
-    """Loss and the task's measure over the epochs, as far as history.csv has them.
+    """Charts of loss and the task's measure by epoch, as far as history.csv has them.
 
-    The training images have a line of the measure only if training counts it.
+    The measure has a line for the training images only if training counts it.
     """
     rows = list(read_table(folder / HISTORY_FILE))
     epochs = [_float(row.get("epoch")) for row in rows]
@@ -156,12 +156,12 @@ def curve_charts(folder: Path, measure: Measure) -> list[Any]:
 
 
 def _measure_columns(rows: Sequence[dict[str, str]], measure: Measure) -> dict[str, str]:
-    """Names of a history's columns of the measure, by the images that it is of."""
+    """The names of a history's columns of the measure, by the images that they are for."""
     if not any("validation_accuracy" in row for row in rows):
         columns = {"training": measure.key, "validation": f"validation_{measure.key}"}
         return {name: key for name, key in columns.items() if any(key in row for row in rows)}
-    # Version 0.1 called every measure accuracy. Its training column was the share of the images
-    # that are right, or of the labels, which is another measure than mAP.
+    # Version 0.1 called every measure accuracy. Its training column was the share of right images,
+    # or of right labels, which is not mAP.
     training = {"training": "accuracy"} if measure.is_share else {}
     return {**training, "validation": "validation_accuracy"}
 
@@ -176,7 +176,7 @@ def _float(text: str | None) -> float:
 
 
 def check_suspects(path: Path) -> None:
-    """InputError if the file is not a list of suspects."""
+    """Raise InputError if the file is not a list of suspects."""
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             columns = {name.strip().lower() for name in next(csv.reader(file), [])}
@@ -193,7 +193,7 @@ def check_suspects(path: Path) -> None:
 
 
 def suspects_sections(subject: Subject, path: Path | None = None) -> list[Section]:
-    """Images whose label may be wrong, as `path` or suspects.csv beside the bundle lists them."""
+    """Images whose label may be wrong, as listed in `path` or in suspects.csv beside the bundle."""
     listed = read_table(path or subject.folder / SUSPECT_FILE)
     rows = [row for row in listed if row.get("path")]
     places = [_find(row["path"], subject) for row in rows[:SUSPECTS]]

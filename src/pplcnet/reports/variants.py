@@ -20,19 +20,19 @@ __all__ = ["VariantRow", "variants_section"]
 
 
 class VariantRow(NamedTuple):
-    """One variant in one engine; None where something was not measured."""
+    """One variant in one engine; None for what was not measured."""
 
     choice: Choice
     size: int
-    """Of its file, in bytes."""
+    """The size of its file in bytes."""
     is_reported: bool
     """Whether the report's figures come from it."""
     score: Score | None
-    """On the reported images, measured now."""
+    """The score on the evaluated images, measured now."""
     agreement: float | None
-    """The share of the images with the same answer as the reported variant."""
+    """The share of the images that get the same answer as from the reported variant."""
     median_ms: float | None
-    """Latency of one image in the network, as tuning or the export measured it."""
+    """Latency of one image in the network, as measured by tuning or the export."""
     threads: int | None
     images_per_second: float | None
     note: str
@@ -50,9 +50,9 @@ def variants_section(
     """Every variant with its score, latency and agreement.
 
     Args:
-        reported: the variant and engine that `answers` are of.
-        is_measured: run every variant on the reported images; otherwise, only the figures of the
-            manifest are given.
+        reported: the variant and engine that `answers` come from.
+        is_measured: run every variant on the evaluated images; otherwise, only show the figures in
+            the manifest.
     """
     exported = bundle.manifest.variants.get("onnx", {})
     rows = _compare(
@@ -74,9 +74,9 @@ def variants_section(
 
 
 def _parity(measured: Any) -> dict[str, Any] | None:
-    """What the export measured, for the template; None if it did not say how many answers agree.
+    """The export's measurements for the template; None if they lack the share of equal answers.
 
-    An early version 0.1 did not measure the largest value of the output, which is then NaN.
+    An early version 0.1 did not measure the output's largest value, which is then NaN.
     """
     if not isinstance(measured, dict) or not {"images", "outputs", "agreement"} <= {*measured}:
         return None
@@ -88,7 +88,7 @@ def _parity(measured: Any) -> dict[str, Any] | None:
 
 
 def _tuned_on(bundle: Bundle) -> str:
-    """The processor whose tuning the table shows: this one, else any; "" without tuning."""
+    """The processor whose tuning the table shows: this one, or else any; "" without tuning."""
     here = processor_name()
     return here if here in bundle.manifest.tuning else next(iter(bundle.manifest.tuning), "")
 
@@ -143,10 +143,10 @@ def _run(
 
 
 def _row(bundle: Bundle, choice: Choice, tuned: dict[tuple[str, str], Any]) -> VariantRow:
-    """What the manifest says of a variant in an engine.
+    """What the manifest has on a variant in an engine.
 
     Args:
-        tuned: the rows of a tuning by engine and precision.
+        tuned: the rows of a tuning, by engine and precision.
     """
     variant = bundle.variant(choice.variant)
     row = tuned.get((choice.engine, choice.precision), {})
