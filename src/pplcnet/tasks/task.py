@@ -49,7 +49,7 @@ __all__ = [
 
 STRANGE = 0.02
 EMBEDDING = "embedding"
-"""The name of the embedding output that an exported network has beside those of its task."""
+"""The name of the embedding output that an exported network has besides its task's outputs."""
 Outputs = Mapping[str, NDArray[np.float32]]
 """A network's outputs: name to array, whose first axis is the images."""
 
@@ -100,7 +100,7 @@ class Prediction:
         return self.typicality is not None and self.typicality <= STRANGE
 
     def facts(self) -> dict[str, Any]:
-        """Facts about the image as a whole, beside the rows, for JSON."""
+        """Facts about the image as a whole, in addition to the rows, for JSON."""
         if self.typicality is None:
             return {}
         return {"typicality": round(self.typicality, 6), "is_strange": self.is_strange}
@@ -118,7 +118,7 @@ class Prediction:
         raise NotImplementedError
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Results for programs, beside the network's raw outputs: name to array.
+        """Results for programs, in addition to the network's raw outputs: name to array.
 
         Numbers (float32, uint8, int32, int64) or texts (str), in the same shapes for every image.
         """
@@ -335,9 +335,9 @@ class Task(Generic[P]):
     network's outputs: name to shape for one image."""
     decoder: Callable[[Manifest], Decoder[P]]
     judge: Callable[[Manifest, Sequence[LabelledImage]], Judge]
-    """For images with the manifest's classes."""
+    """Makes a judge of images that are labelled with the manifest's classes."""
     evaluate: Callable[[Manifest, Dataset, Iterable[tuple[LabelledImage, P]]], Evaluation]
-    """For a data set with the manifest's classes; predictions without errors, in its order."""
+    """For a data set with the manifest's classes, and its predictions in order, without errors."""
     calibrate: Callable[[Manifest, Iterable[Outputs], Sequence[LabelledImage]], Calibrated] | None
     """Takes outputs in batches, as `Judge.judged` does; None for a task without probabilities to
     calibrate."""
@@ -353,7 +353,7 @@ class Task(Generic[P]):
     """The negative energy (...) of outputs (..., classes): lower for most images of other things.
     None for a task that cannot say."""
     facts: Callable[[Manifest], Mapping[str, Any]] = lambda _: {}
-    """What clients need beside the classes to read the answers; plain values."""
+    """What clients need besides the classes to read the answers; plain values."""
     tolerance: float = 1e-4
     """How far an exported network may differ from Keras, relative to an output's largest value. The
     fused graph computes the same in another order. In float32 that cost less than 1e-5 for every

@@ -147,7 +147,7 @@ class ClassEvaluation:
         Clearly better means a difference that chance gives in less than one case in twenty.
         """
         guess: Guess = best_guess(self.classes, self.confusion.sum(axis=1).tolist())
-        if guess.accuracy >= 1:  # images of one class say nothing about it
+        if guess.accuracy >= 1:  # with images of one class only, this is undecidable
             return ""
         spread = (guess.accuracy * (1 - guess.accuracy) / max(1, self.images)) ** 0.5
         if self.top1 > guess.accuracy + DEVIATIONS * spread:

@@ -31,7 +31,7 @@ def border_counts(
 ) -> NDArray[np.int64]:
     """(C, 4): answered border pixels, those of them that are right, true ones, those of them found.
 
-    The edges of ignored areas and of the image are no borders.
+    The edges of ignored areas and of the image do not count as borders.
 
     Args:
         truth: (H, W) class indices, as `answer`.
