@@ -1,4 +1,4 @@
-"""Layers that the networks of the catalog share, channels last.
+"""Layers shared by the networks of the catalog, channels last.
 
 Every function takes the original's state-dict path (`blocks3.0.dw_conv`) and names its layers
 after it with underscores (`blocks3_0_dw_conv_conv`, `blocks3_0_dw_conv_bn`), so that the layer
@@ -36,13 +36,13 @@ Strides = tuple[int, int]
 Activation = Literal["hard_swish", "relu", "relu6"] | None
 
 BATCHNORM_EPSILON = 1e-5
-# Keras' default of 0.99 leaves the moving statistics of a short training far behind; 0.9 is the
+# With Keras' default of 0.99, the moving statistics lag far behind in a short training; 0.9 is the
 # original's.
 BATCHNORM_MOMENTUM = 0.9
 
 
 class Names(NamedTuple):
-    """What a family's original calls a convolution and the BatchNorm that follows it."""
+    """The original's names for a convolution and the BatchNorm that follows it."""
 
     conv: str
     norm: str
@@ -72,8 +72,8 @@ def scaled_channels(channels: float, divisor: int = 8) -> int:
 def pad_symmetrically(inputs, kernel: int, strides: Strides, path: str):
     """The inputs and the padding mode that together pad `(kernel - 1) // 2` on every side.
 
-    At stride 1 "same" does that by itself. At stride 2 it would put one row less at the top than
-    at the bottom whenever the size is even, which shifts the image under trained weights.
+    At stride 1, "same" does exactly that. At stride 2 and an even size, it would pad one row less
+    at the top than at the bottom, which shifts the image relative to the trained weights.
     """
     if kernel == 1 or strides == (1, 1):
         return inputs, "same"
@@ -88,7 +88,7 @@ def _normalize(features, path: str):
 
 
 def activate(features, activation: Activation, path: str):
-    """Apply an activation as a layer of its own; None applies nothing."""
+    """Apply an activation as a separate layer; None applies nothing."""
     if activation is None:
         return features
     name = layer_name(f"{path}.{activation.replace('_', '')}")
@@ -131,15 +131,15 @@ def depthwise_conv(
     use_bias: bool = False,
     initializer: keras.Initializer | None = None,
 ):
-    """A depthwise convolution alone, padded symmetrically; the number of channels stays."""
+    """A depthwise convolution, padded symmetrically; the number of channels is unchanged."""
     inputs, padding = pad_symmetrically(inputs, kernel, strides, path)
     return DepthwiseConv2D(
         kernel,
         strides=strides,
         padding=padding,
         use_bias=use_bias,
-        # Keras counts a depthwise kernel's fan-in over all channels; this counts the k*k inputs
-        # that one output really has.
+        # Keras computes a depthwise kernel's fan-in over all channels; this counts the k*k inputs
+        # that one output actually has.
         depthwise_initializer=initializer
         or keras.initializers.RandomNormal(stddev=(2.0 / kernel**2) ** 0.5),
         name=layer_name(path),
@@ -156,7 +156,7 @@ def depthwise_bn(
     names: Names = PLAIN,
     initializer: keras.Initializer | None = None,
 ):
-    """Depthwise convolution without bias, BatchNorm, activation; the number of channels stays."""
+    """Depthwise convolution without bias, BatchNorm, activation; same number of channels."""
     features = depthwise_conv(
         inputs,
         f"{path}.{names.conv}",
@@ -202,16 +202,16 @@ def classify(
     """Pooled features (N, 1, 1, C) to the embedding (N, C) and the logits (N, num_classes).
 
     With `scaled_dropout`, dropout works as in the originals ("downscale_in_infer"): training drops
-    without scaling up, inference multiplies by 1 - p. Scaling down first and then dropping as Keras
-    does, which scales up, is the same in both modes; trained weights need that factor.
+    without scaling up, inference multiplies by 1 - p, a factor that trained weights need. Scaling
+    down by 1 - p before Keras' dropout, which scales up, is equivalent in both modes.
     """
     embedding = keras.layers.Flatten(name="flatten")(features)
     kept = embedding
     if dropout > 0:
         if scaled_dropout:
             kept = keras.layers.Rescaling(1.0 - dropout, name="dropout_scale")(kept)
-        # The seed that Keras would draw itself; with PyTorch, only a layer that is given one keeps
-        # its random state in a variable, which a checkpoint holds.
+        # The seed that Keras would draw itself. With PyTorch, a layer keeps its random state in a
+        # variable, and so in the checkpoint, only if it is given a seed.
         seed = random.randint(1, 1_000_000_000)  # noqa: S311
         kept = keras.layers.Dropout(dropout, seed=seed, name="dropout")(kept)
     # float32 under every policy: 16-bit logits are too coarse for the softmax of small losses.

@@ -1,7 +1,7 @@
-"""Layers that make boxes and scores of what a detector's convolutions answer.
+"""Layers that turn the outputs of a detector's convolutions into boxes and scores.
 
-A detector answers for cells: every position of its feature maps is one, level by level from the
-finest on, and row by row inside a level.
+A detector predicts for cells. Every position of its feature maps is a cell; they are ordered level
+by level, the finest first, and row by row inside a level.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = [
 
 BINS = 8
 """Bins of the distribution of a distance: 0 to 7 strides."""
-# Under the root, so that its derivative is finite at a score of 0.
+# Added under the root, so that the derivative is finite at a score of 0.
 EPSILON = 1e-9
 
 
 @keras.saving.register_keras_serializable("pplcnet")
 class PixelsAsFour(keras.layers.Layer):
-    """(N, H, W, C) twice as high and wide, every pixel as 2x2.
+    """(N, H, W, C) to (N, 2 H, 2 W, C): every pixel becomes 2x2.
 
-    As `keras.layers.UpSampling2D(2)`, of concatenations alone, which LiteRT may run here: what
-    repeats a tensor by a number in the file can take any memory.
+    Equals `keras.layers.UpSampling2D(2)`, but made of concatenations, which LiteRT may run here: an
+    operator with a repeat count in the file could take any amount of memory.
     """
 
     def call(self, inputs):
@@ -47,7 +47,7 @@ class PixelsAsFour(keras.layers.Layer):
         return ops.reshape(rows, (batch, 2 * height, 2 * width, channels))
 
     def compute_output_shape(self, input_shape):
-        """None where a size is."""
+        """The output's shape; unknown sizes stay None."""
         batch, height, width, channels = input_shape
         return (batch, *(each and 2 * each for each in (height, width)), channels)
 
@@ -72,7 +72,7 @@ class JoinCells(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        """The number of cells is None where a size is."""
+        """(N, cells, C); the number of cells is None if any size is."""
         cells = 0
         for _, height, width, _ in input_shape:
             if height is None or width is None:
@@ -83,7 +83,7 @@ class JoinCells(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pplcnet")
 class JointScore(keras.layers.Layer):
-    """The geometric mean of the probabilities of a class and of a place.
+    """The geometric mean of the class probability and the alignment probability.
 
     Class logits (N, cells, C) and align logits (N, cells, 1) to scores (N, cells, C), 0 to 1.
     """
@@ -93,17 +93,17 @@ class JointScore(keras.layers.Layer):
         return joint_score(*inputs)
 
     def compute_output_shape(self, input_shape):
-        """That of the class logits."""
+        """The shape of the class logits."""
         return input_shape[0]
 
 
 @keras.saving.register_keras_serializable("pplcnet")
 class DistancesToBoxes(keras.layers.Layer):
-    """Logits of the distances from a cell's centre to the four sides of its box, to boxes.
+    """Turns distance logits, from a cell's centre to the four sides of its box, into boxes.
 
     Distance logits (N, cells, 32), eight bins each for left, top, right and bottom, and the images
-    (N, H, W, 3), whose size says where the cells are, to (N, cells, 4): x1, y1, x2, y2 in pixels of
-    the images, not clipped.
+    (N, H, W, 3), whose size determines where the cells are, to (N, cells, 4): x1, y1, x2, y2 in
+    pixels of the images, not clipped.
     """
 
     def call(self, inputs):
@@ -117,12 +117,12 @@ class DistancesToBoxes(keras.layers.Layer):
         return ops.concatenate([places - distances[..., :2], places + distances[..., 2:]], -1)
 
     def compute_output_shape(self, input_shape):
-        """Four numbers for each cell."""
+        """(N, cells, 4)."""
         return (*input_shape[0][:2], 4)
 
 
 def joint_score(classes: Any, align: Any) -> Any:
-    """Scores (N, cells, C) of class logits (N, cells, C) and align logits (N, cells, 1)."""
+    """Scores (N, cells, C) from class logits (N, cells, C) and align logits (N, cells, 1)."""
     return ops.sqrt(ops.sigmoid(classes) * ops.sigmoid(align) + EPSILON)
 
 
@@ -130,7 +130,7 @@ def cell_places(height: Any, width: Any):
     """The centres of all cells, (cells, 2) as x, y in pixels, and their strides, (cells, 1).
 
     Args:
-        height, width: of the input, in pixels; whole numbers, or tensors of one.
+        height, width: of the input, in pixels; integers, or scalar integer tensors.
     """
     places, strides = [], []
     for stride in DETECTOR_STRIDES:

@@ -1,4 +1,4 @@
-"""build_model: a catalog name and options in, a plain keras.Model with random weights out."""
+"""build_model: from a catalog name and options to a plain keras.Model with random weights."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ _FAMILIES: dict[str, ModuleType] = {
 
 
 class Endpoints(NamedTuple):
-    """The symbolic tensors of a network; every model made of them shares their layers."""
+    """The symbolic tensors of a network; all models made from them share its layers."""
 
     name: str
     images: keras.KerasTensor
     """(N, H, W, 3), normalised."""
     stages: dict[str, keras.KerasTensor]
-    """Stage name to feature map (N, h, w, C), from the input on."""
+    """Stage name to feature map (N, h, w, C), from input to output."""
     embedding: keras.KerasTensor
     """(N, D), the pooled features before the classifier."""
     logits: keras.KerasTensor
     """(N, num_classes), before softmax."""
 
     def model(self, output: Output = "logits") -> keras.Model:
-        """The model from images to one of the outputs."""
+        """The model from images to the given output."""
         if output == "logits":
             return keras.Model(self.images, self.logits, name=self.name)
         outputs = self.embedding if output == "embedding" else self.stages
@@ -87,7 +87,7 @@ def build_model(
     classifier; "stages", a dict of stage name to feature map (N, h, w, C).
 
     Args:
-        name: a row of the catalog, such as "pplcnet_x1_0".
+        name: a network of the catalog, such as "pplcnet_x1_0".
         num_classes: number of logits, at least 1. Default: 1000.
         image_size: pixels, one number or (height, width); odd sizes are fine. None builds a model
             that takes any size.
@@ -105,7 +105,7 @@ def build_model(
 
     Raises:
         UnknownNameError: no such network.
-        InputError: an option outside what is allowed.
+        InputError: an option has a value that is not allowed.
     """
     options = {
         "num_classes": num_classes,
@@ -147,7 +147,7 @@ def check_options(
 
 
 class Features(NamedTuple):
-    """Where a network's backbone ends and its head begins, as symbolic tensors."""
+    """The symbolic tensors where a network's backbone ends and its head begins."""
 
     map: keras.KerasTensor
     """The last feature map (N, h, w, C)."""
@@ -156,10 +156,10 @@ class Features(NamedTuple):
 
 
 def features_of(model: keras.Model) -> Features:
-    """The features that a classifier's head works on: those before and after global pooling.
+    """The input features of a classifier's head, before and after global pooling.
 
-    Training the head alone and Grad-CAM cut the network here. The last pooling counts: layers are
-    in the order of use, and the ones inside squeeze-and-excite come before it.
+    Training the head alone and Grad-CAM cut the network here. It is the last pooling layer: layers
+    are in order of use, and the ones inside squeeze-and-excite come before it.
 
     Raises:
         InputError: the network has no global average pooling.
@@ -175,7 +175,7 @@ def features_of(model: keras.Model) -> Features:
 def _with_defaults(
     row: catalog.Network, family: ModuleType, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the family's `build` takes; InputError for wrong values."""
+    """The arguments of the family's `build`; InputError for wrong values."""
     classes, dropout = values["num_classes"], values["dropout"]
     if classes is None:
         classes = 1000

@@ -1,4 +1,4 @@
-"""The networks that pplcnet knows, as rows; no framework is imported here.
+"""The table of networks that pplcnet knows; no framework is imported here.
 
 Parameters and multiply-accumulates are facts of the network definition at 1000 classes and
 224x224; `tests/conformance` builds every row and compares. Reported accuracies are ImageNet-1k
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Network(NamedTuple):
-    """One row: what is needed to build a network, and what is known about it."""
+    """One row: how to build a network, and what is known about it."""
 
     name: str
     family: str
@@ -42,7 +42,7 @@ class Network(NamedTuple):
     """Which table of the family's file ("small", "large"); "" if there is only one."""
     scale: float
     parameters: int
-    """Trainable parameters with 1000 classes; of PP-LCNetV2 in its deployed form."""
+    """Trainable parameters with 1000 classes; for PP-LCNetV2, in its deployed form."""
     macs_224: int
     """Multiply-accumulates of convolutions and fully connected layers, one 224x224 image."""
     reported_top1: float | None
@@ -58,13 +58,13 @@ class Network(NamedTuple):
 
 
 class Detector(NamedTuple):
-    """A row of a detector: PicoDet, whose backbone is a PP-LCNet without its classifier."""
+    """The row of a detector: PicoDet, whose backbone is a PP-LCNet without its classifier."""
 
     name: str
     backbone: str
     """The classifier in the catalog that has the same backbone."""
     channels: int
-    """Of the neck and the head."""
+    """Channels of the neck and the head."""
     blocks: int
     """Depthwise-separable blocks in the head of each level."""
     parameters: int
@@ -72,7 +72,7 @@ class Detector(NamedTuple):
     macs_320: int
     """Multiply-accumulates of convolutions, one 320x320 image, 80 classes."""
     reported_ap: Mapping[int, float] = {}
-    """COCO val2017 AP (0.50:0.95) of the official weights, a fraction, by the side of the input."""
+    """COCO val2017 AP (0.50:0.95) of the official weights, a fraction, by input side in pixels."""
 
     @property
     def measured_at(self) -> tuple[tuple[int, int], int]:
@@ -81,7 +81,7 @@ class Detector(NamedTuple):
 
 
 class Segmenter(NamedTuple):
-    """A row of a segmentation network: a head on the maps of a classifier's backbone."""
+    """The row of a segmentation network: a head on the feature maps of a classifier's backbone."""
 
     name: str
     head: str
@@ -89,9 +89,9 @@ class Segmenter(NamedTuple):
     backbone: str
     """The classifier in the catalog that has the same backbone."""
     parameters: int
-    """Trainable parameters with 19 classes, without the heads that only training uses."""
+    """Trainable parameters with 19 classes, without the heads used only in training."""
     macs_512x1024: int
-    """Multiply-accumulates of convolutions, one image 512 pixels high and 1024 wide, 19 classes."""
+    """Multiply-accumulates of convolutions, one image of 512x1024 (H x W), 19 classes."""
 
     @property
     def measured_at(self) -> tuple[tuple[int, int], int]:
@@ -100,7 +100,7 @@ class Segmenter(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Input pixels between two cells of the logits."""
+        """Input pixels between two neighbouring positions of the logits."""
         return 8 if self.head == "mobileseg" else 4
 
 
@@ -149,8 +149,8 @@ _ROWS = (
 )
 # fmt: on
 
-# The published four, and the same on every scale of PP-LCNet: as wide as the published network of the
-# nearest scale.
+# The four published ones, and the same heads on every scale of PP-LCNet, each as wide as that of the
+# published network with the nearest scale.
 # fmt: off
 _DETECTOR_ROWS = (
     Detector("picodet_xs", "pplcnet_x0_35", 96, 2, 704_254, 330_749_549, {320: 0.235, 416: 0.262}),
@@ -225,7 +225,7 @@ CATALOG: dict[str, Network] = {row.name: row for row in _ROWS}
 DETECTORS: dict[str, Detector] = {row.name: row for row in _DETECTOR_ROWS}
 SEGMENTERS: dict[str, Segmenter] = {row.name: row for row in _SEGMENTER_ROWS}
 DETECTOR_STRIDES = (8, 16, 32, 64)
-"""Input pixels between two cells of a detector's levels, the finest first."""
+"""Input pixels between two neighbouring cells of each level of a detector, the finest first."""
 FAMILIES = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 
@@ -264,7 +264,7 @@ def find_segmenter(name: str) -> Segmenter:
 
 
 def backbone_of(name: str) -> Network:
-    """The classifier with the backbone of the network `name`, which a classifier is itself.
+    """The classifier with the backbone of the network `name`; for a classifier, itself.
 
     Raises:
         UnknownNameError: there is no such network.
@@ -279,7 +279,7 @@ def backbone_of(name: str) -> Network:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two names mean one network: picodet_xs is picodet_x0_35."""
+    """Whether two names mean the same network: picodet_xs is picodet_x0_35."""
     if one == other or not {one, other} <= DETECTORS.keys():
         return one == other
     first, second = DETECTORS[one], DETECTORS[other]
@@ -287,7 +287,7 @@ def is_same(one: str, other: str) -> bool:
 
 
 def only_task(name: str) -> str | None:
-    """The one task that a network is for; None for one that takes what its classes are."""
+    """The only task that a network is for; None if it suits any classification task."""
     if name in SEGMENTERS:
         return "segmentation"
     return "detection" if name in DETECTORS else None

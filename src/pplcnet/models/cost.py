@@ -1,4 +1,4 @@
-"""What a network costs, counted from the built model: parameters and multiply-accumulates."""
+"""The cost of a network, counted from the built model: parameters and multiply-accumulates."""
 
 from __future__ import annotations
 

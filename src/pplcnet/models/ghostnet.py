@@ -1,7 +1,7 @@
 """GhostNet (Han et al. 2020, arXiv 1911.11907) as PaddleClas defines it.
 
 Half of every convolution's channels come from a cheap depthwise convolution of the other half.
-Squeeze-and-excite is gated by a plain clip to 0 to 1, and dropout scales in training.
+Squeeze-and-excite is gated by a plain clip to [0, 1], and dropout scales up in training.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Layers of our own: faster BatchNorm and hard-swish, and those that Keras or TensorFlow lacks.
+"""Custom layers: faster BatchNorm and hard-swish, and layers that Keras or TensorFlow lacks.
 
-BatchNorm and hard-swish compute what Keras' own do. Both are bound by memory: Keras computes
+BatchNorm and hard-swish compute the same as Keras' own. Both are memory-bound: Keras computes
 BatchNorm's moments with separate operators, and TensorFlow keeps several copies of the activations
-for hard-swish's gradient. Together they are half of a training step on a CPU
+for hard-swish's gradient. Together they take half of a training step on a CPU
 (`benchmarks/training_throughput.py` has the figures). On other backends, and in inference, these
 two are Keras' own.
 """
@@ -38,12 +38,12 @@ def runs_on_tensorflow() -> bool:
 
 @keras.saving.register_keras_serializable("pplcnet")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` over the last axis, on TensorFlow by its fused operator."""
+    """`keras.layers.BatchNormalization` over the last axis; on TensorFlow, one fused operator."""
 
     def call(self, inputs, training=None, mask=None):
-        """As Keras' layer; trains on (N, H, W, C) through one operator."""
+        """Like Keras' layer; on (N, H, W, C), training uses one operator."""
         is_fused = training and self.trainable and len(inputs.shape) == 4 and runs_on_tensorflow()
-        if not is_fused or inputs.dtype == "float64":  # which the operator does not support
+        if not is_fused or inputs.dtype == "float64":  # the operator does not support float64
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -56,7 +56,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The operator returns the variance over n - 1; Keras' moving statistics use that over n.
+        # The operator divides the variance by n - 1, Keras' moving statistics by n.
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
         variance *= tf.where(count > 1, (count - 1) / count, 1.0)
         keep, change = self.momentum, 1 - self.momentum
@@ -67,15 +67,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("pplcnet")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` whose two strides may differ on every device.
+    """`keras.layers.DepthwiseConv2D` that supports unequal strides on every device.
 
-    TensorFlow supports unequal strides in oneDNN only: not on macOS, ARM or GPUs, and not in
-    float64. Elsewhere, a convolution without padding is computed with the greatest common divisor
-    of the strides, and the positions in between are dropped.
+    TensorFlow supports them in oneDNN only: not on macOS, ARM or GPUs, and not in float64.
+    Elsewhere, a convolution without padding is computed with the greatest common divisor of the
+    strides, and the positions in between are dropped.
     """
 
     def call(self, inputs):
-        """As Keras' layer."""
+        """Like Keras' layer."""
         height, width = self.strides
         if (
             height == width
@@ -115,7 +115,7 @@ def tracing_for_another_runtime():
 
 @cache
 def supports_unequal_strides(dtype: str) -> bool:
-    """Whether TensorFlow computes and differentiates them on this machine, found by trying."""
+    """Whether TensorFlow computes and differentiates them on this machine, determined by trying."""
     import tensorflow as tf
 
     with tf.init_scope():
@@ -137,7 +137,7 @@ _is_uncompiled = ContextVar("_is_uncompiled", default=False)
 
 @contextmanager
 def uncompiled():
-    """Hard-swish as plain operators in training mode: for few calls, compiling costs more."""
+    """Within, hard-swish in training mode is not compiled, which is faster for few calls."""
     token = _is_uncompiled.set(True)
     try:
         yield
@@ -162,7 +162,7 @@ class HardSwish(keras.layers.Layer):
 
 @cache
 def _fused_hard_swish():
-    """The function and its gradient, each compiled by XLA to one pass over memory."""
+    """Hard-swish with its gradient, each compiled by XLA into one pass over memory."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
@@ -200,13 +200,13 @@ class HardSigmoid(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        """What the constructor takes."""
+        """The constructor's arguments."""
         return super().get_config() | {"slope": self.slope, "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable("pplcnet")
 class ChannelSplit(keras.layers.Layer):
-    """(N, H, W, C) to its first and its second half of the channels."""
+    """Splits (N, H, W, C) into the first and the second half of its channels."""
 
     def call(self, inputs):
         """Two tensors (N, H, W, C / 2)."""
@@ -221,7 +221,7 @@ class ChannelShuffle(keras.layers.Layer):
     def call(self, inputs):
         """The same shape as the inputs."""
         channels = inputs.shape[-1]
-        _, height, width, _ = keras.ops.shape(inputs)  # tensors where the size is not fixed
+        _, height, width, _ = keras.ops.shape(inputs)  # tensors if the size is not fixed
         halves = keras.ops.reshape(inputs, (-1, height, width, 2, channels // 2))
         interleaved = keras.ops.transpose(halves, (0, 1, 2, 4, 3))
         return keras.ops.reshape(interleaved, (-1, height, width, channels))

@@ -8,7 +8,7 @@ from pplcnet.models.catalog import Network
 __all__ = ["BLOCKS", "OPTIONS", "build", "default_dropout"]
 
 STEM_CHANNELS = 32
-# Output channels at scale 1 and stride of every depthwise-separable block.
+# Output channels at scale 1, and the stride, of every depthwise-separable block.
 BLOCKS = (
     (64, 1),
     (128, 2),

@@ -45,7 +45,7 @@ STAGES: tuple[tuple[str, tuple[Block, ...]], ...] = (
     ("blocks6", (Block(5, 512, True), Block(5, 512, True))),
 )
 
-# Stem, then the first block of blocks3, blocks4, blocks5 and blocks6; blocks2 never strides.
+# Stem, then the first block of blocks3, blocks4, blocks5 and blocks6; blocks2 always has stride 1.
 DEFAULT_STRIDES: tuple[Strides, ...] = ((2, 2),) * 5
 
 
@@ -53,7 +53,7 @@ OPTIONS = frozenset({"strides", "last_conv", "last_conv_bias"})
 
 
 def default_dropout(*, last_conv: bool = True, **_: object) -> float:
-    """The original's rate: it has no dropout without the last convolution."""
+    """The original's rate; without the last convolution, it has no dropout."""
     return 0.2 if last_conv else 0.0
 
 

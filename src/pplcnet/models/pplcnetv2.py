@@ -1,4 +1,4 @@
-"""PP-LCNetV2 (PaddleClas 2022): the network definition, in its training and its deployed form.
+"""PP-LCNetV2 (PaddleClas 2022): the network definition, in its training and deployed forms.
 
 ReLU throughout. The third stage splits its pointwise convolution in two and has squeeze-and-excite
 (with a plain sigmoid, whatever its name in the original); the third and fourth stage train three
@@ -29,7 +29,7 @@ __all__ = ["OPTIONS", "STAGES", "build", "default_dropout"]
 
 
 class Stage(NamedTuple):
-    """One stage: channels that leave it at scale 1, kernel, and what its blocks have."""
+    """One stage: output channels at scale 1, kernel, and the options of its blocks."""
 
     channels: int
     kernel: int

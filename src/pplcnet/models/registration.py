@@ -1,8 +1,8 @@
-"""Keras can load saved models of this package after `import pplcnet`, imported before or after.
+"""Lets Keras load saved models of this package after `import pplcnet`, in any import order.
 
-Keras resolves layers of other packages only if they are registered with it, and registering needs
-Keras, which `import pplcnet` does not load. So the layers are registered at once if Keras is loaded
-already, and otherwise as soon as it is imported.
+Keras only resolves other packages' layers if they are registered with it, and registering needs
+Keras, which `import pplcnet` does not load. So the layers are registered at once if Keras is
+already loaded, and otherwise as soon as it is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # these cost more than the rest of `import pplcnet`
+if TYPE_CHECKING:  # these take longer than the rest of `import pplcnet`
     from collections.abc import Sequence
     from importlib.abc import Loader, MetaPathFinder
     from importlib.machinery import ModuleSpec
@@ -26,8 +26,8 @@ LAYERS = ("pplcnet.models.layers", "pplcnet.models.boxes")
 
 
 def register_with_keras() -> None:
-    """Import the layers, which registers them, now or when Keras is imported."""
-    if sys.modules.get("keras") is not None:  # None is how an import is forbidden
+    """Import the layers, which registers them, now or as soon as Keras is imported."""
+    if sys.modules.get("keras") is not None:  # a None entry forbids the import
         _register()
     elif not any(isinstance(each, _KerasFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, _KerasFinder())

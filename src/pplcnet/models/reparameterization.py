@@ -1,4 +1,4 @@
-"""Parallel branches of a trained network merged into one convolution (RepVGG, Ding et al. 2021)."""
+"""Merges a trained network's parallel branches into one convolution (RepVGG, Ding et al. 2021)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ IS_BRANCH = re.compile(rf"{BRANCH}\d+_(conv|bn)$")
 
 
 def has_parallel_branches(model: keras.Model) -> bool:
-    """Whether the model is in a training form that can be merged."""
+    """Whether the model is in training form, with branches that can be merged."""
     return any(IS_BRANCH.search(layer.name) for layer in model.layers)
 
 
 def to_deploy_form(model: keras.Model) -> keras.Model:
-    """The same function with fewer layers: parallel branches become one convolution.
+    """An equivalent model with fewer layers: parallel branches become one convolution.
 
     A convolution and its BatchNorm equal one convolution with bias; a smaller kernel equals a
     larger one padded with zeros; and a sum of convolutions equals one convolution with the summed
     kernels.
 
     Args:
-        model: a network of the catalog, trained or not; it is not changed. One without parallel
-            branches is returned as it is.
+        model: a network of the catalog, trained or not; it is not changed. A model without
+            parallel branches is returned as it is.
     """
     if not has_parallel_branches(model):
         return model
@@ -59,7 +59,7 @@ def to_deploy_form(model: keras.Model) -> keras.Model:
 def _merged(
     trained: dict[str, keras.layers.Layer], layer: keras.layers.DepthwiseConv2D
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (k, k, C, 1) and bias (C,) of the branches that `layer` stands for."""
+    """Kernel (k, k, C, 1) and bias (C,) of `layer`, merged from the trained branches."""
     kernel = np.zeros(tuple(layer.kernel.shape), np.float64)
     bias = np.zeros(kernel.shape[2], np.float64)
     at = 0

@@ -1,6 +1,6 @@
-"""Resizing and pooling of feature maps, as segmentation networks do it on every backend.
+"""Resizing and pooling of feature maps for segmentation networks, alike on every backend.
 
-Both are linear in each side, so that where no backend has the operation it is two matrix products.
+Both are linear along each side, so where Keras lacks the operation, it is two matrix products.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ __all__ = ["AdaptiveAveragePool", "ResizeLike", "bins_of", "resize", "resize_sam
 
 
 def resize(features: Any, size: tuple[Any, Any], *, align_corners: bool = False) -> Any:
-    """Feature maps (N, h, w, C) bilinearly to (N, H, W, C), never smoothed.
+    """Resize feature maps (N, h, w, C) bilinearly to (N, H, W, C), without antialiasing.
 
     Args:
-        size: (H, W), whole numbers or tensors of one.
-        align_corners: whether the first and the last pixels lie on each other, as in PyTorch.
-            Otherwise pixel i shows `(i + 0.5) * in / out - 0.5`, clipped to the map.
+        size: (H, W), integers or scalar integer tensors.
+        align_corners: whether the first and last pixels of both coincide, as in PyTorch. Otherwise
+            pixel i is sampled at `(i + 0.5) * in / out - 0.5`, clipped to the map.
     """
     if align_corners:
         height, width = ops.shape(features)[1:3]
         return _by_matrices(features, _aligned(height, size[0]), _aligned(width, size[1]))
-    if not all(isinstance(side, int) for side in size):  # which Keras' function does not take
+    if not all(isinstance(side, int) for side in size):  # Keras' function does not take tensors
         return _by_sampling(features, size, 1)
     return ops.image.resize(
         features, size, interpolation="bilinear", antialias=False, data_format="channels_last"
@@ -32,12 +32,12 @@ def resize(features: Any, size: tuple[Any, Any], *, align_corners: bool = False)
 
 
 def resize_sampled(features: Any, size: tuple[Any, Any], step: int) -> Any:
-    """Every step-th row and column of what `resize` gives, (N, H', W', C), and nothing between.
+    """Every step-th row and column of the result of `resize`, (N, H', W', C), computed alone.
 
-    The first row and column are number `step // 2`.
+    The first row and column have index `step // 2`.
 
     Args:
-        size: (H, W) of the whole, as for `resize`; more than `step // 2`.
+        size: (H, W) of the full result, as for `resize`; more than `step // 2`.
     """
     return resize(features, size) if step == 1 else _by_sampling(features, size, step)
 
@@ -70,13 +70,13 @@ def _aligned(length: Any, wanted: Any) -> Any:
 
 
 def _tents(places: Any, length: Any) -> Any:
-    """The weights (places, length) of pixels in what lies at places between them."""
+    """The interpolation weights (places, length) of the pixels at given places between them."""
     distances = ops.abs(places[:, None] - ops.arange(length, dtype="float32")[None])
     return ops.maximum(1.0 - distances, 0.0)
 
 
 def bins_of(length: Any, bins: int) -> Any:
-    """The weights (bins, length) of pixels in the mean of each bin along one side."""
+    """The weights (bins, length) of the pixels in each bin's mean along one side."""
     each = ops.arange(bins, dtype="int32")
     start = each * length // bins
     end = -(-((each + 1) * length) // bins)
@@ -87,7 +87,7 @@ def bins_of(length: Any, bins: int) -> Any:
 
 @keras.saving.register_keras_serializable("pplcnet")
 class ResizeLike(keras.layers.Layer):
-    """A feature map (N, h, w, C) bilinearly to the size of another one, (N, H, W, D)."""
+    """Resizes a feature map (N, h, w, C) bilinearly to the size of another, (N, H, W, D)."""
 
     def __init__(self, align_corners: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -103,7 +103,7 @@ class ResizeLike(keras.layers.Layer):
         return resize(features, size, align_corners=self.align_corners)
 
     def compute_output_shape(self, input_shape):
-        """The partner's size, the first one's channels."""
+        """The second map's size with the first one's channels."""
         features, partner = input_shape
         return (features[0], *partner[1:3], features[3])
 
@@ -114,7 +114,7 @@ class ResizeLike(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pplcnet")
 class AdaptiveAveragePool(keras.layers.Layer):
-    """(N, h, w, C) to the means of bins x bins parts, (N, bins, bins, C).
+    """(N, h, w, C) to the means over bins x bins regions, (N, bins, bins, C).
 
     Bin i takes the rows from `floor(i * h / bins)` up to `ceil((i + 1) * h / bins)`: neighbours
     overlap where `bins` does not divide h, and a map may be smaller than `bins`.
@@ -130,7 +130,7 @@ class AdaptiveAveragePool(keras.layers.Layer):
         return _by_matrices(inputs, bins_of(height, self.bins), bins_of(width, self.bins))
 
     def compute_output_shape(self, input_shape):
-        """Bins in place of the sides."""
+        """(N, bins, bins, C)."""
         return (input_shape[0], self.bins, self.bins, input_shape[3])
 
     def get_config(self):

@@ -18,7 +18,7 @@ conv_bn = partial(_conv_bn, kernel=1, activation="relu", names=UNDERSCORED)
 depthwise_bn = partial(_depthwise_bn, kernel=3, activation=None, names=UNDERSCORED)
 
 STEM_CHANNELS = 24
-# Scale to the channels of the three stages and of the last convolution.
+# From scale to the channels of the three stages and of the last convolution.
 CHANNELS: dict[float, tuple[int, int, int, int]] = {
     0.25: (24, 48, 96, 512),
     0.33: (32, 64, 128, 512),

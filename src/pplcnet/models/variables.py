@@ -1,4 +1,4 @@
-"""Reading a Keras variable as a numpy array, the same on every backend."""
+"""Reads a Keras variable as a numpy array on every backend."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["value_of"]
 def value_of(variable: keras.Variable) -> np.ndarray:
     """A copy of the variable's value.
 
-    Through a tensor: variables themselves hand numpy an interface that numpy 2 warns of.
+    Converted as a tensor: numpy 2 warns about the array interface of the variables themselves.
     """
     return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))

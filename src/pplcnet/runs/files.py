@@ -1,4 +1,4 @@
-"""The files of a run by name, so that others in its folder are left alone; and its run.json."""
+"""The names of a run's files, so that others in its folder are left alone; and its run.json."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 TRAIN, SUSPECTS = "train", "suspects"
-"""The kinds of runs; a distillation is of the kind "train"."""
+"""The kinds of runs; distillation is a run of the kind "train"."""
 RECIPE, RUN, SPLIT, SKIPPED = "recipe.toml", "run.json", "split.csv", "skipped.csv"
 EVALUATION, REPORT = "evaluation", "report.html"
 SUSPECT_LIST, PROBABILITIES = "suspects.csv", "probabilities.npz"
@@ -56,9 +56,9 @@ _TRAIN_NAMES = (
 )  # fmt: skip
 _FOLD = re.compile(r"fold-[1-9]\d{0,5}")
 _TRIAL = re.compile(r"trial-[1-9]\d{0,5}")
-# A file that a killed process was writing.
+# A file that a killed process was still writing.
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.\d+\.writing")
-# Files inside the folders that a run writes.
+# Files inside the folders that a run creates.
 _IN_TRAINING = {CHECKPOINT, HISTORY, BUNDLE, TENSORBOARD, "checkpoint.writing", "history.writing"}
 _IN_EVALUATION = {
     "evaluation.md", "evaluation.json", "per_class.csv", "per_label.csv", "confusion.csv",
@@ -70,22 +70,22 @@ _NETWORKS = {".onnx", ".npz", ".tflite", ".xml", ".bin", ".keras"}
 
 
 def fold_name(fold: int) -> str:
-    """The folder of a fold's run, counted from 0."""
+    """The name of the folder of a fold's run; folds count from 0."""
     return f"fold-{fold + 1}"
 
 
 def planned_names(kind: str, *, folds: int = 0, extra: Iterable[str] = ()) -> list[str]:
-    """Names that every run of this kind writes into its folder, and `extra` ones of this run."""
+    """Names that every run of this kind writes into its folder, plus this run's `extra` ones."""
     if kind == SUSPECTS:
         return [RUN, RECIPE, *SUSPECT_FILES, *map(fold_name, range(folds)), *extra]
     return [RUN, RECIPE, SPLIT, CHECKPOINT, HISTORY, BUNDLE, EVALUATION, REPORT, *extra]
 
 
 def names_of(run: dict[str, Any]) -> list[str]:
-    """Names in its folder that a run has written or may have; `run` is its run.json.
+    """Names in its folder that a run has written or may have written; `run` is its run.json.
 
-    A name that no run writes is not believed. Runs made before the list existed, and damaged ones,
-    have all the names of their kind.
+    Names that no run writes are ignored. Runs from before the list existed, and damaged ones, get
+    all names of their kind.
     """
     listed = run.get("writes")
     if isinstance(listed, list):
@@ -101,7 +101,7 @@ def names_of(run: dict[str, Any]) -> list[str]:
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """The run.json in `out`, None where there is none; InputError when it is damaged."""
+    """The run.json in `out`, None if there is none; InputError when it is damaged."""
     path = out / RUN
     if not path.is_file():
         return None
@@ -122,7 +122,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
 
 
 def _check_facts(run: Any) -> None:
-    """KeyError or TypeError for what a run.json lacks, or holds in another type."""
+    """KeyError or TypeError for facts that are missing from a run.json or of the wrong type."""
     if not isinstance(run, dict) or not isinstance(run["recipe"], dict):
         raise TypeError("it has no recipe")
     if not isinstance(run["digest"], str) or not isinstance(run["photos"], str):
@@ -139,7 +139,7 @@ def _check_facts(run: Any) -> None:
 
 
 def names_in(out: Path) -> list[str]:
-    """Names that the run in `out` has written or may have; none without a run.json."""
+    """Names that the run in `out` has written or may have written; empty without a run.json."""
     try:
         run = read_run(out)
     except InputError:
@@ -152,7 +152,7 @@ def _is_known(name: str) -> bool:
 
 
 def holds_something(out: Path) -> bool:
-    """Whether a run got far enough to be resumed, or is finished."""
+    """Whether a run is finished or got far enough to be resumed."""
     names = (CHECKPOINT, BUNDLE, SEARCH_TRIALS, f"fold-1/{CHECKPOINT}", f"fold-1/{BUNDLE}")
     return any((out / each).exists() for each in names)
 
@@ -172,22 +172,22 @@ def remove_leftovers(out: Path, names: Iterable[str]) -> None:
 
 
 def remove_own(path: Path) -> None:
-    """Delete what a run wrote at `path`; other files inside it stay, with their folders."""
+    """Delete what a run wrote at `path`; other files inside it stay, and so do their folders."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    # All are listed before the first goes: a bundle's manifest says which files are its own.
+    # List all before deleting the first: a bundle's manifest says which files are its own.
     for each in _own_inside(path):
         if each.is_dir() and not each.is_symlink():
             remove_own(each)
         else:
             each.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # files of others are left
+    with contextlib.suppress(OSError):  # other files are left inside
         path.rmdir()
 
 
 def _own_inside(folder: Path) -> list[Path]:
-    """What a run has written into one of its folders."""
+    """The files that a run has written into one of its folders."""
     is_own = _is_own_in(folder)
     return [
         each for each in folder.iterdir() if is_own(each.name) or _LEFTOVER.fullmatch(each.name)
@@ -195,7 +195,7 @@ def _own_inside(folder: Path) -> list[Path]:
 
 
 def _is_own_in(folder: Path) -> Callable[[str], bool]:
-    """Which names in one of a run's folders are the run's."""
+    """A predicate for the names in one of a run's folders that are the run's own."""
     if folder.name == BUNDLE:
         own = _bundle_names(folder)
         return lambda name: name in own or bool(STAGED.fullmatch(name))
@@ -211,6 +211,6 @@ def _is_own_in(folder: Path) -> Callable[[str], bool]:
 def _bundle_names(folder: Path) -> set[str]:
     try:
         found = set(Bundle.open(folder).manifest.files)
-    except BundleError:  # damaged: the networks, by what their names end in
+    except BundleError:  # damaged: recognise the networks by their extensions
         found = {each.name for each in folder.iterdir() if each.suffix in _NETWORKS}
     return {MANIFEST, NEW_MANIFEST, REMOVING, LOCK_FILE, *found}

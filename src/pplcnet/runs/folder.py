@@ -1,4 +1,4 @@
-"""The folder of a run: whether a run can begin or resume there, and what ties its files to it."""
+"""The folder of a run: whether a run can start or resume there, and which files belong to it."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from pplcnet.training.saved_facts import read_facts
 __all__ = ["RunFolder", "require_keras", "run_facts"]
 
 RESUME_BY_DEFAULT = {SUSPECTS}
-"""Kinds of runs that continue when they are started again without --resume."""
+"""Kinds of runs that continue when started again without --resume."""
 
 
 def require_keras() -> None:
-    """MissingDependencyError at once where training cannot work, not after minutes of audit."""
+    """MissingDependencyError if training cannot work: at once, not after minutes of audit."""
     if importlib.util.find_spec("keras") is None:
         require("keras", purpose="training", extra="train")
 
 
 def run_facts(photos: str | PathLike[str], digest: str, recipe: Recipe) -> dict[str, Any]:
-    """What has to be the same for a run to continue, and where the photos are.
+    """The facts that must be the same for a run to continue, and where the photos are.
 
     Args:
         digest: sha256 over all images and labels.
@@ -62,7 +62,7 @@ def run_facts(photos: str | PathLike[str], digest: str, recipe: Recipe) -> dict[
 
 
 def _digest_of_network(teacher: str | None) -> str | None:
-    """sha256 of a teacher's weights, without what was measured on it; None without a teacher."""
+    """sha256 of a teacher's weights, without its measured figures; None without a teacher."""
     if teacher is None or not Path(teacher).exists():
         return None
     path = Path(teacher)
@@ -76,18 +76,18 @@ def _digest_of_network(teacher: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder that a run writes everything to."""
+    """The folder that a run writes to."""
 
     path: Path
     kind: str
-    """The kind of run that is to begin or resume there: TRAIN or SUSPECTS."""
+    """The kind of run to start or resume there: TRAIN or SUSPECTS."""
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Within, no other process uses the folder, and SIGTERM and SIGHUP stop work as Ctrl-C.
+        """Within, no other process uses the folder, and SIGTERM and SIGHUP stop work like Ctrl-C.
 
         Raises:
-            InputError: another process uses the folder, or it cannot be written to.
+            InputError: another process uses the folder, or it is not writable.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; --out needs a folder.")
@@ -98,7 +98,7 @@ class RunFolder:
             yield
 
     def check_place(self, photos: str | PathLike[str], recipe: Recipe) -> None:
-        """InputError when the run's files would be read as photos the next time."""
+        """InputError when the run's own files would be read as photos next time."""
         out = self.path.resolve()
         for each in (photos, recipe.options.unlabelled):
             if each and Path(each).is_dir() and out.is_relative_to(Path(each).resolve()):
@@ -108,15 +108,15 @@ class RunFolder:
                 )
 
     def check(self, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any] | None:
-        """The run.json of the run that is resumed; None where a new run begins.
+        """The run.json of the run to resume; None for a new run.
 
         Raises:
-            InputError: another run is in there, or there is nothing to resume.
+            InputError: the folder holds another run, or nothing to resume.
         """
         if resume:
             return self.recorded()
         if overwrite or read_run(self.path) is None or not holds_something(self.path):
-            return None  # a run that failed before its first epoch left nothing to lose
+            return None  # a run that failed early left nothing to lose
         run = self.recorded()
         if self.kind not in RESUME_BY_DEFAULT:
             raise InputError(
@@ -126,7 +126,7 @@ class RunFolder:
         return run
 
     def recorded(self) -> dict[str, Any]:
-        """The run.json; InputError when it is damaged, of another kind of run, or missing."""
+        """The run.json; InputError when it is missing, damaged, or of another kind of run."""
         run = read_run(self.path)
         if run is None:
             raise InputError(
@@ -141,10 +141,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def working(self, *, is_resumed: bool) -> Iterator[None]:
-        """Within, whatever stops the run ends in a message on what is saved and how to continue.
+        """Within, whatever stops the run ends with a message on what is saved and how to continue.
 
-        For a new run, an older one in the folder is out of the way, and comes back if the new run
-        fails before it has anything to lose.
+        For a new run, an older one in the folder is moved aside, and restored if the new run fails
+        before it has anything to lose.
         """
         aside = contextlib.nullcontext() if is_resumed else set_aside(self.path)
         with aside, resumable(self.path, self.kind), restartable(self.path):
@@ -153,10 +153,10 @@ class RunFolder:
     def start(
         self, recipe: Recipe, facts: Mapping[str, Any], writes: Iterable[str]
     ) -> dict[str, Any]:
-        """Write what a new run is made with; returns its run.json.
+        """Record the settings of a new run; returns its run.json.
 
         Args:
-            facts: what `run_facts` gives, and what else the run has to remember.
+            facts: those of `run_facts`, and whatever else the run has to remember.
             writes: names of everything that the run writes into the folder.
 
         Raises:
@@ -170,25 +170,25 @@ class RunFolder:
                 f"{self.path}: would overwrite {', '.join(taken)}, which is not known to come from "
                 f"a run (no {RUN}); move those files away, or choose another --out."
             )
-        # The random id ties everything that the run writes to its run.json, which comes first:
-        # files in a folder without a run.json are not taken for a run's.
+        # The random id ties everything that the run writes to its run.json, which is written first:
+        # without a run.json, no file in a folder counts as a run's.
         run = {"kind": self.kind, "id": secrets.token_hex(16), **facts}
         self._write({**run, "writes": writes})
         write_text(self.path / RECIPE, recipe.to_toml())
         return run
 
     def resume(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-        """The run.json of a run that continues, with the photos' present place.
+        """The run.json of a run that continues, with the photos' current path.
 
         Args:
             before: the run.json.
-            now: what `run_facts` gives today; whether the photos are the same is checked
-                elsewhere (`check_digest`, `splits.splits_as_before`).
+            now: the current `run_facts`; whether the photos are the same is checked elsewhere
+                (`check_digest`, `splits.splits_as_before`).
 
         Raises:
-            InputError, RecipeError: the run was made with another recipe, or another teacher.
+            InputError, RecipeError: the run was made with another recipe or teacher.
         """
-        # A field that is newer than the run was at its default, and `weights` was none.
+        # Fields newer than the run were at their defaults, and `weights` was none.
         recipe = {**field_defaults(Recipe()), "weights": None, **before["recipe"]}
         changed = [
             f"you gave {name}={value!r}, the run has {recipe.get(name)!r}"
@@ -205,7 +205,7 @@ class RunFolder:
         return {**before, "photos": now["photos"]}
 
     def check_digest(self, run: Mapping[str, Any], digest: str) -> None:
-        """InputError when the photos are not those that the run started with."""
+        """InputError when the photos differ from those that the run started with."""
         if run["digest"] != digest:
             raise InputError(
                 f"{self.path}: the photos are not those that the run started with (digest "
@@ -213,7 +213,7 @@ class RunFolder:
             )
 
     def change(self, run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the run.json again with other facts; returns it."""
+        """Rewrite the run.json with some facts changed; returns it."""
         changed = {**run, **changes}
         self._write(changed)
         return changed
@@ -222,11 +222,11 @@ class RunFolder:
         write_text(self.path / RUN, json.dumps(run, indent=2) + "\n")
 
     def fold(self, number: int | None) -> Path:
-        """The folder of a fold of `pplcnet suspects`, counted from 0; None is the run's own."""
+        """The folder of fold `number` (from 0) of `pplcnet suspects`; for None, the run's own."""
         return self.path if number is None else self.path / fold_name(number)
 
     def has_checkpoint(self, run: Mapping[str, Any], fold: int | None = None) -> bool:
-        """Whether there is a checkpoint; InputError when it is damaged, or of another run."""
+        """Whether there is a checkpoint; InputError when it is damaged or another run's."""
         path = self.fold(fold) / CHECKPOINT
         if not path.is_file():
             return False
@@ -236,15 +236,15 @@ class RunFolder:
     def finished_bundle(self, run: Mapping[str, Any], fold: int | None = None) -> Bundle | None:
         """The bundle of a run that has nothing left to train or export; None for any other.
 
-        Calibration is the last change that a run makes to its networks. Runs made before it
-        existed have the figures of the evaluation instead.
+        Calibration is the last change that a run makes to its networks. Runs from before it existed
+        have evaluation figures instead.
 
         Args:
-            run: the run.json that the bundle has to belong to.
-            fold: which one of `pplcnet suspects`, from 0.
+            run: the run.json that the bundle must belong to.
+            fold: the fold of `pplcnet suspects`, from 0.
 
         Raises:
-            InputError: a whole bundle, of another run.
+            InputError: the bundle is complete, but belongs to another run.
         """
         try:
             bundle = Bundle.open(self.fold(fold) / BUNDLE)
@@ -259,9 +259,9 @@ class RunFolder:
 
 
 def _check_id(path: Path, found: object, run: Mapping[str, Any]) -> None:
-    """InputError when `path` carries the id of another run than the one of `run`, its run.json.
+    """InputError when `found`, the run id at `path`, is not that of the run.json `run`.
 
-    Runs made before there were ids have none, and neither have their files.
+    Runs from before ids existed have none, and neither do their files.
     """
     if found != run.get("id"):
         raise InputError(
@@ -277,7 +277,7 @@ def _check_bundle(bundle: Bundle, run: Mapping[str, Any], fold: int | None) -> N
     found = made_by.get("run")
     if fold is not None and of.get("fold") != fold + 1:
         found = "another fold"
-    # Without ids the photos' digest tells, except where it also covers unlabelled photos.
+    # Without ids, compare the photos' digest, unless it also covers unlabelled photos.
     has_digest = run.get("id") is None and not run["recipe"].get("unlabelled")
     if has_digest and of.get("digest") != run["digest"]:
         found = "other photos"

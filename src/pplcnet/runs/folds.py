@@ -1,4 +1,4 @@
-"""The folds of `pplcnet suspects`: which photo is in which, and a network for each."""
+"""The folds of `pplcnet suspects`: which photo is in which fold, and a network for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["fold_of_each", "probabilities_of", "train_fold"]
 def fold_of_each(
     dataset: Dataset, folds: int, seed: int, copies: Sequence[Sequence[Path]]
 ) -> NDArray[np.int64]:
-    """(N,) fold of each image, from 0: every class in the same proportion in each.
+    """(N,) fold of each image, from 0, with every class in the same proportion in each fold.
 
     Copies of an image share a fold: a network that has seen one has seen them all.
 
@@ -49,7 +49,7 @@ def fold_of_each(
 def train_fold(
     context: RunContext, dataset: Dataset, fold: int, fold_of: NDArray[np.int64]
 ) -> Bundle:
-    """Train on all images but the fold's, export and calibrate."""
+    """Train on all images but the fold's, export and calibrate; returns the bundle."""
     used = dataset.keep(
         image for image, each in zip(dataset.images, fold_of, strict=True) if each != fold
     )
@@ -79,10 +79,10 @@ def train_fold(
 def probabilities_of(
     context: RunContext, bundle: Bundle, images: Sequence[LabelledImage], what: str
 ) -> NDArray[np.float64]:
-    """(N, classes) calibrated probabilities, by the exported network.
+    """(N, classes) calibrated probabilities from the exported network.
 
     Args:
-        what: what the progress bar calls this.
+        what: the label of the progress bar.
     """
     from pplcnet.runtime.classifier import Classifier
 

@@ -1,4 +1,4 @@
-"""The part of a run that every other node than the first does: the same training, nothing written.
+"""What nodes other than node 0 do in a run: the same training, writing nothing.
 
 Photos are read from this node's own disk. Node 0 sends the state that a resumed run continues from.
 """
@@ -44,15 +44,15 @@ def join_run(
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> None:
-    """Train with the other nodes, until node 0 has what it needs to finish the run.
+    """Train with the other nodes until node 0 has what it needs to finish the run.
 
     The arguments are those of `run_job` on node 0.
 
     Args:
-        out: the run's folder; it is only read, with `resume`, where the nodes share it.
+        out: the run's folder; only read, and only with `resume` if the nodes share it.
 
     Raises:
-        InputError: the nodes do not train the same.
+        InputError: the nodes differ in what they train.
         NodeLost: another node ended.
         TrainingInterrupted: a signal on any node, after node 0 has saved the state.
     """

@@ -1,4 +1,4 @@
-"""What has to be the same on all machines that train a run together."""
+"""Checks that all machines that train a run together agree on data, recipe and version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_A_MACHINE = {
 
 
 def joined_nodes(context: RunContext, training: Dataset) -> AbstractContextManager[Group]:
-    """The nodes that train together, once all have come and have the same to train."""
+    """The nodes that train together, once all are connected and agree on what to train."""
     from pplcnet.training.node_group import joined
 
     division = str(context.run.get("division"))
@@ -35,7 +35,7 @@ def joined_nodes(context: RunContext, training: Dataset) -> AbstractContextManag
 def alike_facts(
     images: AuditedImages, recipe: Recipe, training_images: int, division: str
 ) -> dict[str, str]:
-    """What has to be the same on all machines, by its name.
+    """The facts that must be the same on all machines, by name.
 
     Args:
         division: `splits_digest` of the splits.

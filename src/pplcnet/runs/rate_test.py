@@ -1,4 +1,4 @@
-"""A learning-rate range test on the training images of a run that has not started yet."""
+"""The learning-rate range test on the training images of a run that has not started yet."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def find_learning_rate(
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> tuple[RangeTest, Path, Path]:
-    """Run a range test; returns it with its CSV file and its plot, both in `out`.
+    """Run a range test; returns it with the paths of its CSV file and its plot, both in `out`.
 
-    Arguments and errors are those of `run_job`; a run that is in `out` is left alone.
+    Arguments and errors are those of `run_job`; a run already in `out` is left alone.
     """
     watcher = watcher or Watcher()
     require_keras()
@@ -66,7 +66,7 @@ def find_learning_rate(
 
         with watcher.busy("trying learning rates"):
             test = run_range_test(training, recipe, image_cache=image_cache, report=watcher.say)
-        # Not skipped.csv, which is a run's.
+        # Not skipped.csv, which belongs to a run.
         images.write_skipped(folder.path / SKIPPED)
         table, plot = folder.path / "learning_rates.csv", folder.path / "learning_rates.png"
         write_range_test(test, table)

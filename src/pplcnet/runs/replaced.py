@@ -1,10 +1,10 @@
-"""An older run makes room for a new one, and comes back if the new one fails at once.
+"""Moves an older run aside for a new one, and restores it if the new one fails early.
 
-If the process is killed, the next one can tell from the names in the folder how far it was:
+If the process is killed, the next one can tell from the names in the folder how far it got:
 
-    replaced-run.moving     the older run is being moved out or back: it goes back
-    replaced-run            the whole older run is in there: it goes back if the new run has nothing
-                            to lose, and is deleted otherwise
+    replaced-run.moving     the older run is being moved aside or back: restore it
+    replaced-run            the whole older run is in there: restore it if the new run has nothing
+                            to lose, else delete it
     replaced-run.discarded  nothing in there is needed any more
 """
 
@@ -26,11 +26,11 @@ REPLACED = "replaced-run"
 MOVING = "replaced-run.moving"
 DISCARDED = "replaced-run.discarded"
 KEPT = "kept"
-"""Where files go that were not the run's, but lay in a folder of the run that is deleted."""
+"""Where files go that were not the run's own, but lay in a folder of the deleted run."""
 
 
 def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
-    """InputError when deleting the run in `out` would delete what the new one reads."""
+    """InputError when deleting the run in `out` would delete files that the new one reads."""
     names = (*names_in(out), REPLACED)
     deleted = [(out / name).resolve() for name in names if (out / name).exists()]
     for each in needed:
@@ -43,9 +43,9 @@ def refuse_to_delete(out: Path, needed: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def set_aside(out: Path) -> Iterator[None]:
-    """Within, what an older run wrote to `out` is out of the way; afterwards it is deleted.
+    """Within, an older run's files in `out` are moved aside; afterwards they are deleted.
 
-    It comes back if the new run fails before it has anything to lose. Other files stay.
+    They are restored if the new run fails before it has anything to lose. Other files stay.
     """
     old = [name for name in names_in(out) if _is_there(out / name)]
     if old:
@@ -59,7 +59,7 @@ def set_aside(out: Path) -> Iterator[None]:
     except BaseException as error:
         is_back = _bring_back(out)
         if is_back and isinstance(error, TrainingInterrupted):
-            # The new run cannot be resumed, as if it had never begun.
+            # From here, the new run cannot be resumed, as if it had never begun.
             raise StoppedBySignal(error.signal) from error
         if not is_back:
             _discard(out)
@@ -68,10 +68,10 @@ def set_aside(out: Path) -> Iterator[None]:
 
 
 def recover(out: Path) -> None:
-    """Tidy the folder up after a process that was killed; needs its lock.
+    """Clean up the folder after a process that was killed; needs the folder's lock.
 
     Raises:
-        InputError: a file of an older run cannot go back, because another has its name.
+        InputError: a file of an older run cannot be restored, because another has its name.
     """
     if not out.is_dir():
         return
@@ -84,14 +84,14 @@ def recover(out: Path) -> None:
 
 
 def _bring_back(out: Path) -> bool:
-    """Put the older run back, unless there is none or the new one has something to lose."""
+    """Restore the older run, unless there is none or the new one has something to lose."""
     replaced = out / REPLACED
     if not replaced.is_dir():
         return False
     if (out / RUN).is_file():
         if holds_something(out):
             return False
-        # These files are the new run's. Its run.json goes last: until then they are known to be.
+        # These files are the new run's. Its run.json goes last, as it identifies them.
         new = {each.name for each in replaced.iterdir()}.union(names_in(out))
         for name in sorted(new, key=lambda each: each == RUN):
             if _is_there(out / name):

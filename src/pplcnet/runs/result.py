@@ -14,7 +14,7 @@ __all__ = ["JobResult"]
 
 
 class JobResult(NamedTuple):
-    """Where the files of the run are, and how good its network is."""
+    """Where the run's files are, and how good its network is."""
 
     bundle: Path
     evaluation_folder: Path
@@ -23,10 +23,10 @@ class JobResult(NamedTuple):
     """"test", or "validation" where no test images were held out."""
     manifest: Manifest
     page: Path | None = None
-    """`report.html`; None where it could not be written (the watcher was told why)."""
+    """`report.html`; None if it could not be written (the watcher was told why)."""
 
     def summary(self) -> list[str]:
-        """A line each: the task's figures, latency, and where the bundle and the report are."""
+        """Lines with the task's figures, the latency, and where the bundle and the report are."""
         evaluation = self.evaluation
         chosen = " (which also chose the epoch; a test split would be stricter)"
         caveat = chosen if self.evaluated_on == "validation" else ""

@@ -1,4 +1,4 @@
-"""Another process in the search of a run: the same trials, and nothing else written."""
+"""A process that helps in a run's search: it runs trials and writes nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ POLL_SECONDS = 0.5
 
 
 def is_in_use(out: str | PathLike[str]) -> bool:
-    """Whether another process works in the folder of a run."""
+    """Whether another process is using the folder of a run."""
     if not Path(out).is_dir():
         return False
     try:
@@ -58,16 +58,16 @@ def help_search(
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> None:
-    """Do trials of the search that another process began in `out`, until it is over.
+    """Run trials of the search that another process started in `out`, until it is over.
 
-    The arguments are those of `run_job` in that process. Where the search is kept in a database,
-    `out` is neither read nor written.
+    The arguments are those of `run_job` in that process. If the search is kept in a database, `out`
+    is neither read nor written.
 
     Raises:
-        InputError: there is no search under way, or one of other photos.
-        RecipeError: that search is of another recipe.
+        InputError: there is no search under way, or it uses other photos.
+        RecipeError: that search uses another recipe.
         StorageError: the search's database cannot be used.
-        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; another process does the trial again.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; another process runs the trial again.
     """
     watcher = watcher or Watcher()
     require_keras()
@@ -121,7 +121,7 @@ def help_search(
 
 
 def _begun_run(folder: RunFolder, watcher: Watcher) -> dict[str, Any] | None:
-    """The run.json of the search that is under way in a folder; None where it is over."""
+    """The run.json of the search that is under way in a folder; None if it is over."""
     with watcher.busy("waiting for the search to begin"):
         while not (folder.path / SEARCH_TRIALS).is_file():
             run = read_run(folder.path)

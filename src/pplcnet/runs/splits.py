@@ -1,7 +1,7 @@
-"""The splits of a run that is resumed, as its split.csv has them.
+"""The splits of a resumed run, read from its split.csv.
 
-Every photo stays in its split: also when the photos were moved, when some are gone, or when a later
-version would draw other splits.
+Every photo stays in its split, even if the photos were moved, some are gone, or a later version
+would draw other splits.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ SHOWN = 5
 
 
 class Resplit(NamedTuple):
-    """The photos in the splits that the run had, and what has changed since."""
+    """The photos in the run's original splits, and what has changed since."""
 
     splits: Splits
     gone: tuple[str, ...]
-    """Paths in split.csv of which there is no readable photo now."""
+    """Paths in split.csv that no longer have a readable photo."""
     new: tuple[str, ...]
     """Names of photos that split.csv does not list."""
     changed: tuple[str, ...]
-    """Names of photos whose content is different now."""
+    """Names of photos whose content has changed."""
     is_known: bool
-    """Whether split.csv says what the files contained."""
+    """Whether split.csv records the files' content."""
 
 
 def splits_digest(splits: Splits) -> str:
@@ -53,13 +53,13 @@ def splits_digest(splits: Splits) -> str:
 def resplit(
     dataset: Dataset, contents: Mapping[Path, str], path: Path, seed: int | None
 ) -> Resplit:
-    """Split a data set as the split.csv at `path` has it.
+    """Split a data set according to the split.csv at `path`.
 
-    Photos are recognised by their path, or by their content where they were moved.
+    Photos are recognised by their path, or by their content if they were moved.
 
     Args:
         contents: sha256 of the photos' files.
-        seed: what the splits were drawn with; None where the data's own splits were used.
+        seed: the seed of the splits; None if the data's own splits were used.
 
     Raises:
         InputError: the file is missing or damaged, or a class has no photos left.
@@ -103,7 +103,7 @@ def resplit(
 
 
 def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
-    """InputError that names what has changed; gone photos are allowed with `leave_out`."""
+    """InputError that names what has changed; missing photos are allowed with `leave_out`."""
     other = [(found.gone, "gone or unreadable"), (found.new, "new"), (found.changed, "changed")]
     listed = "; ".join(f"{what}: {_names(names)}" for names, what in other if names)
     if not listed:
@@ -131,14 +131,14 @@ def _check_photos(out: Path, found: Resplit, *, leave_out: bool) -> None:
 
 
 def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, dict[str, Any]]:
-    """The splits of a run that continues, less photos that are gone, and its run.json.
+    """The splits of a resumed run, without missing photos, and its run.json.
 
     Args:
-        context: `run` is written again when photos are left out.
+        context: `run` is rewritten if photos are left out.
         leave_out: continue without missing photos.
 
     Raises:
-        InputError: the photos or split.csv are not those that the run began with; or split.csv is
+        InputError: the photos or split.csv are not those that the run started with; or split.csv is
             damaged; or too few photos are left.
     """
     folder, images, run = context.folder, context.images, context.run
@@ -161,7 +161,7 @@ def splits_as_before(context: RunContext, *, leave_out: bool) -> tuple[Splits, d
         f"{'is' if len(found.gone) == 1 else 'are'} gone or unreadable ({SKIPPED})"
     )
     left_out = [*run.get("left_out", ()), *found.gone]
-    # Before split.csv is written again: rows of photos that are gone no longer count then.
+    # Before split.csv is rewritten: after that, rows of missing photos no longer count.
     run = folder.change(
         run,
         {

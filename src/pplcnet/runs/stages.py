@@ -44,15 +44,15 @@ NAMED_CLASSES = 20
 
 @dataclass(frozen=True)
 class AuditedImages:
-    """The images of a run, as they were found when it began or resumed."""
+    """The images of a run, as found when it started or resumed."""
 
     labelled: Audit
     unlabelled: Unlabelled | None = None
-    """None where the recipe names no folder of unlabelled images."""
+    """None if the recipe names no folder of unlabelled images."""
 
     @property
     def dataset(self) -> Dataset:
-        """The labelled images without those at fault."""
+        """The labelled images, without faulty ones."""
         return self.labelled.without_faults() if self.labelled.faults else self.labelled.dataset
 
     @property
@@ -73,7 +73,7 @@ class AuditedImages:
         return bool(self.labelled.faults or (self.unlabelled and self.unlabelled.broken))
 
     def draw_splits(self, recipe: Recipe) -> Splits:
-        """The data set's own splits, or those of the recipe's sizes, drawn with its seed."""
+        """The data set's own splits, or splits of the recipe's sizes, drawn with its seed."""
         return draw_splits(
             self.dataset,
             validation=recipe.validation,
@@ -83,16 +83,16 @@ class AuditedImages:
         )
 
     def raise_changed(self) -> None:
-        """DatasetError when images are not what they were when they were audited."""
+        """DatasetError if images have changed since the audit."""
         self.labelled.raise_changed()
         if self.unlabelled is not None:
             self.unlabelled.raise_changed()
 
     def write_skipped(self, path: Path, gone: Sequence[str] = ()) -> None:
-        """A CSV of the images that were left out; no file where there are none.
+        """Write a CSV of the images that were left out; no file if there are none.
 
         Args:
-            gone: paths of images that the run began with and that no longer exist.
+            gone: paths of images that the run started with and that no longer exist.
         """
         rows = [
             [PurePosixPath(self.labelled.dataset.name_of(image)), fault.kind, fault.text]
@@ -115,7 +115,7 @@ class RunContext:
 
     folder: RunFolder
     recipe: Recipe
-    """What to train with: the recipe that was given, or what a search found."""
+    """The recipe to train with: the given one, or the result of a search."""
     images: AuditedImages
     run: dict[str, Any]
     """The run.json."""
@@ -124,7 +124,7 @@ class RunContext:
     """Called once before Keras is imported."""
     image_cache: ImageCache | None = None
     nodes: Nodes | None = None
-    """The machines that train together; None for this one alone."""
+    """The machines that train together; None for this machine alone."""
     search: Search | None = None
 
 
@@ -137,12 +137,12 @@ def audit_images(
     listed_in: str = SKIPPED,
     handover: Handover = AUDIT_ALONE,
 ) -> AuditedImages:
-    """Open every image; DatasetError for faults, unless those images are to be left out.
+    """Open every image; DatasetError for faulty ones, unless they are to be left out.
 
     Args:
         unlabelled: a folder of unlabelled images.
         listed_in: name of the file that will list what is left out.
-        handover: who gets every image that can be read.
+        handover: receives every image that can be read.
     """
     found = audit(
         dataset,
@@ -213,7 +213,7 @@ def _audit_unlabelled(
     return found
 
 
-# Keras and the framework behind it take seconds to import: not before the data are known good.
+# Keras and its backend take seconds to import, so only import them once the data are known good.
 
 
 def train_network(
@@ -227,8 +227,8 @@ def train_network(
     """Train, and write `out`/model.bundle with the weights of the best epoch.
 
     Args:
-        out: training continues from the checkpoint in there, if there is one.
-        provenance: facts about the data that the manifest holds besides their digest.
+        out: if it has a checkpoint, training continues from there.
+        provenance: facts about the data for the manifest, besides their digest.
     """
     from pplcnet.training.train import train
 
@@ -262,7 +262,7 @@ def train_network(
 
 
 def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bundle:
-    """Add the ONNX network to a bundle, compared with Keras on the validation images."""
+    """Add the ONNX network to a bundle after comparing it with Keras on the validation images."""
     from pplcnet.exporting.export import export
     from pplcnet.exporting.parity import describe_parity
 
@@ -275,11 +275,11 @@ def export_network(context: RunContext, bundle: Path, validation: Dataset) -> Bu
 def calibrate_network(
     context: RunContext, bundle: Bundle, validation: Dataset, training: Dataset | None = None
 ) -> Bundle:
-    """Fit what turns the network's outputs into answers, where its task has such a thing.
+    """Fit the calibration from network outputs to answers, if the task has one.
 
     Args:
-        training: images that say what is typical of the training; None for a network of a run's
-            own use, which nobody asks.
+        training: images that define what is typical of the training; None for a network used only
+            inside the run.
     """
     task = find(validation.task)
     if task.calibrate is None:
@@ -294,7 +294,7 @@ def calibrate_network(
         )
     context.watcher.say(describe_calibration(calibrated.manifest.calibration))
     for name, value in calibrated.manifest.decoding.items():
-        if isinstance(value, Mapping):  # one for each class, such as thresholds
+        if isinstance(value, Mapping):  # one per class, such as thresholds
             context.watcher.say(f"{name} chosen for {counted(len(value), task.noun)}")
     context.images.raise_changed()
     return calibrated

@@ -1,4 +1,4 @@
-"""What the network of a run starts from: found when the run begins, kept when it resumes."""
+"""The starting weights of a run: found when it starts, kept when it resumes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["recorded_start", "settle_start", "weights_of"]
 
 
 def weights_of(recipe: Recipe) -> list[Path]:
-    """The file that a recipe starts from, fetched if need be; empty for random values."""
+    """The weights file that a recipe starts from, downloaded if needed; empty for random values."""
     return [] if recipe.weights is None else [weights_path(recipe.model, recipe.weights)]
 
 
 def recorded_start(run: Mapping[str, Any]) -> Start:
-    """What a run started from, by its run.json; runs made before starts were recorded have none."""
+    """The start recorded in a run.json; runs from before starts were recorded have none."""
     return Start.from_facts(run.get("start"), run["recipe"].get("weights"))
 
 
@@ -31,16 +31,16 @@ def settle_start(
     *,
     is_needed: bool = True,
 ) -> tuple[Recipe, Start]:
-    """The recipe with the start that it trains from, which is there; auto is replaced.
+    """The recipe with auto replaced by an available start, and that start.
 
     Args:
-        before: the run.json of the run that is resumed, whose start auto then means.
-        say: told what a new run starts from.
-        is_needed: False where the network is in a checkpoint already.
+        before: the run.json of the run to resume; auto then means its start.
+        say: called with a line about what a new run starts from.
+        is_needed: False if the network is already in a checkpoint.
 
     Raises:
-        WeightsError, InputError: weights that are demanded and not to be had.
-        RecipeError: the recipe does not go with the start that was found.
+        WeightsError, InputError: the requested weights are not available.
+        RecipeError: the recipe does not fit the start that was found.
     """
     if before is None:
         start = find_start(recipe.model, recipe.weights)

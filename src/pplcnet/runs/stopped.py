@@ -1,4 +1,4 @@
-"""What a run says when a signal, a full disk, a photo, its loss or its export stops it."""
+"""The messages of a run stopped by a signal, a full disk, a photo, its loss or its export."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pplcnet.training.saved_facts import read_facts
 
 __all__ = ["restartable", "resumable"]
 
-# Errors of a disk that is full, or can no longer be written to.
+# Errors of a disk that is full or no longer writable.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 
 
 @contextlib.contextmanager
 def resumable(out: Path, kind: str) -> Iterator[None]:
-    """Within, a signal, a full disk or an unreadable photo ends in a message on how to continue.
+    """Within, a signal, a full disk or an unreadable photo ends with a message on how to continue.
 
     Raises:
         TrainingInterrupted: a signal, with the run's folder.
@@ -51,7 +51,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
     except TrainingInterrupted as stopped:
         if stopped.run == str(out):
             raise
-        # A training inside this run (a fold, say) was stopped: this run is the one to resume.
+        # A training inside this run (such as a fold) was stopped: this run is the one to resume.
         raise TrainingInterrupted(str(stopped), run=str(out), signal=stopped.signal) from stopped
     except (ImageError, DatasetError) as error:
         if not ((out / RUN).is_file() and holds_something(out)):
@@ -82,7 +82,7 @@ def resumable(out: Path, kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def restartable(out: Path) -> Iterator[None]:
-    """Within, a TrainingDiverged also says how to train again, as the folder holds a run now."""
+    """Within, a TrainingDiverged also says how to train again, now that the folder holds a run."""
     try:
         yield
     except TrainingDiverged as error:
@@ -99,7 +99,7 @@ def _resume_command(out: Path, kind: str) -> str:
 
 
 def _storage_problem(error: OSError | BundleError) -> str | None:
-    """What could not be written and why; None for any other error."""
+    """A sentence on what could not be written and why; None for any other error."""
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__  # type: ignore[assignment]
@@ -112,7 +112,7 @@ def _storage_problem(error: OSError | BundleError) -> str | None:
 
 
 def _kept(out: Path) -> str:
-    """What a stopped run has saved, in words."""
+    """A sentence on what a stopped run has saved."""
     if (out / CHECKPOINT).is_file():
         with contextlib.suppress(InputError):
             facts = read_facts(out / CHECKPOINT)

@@ -1,4 +1,4 @@
-"""The list of suspects, and whether the networks are good enough to make one."""
+"""The list of suspects, and the check that the networks are good enough to make one."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pplcnet.tasks.baseline import Guess, gain_over
 __all__ = ["COLUMNS", "Suspect", "SuspectList", "check_strength", "write_suspects"]
 
 LEAST_GAIN, GOOD_GAIN = 0.5, 0.8
-"""Shares of a guess's mistakes that the networks must avoid. Below the first they disagree with so
-many labels that most of the list would be their own mistakes: none is written. Below the second the
-list comes with a warning. (For two classes of equal size, accuracies of 0.75 and 0.9.)"""
+"""Fractions of a guess's mistakes that the networks must avoid. Below the first, most of the list
+would be the networks' own mistakes, and none is written. Below the second, the list comes with a
+warning. (For two classes of equal size, accuracies of 0.75 and 0.9.)"""
 COLUMNS = ("path", "label", "suggested", "confidence_in_label", "confidence_in_suggested")
 
 
 class Suspect(NamedTuple):
-    """A photo whose label is probably wrong, by a network trained on the other photos."""
+    """A photo whose label is probably wrong, according to a network trained on other photos."""
 
     path: Path
     name: str
     """Relative to the data set's folder."""
     label: str
     suggested: str
-    """The most probable class, by a network that was not trained on the photo."""
+    """The most probable class, according to a network that was not trained on the photo."""
     confidence_in_label: float
     """Calibrated probability of the label, 0 to 1."""
     confidence_in_suggested: float
@@ -40,13 +40,13 @@ class SuspectList(NamedTuple):
 
     suspects: tuple[Suspect, ...]
     photos: int
-    """How many were judged."""
+    """How many photos were judged."""
     path: Path
     """The list as a CSV file, with absolute paths."""
     folds: tuple[float, ...]
-    """Of each fold, the share of its photos whose label its network agrees with."""
+    """For each fold, the fraction of its photos whose label its network agrees with."""
     guess: Guess
-    """Always the most frequent class, and its accuracy."""
+    """The baseline that always answers the most frequent class, and its accuracy."""
 
     @property
     def accuracy(self) -> float:

@@ -1,7 +1,7 @@
-"""Photos whose label is probably wrong, by networks that were not trained on them.
+"""Finds photos whose label is probably wrong, with networks that were not trained on them.
 
-The photos are cut into folds. For each, a network is trained on the others (as the main job does
-it) and gives the probability of every class on the photos of the fold. Confident learning
+The photos are split into folds. For each fold, a network is trained on the others (as in the main
+job) and predicts the probability of every class for the fold's photos. Confident learning
 (Northcutt et al. 2021, "Confident learning: estimating uncertainty in dataset labels", JAIR 70,
 https://arxiv.org/abs/1911.00068, in cleanlab) then finds the labels that do not fit.
 """
@@ -50,19 +50,19 @@ def find_suspects(
     watcher: Watcher | None = None,
     before_training: Callable[[], object] = lambda: None,
 ) -> SuspectList:
-    """Train a network for every fold, and list the photos whose label it doubts.
+    """Train a network per fold, and list the photos whose labels are probably wrong.
 
-    All photos are judged, also those of test and validation splits, where a wrong label does as
-    much harm. Neither the weights nor the best epoch nor the temperature of a fold's network
-    depend on the fold's own photos: the last two are chosen on `recipe.validation` of the others.
-    The folds' runs lie in OUT/fold-1 and so on; finished ones are used as they are, a stopped one
-    continues. No photo and no label is changed.
+    All photos are judged, including those of test and validation splits, where a wrong label does
+    as much harm. The weights, best epoch and temperature of a fold's network do not depend on the
+    fold's own photos: the last two are chosen on `recipe.validation` of the others.
+    The folds' runs are in OUT/fold-1 and so on; finished ones are reused, a stopped one continues.
+    No photo or label is changed.
 
     Args:
         photos: a data set of any layout that `Dataset.open` reads, with one class per photo.
         recipe: how the networks are trained; its field `test` has no effect here.
         out: folder for the runs and the list.
-        folds: how many parts; every class needs as many photos.
+        folds: number of folds; every class needs at least as many photos.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
         overwrite: delete what an earlier call left in `out`.
         watcher: told about the progress.
@@ -70,8 +70,8 @@ def find_suspects(
 
     Raises:
         DatasetError: all faults of the data in one message.
-        InputError: folds that cannot be made, or `out` is of other photos, folds or recipe; or the
-            networks are so weak that the list would mean nothing.
+        InputError: the folds cannot be made; `out` is for other photos, folds or another recipe; or
+            the networks are so weak that the list would mean nothing.
         MissingDependencyError: cleanlab or Keras is not installed.
         StorageError: the disk is full; the message says what is kept.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after saving; the same call continues.
@@ -134,14 +134,14 @@ def find_suspects(
 def _list_suspects(
     context: RunContext, dataset: Dataset, fold_of: NDArray[np.int64]
 ) -> SuspectList:
-    """Train the networks that are missing, and list what they doubt."""
+    """Train the missing networks, and list the photos whose labels are probably wrong."""
     probabilities = _judge(context, dataset, fold_of)
     out = context.folder.path
     labels = np.asarray([image.shown[0] for image in dataset.images])
     is_right = probabilities.argmax(axis=1) == labels
     accuracies = tuple(float(is_right[fold_of == fold].mean()) for fold in np.unique(fold_of))
     guess = best_guess(dataset.classes, dataset.class_counts())
-    # In the order of the data set: labels (N,) and probabilities (N, classes).
+    # In data set order: labels (N,) and probabilities (N, classes).
     arrays = {"labels": labels, "probabilities": probabilities}
     write_arrays(out / PROBABILITIES, arrays, compressed=True)
     check_strength(out, accuracies, guess)
@@ -154,11 +154,11 @@ def _list_suspects(
 def _judge(
     context: RunContext, dataset: Dataset, fold_of: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(N, classes) probabilities of every photo, by a network that was not trained on it."""
+    """(N, classes) probabilities for every photo, from a network that was not trained on it."""
     folder, run = context.folder, context.run
     folds = range(run["recipe"]["folds"])
     for fold in folds:
-        folder.has_checkpoint(run, fold)  # none of another run
+        folder.has_checkpoint(run, fold)  # raises if it belongs to another run
     bundles = [folder.finished_bundle(run, fold) for fold in folds]
     if None in bundles:
         require_keras()
@@ -180,13 +180,13 @@ def rank_suspects(
 ) -> NDArray[np.intp]:
     """Indices of the photos whose label is probably wrong, the least likely label first.
 
-    Confident learning estimates how many labels are wrong, and names as many: those with the least
-    margin between the label and the most probable other class (cleanlab's
-    "low_normalized_margin"). A photo whose label is the most probable class is never named.
+    Confident learning estimates how many labels are wrong, and selects that many: those with the
+    smallest margin between the label and the most probable other class (cleanlab's
+    "low_normalized_margin"). A photo whose label is the most probable class is never selected.
 
     Args:
-        labels: (N,) class indices, every class among them.
-        probabilities: (N, classes) by networks not trained on the photo; rows sum to 1.
+        labels: (N,) class indices, with every class present.
+        probabilities: (N, classes) from networks not trained on the photo; rows sum to 1.
     """
     _require_cleanlab()
     filtering = require("cleanlab.filter", purpose="finding suspects", extra="suspects")
@@ -195,13 +195,13 @@ def rank_suspects(
         probabilities,
         filter_by="low_normalized_margin",
         return_indices_ranked_by="self_confidence",
-        n_jobs=1,  # seconds at most; and no copy of a process that has TensorFlow's threads
+        n_jobs=1,  # takes seconds at most; and do not fork a process with TensorFlow's threads
     )
     return np.asarray(found, np.intp)
 
 
 def _require_cleanlab() -> None:
-    """MissingDependencyError at once, not after the training; importing it takes seconds."""
+    """MissingDependencyError before the training, not after; does not import it, which is slow."""
     if importlib.util.find_spec("cleanlab") is None:
         require("cleanlab", purpose="finding suspects", extra="suspects")
 

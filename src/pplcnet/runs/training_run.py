@@ -1,4 +1,4 @@
-"""The main job: a folder of photos in; a trained, exported, evaluated bundle out.
+"""The main job: from a folder of photos to a trained, exported and evaluated bundle.
 
 `pplcnet train` and `pplcnet demo` run this. Each stage calls one part of the library.
 """
@@ -71,22 +71,22 @@ def run_job(
             audit.
         out: the run's folder; all its files go there.
         skip_broken: leave out the images with faults, and list them in `skipped.csv`.
-        resume: continue the run in `out`; the data and the recipe have to be the same. The
-            networks of a finished run are left unchanged, and it is evaluated again.
+        resume: continue the run in `out`; the data and the recipe must be the same. A finished
+            run's networks are left unchanged, and it is evaluated again.
         overwrite: delete the run that is in `out`.
-        search: look for better recipe fields before the training, on the validation images
-            (`training.searching`); the training then uses what was found.
+        search: search for better recipe fields before the training, on the validation images
+            (`training.searching`); the training then uses the best.
         nodes: the machines that train together, of which this is node 0; the others `join_run`.
         watcher: told about the progress.
         before_training: called once the data has passed the audit, before Keras is imported.
 
     Raises:
         DatasetError: all faults of the data in one message.
-        RecipeError: the recipe has fields of another task than the data's, or does not go with the
+        RecipeError: the recipe has fields of another task than the data's, or does not fit the
             start that was found.
-        WeightsError: weights that the recipe demands are not available.
-        InputError: `out` is in use, or there is nothing to resume, or the run was another; a photo
-            became unreadable during the training, whose state is saved.
+        WeightsError: weights that the recipe requires are not available.
+        InputError: `out` is in use, has nothing to resume, or holds another run; or a photo became
+            unreadable during the training, whose state is saved.
         StorageError: the disk is full; the message says what is kept.
         NodeLost: another node ended; the last epoch is saved.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after saving.
@@ -162,10 +162,10 @@ def run_job(
 
 
 def _split(context: RunContext, *, is_resumed: bool, leave_out: bool) -> tuple[RunContext, Splits]:
-    """The splits, as split.csv has them where the run is resumed, and written there again.
+    """The context and the splits, written to split.csv, and read from there if the run is resumed.
 
     Args:
-        leave_out: continue without images that are gone.
+        leave_out: continue without images that are missing.
     """
     folder, images = context.folder, context.images
     if is_resumed and (folder.path / SPLIT).is_file():
@@ -190,7 +190,7 @@ def _train(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> Bund
     """Search if asked to, train, export and calibrate."""
     run, images = context.run, context.images
     images.raise_changed()
-    if not has_checkpoint:  # which holds what was chosen when the training began
+    if not has_checkpoint:  # a checkpoint holds what was chosen when the training began
         context = replace(context, recipe=_adapted(context, splits))
     context.before_training()
     with context.image_cache or ImageCache.of(context.recipe) as image_cache:
@@ -218,7 +218,7 @@ def _train(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> Bund
 
 
 def _adapted(context: RunContext, splits: Splits) -> Recipe:
-    """The recipe with what it leaves open chosen by the number of photos, said and written down.
+    """The recipe with its open fields set by the number of photos; reports and records them.
 
     `run.json` keeps the recipe as it was given, so that the same command resumes the run.
     """
@@ -231,7 +231,7 @@ def _adapted(context: RunContext, splits: Splits) -> Recipe:
 
 
 def _expected(recipe: Recipe, splits: Splits) -> list[str]:
-    """What such trainings reached in the project's benchmark, which measured top-1."""
+    """Lines on what such trainings reached in the project's benchmark, which measured top-1."""
     if find(splits.train.task).measure.key != "top1":
         return []
     counts = splits.train.class_counts()
@@ -240,7 +240,7 @@ def _expected(recipe: Recipe, splits: Splits) -> list[str]:
 
 
 def _searched(context: RunContext, splits: Splits, *, has_checkpoint: bool) -> Recipe:
-    """The recipe to train with: what a search finds or has found, else the one that was given.
+    """The recipe to train with: the result of a new or finished search, else the given one.
 
     `run.json` keeps the recipe as it was given, so that the same command resumes the run.
     """
@@ -291,7 +291,7 @@ def _evaluate(context: RunContext, splits: Splits, bundle: Bundle) -> JobResult:
     evaluation = recorded.evaluation
     with named_failures(folder):
         write_evaluation(evaluation, folder, Source(split, context.run["photos"]))
-    if not bundle.manifest.tuning:  # else what was evaluated may be another network than "onnx"
+    if not bundle.manifest.tuning:  # otherwise the evaluated network may not be "onnx"
         onnx = bundle.variant("onnx")
         figures = {**onnx.get("figures", {}), split: evaluation.figures()}
         bundle = update_bundle(bundle, variants={"onnx": {**onnx, "figures": figures}})

@@ -1,4 +1,4 @@
-"""How large the images of a batch are: by the recipe, and by seed, epoch and step alone."""
+"""The image size of each batch, determined by the recipe, the seed, the epoch and the step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pplcnet.recipe.recipe import Recipe
 __all__ = ["size_of_batch", "sizes_of_batches"]
 
 STEP = 32
-"""Pixels; what the sizes of a training with several differ by."""
-# Makes these random numbers other than those of an image or of mixing.
+"""Pixels between neighbouring sizes in multi-scale training."""
+# Keeps these random numbers independent of those for images and for mixing.
 SIZES = 1 << 21
 
 
 def size_of_batch(recipe: Recipe, epoch: int, step: int) -> tuple[int, int]:
-    """Height and width of a batch. Epochs after the last have the recipe's own size."""
+    """Height and width of a batch. Past the last epoch, it is the recipe's own size."""
     size = recipe.size_in_epoch(epoch)
     most = recipe.options.multi_scale
     if not most or epoch >= recipe.epochs:
@@ -25,7 +25,7 @@ def size_of_batch(recipe: Recipe, epoch: int, step: int) -> tuple[int, int]:
 
 
 def sizes_of_batches(recipe: Recipe) -> set[tuple[int, int]]:
-    """All sizes that `size_of_batch` may give."""
+    """All sizes that `size_of_batch` can return."""
     most = recipe.options.multi_scale
     whole = {recipe.size_in_epoch(epoch) for epoch in range(recipe.epochs)}
     return {_changed(size, steps) for size in whole for steps in range(-most, most + 1)}

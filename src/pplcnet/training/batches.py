@@ -1,7 +1,7 @@
-"""Labelled images to batches of arrays, decoded and augmented by workers ahead of the step.
+"""Turns labelled images into batches of arrays; workers decode and augment ahead of the step.
 
-What an image looks like in an epoch depends on the seed, the epoch and the image alone, not on
-workers or on what ran before. That makes a resumed run equal to an uninterrupted one.
+What an image looks like in an epoch depends only on the seed, the epoch and the image, not on
+the workers or on what ran before. So a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ]  # fmt: skip
 
 BATCHES_AHEAD = 2
-# Makes a batch's random numbers other than those of an image.
+# Keeps a batch's random numbers independent of those of an image.
 MIXING = 1 << 20
 
 
@@ -47,20 +47,20 @@ class Batch(NamedTuple):
     """One step's input."""
 
     images: NDArray[Any]
-    """(N, height, width, 3) uint8, which the step normalises; or features, float32."""
+    """(N, height, width, 3) uint8, normalised in the step; or features, float32."""
     targets: NDArray[np.float32]
-    """(N, ...): the task's targets; with a teacher, its answers are further columns."""
+    """(N, ...): the task's targets; with a teacher, its outputs are extra columns."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of the equal parts of every batch, for one of the nodes that train together."""
+    """One node's shard of every batch; all shards are of equal size."""
 
     index: int
     count: int
 
     def of(self, batch_size: int) -> slice:
-        """Its places in a batch of a size that `count` divides."""
+        """The shard's slice of a batch; `batch_size` must be divisible by `count`."""
         size = batch_size // self.count
         return slice(self.index * size, (self.index + 1) * size)
 
@@ -69,10 +69,10 @@ WHOLE = Part(0, 1)
 
 
 def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
-    """Images in a step (the recipe's number, or all if there are fewer), and steps in an epoch.
+    """Images per step (the recipe's number, or all if there are fewer), and steps per epoch.
 
-    Batches are full and divide among the recipe's devices. The rest is left out; it is other images
-    in every epoch.
+    Batches are always full and divide evenly among the recipe's devices. The remainder of an epoch
+    is dropped; it is different images in every epoch.
     """
     wanted = recipe.batch_size or automatic_batch_size(recipe, images)
     batch_size = min(wanted, images - images % recipe.devices)
@@ -85,7 +85,7 @@ def batches_of(images: int, recipe: Recipe) -> tuple[int, int]:
 
 
 class TrainingBatches:
-    """The training images, a fresh random view of each in every epoch."""
+    """The training images, with a fresh random view of each in every epoch."""
 
     def __init__(
         self,
@@ -100,12 +100,12 @@ class TrainingBatches:
         """Batches of a data set.
 
         Args:
-            target_columns: images of a batch to further columns of their targets
+            target_columns: maps the images of a batch to extra columns of their targets
                 (`Distillation.target_columns`).
-            unlabelled: images that come after the labelled ones. Their targets are 0 but for the
-                further columns.
-            image_cache: shared with what else is trained on the same files; by default one of the
-                size that the recipe says.
+            unlabelled: images that come after the labelled ones. Their targets are 0 except in
+                the extra columns.
+            image_cache: shared with other trainings on the same files; by default, a new one of
+                the recipe's size.
         """
         training = training_of(find(dataset.task))
         self._targets, self._target_shape = training.targets(dataset), training.target_shape
@@ -128,11 +128,11 @@ class TrainingBatches:
         self._workers = workers_of(views, self._worker_count, self.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0, part: Part = WHOLE) -> Iterator[Batch]:
-        """The batches of epoch number `epoch` (from 0), from `first_step` on, or a part of each."""
+        """Yield the batches, or one shard of each, of epoch `epoch` (from 0) from `first_step`."""
         order = self._order(np.random.default_rng((self._recipe.seed, epoch)))
         steps = iter(range(first_step, self.steps_per_epoch))
         pending: deque[list[Future[Batch | None]]] = deque()
-        # What is mixed with images of the other parts needs them all.
+        # Mixing combines images across shards, so every node needs the whole batch.
         options = self._recipe.options
         filled, kept = (WHOLE, part) if options.mixup or options.cutmix else (part, WHOLE)
         finish = partial(self._finished, part=kept)
@@ -185,7 +185,7 @@ class TrainingBatches:
         return self._targets[member] if is_labelled else np.zeros_like(self._targets[0])
 
     def _finished(self, batch: UnfinishedBatch, part: Part) -> Batch:
-        """The part of the batch, mixed, and with the teacher's answers."""
+        """The shard of the batch, mixed, with the teacher's outputs."""
         recipe = self._recipe
         images, targets = mix(
             batch.images,
@@ -202,9 +202,9 @@ class TrainingBatches:
 
 
 def _balanced_chances(dataset: Dataset) -> NDArray[np.float64]:
-    """The probability of each image to be drawn, so that every class comes equally often.
+    """(N,) probability of drawing each image that makes all classes equally frequent.
 
-    An image with several classes counts as one of the rarest of them.
+    An image with several classes counts as its rarest class.
     """
     rates = 1 / np.maximum(np.asarray(dataset.class_counts(), np.float32), 1)
     least = 1 / len(dataset)
@@ -220,7 +220,7 @@ def load_for_evaluation(
     preprocessing: Callable[[Path], NDArray[np.uint8]],
     workers: int,
 ) -> NDArray[np.uint8]:
-    """All images as the deployed model will see them, (N, H, W, 3); 0 workers are all cores."""
+    """All images as the deployed model will see them, (N, H, W, 3); 0 workers means all cores."""
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         return np.stack(list(pool.map(preprocessing, [image.path for image in images])))
 
@@ -228,7 +228,7 @@ def load_for_evaluation(
 class EvaluationImages:
     """A data set as the deployed model will see it, in chunks of uint8 images (N, H, W, 3).
 
-    It can be iterated over again. What `image_cache` keeps is not decoded a second time.
+    It can be iterated over repeatedly. Images held by `image_cache` are not decoded again.
     """
 
     CHUNK = 256

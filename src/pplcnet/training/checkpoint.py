@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written whole or not at all, after every epoch.
+"""The checkpoint of a training run, written atomically after every epoch.
 
 One `.npz` of plain arrays plus one JSON text: the model's and the optimiser's variables, the best
 weights so far, and the history.
@@ -38,28 +38,28 @@ class Progress:
     step: int = 0
     """The step within that epoch to run next; above 0 only after an interruption."""
     loss_sum: float = 0.0
-    """Over the steps of the current epoch that are done."""
+    """Sum over the finished steps of the current epoch."""
     metric_sums: dict[str, float] = field(default_factory=dict)
-    """The same of what each step counts, by name."""
+    """The same for each metric of a step, by name."""
     best_epoch: int = -1
     best_score: float = -1.0
-    """The validation images' measure after the best epoch."""
+    """The task's measure on the validation images after the best epoch."""
     best_loss: float = float("inf")
     best_values: dict[str, np.ndarray] = field(default_factory=dict)
     """The weights after that epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One row for each finished epoch."""
+    """One row per finished epoch."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What the task built the network with."""
+    """The options that the task built the network with."""
     adapted: dict[str, Any] = field(default_factory=dict)
     """The recipe fields that were chosen by the number of images (`recipe.adapting`)."""
     start: dict[str, Any] | None = None
     """What the training started from (`weights.starts.Start.facts`), if that was recorded."""
     run: str | None = None
-    """Id of the run that the state belongs to, as in its `run.json`; None outside of a run."""
+    """Id of the run that the state belongs to, as in its `run.json`; None outside a run."""
 
     def keep_if_best(self, score: Score, network: keras.Model) -> None:
-        """Keep the weights that the network has after this epoch, if none was better."""
+        """Keep the network's current weights if this epoch is the best so far."""
         best = Score(self.best_score, self.best_loss)
         if math.isfinite(score.loss) and score.is_better_than(best):
             self.best_epoch = self.epoch
@@ -67,16 +67,16 @@ class Progress:
             self.best_values = native.get_values(network)
 
     def has_stalled(self, patience: int) -> bool:
-        """Whether the last `patience` epochs were not better than the best; never for 0."""
+        """Whether the last `patience` epochs brought no improvement; always False for 0."""
         waited = self.epoch - 1 - self.best_epoch
         return bool(patience and self.history and waited >= patience)
 
 
 def save(path: Path, model: keras.Model, network: keras.Model, progress: Progress) -> None:
-    """Write the state beside `path` and move it there, so that a crash leaves the old one.
+    """Write the state beside `path` and move it there; a crash leaves the old one in place.
 
     `model` is what is trained: the network, its head, or a model around either. StorageError when
-    the state cannot be written; the one before is intact.
+    the state cannot be written; the previous one stays intact.
     """
     arrays = {
         f"state/{name}": value_of(variable)
@@ -93,7 +93,7 @@ def save(path: Path, model: keras.Model, network: keras.Model, progress: Progres
 
 
 class SavedState(NamedTuple):
-    """A saved state, read once: before its network is built, and when it is put into it."""
+    """A saved state, read once, for building the network and for restoring it."""
 
     path: Path
     facts: dict[str, Any]
@@ -101,13 +101,13 @@ class SavedState(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its network was built with."""
+        """The options that its network was built with."""
         return dict(self.facts.get("options", {}))
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it left open as it was chosen when the training began.
+        """The recipe with its open fields set as they were when training began.
 
-        InputError when the state was saved with something that the recipe cannot have.
+        InputError when the state holds a value that the recipe does not allow.
         """
         try:
             return recipe.changed(self.facts.get("adapted", earlier(recipe)))
@@ -115,15 +115,15 @@ class SavedState(NamedTuple):
             raise InputError(f"{self.path}: belongs to another recipe ({error}).") from error
 
     def check_run(self, run_id: str | None) -> None:
-        """InputError when the state belongs to another run than `run_id`; None takes any."""
+        """InputError when the state belongs to another run than `run_id`; None accepts any."""
         if run_id is not None and self.facts.get("run") != run_id:
             raise InputError(f"{self.path}: belongs to another run; restore the right one.")
 
     def restore(self, model: keras.Model, network: keras.Model, columns: Sequence[str]) -> Progress:
-        """Put the state into a compiled model and say how far it had come.
+        """Restore the state into a compiled model; returns how far the run had come.
 
-        `columns` are those of the history. InputError when the state is of another network, task
-        or version.
+        `columns` are those of the history. InputError when the state belongs to another network,
+        task or version.
         """
         known = {each.name for each in fields(Progress)}
         facts = {name: value for name, value in self.facts.items() if name in known}
@@ -154,7 +154,7 @@ def read(path: Path) -> SavedState:
 
 
 def _check_best(best: dict[str, np.ndarray], network: keras.Model, best_epoch: int) -> None:
-    """ValueError, before hours of training, when the best weights so far are not this network's."""
+    """ValueError if the best weights do not fit the network; found now, not hours later."""
     if best_epoch < 0:
         return
     wanted = {name: value.shape for name, value in native.get_values(network).items()}
@@ -163,14 +163,14 @@ def _check_best(best: dict[str, np.ndarray], network: keras.Model, best_epoch: i
 
 
 def state_variables(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
-    """Everything that a step changes, in an order that a resumed training has too."""
+    """Everything that a step changes, in an order that is the same after a resume."""
     return list(_state_variables(model, network).values())
 
 
 def _state_variables(model: keras.Model, network: keras.Model) -> dict[str, keras.Variable]:
     # Everything that a step changes: weights, moving statistics, dropout's random state, running
-    # metrics, and the optimiser's moments and step count; and what lies before a head that is
-    # trained alone. Numbered, since names may repeat.
+    # metrics, and the optimiser's moments and step count; and, when only the head is trained, the
+    # backbone. Numbered, since names may repeat.
     variables = [*model.variables, *model.optimizer.variables]
     held = {id(each) for each in variables}
     variables += [each for each in network.variables if id(each) not in held]

@@ -1,13 +1,13 @@
-"""Where and how steps are computed: one step on every backend, and several GPUs of one machine.
+"""Training steps on every backend, on one device or on several GPUs of one machine.
 
 A step takes uint8 images, which are normalised on the device, and returns its loss and metrics
 without waiting for them. On a GPU the next batch is loaded and copied meanwhile; Keras' own
 `train_on_batch` waits for every step.
 
-Several GPUs work with TensorFlow's MirroredStrategy, several machines with its
+Several GPUs use TensorFlow's MirroredStrategy, several machines its
 MultiWorkerMirroredStrategy (`node_group`), with Keras' own training step on every device.
-Gradients are summed over the devices; BatchNorm's statistics in training are those of a device's
-own part, and the moving ones the mean of all (Goyal et al. 2017, arXiv 1706.02677).
+Gradients are summed over the devices. In training, BatchNorm uses the statistics of each device's
+own shard; its moving statistics are averaged over all (Goyal et al. 2017, arXiv 1706.02677).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Step(Protocol):
     """A training step of one model."""
 
     def place(self, values: NDArray[Any]) -> Any:
-        """Start to copy a part of a batch to where it is needed, ahead of the step."""
+        """Start copying part of a batch to the device, ahead of the step; returns the copy."""
         ...
 
     def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
-        """Learn from a batch; its loss and metrics, which may still be being computed."""
+        """Train on a batch; returns its loss and metrics, which may still be in flight."""
         ...
 
     def finish(self) -> None:
-        """Put what the steps have changed into the model's variables, for others to read."""
+        """Write what the steps have changed back to the model's variables."""
         ...
 
 
@@ -51,7 +51,7 @@ class Devices:
         """RecipeError for more devices than this machine has, or a backend that cannot use them.
 
         Args:
-            group: nodes that have a device each; the recipe's number of devices is theirs.
+            group: nodes with one device each; together they make up the recipe's `devices`.
         """
         self._group = group or Alone()
         self._strategy = self._group.strategy
@@ -59,7 +59,7 @@ class Devices:
             self._strategy = _strategy(recipe.devices)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Models to be trained are built and compiled within."""
+        """The context in which models to be trained are built and compiled."""
         return nullcontext() if self._strategy is None else self._strategy.scope()
 
     def step_of(self, model: keras.Model) -> Step:
@@ -75,7 +75,7 @@ class Devices:
         return kinds[keras.backend.backend()](model)
 
     def on_one(self, model: keras.Model) -> keras.Model:
-        """The same layers as a model for prediction on one device, made outside of the scope."""
+        """A model with the same layers for prediction on one device, made outside the scope."""
         return (
             model
             if self._strategy is None
@@ -84,10 +84,10 @@ class Devices:
 
 
 def normalize_in_step(model: keras.Model, preprocessing: Preprocessing) -> None:
-    """Make a compiled model's training normalise uint8 images itself, as part of its step.
+    """Make a compiled model normalise uint8 images as part of its training step.
 
-    Other inputs, which are normalised already or are features, stay as they are, and so does
-    prediction. A batch is a quarter as large for the way to the device.
+    Other inputs (normalised images, features) stay as they are, and so does prediction. A uint8
+    batch is a quarter of the size to copy to the device.
     """
     std = np.asarray(preprocessing.std, np.float32)
     # On the device, once: PyTorch does not compute with arrays, and a copy would wait for the step.
@@ -121,7 +121,7 @@ class _TensorFlowStep:
         return self._run(images, targets)
 
     def _traced(self, images: Any, targets: Any) -> Callable[..., Mapping[str, Any]]:
-        """One graph for all sizes that the model takes, in place of one for the first and more."""
+        """One graph for all image sizes, rather than one for the first and another for the rest."""
         import tensorflow as tf
 
         model = self._model
@@ -132,7 +132,7 @@ class _TensorFlowStep:
                 tf.TensorSpec(shape, images.dtype),
                 tf.TensorSpec(targets.shape, targets.dtype),
             ],
-            # Nothing in a step needs it, and it reads every function's source.
+            # No step needs AutoGraph, and it reads every function's source.
             autograph=False,
         )
         def run(images: Any, targets: Any) -> Any:
@@ -147,9 +147,9 @@ class _TensorFlowStep:
 
 
 class _JaxStep:
-    """Keras' stateless step, compiled, which writes the new weights over the old ones.
+    """Keras' stateless step, compiled, with the old weights' buffers donated to the new ones.
 
-    Between steps the variables hold buffers that were given away: `finish` replaces them.
+    Between steps the variables hold donated buffers; `finish` replaces them.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -190,7 +190,7 @@ class _JaxStep:
 
 
 class _TorchStep:
-    """Keras' step, run at once."""
+    """Keras' step, run eagerly."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model, self._is_first = model, True
@@ -200,7 +200,7 @@ class _TorchStep:
 
         device, tensor = self._model.variables[0].value.device, torch.from_numpy(values)
         if device.type == "cuda":
-            # From pinned memory, the copy runs behind the steps that are queued already.
+            # From pinned memory, the copy is queued behind the pending steps without blocking.
             return tensor.pin_memory().to(device, non_blocking=True)
         return tensor.to(device)
 
@@ -216,7 +216,7 @@ class _TorchStep:
 
 
 class _SharedStep:
-    """Keras' step on every device of a strategy, each with its part of the batch."""
+    """Keras' step on every device of a strategy, each with its shard of the batch."""
 
     def __init__(self, model: keras.Model, strategy: Any) -> None:
         import tensorflow as tf
@@ -248,7 +248,7 @@ class _SharedStep:
 
 
 def _build_metrics(model: keras.Model, images: Any, targets: Any) -> None:
-    """Make the metrics' variables, which a compiled step cannot make."""
+    """Create the metrics' variables, which a compiled step cannot do."""
     if len(model.metrics) == 1:  # the mean loss, which has its variables
         return
     answers = np.zeros((len(targets), *model.output_shape[1:]), np.float32)
@@ -257,7 +257,7 @@ def _build_metrics(model: keras.Model, images: Any, targets: Any) -> None:
 
 
 def has_gpu() -> bool:
-    """Whether the backend computes on a GPU, or another accelerator, by default."""
+    """Whether the backend computes on a GPU or another accelerator by default."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""One epoch of steps, with no more waiting for the device than needed."""
+"""Runs the steps of one epoch, waiting for the device as little as possible."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pplcnet.training.setup import Prepared
 
 __all__ = ["diverged", "run_epoch"]
 
-# Reading a loss waits for its step. It is read after some steps, and only when the device has
-# others queued; a loss that is NaN is found as late.
+# Reading a loss waits for its step. So losses are read some steps late, while the device has
+# others queued; a NaN loss is noticed equally late.
 READ_EVERY = 16
 STEPS_QUEUED = 4
 
@@ -31,7 +31,7 @@ def run_epoch(
 ) -> float:
     """Run one epoch and return images/s.
 
-    An interruption leaves `progress.step` above 0, and so does an image that cannot be read.
+    An interruption or an unreadable image leaves `progress.step` above 0.
 
     Raises:
         ImageError: an image can no longer be read; the model and the progress are up to date.
@@ -76,20 +76,20 @@ def run_epoch(
 
 
 class _Tally:
-    """The losses and metrics of an epoch's steps, added to the progress some steps late."""
+    """Adds the losses and metrics of an epoch's steps to the progress, some steps late."""
 
     def __init__(self, progress: Progress, recipe: Recipe) -> None:
         self._progress, self._recipe = progress, recipe
         self._unread: deque[Mapping[str, Any]] = deque()
 
     def add(self, logs: Mapping[str, Any]) -> None:
-        """Take a step's results, and read some that must have been computed by now."""
+        """Queue a step's results, and read some old ones that are computed by now."""
         self._unread.append(logs)
         if len(self._unread) >= READ_EVERY:
             self.read(keep=STEPS_QUEUED)
 
     def read(self, *, keep: int = 0) -> None:
-        """Add up all results but the latest `keep`; TrainingDiverged for one that is not finite."""
+        """Add up all but the latest `keep` results; TrainingDiverged if the sum is not finite."""
         progress = self._progress
         while len(self._unread) > keep:
             logs = self._unread.popleft()
@@ -100,12 +100,12 @@ class _Tally:
             raise diverged(progress.epoch + 1, self._recipe)
 
     def mean_loss(self, steps: int) -> float:
-        """Of the first `steps` of the epoch, as far as it has been read."""
+        """Mean loss of the epoch's first `steps` steps, as far as they have been read."""
         return self._progress.loss_sum / max(1, steps - len(self._unread))
 
 
 def _placed(batches: Iterable[Batch], step: Step) -> Iterator[tuple[Any, Any]]:
-    """The batches on the device, where each is copied while the one before is computed."""
+    """Yield the batches on the device; each is copied while the previous one is computed."""
     ahead: tuple[Any, Any] | None = None
     for images, targets in batches:
         following = step.place(images), step.place(targets)
@@ -117,7 +117,7 @@ def _placed(batches: Iterable[Batch], step: Step) -> Iterator[tuple[Any, Any]]:
 
 
 def diverged(epoch: int, recipe: Recipe) -> TrainingDiverged:
-    """The error of a loss that is no longer finite, in words."""
+    """The error for a loss that is no longer finite, with advice."""
     rate = recipe.peak_learning_rate / recipe.changed({"learning_rate": 1.0}).peak_learning_rate
     clip = "" if recipe.gradient_clip else ", or with gradient_clip=1"
     return TrainingDiverged(

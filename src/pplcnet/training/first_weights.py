@@ -1,9 +1,9 @@
-"""What a network from scratch begins with, so that it learns in some hundred steps.
+"""Initial weights with which a network from scratch learns within a few hundred steps.
 
-Deep networks that have no shortcuts are hard to train at first: the gradient of the first layers
-explodes with the depth (Yang et al. 2019, arXiv 1902.08129, for networks with BatchNorm). Where
-BatchNorm's outputs are small, hard-swish is nearly linear, and a deep network that is nearly linear
-is much easier to train (Pennington et al. 2017, arXiv 1711.04735).
+Deep networks without shortcuts are hard to train at first: the gradient in the first layers
+explodes with depth (Yang et al. 2019, arXiv 1902.08129, for networks with BatchNorm). Where
+BatchNorm's outputs are small, hard-swish is nearly linear, and a nearly linear deep network is
+much easier to train (Pennington et al. 2017, arXiv 1711.04735).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["soften"]
 def soften(model: keras.Model, scale: float) -> None:
     """Set BatchNorm's scale (gamma) to `scale` wherever hard-swish follows, and the head to 0.
 
-    After other activations the scale means nothing: BatchNorm follows again, and undoes it. A head
-    of zeros makes all classes equally likely at first.
+    Before other activations the scale has no effect: the next BatchNorm undoes it. A head of zeros
+    makes all classes equally likely at first.
     """
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):

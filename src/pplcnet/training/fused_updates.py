@@ -1,8 +1,8 @@
-"""One operator that updates a variable, where Keras' optimisers have a dozen.
+"""SGD and AdamW with one fused operator per variable, where Keras' optimisers take a dozen.
 
-Keras writes AdamW and SGD in single operations, for every variable again, and on TensorFlow each
-through what several devices need. In a network of a hundred layers that is most of the operators of
-a step and most of the time until the first. TensorFlow has the same formulas as one operator each.
+Keras builds each update from elementary operations, repeated for every variable, and on TensorFlow
+wraps each in code for several devices. In a network of a hundred layers, that is most of a step's
+operators and most of the time to the first step. TensorFlow has a fused operator for each formula.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Kind = type[keras.optimizers.Optimizer]
 
 
 def fused(kind: Kind, devices: int) -> Kind:
-    """SGD or AdamW of Keras with the same updates, fused where TensorFlow trains on one device."""
+    """Keras' SGD or AdamW with the same updates, fused if TensorFlow trains on one device."""
     if not runs_on_tensorflow() or devices > 1:
         return kind
     return _fused_adamw(kind) if issubclass(kind, keras.optimizers.AdamW) else _fused_sgd(kind)
@@ -73,7 +73,7 @@ def _fused_sgd(kind: Kind) -> Kind:
 
 
 def _on_one_device(kind: Kind) -> Kind:
-    """Every variable in turn, and what is the same for all computed once."""
+    """An optimiser that loops over the variables and computes once what they share."""
     import tensorflow as tf
 
     class OnOneDevice(kind):
@@ -106,5 +106,5 @@ def _on_one_device(kind: Kind) -> Kind:
 
 
 def _handle(variable: Any) -> Any:
-    """The resource of a variable of Keras or TensorFlow."""
+    """The resource handle of a Keras or TensorFlow variable."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle

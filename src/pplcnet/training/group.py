@@ -1,6 +1,6 @@
-"""What the training loop asks of the machines that train together; one machine is such a group too.
+"""The interface between the training loop and the nodes that train together, one or several.
 
-All calls that talk to other nodes happen in the same order on every node.
+All calls that talk to other nodes are made in the same order on every node.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Alone", "Group"]
 
 
 class Group(Protocol):
-    """The nodes as one of them sees them; `Alone` is a training on one machine."""
+    """The nodes as seen by one of them; `Alone` is training on one machine."""
 
     index: int
     count: int
@@ -25,40 +25,40 @@ class Group(Protocol):
     """TensorFlow's strategy; None on one machine."""
 
     def shared(self, recipe: Recipe) -> Recipe:
-        """The recipe with `devices` as the number of parts of every batch."""
+        """The recipe with `devices` set to the number of shards of every batch."""
         ...
 
     def step_of(self, model: keras.Model) -> Any:
-        """The step of a model that was built in the strategy's scope; None on one machine."""
+        """The step for a model built in the strategy's scope; None on one machine."""
         ...
 
     def watch(self, interrupted: Callable[[], int]) -> Callable[[], int]:
-        """A signal of this node to one of any node, which all of them see after the same step."""
+        """Wrap a check for this node's signal as one for any node's, equal on all nodes."""
         ...
 
     def agree(self) -> None:
-        """Ask all nodes whether one of them was stopped; a step does so by itself."""
+        """Ask all nodes whether one of them was stopped; a training step does this anyway."""
         ...
 
     def from_first(self, values: Sequence[float]) -> list[float]:
-        """The values of node 0, to the bit."""
+        """The values of node 0, bit for bit."""
         ...
 
     def share(self, variables: Sequence[keras.Variable]) -> None:
-        """Give variables the values that they have on node 0."""
+        """Set variables to their values on node 0."""
         ...
 
     def average_statistics(self, model: keras.Model) -> None:
-        """Give BatchNorm's moving statistics the means over all nodes."""
+        """Set BatchNorm's moving statistics to their means over all nodes."""
         ...
 
     def send_file(self, path: Path) -> None:
-        """Write the file that node 0 has at its own path, if it has one, to this node's."""
+        """Copy the file at node 0's `path`, if it has one, to this node's `path`."""
         ...
 
 
 class Alone:
-    """One machine: nothing to tell anybody."""
+    """One machine, with nobody to talk to."""
 
     index, count, strategy = 0, 1, None
 
@@ -67,7 +67,7 @@ class Alone:
         return recipe
 
     def step_of(self, model: keras.Model) -> Any:
-        """None: `devices` has the steps of one machine."""
+        """None: the steps of one machine are in `devices`."""
         return None
 
     def watch(self, interrupted: Callable[[], int]) -> Callable[[], int]:

@@ -1,7 +1,7 @@
-"""Training the head alone, on features of the backbone that are computed once.
+"""Trains the head alone, on backbone features that are computed once.
 
-The backbone sees an image as in evaluation and, where the recipe flips, mirrored too. A step costs
-thousandths of what a step through the backbone costs.
+The backbone sees each image as in evaluation and, if the recipe flips, also mirrored. A step costs
+thousandths of a step through the backbone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FeatureBatches", "compute_features", "split_at_pool", "train_head"]
 
 
 def split_at_pool(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The backbone, images to pooled features (N, 1, 1, C); and the head, those to logits.
+    """The backbone (images to pooled features (N, 1, 1, C)) and the head (features to logits).
 
     Both share their layers with the model.
     """
@@ -56,7 +56,7 @@ def compute_features(
 
 
 class FeatureBatches:
-    """As `TrainingBatches`, of features in place of images."""
+    """Like `TrainingBatches`, but with features in place of images."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class FeatureBatches:
         self.batch_size, self.steps_per_epoch = batches_of(len(dataset), recipe)
 
     def epoch(self, epoch: int, first_step: int = 0, part: Part = WHOLE) -> Iterator[Batch]:
-        """The batches of epoch number `epoch` (from 0), from `first_step` on, or a part of each."""
+        """Yield the batches, or one shard of each, of epoch `epoch` (from 0) from `first_step`."""
         generator = np.random.default_rng((self._seed, epoch))
         order = generator.permutation(len(self._targets))
         views = generator.integers(0, len(self._views), len(self._targets))
@@ -93,7 +93,7 @@ def train_head(
     preprocessing: Preprocessing,
     report: Callable[[str], None],
 ) -> None:
-    """Train the head alone for `recipe.head_epochs` epochs, before everything is trained."""
+    """Train the head alone for `recipe.head_epochs` epochs, before training the whole network."""
     backbone, head = split_at_pool(model)
     own = replace(
         recipe, epochs=recipe.head_epochs, warmup_epochs=0.0, layer_decay=1.0, ema=0.0, devices=1

@@ -1,4 +1,4 @@
-"""What a training says of itself after every epoch: history.csv, TensorBoard's events, a line."""
+"""The record of every epoch: history.csv, TensorBoard events, and a line of text."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ __all__ = [
 ]
 
 _BEFORE, _AFTER = ("epoch", "loss"), ("learning_rate", "images_per_second")
-# Up to version 0.1 the columns of the metric had the same name for every task.
+# Up to version 0.1 the metric's columns had the same names for every task.
 _COLUMNS_OF_0_1 = (
     *_BEFORE, "accuracy", "validation_loss", "validation_accuracy", *_AFTER,
 )  # fmt: skip
 
 
 def score_column(key: str) -> str:
-    """The column of the validation images' measure, which chooses the best epoch.
+    """The column of the validation measure, which chooses the best epoch.
 
     Args:
-        key: of the task's measure.
+        key: the task's measure.
     """
     return f"validation_{key}"
 
@@ -46,8 +46,8 @@ def history_columns(metrics: Sequence[str], key: str) -> tuple[str, ...]:
     """The columns of history.csv.
 
     Args:
-        metrics: what a step of training counts.
-        key: of the task's measure.
+        metrics: the metrics of a training step.
+        key: the task's measure.
     """
     return (*_BEFORE, *metrics, "validation_loss", score_column(key), *_AFTER)
 
@@ -58,7 +58,7 @@ def metrics_of(columns: Sequence[str]) -> Sequence[str]:
 
 
 def are_history_columns(columns: Sequence[str]) -> bool:
-    """Whether a history may have these columns."""
+    """Whether these are the columns of a history."""
     validation = tuple(columns[-4:-2])
     return (
         tuple(columns[:2]) == _BEFORE
@@ -69,9 +69,9 @@ def are_history_columns(columns: Sequence[str]) -> bool:
 
 
 def in_columns(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    """A row of a history with these columns; ValueError for a row of another task.
+    """A history row with these columns; ValueError for a row of another task.
 
-    Rows of version 0.1 get the names of today.
+    Rows of version 0.1 get today's names.
     """
     if tuple(row) == _COLUMNS_OF_0_1 and len(columns) == len(row):
         return dict(zip(columns, row.values(), strict=True))
@@ -81,7 +81,7 @@ def in_columns(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
 
 
 def line_of(row: dict[str, Any], epochs: int, measure: Measure) -> str:
-    """The row for a person."""
+    """The row as a line of text."""
     titles = {**measure.of_steps, measure.key: measure.title}
     metrics = [f"{titles.get(name, name)} {row[name]:.3f}" for name in metrics_of(tuple(row))]
     return "  ".join(
@@ -97,7 +97,7 @@ def line_of(row: dict[str, Any], epochs: int, measure: Measure) -> str:
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    """Write history.csv as a whole, a row for each epoch; no file for no rows."""
+    """Write the whole history.csv, one row per epoch; no file if there are no rows."""
     if not history:
         path.unlink(missing_ok=True)
         return
@@ -106,7 +106,10 @@ def write_history(path: Path, history: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def event_writer(folder: Path, recipe: Recipe) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write the rows for TensorBoard if the recipe asks for it; StorageError on a full disk."""
+    """Yields a function that writes rows for TensorBoard, if the recipe asks for it.
+
+    StorageError on a full disk.
+    """
     if not recipe.tensorboard:
         yield lambda row: None
         return
@@ -133,6 +136,6 @@ def event_writer(folder: Path, recipe: Recipe) -> Iterator[Callable[[dict[str, A
     try:
         yield write
     finally:
-        # A failed write has been reported already; what closing would write is the same bytes.
+        # A failed write has already been reported; closing would try to write the same bytes.
         with contextlib.suppress(OSError):
             writer.close()

@@ -1,4 +1,4 @@
-"""Decoded images, kept from epoch to epoch and from trial to trial, in memory, then on disk."""
+"""A cache of decoded images across epochs and trials, in memory first, then on disk."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ GIGABYTE = 1 << 30
 
 
 class _Place(NamedTuple):
-    """Where an image is in the file."""
+    """An image's place in the file."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class ImageCache:
-    """Images by key, as long as there is room; what does not fit is decoded again every time.
+    """Images by key, as long as there is room; the rest are decoded again every time.
 
-    Threads may share it. The file on disk has no name (or vanishes when it is closed), so that
-    nothing of it is left after any kind of end.
+    Thread-safe. The file on disk has no name (or is deleted on close), so nothing is left behind
+    however the process ends.
     """
 
     def __init__(self, gigabytes: float = 0.0, disk_gigabytes: float = 0.0) -> None:
@@ -52,7 +52,7 @@ class ImageCache:
 
     @classmethod
     def of(cls, recipe: Recipe) -> ImageCache:
-        """A cache of the size that a recipe says."""
+        """A cache of the recipe's size."""
         return cls(recipe.cache_gigabytes, recipe.disk_cache_gigabytes)
 
     def __enter__(self) -> ImageCache:
@@ -67,7 +67,7 @@ class ImageCache:
         self.close()
 
     def close(self) -> None:
-        """Forget all images; none is kept from then on."""
+        """Drop all images; nothing is cached from then on."""
         self._kept.clear()
         self._places.clear()
         self._bytes_left = self._disk_bytes_left = 0
@@ -76,7 +76,7 @@ class ImageCache:
             self._file = None
 
     def get(self, key: Hashable, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """The image of `key`; `make` returns it the first time, and whenever it was not kept."""
+        """The image of `key`, from the cache or else from `make`."""
         kept = self._kept.get(key)
         if kept is not None:
             return kept
@@ -89,12 +89,12 @@ class ImageCache:
 
     @property
     def kept_bytes(self) -> int:
-        """Of all images in memory."""
+        """Bytes of all images in memory."""
         with self._lock:
             return sum(each.nbytes for each in self._kept.values())
 
     def drop(self, is_unneeded: Callable[[Hashable], bool]) -> None:
-        """Forget images by their key, so that there is room in memory for others."""
+        """Drop images by key, to make room in memory for others."""
         with self._lock:
             for key in [each for each in self._kept if is_unneeded(each)]:
                 self._bytes_left += self._kept.pop(key).nbytes
@@ -137,5 +137,5 @@ def _open_file(gigabytes: float) -> IO[bytes]:
             f"disk_cache_gigabytes is {gigabytes:g}, but {folder} has {free:.1f} GB free; give "
             "less, or set PPLCNET_CACHE to another folder."
         )
-    # Unbuffered, or the next seek would try again to write what could not be written.
+    # Unbuffered, or the next seek would retry a failed write.
     return tempfile.TemporaryFile(dir=folder, buffering=0)

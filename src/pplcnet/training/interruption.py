@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP stop a run between two steps, not within one."""
+"""Makes Ctrl-C, SIGTERM and SIGHUP stop a run between two steps, not within one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A learning-rate range test: the loss while the learning rate rises from step to step.
+"""The learning-rate range test: the loss while the learning rate rises at every step.
 
 Leslie N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section
 3.3, with an exponential rise in place of his linear one, and the loss in place of the accuracy.
@@ -35,14 +35,14 @@ STOP_AT = 4.0
 
 
 class RangeTest(NamedTuple):
-    """The loss over the learning rate, one entry a step; the rate rises."""
+    """Loss against learning rate, one entry per step, the rates ascending."""
 
     learning_rates: NDArray[np.float64]
-    """(N,) in the recipe's unit: for a batch of 256."""
+    """(N,) learning rates in the recipe's unit: for a batch of 256."""
     losses: NDArray[np.float64]
-    """(N,) of the step's batch, before the step."""
+    """(N,) loss on the step's batch, before the update."""
     smoothed: NDArray[np.float64]
-    """(N,) exponential moving average of the losses, corrected for its start."""
+    """(N,) exponential moving average of the losses, bias-corrected."""
 
     @property
     def has_diverged(self) -> bool:
@@ -51,19 +51,19 @@ class RangeTest(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """The step of the least smoothed loss."""
+        """The step with the lowest smoothed loss."""
         return int(self.smoothed.argmin())
 
     @property
     def falls(self) -> bool:
-        """Whether the smoothed loss fell at all, which the suggestions go by."""
+        """Whether the smoothed loss fell at all; the suggestions depend on it."""
         return self.lowest >= 2
 
     @property
     def steepest(self) -> float:
-        """The rate around which the smoothed loss falls most before its minimum.
+        """The rate at which the smoothed loss falls fastest before its minimum.
 
-        Measured over ten steps: what two neighbours differ by is mostly noise of their batches.
+        Measured over ten steps: the difference between two neighbours is mostly batch noise.
         """
         until = self.lowest + 1
         half = min(5, (until - 1) // 2)
@@ -74,7 +74,7 @@ class RangeTest(NamedTuple):
 
     @property
     def tenth_of_lowest(self) -> float:
-        """A tenth of the rate with the least smoothed loss, but nothing that was not tried."""
+        """A tenth of the rate with the lowest smoothed loss, but within the range tested."""
         tenth = self.learning_rates[self.lowest] / 10
         return float(max(tenth, self.learning_rates[0]))
 
@@ -89,15 +89,15 @@ def run_range_test(
 ) -> RangeTest:
     """Train for `steps` steps, from 1e-4 to 10 times the default learning rate of the recipe.
 
-    It stops when the smoothed loss is 4 times its minimum, NaN or infinite. Everything but
-    the learning rate is the recipe's: weights, frozen stages, augmentation, optimiser; at the whole
-    image size, on one device, and without what only averages steps (ema, gradient_accumulation).
+    It stops when the smoothed loss is 4 times its minimum, NaN or infinite. Everything but the
+    learning rate follows the recipe (weights, frozen stages, augmentation, optimiser), but at full
+    image size, on one device, and without averaging over steps (ema, gradient_accumulation).
 
     Args:
         train_set: images to learn from.
         steps: at least 2.
-        image_cache: decoded images, shared with what else reads the same files.
-        report: called with lines about what came before the test.
+        image_cache: decoded images, shared with others that read the same files.
+        report: called with lines about the preparation of the test.
 
     Raises:
         WeightsError: the recipe's weights cannot be fetched or read, or do not fit.
@@ -109,7 +109,7 @@ def run_range_test(
             "the range test needs plain training; leave out the teacher and distillation=mutual."
         )
     recipe = replace(recipe, progressive_resizing=1.0, devices=1, gradient_accumulation=1, ema=0.0)
-    if recipe.options.multi_scale:  # every size would be compiled, for a hundred steps
+    if recipe.options.multi_scale:  # every size would be compiled, just for a hundred steps
         recipe = recipe.changed({"multi_scale": 0})
     usual = adapted(replace(recipe, learning_rate=None), len(train_set))
     recipe = replace(usual, learning_rate=1.0)
@@ -120,7 +120,7 @@ def run_range_test(
     finally:
         keras.config.set_dtype_policy(policy)
     model = trainable.model
-    # What the recipe's unit is multiplied by for its batch size.
+    # The factor from the recipe's unit to the rate at its batch size.
     scale = recipe.peak_learning_rate
     highest = 10 * usual.peak_learning_rate / scale
     # Before the first step, which fixes the graph. Its rate after n steps is exactly
@@ -161,7 +161,7 @@ def write_range_test(test: RangeTest, path: Path) -> None:
 
 
 def draw_range_test(test: RangeTest, path: Path) -> None:
-    """The losses over the learning rate as PNG, with both suggestions if the loss fell."""
+    """Plot the losses against the learning rate as PNG, with both suggestions if the loss fell."""
     require("matplotlib", purpose="drawing the losses", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
         label = f"{name}: {rate:.2g}"
         axes.axvline(rate, color="#c0392b", linestyle=style, linewidth=1.1, label=label)
     axes.set_xscale("log")
-    # The curve leaves the axes where the loss diverges; the fall before it is what matters.
+    # The curve may leave the axes where the loss diverges; only the fall before it matters.
     axes.set_ylim(0.8 * test.smoothed.min(), 1.4 * test.smoothed[0])
     axes.set_xlabel("learning rate for a batch of 256, as the recipe's field")
     axes.set_ylabel("training loss")
@@ -194,7 +194,7 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
 def _endless(
     batches: TrainingBatches | FeatureBatches, steps: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
-    """`steps` batches, epoch after epoch, with their targets."""
+    """Yield `steps` batches with their targets, epoch after epoch."""
     epoch = 0
     while steps > 0:
         for images, targets in batches.epoch(epoch):

@@ -1,4 +1,4 @@
-"""fit: the training loop, resumable at any moment, to the weights of the best epoch."""
+"""fit: the training loop, resumable at any time; it returns the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = ["FittedModel", "fit"]
 
 
 class FittedModel(NamedTuple):
-    """What training leaves behind."""
+    """The result of training."""
 
     model: keras.Model
     """With the weights of the best epoch."""
     recipe: Recipe
-    """The one that was given, with what it left open as it was chosen."""
+    """The given recipe with its open fields filled in."""
     options: dict[str, Any]
-    """What the task builds it with, besides name, classes and size."""
+    """The options that the task builds it with, besides name, classes and size."""
     best_epoch: int
     """Counted from 1."""
     history: list[dict[str, Any]]
@@ -66,7 +66,7 @@ def fit(
     before_saving: Callable[[], object] = lambda: None,
     group: Group | None = None,
 ) -> FittedModel:
-    """Train by a recipe; the state after every epoch is saved in `folder`.
+    """Train according to a recipe, saving the state in `folder` after every epoch.
 
     Args:
         folder: where `checkpoint.npz` and `history.csv` go; it exists.
@@ -74,12 +74,12 @@ def fit(
             recipe the result equals that of a run that was never stopped.
         unlabelled: images without labels, for which the recipe's teacher gives targets.
         image_cache: decoded images, shared with other trainings on the same files.
-        run_id: of the run that the state belongs to, if it belongs to one.
+        run_id: id of the run that the state belongs to, if any.
         start: what the recipe's weights are, to be kept in the state.
         report: called with one line of text after every epoch.
-        busy: called with what is being done where that takes long; returns a context manager.
-        before_saving: called before the state after an epoch is saved; what it raises ends the
-            training with the state before.
+        busy: called with a description of long work; returns a context manager.
+        before_saving: called before the state after an epoch is saved; if it raises, training ends
+            with the previous state.
         group: nodes that train together, each with its own folder; node 0 alone saves the state.
 
     Raises:
@@ -90,7 +90,7 @@ def fit(
         StorageError: the disk is full.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    # The recipe's precision is for its own network, not for what this process builds later.
+    # The recipe's precision applies to its own network, not to others built by this process later.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
@@ -133,7 +133,7 @@ def _fit(context: FitContext, *, resume: bool) -> FittedModel:
     progress.run = context.run_id or progress.run
     progress.adapted = open_fields(recipe)
     progress.start = context.start.facts() if context.start is not None else progress.start
-    # Images may have been left out since.
+    # Some images may have been left out since.
     progress.step = min(progress.step, steps)
     write_history(folder / HISTORY, progress.history)
     left = (recipe.epochs - progress.epoch) * steps - progress.step
@@ -174,7 +174,7 @@ def _stopped(place: str, folder: Path, signal: int) -> TrainingInterrupted:
 def _one_epoch(
     run: Prepared, step: Step, context: FitContext, interrupted: Callable[[], int]
 ) -> dict[str, Any] | None:
-    """An epoch, its validation, and the state saved; None for one that was interrupted."""
+    """Run an epoch, validate and save; returns its history row, None if it was interrupted."""
     progress, trainable, group, row = run.progress, run.trainable, context.group, None
     state = context.folder / CHECKPOINT
     try:
@@ -184,7 +184,7 @@ def _one_epoch(
         if not progress.step:
             row = _finish_epoch(run, context, rate)
     except ImageError:
-        # Several nodes go on from the epoch before: the others do not know of the photo.
+        # Several nodes resume from the previous epoch: the others do not know about the photo.
         if (progress.epoch or progress.step) and group.count == 1:
             checkpoint.save(state, trainable.model, trainable.network, progress)
         raise
@@ -195,7 +195,7 @@ def _one_epoch(
 
 
 def _finish_epoch(run: Prepared, context: FitContext, rate: float) -> dict[str, Any]:
-    """Validate, keep the best weights, and add a row to the history."""
+    """Validate, keep the best weights, and add a row to the history; returns the row."""
     progress, trainable, group = run.progress, run.trainable, context.group
     steps = trainable.batches.steps_per_epoch
     with averaged_weights(trainable.model, context.recipe):
@@ -206,7 +206,7 @@ def _finish_epoch(run: Prepared, context: FitContext, rate: float) -> dict[str, 
                     run.recalibration()
                 score = run.validation.score()
             except ImageError:
-                progress.step = steps  # what is left of the epoch is its validation
+                progress.step = steps  # only the epoch's validation is left
                 raise
         score = Score(*group.from_first(score))
         group.share(trainable.network.non_trainable_variables)  # measured anew by node 0

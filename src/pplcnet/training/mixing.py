@@ -1,7 +1,7 @@
 """Mixup and CutMix of a batch.
 
-Keras has layers of these names, but they draw from a state of their own, which an interruption
-would lose. Images are mixed as uint8, so that a teacher sees what the student sees.
+Keras has layers of these names, but they keep their own random state, which an interruption would
+lose. Images are mixed as uint8, so a teacher sees what the student sees.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def mix(
 ) -> Mixed:
     """Images (N, H, W, 3) and targets (N, ...), each mixed with another of the batch.
 
-    All images get the same share of the other, drawn from Beta(alpha, alpha) (Zhang et al. 2017;
+    The mixing ratio, the same for all images, is drawn from Beta(alpha, alpha) (Zhang et al. 2017;
     Yun et al. 2019).
 
     Args:
-        mixup: alpha; 0 for no mixup. With both, one of the two is drawn.
+        mixup: alpha; 0 for no mixup. With both, one of the two is picked at random.
         cutmix: alpha; 0 for no CutMix.
     """
     ways = [(alpha, way) for alpha, way in ((mixup, _mixup), (cutmix, _cutmix)) if alpha > 0]
@@ -47,7 +47,7 @@ def mix(
 def _mixup(
     images: NDArray[np.uint8], partner: NDArray[Any], part: float, _: np.random.Generator
 ) -> tuple[NDArray[np.uint8], float]:
-    # Image by image: floats of a whole batch do not fit into the processor's caches.
+    # Image by image: a whole batch in float does not fit into the CPU's caches.
     mixed = np.empty_like(images)
     own, other = (np.empty(images.shape[1:], np.float32) for _ in range(2))
     for at, of_partner in enumerate(partner):
@@ -61,7 +61,7 @@ def _mixup(
 def _cutmix(
     images: NDArray[np.uint8], partner: NDArray[Any], part: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], float]:
-    """The rectangle's area is 1 - part of the image, less what its centre puts outside."""
+    """The rectangle's area is 1 - part of the image, less what falls outside it."""
     height, width = images.shape[1:3]
     top, bottom, left, right = _rectangle(height, width, math.sqrt(1 - part), generator)
     mixed = images.copy()

@@ -1,7 +1,7 @@
 """Names of the files that training writes into a run's folder.
 
-Not beside the code that writes them, because the command line's help and the reader of a run's
-folder need them without waiting for numpy or Keras.
+They are kept apart from the code that writes the files, because the command line's help and the
+reader of a run's folder need them without waiting for numpy or Keras.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What nodes that train one network together tell each other, and how they compute a step.
+"""Communication between nodes that train one network together, and their training step.
 
-Every node runs the same program on its part of every batch, with TensorFlow's
-MultiWorkerMirroredStrategy. Gradients are summed over the nodes, so that the weights are the same
-everywhere. BatchNorm's moving statistics are each node's own and are averaged where they are used.
-All calls that talk to other nodes happen in the same order on every node.
+Every node runs the same program on its shard of every batch, with TensorFlow's
+MultiWorkerMirroredStrategy. Gradients are summed over the nodes, so all nodes have the same
+weights. BatchNorm's moving statistics are each node's own and are averaged where they are used.
+All calls that talk to other nodes are made in the same order on every node.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ DIGEST_BYTES = 32
 def joined(
     nodes: Nodes | None, alike: Mapping[str, str], busy: Busy, report: Callable[[str], None]
 ) -> Iterator[Group]:
-    """Within, this process is one of the nodes, all of which have come; `Alone` without nodes.
+    """Within, this process is one of the nodes, all of them connected; `Alone` without nodes.
 
-    Once in a process, before TensorFlow is used for anything else.
+    Allowed once per process, before TensorFlow is used for anything else.
 
     Args:
-        alike: what has to be the same on every node, by its name.
+        alike: what has to be the same on every node, by name.
 
     Raises:
-        InputError: another backend than TensorFlow; or a node has something else in `alike`.
+        InputError: another backend than TensorFlow, or nodes that differ in `alike`.
         NodeLost: another node ended.
     """
     if nodes is None:
@@ -76,7 +76,7 @@ def joined(
 
 
 def _lost(nodes: Nodes, error: Exception) -> NodeLost | None:
-    """The error of a node that is gone; None for an error of this node's own."""
+    """The error for a lost node; None if `error` is this node's own."""
     text = str(error)
     named = {int(each) for each in re.findall(r"/task:(\d+)", text)} - {nodes.index}
     gone = nodes.silent()
@@ -100,7 +100,7 @@ def _unreachable() -> tuple[type[Exception], ...]:
 
 
 class _NodeGroup:
-    """The nodes, by TensorFlow's strategy over them."""
+    """The nodes, connected by TensorFlow's strategy."""
 
     def __init__(self, nodes: Nodes) -> None:
         import tensorflow as tf
@@ -115,7 +115,7 @@ class _NodeGroup:
         def total(values: Any) -> Any:
             def own(values: Any) -> Any:
                 context = tf.distribute.get_replica_context()
-                # A tensor of the replica's own device, which an argument is not.
+                # A tensor on the replica's own device, unlike the argument.
                 return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
             return strategy.run(own, args=(values,))
@@ -132,7 +132,7 @@ class _NodeGroup:
             )
 
     def compare(self, alike: Mapping[str, str]) -> None:
-        """InputError that names what this or another node has differently."""
+        """InputError that names what differs between this node and another."""
         names = list(alike)
         rows = np.zeros((self.count, len(names), DIGEST_BYTES), np.int32)
         for at, name in enumerate(names):
@@ -172,7 +172,7 @@ class _NodeGroup:
         self.learn(float(self._sum(np.asarray([self.is_stopped()], np.float32))[0]))
 
     def learn(self, stopped: float) -> None:
-        """Take to know how many nodes, or which part of them, got a signal."""
+        """Record how many of the nodes, or what fraction of them, got a signal."""
         if stopped and not self._agreed:
             self._agreed = self._own_signal() or signal_of(KeyboardInterrupt())
 
@@ -200,7 +200,7 @@ class _NodeGroup:
         if not variables:
             return
         own = [value_of(each) for each in variables]
-        # Beside single precision, the mean of equal values would not be that value.
+        # In single precision, the mean of equal values might not be that value.
         means = self._sum(np.concatenate([each.ravel() for each in own]).astype(np.float64))
         ends = np.cumsum([each.size for each in own])[:-1]
         for variable, mean in zip(variables, np.split(means / self.count, ends), strict=True):
@@ -219,7 +219,7 @@ class _NodeGroup:
             path.write_bytes(received)
 
     def _of_first(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
-        """A sum of whole numbers with zeros is exact, whatever bits they stand for."""
+        """Node 0's values: adding zeros to integers is exact, whatever their bits stand for."""
         return self._sum(np.zeros_like(values) if self.index else values)
 
     def _sum(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A training step that several machines compute together."""
+"""The training step that several nodes compute together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["NodeStep"]
 
 
 class NodeStep:
-    """Keras' step on this node's part of the batch; loss and metrics are the means of all parts."""
+    """Keras' step on this node's shard of the batch; loss and metrics are means over all shards."""
 
     def __init__(
         self,
@@ -21,11 +21,11 @@ class NodeStep:
         is_stopped: Callable[[], bool],
         learn: Callable[[float], None],
     ) -> None:
-        """The step of a model that was built and compiled in the strategy's scope.
+        """The step for a model built and compiled in the strategy's scope.
 
         Args:
-            is_stopped: whether this node got a signal; asked before every step.
-            learn: told after every step which part of the nodes did.
+            is_stopped: whether this node got a signal; called before every step.
+            learn: called after every step with the fraction of nodes that did.
         """
         import tensorflow as tf
 
@@ -36,7 +36,7 @@ class NodeStep:
         def run(images: Any, targets: Any, stopped: Any) -> Any:
             def own(images: Any, targets: Any, stopped: Any) -> Any:
                 logs = model.train_step((images, targets))
-                # Afterwards: the first step makes the variables of the metrics.
+                # After the step, because the first one creates the metrics' variables.
                 for metric in model.metrics:
                     metric.reset_state()
                 self._names = list(logs)
@@ -49,11 +49,11 @@ class NodeStep:
         self._run, self._is_stopped, self._learn = run, is_stopped, learn
 
     def place(self, values: NDArray[Any]) -> Any:
-        """The values themselves: a step takes its batch when it begins."""
+        """The values themselves: a step copies its batch when it starts."""
         return values
 
     def __call__(self, images: Any, targets: Any) -> Mapping[str, Any]:
-        """Learn from this node's part; the loss and the metrics of the whole batch."""
+        """Train on this node's shard; returns the loss and metrics of the whole batch."""
         import tensorflow as tf
 
         stopped = tf.constant(float(self._is_stopped()), tf.float32)

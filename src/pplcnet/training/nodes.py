@@ -1,4 +1,4 @@
-"""The machines that train one network together: their addresses, and which of them this one is."""
+"""The nodes that train one network together: their addresses, and which one this is."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ANSWER_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Nodes:
-    """Two or more nodes in an order that all of them know."""
+    """Two or more nodes, in the same order on all of them."""
 
     addresses: tuple[str, ...]
     """host:port of each."""
     index: int
-    """This node's place among them; node 0 writes the run."""
+    """This node's index; node 0 writes the run."""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Nodes:
         return f"node {index} ({self.addresses[index]})"
 
     def silent(self) -> list[int]:
-        """The other nodes whose port takes no connection now."""
+        """Indices of the other nodes whose port currently accepts no connection."""
         found = []
         for index, address in enumerate(self.addresses):
             host, _, port = address.rpartition(":")
@@ -49,13 +49,13 @@ class Nodes:
         return found
 
     def shared(self, recipe: Recipe) -> Recipe:
-        """The recipe with a batch that is shared among the nodes, one device each.
+        """The recipe with its batch divided among the nodes, one device each.
 
         Args:
             recipe: with nothing left open (`recipe.adapting`).
 
         Raises:
-            RecipeError: a batch that cannot be shared.
+            RecipeError: the batch cannot be divided.
         """
         count = len(self.addresses)
         faults = []
@@ -87,15 +87,15 @@ class Nodes:
 def find_nodes(
     addresses: str | None, index: int | None, environment: Mapping[str, str]
 ) -> Nodes | None:
-    """The nodes of the options, or else of TF_CONFIG; None where training needs no others.
+    """The nodes given by the options or else by TF_CONFIG; None for training on one machine.
 
     Args:
         addresses: host:port of every node, separated by commas.
-        index: this node's place.
+        index: this node's index.
         environment: may have TF_CONFIG, as Kubernetes' training operators and Ray Train set it.
 
     Raises:
-        InputError: they are not complete, or contradict themselves.
+        InputError: they are incomplete or inconsistent.
     """
     if addresses is None and index is None:
         return _of_tf_config(environment.get("TF_CONFIG"))
@@ -128,7 +128,7 @@ def _checked(addresses: tuple[str, ...], index: int, source: str) -> Nodes:
 
 
 def _of_tf_config(text: str | None) -> Nodes | None:
-    """What TF_CONFIG says; a chief comes before the workers."""
+    """The nodes in TF_CONFIG, a chief before the workers; None if it names no others."""
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Compiling a model with the recipe's optimiser and schedule."""
+"""Compiles a model with the recipe's optimiser and learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compile_model(
     shared: dict[str, Any] = {
         "learning_rate": schedule(recipe.peak_learning_rate, warmup, total),
         "weight_decay": recipe.decay,
-        # Each device clips its own part of the sum.
+        # Each device clips its own share of the sum.
         "global_clipnorm": recipe.gradient_clip / recipe.devices or None,
         "use_ema": recipe.ema > 0,
         "ema_momentum": recipe.ema or 0.99,
@@ -55,17 +55,17 @@ def compile_model(
         # XLA makes TensorFlow's CPU training several times slower; JAX needs it.
         jit_compile=keras.backend.backend() == "jax",
     )
-    # With 16-bit floats this is an optimiser of Keras around ours, which scales the loss.
+    # With 16-bit floats, Keras wraps our optimiser in one that scales the loss.
     model.optimizer.build(model.trainable_variables)
 
 
 def _with_rising_average(
     kind: type[keras.optimizers.Optimizer],
 ) -> type[keras.optimizers.Optimizer]:
-    """The optimiser with an average whose decay rises to `ema_momentum`.
+    """The optimiser with a moving average whose decay rises to `ema_momentum`.
 
-    At step t (from 0) it is at most (1 + t) / (10 + t), as TensorFlow's and PaddleDetection's
-    averages have it: a short training would else end with an average that remembers its start.
+    At step t (from 0) it is at most (1 + t) / (10 + t), as in TensorFlow and PaddleDetection.
+    Otherwise, the average would still contain the initial weights after a short training.
     """
 
     class Rising(kind):
@@ -84,14 +84,14 @@ def _with_rising_average(
 
 
 class _WarmupAndCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """A straight rise from 0 in the first steps, then half a cosine to 0, as Keras' CosineDecay.
+    """Linear warm-up from 0, then half a cosine to 0, like Keras' CosineDecay.
 
-    Keras asks for the rate once for every variable that decays, and CosineDecay branches. As many
-    conditionals in the graph of a step took a fifth of the time of a small training.
+    Keras evaluates the rate once for every variable with weight decay, and CosineDecay branches.
+    That many conditionals in a step's graph took a fifth of the time of a small training.
     """
 
     start = 0.0
-    """The part of the peak that the first step has, if there is a warm-up."""
+    """The first step's fraction of the peak rate, if there is a warm-up."""
 
     def __init__(self, peak: float, warmup: int, total: int) -> None:
         super().__init__()
@@ -116,10 +116,10 @@ class _WarmupAndCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class _WarmupAndPoly(_WarmupAndCosine):
-    """The same with the power 0.9 of what is left of the steps, as PaddleSeg trains."""
+    """The same with polynomial decay of power 0.9 after the warm-up, as PaddleSeg trains."""
 
     start = 0.002
-    """PaddleSeg's rate begins at 1e-5 and rises to 5e-3."""
+    """PaddleSeg's rate starts at 1e-5 and rises to 5e-3."""
 
     def left(self, gone: Any) -> Any:
         """The part of the peak that is left after a part of the steps that follow the warm-up."""
@@ -127,7 +127,7 @@ class _WarmupAndPoly(_WarmupAndCosine):
 
 
 def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
-    """The factor of each trainable variable's learning rate; empty if all have the same rate."""
+    """The learning-rate factor of each trainable variable; empty if all have the same rate."""
     if recipe.layer_decay == 1:
         return []
     factor_of: dict[int, float] = {}
@@ -144,7 +144,7 @@ def _factors(model: keras.Model, recipe: Recipe) -> list[float]:
 def _with_factors(
     kind: type[keras.optimizers.Optimizer], factors: list[float]
 ) -> type[keras.optimizers.Optimizer]:
-    """The optimiser with a learning rate of its own for every variable."""
+    """The optimiser with a separate learning rate for every variable."""
 
     class Layerwise(kind):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -152,8 +152,8 @@ def _with_factors(
             super().update_step(gradient, variable, own)
 
         def _apply_weight_decay(self, variables: Any) -> None:
-            # Decoupled decay goes with the variable's own learning rate (Loshchilov and Hutter,
-            # arXiv 1711.05101): what hardly learns must not decay to 0.
+            # Decoupled decay scales with the variable's own learning rate (Loshchilov and Hutter,
+            # arXiv 1711.05101): a variable that hardly learns must not decay to 0.
             if self.weight_decay is None:
                 return
             for variable in variables:

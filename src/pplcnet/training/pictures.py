@@ -1,6 +1,6 @@
-"""The pictures that a training needs of each photo, made while the audit has it decoded.
+"""The pictures that training needs of each photo, made while the audit has it decoded.
 
-What an epoch looks at is the same whether a picture was made here or later from the file.
+Training sees the same pixels whether a picture was made here or later from the file.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def side_of(recipe: Recipe) -> int:
     """The short side, in pixels, of the pictures that this recipe takes its crops from."""
     if recipe.options.crops_by_area:
         return kept_side(recipe.image_size, recipe.crop_scale[0])
-    # Crops have the detail that evaluation sees.
+    # Crops have the same resolution as evaluation.
     return kept_side(recipe.test_image_size or recipe.image_size, 1.0)
 
 
 def picture_keeper(recipe: Recipe, image_cache: ImageCache) -> Callable[[Path, Decoded], None]:
-    """What the audit hands its images to, as `divisor_for_crops` shrinks them for `side_of`.
+    """A callback for the audit's images, shrunk by `divisor_for_crops` for `side_of`.
 
-    It puts into the cache, as long as there is room, what training and validation will ask for:
-    until the splits are drawn, an image may be in either.
+    It caches, as long as there is room, what training and validation will ask for: until the splits
+    are drawn, an image may be in either.
     """
     preprocessing, side = preprocessing_of(recipe), side_of(recipe)
 
@@ -55,7 +55,7 @@ def picture_keeper(recipe: Recipe, image_cache: ImageCache) -> Callable[[Path, D
 def drop_unneeded(
     image_cache: ImageCache, training: Collection[Path], validation: Collection[Path]
 ) -> None:
-    """Forget the pictures that no epoch will ask for, once the splits are known."""
+    """Drop the pictures that no epoch will ask for, once the splits are known."""
     trained, validated = frozenset(training), frozenset(validation)
 
     def is_unneeded(key: Hashable) -> bool:

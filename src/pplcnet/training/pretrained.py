@@ -1,4 +1,4 @@
-"""Pretrained weights that training starts from, and which of them are frozen."""
+"""The pretrained weights that training starts from, and which of them are frozen."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
     """The weights that a recipe starts from, downloaded if necessary; None if it names none.
 
     Raises:
-        WeightsError: they cannot be fetched or read, or are of another network.
-        InputError: the recipe's weights are auto, which `starts.find_start` replaces.
+        WeightsError: they cannot be fetched or read, or are for another network.
+        InputError: the recipe's weights are auto, which `starts.find_start` should have replaced.
     """
     if recipe.weights is None:
         return None
@@ -58,8 +58,8 @@ def read_start(recipe: Recipe) -> LoadedWeights | None:
 def options_for_training(recipe: Recipe, start: LoadedWeights | None) -> dict[str, Any]:
     """Options of the network, besides its name, classes and size.
 
-    They are those that the weights were made for: the same strides, as wide a head. Networks for
-    one task have none of them: of a classifier they take the backbone, which is always the same.
+    They match the weights: the same strides, an equally wide head. Networks for other tasks have
+    no such options: they take only a classifier's backbone, which is always the same.
     """
     if only_task(recipe.model) is not None:
         return {"dropout": recipe.dropout}
@@ -77,7 +77,7 @@ def start_from_weights(
     preprocessing: Preprocessing,
     report: Callable[[str], None],
 ) -> None:
-    """Load pretrained weights, and measure BatchNorm's statistics where they have none."""
+    """Load pretrained weights, and measure BatchNorm's statistics if they have none."""
     own_layers = layers_of_task(model, start.weights)
     for line in load_pretrained(model, start.path, start.weights, own_layers=own_layers):
         report(line)
@@ -92,9 +92,9 @@ def start_from_weights(
 
 
 def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str, int]]:
-    """The network's stages from the input on, and every layer's place in them.
+    """The network's stages from the input on, and the stage index of every layer.
 
-    A layer behind the last stage (the head) has the place after the last.
+    A layer behind the last stage (the head) has the index after the last.
     """
     stages = list(build_model(backbone_of(network).name, output="stages").output)
     prefixes = [f"{layer_name(stage)}_" for stage in stages]
@@ -106,7 +106,7 @@ def stage_depths(network: str, model: keras.Model) -> tuple[list[str], dict[str,
 
 
 def freeze_stages(model: keras.Model, recipe: Recipe) -> None:
-    """Keep the weights and statistics of the stage `recipe.freeze` and of all before it."""
+    """Freeze the weights and statistics of the stage `recipe.freeze` and of all before it."""
     if not recipe.freeze:
         return
     stages, depths = stage_depths(recipe.model, model)

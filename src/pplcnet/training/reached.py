@@ -1,7 +1,7 @@
-"""What trainings of few photos reached in the project's own benchmark, as an estimate.
+"""An estimate of what training on few photos reaches, from the project's own benchmark.
 
 `reached.csv` is written by `benchmarks/small_data.py --table`: top-1 on test photos of several
-small data sets, by network, start and photos a class.
+small data sets, by network, start and photos per class.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pplcnet.recipe.starts import FRACTAL, has_seen_formulas
 __all__ = ["Reached", "describe_reached", "reached_with", "read_reached"]
 
 FACTOR = 4
-"""Photos a class that are further from the benchmark's than this have no estimate."""
+"""No estimate is given if the photos per class are further from the benchmark's than this."""
 
 
 class Reached(NamedTuple):
@@ -52,9 +52,9 @@ def read_reached() -> list[Reached]:
 def reached_with(
     network: str, weights: str | None, photos_a_class: float, rows: Sequence[Reached]
 ) -> Reached | None:
-    """The row nearest to a training; None where none is near.
+    """The row nearest to a training; None if none is near.
 
-    It has the same family of networks and the same kind of start, then the nearest scale, then the
+    It has the same network family and the same kind of start, then the nearest scale, then the
     nearest number of photos.
     """
     row = catalog.CATALOG.get(network)
@@ -77,7 +77,7 @@ def reached_with(
 
 
 def describe_reached(reached: Reached) -> str:
-    """One line for a person."""
+    """The row as one line of text."""
     start = {"none": "from scratch", "weights": "from pretrained weights"}.get(
         reached.weights, f"from {reached.weights} weights"
     )

@@ -1,7 +1,7 @@
-"""BatchNorm's statistics measured again on training images, before every validation.
+"""Measures BatchNorm's statistics anew on training images, before every validation.
 
-During training they lag behind the weights, which still change (Wu and Johnson 2021,
-arXiv 2105.07576, section 3). Training itself does not use them, so that it goes on as without this.
+The moving statistics lag behind the weights during training (Wu and Johnson 2021,
+arXiv 2105.07576, section 3). Training itself does not use them, so it is not affected.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pplcnet.training.batches import TrainingBatches
 __all__ = ["Recalibration", "recalibrate"]
 
 AT_ONCE = 64
-"""Images: enough for steady statistics where the last feature map has few positions."""
+"""Images: enough for stable statistics even where the last feature map has few positions."""
 AT_ONCE_PIXELS = 64 * 224 * 224
-"""Larger images go in smaller parts, as memory grows with their pixels; and so do the positions of
-the last feature map."""
+"""Larger images go in smaller parts, as memory grows with their pixels, and so does the number of
+positions in the last feature map."""
 LEAST_AT_ONCE = 16
-"""A head that pools over the whole image has one position for each."""
+"""A head that pools over the whole image has one position per image."""
 MOST_KEPT = 256 << 20
 """Bytes of views that are kept from epoch to epoch: 1,700 of 224x224 pixels."""
 
@@ -37,7 +37,7 @@ Forward = Callable[[NDArray[np.float32]], object]
 
 
 class Recalibration:
-    """Measures a network's statistics, on the same views of training images every time."""
+    """Measures a network's statistics, each time on the same views of training images."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Recalibration:
         self._kept: NDArray[np.uint8] | None = None
 
     def __call__(self) -> None:
-        """Measure; ImageError when an image can no longer be read."""
+        """Measure and set the statistics; ImageError when an image can no longer be read."""
         if not self._recipe.recalibrate_batchnorm:
             return
         if self._forward is None:
@@ -67,12 +67,12 @@ class Recalibration:
         recalibrate(self._network, (normalize(part) for part in parts), self._forward)
 
     def _views(self) -> NDArray[np.uint8]:
-        """(N, height, width, 3), made again only where they are too many to be kept."""
+        """Views (N, height, width, 3), recomputed only if they are too many to be kept."""
         if self._kept is not None:
             return self._kept
         batches, wanted = self._batches, self._recipe.recalibrate_batchnorm or 0
         steps = min(batches.steps_per_epoch, -(-wanted // batches.batch_size))
-        # Views of the last epoch have the whole size, with progressive resizing too.
+        # Views of the last epoch have the full size, even with progressive resizing.
         chosen = [batch.images for batch in islice(batches.epoch(self._recipe.epochs), steps)]
         views = np.concatenate(chosen)
         if views.nbytes <= MOST_KEPT:
@@ -83,12 +83,12 @@ class Recalibration:
 def recalibrate(
     model: keras.Model, parts: Iterable[NDArray[np.float32]], forward: Forward | None = None
 ) -> None:
-    """Set BatchNorm's statistics to the means over some parts (N, H, W, 3) of training images.
+    """Set BatchNorm's statistics to the means over parts (N, H, W, 3) of the training images.
 
-    Parts of one size have the same weight in the means.
+    Parts of equal size have equal weight in the means.
 
     Args:
-        forward: runs the model in training mode; by default made for this call.
+        forward: runs the model in training mode; by default created for this call.
     """
     layers = [
         layer
@@ -118,9 +118,9 @@ def recalibrate(
 
 
 def _forward(model: keras.Model) -> Forward:
-    """The model in training mode; JAX, which is slow at single operators, compiles it as a whole.
+    """A function that runs the model in training mode, compiled with JAX, which is slow otherwise.
 
-    Either way, the random state of dropout advances.
+    Either way, dropout's random state advances.
     """
     if keras.backend.backend() != "jax":
 
@@ -148,7 +148,7 @@ def _forward(model: keras.Model) -> Forward:
 
 
 def _without_gradients() -> AbstractContextManager[object]:
-    """Elsewhere nobody records them; PyTorch would keep every feature map of a part."""
+    """Disables gradients in PyTorch, which would otherwise keep every feature map of a part."""
     if keras.backend.backend() != "torch":
         return nullcontext()
     import torch

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself, read and checked without Keras."""
+"""The facts stored in a checkpoint, read and checked without Keras."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FACTS", "check_facts", "damaged", "read_arrays", "read_facts"]
 
 FACTS = "facts"
 FACTS_LIMIT = 64 << 20
-# What a network is built with besides its options.
+# The arguments that a network is built with, besides its options.
 _NOT_OPTIONS = {"classes", "image_size", "name", "num_classes"}
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "epoch": int, "step": int, "best_epoch": int, "loss_sum": (int, float),
@@ -30,14 +30,14 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Everything that a checkpoint holds beside its arrays; InputError when it is damaged."""
+    """Everything in a checkpoint except its arrays; InputError when it is damaged."""
     return check_facts(path, read_arrays(path, only=FACTS))
 
 
 def read_arrays(path: Path, *, only: str | None = None) -> dict[str, NDArray[Any]]:
-    """The arrays of a checkpoint, or the one called `only`; InputError when it is damaged.
+    """The arrays of a checkpoint, or only the one called `only`; InputError when it is damaged.
 
-    Checkpoints are not compressed, so that what is built is never larger than the file.
+    Checkpoints are not compressed, so the arrays are never larger than the file.
     """
     try:
         size = path.stat().st_size
@@ -76,7 +76,7 @@ def _array(content: bytes) -> NDArray[Any]:
 
 
 def check_facts(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The facts among a checkpoint's arrays; InputError when they cannot be of a run."""
+    """The facts among a checkpoint's arrays; InputError when they cannot belong to a run."""
     try:
         facts = _renamed(json.loads(arrays[FACTS].tobytes()))
         wrong = [name for name, kind in _KINDS.items() if not _is_a(facts.get(name), kind)]
@@ -93,7 +93,7 @@ def check_facts(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _renamed(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts of version 0.1, where every measure was called accuracy, under the names of today."""
+    """Facts of version 0.1, which called every measure accuracy, under today's names."""
     if "best_accuracy" not in facts:
         return facts
     kept = {**facts, "best_score": facts["best_accuracy"]}
@@ -125,7 +125,7 @@ def _check_progress(facts: dict[str, Any]) -> None:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """The error for a checkpoint that is not one, or not one of this version."""
+    """The error for a file that is no checkpoint, or not one of this version."""
     reason = str(error) or type(error).__name__
     return InputError(
         f"{path}: is damaged, or of another version ({reason[:200]}); restore a good copy, or "

@@ -1,4 +1,4 @@
-"""The trials of a search in a database, for machines that share no folder."""
+"""Keeps the trials of a search in a database, for machines that share no folder."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = [
 
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "sqlite": "sqlite3"}
 NAME = "pplcnet"
-"""Of a study whose address has none."""
+"""The study's name if the address has none."""
 BUSY_SECONDS = 60
-"""How long SQLite waits for another process to finish writing."""
+"""Seconds that SQLite waits for another process to finish writing."""
 BEGIN_SECONDS = 30.0
-"""In which a process that makes a study writes down what it is of."""
+"""Seconds that the process creating a study has to record which run it is for."""
 
 
 def shown_address(address: str) -> str:
-    """The address without its passwords, which may hold a slash, and stand in the query too."""
+    """The address without passwords, which may contain a slash or be in the query."""
     hidden = re.sub(r"(://[^:@/]*):[^@]*@", r"\1:***@", address)
     return re.sub(r"([?&][^=&#]*password=)[^&#]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def of_another_run(address: str) -> InputError:
-    """What is wrong with an address whose study belongs to another run."""
+    """The error for an address whose study belongs to another run."""
     place = shown_address(address)
     return InputError(
         f"{place}: holds the search of another run. The same command without --resume and "
@@ -43,7 +43,7 @@ def of_another_run(address: str) -> InputError:
 
 
 def facts_of(search: Search | None) -> dict[str, Any]:
-    """What a run.json says of a search."""
+    """The facts about a search for run.json."""
     if search is None:
         return {"search": None}
     study = {} if search.study is None else {"study": shown_address(search.study)}
@@ -51,10 +51,10 @@ def facts_of(search: Search | None) -> dict[str, Any]:
 
 
 def run_of_study(address: str) -> str | None:
-    """The id of the run whose search is kept there; None where there is none yet.
+    """The id of the run whose search is kept at an address; None if there is none yet.
 
     Raises:
-        InputError: it is no address of a database.
+        InputError: it is not the address of a database.
         MissingDependencyError: its driver, or Optuna, is not installed.
         StorageError: the database cannot be reached.
     """
@@ -71,15 +71,15 @@ def run_of_study(address: str) -> str | None:
 def open_shared_study(
     address: str, run_id: str | None, alike: Mapping[str, str], *, is_helping: bool
 ) -> Any:
-    """The study at an address; the process that does not help makes it.
+    """The study at an address, created by the run's own process, opened by helping ones.
 
     Args:
-        address: of a database as SQLAlchemy takes it, and with # the study's name in it.
-        run_id: of the run that the search belongs to.
-        alike: what has to be the same for all processes that search, by its name.
+        address: a database's, as SQLAlchemy takes it; # and a name after it choose the study.
+        run_id: id of the run that the search belongs to.
+        alike: what has to be the same in all processes of the search, by name.
 
     Raises:
-        InputError: it is of another run, or of other photos or another recipe.
+        InputError: the study is for another run, other photos or another recipe.
         StorageError: the database cannot be reached.
     """
     optuna = require_optuna()
@@ -90,7 +90,7 @@ def open_shared_study(
             if not is_helping:
                 study = optuna.create_study(direction="maximize", **place)
                 study.set_user_attr("alike", dict(alike))
-                study.set_user_attr("run", run_id)  # the last, which others wait for
+                study.set_user_attr("run", run_id)  # last, since others wait for it
                 return study
         except optuna.exceptions.DuplicatedStudyError:
             pass
@@ -112,7 +112,7 @@ def open_shared_study(
 
 @contextlib.contextmanager
 def failures_said(address: str | None) -> Iterator[None]:
-    """Within, a database that does not answer is a StorageError that names it."""
+    """Within, a database that does not answer raises a StorageError that names it."""
     if address is None:
         yield
         return
@@ -131,7 +131,7 @@ def failures_said(address: str | None) -> Iterator[None]:
 
 def _facts_of(study: Any) -> dict[str, Any]:
     until = time.monotonic() + BEGIN_SECONDS
-    while "run" not in study.user_attrs:  # another process is just making it
+    while "run" not in study.user_attrs:  # another process is creating it
         if time.monotonic() > until:
             raise InputError(f"the study {study.study_name!r} is not one of pplcnet.")
         time.sleep(0.2)
@@ -154,7 +154,7 @@ def _opened(address: str) -> tuple[Any, str]:
         driver = f"+{DRIVERS[kind]}"
     storages = importlib.import_module("optuna.storages")
     require_optuna().logging.set_verbosity(require_optuna().logging.WARNING)
-    # A connection for each request: there are few, and servers and networks close idle ones.
+    # One connection per request: requests are few, and servers and networks close idle ones.
     options: dict[str, Any] = {"poolclass": importlib.import_module("sqlalchemy.pool").NullPool}
     if kind == "sqlite":
         options["connect_args"] = {"timeout": BUSY_SECONDS}

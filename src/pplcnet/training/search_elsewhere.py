@@ -1,4 +1,4 @@
-"""A search whose trials are done by other processes, which this one watches."""
+"""Watches a search whose trials are run by other processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def watch_trials(
     """Wait until the search is over; the arguments are those of `searching.search`.
 
     Args:
-        ended_processes: those that are known to have ended, whatever they were doing.
+        ended_processes: returns the processes that are known to have ended.
     """
     told = {each.number for each in finished_trials(study)}
     while has_budget(study, seconds, most_trials) or live_trials(study):

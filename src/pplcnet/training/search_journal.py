@@ -1,4 +1,4 @@
-"""The journal of a search: Optuna's file of all trials, which survives any kind of end."""
+"""The journal of a search: Optuna's file of all trials, which survives a crash or a kill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 TRIALS_BEFORE_PRUNING = 3
 RANDOM_TRIALS = 6
-# One image more is worth more than any loss: validation sets are far smaller than a million.
+# One more correct image outweighs any loss: validation sets are far smaller than a million.
 LOSS_WEIGHT = 1e-6
 LARGEST_LOSS = 1e3
 
@@ -36,12 +36,12 @@ def require_optuna() -> Any:
 
 
 def pruner() -> Any:
-    """What stops a trial that is worse than the others."""
+    """The pruner, which stops a trial that is worse than the others."""
     return require_optuna().pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING)
 
 
 def open_study(path: Path, run_id: str | None) -> Any:
-    """The search whose journal is this file, or a new one.
+    """The study whose journal is this file, or a new one.
 
     Raises:
         InputError: the journal is damaged, or belongs to another run.
@@ -76,7 +76,7 @@ def open_study(path: Path, run_id: str | None) -> Any:
 
 
 def _cut_unfinished_line(path: Path, lock: Any) -> None:
-    """Remove what a killed process wrote of a line, which would make the next one unreadable."""
+    """Remove a killed process's unfinished line, which would make the next one unreadable."""
     if not path.is_file():
         return
     lock.acquire()  # other processes may be writing
@@ -90,7 +90,7 @@ def _cut_unfinished_line(path: Path, lock: Any) -> None:
 
 
 def enqueue(study: Any, own: dict[str, float]) -> None:
-    """The recipe's own values, unless they are in line or were tried already."""
+    """Enqueue the recipe's own values, unless they are queued or were tried already."""
     from optuna.trial import TrialState
 
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -101,7 +101,7 @@ def enqueue(study: Any, own: dict[str, float]) -> None:
 
 
 def finished_trials(study: Any) -> list[Any]:
-    """The trials that ended, by themselves or because they were worse than others."""
+    """The trials that are complete or were pruned."""
     from optuna.trial import TrialState
 
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -111,7 +111,7 @@ def finished_trials(study: Any) -> list[Any]:
 def has_budget(study: Any, seconds: float, most_trials: int | None) -> bool:
     """Whether another trial of average length fits into the time; the first always does.
 
-    Processes that search at the same time have that time each.
+    Each of several processes that search at the same time has that much time.
     """
     finished, running = finished_trials(study), live_trials(study)
     if most_trials is not None and len(finished) + len(running) >= most_trials:
@@ -126,7 +126,7 @@ def has_budget(study: Any, seconds: float, most_trials: int | None) -> bool:
 
 
 def next_trial(study: Any, seed: int, most_trials: int | None = None) -> Any:
-    """A trial, whose values are still to be drawn; None where others began the last ones."""
+    """A trial whose values are still to be drawn; None if others have started the last ones."""
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
@@ -139,15 +139,15 @@ def next_trial(study: Any, seed: int, most_trials: int | None = None) -> Any:
     if most_trials is not None and len(before) >= most_trials:
         study.tell(trial, state=TrialState.FAIL)
         return None
-    # A sampler for each trial: what is proposed depends on the seed and the trials before it alone,
-    # not on where the search was stopped.
+    # One sampler per trial: a proposal then depends only on the seed and the earlier trials, not
+    # on where the search was stopped.
     own = (seed * 1_000_003 + len(before)) % 2**32
     study.sampler = TPESampler(seed=own, n_startup_trials=RANDOM_TRIALS)
     return trial
 
 
 def rank(score: float, loss: float) -> float:
-    """What a trial is worth: its score, and with equal scores the loss."""
+    """A number to rank trials by: higher score first, then lower loss."""
     if not math.isfinite(loss):
         return -LOSS_WEIGHT * LARGEST_LOSS
     return score - LOSS_WEIGHT * min(loss, LARGEST_LOSS)
@@ -156,5 +156,5 @@ def rank(score: float, loss: float) -> float:
 def score_of(trial: Any) -> float:
     """The task's measure of a trial's best epoch."""
     attributes = trial.user_attrs
-    # Journals of version 0.1 call every measure accuracy.
+    # Journals of version 0.1 called every measure accuracy.
     return float(attributes["score"] if "score" in attributes else attributes["accuracy"])

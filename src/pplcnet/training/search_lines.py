@@ -1,4 +1,4 @@
-"""A search in words and figures: its time, its trials, and the short recipe that they train."""
+"""The time budget of a search, the short recipe of its trials, and their lines of text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAST_EPOCHS = 3
 
 
 def parse_budget(text: str) -> float:
-    """`90s`, `20m` or `1.5h` as seconds; InputError for anything else."""
+    """Seconds in `90s`, `20m` or `1.5h`; InputError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
     if not 0 < seconds < math.inf:
@@ -35,7 +35,7 @@ def parse_budget(text: str) -> float:
 
 
 def short_recipe(recipe: Recipe) -> Recipe:
-    """What a trial trains: a third of the epochs, at least 3 and no more than the recipe's."""
+    """The recipe of a trial: a third of the epochs, at least 3 and no more than the recipe's."""
     epochs = min(recipe.epochs, max(LEAST_EPOCHS, math.ceil(recipe.epochs / 3)))
     if epochs == recipe.epochs:
         return replace(recipe, tensorboard=False)
@@ -43,7 +43,7 @@ def short_recipe(recipe: Recipe) -> Recipe:
         recipe,
         epochs=epochs,
         head_epochs=math.ceil(recipe.head_epochs / 3),
-        # The rate should still rise and fall where the warm-up would fill the fewer epochs.
+        # The rate should still rise and fall, even if the warm-up would fill all these epochs.
         warmup_epochs=min(recipe.warmup_epochs or 0.0, epochs / 3),
         tensorboard=False,
     )
@@ -58,7 +58,7 @@ def scores_and_losses(history: Path, column: str) -> list[tuple[float, float]]:
 
 
 def settings_of(trial: Any, recipe: Recipe) -> str:
-    """The fields that a trial tried, as --set takes them."""
+    """The fields that a trial tried, in the form that --set takes."""
     fields = recipe.changed(stored_fields(trial.params, recipe)).to_dict()
     shown = {name: fields[name] for name in trial.params}
     return " ".join(f"{name}={_shown(value)}" for name, value in shown.items())
@@ -69,7 +69,7 @@ def _shown(value: Any) -> str:
 
 
 def line_of_trial(number: int, trial: Any, recipe: Recipe, measure: Measure) -> str:
-    """A finished trial in one line."""
+    """A finished trial as one line of text."""
     found, epochs = trial.user_attrs, short_recipe(recipe).epochs
     is_complete = found["epochs"] == epochs
     cut = "" if is_complete else f", stopped after epoch {found['epochs']} of {epochs}"

@@ -1,4 +1,4 @@
-"""Trials of several processes in one journal: signs of life, and what a process that died left.
+"""Trials of several processes in one journal: heartbeats, and recovery from dead processes.
 
 Optuna's journal has no heartbeat of its own (optuna/optuna#6615).
 """
@@ -21,29 +21,29 @@ __all__ = [
 ]  # fmt: skip
 
 Process = tuple[str, int]
-"""The machine's name and the process's id."""
+"""The machine's name and the process id."""
 SearchedBy = AbstractContextManager[Callable[[], set[Process]]]
-"""Within, other processes do trials. Called every now and then, what it gives returns those of them
-that are known to have ended, and raises what keeps all of them from working."""
+"""Within, other processes run trials. The yielded function, called now and then, returns those that
+are known to have ended, and raises if none of them can work."""
 
 
 class Search(NamedTuple):
-    """A search that a run begins with."""
+    """The search at the start of a run."""
 
     seconds: float
     by: SearchedBy | None = None
-    """Who does the trials; None for this process, and others that help."""
+    """Who runs the trials; None for this process and any that help."""
     study: str | None = None
-    """The address of a database with the trials; None for a file in the run's folder."""
+    """The address of the database with the trials; None for a file in the run's folder."""
 
 
 SILENT_AFTER = 300.0
-"""Seconds without a sign of life after which a trial is done again."""
+"""Seconds without a heartbeat after which a trial is run again."""
 
 
 @contextmanager
 def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[None]:
-    """Within, the trial says every now and then that this process works on it."""
+    """Within, the trial gets regular heartbeats from this process."""
     from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
     now = time.time()
@@ -55,9 +55,9 @@ def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[No
     def write() -> None:
         while not is_over.wait(silent_after / 5):
             try:
-                with contextlib.suppress(StorageInternalError):  # a database is out of reach
+                with contextlib.suppress(StorageInternalError):  # the database is out of reach
                     trial.set_user_attr("seen", time.time())
-            except UpdateFinishedTrialError:  # another process took it for dead
+            except UpdateFinishedTrialError:  # another process considered it dead
                 return
 
     writer = threading.Thread(target=write, name="pplcnet-trial", daemon=True)
@@ -70,20 +70,20 @@ def signs_of_life(trial: Any, silent_after: float = SILENT_AFTER) -> Iterator[No
 
 
 def live_trials(study: Any) -> list[Any]:
-    """The trials that run, those of processes that died without a word among them."""
+    """The trials marked as running, including those of processes that died silently."""
     from optuna.trial import TrialState
 
     return list(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def redo_silent(study: Any, silent_after: float, ended: Collection[Process] = ()) -> None:
-    """Put what dead processes were trying in line again, each trial once.
+    """Enqueue the trials of dead processes again, each once.
 
     Args:
-        silent_after: seconds without a sign of life after which a process counts as dead.
+        silent_after: seconds without a heartbeat after which a process counts as dead.
         ended: processes that are known to have ended.
 
-    Of several processes that see the same, the journal lets one end the trial.
+    If several processes find the same dead trial, the journal lets only one of them end it.
     """
     from optuna.trial import TrialState
 
@@ -94,7 +94,7 @@ def redo_silent(study: Any, silent_after: float, ended: Collection[Process] = ()
             continue
         try:
             study.tell(trial.number, state=TrialState.FAIL)
-        except (ValueError, RuntimeError):  # it has just ended, by itself or by another process
+        except (ValueError, RuntimeError):  # it has just ended, or another process ended it
             continue
         if trial.params:
             study.enqueue_trial(trial.params, user_attrs={"numbers": trial.params})
@@ -116,7 +116,7 @@ def _is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # it belongs to another user
         return True
     return True
 

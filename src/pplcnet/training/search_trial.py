@@ -1,4 +1,4 @@
-"""One trial of a search: a short training with the values that it tries."""
+"""One trial of a search: a short training with the values under trial."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["do_trial"]
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
-    """The trial ends before its last epoch: it is worse than others were, or it diverged."""
+    """The trial ends before its last epoch: it is worse than others, or it diverged."""
 
 
 def do_trial(
@@ -36,15 +36,15 @@ def do_trial(
     data: tuple[Dataset, Dataset, Sequence[Path]],
     image_cache: ImageCache | None,
 ) -> None:
-    """Train a recipe for few epochs in a folder, and tell the study what it reached.
+    """Train a recipe for a few epochs in a folder, and report the score to the study.
 
     Args:
         tried: the recipe with the trial's values.
-        folder: of the trial alone; it is removed at the end.
+        folder: the trial's own; it is removed at the end.
         data: the training and validation images, and those without labels.
 
     Raises:
-        TrainingInterrupted: a signal; the trial is left running in the study.
+        TrainingInterrupted: a signal; the study still has the trial as running.
     """
     import keras
     from optuna.exceptions import UpdateFinishedTrialError
@@ -91,10 +91,10 @@ def do_trial(
         state = TrialState.PRUNED
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        keras.backend.clear_session()  # the networks of many trials would fill the memory
+        keras.backend.clear_session()  # or the networks of many trials would fill the memory
     score, loss = max(seen, key=lambda each: rank(*each))
     value = rank(score, loss) if state is TrialState.COMPLETE else None
-    with contextlib.suppress(UpdateFinishedTrialError):  # another process took it for dead
+    with contextlib.suppress(UpdateFinishedTrialError):  # another process considered it dead
         for name, fact in (("score", score), ("loss", loss), ("epochs", len(seen))):
             trial.set_user_attr(name, fact)
         study.tell(trial, value, state=state, skip_if_finished=True)

@@ -1,7 +1,7 @@
-"""search: a search over recipe fields within a time, on validation images, before the training.
+"""search: tunes recipe fields on validation images, within a time budget, before the training.
 
 Optuna proposes the values (TPE: Bergstra et al., Algorithms for Hyper-Parameter Optimization,
-2011). Its journal keeps every trial, so that a search continues after any kind of end.
+2011). Its journal keeps every trial, so a search can resume however it ended.
 """
 
 from __future__ import annotations
@@ -80,33 +80,33 @@ def search(
     """Try values of `searched_fields`, the recipe's own first, and return the recipe with the best.
 
     A trial trains `short_recipe` in `OUT/search/trial-N`, which is removed afterwards. Trials are
-    compared by the task's measure of the best epoch on `validation_set`, then by the loss. One that
-    is worse than the median of those before it at the same epoch is stopped. The best fields are
-    written to `OUT/search/best.toml`. Called again, the search continues: finished trials count,
-    and the one that was running begins again. Several processes may search at the same time; all of
-    them return once the last trial is over.
+    compared by the task's measure of the best epoch on `validation_set`, then by the loss. A trial
+    below the median of earlier ones at the same epoch is stopped. The best fields are written to
+    `OUT/search/best.toml`. Called again, the search continues: finished trials count, and the one
+    that was running starts over. Several processes may search at the same time; all of them return
+    once the last trial is over.
 
     Args:
-        recipe: with nothing left open (`recipe.adapting`), so that trials have the rates of the
-            whole training, not of one with fewer epochs.
+        recipe: with nothing left open (`recipe.adapting`), so that trials have the learning rates
+            of the full training, not those of one with fewer epochs.
         out: the run's folder; it exists.
         seconds: time for all finished trials together. A trial begins if one of average length
             still fits; the first always does.
         most_trials: finished trials after which the search ends in any case.
         run_id: id of the run that the search belongs to.
-        unlabelled: images without labels, where the recipe has a teacher.
+        unlabelled: images without labels, if the recipe has a teacher.
         image_cache: decoded images, which the trials share.
-        is_helping: another process began this search, and writes what is best; the recipe is
-            returned as it was given.
-        elsewhere: the processes that do the trials, which this one then leaves to them.
+        is_helping: another process started this search and writes the result; the recipe is
+            returned unchanged.
+        elsewhere: other processes that run the trials; this one runs none.
         study_at: the address of a database with the trials, in place of the journal in `out`.
-        alike: with `study_at`, what has to be the same for all processes, by its name.
-        silent_after: seconds after which a trial without a sign of life is done again.
+        alike: with `study_at`, what has to be the same in all processes, by name.
+        silent_after: seconds after which a trial without a heartbeat is run again.
         report: called with one line of text after every trial.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        InputError: the journal of an earlier search is damaged, or of another run.
+        InputError: the journal of an earlier search is damaged, or belongs to another run.
         TrainingInterrupted: Ctrl-C; the finished trials are kept.
     """
     measure = find(train_set.task).measure
@@ -141,7 +141,7 @@ def search(
         raise
     except Exception:
         redo_silent(study, silent_after)  # the trial of this process
-        if not (finished_trials(study) or live_trials(study) or is_helping):  # nothing is lost
+        if not (finished_trials(study) or live_trials(study) or is_helping):  # nothing to lose
             shutil.rmtree(out / SEARCH)
         raise
     if is_helping:
@@ -157,12 +157,12 @@ def search(
 def _next_trials(
     study: Any, seed: int, *, seconds: float, most_trials: int | None, silent_after: float
 ) -> Iterator[Any]:
-    """Trials to do, until the last one of all processes is over."""
+    """Yield trials to run, until the last one of all processes is over."""
     while (begins := has_budget(study, seconds, most_trials)) or live_trials(study):
         trial = next_trial(study, seed, most_trials) if begins else None
         if trial is not None:
             yield trial
-        else:  # another process has the last trials, and may die
+        else:  # another process runs the last trials, and may die
             time.sleep(min(POLL_SECONDS, silent_after / 5))
         redo_silent(study, silent_after)
 
@@ -175,7 +175,7 @@ def _line_of(study: Any, trial: Any, recipe: Recipe, measure: Measure) -> str:
 
 
 def _numbers_of(recipe: Recipe) -> dict[str, float]:
-    """The recipe's own values, as a trial has them."""
+    """The recipe's own values, in the form of a trial's."""
     fields = searched_fields(recipe)
     return {name: fields[name].value(recipe) for name in ranges_of(recipe)}
 
@@ -192,7 +192,7 @@ def _proposed(trial: Any, recipe: Recipe) -> Recipe:
 
 @contextlib.contextmanager
 def _interrupts_said(study: Any, out: Path, is_helping: bool) -> Iterator[None]:
-    """Within, a signal ends in a message on what becomes of the trial."""
+    """Within, a signal ends with a message about what happens to the trial."""
     finished = len(finished_trials(study))
     try:
         yield
@@ -207,7 +207,7 @@ def _interrupts_said(study: Any, out: Path, is_helping: bool) -> Iterator[None]:
 
 
 def read_best(out: Path, recipe: Recipe, run_id: str | None = None) -> Recipe | None:
-    """The recipe with what a finished search in `out` found; None where there was no search.
+    """The recipe with the result of a finished search in `out`; None if there was no search.
 
     Raises:
         InputError: the search is not finished, or belongs to another run.

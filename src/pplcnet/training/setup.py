@@ -1,4 +1,4 @@
-"""Everything that a training begins with: network, optimiser, loss, batches, saved state."""
+"""Sets up a training: network, optimiser, loss, batches, saved state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = ["FitContext", "Prepared", "Trainable", "build_trainable", "prepare"]
 
 @dataclass(frozen=True, kw_only=True)
 class FitContext:
-    """What is trained on what, and who is told; `fit` describes each of them."""
+    """The arguments of a training; `fit` describes each of them."""
 
     train_set: Dataset
     validation_set: Dataset
@@ -64,24 +64,24 @@ class FitContext:
 
 @dataclass(frozen=True)
 class Trainable:
-    """A network with all that a step needs."""
+    """A network with everything that a training step needs."""
 
     network: keras.Model
-    """The network that is kept, on one device."""
+    """The network to keep, on one device."""
     model: keras.Model
     """What is trained and compiled: the network, its head, or a model around either."""
     backbone: keras.Model | None
-    """Images to the features that `model` is trained on; None where it is trained on images."""
+    """Computes the features that `model` is trained on; None if it is trained on images."""
     validated: keras.Model
-    """What validation asks: the network, or its head where there is a backbone."""
+    """What validation runs: the network, or its head if there is a `backbone`."""
     step: Step
     batches: TrainingBatches | FeatureBatches
     metrics: tuple[str, ...]
-    """The names of what a step counts."""
+    """The names of a step's metrics."""
     begin_epoch: Callable[[int], object]
-    """To be called with the number of an epoch (from 0) before its steps."""
+    """Called with an epoch's number (from 0) before its steps."""
     progress: Progress
-    """How far a saved state had come, or the start."""
+    """The progress of the saved state, or that of a new training."""
 
 
 @dataclass(frozen=True)
@@ -91,20 +91,20 @@ class Prepared:
     trainable: Trainable
     validation: Validation
     recalibration: Recalibration | None
-    """Before a validation; None where the backbone is not trained."""
+    """Called before a validation; None if the backbone is not trained."""
     columns: tuple[str, ...]
-    """Of its history."""
+    """The columns of its history."""
     progress: Progress
     part: Part
-    """Of every batch, for this node."""
+    """This node's shard of every batch."""
 
 
 def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
-    """Build all that a training needs, and put a saved state into it.
+    """Build everything that a training needs, and restore a saved state into it.
 
     Raises:
-        InputError: a recipe that does not go with these images.
-        RecipeError: one that does not go with this network or machine.
+        InputError: the recipe does not fit these images.
+        RecipeError: the recipe does not fit this network or machine.
         WeightsError, BundleError: weights or a teacher that cannot be used.
     """
     recipe, train_set, validation_set = context.recipe, context.train_set, context.validation_set
@@ -122,7 +122,7 @@ def prepare(context: FitContext, saved: SavedState | None) -> Prepared:
     expected = Manifest(train_set.classes, preprocessing, {}, task=train_set.task)
     validation = Validation(
         trainable.validated,
-        # Nothing before the head changes, so that its inputs are computed once.
+        # Nothing before the head changes, so its inputs are computed once.
         compute_features(trainable.backbone, images, preprocessing)
         if trainable.backbone is not None
         else images,
@@ -148,15 +148,14 @@ def build_trainable(
     group: Group | None = None,
     report: Callable[[str], None],
 ) -> Trainable:
-    """The network as training begins with it, compiled, and its batches.
+    """The compiled network at the start of training, and its batches.
 
-    With a saved state, it is as that was. The arguments and errors are those of `fit` and
-    `prepare`.
+    With a saved state, it is restored. The arguments and errors are those of `fit` and `prepare`.
     """
     training = training_of(find(train_set.task))
     recipe = adapted(recipe, len(train_set) + len(unlabelled))
     batch_size, steps = _steps(len(train_set) + len(unlabelled), recipe)
-    # The state holds all that the weights gave, so their file is no longer needed.
+    # The state holds all the weights, so the pretrained file is no longer needed.
     start = None if saved else read_start(recipe)
     options = saved.options if saved else options_for_training(recipe, start)
     preprocessing = preprocessing_of(recipe)
@@ -178,7 +177,7 @@ def build_trainable(
     backbone, validated = None, network
     if recipe.freeze == BACKBONE:
         backbone, validated = split_at_pool(network)
-    # With fewer images than a batch of the recipe, the rate is that of the batch there is.
+    # With fewer images than the recipe's batch, the rate is that for the actual batch.
     scaled = replace(recipe, batch_size=batch_size)
     with devices.scope():
         objective = (distillation or training).objective(recipe, train_set)
@@ -234,7 +233,7 @@ def _peer(
     """A second network: other initial weights, or the same weights with another head."""
     peer = _built(train_set, recipe, options)
     if start is not None:
-        # Two networks with the same head too would have nothing to learn from each other.
+        # With the same head as well, the two would have nothing to learn from each other.
         head = peer.layers[-1]
         own = head.get_weights()
         load_pretrained(peer, start.path, start.weights)
@@ -249,16 +248,16 @@ def _network(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> ker
     if recipe.weights is None and recipe.batchnorm_scale != 1:
         soften(model, recipe.batchnorm_scale)
     if recipe.freeze != BACKBONE:
-        freeze_stages(model, recipe)  # before the long work, which a wrong name should not cost
+        freeze_stages(model, recipe)  # before the long work, so that a wrong name fails early
     return model
 
 
 def _built(train_set: Dataset, recipe: Recipe, options: dict[str, Any]) -> keras.Model:
-    """For the one size that it sees, or for any where it sees several."""
+    """The network, built for its one input size, or for any size if it sees several."""
     sizes = sizes_of_batches(recipe) | {recipe.test_image_size or recipe.image_size}
     size = sizes.pop() if len(sizes) == 1 else None
     build = training_of(find(train_set.task)).build
     try:
         return build(recipe.model, train_set.classes, size, options)
-    except TypeError as error:  # options of a saved state
+    except TypeError as error:  # a saved state's options
         raise InputError(f"{recipe.model}: cannot be built with {options} ({error}).") from error

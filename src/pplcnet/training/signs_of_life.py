@@ -1,4 +1,4 @@
-"""What a training says of itself before its first epoch is over."""
+"""Progress messages of a training before its first epoch is over."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pplcnet.training.setup import FitContext
 __all__ = ["with_signs_of_life"]
 
 UNTIMED_STEPS, TIMED_STEPS = 3, 12
-"""The first steps compile; those after them tell how long the training will take."""
+"""The first steps compile; the following ones tell how long the training will take."""
 
 
 def with_signs_of_life(step: Step, context: FitContext, steps: int) -> Step:
-    """The same step; the first is announced, as it compiles for many seconds, the next are timed.
+    """The step, announcing its first call, which compiles for many seconds, and timing the next.
 
     Args:
-        steps: what is left to the end of the training.
+        steps: steps left until the end of the training.
     """
     return _Announced(step, context, steps)
 

@@ -19,7 +19,7 @@ class _RandomSum(keras.layers.Layer):
     def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
         self.rate = rate
-        # PyTorch's seeds are signed, of 32 bits.
+        # PyTorch's seeds are signed 32-bit integers.
         self.seed_generator = keras.random.SeedGenerator(zlib.crc32(self.name.encode()) >> 1)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -38,7 +38,7 @@ class _RandomSum(keras.layers.Layer):
 
 
 def with_stochastic_depth(model: keras.Model, rate: float) -> keras.Model:
-    """The same layers, with blocks skipped at a rate that rises from 0 to `rate` at the last.
+    """A model with the same layers whose blocks are skipped, at rates from 0 to `rate` at the last.
 
     Raises:
         RecipeError: the network has no shortcuts.

@@ -45,7 +45,7 @@ class TrainingResult(NamedTuple):
     validation_score: float
     """The task's measure on the validation images (top-1, mAP)."""
     history: list[dict[str, Any]]
-    """One row an epoch, as in `history.csv`."""
+    """One row per epoch, as in `history.csv`."""
 
 
 def train(
@@ -179,7 +179,7 @@ def _kind(dataset: Dataset) -> tuple[str, tuple[str, ...]]:
 
 
 def _start_of(recipe: Recipe, state: Path | None, report: Callable[[str], None]) -> Start:
-    """The start of a training on its own: that of the state it continues from, if it does."""
+    """The start of a standalone training; if it resumes, that of the saved state."""
     if state is not None and state.is_file():
         weights = None if recipe.weights == AUTO else recipe.weights
         return Start.from_facts(read_facts(state).get("start"), weights)

@@ -16,25 +16,25 @@ from pplcnet.tasks.task import Judge, Outputs
 __all__ = ["Score", "Validation", "named_outputs"]
 
 BATCH_SIZE = 64
-# Of larger images fewer, which need less memory.
+# Fewer if the images are larger, to save memory.
 MOST_PIXELS = BATCH_SIZE * 320 * 320
 
 
 class Score(NamedTuple):
-    """How good a network is on validation images."""
+    """A network's score on validation images."""
 
     value: float
-    """Of the task's measure, higher is better."""
+    """The task's measure; higher is better."""
     loss: float
 
     def is_better_than(self, other: Score) -> bool:
-        """By the measure, then by the loss."""
+        """Whether the measure is higher, or equal with a lower loss."""
         return (self.value, -self.loss) > (other.value, -other.loss)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Images, and the judge of what a model says of them."""
+    """Validation images, and the judge of a model's outputs for them."""
 
     model: keras.Model
     """The network, or its head."""
@@ -42,11 +42,11 @@ class Validation:
     """Chunks of images (N, H, W, 3) uint8, or of features for the head."""
     judge: Judge
     output_names: Sequence[str]
-    """Of the model's outputs, in their order."""
+    """Names of the model's outputs, in order."""
     preprocessing: Preprocessing
 
     def score(self) -> Score:
-        """The model as it is now."""
+        """Score the model with its current weights."""
         judged = self.judge.judged(
             named_outputs(self.model.predict_on_batch(inputs), self.output_names)
             for inputs in self._batches()
@@ -65,7 +65,7 @@ class Validation:
 
 
 def named_outputs(outputs: Any, names: Sequence[str]) -> Outputs:
-    """What a Keras model returned, by name: one array, a list in the names' order, or a dict."""
+    """A Keras model's outputs by name; given as one array, a list in order, or a dict."""
     if isinstance(outputs, dict):
         return {name: np.asarray(outputs[name]) for name in names}
     arrays = outputs if isinstance(outputs, list | tuple) else [outputs]

@@ -1,7 +1,7 @@
-"""A process of its own that shows training images, and its half of the conversation.
+"""A separate process that makes views of training images, and both ends of its protocol.
 
-It is asked through a pipe and writes pixels to memory that both processes see (Linux' memfd, which
-has no limit as /dev/shm has in containers). It ends when its pipe does, however the other end died.
+It gets requests through a pipe and writes pixels to shared memory (Linux' memfd, which has no size
+limit, unlike /dev/shm in containers). It ends when its pipe closes, however the other end died.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pplcnet.training.views import Views
 __all__ = ["Ask", "ViewProcess", "serve", "with_share_of_cache"]
 
 Ask = tuple[int, Any, int]
-"""An image's number, its target, and its place among all images of the epoch."""
+"""An image's index, its target, and its place among all images of the epoch."""
 
 ENDS_WITHIN = 5.0
-"""Seconds for a process to end after its pipe did, before it is killed."""
+"""Seconds that a process has to end after its pipe was closed, before it is killed."""
 
 
 def with_share_of_cache(views: Views, processes: int) -> tuple[Any, ...]:
-    """What `Views` is made of in each of so many processes, which share the recipe's cache."""
+    """The arguments of `Views` in each of several processes, which share the recipe's cache."""
     recipe = replace(
         views.recipe,
         cache_gigabytes=views.recipe.cache_gigabytes / processes,
@@ -45,20 +45,20 @@ def with_share_of_cache(views: Views, processes: int) -> tuple[Any, ...]:
 
 
 class ViewProcess:
-    """A process that shows images; one thread asks it at a time."""
+    """A process that makes views of images, for one thread at a time."""
 
     def __init__(self, made_of: tuple[Any, ...], most_bytes: int) -> None:
         """Start it.
 
         Args:
             made_of: as `with_share_of_cache` returns it.
-            most_bytes: of the pixels of one answer.
+            most_bytes: the largest size of one answer's pixels.
         """
         memory = os.memfd_create("pplcnet-views")
         os.ftruncate(memory, most_bytes)
         questions, ask = os.pipe()
         answer, answers = os.pipe()
-        # With the modules' places of this process, and not the current folder's.
+        # With this process's module search path, not the current folder's.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from pplcnet.training.view_process import serve; "
@@ -107,7 +107,7 @@ class ViewProcess:
         return pixels, answer
 
     def hang_up(self) -> None:
-        """Let it end, when it has finished what it was asked."""
+        """Let it end once it has finished the current request."""
         self._ask.close()
 
     def wait(self) -> None:
@@ -121,8 +121,11 @@ class ViewProcess:
 
 
 def serve(questions: int, answers: int, memory: int) -> None:
-    """Answer until the pipe ends: the other side of `ViewProcess`, by its file descriptors."""
-    # What stops a run goes to its first process, which then closes the pipe.
+    """The other end of `ViewProcess`: answer requests until the pipe closes.
+
+    The arguments are file descriptors.
+    """
+    # Signals that stop a run are handled by its main process, which then closes the pipe.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     keep_freed_memory()
@@ -140,7 +143,7 @@ def serve(questions: int, answers: int, memory: int) -> None:
 def _answered(
     views: Views, memory: mmap.mmap, epoch: int, size: tuple[int, int], asked: list[Ask]
 ) -> Any:
-    """The targets of the images, whose pixels are written to the memory; or the error."""
+    """Write the images' pixels to the memory; returns their targets, or the error."""
     length, targets = size[0] * size[1] * 3, []
     try:
         for at, (member, target, place) in enumerate(asked):

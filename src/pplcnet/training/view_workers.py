@@ -1,7 +1,7 @@
-"""Who fills batches with views, ahead of the step: threads, or processes with a thread each.
+"""The workers that fill batches with views ahead of the step: threads, or processes.
 
 Threads share the pictures in memory. They also share Python's interpreter lock, which a view holds
-for a good part of its time (`benchmarks/loading_parts.py`): enough for any CPU, not for a fast GPU.
+for much of its time (`benchmarks/loading_parts.py`): fast enough for any CPU, not for a fast GPU.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pplcnet.training.views import Views
 
 __all__ = ["PART", "Processes", "Threads", "UnfinishedBatch", "Workers", "workers_of"]
 
-# Below this, threads load as fast: they hold the interpreter lock for half of a view's time.
+# Below this, threads are as fast: they hold the interpreter lock for only half of a view's time.
 ENOUGH_FOR_PROCESSES = 4
-# Images that a thread prepares at a time: few, so that all threads work on the next batch.
+# Images per task of a thread: few, so that all threads work on the next batch.
 PART = 8
 
 Finished = TypeVar("Finished")
@@ -49,7 +49,7 @@ class UnfinishedBatch:
     ) -> None:
         """A batch of the images `members`, to be written to `images` and `targets`.
 
-        `first_place` is that of its first image among all of the epoch.
+        `first_place` is the place of its first image among all of the epoch.
         """
         self.members, self.epoch, self.step, self._first_place = members, epoch, step, first_place
         self.images, self.targets = images, targets
@@ -63,24 +63,24 @@ class UnfinishedBatch:
         return self.images.shape[1], self.images.shape[2]
 
     def ask(self, at: int) -> Ask:
-        """What to show at a place of the batch: the image, its target, its place in the epoch."""
+        """The request for one place in the batch: the image, its target, its place in the epoch."""
         member = int(self.members[at])
         return member, self._target_of(member), self._first_place + at
 
     def is_complete_with(self, images: int) -> bool:
-        """To be asked once after each part of so many images: whether no other is missing."""
+        """Count `images` as done; returns whether the batch is complete. Call once per part."""
         with self._lock:
             self._images_left -= images
             return not self._images_left
 
 
 class Submit(Protocol):
-    """Has a batch filled."""
+    """Submits a batch to be filled."""
 
     def __call__(
         self, batch: UnfinishedBatch, finish: Callable[[UnfinishedBatch], Finished]
     ) -> list[Future[Finished | None]]:
-        """A future for each part; that of the last one has what `finish` makes of the batch."""
+        """A future for each part; the last part to finish returns `finish(batch)`, others None."""
         ...
 
 
@@ -93,10 +93,10 @@ class Workers(Protocol):
 
 
 def workers_of(views: Views, count: int, most_images: int) -> Workers:
-    """What the recipe says; RecipeError for processes where they do not work.
+    """The recipe's kind of workers; RecipeError for processes where they do not work.
 
     Args:
-        most_images: of a batch.
+        most_images: the largest number of images in a batch.
     """
     wanted, can_share = views.recipe.worker_processes, hasattr(os, "memfd_create")
     if wanted and not can_share:
@@ -140,17 +140,17 @@ class Threads:
 
 
 class Processes:
-    """Processes, each with a thread here that asks it.
+    """Processes, each with a thread here that sends it requests.
 
-    An image is always shown by the same process, which keeps its picture.
+    An image always goes to the same process, which caches its picture.
     """
 
     def __init__(self, views: Views, count: int, most_images: int) -> None:
         most_pixels = max(height * width for height, width in sizes_of_batches(views.recipe))
-        # The pictures that the audit kept for crops are of no use in this process.
+        # The pictures that the audit cached for crops are of no use in this process.
         shown = {(path, views.side) for path in views.paths}
         views.image_cache.drop(lambda key: key in shown)
-        # Made before the first epoch, so that they import while the step is compiled.
+        # Started before the first epoch, so that they import while the step is compiled.
         share = with_share_of_cache(views, count)
         self._processes = [ViewProcess(share, most_images * most_pixels * 3) for _ in range(count)]
         finalize(self, _close_all, self._processes)

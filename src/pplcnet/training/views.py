@@ -1,6 +1,6 @@
-"""What a training image looks like in an epoch: by the seed, the epoch and the image alone.
+"""Random views of training images, determined by the seed, the epoch and the image alone.
 
-Nothing here imports Keras, so that processes which only prepare images start at once.
+Nothing here imports Keras, so processes that only prepare images start at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Views"]
 
 
 class Views:
-    """The images of a training; several threads may ask for views of them."""
+    """Makes views of the training images; thread-safe."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Views:
         Args:
             view: the task's.
             side: short side, in pixels, of the pictures that crops are taken from.
-            image_cache: keeps these pictures, and the targets that are read.
+            image_cache: for these pictures and the targets that are read.
             read_target: the task's.
         """
         self.paths, self.view, self.recipe, self.side = paths, view, recipe, side
@@ -55,13 +55,13 @@ class Views:
         size: tuple[int, int],
         place: int,
     ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """One image, (height, width, 3), and its target, changed together.
+        """A view of one image, (height, width, 3), and its target, transformed together.
 
         Args:
-            member: the image's place in `paths`.
-            place: among all images of the epoch.
+            member: the image's index in `paths`.
+            place: its place among all images of the epoch.
         """
-        # An image that comes more than once in an epoch has another view every time.
+        # An image that occurs more than once in an epoch gets a different view every time.
         options = self.recipe.options
         drawn = (place,) if options.balanced_sampling or options.passes > 1 else ()
         generator = np.random.default_rng((self.recipe.seed, epoch, member, *drawn))

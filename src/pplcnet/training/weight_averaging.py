@@ -1,4 +1,4 @@
-"""Moving averages of the weights, in place of the weights themselves for a while."""
+"""Temporarily replaces a model's weights by their moving averages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["averaged_weights"]
 
 @contextmanager
 def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
-    """Within, the compiled model has moving averages for weights, if the recipe says so.
+    """Within, the compiled model's weights are their moving averages, if the recipe says so.
 
-    Keras' optimiser keeps them; BatchNorm's statistics are moving averages already.
+    Keras' optimiser keeps the averages; BatchNorm's statistics are moving averages already.
     """
     if not recipe.ema:
         yield
@@ -25,7 +25,7 @@ def averaged_weights(model: keras.Model, recipe: Recipe) -> Iterator[None]:
     own = [value_of(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     for variable in model.trainable_variables:
-        # A copy: with JAX, prediction gives away its model's buffers, which the averages share.
+        # A copy: with JAX, prediction donates its model's buffers, which the averages share.
         variable.assign(value_of(variable))
     try:
         yield

@@ -1,9 +1,9 @@
-"""Backbones that ship with pplcnet, to start training from without a download: `weights="fractal"`.
+"""Backbones that ship with pplcnet, to start training without a download: `weights="fractal"`.
 
-They were pretrained on pictures drawn by formulas, so no photo and no licence is involved. There is
-one `.npz` file for each network, in `weights/backbones/`: every array is called `layer.variable`
-and has Keras' layout, as in `native`. BatchNorm's moving statistics are included, the classifier is
-not. The array `about` holds a JSON text: the format's number, the network and how it was made.
+They were pretrained on pictures drawn by formulas, so no photos and no licences are involved. There
+is one `.npz` file per network in `weights/backbones/`: every array is called `layer.variable` and
+has Keras' layout, as in `native`. BatchNorm's moving statistics are included, the classifier is
+not. The array `about` holds a JSON text: the format version, the network and how it was made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def shipped_networks() -> list[str]:
 
 
 def backbone_path(network: str) -> Path:
-    """The shipped backbone of a network; WeightsError lists the networks that have one."""
+    """The path of a network's shipped backbone; WeightsError lists the networks that have one."""
     path = _place(network)
     if path.is_file():
         return path
@@ -65,7 +65,7 @@ def write_backbone(
         path: the file, with the ending `.npz`.
         network: a name of the catalog.
         values: all weights and statistics by `layer.variable`, as `native.get_values` gives them.
-        made_with: how it was made, as values that JSON can hold.
+        made_with: how it was made, as JSON values.
         without: layers to leave out besides the classifier, such as "last_conv".
 
     Raises:
@@ -75,7 +75,7 @@ def write_backbone(
     import numpy as np
 
     left_out = _CLASSIFIERS.union(without)
-    with np.errstate(over="ignore"):  # what overflows is infinite, and named below
+    with np.errstate(over="ignore"):  # overflow gives infinity, which is reported below
         arrays = {
             name: np.asarray(value, np.float16 if np.ndim(value) > 1 else np.float32)
             for name, value in values.items()
@@ -93,10 +93,10 @@ def write_backbone(
 
 
 def take_about(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
-    """Remove the array `about` from a file's tensors and return what it says; {} if there is none.
+    """Remove the array `about` from a file's tensors and return its content; {} if there is none.
 
     Raises:
-        WeightsError: it cannot be read, or is of a later format.
+        WeightsError: it cannot be read, or has a later format.
     """
     content = tensors.pop(ABOUT, None)
     if content is None:

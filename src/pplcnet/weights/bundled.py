@@ -1,7 +1,7 @@
-"""The trained Keras model inside a bundle: rebuilt by its task, weights from `weights.npz`.
+"""The trained Keras model inside a bundle: rebuilt by its task, with weights from `weights.npz`.
 
-The network is rebuilt by this project's own code from a catalog name and options; nothing that the
-bundle holds is executed.
+The network is rebuilt by this project's own code from a catalog name and options; nothing from the
+bundle is executed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ def pack_weights(model: keras.Model) -> bytes:
 
 
 def restore_model(bundle: Bundle, image_size: tuple[int, int] | None = None) -> keras.Model:
-    """The Keras model of a bundle: normalised float images in, the outputs of its task out.
+    """The Keras model of a bundle, from normalised float images to the outputs of its task.
 
     Args:
         image_size: (height, width) of the input; None for the bundle's.
 
     Raises:
-        BundleError: no Keras variant, a damaged one, or one of a network that this version does not
-            know.
+        BundleError: no Keras variant, a damaged one, or one for a network unknown to this version.
     """
     content = bundle.read(str(bundle.variant("keras")["file"]))
     network: dict[str, Any] = bundle.manifest.network

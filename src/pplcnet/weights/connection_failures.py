@@ -1,4 +1,4 @@
-"""What went wrong with a connection, in plain words for the message of a failed download."""
+"""Describes connection failures in plain words, for the message of a failed download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.error import URLError
 
 __all__ = ["describe_failure", "describe_status"]
 
-# The first that fits counts: some of these are kinds of later ones.
+# The first match counts: some are subclasses of later ones.
 WORDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((socket.gaierror,), "{server}'s name could not be resolved; is this machine online?"),
     ((ConnectionRefusedError,), "{server} refused the connection"),
@@ -29,11 +29,11 @@ NUMBERS = {
     ),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "this machine does not allow the connection"),
 }
-"""By the number of an OSError."""
+"""Descriptions by an OSError's errno."""
 
 
 def describe_status(status: int) -> str:
-    """What the server answered instead of the file."""
+    """A description of the status that the server answered instead of the file."""
     try:
         return f"the server answered {status}, {HTTPStatus(status).phrase.lower()}"
     except ValueError:
@@ -41,11 +41,11 @@ def describe_status(status: int) -> str:
 
 
 def describe_failure(error: Exception, *, has_proxy: bool = False) -> str:
-    """Why no response came, or no more of it.
+    """Why there was no response, or only part of one.
 
     Args:
         error: raised by urllib, http.client, socket or ssl.
-        has_proxy: whether the connection goes to a proxy, which the words then name.
+        has_proxy: whether the connection goes to a proxy, which the text then mentions.
     """
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
@@ -65,7 +65,7 @@ def describe_failure(error: Exception, *, has_proxy: bool = False) -> str:
 
 
 def _describe_tls(error: ssl.SSLError) -> str:
-    """Of the server even behind a proxy, which only passes it on."""
+    """A TLS failure; always the server's, as a proxy only passes TLS on."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the server's certificate was not accepted: {error.verify_message}; if your network "

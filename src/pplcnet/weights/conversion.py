@@ -1,4 +1,4 @@
-"""A weights file of any kind to a bundle that can be deployed."""
+"""Converts a weights file of any kind to a bundle that can be deployed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pplcnet.weights.options import DETECTOR_CLASSES, SEGMENTER_CLASSES, network
 
 __all__ = ["convert", "default_preprocessing", "imagenet_classes"]
 DETECTOR_SIZE = (320, 320)
-"""Of PicoDet's smallest official weights, where a file does not say its own."""
+"""The input size of PicoDet's smallest official weights, if a file does not state its own."""
 
 PORTRAIT_CLASSES = ("background", "person")
 
 
 def coco_classes() -> tuple[str, ...]:
-    """The 80 class names of COCO in the order of the official weights, that of their ids."""
+    """The 80 class names of COCO in the order of the official weights, which is by id."""
     text = Path(__file__).with_name("coco_classes.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
@@ -58,12 +58,12 @@ def convert(
     Args:
         path: any file that `read_weights` reads.
         network: name in the catalog; not needed if the file states it.
-        classes: their names. Default: those beside an inference model, or ImageNet's if there are
+        classes: class names. Default: those beside an inference model, or ImageNet's if there are
             1000.
         preprocessing: default: that of the file. A mapping overrides single fields of it. A
-            `.keras` file is assumed to have been trained on images as Keras'
-            `image_dataset_from_directory` loads them, scaled by the model itself or by ImageNet's
-            mean and standard deviation.
+            `.keras` file is assumed to have been trained on images as loaded by Keras'
+            `image_dataset_from_directory`, scaled by the model itself or by ImageNet's mean and
+            standard deviation.
         overwrite: replace a bundle that exists at `out`.
 
     Raises:
@@ -124,7 +124,7 @@ def _check_names(names: Sequence[str], needed: int, path: Path) -> None:
 
 
 def _network_of(weights: WeightsFile, given: str | None, path: Path) -> str:
-    """The catalog's name; errors for what cannot become a bundle of it."""
+    """The network's name in the catalog; errors if the file cannot become a bundle of it."""
     if weights.kind == "native" and weights.options is not None:
         raise InputError(f"{path}: is already a bundle; export it with 'pplcnet export'.")
     is_classifier = given is not None and given not in DETECTORS
@@ -155,7 +155,7 @@ def _options_for(name: str, weights: WeightsFile, path: Path) -> dict[str, Any]:
 
 
 def default_preprocessing(weights: WeightsFile, options: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing for a file that does not state it, with a `.keras` file's own scaling."""
+    """The preprocessing for a file that states none, with a `.keras` file's own scaling."""
     interpolations = {"original": "opencv-bilinear", "timm": "pillow-bicubic"}
     values: dict[str, Any] = {
         "image_size": tuple(options.get("image_size", (224, 224))),

@@ -1,4 +1,4 @@
-"""PaddleDetection's names of a detector's tensors to those that layers are named after."""
+"""Maps PaddleDetection's names of a detector's tensors to those that layers are named after."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pplcnet.errors import WeightsError
 __all__ = ["is_detector", "to_layer_names"]
 
 BACKBONE = "backbone."
-# Second names of the head's last convolutions, a factor that no layer reads, and the numbers of the
-# bins, which some published files have slightly off.
+# Second names of the head's last convolutions, a factor that no layer reads, and the bin values,
+# which are slightly off in some published files.
 SECOND_NAME = re.compile(r"head\.(head_cls|head_reg)_list\.(\d+)\.(weight|bias)")
 UNUSED = re.compile(r"head\.p\d_feat\.scale_reg|head\.distribution_project\.project")
 
@@ -26,7 +26,7 @@ def is_detector(tensors: Mapping[str, np.ndarray]) -> bool:
 
 
 def to_layer_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The backbone under a classifier's names, and nothing twice or without a use.
+    """The tensors with the backbone under a classifier's names, without duplicates or unused ones.
 
     Raises:
         WeightsError: two names of one tensor have different values.

@@ -1,7 +1,7 @@
-"""PicoDet's convolutions in an ONNX file, recognised by how they are connected.
+"""Recognises PicoDet's convolutions in an ONNX file by how they are connected.
 
-Exported networks have numbers in place of names. But no two convolutions of PicoDet agree in their
-kernel, their stride and what they are computed from, so that each is found by these.
+Exported networks have numbers instead of names. But no two convolutions of PicoDet share kernel,
+stride and inputs, so these identify each one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pplcnet.weights.onnx_files import Convolution, read_onnx_convolutions
 __all__ = ["DetectorGraph", "read_detector_graph"]
 
 ROW_CLASSES = 80
-"""Of the catalog's parameters."""
+"""The number of classes that the catalog's parameter counts are for."""
 SCORES = {
     *(f"head_head_cls{level}" for level in range(len(DETECTOR_STRIDES))),
     *(f"head_cls_align_{level}_pwconv" for level in range(len(DETECTOR_STRIDES))),
@@ -33,31 +33,31 @@ BUILT_SIZE = 64
 
 
 class DetectorGraph(NamedTuple):
-    """A detector that was recognised."""
+    """A recognised detector."""
 
     name: str
-    """In the catalog."""
+    """Its name in the catalog."""
     tensors: dict[str, np.ndarray]
-    """A kernel (O, I, H, W) and a bias for each convolution, BatchNorm folded into them."""
+    """A kernel (O, I, H, W) and a bias for each convolution, with BatchNorm folded in."""
     options: dict[str, Any]
-    """num_classes, and image_size where the file has one."""
+    """num_classes, and image_size if the file has one."""
 
 
 class _Place(NamedTuple):
-    """What tells a convolution from all others of its network."""
+    """What distinguishes a convolution from all others of its network."""
 
     shape: tuple[int, ...]
-    """Of its kernel, (O, I / groups, H, W)."""
+    """The kernel's shape, (O, I / groups, H, W)."""
     stride: tuple[int, int]
     groups: int
     parents: frozenset[int]
     """Numbers of the places of the convolutions that its input is computed from."""
     is_score: bool
-    """Of the last ones: classes and alignment, in contrast to the sides of boxes."""
+    """For the last ones: true for classes and alignment, false for the sides of boxes."""
 
 
 def read_detector_graph(path: Path) -> DetectorGraph:
-    """Read PicoDet from an ONNX file of PaddleDetection, with suppression inside or without.
+    """Read PicoDet from PaddleDetection's ONNX file, with or without suppression inside.
 
     Raises:
         WeightsError: unreadable, or another network.
@@ -90,19 +90,19 @@ def _tensors(
                 f"{path}: its BatchNorms are not folded into the convolutions; simplify it first: "
                 "python -m onnxsim BEFORE.onnx AFTER.onnx"
             )
-        # What has no BatchNorm has the name that the original gives it.
+        # Convolutions without BatchNorm keep the original's name.
         path_in_original = name.replace("head_head_", "head.head_")
         yield f"{path_in_original}.weight", each.weight
         yield f"{path_in_original}.bias", each.bias
 
 
 def _last(graph: Sequence[Convolution]) -> set[int]:
-    """Places of the convolutions that no other needs."""
+    """Indices of the convolutions that no other depends on."""
     return {*range(len(graph))}.difference(*(each.parents for each in graph))
 
 
 def _class_count(graph: Sequence[Convolution]) -> int | None:
-    """Of the last convolutions' channels, what neither sides nor alignment have; None for none."""
+    """The last convolutions' channel count that is neither sides nor alignment; None if none."""
     levels = len(DETECTOR_STRIDES)
     channels = Counter(graph[at].weight.shape[0] for at in _last(graph))
     channels.subtract({4 * BINS: levels, 1: levels})
@@ -111,7 +111,7 @@ def _class_count(graph: Sequence[Convolution]) -> int | None:
 
 
 def _nearest(graph: Sequence[Convolution], classes: int) -> str:
-    """The detector that has about as many parameters: the only one that can be the same."""
+    """The detector with the nearest number of parameters: the only possible match."""
     found = sum(each.weight.size for each in graph)
 
     def difference(row: Detector) -> int:
@@ -122,7 +122,7 @@ def _nearest(graph: Sequence[Convolution], classes: int) -> str:
 
 
 def _number(graph: Sequence[Convolution], numbers: dict[_Place, int]) -> list[int]:
-    """The number of each one's place; places that are new get numbers."""
+    """The number of each convolution's place; new places are added to `numbers`."""
     last = _last(graph)
     found: list[int] = []
     for at, each in enumerate(graph):
@@ -134,7 +134,7 @@ def _number(graph: Sequence[Convolution], numbers: dict[_Place, int]) -> list[in
 
 
 def _layers(network: keras.Model, numbers: dict[_Place, int]) -> dict[int, str]:
-    """The names of a network's convolutions by the numbers of their places."""
+    """The names of a network's convolutions, by the numbers of their places."""
     made_of: dict[int, frozenset[int]] = {id(network.input): frozenset()}
     names: dict[int, str] = {}
 

@@ -1,6 +1,6 @@
 """One HTTP request with a deadline for every step and a checked response.
 
-The standard library makes the request in a thread of its own: a server that sends a byte now and
+The standard library makes the request in a separate thread: a server that sends a byte now and
 then blocks that thread, but not the download, which stops waiting at its deadline.
 """
 
@@ -30,30 +30,30 @@ __all__ = [
     "goes_to_proxy",
 ]
 
-# In every period this many bytes a second must arrive, and a file must be complete in an hour.
+# This many bytes per second must arrive in every period, and a file must be complete in an hour.
 BYTES_PER_S = 2000
 BODY_DEADLINE_S = 3600.0
 CHUNK = 1 << 16
 
 
 class Patience(NamedTuple):
-    """How long a download waits, in seconds, and how often it is tried."""
+    """How long a download waits, in seconds, and the number of attempts."""
 
     socket_s: float
-    """For one operation of the socket: connecting, or more bytes."""
+    """For one socket operation: connecting, or receiving more bytes."""
     head_s: float
-    """For the head of the response, names looked up and connection made."""
+    """For the head of the response, including name lookup and connecting."""
     period_s: float
-    """Over which the speed is measured."""
+    """The period over which the speed is measured."""
     attempts: int
     lock_s: float
     """For another process that downloads the same file."""
 
 
 PATIENT = Patience(socket_s=20, head_s=60, period_s=30, attempts=4, lock_s=4000)
-"""For a file that is demanded."""
+"""For a file that is required."""
 HASTY = Patience(socket_s=10, head_s=5, period_s=10, attempts=1, lock_s=600)
-"""For a file that something else can stand in for."""
+"""For a file that has a fallback."""
 
 
 class DownloadError(Exception):
@@ -70,11 +70,11 @@ class Response(NamedTuple):
     status: int
     headers: Message
     chunks: Iterator[bytes]
-    """Raises DownloadError when the server stops, is too slow, or the connection ends early."""
+    """Raises DownloadError if the server stops or is too slow, or the connection ends early."""
 
 
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects (ten at most), but never from https to http or to another scheme."""
+    """Follows redirects (at most ten), but never from https to http or to another scheme."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
@@ -144,7 +144,7 @@ class _Request(threading.Thread):
 
 
 def goes_to_proxy(address: str) -> bool:
-    """Whether urllib asks a proxy for this address, by the environment or the system's settings."""
+    """Whether urllib uses a proxy for this address, by environment or system settings."""
     scheme, _, rest = address.partition("://")
     return scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
         rest.partition("/")[0]
@@ -156,7 +156,7 @@ def ask(address: str, headers: dict[str, str], patience: Patience = PATIENT) -> 
 
     Raises:
         WeightsError: an address that is neither http nor https.
-        DownloadError: no response, or not in time.
+        DownloadError: no response, or none in time.
     """
     if not address.startswith(("http://", "https://")):
         raise WeightsError(f"{address}: weights are downloaded from http and https addresses only.")
@@ -198,7 +198,7 @@ def _chunks(request: _Request, period_s: float) -> Iterator[bytes]:
 
 
 def content_length(headers: Message) -> int | None:
-    """The declared length, None if there is none; DownloadError if it is not a length."""
+    """The declared length, None if there is none; DownloadError if it is invalid."""
     given = headers.get_all("Content-Length") or []
     if not given:
         return None
