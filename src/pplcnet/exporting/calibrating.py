@@ -1,4 +1,4 @@
-"""calibrate: fit a bundle's temperature, so that a probability of 0.8 is right 8 times in 10.
+"""calibrate: fits a bundle's temperature, so that a probability of 0.8 is right 8 times in 10.
 
 For multi-label data, the threshold of each label is chosen too.
 """
@@ -99,7 +99,7 @@ def _calibrated(
     }
     if not found.changes_answers:
         return update_bundle(bundle, **changes)
-    # INT8 and the tuned ways were kept because their answers agree with those before.
+    # INT8 and the tuning were accepted because their answers agreed with the previous ones.
     judged = [name for name, each in before.variants.items() if each.get("precision") == "int8"]
     return update_bundle(bundle, without=judged, tuning={}, **changes)
 
@@ -107,7 +107,7 @@ def _calibrated(
 def _outputs(
     engine: Engine, bundle: Bundle, paths: Sequence[str | PathLike[str]]
 ) -> Iterator[Outputs]:
-    """The network's outputs for photos, a few hundred of which are in memory at a time."""
+    """Yield the network's outputs for photos, with a few hundred in memory at a time."""
     for start in range(0, len(paths), CHUNK):
         yield from run_in_parts(
             engine, prepare(bundle.manifest.preprocessing, paths[start : start + CHUNK])

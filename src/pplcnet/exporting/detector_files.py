@@ -1,6 +1,6 @@
-"""A detector's network for programs without this library: with suppression inside, or its logits.
+"""Exports a detector for programs without this library: with suppression inside, or as logits.
 
-The bundle's own network answers with all boxes and scores, which the runtime suppresses itself.
+The bundle's own network returns all boxes and scores, and the runtime does the suppression.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["FORMS", "export_file"]
 
 FORMS = ("detections", "logits")
 TOLERANCE = 1e-3
-"""Of scores, and of boxes as a share of the photo's longer side."""
+"""Tolerance for scores, and for boxes as a fraction of the photo's longer side."""
 
 
 def export_file(
@@ -39,12 +39,12 @@ def export_file(
     *,
     form: str = "detections",
 ) -> Path:
-    """Write an ONNX file made of a bundle's network of batch 1, compared with it on real images.
+    """Write an ONNX file made from a bundle's network of batch 1; compares both on real images.
 
-    It takes `images` uint8 RGB (1, height, width, 3), as the bundle's does. "detections" also takes
-    `photo_size`, float32 (2,), the photo's width and height, and returns `boxes` (D, 4) in the
-    photo's pixels, `scores` (D,) and `class_ids` (D,) int64, the surest first, by ONNX's
-    NonMaxSuppression. "logits" returns `class_logits` (1, cells, classes), `align_logits`
+    It takes `images` uint8 RGB (1, height, width, 3), like the bundle's network. "detections" also
+    takes `photo_size`, float32 (2,), the photo's width and height, and returns `boxes` (D, 4) in
+    the photo's pixels, `scores` (D,) and `class_ids` (D,) int64, the most confident first, by
+    ONNX's NonMaxSuppression. "logits" returns `class_logits` (1, cells, classes), `align_logits`
     (1, cells, 1) and `distance_logits` (1, cells, 32).
 
     Args:
@@ -52,8 +52,8 @@ def export_file(
         images: as for `export`.
 
     Raises:
-        InputError: the bundle is of no detector, its input is not stretched, or no such form.
-        ConversionError: it answers otherwise than the bundle.
+        InputError: the bundle is not a detector's, its input is not stretched, or no such form.
+        ConversionError: the file's answers differ from the bundle's.
         StorageError: the file cannot be written.
     """
     if form not in FORMS:
@@ -104,7 +104,7 @@ def _return_logits(model: onnx.ModelProto) -> None:
 
 
 def _suppress(model: onnx.ModelProto, bundle: Bundle) -> None:
-    """Put the suppression that the bundle's decoder has behind the outputs."""
+    """Append the same suppression as in the bundle's decoder to the outputs."""
     decoder: Any = task_of(bundle.manifest, bundle.path).decoder(bundle.manifest)
     graph = model.graph
     height, width = bundle.manifest.preprocessing.image_size
@@ -116,7 +116,7 @@ def _suppress(model: onnx.ModelProto, bundle: Bundle) -> None:
     def node(operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
         graph.node.append(helper.make_node(operator, inputs, [*outputs], outputs[0], **attributes))
 
-    # The names are for the answer; what they were stays inside.
+    # The new outputs take these names; the old outputs become inner tensors.
     for each in graph.node:
         for at, name in enumerate(each.output):
             if name in ("boxes", "scores"):
@@ -167,7 +167,7 @@ def _suppress(model: onnx.ModelProto, bundle: Bundle) -> None:
 
 
 def _compare_logits(content: bytes, bundle: Bundle, images: Sequence[str | PathLike[str]]) -> None:
-    """ConversionError unless scores and sizes of boxes follow from the logits."""
+    """ConversionError unless the logits give the bundle's scores and box sizes."""
     height, width = bundle.manifest.preprocessing.image_size
     strides = np.concatenate(
         [np.full(-(-height // each) * -(-width // each), each) for each in DETECTOR_STRIDES]
@@ -192,7 +192,7 @@ def _compare_logits(content: bytes, bundle: Bundle, images: Sequence[str | PathL
 
 
 def _both(content: bytes, bundle: Bundle) -> tuple[Any, Engine]:
-    """The file and the bundle's network, to be run."""
+    """The file and the bundle's network, opened for running."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -202,7 +202,7 @@ def _both(content: bytes, bundle: Bundle) -> tuple[Any, Engine]:
 def _compare_detections(
     content: bytes, bundle: Bundle, images: Sequence[str | PathLike[str]]
 ) -> None:
-    """ConversionError unless the file answers as the bundle's network and decoder do."""
+    """ConversionError unless the file answers like the bundle's network and decoder."""
     manifest = bundle.manifest
     decode = task_of(manifest, bundle.path).decoder(manifest)
     session, network = _both(content, bundle)

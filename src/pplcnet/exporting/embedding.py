@@ -1,4 +1,4 @@
-"""The embedding as an output of its own: in Keras models, in manifests and in quantised files."""
+"""Adds the embedding as a separate output to Keras models, manifests and quantised files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_embedding", "manifest_with_embedding", "with_embedding"]
 
 
 def manifest_with_embedding(manifest: Manifest, model: keras.Model, task: Task[Any]) -> Manifest:
-    """The manifest of a network that is exported with its embedding, if its task has one."""
+    """The manifest with the embedding as an output, if the network's task has one."""
     network = str(manifest.network.get("name", ""))
     outputs = dict(task.outputs(manifest.classes, manifest.preprocessing.image_size, network))
     if task.embedding:
@@ -38,10 +38,10 @@ def with_embedding(model: keras.Model, manifest: Manifest, task: Task[Any]) -> k
 
 
 def add_embedding(content: bytes, manifest: Manifest, task: Task[Any]) -> bytes:
-    """An ONNX file of the task's outputs alone with the embedding too, if the manifest has it.
+    """Add the embedding to an ONNX file with only the task's outputs, if the manifest has it.
 
-    Quantising works on the file without it. With it, the quantiser would treat the layers in front
-    of the classifier in another way.
+    The file is quantised without it: with it, the quantiser would treat the layers before the
+    classifier differently.
 
     Raises:
         ConversionError: the file has no tensor of the embedding's name.

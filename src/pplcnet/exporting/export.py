@@ -1,4 +1,4 @@
-"""export: add a fused ONNX network to a trained bundle, if it matches Keras on real images."""
+"""export: adds a fused ONNX network to a trained bundle, if it matches Keras on real images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def export(
         batch: images per run of the graph; None for any number, which is 10 to 20 % slower.
 
     Raises:
-        ConversionError: a layer without a rule, or a difference above the limit, with the numbers.
+        ConversionError: a layer without a rule, or a difference above the limit, with the figures.
         InputError: no images, or a batch below 1.
     """
     if batch is not None and batch < 1:
@@ -85,7 +85,7 @@ def _exported(
         "parity": parity,
         "latency": measure_latency(engine, pixels[:1]) if batch in (1, None) else None,
     }
-    # What was made from the previous network, or measured on it, does not belong to this one.
+    # Drop what was made from the previous network or measured on it.
     stale = [name for name in manifest.variants if name not in ("keras", "onnx")]
     kept = {name: each for name, each in manifest.variants.items() if name not in stale}
     gone = {str(manifest.variants[name]["file"]) for name in stale}
@@ -100,7 +100,7 @@ def _exported(
 def measure_latency(
     engine: Engine, image: NDArray[np.uint8], name: str = "onnxruntime"
 ) -> dict[str, Any]:
-    """Median milliseconds of one prepared image through the network, on all cores."""
+    """Figures for the manifest: median milliseconds for one prepared image, on all cores."""
     latency = measure_latencies({name: partial(engine.run, image)}, rounds=4)[name]
     return {
         "median_ms": round(latency.median_ms, 3),

@@ -1,4 +1,4 @@
-"""What goes into a convolution's kernel and bias: BatchNorm and hard-sigmoid gates."""
+"""Folds BatchNorm and hard-sigmoid gates into a convolution's kernel and bias."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Gate(NamedTuple):
 
 
 def is_linear(layer: keras.layers.Layer) -> bool:
-    """Whether the layer has no activation of its own."""
+    """Whether the layer has no built-in activation."""
     return keras.activations.serialize(layer.activation) == "linear"
 
 
@@ -38,7 +38,7 @@ def values_of(variable: keras.Variable) -> Array:
 def gate_after(
     layer: keras.layers.Layer, result: keras.KerasTensor, consumer: keras.layers.Layer | None
 ) -> Gate | None:
-    """The hard sigmoid of a convolution: its own activation, or the only consumer of its result."""
+    """A convolution's hard sigmoid, its activation or its result's only consumer; None if none."""
     if keras.activations.serialize(layer.activation) == "hard_sigmoid":
         return Gate(f"{layer.name}.activation", 1 / 6, 0.5, result)
     if not is_linear(layer):
@@ -55,7 +55,7 @@ def gate_after(
 def fold_batch_norm(
     kernel: Array, bias: Array, norm: keras.layers.BatchNormalization
 ) -> tuple[Array, Array]:
-    """The convolution (O,I,H,W) that computes conv and BatchNorm at once; folded in float64."""
+    """Kernel (O,I,H,W) and bias of a convolution with BatchNorm folded in, computed in float64."""
     deviation = np.sqrt(values_of(norm.moving_variance).astype(np.float64) + norm.epsilon)
     factor = values_of(norm.gamma) / deviation
     shift = values_of(norm.beta) + (bias - values_of(norm.moving_mean)) * factor

@@ -1,4 +1,4 @@
-"""The photos that an exported network is compared, calibrated and judged on."""
+"""Selects the photos that an exported network is compared, calibrated and judged on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 PARITY_IMAGES = 64
 VALIDATION_LIMIT = 2000
-"""Photos that decide on a precision: they are in memory together, 300 MB at 224 pixels."""
+"""Photos that decide on a precision; all are in memory at once, 300 MB at 224 pixels."""
 
 
 def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
@@ -53,7 +53,7 @@ def match_validation(bundle: Bundle, validation: Dataset) -> Dataset:
 
 
 def check_max_drop(max_drop: float | None) -> None:
-    """InputError for a value outside 0 to 1; None is that of the task."""
+    """InputError for a value outside 0 to 1; None means the task's own."""
     if max_drop is not None and not 0 <= max_drop <= 1:
         raise InputError(f"max_drop is {max_drop}; it must be from 0 to 1.")
 
@@ -61,7 +61,7 @@ def check_max_drop(max_drop: float | None) -> None:
 def choose_images(
     bundle: Bundle, images: Sequence[str | PathLike[str]] | None
 ) -> list[str | PathLike[str]]:
-    """Photos to compare on, at most 64, evenly chosen; None takes those of the training."""
+    """Photos to compare on, at most 64, evenly sampled; None means the training photos."""
     given = recorded_images(bundle) if images is None else images
     if not given:
         raise InputError(
@@ -71,13 +71,13 @@ def choose_images(
 
 
 def evenly_chosen(given: Sequence[Item], limit: int) -> list[Item]:
-    """At most `limit` of them, from the first to the last: data sets are sorted by class."""
+    """At most `limit` items, evenly spaced from first to last, as data sets are sorted by class."""
     count = min(len(given), limit)
     return [given[at * len(given) // count] for at in range(count)]
 
 
 def training_images(bundle: Bundle, held_out: Sequence[str | PathLike[str]]) -> list[Path]:
-    """The photos that the bundle was trained on, without its other splits and `held_out`."""
+    """The photos that the bundle was trained on, without other splits and `held_out`."""
     left_out = {Path(each).resolve() for each in held_out}
     return [
         image.path
@@ -87,14 +87,14 @@ def training_images(bundle: Bundle, held_out: Sequence[str | PathLike[str]]) -> 
 
 
 def recorded_images(bundle: Bundle) -> list[Path]:
-    """The photos of all splits of the run that made the bundle, if they are still there."""
+    """The photos of all splits of the bundle's run, if they still exist."""
     return [image.path for image in _recorded(bundle).images]
 
 
 def _recorded(bundle: Bundle) -> Dataset:
-    """The photos that the bundle was trained on, if they are still there.
+    """The photos of the bundle's data set, if they still exist.
 
-    A run's split.csv beside the bundle lists them without those that the audit left out.
+    If a run's split.csv is beside the bundle, photos that the audit left out are not included.
     """
     beside = bundle.path.resolve().parent / "split.csv"
     recorded = (bundle.manifest.provenance.get("dataset") or {}).get("photos")

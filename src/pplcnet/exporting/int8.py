@@ -1,4 +1,4 @@
-"""An ONNX network in INT8, made by NNCF: which layers, which ranges, and with accuracy control."""
+"""Quantises an ONNX network to INT8 with NNCF: layers, ranges and accuracy control."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PostTraining:
-    """A network in INT8, and what it was made with."""
+    """A network in INT8, and the settings it was made with."""
 
     content: bytes
     """The quantised ONNX file."""
     ranges: NDArray[np.uint8]
-    """Prepared images (N, height, width, 3) that gave the ranges of the activations."""
+    """Prepared images (N, height, width, 3) from which the activation ranges were taken."""
     in_float: Sequence[str]
     """Names of the nodes that stay in float."""
     options: Any
@@ -61,8 +61,8 @@ def quantize_content(
     Args:
         content: a file that the exporter wrote.
         images: prepared images (N, height, width, 3), whose activations give the ranges.
-        task: of the network.
-        way: of quantising.
+        task: the network's task.
+        way: the quantisation scheme.
     """
     return quantize_network(content, images, find(task).head_inputs, way).content
 
@@ -74,18 +74,18 @@ def quantize_network(
     way: Way = POINTWISE,
     is_rough: bool = False,
 ) -> PostTraining:
-    """Quantise a network in one of the ways.
+    """Quantise a network by one of the schemes.
 
-    The ranges of activations are cut where a histogram says that the rounding error is least, which
-    no histogram can say of an activation that hardly varies; then everything seen is in range.
+    Activation ranges are clipped where a histogram says that the rounding error is smallest. If an
+    activation hardly varies, a histogram is no help, and the range covers all values seen.
     Measured by benchmarks/quantization_choices.py.
 
     Args:
         content: a file that the exporter wrote.
         ranges: prepared images (N, height, width, 3), whose activations give the ranges.
-        head_inputs: the nodes that the head begins after, as the task names them.
-        way: of quantising.
-        is_rough: take all that was seen as the range, which is faster: enough to time the network.
+        head_inputs: the nodes after which the head begins, as named by the task.
+        way: the quantisation scheme.
+        is_rough: use the full range of values seen, which is faster, and enough for timing.
 
     Raises:
         ConversionError: no ranges can be found, or the network has no such head.
@@ -123,11 +123,11 @@ def control_accuracy(
     max_drop: float,
     deadline: float = math.inf,
 ) -> bytes:
-    """The network in INT8 with layers back in float, one by one, until it loses no more.
+    """The INT8 network with layers reverted to float one by one until the drop is acceptable.
 
     Args:
         content: the float32 ONNX file.
-        quantized: what it was made into without accuracy control.
+        quantized: the result without accuracy control.
         reference: the images that decide.
         max_drop: how far the measure may fall.
         deadline: on the clock of `time.monotonic`.
@@ -166,14 +166,14 @@ def control_accuracy(
 
 
 def open_int8(content: bytes, precision: str = "int8") -> Engine:
-    """A quantised network as bundles run it: in OpenVINO; an image a core."""
+    """Load a quantised network as bundles run it: in OpenVINO, one image per core."""
     return open_engine(
         "openvino", content, precision=precision, threads=1, streams=available_cores()
     )
 
 
 def require_nncf() -> Any:
-    """NNCF, quiet and without usage statistics; MissingDependencyError where it is missing."""
+    """NNCF, quiet and without telemetry; MissingDependencyError if it is not installed."""
     telemetry.switch_off()
     nncf = require("nncf", purpose="quantising", extra="quantize")
     nncf.set_log_level(logging.ERROR)
@@ -182,7 +182,7 @@ def require_nncf() -> Any:
 
 @contextlib.contextmanager
 def _no_output() -> Iterator[None]:
-    """NNCF draws its progress on stdout, which is for data."""
+    """Silences NNCF, which draws its progress on stdout, where only data belongs."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -197,7 +197,7 @@ def _as_data(nncf: Any, images: NDArray[np.uint8]) -> Any:
 
 
 def _serialize(model: onnx.ModelProto) -> bytes:
-    """The file, without the shapes of inner tensors that NNCF leaves: reading them takes longer."""
+    """The file without NNCF's shapes of inner tensors, which slow down loading."""
     del model.graph.value_info[:]
     content: bytes = model.SerializeToString()
     return content

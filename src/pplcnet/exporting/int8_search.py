@@ -1,4 +1,4 @@
-"""Which way of quantising is fastest on this processor, and whether any beats bfloat16."""
+"""Finds the fastest quantisation scheme on this processor, and whether it beats bfloat16."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pplcnet.tasks import answers_of, find
 
 __all__ = ["Search", "Trial", "quantize_fastest", "time_ways"]
 
-# Photos that give rough ranges: they do not change how long a network takes.
+# Photos for rough ranges, which do not affect a network's speed.
 ROUGH_IMAGES = 8
 ROUNDS = 6
 
@@ -58,18 +58,18 @@ def quantize_fastest(
     minutes: float = 10.0,
     report: Callable[[str], None] = lambda line: None,
 ) -> Search:
-    """Time every way of quantising on this processor and add the fastest whose accuracy holds.
+    """Time every quantisation scheme on this processor and add the fastest whose accuracy holds.
 
-    Where the network in float32 or bfloat16 is faster than every INT8 network, none is added.
+    If the network in float32 or bfloat16 is faster than every INT8 network, none is added.
 
     Args:
         bundle: as for `quantize`, like `validation`, `calibration` and `max_drop`.
-        keep_slower: add the fastest INT8 network that holds even so.
-        minutes: no further way is tried after this time.
-        report: called with a line for each thing worth saying.
+        keep_slower: add the fastest accurate INT8 network even then.
+        minutes: no further scheme is tried after this time.
+        report: called with lines about the progress.
 
     Raises:
-        ConversionError: no way that is fast enough holds the accuracy; the bundle is unchanged.
+        ConversionError: no fast enough scheme keeps the accuracy; the bundle is unchanged.
         InputError, MissingDependencyError: as `quantize`.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -109,7 +109,7 @@ def quantize_fastest(
                 max_drop=max_drop,
                 way=next(way for way in WAYS if way.name == trial.way),
                 precision=trial.precision,
-                # Layers go back to float only where no way holds as it is.
+                # Layers are reverted to float only if no scheme is accurate without that.
                 with_control=is_last,
                 deadline=end,
                 accept=partial(_check_speed, content, few[:1], trial, exact, keep_slower),
@@ -134,15 +134,15 @@ def time_ways(
     head_inputs: Sequence[str],
     ways: Sequence[Way] = WAYS,
 ) -> list[Trial]:
-    """Time a network in float32, bfloat16 and every way of quantising, in turns; fastest first.
+    """Time a network in float32, bfloat16 and every scheme, interleaved; returns fastest first.
 
-    What does not load has a verdict and no times.
+    Networks that do not load get a verdict and no times.
 
     Args:
         content: an ONNX file of batch 1 that the exporter wrote.
         images: some prepared images (N, height, width, 3), for rough ranges.
         head_inputs: as for `quantize_network`.
-        ways: those to try.
+        ways: the schemes to try.
     """
     lower = has_bfloat16(processor_features())
     contents = {"": content}
@@ -182,7 +182,7 @@ def _check_speed(
     keep_slower: bool,
     quantized: bytes,
 ) -> None:
-    """ConversionError if the network, of which layers may be back in float, is no longer faster."""
+    """ConversionError if the network, possibly with layers back in float, is no longer faster."""
     cores = available_cores()
     runs = {
         name: partial(_open(each, precision, cores, 1).run, image)
@@ -207,7 +207,7 @@ def _open(content: bytes, precision: str, threads: int, streams: int) -> Engine:
 def _worth_trying(trials: Sequence[Trial], keep_slower: bool) -> tuple[list[Trial], str]:
     """The INT8 networks that are faster than float, the fastest first, and a sentence why.
 
-    One trial for each way, in its faster precision.
+    There is one trial per scheme, in its faster precision.
     """
     exact = min((trial for trial in trials if not trial.way), key=lambda trial: trial.cost)
     by_way: dict[str, Trial] = {}
@@ -217,7 +217,7 @@ def _worth_trying(trials: Sequence[Trial], keep_slower: bool) -> tuple[list[Tria
     quantized = list(by_way.values())
     if not quantized:
         return [], f"no INT8 network runs in {INT8_ENGINE} on this processor; none is made"
-    # Both latency and throughput are in the cost.
+    # The cost includes both latency and throughput.
     faster = [trial for trial in quantized if trial.cost * WORTHWHILE**2 <= exact.cost]
     if faster:
         return faster, f"fastest here: {faster[0]}; without INT8, {exact}"

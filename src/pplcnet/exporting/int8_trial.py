@@ -1,4 +1,4 @@
-"""A network in one precision, timed: what the search for a way of quantising compares."""
+"""The timing of a network in one precision, compared in the search for a quantisation scheme."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ class Trial(NamedTuple):
     """One network in one precision, timed; INT8's accuracy is measured only where it is fast."""
 
     way: str
-    """Of quantising; "" for the network as it was exported."""
+    """The quantisation scheme; "" for the network as exported."""
     precision: str
     median_ms: float | None = None
-    """One image at a time, with the best number of threads."""
+    """Latency of one image at a time, with the best number of threads."""
     images_per_second: float | None = None
-    """One thread per core."""
+    """Throughput with one thread per core."""
     accuracy: float | None = None
-    """By the task's measure."""
+    """The task's measure."""
     verdict: str = ""
 
     @property
     def cost(self) -> float:
-        """Latency over throughput, so that both count alike; as `tune` ranks."""
+        """Latency over throughput, so both count equally, as in `tune`."""
         if self.median_ms is None or not self.images_per_second:
             return math.inf
         return self.median_ms / self.images_per_second

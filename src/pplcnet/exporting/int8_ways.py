@@ -1,4 +1,4 @@
-"""Ways of quantising: which layers of a network stay in float, and which ranges are taken."""
+"""Quantisation schemes: which layers of a network stay in float, and which ranges are used."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = [
 
 
 class Way(NamedTuple):
-    """A way of quantising: which layers stay in float, and which ranges activations have."""
+    """A quantisation scheme: which layers stay in float, and which ranges activations have."""
 
     name: str
-    """In manifests and tables."""
+    """Its name in manifests and tables."""
     keeps_depthwise: bool = False
     """Depthwise convolutions stay in float."""
     keeps_head: bool = False
-    """What follows the task's `head_inputs` stays in float. Classifiers lose most in it."""
+    """Everything after the task's `head_inputs` stays in float. Classifiers lose most there."""
     from_stride: int = 1
-    """What has more positions than the input divided by this, along each side, stays in float."""
+    """Layers with more positions per side than the input's divided by this stay in float."""
     is_asymmetric: bool = False
-    """Hard-swish has a short tail below zero and a long one above. Ranges that follow it lose less
-    accuracy. OpenVINO has no AMX kernels for them."""
+    """Hard-swish has a short tail below zero and a long one above. Asymmetric ranges lose less
+    accuracy, but OpenVINO has no AMX kernels for them."""
 
     def in_float(self, model: onnx.ModelProto, head_inputs: Sequence[str]) -> list[str]:
         """Names of the nodes that are not quantised."""
@@ -58,12 +58,12 @@ WAYS = (
     Way("from stride 16, head in float", keeps_head=True, from_stride=16),
     Way("from stride 32", from_stride=32),
 )
-"""Those that are worth trying; which is fastest depends on the processor, and which hold on the
-network (docs/decisions/2026-11-26-int8-by-measurement.md)."""
+"""The schemes worth trying. Which is fastest depends on the processor, which are accurate enough on
+the network (docs/decisions/2026-11-26-int8-by-measurement.md)."""
 
 
 def usual_way() -> Way:
-    """The way that is mostly fastest on this kind of processor, where none is measured."""
+    """The scheme that is usually fastest on this kind of processor, used without measuring."""
     has_amx = "amx_int8" in processor_features()
     return (
         next(way for way in WAYS if way.name == "from stride 16, head in float")
@@ -73,7 +73,7 @@ def usual_way() -> Way:
 
 
 def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions in groups, in the order of the graph."""
+    """Names of the grouped convolutions, in graph order."""
     return [
         node.name
         for node in model.graph.node
@@ -83,7 +83,7 @@ def depthwise_convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 def layers_before_stride(model: onnx.ModelProto, stride: int) -> list[str]:
-    """Names of the nodes whose output has more positions than the input over stride x stride."""
+    """Names of the nodes whose output has more positions than the input has / stride^2."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     sizes = {
         each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
@@ -98,7 +98,7 @@ def layers_before_stride(model: onnx.ModelProto, stride: int) -> list[str]:
         for name, shape in sizes.items()
         if stride > 1 and len(shape) == 4 and np.prod(shape[2:]) > most
     }
-    # Before the transposition the positions come first.
+    # Before the transposition, the layout is channels last.
     first = (
         next((at for at, node in enumerate(model.graph.node) if node.op_type == "Conv"), 0)
         if stride > 1
@@ -112,7 +112,7 @@ def layers_before_stride(model: onnx.ModelProto, stride: int) -> list[str]:
 
 
 def layers_after(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
-    """Names of all nodes that depend on the named ones, in the order of the graph.
+    """Names of all nodes that depend on the named ones, in graph order.
 
     Raises:
         ConversionError: the graph has none of the names.

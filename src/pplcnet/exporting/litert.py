@@ -1,4 +1,4 @@
-"""The `litert` variant: the same network as a `.tflite` file, for LiteRT."""
+"""Adds the `litert` variant: the same network as a `.tflite` file, for LiteRT."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def export_litert(
 
     Raises:
         ConversionError: it cannot be converted, or differs by more than allowed.
-        InputError: no images, or another Keras backend than TensorFlow.
+        InputError: no images, or a Keras backend other than TensorFlow.
         MissingDependencyError: the litert extra is not installed.
     """
     require("ai_edge_litert", purpose="export to LiteRT", extra="litert")
@@ -72,7 +72,7 @@ def _exported(bundle: Bundle, images: Sequence[str | PathLike[str]] | None) -> B
 
 
 def to_tflite(model: keras.Model, preprocessing: Preprocessing) -> bytes:
-    """A model of the catalog as a `.tflite` file: one uint8 RGB image in, its outputs out."""
+    """A model of the catalog as a `.tflite` file that takes one uint8 RGB image."""
     if keras.backend.backend() != "tensorflow":
         raise InputError("export to LiteRT needs Keras on TensorFlow (KERAS_BACKEND=tensorflow).")
     import tensorflow as tf
@@ -88,11 +88,11 @@ def to_tflite(model: keras.Model, preprocessing: Preprocessing) -> bytes:
     def whole(images: Any) -> Any:
         return model(tf.cast(images, tf.float32) * scale - shift, training=False)
 
-    # The converter would lose variables of Keras 3: they become constants first.
+    # The converter would lose Keras 3's variables, so make them constants first.
     with tracing_for_another_runtime():
         frozen = convert_variables_to_constants_v2(whole.get_concrete_function())
     try:
         content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
-    except Exception as error:  # the converter raises its own, undocumented, errors
+    except Exception as error:  # the converter raises undocumented errors of its own
         raise ConversionError(f"{model.name} cannot be converted for LiteRT: {error}") from error
     return content

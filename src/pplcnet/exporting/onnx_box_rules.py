@@ -1,4 +1,4 @@
-"""How the layers of detectors are written as ONNX operators, a function per layer."""
+"""Rules that write the layers of detectors as ONNX operators, one per layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BOX_RULES"]
 
 
 def _twice(walk: Walk, layer: PixelsAsFour) -> None:
-    # An empty region, as the operator's second input is only for another mode.
+    # An empty region: the operator's second input is only used in another mode.
     region = walk.graph.constant(f"{layer.name}.roi", np.empty(0, np.float32))
     scales = walk.graph.constant(f"{layer.name}.scales", np.array([1, 1, 2, 2], np.float32))
     walk.names[id(layer.output)] = walk.graph.node(

@@ -1,4 +1,4 @@
-"""Writing an ONNX graph: nodes, constants, and the model around them."""
+"""Builds an ONNX graph: nodes, constants, and the model around them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 __all__ = ["OPSET", "OnnxGraph"]
 
-# HardSwish is an operator of its own from 14 on; 17 is read by every engine of the last years.
+# HardSwish is an operator since opset 14; every engine of recent years reads 17.
 OPSET = 17
 IR_VERSION = 8
 
@@ -48,12 +48,12 @@ class OnnxGraph:
         outputs: Mapping[str, tuple[str, Sequence[int | str]]],
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
-        """The checked model: `images` uint8 in, float32 outputs out.
+        """The checked model, from `images` uint8 to float32 outputs.
 
         Args:
-            outputs: name of each output to the tensor that it becomes, and its shape.
+            outputs: by the name of each output, its tensor and shape.
         """
-        # The first output is made last: OpenCV answers with the last operator's output unless it is
+        # The first output comes last in the graph: OpenCV returns the last operator's output unless
         # asked for another one.
         for output, (tensor, _) in reversed(list(outputs.items())):
             self.node("Identity", [tensor], output)

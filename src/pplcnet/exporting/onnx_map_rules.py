@@ -1,4 +1,4 @@
-"""How the layers of segmentation networks are written as ONNX operators, a function per layer."""
+"""Rules that write the layers of segmentation networks as ONNX operators, one per layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _resize(walk: Walk, layer: ResizeLike) -> None:
         walk.names[id(layer.output)] = source
         return
     scales = [1, 1, *map(_scale, features.shape[1:3], size)]
-    # An empty region, as the operator's second input is only for another mode.
+    # An empty region: the operator's second input is only used in another mode.
     region = walk.graph.constant(f"{layer.name}.roi", np.empty(0, np.float32))
     factors = walk.graph.constant(f"{layer.name}.scales", np.array(scales, np.float32))
     walk.names[id(layer.output)] = walk.graph.node(
@@ -35,7 +35,7 @@ def _resize(walk: Walk, layer: ResizeLike) -> None:
 
 
 def _scale(length: int, wanted: int) -> np.float32:
-    """The factor, rounded up where `length` times it would end a pixel short of `wanted`."""
+    """The scale factor, rounded up if `length` times it would end a pixel short of `wanted`."""
     scale = np.float32(wanted / length)
     return scale if length * float(scale) >= wanted else np.nextafter(scale, np.float32(np.inf))
 
@@ -50,7 +50,7 @@ def _pool(walk: Walk, layer: AdaptiveAveragePool) -> None:
         keras.ops.convert_to_numpy(bins_of(each, bins)).astype(np.float64)
         for each in (height, width)
     )
-    # A position's part of each bin: (positions, bins * bins).
+    # Each position's weight in each bin: (positions, bins * bins).
     weights = np.einsum("yh,xw->hwyx", rows, columns).reshape(height * width, bins * bins)
     flat = graph.constant(f"{layer.name}.flat", np.array([0, channels, height * width], np.int64))
     parts = graph.constant(f"{layer.name}.parts", weights.astype(np.float32))

@@ -1,8 +1,8 @@
-"""How each layer of the catalog's networks is written as ONNX operators, a function per layer.
+"""Rules that write each layer of the catalog's networks as ONNX operators, one function per layer.
 
-There is no HardSigmoid operator in the output: OpenCV 5.0 fuses one that is followed by a Mul to a
-HardSwish of the wrong tensor, and OpenVINO 2026.4 ignores an offset of 0. Slope and offset go into
-the convolution in front, which leaves `Clip(0, 1)`, which every engine reads the same.
+There is no HardSigmoid operator in the output: OpenCV 5.0 fuses one that is followed by a Mul into
+a HardSwish of the wrong tensor, and OpenVINO 2026.4 ignores an offset of 0. Slope and offset are
+folded into the preceding convolution, leaving `Clip(0, 1)`, which every engine reads the same way.
 
 This file is longer than others because it is a list: one function per layer, and their table.
 """
@@ -38,7 +38,7 @@ Array = NDArray[np.float32]
 
 
 def rule_of(layer: keras.layers.Layer) -> Callable[[Walk, Any], None]:
-    """The function that writes this layer; ConversionError names one that has none."""
+    """The function that writes this layer; ConversionError if there is none."""
     rule = RULES.get(type(layer))
     if rule is None:
         known = ", ".join(sorted({kind.__name__ for kind in RULES} - {"InputLayer"}))
@@ -52,8 +52,8 @@ def rule_of(layer: keras.layers.Layer) -> Callable[[Walk, Any], None]:
 def _input(walk: Walk, layer: keras.layers.InputLayer) -> None:
     height, width = walk.preprocessing.image_size
     graph = walk.graph
-    # The mean is subtracted from whole rows while the channels are still last. OpenVINO then takes
-    # the transposition for a change of name, where it otherwise moves the pixels twice.
+    # The mean is subtracted from whole rows while the channels are still last. OpenVINO then treats
+    # the transposition as a no-op, where it otherwise moves the pixels twice.
     rows = graph.constant("rows", np.array([0, height, 3 * width], np.int64))
     pixels = graph.constant("pixels", np.array([0, height, width, 3], np.int64))
     mean = 255.0 * np.tile(np.asarray(walk.preprocessing.mean, np.float32), width)
@@ -62,8 +62,8 @@ def _input(walk: Walk, layer: keras.layers.InputLayer) -> None:
     name = graph.node("Sub", [name, graph.constant("mean", mean)], "images_centred_rows")
     name = graph.node("Reshape", [name, pixels], "images_pixels")
     centred = graph.node("Transpose", [name], "images_centred", perm=[0, 3, 1, 2])
-    # The division by 255 std goes into the stem's kernel, which is exact. The mean must not:
-    # the padding around the image is zero after its subtraction.
+    # The division by 255 std is folded into the stem's kernel, which is exact. The mean is not: the
+    # padding around the image is zero after its subtraction.
     walk.names[id(layer.output)] = centred
     walk.scales[id(layer.output)] = (
         1.0 / (255.0 * np.asarray(walk.preprocessing.std, np.float64))
@@ -148,7 +148,7 @@ def _convolution_pads(walk: Walk, layer: keras.layers.Layer) -> tuple[int, int, 
     for kernel, dilation, stride, size in zip(
         layer.kernel_size, layer.dilation_rate, layer.strides, layer.input.shape[1:3], strict=True
     ):
-        # "same" as Keras defines it: the smaller half in front.
+        # "same" as Keras defines it: the smaller half comes first.
         covered = (kernel - 1) * dilation + 1
         total = max((math.ceil(size / stride) - 1) * stride + covered - size, 0)
         pads.append((total // 2, total - total // 2))
@@ -208,7 +208,7 @@ def _hard_sigmoid(walk: Walk, layer: HardSigmoid) -> None:
 
 
 def _clipped_line(walk: Walk, source: str, name: str, slope: float, offset: float) -> str:
-    """`clip(slope * x + offset, 0, 1)` where no convolution can take slope and offset."""
+    """`clip(slope * x + offset, 0, 1)`, if no convolution can absorb slope and offset."""
     for operator, number, neutral in (("Mul", slope, 1.0), ("Add", offset, 0.0)):
         if number != neutral:
             what = f"{name}.{operator.lower()}"
@@ -218,8 +218,8 @@ def _clipped_line(walk: Walk, source: str, name: str, slope: float, offset: floa
 
 
 def _max_pool(walk: Walk, layer: keras.layers.MaxPooling2D) -> None:
-    # ONNX pads with the lowest value, Keras' padding layer with zeros. The maximum is the same
-    # after an activation without negative values, which all networks of the catalog have there.
+    # ONNX pads with the lowest value, Keras' padding layer with zeros. The maximum is the same if
+    # the input is never negative, as in all networks of the catalog.
     pads = walk.pads.get(id(layer.input), (0, 0, 0, 0))
     if layer.padding != "valid" or (any(pads) and not _is_never_negative(walk, layer.input)):
         raise ConversionError(f"the layer {layer.name!r} pads in a way that ONNX does not.")
@@ -285,7 +285,7 @@ def _multiply(walk: Walk, layer: keras.layers.Multiply) -> None:
 
 
 def _join(walk: Walk, operator: str, layer: keras.layers.Layer) -> None:
-    """An operator with two inputs; further inputs follow one after the other."""
+    """Write a binary operator, chained if there are more than two inputs."""
     name, *others = [walk.input_name(layer, at) for at in range(len(inputs_of(layer)))]
     for at, other in enumerate(others, start=1):
         result = layer.name if at == len(others) else f"{layer.name}.{at}"
@@ -354,4 +354,4 @@ RULES: Mapping[type, Callable[[Walk, Any], None]] = {
     keras.layers.Rescaling: _rescaling,
     keras.layers.ZeroPadding2D: _padding,
 }
-"""From a layer's type to the function that writes it; the graph's input has a rule as well."""
+"""The function that writes a layer, by the layer's type; the graph's input has one, too."""

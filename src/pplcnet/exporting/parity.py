@@ -1,4 +1,4 @@
-"""Whether an exported network answers as Keras does, on real images."""
+"""Checks on real images that an exported network gives the same answers as Keras."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BATCH_SIZE = 16
 
 @contextmanager
 def in_full_precision() -> Iterator[None]:
-    """Within, models are built and computed in float32 on the CPU, whatever trained them.
+    """Within, models are built and run in float32 on the CPU, whatever they were trained on.
 
-    A GPU multiplies float32 matrices with 10 bits of mantissa by default (TF32), and the policy for
-    new layers may be a 16-bit one: either differs from the exported network by a hundred times the
+    By default, a GPU multiplies float32 matrices with 10 bits of mantissa (TF32), and the policy
+    for new layers may be 16-bit: either differs from the exported network by a hundred times the
     limit.
     """
     policy = keras.config.dtype_policy()
@@ -42,11 +42,11 @@ def in_full_precision() -> Iterator[None]:
 
 
 def _use_jax_in_full_precision(stack: ExitStack) -> None:
-    """Its CPU; where JAX_PLATFORMS leaves it none, its GPU without shortcuts."""
+    """Use JAX's CPU or, if JAX_PLATFORMS excludes it, its GPU in full precision."""
     import jax
 
     if jax.default_backend() == "cpu":
-        return  # under other settings, JAX would compile everything again
+        return  # with other settings, JAX would recompile everything
     try:
         stack.enter_context(jax.default_device(jax.devices("cpu")[0]))
     except RuntimeError:  # there is no CPU
@@ -56,13 +56,13 @@ def _use_jax_in_full_precision(stack: ExitStack) -> None:
 def keras_outputs(model: keras.Model, manifest: Manifest, pixels: NDArray[np.uint8]) -> Outputs:
     """A Keras model's outputs for prepared images (N, height, width, 3), by name.
 
-    To be called `in_full_precision`, where the model was built.
+    Must be called `in_full_precision`, where the model was built.
     """
     parts: list[list[NDArray[np.float32]]] = []
     batch_size = min(BATCH_SIZE, len(pixels))
     for start in range(0, len(pixels), batch_size):
         part = pixels[start : start + batch_size]
-        # A last batch of another size would be compiled again, which takes seconds with JAX.
+        # A last batch of another size would be recompiled, which takes seconds with JAX.
         padding = [(0, batch_size - len(part)), *[(0, 0)] * (part.ndim - 1)]
         images = manifest.preprocessing.normalize(np.pad(part, padding))
         found = model.predict_on_batch(images)
@@ -80,16 +80,16 @@ def _listed(outputs: Any) -> list[Any]:
 def measure_parity(
     expected: Outputs, actual: Outputs, judge: Judge, tolerance: float = 1e-4
 ) -> dict[str, Any]:
-    """Compare every output, and the answers; figures for the manifest.
+    """Compare every output, and the answers; returns figures for the manifest.
 
     Args:
         expected: Keras' outputs by name, (N, ...) each.
         actual: those of the exported network.
-        judge: of the bundle's task; its images are not looked at.
-        tolerance: the largest difference that is allowed, relative to an output's largest value.
+        judge: the judge of the bundle's task; its images are not used.
+        tolerance: the largest allowed difference, relative to an output's largest value.
 
     Raises:
-        ConversionError: they differ by more than is allowed, with the numbers.
+        ConversionError: they differ by more than allowed, with the figures.
     """
     images = len(next(iter(expected.values())))
     outputs = {
@@ -101,7 +101,7 @@ def measure_parity(
     }
     agreement = judge.judged([actual]).agreement(judge.judged([expected]))
     figures = {"images": images, "outputs": outputs, "agreement": agreement}
-    # Written so that a NaN on either side fails.
+    # Written so that NaN on either side fails.
     is_equal = all(
         each["largest_difference"] <= tolerance * each["largest"] for each in outputs.values()
     )
@@ -116,7 +116,7 @@ def measure_parity(
 
 
 def describe_parity(parity: Mapping[str, Any]) -> str:
-    """A manifest's parity in one line."""
+    """A manifest's parity figures as one line of text."""
     outputs = ", ".join(
         f"{each['largest_difference']:.1e} in {name} (up to {each['largest']:.3g})"
         for name, each in parity["outputs"].items()

@@ -1,4 +1,4 @@
-"""quantize: INT8 by post-training quantisation, kept only if the accuracy holds."""
+"""quantize: post-training quantisation to INT8, kept only if the accuracy holds."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def quantize(
         calibration: photos whose activations give the ranges, at most 300 of them, evenly sampled;
             None uses those that the bundle was trained on.
         max_drop: how far the task's measure may fall below float32's; for multi-label data also the
-            share of labels that are right at the thresholds, for boxes the F1 of those that are
+            fraction of labels that are right at the thresholds, for boxes also the F1 of those
             shown. A fraction; None uses the task's, 0.005, or 0.01 for AP.
         way: the quantisation scheme.
-        precision: "int8-bfloat16" if it is to hold with bfloat16 for the other layers too.
-        with_control: whether layers may go back to float.
+        precision: "int8-bfloat16" if the accuracy must also hold with the other layers in bfloat16.
+        with_control: whether layers may be reverted to float.
         deadline: when that ends, on the clock of `time.monotonic`.
         accept: called with the network before it is added; if it raises, the bundle is unchanged.
-        report: called with a line for each thing worth saying.
+        report: called with lines about the progress.
 
     Raises:
         ConversionError: the drop stays above `max_drop`, with the figures; the bundle is unchanged.
@@ -91,7 +91,7 @@ def quantize(
 
 
 class _Limits(NamedTuple):
-    """What the INT8 network has to hold."""
+    """The conditions that the INT8 network must meet."""
 
     max_drop: float
     precision: str
@@ -160,7 +160,7 @@ def _quantized(
 
 
 def measure_int8(content: bytes, reference: Reference, precision: str = "int8") -> dict[str, Any]:
-    """Figures of a quantised network for the manifest, measured in the engine that runs it."""
+    """A quantised network's figures for the manifest, measured in the engine that runs it."""
     engine = open_int8(content) if precision == "int8" else open_int8(content, precision)
     outputs = run_in_parts(engine, reference.images, threads=available_cores())
     judged = reference.judge.judged(outputs)
@@ -177,7 +177,7 @@ def measure_int8(content: bytes, reference: Reference, precision: str = "int8") 
 
 
 def check_batch(bundle: Bundle) -> None:
-    """InputError unless the bundle's network takes one image."""
+    """InputError unless the bundle's network has batch 1."""
     batch = bundle.variant("onnx").get("batch")
     if batch != 1:
         taken = "any batch" if batch is None else f"{counted(batch, 'image')} at once"
@@ -188,7 +188,7 @@ def check_batch(bundle: Bundle) -> None:
 
 
 def _check_drop(figures: dict[str, Any], max_drop: float, measure: Measure) -> None:
-    """ConversionError with the figures, if the loss is above the limit or NaN."""
+    """ConversionError with the figures, if the drop is above the limit or NaN."""
     if not figures["drop"] <= max_drop:
         raise ConversionError(
             f"INT8 loses {figures['drop']:.4f} of {figures['lost']} on {figures['images']} "

@@ -1,4 +1,4 @@
-"""What a lower precision, or another engine, is judged by: float32's outputs on labelled images."""
+"""The reference for judging lower precisions and other engines: float32 on labelled images."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pplcnet.tasks.task import Judge, Judged, Measure, Outputs
 __all__ = ["Compared", "Reference"]
 
 KEPT_BYTES = 2**28
-"""Of outputs that others are compared with. They are those of all images for every classifier; of
-2000 images, for a detector of 80 classes at 320 pixels, those of every sixth."""
+"""Limit on the outputs kept for comparison. It suffices for all images with every classifier, and
+for every sixth of 2000 images with a detector of 80 classes at 320 pixels."""
 
 
 TINY = float(np.finfo(np.float32).tiny)
 
 
 class Compared(NamedTuple):
-    """Other outputs beside those of the reference."""
+    """Other outputs compared with the reference."""
 
     judged: Judged
     relative_difference: float
-    """The largest difference, relative to the largest value of its output; NaN with any NaN."""
+    """The largest difference, relative to the largest value of its output; NaN if any value is."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Reference:
     images: NDArray[np.uint8]
     """(N, height, width, 3)."""
     judge: Judge
-    """Of their labels."""
+    """Judges outputs by the images' labels."""
     judged: Judged
-    """What float32's outputs are worth."""
+    """The verdict on float32's outputs."""
     kept: Outputs
     """Float32's outputs for every `step`th image."""
     step: int
     largest: Mapping[str, float]
     """The largest value of each of float32's outputs."""
     measure: Measure
-    """What `judged.value` is."""
+    """The measure that `judged.value` is."""
     tolerance: float
     """How far float32 in another engine may differ (`Task.tolerance`)."""
 
@@ -72,7 +72,7 @@ class Reference:
     def of_outputs(
         cls, task: str, images: NDArray[np.uint8], judge: Judge, outputs: Iterable[Outputs]
     ) -> Self:
-        """The reference of float32's outputs, which come a few images at a time."""
+        """The reference from float32's outputs, which are given a few images at a time."""
         largest: dict[str, float] = {}
         kept: list[Outputs] = []
         step = 0
@@ -98,7 +98,7 @@ class Reference:
         )
 
     def compare(self, outputs: Iterable[Outputs]) -> Compared:
-        """Judge other outputs for the same images, a few images at a time, and compare them."""
+        """Judge and compare other outputs for the same images, given a few images at a time."""
         differences = [0.0]
 
         def seen() -> Iterator[Outputs]:
@@ -120,5 +120,5 @@ class Reference:
 
 
 def _each_step(outputs: Outputs, first: int, step: int) -> Outputs:
-    """Of outputs from the image at place `first` on, those at places that `step` divides."""
+    """From the outputs of images `first` on, those whose image index is a multiple of `step`."""
     return {name: each[-first % step :: step].copy() for name, each in outputs.items()}

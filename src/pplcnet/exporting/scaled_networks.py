@@ -1,4 +1,4 @@
-"""Networks of a bundle for inputs of other sizes, for answers averaged over several scales."""
+"""Adds networks for other input sizes to a bundle, for predictions averaged over several scales."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def export_scales(
     scales: Sequence[float],
     images: Sequence[str | PathLike[str]] | None = None,
 ) -> tuple[Bundle, list[dict[str, Any]]]:
-    """Add the network for inputs of other sizes, each compared with Keras on real images.
+    """Add networks for other input sizes, each compared with Keras on real images.
 
     Args:
-        bundle: a bundle folder with the Keras variant, of a segmentation network.
-        scales: what the sides of the input are multiplied by; 1 is what the bundle has.
+        bundle: a bundle folder with the Keras variant of a segmentation network.
+        scales: factors for the sides of the input; 1 is the bundle's own network.
         images: as for `export`.
 
     Returns:
-        The bundle, and the figures of `measure_parity` for each of the scales but 1.
+        The bundle, and the figures of `measure_parity` for each scale except 1.
 
     Raises:
-        InputError: the bundle is of no segmentation network, or a size is not allowed.
-        ConversionError: as `export`.
+        InputError: the bundle is not a segmentation network's, or a size is not allowed.
+        ConversionError: as for `export`.
     """
     with Bundle.open_to_change(bundle) as opened:
         task = task_of(opened.manifest, opened.path)
@@ -48,7 +48,7 @@ def export_scales(
                 f"{opened.path}: scales are for segmentation networks, whose answers are averaged "
                 f"pixel by pixel; its task is {task.name}."
             )
-        opened.variant("onnx")  # or a message that says how to get it
+        opened.variant("onnx")  # raises with advice if it is missing
         chosen = choose_images(opened, images)
         files, figures = {}, []
         for scale in dict.fromkeys(scales):

@@ -1,7 +1,7 @@
-"""A segmentation network for programs without this library: with the last resize and argmax inside.
+"""Exports a segmentation network for programs without this library, with resize and argmax inside.
 
-The bundle's own network answers with small logits, which the runtime enlarges itself: it computes
-only the pixels where that decides, which takes a fraction of the time.
+The bundle's own network returns low-resolution logits, which the runtime enlarges: it computes only
+the pixels where that matters, in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["FORMS", "export_file"]
 
 FORMS = ("class_map", "probabilities")
 TOLERANCE = 1e-4
-"""Of probabilities."""
+"""Tolerance for probabilities."""
 MIN_AGREEMENT = 0.9999
-"""Of the pixels' classes; equal logits may be rounded to either side."""
+"""Fraction of pixels that must have the same class; equal logits may round either way."""
 LOGITS = "logits"
 
 
@@ -42,19 +42,19 @@ def export_file(
     *,
     form: str = "class_map",
 ) -> Path:
-    """Write an ONNX file made of a bundle's network, compared with it on real images.
+    """Write an ONNX file made from a bundle's network; compares both on real images.
 
-    It takes `images` uint8 RGB (N, height, width, 3), as the bundle's does. "class_map" returns
-    `class_map` uint8 (N, height, width), the place of each input pixel's class; "probabilities"
-    returns `probabilities` float32 (N, height, width, classes).
+    It takes `images` uint8 RGB (N, height, width, 3), like the bundle's network. "class_map"
+    returns `class_map` uint8 (N, height, width), the class index of each input pixel;
+    "probabilities" returns `probabilities` float32 (N, height, width, classes).
 
     Args:
         form: one of `FORMS`.
         images: as for `export`.
 
     Raises:
-        InputError: the bundle is of no segmentation network, or there is no such form.
-        ConversionError: it answers otherwise than the bundle.
+        InputError: the bundle is not a segmentation network's, or there is no such form.
+        ConversionError: the file's answers differ from the bundle's.
         StorageError: the file cannot be written.
     """
     if form not in FORMS:
@@ -79,10 +79,10 @@ def export_file(
 def _enlarge(
     model: onnx.ModelProto, shape: tuple[int, ...], size: tuple[int, int], form: str
 ) -> None:
-    """Put the last steps in place of the output."""
+    """Replace the output by the last steps."""
     graph = model.graph
     height, width, classes = shape
-    # Behind the logits come a transposition to channels last and the output's name.
+    # The logits are followed by a transposition to channels last and a node that names the output.
     last = {name: node for node in graph.node for name in node.output}
     turned = last[last[LOGITS].input[0]]
     if turned.op_type != "Transpose":
@@ -98,7 +98,7 @@ def _enlarge(
     scales = [1.0, 1.0]
     for cells, pixels in ((height, size[0]), (width, size[1])):
         scale = np.float32(pixels / cells)
-        # Rounded up where it would end a pixel short.
+        # Rounded up if it would end a pixel short.
         is_short = cells * float(scale) < pixels
         scales.append(float(np.nextafter(scale, np.float32(np.inf)) if is_short else scale))
     graph.node.append(
@@ -137,7 +137,7 @@ def _enlarge(
 def _compare(
     content: bytes, bundle: Bundle, images: Sequence[str | PathLike[str]], form: str
 ) -> None:
-    """ConversionError unless the file answers as the bundle's logits, enlarged."""
+    """ConversionError unless the file answers like the bundle's enlarged logits."""
     import onnxruntime
 
     preprocessing = bundle.manifest.preprocessing

@@ -1,4 +1,4 @@
-"""Outputs of an engine for many images, and the latency and throughput of engines."""
+"""Runs engines on many images, and measures their latency and throughput."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 Way = TypeVar("Way", bound=Hashable)
 
-# After a run, the threads of an engine spin for a while and slow down the next engine.
+# After a run, an engine's threads spin for a while and slow down the next engine.
 SETTLE_S = 0.02
 PART = 64
 """Images whose outputs `run_in_parts` has in memory at a time."""
@@ -46,7 +46,7 @@ class Latency(NamedTuple):
 def prepare(
     preprocessing: Preprocessing, images: Sequence[str | PathLike[str]]
 ) -> NDArray[np.uint8]:
-    """Photos as the network takes them: (N, height, width, 3) uint8."""
+    """The photos as network input, (N, height, width, 3) uint8."""
     with ThreadPoolExecutor(available_cores()) as pool:
         return np.stack(list(pool.map(preprocessing, map(Path, images))))
 
@@ -62,7 +62,7 @@ def run_all(engine: Engine, images: NDArray[np.uint8], *, threads: int = 1) -> O
 def run_in_parts(
     engine: Engine, images: NDArray[np.uint8], *, threads: int = 1
 ) -> Iterator[Outputs]:
-    """The same a few images at a time, for outputs that are too large to be kept."""
+    """Yield the same a few images at a time, for outputs too large to keep in memory."""
     for start in range(0, len(images), PART):
         yield run_all(engine, images[start : start + PART], threads=threads)
 
@@ -70,12 +70,12 @@ def run_in_parts(
 def measure_latencies(
     ways: Mapping[Way, Callable[[], object]], *, rounds: int = 12, burst_s: float = 0.05
 ) -> dict[Way, Latency]:
-    """Time several calls in turns, so that their ratios hold even if the machine's speed drifts.
+    """Time several calls, interleaved so that their ratios hold even if the machine's speed drifts.
 
     Args:
-        ways: what to call; one that returns a float has timed itself, in milliseconds.
-        rounds: number of turns of each.
-        burst_s: seconds of a turn, after three runs that are not counted.
+        ways: the functions to call; one that returns a float has timed itself, in milliseconds.
+        rounds: number of bursts of each.
+        burst_s: seconds per burst, after three runs that are not counted.
     """
     times: dict[Way, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -85,7 +85,7 @@ def measure_latencies(
                 run()
             started = time.perf_counter()
             end = started + burst_s
-            while started < end:  # at least once, however busy the machine is
+            while started < end:  # at least once, even if the machine is busy
                 own = run()
                 now = time.perf_counter()
                 times[way].append(own if isinstance(own, float) else (now - started) * 1000)

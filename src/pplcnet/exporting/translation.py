@@ -1,8 +1,8 @@
-"""A Keras graph of the catalog's layers to few ONNX operators.
+"""Translates a Keras graph of the catalog's layers to few ONNX operators.
 
-What stays: one Conv for convolution, BatchNorm and padding together, one HardSwish for each
-activation, one Clip for each hard-sigmoid gate, Gemm for the classifier, and in front Cast, the
-subtraction of the mean and Transpose. `onnx_rules.py` has a function per layer.
+The result has one Conv for convolution, BatchNorm and padding together, one HardSwish per
+activation, one Clip per hard-sigmoid gate, Gemm for the classifier, and at the front Cast, the
+subtraction of the mean, and Transpose. `onnx_rules.py` has a function per layer.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onn
     """Translate a functional model that maps normalised images to the manifest's outputs.
 
     The ONNX model takes `images` uint8 (N, height, width, 3) RGB, normalises them itself, and
-    returns float32 outputs (N, ...) under the manifest's names, in the order of the model's. N is
-    `batch`, or any number when that is None. Its metadata is enough to run it without a bundle.
+    returns float32 outputs (N, ...) under the manifest's names, in the model's order. N is `batch`,
+    or any number if that is None. Its metadata suffices to run it without a bundle.
 
     Raises:
-        ConversionError: a layer that has no rule, or other outputs than the manifest has.
+        ConversionError: a layer without a rule, or outputs that differ from the manifest's.
     """
     outputs = manifest.outputs
     if len(outputs) != len(model.outputs):
@@ -64,7 +64,7 @@ def to_onnx(model: keras.Model, manifest: Manifest, *, batch: int | None) -> onn
 
 
 def _write_output(walk: Walk, name: str, tensor: keras.KerasTensor, shape: tuple[int, ...]) -> str:
-    """The ONNX tensor that holds an output as Keras has it: feature maps with channels last."""
+    """Write an output in Keras' layout, feature maps channels last; returns the ONNX tensor."""
     source = walk.name_of(tensor, f"the output {name!r}")
     if tuple(tensor.shape[1:]) != shape:
         raise ConversionError(

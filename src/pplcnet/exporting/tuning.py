@@ -1,4 +1,4 @@
-"""tune: measure every way of running a bundle on this machine, and use the best from then on."""
+"""tune: measures every way of running a bundle on this machine, and selects the best."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Resizing(NamedTuple):
     """How the resize policy "fast" changes the answers."""
 
     agreement: float
-    """The share of the images with the same answer."""
+    """The fraction of images with the same answer."""
     exact_accuracy: float
-    """By the task's measure: top-1, mAP, ..."""
+    """The task's measure: top-1, mAP, ..."""
     fast_accuracy: float
 
     def is_harmless(self, max_drop: float) -> bool:
-        """Whether it may be switched on."""
+        """Whether it may be enabled."""
         drop = self.exact_accuracy - self.fast_accuracy
         return self.agreement >= MIN_AGREEMENT and drop <= max_drop
 
@@ -54,11 +54,11 @@ class Tuning(NamedTuple):
 
     bundle: Bundle
     rows: list[Row]
-    """The best first; those that may not be used at the end."""
+    """The best first; rows that may not be used come last."""
     resizing: Resizing | None
-    """Compared only where it was asked for."""
+    """None unless requested."""
     is_fast_resize: bool
-    """Whether the bundle now resizes by the policy "fast" on this processor."""
+    """Whether the bundle now uses the resize policy "fast" on this processor."""
 
 
 def tune(
@@ -72,17 +72,17 @@ def tune(
 ) -> Tuning:
     """Measure engine x precision x threads on this machine and write the table into the bundle.
 
-    From then on, `Classifier` uses the best on this kind of processor.
+    From then on, `Classifier` uses the best one on this kind of processor.
 
     Args:
         bundle: an exported bundle folder; replaced as a whole at the end.
         validation: labelled photos, of which at most 2000, evenly sampled, are used.
         max_drop: as for `quantize`.
-        fast_resize: switch the resize policy "fast" on, on this processor, if its answers agree
-            (0.995 or more, and no more than `max_drop` lost), off if not.
+        fast_resize: enable the resize policy "fast" on this processor if its answers agree (0.995
+            or more, and a drop of at most `max_drop`), else disable it.
         trials: the quantisation schemes that `quantize_fastest` timed, to be kept with the table;
             without any, those of the last tuning on this processor are kept.
-        report: called with a line for each thing worth saying.
+        report: called with lines about the progress.
 
     Raises:
         InputError: a `max_drop` outside 0 to 1, a network that takes several images at once, or
@@ -132,14 +132,14 @@ def _tuned(
     written = update_bundle(
         bundle,
         tuning={**manifest.tuning, processor_name(): facts},
-        # The policy belongs to a processor's tuning; earlier bundles had this one's here.
+        # The policy belongs to a processor's tuning; earlier bundles had it here.
         preprocessing=exact,
     )
     return Tuning(written, rows, resizing, is_fast)
 
 
 def _check_batch(bundle: Bundle) -> None:
-    batch = bundle.variant(DEFAULT.variant).get("batch")  # or a message that says how to get it
+    batch = bundle.variant(DEFAULT.variant).get("batch")  # raises with advice if it is missing
     if batch not in (1, None):
         raise InputError(
             f"{bundle.path}: its network takes {counted(batch, 'image')} at once; 'pplcnet export "

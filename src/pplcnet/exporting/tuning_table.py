@@ -21,9 +21,9 @@ from pplcnet.tasks.task import Measure
 
 __all__ = ["Networks", "Row", "measure_rows", "rank"]
 
-# Below this a lower precision gains too little for what it loses.
+# Below this speed-up, a lower precision is not worth its loss of accuracy.
 WORTHWHILE = 1.03
-# Turns that each combination has, one image at a time; a quarter of them with many.
+# Timing bursts per combination for one image at a time; a quarter as many for throughput.
 ROUNDS = 12
 
 
@@ -32,24 +32,24 @@ class Row(NamedTuple):
 
     choice: Choice
     accuracy: float
-    """By the task's measure: top-1, mAP, ..."""
+    """The task's measure: top-1, mAP, ..."""
     agreement: float
-    """The share of the images with float32's answer: its class, or the same set of labels."""
+    """The fraction of images with float32's answer: its class, or the same set of labels."""
     relative_difference: float
     """The largest difference in an output, relative to the largest value of that output."""
     latency: Latency | None
-    """Of one image at a time; None for what may not be used."""
+    """Latency of one image at a time; None if it may not be used."""
     threads: int
-    """Threads inside a run, at this latency."""
+    """Threads per run, at this latency."""
     images_per_second: float | None
-    """From prepared images, with one thread per core."""
+    """Throughput from prepared images, with one thread per core."""
     verdict: str
     """Why it may not be used; "" if it may."""
     measure: Measure
-    """What `accuracy` is."""
+    """The measure that `accuracy` is."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The row as JSON values, for the manifest."""
         return {
             **self.choice._asdict(),
             self.measure.key: round(self.accuracy, 6),
@@ -70,11 +70,11 @@ class Networks:
     """The networks of a bundle that an engine can run."""
 
     contents: Mapping[str, bytes]
-    """Variant to the content of its file."""
+    """The content of each variant's file, by variant."""
     sizes: Sizes
-    """What the manifest says of their input and outputs."""
+    """Their input and outputs, from the manifest."""
     answers: Sequence[str]
-    """The outputs that a prediction is made of; no others are computed."""
+    """The outputs that a prediction needs; no others are computed."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> Networks:
@@ -88,7 +88,7 @@ class Networks:
         return cls(contents, Sizes.of(bundle.manifest), answers_of(bundle.manifest))
 
     def open(self, choice: Choice, *, threads: int, streams: int = 1) -> Engine:
-        """Load one; the arguments are those of `open_engine`."""
+        """Load a network; the arguments are those of `open_engine`."""
         return open_engine(
             choice.engine,
             self.contents[choice.variant],
@@ -112,7 +112,7 @@ def measure_rows(
     Args:
         choices: what to measure; one whose engine fails is reported and left out.
         max_drop: how far the task's measure may fall below the reference's.
-        report: called with a line for each thing worth saying.
+        report: called with lines about the progress.
 
     Returns:
         The rows, the best first.
@@ -159,7 +159,7 @@ def _judge(choice: Choice, compared: Compared, reference: Reference, max_drop: f
     judged, difference = compared
     drop = judged.drop(reference.judged)
     verdict = ""
-    # Written so that a NaN is refused.
+    # Written so that NaN is rejected.
     if choice.precision == "float32" and not difference <= reference.tolerance:
         verdict = f"differs by {difference:.1e} of the largest value of an output"
     elif not drop.amount <= max_drop:
@@ -188,14 +188,14 @@ def _timed(
 
 
 def _cost(row: Row) -> float:
-    """Milliseconds for one image, and for one of many: latency and throughput count alike."""
+    """Latency over throughput, so both count equally."""
     if row.latency is None or not row.images_per_second:
         return float("inf")
     return row.latency.median_ms / row.images_per_second
 
 
 def rank(rows: list[Row]) -> list[Row]:
-    """The best first, those that may not be used last; one not worth its loss gets a verdict."""
+    """Sort rows, the best first, unusable ones last; a row not worth its loss gets a verdict."""
     exact = min((_cost(row) for row in rows if row.choice.precision == "float32"), default=0.0)
     judged = [
         row._replace(verdict="not used: no faster than float32 here")

@@ -1,4 +1,4 @@
-"""What is typical of a network's training images, fitted on their embeddings."""
+"""Fits what is typical of a network's training images, on their embeddings."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pplcnet.tasks.task import Outputs
 __all__ = ["TRAINING_LIMIT", "fit_typicality", "typicality_facts"]
 
 TRAINING_LIMIT = 1000
-"""Training images whose embeddings are taken, evenly chosen."""
+"""Training images whose embeddings are used, evenly sampled."""
 DIRECTIONS = 32
-# Of the mean variance: training images that are all alike still leave some room around them.
+# A fraction of the mean variance, so that near-identical training images leave some room.
 LEAST_VARIANCE = 1e-3
 LOW = 0.05
-"""The share of validation images that are lower than what a measure's scale ends with."""
+"""The fraction of validation images below the lower end of a measure's scale."""
 
 
 def fit_typicality(
     training: NDArray[np.float32], validation: Outputs, energy: Energy | None
 ) -> Typicality | None:
-    """What training embeddings are like, and how strange the validation images are beside them.
+    """Fit the distribution of training embeddings, and the scales of unusual validation images.
 
     Args:
-        training: (N, D) embeddings as the network gives them.
+        training: (N, D) embeddings as returned by the network.
         validation: outputs of M images, the embedding among them.
-        energy: the task's; None where it has none.
+        energy: the task's; None if it has none.
 
     Returns:
-        None where there is nothing to fit it on: fewer than two training images, or embeddings
-        that are all the same.
+        The fit; None if it is not possible, with fewer than two training images or with identical
+        embeddings.
     """
     vectors = unit_length(training).astype(np.float64)
     if len(vectors) < 2 or not all(map(len, validation.values())):
@@ -66,15 +66,15 @@ def fit_typicality(
 
 def _scale(values: NDArray[np.float64]) -> Scale:
     middle, low = np.quantile(values, [0.5, LOW])
-    # Validation images that are all alike leave some room, too.
+    # Leave some room even if the validation images are all alike.
     return _rounded(middle), _rounded(max(middle - low, 1e-6 * abs(middle), 1e-9))
 
 
 def _rounded(value: float) -> float:
-    """As the manifest holds it."""
+    """Rounded as in the manifest."""
     return float(f"{value:.6g}")
 
 
 def typicality_facts(fitted: Typicality, training: int) -> dict[str, Any]:
-    """For the manifest's `calibration`; `training` is the number of training images."""
+    """Facts for the manifest's `calibration`; `training` is the number of training images."""
     return {"training_images": training, **fitted.facts()}

@@ -1,4 +1,4 @@
-"""Contours: nested closed curves made of a few sine waves, one set of waves a class.
+"""Contours: nested closed curves made of a few sine waves, with one set of waves per class.
 
 After RCDB (Kataoka et al. 2022, "Replacing Labeled Real-image Datasets with Auto-generated
 Contours", arXiv 2206.09132) and VisualAtom (Takashima et al. 2023, "Visual Atoms", arXiv
@@ -24,24 +24,24 @@ JITTER = 0.1
 
 
 class Contours(NamedTuple):
-    """The curves of every class."""
+    """The parameters of every class's curves."""
 
     frequencies: NDArray[np.int64]
-    """(classes, WAVES): full waves a turn."""
+    """(classes, WAVES): full waves per turn."""
     amplitudes: NDArray[np.float64]
     """(classes, WAVES): relative to the radius."""
     phases: NDArray[np.float64]
     """(classes, WAVES)"""
     bands: NDArray[np.int64]
-    """(classes,): how many curves are inside each other."""
+    """(classes,): the number of nested curves."""
     twist: NDArray[np.float64]
-    """(classes,): the angle by which the innermost curve is turned against the outermost."""
+    """(classes,): the angle by which the innermost curve is rotated against the outermost."""
     shades: NDArray[np.float64]
-    """(classes, BANDS[1]): of the bands, 0.25 to 1."""
+    """(classes, BANDS[1]): shades of the bands, 0.25 to 1."""
 
 
 def draw_contours(count: int, generator: np.random.Generator) -> Contours:
-    """`count` classes of contours."""
+    """Draw the parameters of `count` classes of contours."""
     amplitudes = generator.uniform(0.05, 0.4, (count, WAVES))
     amplitudes /= np.maximum(1, amplitudes.sum(axis=1, keepdims=True) / 0.7)
     return Contours(
@@ -57,7 +57,7 @@ def draw_contours(count: int, generator: np.random.Generator) -> Contours:
 def draw_pictures(
     contours: Contours, pictures: int, side: int, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(classes, pictures, side, side): 0 outside, else the shade of the band, 64 to 255."""
+    """Pictures (classes, pictures, side, side): 0 outside, else the band's shade, 64 to 255."""
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     radius = np.hypot(axis[:, None], axis[None])
     angle = np.arctan2(axis[:, None], axis[None])

@@ -1,4 +1,4 @@
-"""The pictures of all classes of a formula, some at a time, so that memory stays bounded."""
+"""Draws the pictures of all classes of a formula in parts, to bound memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def draw_in_parts(
     side: int,
     draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """(classes, pictures, side, side).
+    """Pictures (classes, pictures, side, side).
 
     Args:
-        pictures: of each class.
-        draw: the class of each of some pictures to these (N, side, side); called in their order.
+        pictures: number of pictures per class.
+        draw: from the classes (N,) of some pictures to the pictures (N, side, side); called in
+            order.
     """
     owner = np.repeat(np.arange(classes), pictures)
     drawn = np.empty((len(owner), side, side), np.uint8)

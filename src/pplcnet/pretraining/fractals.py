@@ -1,4 +1,4 @@
-"""Fractals: attractors of random iterated function systems, one system a class.
+"""Fractals: attractors of random iterated function systems, one system per class.
 
 After FractalDB (Kataoka et al. 2020, "Pre-training without Natural Images", arXiv 2101.08515); maps
 are drawn by their singular values (Anderson and Farrell 2022, "Improving Fractal Pre-training",
@@ -17,18 +17,18 @@ from pplcnet.pretraining.drawing import draw_in_parts
 __all__ = ["Systems", "draw_pictures", "draw_systems"]
 
 MAPS = (2, 5)
-"""Fewest and most maps of a system."""
+"""The fewest and the most maps of a system."""
 LARGEST_SINGULAR_VALUE = 0.9
 SMALLEST_SHARE = 0.12
-"""A system is accepted when its attractor hits this share of a raster of RASTER by RASTER."""
+"""A system is accepted if its attractor covers this fraction of a RASTER x RASTER grid."""
 RASTER = 48
 JITTER = 0.06
-"""How far, in relative terms, the coefficients of a picture are from those of its class."""
+"""The relative deviation of a picture's coefficients from those of its class."""
 CHAINS = 600
 STEPS_UNSEEN = 6
 STEPS = 24
 CANDIDATES = 64
-"""Systems that are tried at a time."""
+"""Systems tried at a time."""
 
 
 class Systems(NamedTuple):
@@ -39,11 +39,11 @@ class Systems(NamedTuple):
     shift: NDArray[np.float32]
     """(systems, maps, 2)"""
     maps: NDArray[np.int64]
-    """(systems,): how many of the maps are used."""
+    """(systems,): the number of maps in use."""
 
 
 def draw_systems(count: int, generator: np.random.Generator) -> Systems:
-    """`count` systems whose attractors are not too thin."""
+    """Draw `count` systems whose attractors are not too thin."""
     accepted: list[Systems] = []
     found = 0
     while found < count:
@@ -58,7 +58,7 @@ def draw_systems(count: int, generator: np.random.Generator) -> Systems:
 def draw_pictures(
     systems: Systems, pictures: int, side: int, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(systems, pictures, side, side): 0 beside the attractor, else 64 to 255 by its density."""
+    """Pictures (systems, pictures, side, side): 0 off the attractor, else 64 to 255 by density."""
 
     def draw(members: NDArray[np.int64]) -> NDArray[np.uint8]:
         linear, shift = systems.linear[members], systems.shift[members]
@@ -95,16 +95,16 @@ def _rotations(angles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _points(systems: Systems, generator: np.random.Generator, *, steps: int) -> NDArray[np.float32]:
-    """(systems, points, 2): the chaos game (Barnsley 1988), many chains of a system at once.
+    """Points (systems, points, 2) by the chaos game (Barnsley 1988), with many chains per system.
 
-    A map is chosen with a probability proportional to its determinant, so that points are spread
-    evenly. Chains begin at the fixed point of a map, which is part of the attractor.
+    A map is chosen with a probability proportional to its determinant, which spreads points evenly.
+    Chains start at the fixed point of a map, which is part of the attractor.
     """
     count, maps = systems.shift.shape[:2]
     weight = np.abs(np.linalg.det(systems.linear)) + 0.01
     weight *= np.arange(maps) < systems.maps[:, None]
     bounds = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
-    # Which map a random byte stands for.
+    # The map for each value of a random byte.
     choice = (np.arange(256)[None, :, None] / 256 >= bounds[:, None]).sum(axis=2)
     choice += np.arange(count)[:, None] * maps
     table = np.concatenate([systems.linear.reshape(-1, 4), systems.shift.reshape(-1, 2)], axis=1)
@@ -123,7 +123,7 @@ def _points(systems: Systems, generator: np.random.Generator, *, steps: int) -> 
 
 
 def _rasterize(points: NDArray[np.float32], side: int) -> NDArray[np.int64]:
-    """(pictures, side, side): how many points of (pictures, points, 2) fall on a pixel."""
+    """Histograms (pictures, side, side): how many of (pictures, points, 2) fall on each pixel."""
     low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
     extent = (high - low).max(axis=2, keepdims=True) + 1e-6
     inside = (points - (low + high) / 2) / extent * (0.96 * side) + side / 2

@@ -1,4 +1,4 @@
-"""The pictures of a pretraining, in grey; views give them colours and backgrounds."""
+"""The greyscale pictures for pretraining; views add colours and backgrounds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Pictures(NamedTuple):
     """All pictures of all classes."""
 
     grey: NDArray[np.uint8]
-    """(classes, pictures, side, side): fractals, contours, textures; 0 where the ground shows."""
+    """(classes, pictures, side, side): fractals, contours, textures; 0 is background."""
     shapes: int
-    """How many classes are fractals or contours; textures, which fill their square, come after."""
+    """The number of fractal and contour classes; textures, which fill the picture, come after."""
     grounds: NDArray[np.uint8]
-    """(GROUNDS, 1, side, side): smooth pictures to put behind."""
+    """(GROUNDS, 1, side, side): smooth pictures for the background."""
 
 
 def draw_all(amounts: Amounts, seed: int) -> Pictures:
-    """All pictures; the same for the same amounts and seed."""
+    """Draw all pictures; the same amounts and seed give the same pictures."""
     generator = np.random.default_rng(seed)
     count, side = amounts.each, amounts.side
     drawn: list[NDArray[np.uint8]] = []

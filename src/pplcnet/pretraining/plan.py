@@ -1,4 +1,4 @@
-"""What a pretraining does. Why these defaults: docs/decisions, formula-driven pretraining."""
+"""The settings of pretraining. For the defaults, see docs/decisions, formula-driven pretraining."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["Amounts", "Plan"]
 
 
 class Amounts(NamedTuple):
-    """How many pictures are drawn, and of what size."""
+    """The number of pictures to draw, and their size."""
 
     fractals: int = 40
-    """Classes of fractals."""
+    """Number of fractal classes."""
     contours: int = 40
-    """Classes of contours."""
+    """Number of contour classes."""
     textures: int = 20
-    """Classes of textures."""
+    """Number of texture classes."""
     each: int = 40
-    """Pictures of a class."""
+    """Pictures per class."""
     side: int = 96
-    """Pixels of a picture; views are resampled from it."""
+    """Side of a picture in pixels; views are resampled from it."""
 
 
 @dataclass(frozen=True)

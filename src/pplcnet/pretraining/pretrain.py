@@ -1,7 +1,7 @@
-"""Pretrain a network of the catalog on pictures drawn by formulas: no photo, no download.
+"""Pretrains a network of the catalog on pictures drawn by formulas: no photos, no download.
 
-The network learns which formula each picture comes from. Its classifier is thrown away; the rest is
-a start for training on photos.
+The network learns which formula each picture comes from. Its classifier is discarded; the rest is a
+start for training on photos.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ __all__ = ["Pretrained", "pretrain", "views_in"]
 
 REPORTS = 20
 SAVE_EVERY = 120.0
-"""Seconds between two writes of the unfinished backbone."""
+"""Seconds between saves of the unfinished backbone."""
 UNTIMED_STEPS, TIMED_STEPS = 3, 10
 
 
 class Pretrained(NamedTuple):
-    """What a pretraining did."""
+    """The result of pretraining."""
 
     path: Path
     views: int
-    """Seen; fewer than planned after an interruption."""
+    """Views trained on; fewer than planned after an interruption."""
     signal: int
     """The number of the signal that stopped it early; 0 if none did."""
 
@@ -56,14 +56,14 @@ def pretrain(
     report: Callable[[str], None] = lambda line: None,
     busy: Busy = no_sign,
 ) -> Pretrained:
-    """Pretrain a network and write its backbone to `path`, again every two minutes.
+    """Pretrain a network and write its backbone to `path`, saving it every two minutes.
 
-    The same network, plan, backend and number of threads give the same file. Ctrl-C ends after the
-    running step with what was learned until then.
+    The same network, plan, backend and number of threads give the same file. Ctrl-C stops after the
+    current step and keeps what was learned so far.
 
     Raises:
         UnknownNameError: no such network.
-        TrainingDiverged: the loss became NaN or infinite; `path` has the state before, if any.
+        TrainingDiverged: the loss became NaN or infinite; `path` has the last saved state, if any.
         StorageError: the file cannot be written.
     """
     keras.utils.set_random_seed(plan.seed)
@@ -84,7 +84,7 @@ def pretrain(
                     f"the loss became NaN or infinite in step {step} of {steps}; pretrain again "
                     "with a lower --rate."
                 )
-            # Asked once a step: a signal that comes later ends the next step, which is saved.
+            # Checked once per step: a later signal takes effect after the next step, then saved.
             now, is_last = time.monotonic(), step == steps or bool(interrupted())
             if is_last or step % every == 0:
                 loss, rate = float(np.mean(losses[-every:])), step / (now - begun)
@@ -98,7 +98,7 @@ def pretrain(
 
 
 def _line(step: int, steps: int, batch_size: int, loss: float, rate: float) -> str:
-    """Progress in words; `rate` is in steps a second."""
+    """A progress line; `rate` is in steps per second."""
     return (
         f"{step * batch_size:,} of {steps * batch_size:,} views, loss {loss:.2f}, "
         f"{rate * batch_size:.0f} views/s, {duration((steps - step) / rate)} left"
@@ -106,7 +106,7 @@ def _line(step: int, steps: int, batch_size: int, loss: float, rate: float) -> s
 
 
 def views_in(network: str, plan: Plan, seconds: float) -> int:
-    """How many views a pretraining sees in about this time on this machine, found by trying."""
+    """The number of views that pretraining processes in about this time here, measured."""
     pictures = draw_all(plan.pictures._replace(each=1), plan.seed)
     model = build_model(network, num_classes=len(pictures.grey), image_size=None, dropout=0.0)
     _compile(model, plan, TIMED_STEPS)
@@ -151,7 +151,7 @@ def _compile(model: keras.Model, plan: Plan, steps: int) -> None:
 
 
 def _views(pictures: Pictures, plan: Plan, steps: int) -> Iterator[Views]:
-    """The batches of all steps, each drawn while the one before is trained on."""
+    """Yield the batches of all steps, each drawn while the previous one is trained on."""
 
     def draw(step: int) -> Views:
         side = plan.sizes[step * len(plan.sizes) // steps]

@@ -1,4 +1,4 @@
-"""Textures: random noise with the spectrum of its class, bent by a function of its class.
+"""Textures: random noise with a class-specific spectrum, transformed by a class-specific function.
 
 Noise of a given spectrum as a source of features is from Baradad et al. 2021 ("Learning to See by
 Looking at Noise", arXiv 2106.05963); marble and ridges are from Perlin 1985 ("An image
@@ -18,22 +18,22 @@ BENDS = 5
 
 
 class Textures(NamedTuple):
-    """Spectra and functions of every class."""
+    """The spectrum and function of every class."""
 
     frequency: NDArray[np.float64]
-    """(classes,): the strongest, in waves a picture; 0 for one that falls from the lowest on."""
+    """(classes,): the strongest frequency, in waves per picture; 0 for a falling spectrum."""
     width: NDArray[np.float64]
-    """(classes,): of the spectrum's ring, relative to its frequency."""
+    """(classes,): width of the spectrum's ring, relative to its frequency."""
     slope: NDArray[np.float64]
-    """(classes,): amplitude falls as frequency to minus this power, without a ring."""
+    """(classes,): without a ring, amplitude falls as frequency to minus this power."""
     stretch: NDArray[np.float64]
-    """(classes,): how much longer patterns are in one direction than across it."""
+    """(classes,): the ratio of a pattern's length to its width."""
     bend: NDArray[np.int64]
     """(classes,): which function is applied: none, ridges, marble, steps, spots."""
 
 
 def draw_textures(count: int, generator: np.random.Generator) -> Textures:
-    """`count` classes of textures."""
+    """Draw the parameters of `count` classes of textures."""
     has_ring = generator.random(count) < 0.6
     return Textures(
         np.where(has_ring, np.exp(generator.uniform(np.log(3), np.log(20), count)), 0),
@@ -45,7 +45,7 @@ def draw_textures(count: int, generator: np.random.Generator) -> Textures:
 
 
 def draw_smooth(count: int) -> Textures:
-    """`count` times the same smooth texture, without edges."""
+    """The parameters of a smooth texture without edges, repeated `count` times."""
     zeros, ones = np.zeros(count), np.ones(count)
     return Textures(zeros, ones, 2.4 * ones, ones, zeros.astype(np.int64))
 
@@ -53,7 +53,7 @@ def draw_smooth(count: int) -> Textures:
 def draw_pictures(
     textures: Textures, pictures: int, side: int, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(classes, pictures, side, side), 64 to 255; a texture fills its picture and tiles."""
+    """Pictures (classes, pictures, side, side), 64 to 255, filled by a texture that tiles."""
     count = len(textures.bend)
     drawn = np.empty((count, pictures, side, side), np.uint8)
     rows, columns = np.fft.fftfreq(side)[:, None] * side, np.fft.rfftfreq(side)[None] * side
@@ -74,7 +74,7 @@ def draw_pictures(
 
 
 def _bent(field: NDArray[np.float64], bend: int) -> NDArray[np.float64]:
-    """A field of standard deviation 1 to values from 0 to 1."""
+    """Maps a field of standard deviation 1 to values from 0 to 1."""
     if bend == 1:
         return 1 - np.minimum(np.abs(field) / 1.5, 1)
     if bend == 2:

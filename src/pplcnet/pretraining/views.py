@@ -13,20 +13,20 @@ from pplcnet.pretraining.pictures import Pictures
 __all__ = ["Views", "draw_views"]
 
 SHAPE_SCALES = (0.7, 1.4)
-# At 1.5 a picture that fills its square still fills the view after a turn.
+# At 1.5, a picture that fills its square still fills the view after rotation.
 FILLING_SCALES = (1.5, 2.5)
 STRETCH = 1.4
 TURN = 0.5
-"""Radians; photos, too, are mostly upright."""
+"""Largest rotation in radians; photos are mostly upright, too."""
 SHIFT = 0.15
-"""Of the view's side."""
+"""Largest shift, as a fraction of the view's side."""
 COLOURS = 2
 BRIGHTNESS = 160
-"""Range of a dark palette from 0 on, and of a bright one up to 255."""
+"""Range of a dark palette, from 0 up, and of a bright one, from 255 down."""
 NOISE = 24
-"""Grey levels that noise changes at most."""
+"""Largest change by noise, in grey levels."""
 EDGE = 32
-"""Where resampling has mixed a shape with nothing, it begins at this grey level."""
+"""Grey level at which a shape begins where resampling has blended its edge with the background."""
 
 
 class Views(NamedTuple):
@@ -39,7 +39,7 @@ class Views(NamedTuple):
 
 
 def draw_views(pictures: Pictures, count: int, side: int, generator: np.random.Generator) -> Views:
-    """`count` views of side by side pixels, each of a random class."""
+    """Draw `count` views of `side` x `side` pixels, each of a random class."""
     classes = generator.integers(0, len(pictures.grey), count)
     grounds = generator.integers(0, len(pictures.grounds), count)
     scales = np.where((classes < pictures.shapes)[:, None], SHAPE_SCALES, FILLING_SCALES)
@@ -47,7 +47,7 @@ def draw_views(pictures: Pictures, count: int, side: int, generator: np.random.G
     behind = _warped(
         pictures.grounds, grounds, side, np.tile(FILLING_SCALES, (count, 1)), generator
     )
-    # A palette has 256 colours for the picture and 256 for what is behind.
+    # A palette has 256 colours for the picture and 256 for the background.
     colour = np.where(front > EDGE, front, behind + np.int32(256))
     colour += (np.arange(count, dtype=np.int32) * 512)[:, None, None]
     palettes = _palettes(classes < pictures.shapes, generator)
@@ -60,10 +60,10 @@ def draw_views(pictures: Pictures, count: int, side: int, generator: np.random.G
 
 
 def _palettes(has_ground: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.uint32]:
-    """(N * 512,): colours for grey levels in front and behind, one byte a channel.
+    """(N * 512,): colours for foreground and background grey levels, one byte per channel.
 
-    They go from one random colour to another. Where the ground shows, one of the two palettes is
-    dark and the other bright, so that the shape can be seen.
+    They go from one random colour to another. If the background shows, one of the two palettes is
+    dark and the other bright, so that the shape is visible.
     """
     count = len(has_ground)
     colours = generator.random((count, 2, COLOURS, 3), np.float32)
@@ -87,7 +87,7 @@ def _warped(
     scales: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """(N, side, side): a random picture of each class, turned, stretched, scaled and shifted."""
+    """(N, side, side): a random picture per class, rotated, stretched, scaled and shifted."""
     count, drawn = len(classes), pictures.shape[-1]
     chosen = generator.integers(0, pictures.shape[1], count)
     angle = generator.uniform(-TURN, TURN, count)
@@ -95,10 +95,10 @@ def _warped(
     stretch = np.exp(generator.uniform(-0.5, 0.5, count) * np.log(STRETCH))
     mirror = generator.choice((-1.0, 1.0), count)
     shift = generator.uniform(-SHIFT, SHIFT, (count, 2)) * side
-    step = drawn / side / scale  # pixels of the picture for one of the view
+    step = drawn / side / scale  # picture pixels per view pixel
     a, b = np.cos(angle) * step * stretch * mirror, -np.sin(angle) * step / stretch
     d, e = np.sin(angle) * step * stretch * mirror, np.cos(angle) * step / stretch
-    # Where a picture fills its square, the view must stay within.
+    # If a picture fills its square, the view must stay inside it.
     shift[scales[:, 0] >= FILLING_SCALES[0]] = 0
     middle = side / 2 + shift
     c = drawn / 2 - a * middle[:, 0] - b * middle[:, 1]

@@ -1,8 +1,8 @@
-"""What a recipe leaves open, chosen by the number of images: batch, learning rate and the rest.
+"""Sets a recipe's open fields by the number of images: batch size, learning rate and others.
 
-A network learns by steps. A data set of a few hundred images gives few of them, and what is right
-for thousands of steps diverges or learns nothing in some hundred. Everything that depends on the
-number of steps is decided here and nowhere else; a field that is set is left as it is.
+A data set of a few hundred images gives few training steps, and settings that are right for
+thousands of steps diverge or learn nothing in a few hundred. Everything that depends on the number
+of steps is decided here and nowhere else; fields that are set are left as they are.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ OPEN = ("batch_size", "learning_rate", "warmup_epochs", "recalibrate_batchnorm")
 """Fields that a recipe may leave open."""
 
 BATCH_SIZES = (32, 16, 8)
-"""Batches that are tried, the first with enough steps is taken."""
+"""Batch sizes to try; the first that leaves enough steps is used."""
 ENOUGH_STEPS = 600
-"""Steps of the optimiser that a batch should leave; more help less than larger batches save."""
+"""Optimiser steps that a batch size should leave; more steps help less than larger batches save."""
 LEAST_STEPS = 250
-"""With fewer, a network from scratch has learned little whatever its learning rate."""
+"""With fewer steps, a network from scratch learns little, whatever the learning rate."""
 
 REFERENCE_BATCH = 16
 RATES = {"sgd": 0.1, "adamw": 0.004}
 """Peak learning rates at the reference batch, from scratch."""
 HIGHEST_RATES = {"sgd": 0.4, "adamw": 0.008}
-"""Above these training from scratch diverges, however large the batch is."""
+"""Above these, training from scratch diverges, however large the batch is."""
 FROM_WEIGHTS = 0.125
-"""What the rates are multiplied by where training starts from weights of photos."""
+"""Factor on the rates if training starts from weights pretrained on photos."""
 FROM_FORMULAS = 0.5
-"""The same for a backbone that has seen pictures of formulas only, and has more to learn."""
+"""The same for a backbone pretrained only on formula pictures, which has more to learn."""
 HIGHEST_FROM_FORMULAS = 0.8
-"""Up to here SGD's rate grows with the batch itself where training starts from such a backbone."""
+"""From such a backbone, SGD's rate grows linearly with the batch, up to this rate."""
 
 WARMUP_PART = 0.1
 WARMUP_STEPS = 50, 1000
-"""The least and the most steps of warm-up."""
+"""The fewest and the most warm-up steps."""
 MOST_WARMUP = 1 / 3
-"""The largest part of a run that is warm-up."""
+"""The largest fraction of a run that is warm-up."""
 
 RECALIBRATED = 256
 RECALIBRATED_BATCHES = 4
@@ -59,10 +59,10 @@ RECALIBRATED_BATCHES = 4
 def adapted(recipe: Recipe, images: int) -> Recipe:
     """The recipe with every field set that depends on the number of training images.
 
-    It depends on nothing else, so that a resumed run gets the same. Adapting again changes nothing.
+    It depends on nothing else, so a resumed run gets the same. Adapting again changes nothing.
 
     Args:
-        images: to train on, those without labels included; at least 1.
+        images: number of training images, including unlabelled ones; at least 1.
     """
     batch_size = recipe.batch_size or automatic_batch_size(recipe, images)
     sized = replace(recipe, batch_size=batch_size)
@@ -72,7 +72,7 @@ def adapted(recipe: Recipe, images: int) -> Recipe:
     if warmup is None:
         warmup = round(_warmup_steps(steps) / per_epoch, 4)
     recalibrated = recipe.recalibrate_batchnorm
-    if recalibrated is None and recipe.freeze != "trunk":  # whose statistics stay as they are
+    if recalibrated is None and recipe.freeze != "trunk":  # a frozen trunk keeps its statistics
         recalibrated = max(RECALIBRATED, RECALIBRATED_BATCHES * batch_size)
     return replace(
         sized,
@@ -83,7 +83,7 @@ def adapted(recipe: Recipe, images: int) -> Recipe:
 
 
 def steps_of(recipe: Recipe, images: int) -> int:
-    """Steps of the optimiser in the whole training."""
+    """The number of optimiser steps in the whole training."""
     return _steps(recipe, images, recipe.batch_size or automatic_batch_size(recipe, images))
 
 
@@ -93,9 +93,9 @@ def _steps(recipe: Recipe, images: int, batch_size: int) -> int:
 
 
 def describe_adapted(recipe: Recipe, images: int) -> list[str]:
-    """What an adapted recipe trains with, and what is wrong with it, a line each."""
+    """Lines on what an adapted recipe trains with, and on problems with it."""
     steps = steps_of(recipe, images)
-    # With fewer images than a batch of the recipe, a step has what there is.
+    # With fewer images than the recipe's batch, a step has them all.
     real = replace(recipe, batch_size=min(recipe.batch_size or images, images), devices=1)
     lines = [
         f"{counted(images, 'photo')}, batch {real.batch_size}, "
@@ -111,7 +111,7 @@ def describe_adapted(recipe: Recipe, images: int) -> list[str]:
 
 
 def automatic_batch_size(recipe: Recipe, images: int) -> int:
-    """Images in a step where the recipe leaves it open: the most that leave enough steps."""
+    """The batch size if the recipe leaves it open: the largest that leaves enough steps."""
     size = BATCH_SIZES[-1]
     for size in BATCH_SIZES:
         if _steps(recipe, images, size) >= ENOUGH_STEPS:
@@ -121,7 +121,7 @@ def automatic_batch_size(recipe: Recipe, images: int) -> int:
 
 
 def _learning_rate(recipe: Recipe, images: int, batch_size: int) -> float:
-    """In the recipe's unit: for a batch of 256."""
+    """The learning rate in the recipe's unit: for a batch of 256."""
     batch_size = min(batch_size, images)
     batch = batch_size * recipe.gradient_accumulation
     rate = RATES[recipe.optimizer] * (batch / REFERENCE_BATCH) ** 0.5
@@ -148,7 +148,7 @@ def open_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def earlier(recipe: Recipe) -> dict[str, Any]:
-    """What version 0.2 did where a recipe leaves a field open, for the trainings that it began."""
+    """Version 0.2's values of the recipe's open fields, for trainings started with that version."""
     rate = {"sgd": 3.2, "adamw": 0.012}[recipe.optimizer]
     constants = {
         "batch_size": 16,

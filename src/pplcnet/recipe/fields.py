@@ -1,4 +1,4 @@
-"""The fields of a recipe's dataclasses: their types, ranges and explanations, as declared."""
+"""The fields of a recipe's dataclasses: their declared types, ranges and explanations."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 
 
 INTERNAL = {"is_internal": True}
-"""Metadata of a dataclass field that no file and no option sets."""
+"""Metadata of a dataclass field that no file or option can set."""
 
 
 class Need(NamedTuple):
-    """Beside a field: what has to hold for it to have an effect, and what is said if it does not.
+    """Annotation of a field: a condition for it to have an effect, and a message if it is not met.
 
     A field may have several.
     """
@@ -41,19 +41,19 @@ class Need(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """Beside a number: `--search` tries values between these two, evenly distributed."""
+    """Annotation of a number: `--search` tries values between these two, evenly distributed."""
 
     low: float
     high: float
 
 
 def field_types(owner: Any) -> dict[str, Any]:
-    """The type of every field of the dataclass `owner`, without what `Annotated` adds."""
+    """The type of every field of the dataclass `owner`, without its annotations."""
     return _declared(owner)[0]
 
 
 def metadata(owner: Any) -> dict[str, tuple[Any, ...]]:
-    """What stands beside the type of every field: `Annotated[type, ...]`."""
+    """The annotations of every field: what follows the type in `Annotated[type, ...]`."""
     return _declared(owner)[1]
 
 
@@ -67,14 +67,14 @@ def _declared(owner: Any) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
 
 
 def type_faults(values: Any) -> Iterator[str]:
-    """A sentence for every field whose value has the wrong type."""
+    """Yield a sentence for every field whose value has the wrong type."""
     for name, hint in field_types(type(values)).items():
         if problem := type_problem(getattr(values, name), hint):
             yield f"{name} is {shown_value(getattr(values, name))}; {problem}."
 
 
 def range_faults(values: Any) -> Iterator[tuple[str, str]]:
-    """Name and demand of every field out of its range; the types are right."""
+    """Yield (name, requirement) of every field out of its range; types must be right."""
     for name in field_types(type(values)):
         value = getattr(values, name)
         for each in _ranges(type(values), name):
@@ -87,7 +87,7 @@ def _ranges(owner: type[Any], name: str) -> list[Range]:
 
 
 def explanations(owner: Any) -> dict[str, str]:
-    """What every field is for: the string that follows it, its allowed values and its range."""
+    """The explanation of every field: its docstring, allowed values and range."""
     return _explained(owner)
 
 

@@ -1,7 +1,7 @@
-"""Which weights files are backbones by `pplcnet pretrain`, which has seen formulas but no photo.
+"""Recognises backbones from `pplcnet pretrain`, which were trained on formula pictures only.
 
-`weights/backbones.py` writes and reads such files; here it is only asked whether a file is one,
-without its weights being read.
+`weights/backbones.py` writes and reads such files; this module only checks whether a file is one,
+without reading its weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FORMAT = 1
 ABOUT = "about"
 """The array that holds the file's description as a JSON text."""
 ABOUT_LIMIT = 1 << 16
-"""Bytes of that text."""
+"""Size limit of that text in bytes."""
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -29,14 +29,14 @@ _UNREADABLE = (
     RuntimeError,
 )  # encrypted, packed in an unknown way, nested too deeply
 _HEADER_LIMIT = 1 << 10
-"""Bytes that an array's type and shape may take in front of it."""
+"""Size limit in bytes of the header with an array's type and shape."""
 
 
 def is_formula_backbone(weights: object) -> bool:
-    """Whether a recipe's `weights` is a file by `pplcnet pretrain`.
+    """Whether a recipe's `weights` is a file from `pplcnet pretrain`.
 
-    False for every other start, and for a file that is missing, damaged or of a later format:
-    reading its weights says so.
+    False for every other start, and for a file that is missing, damaged or of a later format, which
+    is reported when its weights are read.
     """
     if not isinstance(weights, str) or Path(weights).suffix != ".npz":
         return False

@@ -178,7 +178,7 @@ class Recipe:
         given: Set[str] | None = None,
         **values: Any,
     ) -> None:
-        """RecipeError with all faults; UnknownNameError for a field or network of no such name."""
+        """RecipeError with all faults; UnknownNameError for an unknown field or network."""
         hints = field_types(Recipe)
         for each in fields(self):
             if each.name in hints:
@@ -193,11 +193,11 @@ class Recipe:
         if faults := list(self._faults()):
             raise RecipeError(f"the recipe has {counted(len(faults), 'fault')}:", faults)
 
-    if not TYPE_CHECKING:  # code that knows its task asks `options_as`, and is checked
+    if not TYPE_CHECKING:  # code that knows its task uses `options_as`, which is type-checked
 
         def __getattr__(self, name: str) -> Any:
             """A field of the task's options."""
-            if name == "options":  # not there yet, while a copy is made
+            if name == "options":  # not set yet while a copy is being made
                 raise AttributeError(name)
             return getattr(self.options, name)
 
@@ -215,7 +215,7 @@ class Recipe:
             yield f"{name} is {shown_value(getattr(self, name))}; it {demand}."
 
     def size_in_epoch(self, epoch: int) -> tuple[int, int]:
-        """Input size of an epoch (from 0): multiples of 32, but for the whole at the end."""
+        """Input size of an epoch (from 0): multiples of 32, except for the full size at the end."""
         least, steps = self.progressive_resizing, 4
         if least == 1:
             return self.crop_size
@@ -226,7 +226,7 @@ class Recipe:
 
     @property
     def crop_size(self) -> tuple[int, int]:
-        """Input size of training: all of image_size, or the task's part of it."""
+        """Input size of training: image_size, or the task's fraction of it."""
         return part_of_sides(self.image_size, self.options.crop)
 
     @property
@@ -243,7 +243,7 @@ class Recipe:
         return _WEIGHT_DECAYS[self.optimizer] if self.weight_decay is None else self.weight_decay
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, the task's among them, as values that TOML and JSON can hold."""
+        """Every field, including the task's, as values that TOML and JSON can hold."""
         values = {name: getattr(self, name) for name in field_types(Recipe)}
         values |= {name: getattr(self.options, name) for name in field_types(type(self.options))}
         return {
@@ -278,7 +278,7 @@ class Recipe:
         return replace(self, options=kind(**{n: v for n, v in given.items() if n in own}))
 
     def options_as(self, kind: type[Options]) -> Options:
-        """The options of a task, by their type; RecipeError for fields of another task."""
+        """The options as a task's type; RecipeError for fields of another task."""
         return cast(Options, self.for_options(kind).options)
 
     @classmethod
@@ -293,7 +293,7 @@ class Recipe:
         return cls().changed(read_toml(path))
 
     def to_toml(self) -> str:
-        """The recipe as TOML, each field under its explanation; None is left out, or "none"."""
+        """The recipe as TOML, each field below its explanation; None is left out, or "none"."""
         texts = {**explanations(Recipe), **explanations(type(self.options))}
         from_scratch = {"weights": "none"} if self.weights is None else {}  # absent is auto
         return toml_text(self.to_dict() | from_scratch, texts)

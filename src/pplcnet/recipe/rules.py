@@ -1,4 +1,4 @@
-"""Rules between recipe fields that every task has."""
+"""Rules between the recipe fields that all tasks share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shared_rules(recipe: Recipe) -> list[tuple[str, bool, str]]:
     heads_only = recipe.freeze == "trunk"
     divides = recipe.devices > 0 and (recipe.batch_size or 0) % recipe.devices == 0
     shares = divides and recipe.gradient_accumulation == 1 and not heads_only
-    # Where another field is out of its range, this one is not a second fault.
+    # If the other field is out of its range, do not report this one as a second fault.
     is_short = (recipe.warmup_epochs or 0) <= recipe.epochs or recipe.epochs < 1
     is_rest = recipe.test + recipe.validation < 1 or not 0 < recipe.validation < 1
     return [

@@ -1,4 +1,4 @@
-"""Which recipe fields a search changes, and between what."""
+"""The recipe fields that a search varies, and their ranges."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["Field", "ranges_of", "searched_fields", "stored_fields"]
 
 
 class Field(NamedTuple):
-    """One number that is searched, and how the recipe holds it."""
+    """One number that is searched, and its conversion to and from a recipe field."""
 
     value: Callable[[Recipe], float]
-    """What the recipe has."""
+    """The recipe's value as a number."""
     low: Callable[[Recipe], float]
     high: Callable[[Recipe], float]
     logarithmic: bool = False
     stored: Callable[[float, Recipe], Any] = lambda value, recipe: value
-    """The number as the recipe's field."""
+    """Converts the number to the recipe's field."""
 
     def limits(self, recipe: Recipe) -> tuple[float, float] | None:
-        """Lowest and highest value, the recipe's among them; None where it cannot be searched."""
+        """Lowest and highest value, including the recipe's; None if it cannot be searched."""
         value = self.value(recipe)
         low, high = min(self.low(recipe), value), max(self.high(recipe), value)
-        # What is switched off with 0 has no place on a logarithmic scale, and stays off.
+        # A field that is off at 0 has no place on a logarithmic scale, and stays off.
         return None if low == high or (self.logarithmic and low <= 0) else (low, high)
 
 
 def _learning_rate(recipe: Recipe) -> float:
-    """The peak for a batch of 256. ValueError where the recipe leaves it open."""
+    """The peak learning rate for a batch of 256. ValueError if the recipe leaves it open."""
     if recipe.learning_rate is None:
         raise ValueError("the recipe leaves its learning rate open; adapt it first")
     return recipe.learning_rate
@@ -60,11 +60,11 @@ CROPS: Mapping[str, Field] = {
         stored=lambda value, recipe: (min(value, recipe.crop_scale[1]), recipe.crop_scale[1]),
     ),
 }
-"""Fields whose range depends on the recipe; the others have `Searched` beside them."""
+"""Fields whose range depends on the recipe; the others are annotated with `Searched`."""
 
 
 def searched_fields(recipe: Recipe) -> dict[str, Field]:
-    """Every field that is searched, in the order in which values are drawn."""
+    """Every searched field, in the order in which values are drawn."""
     plain = {
         name: _plain_field(name, each)
         for owner in (type(recipe.options), Recipe)
@@ -84,7 +84,7 @@ def _plain_field(name: str, searched: Searched) -> Field:
 
 
 def ranges_of(recipe: Recipe) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value of every field that can be searched with this recipe."""
+    """(lowest, highest) value of every field that can be searched with this recipe."""
     found = {
         name: field.limits(recipe)
         for name, field in searched_fields(recipe).items()
@@ -94,7 +94,7 @@ def ranges_of(recipe: Recipe) -> dict[str, tuple[float, float]]:
 
 
 def stored_fields(numbers: Mapping[str, float], recipe: Recipe) -> dict[str, Any]:
-    """Recipe fields of a trial's numbers, to three digits (more would claim too much)."""
+    """A trial's numbers as recipe fields, to three digits (more would be false precision)."""
     fields, stored = searched_fields(recipe), {}
     for name, number in numbers.items():
         is_own = number == fields[name].value(recipe)

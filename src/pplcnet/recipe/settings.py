@@ -1,4 +1,4 @@
-"""Recipe fields as the command line takes and explains them."""
+"""Recipe fields on the command line: parsing and help."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["field_defaults", "field_help", "known_fields", "parse_setting"]
 
 
 def known_fields() -> dict[str, Any]:
-    """The fields of every task, with their types."""
+    """The fields of all tasks, with their types."""
     types = dict(field_types(Recipe))
     for kind in known_options():
         types = {**field_types(kind), **types}
@@ -23,7 +23,7 @@ def known_fields() -> dict[str, Any]:
 
 
 def field_help() -> dict[str, str]:
-    """The explanation of every field: first those of all tasks, then those of some."""
+    """The explanation of every field, those shared by all tasks first."""
     texts, kinds = explanations(Recipe), known_options()
     of_all = {name: texts[name] for name in field_types(Recipe)}
     of_some: dict[str, str] = {}
@@ -38,7 +38,7 @@ def field_help() -> dict[str, str]:
 
 
 def field_defaults(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says of every field; those of other tasks are at their defaults."""
+    """A recipe's value of every field; those of other tasks have their defaults."""
     values: dict[str, Any] = {}
     for kind in known_options():
         values = {**Recipe(options=kind()).to_dict(), **values}
@@ -46,9 +46,9 @@ def field_defaults(recipe: Recipe) -> dict[str, Any]:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
-    """`field=value` from the command line, as the field's type.
+    """Parse `field=value` from the command line into the name and the typed value.
 
-    Text is taken as it stands; any other value is read as TOML. `160` and `128x256` are sizes.
+    Text is taken literally; any other value is parsed as TOML. `160` and `128x256` are sizes.
     """
     types = known_fields()
     name, separator, text = setting.partition("=")

@@ -1,4 +1,4 @@
-"""What training may start from (the field `weights`), and which recipe goes with which start."""
+"""The starts of training (the field `weights`), and the recipe that goes with each."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ __all__ = [
 ]
 
 AUTO = "auto"
-"""The best start that is at hand; a run replaces it by what that is before it trains."""
+"""The best available start; a run replaces it by the actual one before training."""
 FRACTAL = "fractal"
 """The backbone that ships with pplcnet."""
 NONE = "none"
-"""Random values, as files and the command line write it; in a recipe it is None."""
+"""Random values, in files and on the command line; in a recipe it is None."""
 
 BACKBONES = ("imagenet", "imagenet-ssld", "timm")
-"""Official weights of classifiers: of another task's network they are the backbone alone."""
+"""Official weights of classifiers; other tasks' networks only take the backbone."""
 FINETUNE = "finetune"
-"""The named recipe that goes with official weights, bundles and files of photos' weights."""
+"""The named recipe for official weights, bundles and files pretrained on photos."""
 
 
 def named_recipe_of(weights: str | None, kind: type[TaskOptions] | None = None) -> str | None:
     """The named recipe that goes with a start; None for the fields' own defaults.
 
-    They also hold while the start is not known (auto).
+    The defaults also apply while the start is not known (auto).
 
     Args:
-        kind: the options of the data's task, if that is known; it may have a recipe of its own.
+        kind: the options of the data's task, if known; it may have its own recipe.
     """
     if kind is not None and kind.named_recipe is not None:
         if weights is None or weights in BACKBONES or has_seen_formulas(weights):
@@ -56,17 +56,17 @@ def named_recipe_of(weights: str | None, kind: type[TaskOptions] | None = None) 
 
 
 def has_seen_formulas(weights: str | None) -> bool:
-    """Whether a start was pretrained on pictures of formulas only: shipped, or such a file."""
+    """Whether a start was pretrained on formula pictures only: the shipped one, or such a file."""
     return weights == FRACTAL or is_formula_backbone(weights)
 
 
 def recipe_by_start(values: Mapping[str, Any], kind: type[TaskOptions] | None = None) -> Recipe:
     """The recipe that goes with its start, with some fields replaced.
 
-    Where `weights` is auto, `settled` makes the whole recipe once the start is known.
+    If `weights` is auto, `settled` makes the final recipe once the start is known.
 
     Args:
-        values: fields that were given, `weights` perhaps among them.
+        values: the given fields, possibly including `weights`.
         kind: the options of the data's task. Default: of the first task that has all the fields;
             `for_task` makes the recipe again once the task is known.
 
@@ -88,7 +88,7 @@ def recipe_by_start(values: Mapping[str, Any], kind: type[TaskOptions] | None = 
 def for_task(recipe: Recipe, kind: type[TaskOptions]) -> Recipe:
     """The recipe for a task with options of this kind.
 
-    A recipe by `recipe_by_start` becomes the one that goes with the task, with the same fields
+    A recipe from `recipe_by_start` becomes the one that goes with the task, with the same fields
     replaced.
 
     Raises:
@@ -109,13 +109,13 @@ def for_task(recipe: Recipe, kind: type[TaskOptions]) -> Recipe:
 
 
 def settled(recipe: Recipe, weights: str | None) -> Recipe:
-    """The recipe with `weights` in place of auto; any other recipe as it is.
+    """The recipe with `weights` in place of auto; any other recipe unchanged.
 
-    A recipe by `recipe_by_start` becomes the one that goes with this start, with the same fields
+    A recipe from `recipe_by_start` becomes the one that goes with this start, with the same fields
     replaced.
 
     Raises:
-        RecipeError: its fields do not go with this start.
+        RecipeError: its fields do not fit this start.
     """
     if recipe.weights != AUTO:
         return recipe

@@ -1,4 +1,4 @@
-"""What one task adds to a recipe: the fields in its folder's options.py."""
+"""The fields that a task adds to a recipe, declared in its folder's options.py."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class TaskOptions:
 
 
 def known_options() -> list[type[TaskOptions]]:
-    """The options of every task; a recipe takes the first that have all its fields."""
-    # Tasks stand above recipes, and are found by name on first use.
+    """The options of every task; a recipe uses the first that have all its fields."""
+    # Tasks are a layer above recipes, so they are found by name on first use.
     from pplcnet.tasks import TASKS, options_of
 
     return [options_of(name) for name in TASKS]
@@ -127,11 +127,11 @@ def options_with(
     Args:
         options: None for those of the first task that has the fields.
         preset: fields that may be left out if the task does not have them.
-        shared: the fields of every task, for the message about an unknown one.
+        shared: the fields common to all tasks, for the message about an unknown one.
 
     Raises:
         UnknownNameError: no task has such a field.
-        RecipeError: no task has all of these fields, or `options` are no task's.
+        RecipeError: no task has all of these fields, or `options` belong to no task.
     """
     if not isinstance(options, TaskOptions | None):
         raise RecipeError(
@@ -155,7 +155,7 @@ def options_with(
         if name not in preset
         and any(_shaped(k, {name: values[name]})[name] != _default(k, name) for k in found)
     }
-    # A named recipe of a task's own is for that task; any other has fields that are left out.
+    # A task's own named recipe is for that task only; from any other, fields may be left out.
     kinds.sort(key=lambda kind: not values.keys() <= field_types(kind).keys())
     for kind in kinds:
         if asked <= field_types(kind).keys():
@@ -167,7 +167,7 @@ def options_with(
 
 
 def _shaped(kind: type[TaskOptions], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that are fields of these options, as the fields hold them."""
+    """The values that belong to fields of these options, converted to the fields' form."""
     hints = field_types(kind)
     return {name: shaped(name, v, hints[name]) for name, v in values.items() if name in hints}
 

@@ -1,4 +1,4 @@
-"""Values of recipe fields: of which type and in which range they may be."""
+"""Types and ranges of the values of recipe fields."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 LARGEST = 2**53
-"""Floats represent every whole number up to here; no field needs a larger one."""
+"""Floats represent every integer up to here; no field needs a larger one."""
 TEXT_LIMIT = 4096
 
 
 class _Short(reprlib.Repr):
-    """`repr`, cut where a value is long; of a huge number, its size."""
+    """`repr`, shortened if a value is long; for a huge number, its size."""
 
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if abs(x) < 10**30 else f"a number of {x.bit_length()} bits"
@@ -39,12 +39,12 @@ _short.maxlevel = 3
 
 
 def shown_value(value: Any) -> str:
-    """A value as a message shows it, of whatever size it is."""
+    """A value as shown in messages, bounded in length."""
     return _short.repr(value)
 
 
 def is_text(hint: Any) -> bool:
-    """Whether a field of this type takes text as it stands."""
+    """Whether a field of this type takes text literally."""
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
         return all(isinstance(each, str) for each in arguments)
@@ -52,9 +52,9 @@ def is_text(hint: Any) -> bool:
 
 
 def shaped(name: str, value: Any, hint: Any) -> Any:
-    """A plain value as the field holds it: lists as tuples, one size as a square, 1 as 1.0.
+    """A plain value in the field's form: lists as tuples, one size as a square, 1 as 1.0.
 
-    "none" is None where the field may be absent: TOML has no other way to say it.
+    "none" means None if the field may be absent: TOML has no other way to say it.
     """
     if value == "none" and type(None) in typing.get_args(hint):
         return None
@@ -69,7 +69,7 @@ def shaped(name: str, value: Any, hint: Any) -> Any:
 
 
 def type_problem(value: Any, hint: Any) -> str | None:
-    """What is wrong with a value's type, or None."""
+    """What is wrong with a value's type; None if nothing is."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         is_allowed = isinstance(value, str) and value in arguments
@@ -81,7 +81,7 @@ def type_problem(value: Any, hint: Any) -> str | None:
             for each in (value if isinstance(value, tuple) else ())
         )
         if not isinstance(value, tuple) or len(value) != len(arguments) or not number:
-            # The only pairs of whole numbers are image sizes, which may be one number.
+            # The only pairs of integers are image sizes, which may be given as one number.
             one_or_two = "a whole number, or two (height, width)"
             return (
                 f"it must be {one_or_two if arguments[0] is int else f'{len(arguments)} numbers'}"
@@ -107,12 +107,12 @@ def type_problem(value: Any, hint: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The numbers that a field may have; of a pair, each. None is always allowed."""
+    """The numbers that a field may have; for a pair, each of them. None is always allowed."""
 
     low: float
     high: float
     excludes: Literal["", "low", "high", "both"] = ""
-    """Which end is not allowed itself."""
+    """The end that is not allowed itself."""
     off: float | None = None
     """The value that switches the field off, allowed wherever it lies."""
     unit: str = ""
@@ -153,7 +153,7 @@ class Rising:
     high: float
 
     def allows(self, value: tuple[float, float]) -> bool:
-        """Whether the pair rises, within the range."""
+        """Whether the pair is ascending and within the range."""
         return self.low <= value[0] <= value[1] <= self.high
 
     def __str__(self) -> str:
@@ -164,12 +164,12 @@ Range = Between | Rising
 
 
 def _number(value: float) -> str:
-    """With commas where the digits would have to be counted."""
+    """The number as text, with thousands separators if it is long."""
     return f"{value:,.10g}" if abs(value) >= 10_000 else f"{value:g}"
 
 
 def part_of_sides(size: tuple[int, int], part: float) -> tuple[int, int]:
-    """A part of both sides of an input, in multiples of 32, but for the whole."""
+    """A fraction of both sides of an input, in multiples of 32, except for the full size."""
     if part == 1:
         return size
     height, width = (min(side, max(32, round(side * part / 32) * 32)) for side in size)

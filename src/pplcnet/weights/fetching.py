@@ -1,8 +1,8 @@
-"""Download a file once: resumed, retried, checked, and safe beside other processes.
+"""Downloads a file once: resumable, retried, checked, and safe with concurrent processes.
 
 The cache is `PPLCNET_CACHE`, or the user's cache folder. `PPLCNET_MIRROR` replaces the address of
 every source: its files are requested by name below that address. With `PPLCNET_OFFLINE=1` nothing
-is downloaded; files in the cache are used.
+is downloaded; only files in the cache are used.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from pplcnet.weights.sources import TAGS, Source, find_source
 
 __all__ = ["fetch", "local_path", "weights_path"]
 
-# The largest official file has 44 MB; a response that never ends must not fill the disk.
+# The largest official file is 44 MB; a response that never ends must not fill the disk.
 SIZE_LIMIT = 1 << 30
 # Request timeout and too many requests: the next attempt may succeed.
 RETRIED = (408, 429)
 
 
 def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
-    """The path of a weights file; a kind of official weights ("imagenet") is downloaded if needed.
+    """The path of a weights file; official weights (such as "imagenet") are downloaded if needed.
 
     Raises:
         WeightsError: no such file, no shipped backbone ("fractal"), or as `fetch`.
@@ -58,7 +58,7 @@ def weights_path(network: str, weights: str | os.PathLike[str]) -> Path:
 
 
 def local_path(network: str, weights: str | os.PathLike[str]) -> Path | None:
-    """The same file if it is here already, else None; nothing is downloaded or checked."""
+    """The path of a weights file that is already here, else None; no download and no check."""
     if weights == FRACTAL:
         backbone = backbone_of(network).name
         return backbone_path(backbone) if backbone in shipped_networks() else None
@@ -97,7 +97,7 @@ def fetch(source: Source, *, pause_s: float = 1.0, patience: Patience = PATIENT)
                 write_text(recorded, f"{_digest(target)}\n")
     digest = _digest(target)
     expected = source.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
-    if not expected:  # put there by hand, as the message below advises
+    if not expected:  # put there by hand, as the message below suggests
         if problem := _fault(source, target):
             raise WeightsError(f"{target}: {problem}; delete it, or put the right file there.")
         write_text(recorded, f"{digest}\n")
@@ -123,7 +123,7 @@ def _address(source: Source) -> str:
 
 def _download(source: Source, target: Path, pause_s: float, patience: Patience) -> None:
     address = _address(source)
-    # It stays after a failure, to be continued. The extension chooses the reader.
+    # It stays after a failure, to be resumed. The extension chooses the reader.
     partial = target.with_name(f".partial-{target.name}")
     problem = ""
     for attempt in range(patience.attempts):
@@ -173,7 +173,7 @@ def _mark_of(partial: Path) -> Path:
 
 def _resumption(partial: Path) -> tuple[int, dict[str, str]]:
     """The byte to continue at, and the headers of the request."""
-    # With compression in transit, lengths and ranges would not be those of the file.
+    # With compression in transit, lengths and ranges would not be the file's.
     headers = {"Accept-Encoding": "identity", "User-Agent": "pplcnet"}
     mark = _mark_of(partial)
     if not (partial.is_file() and mark.is_file()):
@@ -187,7 +187,7 @@ def _resumption(partial: Path) -> tuple[int, dict[str, str]]:
 def _check_head(response: Response, have: int, partial: Path) -> int | None:
     """The size of the whole file, None if it is not stated; DownloadError for a wrong response."""
     status, headers = response.status, response.headers
-    if have and status == 416:  # nothing is left to send, or it is another file
+    if have and status == 416:  # nothing is left to send, or the file has changed
         partial.unlink()
         raise DownloadError("the server does not have the rest of the file")
     if status not in (200, 206):
@@ -211,7 +211,7 @@ def _check_head(response: Response, have: int, partial: Path) -> int | None:
 
 
 def _continue(address: str, partial: Path, patience: Patience) -> None:
-    """Continue a download where it stopped; DownloadError if it is still incomplete."""
+    """Resume a download where it stopped; DownloadError if it is still incomplete."""
     from tqdm import tqdm
 
     have, headers = _resumption(partial)
@@ -247,12 +247,12 @@ def _continue(address: str, partial: Path, patience: Patience) -> None:
 
 
 def _note(response: Response, mark: Path) -> None:
-    """Keep what identifies this version of the file, so that only its rest is requested later."""
+    """Store what identifies this version of the file, so that a download can resume it later."""
     etag = response.headers.get("ETag") or ""
     is_strong = etag and not etag.startswith("W/")
     validator = etag if is_strong else response.headers.get("Last-Modified")
     if validator and validator.isprintable():
-        # Half a mark identifies no version: the server then sends the whole file.
+        # A half-written mark matches no version: the server then sends the whole file.
         mark.write_text(validator, encoding="latin-1", errors="replace")
     else:
         mark.unlink(missing_ok=True)

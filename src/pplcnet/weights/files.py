@@ -1,4 +1,4 @@
-"""Read a weights file of any kind: its extension chooses the reader, its tensors tell the form."""
+"""Reads weights files of any kind: the extension chooses the reader, the tensors tell the form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = (
 
 
 class WeightsFile(NamedTuple):
-    """What a file holds."""
+    """The content of a weights file."""
 
     kind: Literal["original", "folded", "timm", "native"]
     """Whose names the tensors have; "original" includes names translated to the original's."""
@@ -41,9 +41,9 @@ class WeightsFile(NamedTuple):
     network: str | None = None
     """The catalog's name, if the file states it."""
     options: Mapping[str, Any] | None = None
-    """What `build_model` needs besides, if the file states it."""
+    """The options of `build_model`, if the file states them."""
     beside: Path | None = None
-    """Folder of an inference model, where `inference.yml` may be."""
+    """The folder of an inference model, which may have an `inference.yml`."""
     saved: SavedModel | None = None
     """The network of a `.keras` file, as its configuration describes it."""
 

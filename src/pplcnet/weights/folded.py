@@ -1,7 +1,7 @@
-"""Weights whose BatchNorm is folded into the convolutions, as deployed models hold them.
+"""Weights whose BatchNorm is folded into the convolutions, as in deployed models.
 
 Such a network predicts as it is, but it cannot be trained: BatchNorm in training mode would
-discard what bias and scale hold. Unfolding measures mean m and variance v of every convolution's
+discard its bias and scale. Unfolding measures the mean m and variance v of every convolution's
 output on training images and sets gamma = sqrt(v + epsilon), beta = m + bias, moving mean m and
 moving variance v, which computes the same in inference, and nearly the same in training.
 """
@@ -28,7 +28,7 @@ def is_folded(tensors: Mapping[str, np.ndarray]) -> bool:
 def with_neutral_norms(
     model: keras.Model, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The state dict of the same function with BatchNorms that only add the bias.
+    """The state dict of the same network with BatchNorms that only add the bias.
 
     `blocks3.0.dw_conv.weight` (or `blocks3.0.dw_conv.conv.weight`) becomes the kernel of the layer
     `blocks3_0_dw_conv_conv`, and the bias the shift of the BatchNorm that follows it.
@@ -57,8 +57,8 @@ def with_neutral_norms(
 
 
 def has_neutral_norms(model: keras.Model) -> bool:
-    """Whether BatchNorms are those of `with_neutral_norms`, which `unfold` replaces."""
-    # A variance of 1 - epsilon is of no other network's.
+    """Whether the model has BatchNorms from `with_neutral_norms`, which `unfold` replaces."""
+    # No other network has a variance of 1 - epsilon.
     return any(
         np.allclose(value_of(norm.moving_variance), 1 - norm.epsilon, rtol=0, atol=1e-6)
         and not value_of(norm.moving_mean).any()
@@ -67,7 +67,7 @@ def has_neutral_norms(model: keras.Model) -> bool:
 
 
 def _norms_in_use(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """BatchNorms, without those that are as they were built: what the weights did not have."""
+    """The BatchNorms except those still as built, for which the weights had no values."""
     return [
         norm
         for norm in model.layers
@@ -80,7 +80,7 @@ def unfold(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
     """Give neutral BatchNorms the statistics of real images; inference stays the same.
 
     Args:
-        model: with weights loaded through `with_neutral_norms`.
+        model: a model with weights loaded through `with_neutral_norms`.
         batches: normalised training images (N, H, W, 3), a few hundred in all.
     """
     norms = _norms_in_use(model)

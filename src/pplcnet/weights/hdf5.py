@@ -3,7 +3,7 @@
 The HDF5 library hangs or crashes on some damaged files, and no check beforehand can rule that out.
 Keras writes the oldest form of the format: groups as symbol tables, contiguous arrays, names as
 attributes. Only that is read here, following the HDF5 File Format Specification, version 3;
-anything else (links, chunks, compression, external files, virtual arrays) is refused.
+anything else (links, chunks, compression, external files, virtual arrays) is rejected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_STEPS = 400_000
 UNDEFINED = (1 << 64) - 1
 _SYMBOL_TABLE, _CONTINUATION, _ATTRIBUTE = 0x11, 0x10, 0x0C
 _DATASPACE, _DATATYPE, _LAYOUT, _EXTERNAL, _FILTERS = 0x01, 0x03, 0x08, 0x07, 0x0B
-# Without effect on the data: modification times, fill values, comments, group sizes, padding.
+# No effect on the data: modification times, fill values, comments, group sizes, padding.
 _IGNORED = {0x00, 0x04, 0x05, 0x0A, 0x0D, 0x0E, 0x12, 0x16}
 
 
@@ -86,7 +86,7 @@ class _Object:
     def _attribute(self, at: int) -> None:
         version, _, name_size, type_size, space_size = self.file.numbers("<BBHHH", at)
         if version not in (1, 3):
-            return  # nothing that Keras writes
+            return  # Keras does not write it
         at += 8 + (version == 3)
         sizes = [name_size, type_size, space_size]
         if version == 1:
@@ -121,7 +121,7 @@ class Array(_Object):
     """A contiguous array of plain numbers."""
 
     def read(self) -> np.ndarray:
-        """Its numbers; WeightsError when they are not all inside the file."""
+        """The numbers as an array; WeightsError if they are not all inside the file."""
         shape, dtype = self._shape(), self._dtype()
         at, length = self.messages[_LAYOUT]
         version, kind = self.file.numbers("<BB", at)
@@ -143,7 +143,7 @@ class Array(_Object):
     def _dtype(self) -> np.dtype[Any]:
         at, _ = self.messages[_DATATYPE]
         kind, bits, _, _, size = self.file.numbers("<BBBBI", at)
-        # Keras writes bfloat16, which HDF5 does not know, as opaque pairs of bytes and says so.
+        # Keras writes bfloat16, which HDF5 does not know, as opaque byte pairs with a tag.
         if kind & 15 == 5 and size == 2 and self.attributes.get("dtype") == "bfloat16":
             return np.dtype("<u2")
         if bits & 1 or size not in (1, 2, 4, 8) or kind & 15 > 1 or (kind & 15 == 1 and size == 1):
@@ -200,7 +200,7 @@ def open_hdf5(content: bytes) -> Group:
     """The root group of a file.
 
     Raises:
-        WeightsError: not HDF5 as Keras writes it, or damaged; groups and arrays raise it as well.
+        WeightsError: not HDF5 as Keras writes it, or damaged; groups and arrays also raise it.
     """
     file = _File(content)
     file.expect(0, b"\x89HDF\r\n\x1a\n")

@@ -1,6 +1,6 @@
-"""Read `inference.yml`, which PaddleX puts beside a model: class names, preprocessing, task.
+"""Reads `inference.yml`, which PaddleX puts beside a model: class names, preprocessing, task.
 
-Every key is either used, known not to change a prediction (`WITHOUT_EFFECT`), or refused by name.
+Every key is either used, known not to change predictions (`WITHOUT_EFFECT`), or rejected by name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ WITHOUT_EFFECT = {
     "KeepKeys": {"keep_keys"},
     "Topk": {"topk"},  # how many classes are printed
 }
-"""Keys that do not change a prediction, by the section or step that they are in."""
+"""Keys that do not change predictions, by the section or step that they are in."""
 
-# In the order in which they have to come.
+# In the required order.
 _STEPS = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage", "KeepKeys")
 # (backend, interpolation) to ours; OpenCV's numbers are taken for its names.
 _INTERPOLATIONS = {
@@ -49,15 +49,15 @@ class InferenceSettings(NamedTuple):
     preprocessing: Preprocessing | None = None
     task: str = "classification"
     threshold: float | None = None
-    """For the task "multilabel": a label is predicted from this probability on."""
+    """For the task "multilabel": the lowest probability at which a label is predicted."""
 
 
 def read_inference_settings(folder: Path | None) -> InferenceSettings:
     """The settings beside a model.
 
     Raises:
-        WeightsError: not PaddleX's form, or something in it that a bundle cannot hold.
-        UnknownNameError: a step or a key that is not known.
+        WeightsError: not PaddleX's form, or with settings that a bundle cannot hold.
+        UnknownNameError: an unknown step or key.
         MissingDependencyError: PyYAML is not installed.
     """
     path = folder / "inference.yml" if folder is not None else None
@@ -208,7 +208,7 @@ class _Reader:
         return _made_unique(names)
 
     def _labels_of_file(self, name: str) -> list[str]:
-        """The lines of a file beside this one; a name that leads elsewhere is refused."""
+        """The lines of a file beside this one; a name that leads elsewhere is rejected."""
         if Path(name).name != name or {"\\", "\0"} & {*name} or name in (".", ".."):
             raise WeightsError(
                 f"label_list names the file {name[:80]!r}; it must be one beside inference.yml."
@@ -218,7 +218,7 @@ class _Reader:
 
 
 def _made_unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that occur twice get their index appended: Paddle's ImageNet list has two cranes."""
+    """The names, duplicates with their index appended: Paddle's ImageNet list has two cranes."""
     counts = Counter(names)
     return tuple(
         f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)
@@ -226,7 +226,7 @@ def _made_unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _require(values: Mapping[str, Any], key: str, allowed: str | tuple[str, ...], why: str) -> None:
-    """WeightsError when a key is given and means something that a bundle cannot do."""
+    """WeightsError if a key is given with a value that a bundle cannot represent."""
     given = values.get(key)
     if given is None:
         return
@@ -245,7 +245,7 @@ def _number(given: Any, key: str) -> float:
 
 
 def _ratio(given: Any) -> float:
-    """A number, or one divided by another, as PaddleClas writes 1.0/255.0."""
+    """A number, or a quotient such as PaddleClas' 1.0/255.0."""
     above, _, below = str(given).partition("/") if isinstance(given, Text) else ("", "", "")
     divisor = _number(_plain(below), "scale") if below else 1.0
     if divisor == 0:
@@ -267,7 +267,7 @@ def _whole(given: Any, key: str) -> int:
 
 
 def _size(given: Any) -> tuple[int, int]:
-    """(height, width) of a number or a list (width, height)."""
+    """(height, width) from a number or a list (width, height)."""
     sides = given if isinstance(given, list) else [given, given]
     if len(sides) != 2:
         raise WeightsError("a size is neither a number nor (width, height).")

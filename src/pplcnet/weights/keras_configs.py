@@ -1,7 +1,7 @@
-"""Which network a saved Keras model holds, read from its configuration without building anything.
+"""Recognises the network in a saved Keras model by its configuration, without building anything.
 
-A model of the catalog, fine-tuned with plain Keras, may stand alone or with a few layers around it
-that need no weights: scaling or augmentation before it, a softmax or sigmoid after it.
+A model of the catalog, fine-tuned with plain Keras, may stand alone or have a few layers without
+weights around it: scaling or augmentation before it, a softmax or sigmoid after it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pplcnet.models import catalog
 __all__ = ["STRIDED", "SavedModel", "check_layers", "saved_model", "saved_options"]
 
 MAX_DEPTH = 8
-# PP-LCNet's layers to which the option `strides` belongs, in its order.
+# PP-LCNet's layers that the option `strides` applies to, in its order.
 STRIDED = ("conv1_conv", *(f"blocks{stage}_0_dw_conv_conv" for stage in (3, 4, 5, 6)))
 _MODELS = ("Functional", "Model", "Sequential")
 _TASKS = {"softmax": "classification", "sigmoid": "multilabel"}
-# How a layer was made, trained or stored; it does not change what the layer computes.
+# How a layer was built, trained or stored, with no effect on what it computes.
 _WITHOUT_EFFECT = {
     "name", "trainable", "dtype", "batch_shape", "momentum", "seed", "autocast", "synchronized",
     "sparse", "ragged", "optional", "input_spec", "shape",
@@ -33,14 +33,14 @@ class SavedModel(NamedTuple):
     """A catalog network inside a saved model."""
 
     network: str | None
-    """The catalog's name; None where the model has another."""
+    """The network's name in the catalog; None if the model has another name."""
     layers: list[dict[str, Any]]
     """The configurations of the network's layers."""
     scaling: tuple[float, float] | None = None
     """(scale, offset) that the model itself applies to its input."""
     task: str = "classification"
     unknown: str = ""
-    """A layer around the network that a bundle cannot hold; "" where there is none."""
+    """A layer around the network that a bundle cannot hold; "" if there is none."""
 
 
 def saved_model(config: Any) -> SavedModel | None:
@@ -67,7 +67,7 @@ def _activation(layer: Mapping[str, Any]) -> str:
 
 
 def _models(config: Any, depth: int) -> Iterator[dict[str, Any]]:
-    """The model itself and those among its layers, outermost first."""
+    """Yield the model itself and the models among its layers, outermost first."""
     if not isinstance(config, dict) or config.get("class_name") not in _MODELS or depth > MAX_DEPTH:
         return
     yield config
@@ -132,7 +132,7 @@ def _number(value: Any) -> float:
 
 
 def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]) -> SavedModel:
-    """The layers before and after the network, each either used or named as unknown."""
+    """`saved` with the layers before and after the network, each either used or unknown."""
     is_before, is_ended, source = True, False, None
     for layer in _layers(whole):
         kind, config = str(layer.get("class_name")), _config(layer)
@@ -146,7 +146,7 @@ def _with_surroundings(saved: SavedModel, whole: Any, network: Mapping[str, Any]
         if layer is network:
             is_before = False
         elif kind == "InputLayer" or (kind.startswith("Random") and is_before):
-            continue  # augmentation does nothing in inference
+            continue  # augmentation has no effect in inference
         elif kind == "Rescaling" and is_before and saved.scaling is None:
             scaling = (_number(config.get("scale")), _number(config.get("offset")))
             saved = saved._replace(scaling=scaling)
@@ -196,7 +196,7 @@ def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[s
 
 
 def _sources(layer: Mapping[str, Any]) -> list[Any]:
-    """The layers that a layer takes its inputs from, in order."""
+    """The layers that a layer gets its inputs from, in order."""
     found: list[Any] = []
     waiting: list[Any] = [layer.get("inbound_nodes")]
     while waiting and len(found) < 100:

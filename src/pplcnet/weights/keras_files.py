@@ -1,8 +1,8 @@
-"""Read `.keras` and `.weights.h5`: the arrays (`hdf5.py`), and the configuration as plain JSON.
+"""Reads `.keras` and `.weights.h5`: the arrays (`hdf5.py`), and the configuration as plain JSON.
 
-Keras itself is not asked to load anything: nothing that the configuration names is imported or
-built. Keras saves a layer's arrays in groups that are named after the layer's class and carry its
-name, so that `layers/conv2d_3/vars/0` is the kernel of the layer in that group's attribute.
+Keras itself loads nothing: nothing that the configuration names is imported or built. Keras saves a
+layer's arrays in a group that is named after the layer's class and has the layer's name as an
+attribute: `layers/conv2d_3/vars/0` is the kernel of the layer named in that group's attribute.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _VARIABLES = {
 
 
 class KerasFile(NamedTuple):
-    """What a saved model holds."""
+    """The content of a saved model."""
 
     tensors: dict[str, np.ndarray]
-    """`layer.variable` to array."""
+    """Arrays by `layer.variable`."""
     config: Any
-    """The model's configuration as JSON has it; None where there is none."""
+    """The model's configuration as parsed JSON; None if there is none."""
 
 
 def is_keras_file(path: Path) -> bool:
-    """Whether the file's extension is one of Keras'."""
+    """Whether the file has one of Keras' extensions."""
     return path.suffix in (".keras", ".h5")
 
 
@@ -74,7 +74,7 @@ def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return None  # the arrays can be read without it
+        return None  # the arrays are readable without it
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
-    """The arrays of the group's layers, and of models among its layers."""
+    """Collect the arrays of the group's layers, and of models among them, into `found`."""
     address = group.names().get("layers")
     if address is None:
         return

@@ -11,10 +11,10 @@ from pplcnet.errors import WeightsError
 
 __all__ = ["FILE_LIMIT", "check_unpacked", "listed", "open_archive", "read_file", "read_member"]
 
-# The largest network of the catalog with 21,000 classes has 150 MB, a training state five times
-# that.
+# The largest network of the catalog with 21,000 classes takes 150 MB, a training state five times
+# as much.
 FILE_LIMIT = 1 << 30
-# Weights hardly compress: above this size, unpacking may not multiply the bytes by more than the
+# Weights hardly compress: above this size, unpacking may not expand the bytes by more than the
 # factor.
 FREELY_UNPACKED = 64 << 20
 UNPACKED_FACTOR = 4
@@ -40,7 +40,7 @@ def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:
 
 
 def check_unpacked(declared: int, stored: int) -> None:
-    """WeightsError when `stored` bytes claim to unpack to more than weights could."""
+    """WeightsError if `stored` bytes claim to unpack to more than weights could."""
     if declared > max(FREELY_UNPACKED, UNPACKED_FACTOR * stored) or declared > FILE_LIMIT:
         raise WeightsError(f"{stored:,} bytes claim to unpack to {declared:,}.")
 
@@ -49,14 +49,14 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     """A zip archive whose members are safe to read.
 
     Raises:
-        WeightsError: too many members, two of one name, another compression than deflate, or more
+        WeightsError: too many members, duplicate names, a compression other than deflate, or more
             bytes than `check_unpacked` allows.
-        zipfile.BadZipFile: and other errors of a damaged archive.
+        zipfile.BadZipFile: or other errors, for a damaged archive.
     """
     end = content.rfind(_END)
     if end < 0 or len(content) < end + 22:
         raise WeightsError("not a zip archive, or cut off.")
-    # zipfile makes an object of each entry before they can be counted.
+    # zipfile creates an object per entry before they can be counted.
     is_large = content[max(end - 20, 0) :].startswith(_END_64)
     if is_large or int.from_bytes(content[end + 12 : end + 16], "little") > DIRECTORY_LIMIT:
         raise WeightsError("an archive with more members than weights have.")
@@ -73,7 +73,7 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes; WeightsError unless there are as many as the archive states."""
+    """A member's bytes; WeightsError unless their number is what the archive states."""
     info = archive.getinfo(name)
     content = archive.read(info)
     if len(content) != info.file_size:

@@ -1,4 +1,4 @@
-"""Weights files to models: read, then map by name, every tensor to exactly one variable."""
+"""Loads weights files into models: every tensor is mapped by name to exactly one variable."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ OPTIONS = {
 
 
 class LoadedWeights(NamedTuple):
-    """A weights file that was read for a network."""
+    """A weights file that was read for a given network."""
 
     path: Path
     weights: WeightsFile
     options: dict[str, Any]
-    """What `build_model` needs to build its network, as far as the file states it."""
+    """Options of `build_model` for its network, as far as the file states them."""
 
 
 def read_for(name: str, path: Path) -> LoadedWeights:
@@ -64,7 +64,7 @@ def read_for(name: str, path: Path) -> LoadedWeights:
 def load_into(
     model: keras.Model, path: str | PathLike[str], weights: WeightsFile | None = None
 ) -> None:
-    """Load a weights file into the model; every tensor has to fit.
+    """Load a weights file into the model; every tensor must fit.
 
     `weights` is what `read_weights(path)` returned, if the file has been read already.
 
@@ -81,17 +81,17 @@ def load_pretrained(
     *,
     own_layers: Collection[str] = (),
 ) -> list[str]:
-    """Load pretrained weights as a start for training; returns lines that report what was done.
+    """Load pretrained weights as a start for training; returns lines describing what was done.
 
     Args:
         weights: what `read_weights(path)` returned, if the file has been read already.
         own_layers: names of layers that the catalog's network does not have, such as another head.
-            They keep their random values, and what the file has for the head they replace is left
-            out.
+            They keep their random values, and the file's values for the head they replace are
+            ignored.
 
-    The backbone has to fit as a whole. A classifier (or the wide layer before it) that is missing
-    or made for other classes keeps its random values. Weights whose BatchNorm is folded into
-    the convolutions are accepted; `folded.unfold` has to be called on training images afterwards.
+    The whole backbone must fit. A classifier (or the wide layer before it) that is missing from the
+    file or made for other classes keeps its random values. Weights whose BatchNorm is folded into
+    the convolutions are accepted; call `folded.unfold` on training images afterwards.
 
     Raises:
         WeightsError: the file cannot be read, or its backbone does not fit; the model is unchanged.
@@ -110,12 +110,12 @@ def load_pretrained(
 
 
 def layers_of_task(model: keras.Model, weights: WeightsFile) -> list[str]:
-    """Layers that a task's network has beside its backbone and that the weights do not have.
+    """Layers of a task's network outside its backbone, which the weights do not have.
 
-    None where the weights are of the whole network, or the network is a classifier of the catalog.
+    Empty if the weights are for the whole network, or it is a classifier of the catalog.
     """
     if catalog.only_task(model.name) is None and model.layers[-1].name in HEAD_LAYERS:
-        return []  # it is the catalog's classifier, which takes random numbers to build again
+        return []  # the catalog's classifier; building it again would draw random numbers
     known = {layer.name for layer in build_model(catalog.backbone_of(model.name).name).layers}
     own = [layer.name for layer in model.layers if layer.weights and layer.name not in known]
     held = {layer_name(name.rpartition(".")[0]) for name in weights.tensors}
@@ -130,9 +130,9 @@ def fill(
     fresh_head: bool = False,
     own_layers: Collection[str] = (),
 ) -> list[str]:
-    """Set the model's variables from a file that was read; returns the layers that kept theirs."""
+    """Set the model's variables from a parsed file; returns the layers that kept their values."""
     _check_network(model.name, weights, source)
-    if weights.network is not None:  # bare tensors say nothing of strides
+    if weights.network is not None:  # bare tensors do not state strides
         check_strides(model, network_options(weights.network, weights), source)
     if weights.kind == "native":
         native.check_numbers(weights.tensors, source)

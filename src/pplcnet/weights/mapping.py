@@ -1,8 +1,8 @@
-"""The original's state dict onto a Keras model: every tensor to exactly one variable.
+"""Maps the original's state dict to a Keras model: every tensor to exactly one variable.
 
 `blocks3.0.dw_conv.bn._mean` is the moving mean of the layer `blocks3_0_dw_conv_bn`: the path
-without its last part, with underscores, is the layer's name. So the variable is found from the
-tensor's name, and no table of layers is needed.
+without its last part, with underscores, is the layer's name. So the tensor's name determines the
+variable, and no table of layers is needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pplcnet.weights.limits import listed
 
 __all__ = ["HEAD_LAYERS", "load_state_dict"]
 
-# The classifier and the wide layer before it, in every family, and the classes of detectors and
-# segmentation networks: they may start from random values.
+# The classifier and the wide layer before it, in every family, and the class layers of detectors
+# and segmentation networks: they may start from random values.
 HEAD_LAYERS = frozenset(
     {"fc", "last_conv", "out", "fc_0_conv", "fc_0_batch_norm", "fc_1"}
     | {f"head_head_cls{level}" for level in range(4)}
@@ -31,7 +31,7 @@ HEAD_LAYERS = frozenset(
 class _Place(NamedTuple):
     variable: keras.Variable
     to_keras: Callable[[np.ndarray], np.ndarray]
-    """From the original's layout to the variable's."""
+    """Converts the original's layout to the variable's."""
 
 
 def _same(tensor: np.ndarray) -> np.ndarray:
@@ -60,10 +60,10 @@ def load_state_dict(
 
     Args:
         source: where the tensors come from, for messages.
-        fresh_head: whether layers of `HEAD_LAYERS` keep their values where tensors are missing or
-            have other shapes; otherwise that is an error as everywhere else.
-        own_layers: layers that keep their values; tensors of layers of the head that they replace
-            are left out.
+        fresh_head: whether layers of `HEAD_LAYERS` keep their values if their tensors are missing
+            or have other shapes; otherwise that is an error, as for all other layers.
+        own_layers: layers that keep their values; tensors for the head layers that they replace
+            are ignored.
 
     Returns:
         The layers that kept their values.
@@ -118,19 +118,19 @@ def _layers_without_tensors(
     keys: Mapping[tuple[str, str], str],
     tensors: Mapping[str, np.ndarray],
 ) -> set[str]:
-    """Layers of the head for which a tensor is missing or has another shape."""
+    """Head layers for which a tensor is missing or has another shape."""
     fresh = set()
     for at, place in places.items():
         tensor = tensors.get(keys[at])
         fits = tensor is not None and (place.to_keras(tensor).shape == tuple(place.variable.shape))
         if at[0] in HEAD_LAYERS and not fits:
             fresh.add(at[0])
-    # On top of a randomly initialised layer, a trained classifier is worth nothing.
+    # On top of a randomly initialised layer, a trained classifier is useless.
     return fresh | ({"fc"} if "last_conv" in fresh else set())
 
 
 def _paths(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Layer name to the state-dict path that it is named after."""
+    """The state-dict path of every layer, by the layer's name."""
     prefixes = dict.fromkeys(key.rpartition(".")[0] for key in tensors)
     return {layer_name(prefix): prefix for prefix in prefixes}
 
@@ -138,10 +138,9 @@ def _paths(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
 def _without_merged_branches(
     model: keras.Model, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """PP-LCNetV2's state dict also holds a merged convolution beside the branches it comes from.
+    """The tensors without the merged convolutions that PP-LCNetV2's state dict has as well.
 
-    The training form is built from the branches; the merged convolution, which may be out of date
-    in the file, is ignored.
+    The training form uses the branches; the merged convolutions may be out of date in the file.
     """
     names = {layer.name for layer in model.layers}
     return {
@@ -155,7 +154,7 @@ def _without_merged_branches(
 
 
 def _places(model: keras.Model) -> dict[tuple[str, str], _Place]:
-    """(layer name, last part of the tensor's name) to the variable, for all of the model."""
+    """All of the model's variables by (layer name, last part of the tensor's name)."""
     places: dict[tuple[str, str], _Place] = {}
     for layer in model.layers:
         name = layer.name

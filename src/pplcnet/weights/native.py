@@ -1,7 +1,7 @@
-"""pplcnet's own weights file: an `.npz` of `layer.variable` to array, in Keras' layouts.
+"""pplcnet's own weights format: an `.npz` with an array per `layer.variable`, in Keras' layouts.
 
-It is written and read with numpy alone, holds arrays and nothing else (`allow_pickle=False`), and
-is the same for every Keras backend.
+It is written and read with numpy alone, holds only arrays (`allow_pickle=False`), and is the same
+for every Keras backend.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def set_values(model: keras.Model, values: Mapping[str, np.ndarray], source: str
     if faults:
         raise WeightsError(f"{source} does not fit {model.name}:", listed(faults))
     for name, variable in variables.items():
-        # Whatever precision and byte order the file has; backends know the machine's own.
+        # Convert precision and byte order: backends only support native ones.
         variable.assign(np.asarray(values[name], np.float32))
 
 
 def check_numbers(values: Mapping[str, np.ndarray], source: str) -> None:
-    """WeightsError that names the arrays which hold NaN or infinity."""
+    """WeightsError naming the arrays that hold NaN or infinity."""
     faults = sorted(name for name, value in values.items() if not np.isfinite(value).all())
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
@@ -75,10 +75,10 @@ def set_fitting_values(
     source: str,
     own_layers: Collection[str] = (),
 ) -> list[str]:
-    """Set every weight, except that layers of the head keep theirs where the values do not fit.
+    """Set every weight, except that head layers whose values do not fit keep their own.
 
-    `own_layers` keep theirs too; values of layers of the head that they replace are left out.
-    Returns the layers that kept their values; raises WeightsError as `set_values`.
+    So do `own_layers`; values for the head layers that they replace are ignored. Returns the layers
+    that kept their values; raises WeightsError like `set_values`.
     """
     variables = _variables(model)
     if own_layers:
@@ -109,12 +109,12 @@ def write_npz(model: keras.Model, path: str | PathLike[str]) -> None:
 def read_npz(path: str | PathLike[str] | bytes, source: str = "") -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file; WeightsError when it is missing, damaged or holds objects.
 
-    Declared sizes and array headers are checked against the bytes that are there before anything
-    is allocated, so that a small file cannot claim much memory.
+    Declared sizes and array headers are checked against the actual bytes before anything is
+    allocated, so a small file cannot claim much memory.
 
     Args:
         path: the file, or its content.
-        source: what messages call it. Default: the path.
+        source: its name in messages. Default: the path.
     """
     content = path if isinstance(path, bytes) else read_file(Path(path))
     source = source or str(path)

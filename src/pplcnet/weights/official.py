@@ -1,4 +1,4 @@
-"""A name of the catalog in place of a bundle: downloaded, converted and exported once."""
+"""Official weights by name in place of a bundle: downloaded, converted and exported once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pplcnet.weights.sources import find_source, official_name
 
 __all__ = ["official_bundle"]
 
-# How long another process may take to convert the same network.
+# Seconds that another process may take to convert the same network.
 LOCK_WAIT_S = 600.0
 
 
@@ -26,10 +26,10 @@ def official_bundle(
     *,
     before_conversion: Callable[[], object] = lambda: None,
 ) -> Path:
-    """The bundle of what `official_name` reads, from the cache if it is there.
+    """The bundle for a name that `official_name` parses, cached after the first time.
 
     Args:
-        images: those on which the exported network is compared with Keras, the first time.
+        images: photos on which the exported network is compared with Keras, the first time.
         before_conversion: called before Keras is imported.
 
     Raises:
@@ -41,7 +41,7 @@ def official_bundle(
     bundle = cache_folder() / "bundles" / f"{name}-{source.tag}.bundle"
     if bundle.is_dir():
         return bundle
-    if importlib.util.find_spec("keras") is None:  # reported before the download
+    if importlib.util.find_spec("keras") is None:  # report it before the download
         require("keras", purpose="converting official weights", extra="train")
     file = fetch(source)
     before_conversion()
@@ -69,7 +69,7 @@ def official_bundle(
 
 
 def _usable(images: Sequence[str | PathLike[str]]) -> list[str | PathLike[str]]:
-    """The images that can be decoded; the first ImageError is raised if none can."""
+    """The images that can be decoded; if none can, raises the first ImageError."""
     usable: list[str | PathLike[str]] = []
     problem: ImageError | None = None
     for image in images:

@@ -1,4 +1,4 @@
-"""The convolutions of an ONNX file, read as data: no graph is run, no other library is needed."""
+"""Reads the convolutions of an ONNX file as data: no graph is run, no ONNX library is needed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_OPERATORS = 10_000
 MAX_CONVOLUTIONS = 500
 MAX_TENSORS = 20_000
 MAX_NAMES = 1000
-"""Of inputs, outputs and attributes of an operator."""
+"""Limit on an operator's inputs, outputs and attributes."""
 FLOAT = 1
 
 
 class Convolution(NamedTuple):
-    """A convolution, and which ones before it its input is made of."""
+    """A convolution, and the earlier ones that its input depends on."""
 
     weight: np.ndarray
     """(O, I / groups, height, width)."""
@@ -33,18 +33,18 @@ class Convolution(NamedTuple):
     stride: tuple[int, int]
     groups: int
     parents: frozenset[int]
-    """Places of the convolutions before it, with no other between; none for the image itself."""
+    """Indices of the convolutions directly before it; empty if its input is the image itself."""
     feeds_sigmoid: bool
-    """Whether its output goes to a sigmoid as it is."""
+    """Whether its output goes directly into a sigmoid."""
 
 
 class ConvolutionGraph(NamedTuple):
-    """What an ONNX file holds."""
+    """The convolutions in an ONNX file."""
 
     convolutions: list[Convolution]
-    """In the order of the file, in which each comes after those that it needs."""
+    """In file order, each after those that it depends on."""
     image_size: tuple[int, int] | None
-    """(height, width) of the input; None where any is taken."""
+    """(height, width) of the input; None if any size is accepted."""
 
 
 class _Node(NamedTuple):
@@ -58,7 +58,7 @@ def read_onnx_convolutions(path: Path) -> ConvolutionGraph:
     """Read the convolutions of an ONNX file, and how they are connected.
 
     Raises:
-        WeightsError: damaged, too large, with weights in other files, or with convolutions of a
+        WeightsError: damaged, too large, with weights in external files, or with convolutions of a
             kind that no network of the catalog has.
     """
     content = read_file(path)

@@ -1,4 +1,4 @@
-"""What `build_model` needs to build the network that weights were made for."""
+"""The options of `build_model` for the network that a weights file belongs to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DETECTOR_CLASSES = "head.head_cls0.bias"
 SEGMENTER_CLASSES = "head.0.logits.weight"
 SEGMENTER_SIZE = (512, 1024)
 SEGMENTER_SIZES = {"mobileseg_portrait_mobilenetv3_large_x1_0": (144, 256)}
-"""(height, width) that PaddleSeg's published weights are for, where a file does not say it."""
+"""(height, width) that PaddleSeg's published weights are for, if a file does not state it."""
 
 
 def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def network_options(name: str, weights: WeightsFile) -> dict[str, Any]:
 
 
 def check_strides(model: keras.Model, options: Mapping[str, Any] | None, source: str) -> None:
-    """WeightsError if the file's network has other strides, which no tensor's shape would show."""
+    """WeightsError if the file's network has other strides, which tensor shapes do not reveal."""
     given = (options or {}).get("strides")
     if given is None:
         return

@@ -1,7 +1,7 @@
-"""Read `.pdparams`, what `paddle.save` writes: a pickle of a state dict.
+"""Reads `.pdparams`, the pickled state dict written by `paddle.save`.
 
 `pickles.py` interprets the pickle; this module lists the names that it may refer to. They are the
-few that numpy's arrays need, with stand-ins that make an array only from bytes in the file.
+few that numpy's arrays need, with stand-ins that only build arrays from bytes in the file.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pplcnet.weights.pickles import Maker, read_pickle, shown
 
 __all__ = ["ARRAY_NAMES", "read_pdparams"]
 
-# Paddle stores the names that parameters have inside the framework under this key.
+# Paddle stores the framework's internal parameter names under this key.
 BOOKKEEPING_KEYS = frozenset({"StructuredToParameterName@@", "UnpackBigParamInfor@@"})
 
 ALLOWED_DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
 
 
 class _DtypeRecord:
-    """Stands in for numpy.dtype; holds the few kinds that weights have."""
+    """Stands in for numpy.dtype, with the few dtypes that weights have."""
 
     def __init__(self, *arguments: Any) -> None:
         spec = arguments[0] if arguments else None
@@ -113,7 +113,7 @@ def read_pdparams(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     Both forms are read: plain arrays, and the newer `(framework name, array)` tuples.
 
     Raises:
-        WeightsError: missing, cut off, not a state dict, or doing anything else.
+        WeightsError: missing, truncated, not a state dict, or a pickle that does anything else.
     """
     path = Path(path)
     content = read_file(path)

@@ -1,8 +1,8 @@
-"""Paddle inference models, as PaddleX and PaddleOCR ship them, without Paddle.
+"""Reads Paddle inference models, as shipped by PaddleX and PaddleOCR, without Paddle.
 
-A program (`inference.json` or `.pdmodel`) and all parameters in one file (`.pdiparams`), in the
-order of their sorted names. The network is recognised as one of the catalog's PP-LCNets by the
-shapes and strides of its convolutions, and its tensors go to that network's layers one to one.
+They consist of a program (`inference.json` or `.pdmodel`) and one file with all parameters
+(`.pdiparams`), sorted by name. The network is recognised as one of the catalog's PP-LCNets by the
+shapes and strides of its convolutions, and its tensors map one to one to that network's layers.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from pplcnet.weights.protobuf import fields
 
 __all__ = ["InferenceModel", "read_inference_model"]
 
-# Parsed JSON takes about 20 times as much memory; a PP-LCNet's program has 0.3 MB.
+# Parsed JSON takes about 20 times as much memory; a PP-LCNet's program is 0.3 MB.
 PROGRAM_LIMIT = 8 << 20
 FLOAT32 = 5
 
 
 class InferenceModel(NamedTuple):
-    """A recognised network: what `build_model` needs, and its state dict."""
+    """A recognised network: its `build_model` options and state dict."""
 
     name: str
     options: dict[str, Any]
     """num_classes, image_size, strides, last_conv, dropout."""
     tensors: dict[str, np.ndarray]
-    """Under the original's names."""
+    """The state dict under the original's names."""
 
 
 class _Layer(NamedTuple):
@@ -51,7 +51,7 @@ def read_inference_model(path: str | PathLike[str]) -> InferenceModel:
     """Read `inference.json` or a `.pdmodel`, and the `.pdiparams` beside it.
 
     Raises:
-        WeightsError: missing, damaged or cut off; or not one of the catalog's PP-LCNets.
+        WeightsError: missing, damaged or truncated; or not one of the catalog's PP-LCNets.
     """
     path = Path(path)
     parameters = path.with_suffix(".pdiparams")
@@ -77,7 +77,7 @@ def read_inference_model(path: str | PathLike[str]) -> InferenceModel:
 def _read_parameters(
     content: bytes, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """One record per parameter: version, no levels, version, TensorDesc, the numbers."""
+    """Parameters by name, from records of: version, no levels, version, TensorDesc, the numbers."""
     arrays, at = {}, 0
     for name in sorted(shapes):
         version, levels, tensor_version, size = struct.unpack_from("<IQIi", content, at)
@@ -104,7 +104,7 @@ def _read_parameters(
 
 
 def _layers(program: Program, arrays: Mapping[str, np.ndarray]) -> tuple[list[_Layer], float]:
-    """The layers with parameters in the program's order, and the rate of a scaled dropout."""
+    """The layers with parameters, in the program's order, and the rate of a scaled dropout."""
     made_by = {each.output: each for each in program.operators}
     layers: list[_Layer] = []
     by_output: dict[str, _Layer] = {}
@@ -138,7 +138,7 @@ def _add_bias(
     made_by: Mapping[str, Operator],
     arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """A parameter that is added after a layer is that layer's bias."""
+    """Set the bias of the layer after whose output `operator` adds a parameter."""
     names = list(operator.inputs.values())
     layer = next((by_output[name] for name in names if name in by_output), None)
     for name in names:
@@ -202,7 +202,7 @@ def _recognised(program: Program, arrays: Mapping[str, np.ndarray]) -> Inference
 
 
 def _paths(has_last_conv: bool) -> list[tuple[str, str]]:
-    """PP-LCNet's layers with parameters in the order in which they run."""
+    """PP-LCNet's layers with parameters, in execution order."""
     paths = [("conv1.conv", "conv"), ("conv1.bn", "bn")]
     for stage, blocks in pplcnet.STAGES:
         for index, block in enumerate(blocks):

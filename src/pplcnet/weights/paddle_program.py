@@ -1,7 +1,7 @@
 """The program of a Paddle inference model as a plain list of operators.
 
-Two forms: `inference.json` of Paddle 3 (operators whose values are numbered), and `.pdmodel` of
-Paddle 2 (a protobuf whose values are named). Both become `Program` here.
+There are two forms: `inference.json` of Paddle 3 (values are numbered), and `.pdmodel` of Paddle 2
+(a protobuf; values are named). Both are parsed into a `Program`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_OPERATORS = 100_000
 
 
 class Operator(NamedTuple):
-    """One operator; its inputs by role, its first output."""
+    """One operator, with its inputs by role and its first output."""
 
     kind: str
     inputs: dict[str, str]
@@ -28,13 +28,13 @@ class Operator(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What a deployed model computes."""
+    """The computation of a deployed model."""
 
     operators: list[Operator]
     parameters: dict[str, tuple[int, ...]]
     """Parameter name to shape."""
     input_shape: tuple[int, ...]
-    """(N, C, H, W) as the file gives it; -1 is any."""
+    """(N, C, H, W) as in the file; -1 means any."""
 
 
 # Roles of the inputs, in Paddle 3's order.
@@ -81,7 +81,7 @@ def _json_value(typed: Any) -> Any:
     return value
 
 
-# Names that Paddle 2 gives operators and their inputs, by those of Paddle 3.
+# Paddle 2's names of operators and their inputs, by those of Paddle 3.
 _KINDS = {
     "elementwise_add": "add",
     "elementwise_mul": "multiply",

@@ -1,10 +1,10 @@
-"""Read a pickle of plain values and arrays without running it.
+"""Reads a pickle of plain values and arrays without running it.
 
 A pickle is a program for a stack machine. Python's unpickler imports and calls whatever the program
 names; this one implements the few instructions that plain values need, calls only the functions
-that it is given, and refuses the rest. The cost of a file is bounded by its size: each instruction
-does work in proportion to the bytes it takes in the file, dictionary keys are text or numbers
-(anything else could take forever to hash), and whatever a call makes is charged to a budget.
+that it is given, and rejects the rest. The cost of a file is bounded by its size: the work of an
+instruction is proportional to its bytes in the file, dictionary keys are text or numbers (anything
+else could take forever to hash), and whatever a call creates is charged to a budget.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["Maker", "read_pickle", "shown"]
 # A file of 2000 tensors takes about 80,000.
 MAX_STEPS = 500_000
 MAX_DEPTH = 32
-# Bytes that calls may make for each byte of the file: text to bytes, and bytes to an array, once
-# each; the rest is leeway for small files.
+# Bytes that calls may create per byte of the file: text to bytes, and bytes to an array, once each;
+# the rest is slack for small files.
 BUDGET_FACTOR, BUDGET_LEEWAY = 4, 1 << 16
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -36,7 +36,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Maker:
-    """What a name in a file stands for: `make` gets the arguments of the call."""
+    """What a name in a file stands for: `make` is called with the call's arguments."""
 
     __slots__ = ("make",)
 
@@ -60,8 +60,8 @@ def read_pickle(
     """The value that a pickle holds.
 
     Args:
-        names: (module, name) to what it stands for; a file that names anything else is refused.
-        find_persistent: resolves persistent ids; without it they are refused.
+        names: (module, name) to what it stands for; any other name is rejected.
+        find_persistent: resolves persistent ids; without it they are rejected.
 
     Raises:
         WeightsError: another instruction, another name, or more work than the size allows.
@@ -265,7 +265,7 @@ class _Machine:
         state, target = self.stack.pop(), self.stack[-1]
         take_state = getattr(target, "take_state", None)
         if isinstance(target, dict):
-            return  # attributes of a state dict, such as its version: not needed
+            return  # attributes of a state dict, such as its version, are not needed
         if take_state is None:
             self._refuse_call()
         take_state(state)

@@ -1,4 +1,4 @@
-"""create_model: a network of the catalog, with weights loaded if any are named."""
+"""create_model: a network of the catalog, with weights if any are given."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pplcnet.weights.loading import layers_of_task, load_into, load_pretrained, 
 __all__ = ["create_model"]
 
 USUAL_SIZE = 224
-"""Of classifiers; other networks' builders have their own."""
-# Networks that are for one task.
+"""For classifiers; the builders of other networks have their own."""
+# Networks for a single task.
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "detection": build_picodet,
     "segmentation": build_segmenter,
@@ -61,12 +61,11 @@ def create_model(
         image_size: pixels, one number or (height, width); odd sizes are fine, but a detector's are
             multiples of 32. None creates a model that takes any size. "usual" is 224; 320 for a
             detector, (512, 1024) for a segmentation network.
-        weights: "imagenet", "imagenet-ssld" or "timm", of a detector "coco" (downloaded), or a
+        weights: "imagenet", "imagenet-ssld" or "timm", for a detector "coco" (downloaded), or a
             file: `.pdparams`, `.npz`, `.safetensors`, `.keras`, a bundle, a Paddle inference model,
             the `.onnx` of a PicoDet. Every tensor must fit. "fractal" is the backbone that ships
             with pplcnet; the classifier is random. If a detector or a segmentation network gets a
-            classifier's weights, everything after the backbone is random. None starts from random
-            values.
+            classifier's weights, everything after the backbone is random. None means random values.
         strides: PP-LCNet only. Five of them, for the stem, blocks3, blocks4, blocks5 and blocks6,
             each a number or (height, width). Default: 2 everywhere.
         last_conv: PP-LCNet only. Whether the 1280-channel 1x1 convolution after pooling is there.
@@ -93,7 +92,7 @@ def create_model(
         "deploy": deploy,
         "dropout": dropout,
     }
-    row = backbone_of(name)  # of any network that there is
+    row = backbone_of(name)  # raises for an unknown name
     builder = _BUILDERS.get(only_task(name) or "")
     if builder is not None:
         size = {} if image_size == "usual" else {"image_size": image_size}
@@ -135,7 +134,7 @@ def _create_for_task(
     size: Mapping[str, Any],
     weights: str | PathLike[str] | None,
 ) -> keras.Model:
-    """A detector or another network that is for one task."""
+    """A detector or another network for a single task."""
     classes = {} if num_classes is None else {"classes": num_classes}
     if weights is None:
         return build(name, **classes, **size)
@@ -146,7 +145,7 @@ def _create_for_task(
     if not others:
         load_into(model, loaded.path, loaded.weights)
         return model
-    if counts and not classes:  # they are the classifier's
+    if counts and not classes:  # the counts are the classifier's
         model = build(name, **size)
     load_pretrained(model, loaded.path, loaded.weights, own_layers=others)
     return model

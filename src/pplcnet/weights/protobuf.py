@@ -12,7 +12,7 @@ __all__ = ["fields", "signed", "unpack_varints"]
 
 
 def fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(field number, value) of a message; numbers as unsigned int, the rest as bytes."""
+    """Yield (field number, value) of a message; numbers as unsigned int, the rest as bytes."""
     try:
         for number, _, value in protobuf.fields(content):
             yield number, value if isinstance(value, int) else bytes(value)

@@ -1,4 +1,4 @@
-"""Whether a file can be the weights of a network, checked without Keras by counting its numbers."""
+"""Checks without Keras, by counting numbers, whether a file can be the weights of a network."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pplcnet.weights.safetensors_files import read_safetensors
 
 __all__ = ["fault_of"]
 
-# timm's is (classes, inputs), the others are (inputs, classes).
+# timm's kernel is (classes, inputs), the others are (inputs, classes).
 TIMM_CLASSIFIER = "classifier.weight"
 CLASSIFIERS = ("fc.weight", "out.weight", "_fc.weight", "fc_1.weight", TIMM_CLASSIFIER)
 OFFICIAL_CLASSES = 1000
 # Moving statistics come on top of the trainable parameters; neighbours in the catalog differ more.
 BACKBONE_RATIO = (1.0, 1.3)
-# A file whose BatchNorm is folded has a little less than the parameters.
+# A file with folded BatchNorm has slightly fewer numbers than the parameters.
 DETECTOR_RATIO = (0.97, 1.3)
 
 
 def fault_of(path: Path, network: str) -> str:
-    """What is wrong with a file as weights of `network`; "" when nothing is."""
+    """What is wrong with a file as weights of `network`; "" if nothing is."""
     try:
         tensors = (read_safetensors if path.suffix == ".safetensors" else read_pdparams)(path)
     except WeightsError as error:

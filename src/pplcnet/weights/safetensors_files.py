@@ -1,4 +1,4 @@
-"""Read `.safetensors`, what timm and transformers publish: a JSON header, then the numbers."""
+"""Reads `.safetensors`, the format of timm and transformers: a JSON header, then the numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pplcnet.weights.pickles import shown
 
 __all__ = ["read_safetensors"]
 
-# A network of 1000 tensors has 100 kB; the library itself accepts 100 MB of JSON.
+# A network of 1000 tensors has a header of 100 kB; the library itself accepts 100 MB of JSON.
 HEADER_LIMIT = 4 << 20
 TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -23,7 +23,7 @@ TYPES = {
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Tensor name to array; WeightsError when the file is missing, damaged or not plain numbers."""
+    """Arrays by tensor name; WeightsError if the file is missing, damaged or not plain numbers."""
     content = read_file(path)
     header = int.from_bytes(content[:8], "little")
     if header > HEADER_LIMIT:

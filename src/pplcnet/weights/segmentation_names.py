@@ -1,4 +1,4 @@
-"""PaddleSeg's names of a segmentation network's tensors to those that layers are named after."""
+"""Maps PaddleSeg's tensor names of a segmentation network to those that layers are named after."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def is_segmenter(tensors: Mapping[str, np.ndarray]) -> bool:
 def to_layer_names(
     tensors: Mapping[str, np.ndarray], *, with_training_heads: bool = False
 ) -> dict[str, np.ndarray]:
-    """The backbone under a classifier's names, every head's logits under one name.
+    """The tensors with the backbone under a classifier's names, and one name for all heads' logits.
 
     Args:
-        with_training_heads: whether the heads that only training uses stay.
+        with_training_heads: whether to keep the heads that only training uses.
     """
     found = {}
     for name, tensor in tensors.items():

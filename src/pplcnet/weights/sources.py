@@ -1,4 +1,4 @@
-"""Where the official weights are, and what is known about them; no framework is imported here.
+"""The official weights: their addresses and known figures; no framework is imported here.
 
 Addresses and names are those of PaddleClas (`MODEL_URLS` of its backbones), of PaddleDetection
 (configs/picodet/README_en.md at 084e537) and of timm (`default_cfgs` of mobilenetv3.py); accuracies
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # numpy is not needed to list addresses
 __all__ = ["TAGS", "Source", "find_source", "official_name", "sources_of"]
 
 TAGS = ("imagenet", "imagenet-ssld", "timm", "coco", "coco-416", "coco-640")
-"""Of detectors, "coco" is for an input of 320 pixels."""
+"""For detectors, "coco" means an input of 320 pixels."""
 
 PADDLE = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/"
 TIMM = "https://huggingface.co/timm/"
@@ -27,7 +27,7 @@ PADDLE_DETECTION = "https://paddledet.bj.bcebos.com/models/"
 
 
 class Source(NamedTuple):
-    """One file of weights and what was measured with it."""
+    """One weights file and the figures measured with it."""
 
     network: str
     tag: str
@@ -38,12 +38,12 @@ class Source(NamedTuple):
     """ImageNet-1k validation accuracy that the authors report; None if they do not."""
     top5: float | None
     interpolation: Interpolation
-    """Short side 256 by this filter, centre 224, ImageNet's mean and standard deviation; a
-    detector's input is the whole image, stretched."""
+    """The filter for resizing to a short side of 256, with a centre crop of 224 and ImageNet's mean
+    and standard deviation; a detector's input is the whole image, stretched."""
     licence: str = "Apache-2.0"
     sha256: str | None = None
     side: int = 224
-    """Of the input that they were measured with, in pixels."""
+    """Side in pixels of the input that they were measured with."""
 
     @property
     def file_name(self) -> str:
@@ -52,10 +52,10 @@ class Source(NamedTuple):
 
 
 COCO_SIDE = 320
-"""Pixels of the input of weights that are called coco alone."""
-# The families whose files lie in a folder of their own.
+"""Input size in pixels of the weights called just "coco"."""
+# The families whose files are in a separate folder.
 _LEGENDARY = {"pplcnet", "pplcnetv2", "mobilenetv1", "mobilenetv3"}
-# Distilled weights: network to (top-1, top-5) where reported.
+# Distilled weights: network to (top-1, top-5) if reported.
 _DISTILLED: dict[str, tuple[float | None, float | None]] = {
     "pplcnet_x0_25": (None, None),
     "pplcnet_x0_5": (0.661, None),
@@ -71,7 +71,7 @@ _TIMM = {
 
 
 def sources_of(network: str) -> dict[str, Source]:
-    """Tag to source, of a network of the catalog; of one for a task, its backbone's too."""
+    """Sources of a network by tag; for a single-task network, its backbone's sources too."""
     row = catalog.backbone_of(network)
     if network != row.name:
         own = _of_detector(network) if network in catalog.DETECTORS else {}
@@ -102,7 +102,7 @@ def sources_of(network: str) -> dict[str, Source]:
 
 
 def _of_detector(network: str) -> dict[str, Source]:
-    """The published weights, one for each size of the input."""
+    """The published weights of a detector, one for each input size."""
     found = {}
     for side in catalog.find_detector(network).reported_ap:
         tag = "coco" if side == COCO_SIDE else f"coco-{side}"
@@ -112,9 +112,9 @@ def _of_detector(network: str) -> dict[str, Source]:
 
 
 def official_name(text: str) -> tuple[str, str] | None:
-    """Network and tag of what names official weights; None for other text, such as a path.
+    """(network, tag) of a name of official weights; None for other text, such as a path.
 
-    That is NAME, NAME:TAG, or a detector with its size: picodet_xs_320.
+    A name is NAME, NAME:TAG, or a detector with its size: picodet_xs_320.
     """
     name, _, tag = text.partition(":")
     if name in catalog.CATALOG:
@@ -128,7 +128,7 @@ def official_name(text: str) -> tuple[str, str] | None:
 
 
 def find_source(network: str, tag: str) -> Source:
-    """The source of a network's weights; errors list the networks or tags that there are."""
+    """The source of a network's weights; errors list the networks or tags that exist."""
     if tag not in TAGS and not tag.startswith("coco-"):
         raise UnknownNameError("kind of weights", tag, TAGS)
     found = sources_of(network)

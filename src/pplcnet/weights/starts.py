@@ -1,4 +1,4 @@
-"""What a training starts from: looked for once, before the training, and recorded with the run."""
+"""The start of a training: resolved once, before the training, and recorded with the run."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Start", "find_start"]
 
 
 class Start(NamedTuple):
-    """What was asked for, what was taken, and why; the values are those of the recipe's field."""
+    """The requested start, the one used, and why; with the values of the recipe's `weights`."""
 
     asked: str | None
     weights: str | None
-    """Never auto; None is random values."""
+    """Never auto; None means random values."""
     reason: str = ""
-    """Why it is not what auto prefers, and how to get that; empty if it is, or was demanded."""
+    """Why it is not auto's first choice, and how to get that; empty if it is, or was requested."""
     is_pretrain_file: bool = False
-    """Whether it is a file by `pplcnet pretrain`."""
+    """Whether it is a file from `pplcnet pretrain`."""
 
     @classmethod
     def from_facts(cls, facts: object, weights: str | None) -> Start:
-        """What `facts` wrote. Runs made before it did started from `weights`."""
+        """The start from recorded `facts`; runs from before they were recorded used `weights`."""
         if not isinstance(facts, Mapping):
             return cls(weights, weights)
         asked, taken = (facts.get(name) for name in ("asked", "weights"))
@@ -41,22 +41,22 @@ class Start(NamedTuple):
 
     @classmethod
     def of_provenance(cls, provenance: Mapping[str, Any]) -> Start | None:
-        """What a bundle's training started from; None where the bundle was not trained here."""
+        """The start of a bundle's training; None if the bundle was not trained by pplcnet."""
         if "recipe" not in provenance:
             return None
         return cls.from_facts(provenance.get("weights"), None)
 
     @property
     def has_seen_formulas(self) -> bool:
-        """Whether it was pretrained on pictures of formulas only, so that photos' weights help."""
+        """Whether it was pretrained on formula pictures only, so weights from photos would help."""
         return self.weights == FRACTAL or self.is_pretrain_file
 
     def facts(self) -> dict[str, str | bool | None]:
-        """As JSON holds it."""
+        """The start as JSON values."""
         return self._asdict()
 
     def describe(self) -> str:
-        """One line: where the network starts, and if there is something better, how to get it."""
+        """One line: what the network starts from, and how to get a better start if there is one."""
         if self.weights is None:
             taken = "random values"
         elif self.weights == FRACTAL:
@@ -73,13 +73,13 @@ class Start(NamedTuple):
 
 
 def find_start(network: str, weights: str | None) -> Start:
-    """What training starts from by the recipe's field `weights`; downloaded if necessary.
+    """The start given by the recipe's field `weights`, downloaded if necessary.
 
-    Auto takes the official weights if they are in the cache or a server answers within seconds,
+    Auto uses the official weights if they are in the cache or a server answers within seconds,
     else the shipped backbone, else random values.
 
     Raises:
-        WeightsError, InputError: weights other than auto that are not to be had.
+        WeightsError, InputError: weights other than auto that are not available.
     """
     if weights != AUTO:
         if weights is not None:

@@ -1,8 +1,8 @@
-"""PP-LCNet's tensors under timm's and transformers' names, as the original's state dict.
+"""Translates PP-LCNet's tensors from timm's and transformers' names to the original's state dict.
 
-Both keep the original's layouts except that fully connected weights are (out, in), and count the
-blocks of a stage their own way. timm's own training also has a bias in the last convolution and
-no factor before the classifier.
+Both keep the original's layouts, except that fully connected weights are (out, in), and number the
+blocks of a stage differently. timm's own training also has a bias in the last convolution and no
+factor before the classifier.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NORM_PARTS = {
     "running_mean": "_mean",
     "running_var": "_variance",
 }
-# timm splits the 256-channel stage in two; (stage, blocks before it) by timm's stage.
+# timm splits the 256-channel stage in two. By timm's stage: (stage, number of blocks before it).
 _TIMM_STAGES = (
     ("blocks2", 0),
     ("blocks3", 0),
@@ -77,7 +77,7 @@ def to_original_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     renamed = {}
     for key, tensor in tensors.items():
         prefix, _, part = key.rpartition(".")
-        if part == "num_batches_tracked":  # counts steps; nothing depends on it
+        if part == "num_batches_tracked":  # a step counter that nothing depends on
             continue
         path = _path(key, prefix, path_of)
         is_norm = path.endswith("bn")
