@@ -26,7 +26,7 @@ LOW = 0.05
 def fit_typicality(
     training: NDArray[np.float32], validation: Outputs, energy: Energy | None
 ) -> Typicality | None:
-    """Fit the distribution of training embeddings, and the scales of unusual validation images.
+    """Fit the distribution of training embeddings, and how unusual validation images are in it.
 
     Args:
         training: (N, D) embeddings as returned by the network.

@@ -38,10 +38,10 @@ class Plan:
     weight_decay: float = 1e-3
     """A step multiplies kernels by 1 - rate * weight_decay."""
     batchnorm_scale: float = 0.2
-    """Of every BatchNorm before hard-swish at first, as in training from scratch."""
+    """Initial scale of every BatchNorm before hard-swish, as in training from scratch."""
     pictures: Amounts = field(default_factory=Amounts)
     without: tuple[str, ...] = ()
-    """Layers that are not written, besides the classifier."""
+    """Layers to leave out of the file, besides the classifier."""
 
     def facts(self) -> dict[str, Any]:
         """The plan as values that JSON can hold."""

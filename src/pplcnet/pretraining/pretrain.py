@@ -84,7 +84,7 @@ def pretrain(
                     f"the loss became NaN or infinite in step {step} of {steps}; pretrain again "
                     "with a lower --rate."
                 )
-            # Checked once per step: a later signal takes effect after the next step, then saved.
+            # Checked once per step: a later signal stops after the next step, which is saved.
             now, is_last = time.monotonic(), step == steps or bool(interrupted())
             if is_last or step % every == 0:
                 loss, rate = float(np.mean(losses[-every:])), step / (now - begun)

@@ -118,7 +118,7 @@ def recalibrate(
 
 
 def _forward(model: keras.Model) -> Forward:
-    """A function that runs the model in training mode, compiled with JAX, which is slow otherwise.
+    """A function that runs the model in training mode; with JAX, compiled as a whole for speed.
 
     Either way, dropout's random state advances.
     """

@@ -24,7 +24,7 @@ def is_segmenter(tensors: Mapping[str, np.ndarray]) -> bool:
 def to_layer_names(
     tensors: Mapping[str, np.ndarray], *, with_training_heads: bool = False
 ) -> dict[str, np.ndarray]:
-    """The tensors with the backbone under a classifier's names, and one name for all heads' logits.
+    """The tensors with the backbone under a classifier's names, and uniform names for all logits.
 
     Args:
         with_training_heads: whether to keep the heads that only training uses.
