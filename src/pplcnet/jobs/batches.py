@@ -1,4 +1,4 @@
-"""Predictions for the batches of other frameworks: Ray Data, Spark, Dask."""
+"""Run a bundle on the batches of other frameworks: Ray Data, Spark, Dask."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pplcnet.tasks.task import Prediction
 __all__ = ["BatchClassifier"]
 
 COLUMNS = ("bytes", "image", "path")
-"""Of photos, by the names that Ray Data's readers give them."""
+"""Columns that may hold photos; the names that Ray Data's readers use."""
 
 
 class BatchClassifier:
-    """A bundle of any task as a function of batches, for `ray.data.Dataset.map_batches`, Spark's
+    """Runs a bundle of any task on batches: for `ray.data.Dataset.map_batches`, Spark's
     `mapInPandas` and Dask's `map_partitions`.
 
-    It can be pickled. The network is opened once in each process.
+    It can be pickled. Each process opens the network once.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class BatchClassifier:
         """Open a bundle as `pplcnet.load` does.
 
         Args:
-            column: the batches' column with the photos: bytes of image files, arrays or paths. None
-                for the first of "bytes", "image" and "path" that exists.
-            top_k: answers for each photo; None for what counts as an answer.
-            threads: cores for a batch. The frameworks run several batches at once.
+            column: the column that holds the photos: bytes of image files, arrays or paths. None
+                takes the first of "bytes", "image" and "path" that exists.
+            top_k: answers per photo; None for all that count as an answer.
+            threads: cores per batch. The frameworks run several batches at once.
 
         Raises:
             BundleError, InputError, MissingDependencyError: as `pplcnet.load`.
@@ -57,15 +57,15 @@ class BatchClassifier:
         """Predict a batch.
 
         Args:
-            batch: column names to arrays of N, or a pandas DataFrame of N rows.
+            batch: column names to arrays of length N, or a pandas DataFrame of N rows.
 
         Returns:
-            The batch without the photos (paths are kept), and with the columns of the best answer
-            ("label", "probability", ...), "answers", a list of all, and "error", None unless the
-            photo is broken. Also "typicality", if the bundle knows it.
+            The batch without its photos (paths are kept), with added columns for the best answer
+            ("label", "probability", ...), "answers" (a list of all) and "error" (None unless the
+            photo is broken), and "typicality" if the bundle measures it.
 
         Raises:
-            InputError: there is no column with photos, or one with the name of an answer's.
+            InputError: no column holds photos, or one has the name of an added column.
         """
         is_frame = hasattr(batch, "assign")
         names = list(batch.columns if is_frame else batch)
@@ -88,7 +88,7 @@ class BatchClassifier:
         return {**{name: batch[name] for name in kept}, **found}
 
     def _columns(self) -> list[str]:
-        """Of the answers."""
+        """The names of the added columns."""
         typicality = ["typicality"] if self._model.knows_typical else []
         own = find(self._model.manifest.task).prediction.columns
         return [*own, "answers", *typicality, "error"]
@@ -111,7 +111,7 @@ class BatchClassifier:
 
 
 def _objects(values: list[Any]) -> Any:
-    """(N,) of Python's objects; NumPy would make two dimensions of lists of equal length."""
+    """(N,) array of objects; NumPy would make lists of equal length a 2-D array."""
     array = np.empty(len(values), object)
     array[:] = values
     return array

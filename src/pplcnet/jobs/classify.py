@@ -1,4 +1,4 @@
-"""A job as a whole: begun or gone on with, run, looked at, merged."""
+"""A whole job: start or resume it, run it, report on it, merge its parts."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ __all__ = ["MERGED_FILE", "Options", "Result", "State", "classify_photos", "merg
 
 MERGED_FILE = "results.parquet"
 WAIT_SECONDS, POLL_SECONDS = 3600.0, 2.0
-"""How long the other shares wait for the first one's plan."""
+"""How long the other shares wait for share 0 to write the plan, and how often they look."""
 MOST_BROKEN = 0.01
-"""The share of a job's photos that may be broken, unless something else is said."""
+"""The default limit on the fraction of broken photos."""
 BROKEN_ANYWAY = 100
-"""Broken photos that are no reason to stop, unless something else is said."""
+"""The default number of broken photos that never stops a job."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Options:
 
 
 class State(NamedTuple):
-    """How far a job is, as its folder says."""
+    """How far a job has got, according to its folder."""
 
     job: Job
     done: set[int]
@@ -80,13 +80,13 @@ class State(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a run of a job left."""
+    """The outcome of one run of a job."""
 
     progress: Progress
     is_complete: bool
-    """Whether the whole job is, with the shards of others."""
+    """Whether the whole job is done, including the shards of other shares."""
     is_stopped: bool
-    """Whether too many photos were broken."""
+    """Whether the run stopped because too many photos were broken."""
     notes: list[str]
 
 
@@ -99,18 +99,18 @@ def classify_photos(
     report: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Result:
-    """Classify all photos of a source into parts, or what is left of that.
+    """Classify all photos of a source into parts, or those that earlier runs left.
 
     Args:
         bundle: as `pplcnet.load` takes it.
         source: a folder, a list, or the pattern of tar files.
         out: the job's folder.
         report: called about twice a second.
-        say: takes a line on what is going to be done.
+        say: called with a line about what is going to be done.
 
     Raises:
-        InputError: wrong input, or the folder holds another job, or cannot be written to.
-        StorageError: what no other try would help.
+        InputError: wrong input; or the folder holds another job or cannot be written to.
+        StorageError: a failure that retrying would not fix.
     """
     if not is_address(out):
         check_writable(out)
@@ -121,7 +121,7 @@ def classify_photos(
             "--files."
         )
     found = find_source(source, options.column, options.root)
-    # Workers on other machines start in other folders.
+    # Workers on other machines have other working directories.
     place = out if is_address(out) else os.path.abspath(out)
     if options.files and found.holds(place):
         raise InputError(
@@ -159,7 +159,7 @@ def classify_photos(
 
 
 def state_of(out: str) -> State:
-    """How far a job is; InputError where there is none."""
+    """How far a job has got; InputError if there is no job in the folder."""
     storage = open_storage(out)
     job = read_job(storage, out)
     if job is None:
@@ -170,7 +170,7 @@ def state_of(out: str) -> State:
 
 
 def merge_job(out: str) -> int:
-    """Write all parts of a finished job as one file, MERGED_FILE; returns its number of rows."""
+    """Write all parts of a finished job to one file, MERGED_FILE; returns its number of rows."""
     state = state_of(out)
     missing = state.job.plan.shards - len(state.done)
     if missing:
@@ -182,7 +182,7 @@ def merge_job(out: str) -> int:
 
 
 def _wait_for_plan(storage: Storage, out: str, say: Callable[[str], None]) -> None:
-    """Until the first of the shares has listed the photos, so that this is done once."""
+    """Wait until share 0 has listed the photos, so that only one share does."""
     until = time.monotonic() + WAIT_SECONDS
     while read_job(storage, out) is None:
         if time.monotonic() > until:
@@ -240,9 +240,9 @@ def _plan(storage: Storage, source: Source, options: Options, passed_over: Passe
 
 
 def _progress_before(storage: Storage, job: Job, numbers: range, done: set[int]) -> Progress:
-    """What earlier runs did of these shards."""
+    """What earlier runs completed of these shards."""
     before = [each for each in numbers if each in done]
-    # A shard of tar files is a file, whose photos are not known before.
+    # A shard of a tar job is one tar file; its number of photos is not known in advance.
     photos = None
     if not job.source.is_of_tars:
         photos = photos_of(job.plan, job.wanted.shard_photos, numbers)
@@ -269,7 +269,7 @@ def _beginning(job: Job, network: JobNetwork, progress: Progress) -> str:
 
 
 def _finish(storage: Storage, job: Job) -> bool:
-    """Write the summary once all parts are there; whether they are."""
+    """Write the summary once all parts exist; returns whether they do."""
     done = done_shards(storage)
     if len(done) < job.plan.shards:
         return False
@@ -292,7 +292,7 @@ def _finish(storage: Storage, job: Job) -> bool:
     try:
         storage.write(SUMMARY_FILE, (json_text(summary, indent=2) + "\n").encode())
     except StorageFailure:
-        # Another share, which ended at the same time, has removed what this one was writing.
+        # Another share finished at the same time and removed the file being written here.
         if storage.read(SUMMARY_FILE) is None:
             raise
     remove_leftovers(storage)

@@ -1,4 +1,4 @@
-"""What is known of commands that run elsewhere: that they began, what they write, how they end."""
+"""Events of commands that run elsewhere: they start, write lines, and end."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ __all__ = ["Began", "Ended", "Events", "LastLines", "Line"]
 
 LINES_KEPT = 20
 ERROR = "error: "
-"""What pplcnet's own messages begin with."""
+"""The prefix of pplcnet's own error messages."""
 
 
 class Began(NamedTuple):
-    """A command runs in a process."""
+    """A command has started in a process."""
 
     number: int
-    """Of the command, from 0."""
+    """Index of the command, from 0."""
     host: str
     pid: int
 
 
 class Line(NamedTuple):
-    """A line that a command wrote."""
+    """A line written by a command."""
 
     number: int
-    """Of the command, from 0."""
+    """Index of the command, from 0."""
     text: str
     is_error: bool
     """Whether it was written to stderr."""
 
 
 class Ended(NamedTuple):
-    """A command ended, or is out of reach."""
+    """A command has ended or become unreachable."""
 
     number: int
-    """Of the command, from 0."""
+    """Index of the command, from 0."""
     code: int | None
-    """Its exit code, negative where a signal ended it; None where its machine was lost."""
+    """Its exit code, negative if a signal killed it; None if its machine was lost."""
     reason: str
-    """How it was lost; "" where it ended by itself."""
+    """How it was lost; "" if it ended on its own."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether something else than the command itself ended it."""
+        """Whether something other than the command ended it."""
         return self.code is None or self.code < 0
 
 
@@ -53,16 +53,16 @@ class LastLines:
         self.lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """One more."""
+        """Add a line."""
         self.lines = [*self.lines, line][-LINES_KEPT:]
 
     def from_error(self) -> list[str]:
-        """From the last error message on; all lines where there is none."""
+        """The lines from the last error message on; all lines if there is none."""
         begins = [at for at, line in enumerate(self.lines) if line.startswith(ERROR)]
         return self.lines[begins[-1] :] if begins else self.lines
 
     def complaint(self) -> str:
-        """The last error message in one line, else the last line; "" where nothing was written."""
+        """The last error message on one line, else the last line; "" if nothing was written."""
         lines = self.from_error()
         if not lines:
             return ""

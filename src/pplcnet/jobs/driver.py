@@ -1,6 +1,6 @@
 """Gives the shards of a job to workers until every shard has its part or was given up.
 
-It holds nothing that would be missed: what is done can be seen from the parts alone.
+It keeps no state that matters: the parts alone show what is done.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from pplcnet.jobs.worker import Done, Outcome
 __all__ = ["Died", "Driver", "Limits", "Progress", "Ready", "TooManyBrokenError", "Workers"]
 
 MOST_DEATHS = 3
-"""Workers that may die at one shard."""
+"""Workers that may die on one shard before it is given up."""
 MOST_FAILED_STARTS = 3
-"""Workers that may die, one after the other, before they can do anything."""
+"""Workers in a row that may die during start-up."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before a shard is tried again; doubled with every try."""
+"""Seconds before a shard is retried; doubled with every try, up to the second number."""
 WAIT = 0.5
 SLOW_SECONDS, SLOW_TIMES = 60.0, 4.0
-"""An idle worker takes over a shard that has been worked on for so long and so many times longer
-than shards take on average."""
+"""An idle worker takes over a shard that has been running for at least this many seconds and
+this many times the average."""
 
 
 class Ready(NamedTuple):
-    """A worker can take a shard."""
+    """A worker is ready for a shard."""
 
     worker: int
 
 
 class Died(NamedTuple):
-    """A worker ended; another takes its place."""
+    """A worker died; another takes its place."""
 
     worker: int
     reason: str
 
 
 class Workers(Protocol):
-    """Processes that classify shards, wherever they are."""
+    """Processes that classify shards, on this machine or on others."""
 
     def give(self, worker: int, shard: Shard) -> None:
-        """Let an idle worker do a shard."""
+        """Give a shard to an idle worker."""
         ...
 
     def events(self, seconds: float) -> list[Ready | Died | tuple[int, Outcome]]:
-        """What has happened, waiting for so long at most: a worker and the outcome of its shard
-        (-1 where it could not begin), or what became of a worker."""
+        """What has happened, after waiting at most `seconds`: a worker and the outcome of its shard
+        (-1 if the worker could not start), or a change in a worker's state."""
         ...
 
     def describe(self) -> str:
-        """How many there are and what they wait for, for a person."""
+        """How many there are and what they are waiting for, in words."""
         ...
 
 
@@ -68,24 +68,24 @@ class Limits(NamedTuple):
     """When to give up."""
 
     retries: int
-    """Tries of a shard after the first."""
+    """Retries of a shard after the first attempt."""
     broken_share: float
-    """Of all photos, or of those that are done where their number is not known, may be broken."""
+    """Largest fraction of broken photos, of all or, if the total is unknown, of those done."""
     broken_anyway: int
-    """So many may be broken in any case."""
+    """This many broken photos are always accepted."""
 
 
 class TooManyBrokenError(Exception):
-    """More photos are broken than were allowed."""
+    """More photos are broken than allowed."""
 
 
 @dataclass
 class Progress:
-    """How far a job is."""
+    """How far a job has got."""
 
     photos: int | None
-    """In all shards that have to be done, those that were done before included; None where that
-    is not known before."""
+    """Photos in all shards of this run, including those done before; None if not known in
+    advance."""
     shards: int
     done_photos: int = 0
     broken: int = 0
@@ -94,9 +94,9 @@ class Progress:
     workers: int = 0
     running: int = 0
     failed: dict[int, str] = field(default_factory=dict)
-    """Shard to why it was given up."""
+    """Shard number to the reason it was given up."""
     note: str = ""
-    """What is waited for; "" while there is work."""
+    """What the job is waiting for; "" while workers are busy."""
 
 
 class _Running(NamedTuple):
@@ -120,20 +120,20 @@ class Driver:
         self._idle: deque[int] = deque()
         self._running: dict[int, _Running] = {}
         self._waiting: list[tuple[float, Shard]] = []
-        """Shards to try again, with the earliest time for it."""
+        """Shards to retry, each with the earliest time for it."""
         self._tries: Counter[int] = Counter()
         self._deaths: Counter[int] = Counter()
         self._failed_starts = 0
         self._finished: set[int] = set()
         self._seconds = 0.0
-        """What the shards that are done took together."""
+        """Total time of the finished shards."""
 
     def run(self, shards: Iterator[Shard]) -> None:
-        """Have all the shards done.
+        """Process all shards.
 
         Raises:
-            StorageError: what no other try would help: access denied, a full disk, a damaged
-                bundle, workers that cannot begin.
+            StorageError: a failure that retrying would not fix: access denied, a full disk, a
+                damaged bundle, workers that cannot start.
             TooManyBrokenError: see `Limits`.
         """
         is_exhausted = False
@@ -173,7 +173,7 @@ class Driver:
                 self._idle.append(worker)
             if isinstance(outcome, Done):
                 self._seconds += outcome.seconds
-                # A shard that was given up may be done after all, by a worker that was slow.
+                # A slow worker may still finish a shard that was given up.
                 if outcome.number not in self._finished or outcome.number in self._progress.failed:
                     self._finish(outcome.number, outcome.photos, outcome.broken)
                     self._check_broken()
@@ -242,7 +242,7 @@ class Driver:
             raise TooManyBrokenError
 
     def _due(self) -> Shard | None:
-        """A shard whose time to be tried again has come."""
+        """A shard whose retry time has come, or None."""
         now = time.monotonic()
         for at, (when, shard) in enumerate(self._waiting):
             if when <= now:
@@ -251,7 +251,7 @@ class Driver:
         return None
 
     def _slow(self) -> Shard | None:
-        """A shard that only one worker works on, for much longer than shards take."""
+        """A shard that has one worker and is taking much longer than average, or None."""
         mean = self._seconds / max(1, self._progress.done_shards)
         patience = max(SLOW_SECONDS, SLOW_TIMES * mean)
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What can go wrong with one shard, and whether trying again may help."""
+"""What can go wrong with one shard, and whether retrying may help."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pplcnet.errors import PPLCNetError, StorageError
 __all__ = ["DISK_FULL", "StorageFailure", "describe_failure", "stops_the_job"]
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What a disk says that takes nothing more, however often it is asked."""
+"""Errors of a disk that cannot take more data; retrying does not help."""
 
 
 class StorageFailure(Exception):  # noqa: N818 - what happened
-    """Storage did not answer, or not completely; another try may succeed.
+    """Storage did not answer, or not completely; retrying may help.
 
-    It says nothing about the photo, so that no row is written.
+    It says nothing about the photo, so no row is written.
     """
 
 
 def stops_the_job(error: Exception) -> bool:
-    """Whether every other shard would fail in the same way: access denied, a disk that is full, a
-    damaged bundle."""
+    """Whether every other shard would fail in the same way: access denied, a full disk, a damaged
+    bundle."""
     return isinstance(error, PPLCNetError)
 
 
 def describe_failure(error: Exception) -> str:
-    """A sentence for `failed/` and for the terminal."""
+    """One sentence for `failed/` and for the terminal."""
     if isinstance(error, StorageFailure | StorageError | PPLCNetError):
         return str(error)
     return f"{type(error).__name__}: {error}"

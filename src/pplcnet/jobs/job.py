@@ -1,4 +1,4 @@
-"""A job's folder: what was asked for stands in job.json, which never changes."""
+"""A job's folder; job.json records what was asked for and never changes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ LIBRARIES = ("pplcnet", "numpy", "pillow", "pyarrow", "onnxruntime", "openvino",
 
 @dataclass(frozen=True)
 class Wanted:
-    """What answers depend on; the command that goes on with a job has to want the same."""
+    """Everything the answers depend on; a command that resumes the job must ask for the same."""
 
     bundle: str
-    """sha256 of the network and of how its outputs are read."""
+    """sha256 of the network and of how its outputs are decoded."""
     engine: str
     precision: str
     source: str
@@ -45,15 +45,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Job:
-    """What stands in job.json."""
+    """The content of job.json."""
 
     id: str
-    """Made by chance; tells a job's folder from another at the same path."""
+    """A random id; tells apart jobs that used the same path at different times."""
     wanted: Wanted
     source: Source
     plan: Plan
     facts: dict[str, Any]
-    """For a reader: network, task, versions, when it was begun."""
+    """For readers: network, task, versions, start time."""
 
     def to_json(self) -> str:
         """The text of job.json."""
@@ -70,13 +70,13 @@ class Job:
 
 
 def read_job(storage: Storage, place: str) -> Job | None:
-    """The job in a folder; None where there is none.
+    """Read the job in a folder; None if there is none.
 
     Args:
-        place: what to call the folder.
+        place: the folder's name in messages.
 
     Raises:
-        InputError: it is damaged, or of a newer version.
+        InputError: it is damaged, or was written by a newer version.
     """
     content = storage.read(JOB_FILE)
     if content is None:
@@ -103,7 +103,7 @@ def read_job(storage: Storage, place: str) -> Job | None:
 
 
 def _check_types(job: Job) -> None:
-    """TypeError for what job.json holds in another type."""
+    """Raise TypeError if a value of job.json has the wrong type."""
     wanted, source, plan = job.wanted, job.source, job.plan
     texts = (job.id, wanted.bundle, wanted.engine, wanted.precision, plan.digest, *source)
     if not all(isinstance(each, str) for each in texts):
@@ -122,12 +122,12 @@ def begin_job(
     source: Source,
     make_plan: Callable[[], Plan],
 ) -> Job:
-    """The job in a folder, begun now unless it was before.
+    """The job in a folder, started now unless it already exists.
 
-    Of several that begin it at once, one does, and the others go on with its plan.
+    If several processes start it at once, one succeeds and the others use its plan.
 
     Raises:
-        InputError: the job there is another, or the folder is not empty and holds no job.
+        InputError: it is a different job, or the folder is not empty and holds no job.
     """
     job = read_job(storage, place)
     if job is None:

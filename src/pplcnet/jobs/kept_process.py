@@ -1,7 +1,7 @@
-"""A command that ends with the process that started it: `... DESCRIPTOR MODULE WORD ...`.
+"""A command that ends with its parent process: `... DESCRIPTOR MODULE WORD ...`.
 
-Runs `python -m MODULE WORD ...` and stops it, as SIGTERM does, when the other end of the pipe is
-closed, however that process ended.
+Runs `python -m MODULE WORD ...` and stops it, as SIGTERM does, when the other end of the pipe
+closes, however the parent ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 __all__ = ["main"]
 
 STOP_SECONDS = 120.0
-"""To save what there is, after which the process is ended."""
+"""Time to save what there is; then the process is killed."""
 
 
 def main(descriptor: int, module: str, words: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Listing object storage that gives names in order, a page a request: large folders side by side.
+"""Lists object storage that returns ordered pages of names; large folders are listed in parallel.
 
-A folder that fills a whole page is listed by another thread from there on, and this one continues
-behind it. So no request is spent on finding folders, and small ones are listed as they come.
+When a folder fills a whole page, another thread lists the rest of it and this one continues after
+it. So no request is spent on finding folders, and small ones are listed along the way.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["Pages", "list_side_by_side"]
 FULL_PAGE = 1000
 THREADS = 16
 WAITING_PAGES = 64
-"""Pages that wait for whoever takes the names, so that memory stays even."""
+"""Pages that may wait for the consumer, which bounds memory."""
 BEHIND_ALL = "\U0010ffff"
-"""Comes after every character that a name has."""
+"""Sorts after any character in a name."""
 
 
 class Pages(Protocol):
-    """What lists one folder."""
+    """Lists one folder, page by page."""
 
     def __call__(self) -> list[str]:
         """The next names, in order; [] at the end."""
@@ -30,25 +30,25 @@ class Pages(Protocol):
 
 
 class _Folder(NamedTuple):
-    """A folder to list, from behind a name on."""
+    """A folder to list, starting after a given name."""
 
     prefix: str
     after: str | None
 
 
 class _Listing:
-    """Threads that list folders, and what they have found."""
+    """Threads that list folders, and the pages they have found."""
 
     def __init__(self, open_folder: Callable[[str, str | None], Pages], prefix: str) -> None:
         self._open_folder = open_folder
         self._folders: queue.SimpleQueue[_Folder | None] = queue.SimpleQueue()
         self._folders.put(_Folder(prefix, None))
         self._unfinished = 1
-        """Folders that are listed or wait for it."""
+        """Folders being listed or waiting to be."""
         self._lock = threading.Lock()
         self.is_stopped = threading.Event()
         self.found: queue.Queue[list[str] | BaseException | None] = queue.Queue(WAITING_PAGES)
-        """Pages, or what went wrong; None at the end."""
+        """Pages, or an exception; None at the end."""
 
     def work(self) -> None:
         """List folders until none is left; runs in each thread."""
@@ -83,7 +83,7 @@ class _Listing:
                 continue
 
     def stop(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self.is_stopped.set()
         for _ in range(THREADS):
             self._folders.put(None)
@@ -92,10 +92,10 @@ class _Listing:
 def list_side_by_side(
     open_folder: Callable[[str, str | None], Pages], prefix: str
 ) -> Iterator[str]:
-    """All names below a prefix, in no certain order.
+    """Yield all names below a prefix, in no particular order.
 
     Args:
-        open_folder: begins to list the names below a prefix, from behind a name on.
+        open_folder: starts listing the names below a prefix, after a given name.
         prefix: without a slash at its end; "" for everything.
 
     Raises what `open_folder` and its pages raise.
@@ -114,7 +114,7 @@ def list_side_by_side(
 
 
 def _folder_of(page: list[str], prefix: str) -> str | None:
-    """The folder directly below the prefix that a page lies in as a whole."""
+    """The folder directly below the prefix that holds the whole page; None if it spans several."""
     start = len(prefix) + 1 if prefix else 0
     first, slash, _ = page[0][start:].partition("/")
     inner = page[0][: start + len(first)]

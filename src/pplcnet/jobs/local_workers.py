@@ -1,4 +1,4 @@
-"""Workers on this machine: a process for each core."""
+"""Workers on this machine: one process per core."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ END_SECONDS = 5.0
 
 
 class _Process:
-    """One worker process, and this end of the connection to it."""
+    """One worker process, and our end of its connection."""
 
     def __init__(self, settings: Settings) -> None:
         ours, theirs = socket.socketpair()
@@ -35,15 +35,15 @@ class _Process:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         self.connection = Connection(ours.detach())
-        with contextlib.suppress(OSError):  # it has died already, which is seen later
+        with contextlib.suppress(OSError):  # it is already dead, which `events` will notice
             self.connection.send(settings)
 
     def end(self) -> str:
-        """Kill it, if it is alive; returns how it ended."""
+        """Kill it if it is alive; returns how it ended."""
         self.connection.close()
         if self.process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.2)  # a process that has just ended may not be seen yet
+                self.process.wait(0.2)  # a process that has just ended may still look alive
         if self.process.poll() is None:
             self.process.kill()
         code = self.process.wait(END_SECONDS)
@@ -53,7 +53,7 @@ class _Process:
 
 
 class LocalWorkers:
-    """As many processes as were asked for; one that ends is replaced."""
+    """A fixed number of processes; one that dies is replaced."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class LocalWorkers:
 
     def give(self, worker: int, shard: Shard) -> None:
         """See `Workers`."""
-        with contextlib.suppress(OSError):  # its end is seen by `events`
+        with contextlib.suppress(OSError):  # `events` will notice that it died
             self._processes[worker].connection.send(shard)
 
     def events(self, seconds: float) -> list[Ready | Died | tuple[int, Outcome]]:

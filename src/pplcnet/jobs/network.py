@@ -15,29 +15,29 @@ __all__ = ["JobNetwork", "look_at_network"]
 
 
 class JobNetwork(NamedTuple):
-    """What a job has to know of its bundle."""
+    """What a job needs to know about its bundle."""
 
     digest: str
-    """sha256 of everything that answers depend on."""
+    """sha256 of everything the answers depend on."""
     name: str
     task: str
     choice: Choice
     columns: tuple[str, ...]
-    """Of the task's rows."""
+    """Columns of the task's rows."""
     knows_typical: bool
     file_ending: str
-    """Of the file that a prediction can be written to; "" where there is none."""
+    """Extension of the file that a prediction can be written to; "" if the task has none."""
     advice: str
 
 
 def look_at_network(
     bundle: str | PathLike[str], engine: str | None = None, precision: str | None = None
 ) -> JobNetwork:
-    """Read a bundle and choose how it runs.
+    """Read a bundle and choose how to run it.
 
     Args:
         bundle: as `pplcnet.load` takes it.
-        engine: None for what tuning chose on this processor.
+        engine: None for the one that tuning chose for this processor.
         precision: likewise.
 
     Raises:

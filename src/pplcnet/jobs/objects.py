@@ -1,7 +1,7 @@
-"""Object storage: S3, Google Cloud Storage and Azure by their addresses, through obstore.
+"""Object storage by address: S3, Google Cloud Storage and Azure, through obstore.
 
 Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT, ...) or from the
-machine's role. Requests that fail are tried again with growing pauses before they count as failed.
+machine's role. Failed requests are retried with growing pauses before they count as failed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from pplcnet.jobs.listing import FULL_PAGE, Pages, list_side_by_side
 __all__ = ["Address", "Objects", "split_address"]
 
 STARTS_ANYWHERE = "s3://"
-"""Storage that lists from behind any name on; others would list all names before it too."""
-# Azure's have the account before the container.
+"""Storage that can list from any name on; others would list everything before it too."""
+# Azure addresses have the account before the container.
 PARTS_OF_BUCKET = {"s3": 1, "gs": 1, "az": 2}
 MISSING = (NotFoundError, FileNotFoundError)
 THERE = (AlreadyExistsError, FileExistsError)
 DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
-"""obstore's errors; for some its versions raise those of Python."""
+"""obstore's errors; for some of them, some versions raise Python's own."""
 RETRIES: Any = {
     "max_retries": 8,
     "retry_timeout": timedelta(seconds=60),
@@ -52,11 +52,11 @@ RETRIES: Any = {
 CLIENT: Any = {
     "timeout": timedelta(seconds=60),
     "connect_timeout": timedelta(seconds=10),
-    "allow_http": True,  # where AWS_ENDPOINT says so, as for a server in a private network
+    "allow_http": True,  # when AWS_ENDPOINT says so, as for a server on a private network
 }
 STREAM_BYTES = 1 << 20
 TRIES, PAUSE = 4, 0.2
-"""Of a request, and seconds after the first."""
+"""Attempts per request, and seconds after the first one."""
 Result = TypeVar("Result")
 
 
@@ -64,15 +64,15 @@ class Address(NamedTuple):
     """The parts of s3://bucket/key."""
 
     bucket: str
-    """With the scheme."""
+    """With its scheme."""
     key: str
 
 
 def split_address(address: str) -> Address:
-    """The bucket and the key, which may hold any characters.
+    """Split an address into bucket and key; the key may contain any character.
 
     Raises:
-        InputError: an address of another kind, or without a bucket.
+        InputError: an unknown scheme, or no bucket.
     """
     found = re.fullmatch(r"([a-z0-9+.-]+)://(.*)", address, re.IGNORECASE | re.DOTALL)
     scheme = found[1].lower() if found else ""
@@ -89,7 +89,7 @@ def split_address(address: str) -> Address:
 
 
 class Objects:
-    """The objects below an address; as a job's folder, a `Storage`."""
+    """The objects below an address; implements `Storage` for a job's folder."""
 
     def __init__(self, address: str) -> None:
         self._bucket, self._key = split_address(address)
@@ -111,7 +111,7 @@ class Objects:
         return self._again(name, get)
 
     def read_most(self, name: str, most: int) -> bytes | int | None:
-        """The content; its size where that is above `most`; None where there is no such object."""
+        """The content; its size if that exceeds `most`; None if there is no such object."""
 
         def get() -> bytes | int | None:
             try:
@@ -124,10 +124,10 @@ class Objects:
         return self._again(name, get)
 
     def stream(self, name: str) -> IO[bytes]:
-        """An object to be read once, from its start, in one request.
+        """Open an object for one sequential read, in a single request.
 
         Raises:
-            StorageFailure, StorageError: here, or while it is read.
+            StorageFailure, StorageError: on opening or while reading.
         """
         try:
             found = obstore.get(self._store, self._path(name))
@@ -137,7 +137,7 @@ class Objects:
         return io.BufferedReader(_Stream(pieces, self, name), STREAM_BYTES)
 
     def write(self, name: str, content: bytes | Path) -> None:
-        """See `Storage`. Bytes are one PUT, which is there whole or not at all."""
+        """See `Storage`. Bytes are one PUT, which is atomic."""
         try:
             if isinstance(content, bytes):
                 obstore.put(self._store, self._path(name), content, use_multipart=False)
@@ -151,7 +151,7 @@ class Objects:
         try:
             obstore.put(self._store, self._path(name), content, mode="create", use_multipart=False)
         except THERE:
-            # A try that seemed to have failed may have written it.
+            # An attempt that seemed to fail may have written it.
             return self.read(name) == content
         except Exception as error:
             raise self._failure(name, error) from error
@@ -172,7 +172,7 @@ class Objects:
         yield from (name for name in self.all_names(folder) if "/" not in name)
 
     def all_names(self, folder: str = "") -> Iterator[str]:
-        """The names of all objects below a folder, within it, in no certain order."""
+        """Names of all objects below a folder, relative to it, in no particular order."""
         prefix = self._path(folder) if folder.strip("./") else self._key
         start = len(prefix) + 1 if prefix else 0
         if self._bucket.startswith(STARTS_ANYWHERE):
@@ -183,7 +183,7 @@ class Objects:
         yield from (path[start:] for path in found)
 
     def _pages(self, prefix: str, after: str | None) -> Pages:
-        """The keys below a prefix, from behind one on, a thousand at a time."""
+        """The keys below a prefix that follow `after`, a thousand at a time."""
         last, pages = after, None
 
         def next_page() -> list[str]:
@@ -195,7 +195,7 @@ class Objects:
                     )
                 return [each["path"] for each in next(pages, [])]
             except BaseException:
-                pages = None  # the next try goes on behind the last name
+                pages = None  # a retry continues after the last name
                 raise
 
         def page() -> list[str]:
@@ -216,7 +216,7 @@ class Objects:
             raise self._failure(name, error) from error
 
     def _again(self, name: str, request: Callable[[], Result]) -> Result:
-        """Do a request, several times where an answer is cut off, which obstore leaves to us."""
+        """Run a request; retries responses that are cut off, which obstore leaves to us."""
         for number in range(TRIES):
             try:
                 return request()
@@ -240,17 +240,17 @@ class Objects:
 
 
 def _opened(bucket: str) -> Any:
-    """obstore's store; what a bucket's address does not say is taken from the environment."""
+    """obstore's store; whatever the address does not say comes from the environment."""
     options: dict[str, Any] = {"client_options": CLIENT, "retry_config": RETRIES}
     scheme, _, rest = bucket.partition("://")
-    if scheme == "az":  # to obstore, the host of such an address is the container
+    if scheme == "az":  # obstore takes the host of such an address for the container
         account, _, container = rest.partition("/")
         return from_url(f"az://{container}", account_name=account, **options)
     return from_url(bucket, **options)
 
 
 class _Stream(io.RawIOBase):
-    """What an object's stream gives, as a file."""
+    """An object's stream as a file."""
 
     def __init__(self, pieces: Iterator[Any], objects: Objects, name: str) -> None:
         self._pieces, self._objects, self._name = pieces, objects, name

@@ -1,4 +1,4 @@
-"""Parts: the rows of one shard as a Parquet file, which is there whole or not at all."""
+"""Parts: the rows of one shard as a Parquet file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -45,39 +45,39 @@ TEXTS = ("label",)
 
 
 class Row(NamedTuple):
-    """What is said of one photo."""
+    """The result for one photo."""
 
     path: str
     answers: list[dict[str, Any]]
-    """As `Prediction.rows` gives them, the surest first."""
+    """As `Prediction.rows` gives them, most confident first."""
     typicality: float | None = None
     error: str | None = None
     file: str | None = None
-    """What the prediction was written to, in the job's folder."""
+    """The file with the prediction, relative to the job's folder."""
 
 
 class PartFacts(NamedTuple):
-    """What a part says of itself."""
+    """Summary of a part, from its metadata."""
 
     photos: int
     broken: int
 
 
 def part_name(number: int) -> str:
-    """The place of a shard's part in the job."""
+    """The path of a shard's part, relative to the job."""
     return f"{PARTS_FOLDER}/part-{number:06d}.parquet"
 
 
 def failed_name(number: int) -> str:
-    """The place of what is said of a shard that was given up."""
+    """The path of the note on a shard that was given up, relative to the job."""
     return f"{FAILED_FOLDER}/shard-{number:06d}.json"
 
 
 def part_schema(columns: Sequence[str], *, has_typicality: bool, has_files: bool) -> Any:
-    """The same for all parts of a job.
+    """The schema that all parts of a job share.
 
     Args:
-        columns: of the task's predictions: "label" is a text, all others are numbers.
+        columns: of the task's predictions; "label" is text, all others are numbers.
     """
     answer = [pa.field(each, pa.string() if each in TEXTS else pa.float64()) for each in columns]
     return pa.schema(
@@ -93,10 +93,10 @@ def part_schema(columns: Sequence[str], *, has_typicality: bool, has_files: bool
 
 
 def table_bytes(rows: Sequence[Row], schema: Any, facts: Mapping[str, Any]) -> bytes:
-    """A part as the bytes of a Parquet file: the same bytes for the same rows.
+    """A part as the bytes of a Parquet file; the same rows give the same bytes.
 
     Args:
-        facts: of the network that answered, for the file's metadata.
+        facts: about the network, for the file's metadata.
     """
     columns: dict[str, list[Any]] = {
         "path": [row.path for row in rows],
@@ -120,7 +120,7 @@ def table_bytes(rows: Sequence[Row], schema: Any, facts: Mapping[str, Any]) -> b
 
 
 def done_shards(storage: Storage) -> set[int]:
-    """The numbers of the shards that have their part."""
+    """The numbers of the shards that have a part."""
     return {
         int(found[1])
         for name in storage.names(PARTS_FOLDER)
@@ -129,7 +129,7 @@ def done_shards(storage: Storage) -> set[int]:
 
 
 def facts_of_parts(storage: Storage, numbers: Sequence[int]) -> Iterator[PartFacts]:
-    """What parts say of themselves, in the order of `numbers`.
+    """Yield the summary of each part, in the order of `numbers`.
 
     Raises:
         InputError: a part is damaged.
@@ -142,12 +142,12 @@ def facts_of_parts(storage: Storage, numbers: Sequence[int]) -> Iterator[PartFac
             return PartFacts(int(facts["photos"]), int(facts["broken"]))
 
     with ThreadPoolExecutor(READERS) as pool:
-        for at in range(0, len(numbers), 1000):  # so that few are read ahead
+        for at in range(0, len(numbers), 1000):  # so that only a few are read ahead
             yield from pool.map(read, numbers[at : at + 1000])
 
 
 def failures_of(storage: Storage) -> dict[int, dict[str, Any]]:
-    """Shard to what `failed/` says of it."""
+    """Shard number to the content of its file in `failed/`."""
     numbers = sorted(
         int(found[1])
         for name in storage.names(FAILED_FOLDER)
@@ -174,7 +174,7 @@ def _part(storage: Storage, number: int) -> io.BytesIO:
 
 @contextlib.contextmanager
 def _damage_said(number: int) -> Iterator[None]:
-    """Within, a part that is none is an InputError that names it."""
+    """Within the context, reading a damaged part raises an InputError that names it."""
     try:
         yield
     except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
@@ -185,7 +185,7 @@ def _damage_said(number: int) -> Iterator[None]:
 
 
 def remove_leftovers(storage: Storage) -> None:
-    """Remove what killed processes were writing; only when nothing is left to be written."""
+    """Remove the partial files of killed processes; call it only once nothing is left to write."""
     for folder in (PARTS_FOLDER, FAILED_FOLDER, "plan", "."):
         for name in list(storage.names(folder)):
             if LEFTOVER.fullmatch(name):

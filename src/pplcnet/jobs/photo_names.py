@@ -1,4 +1,4 @@
-"""Which names are those of photos, outside of folders on a disk."""
+"""Which names count as photos, for lists, tar files and object storage."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ __all__ = ["is_photo"]
 
 
 def is_photo(name: str) -> bool:
-    """Whether a name has the ending of a photo and is not hidden."""
+    """Whether a name has a photo's extension and is not hidden."""
     base = name.rpartition("/")[2]
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in image_endings()

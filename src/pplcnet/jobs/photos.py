@@ -24,12 +24,12 @@ OF_THE_FILE = frozenset(
         errno.ENAMETOOLONG, errno.EINVAL, errno.EFBIG, errno.ENXIO,
     ]
 )  # fmt: skip
-"""What is wrong with one file. Anything else is wrong with the disk or the network."""
+"""Errors that concern one file. Any other error concerns the disk or the network."""
 _ADDRESS = re.compile(rb"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def shown_name(name: bytes) -> str:
-    r"""A name as parts hold it; bytes that are not UTF-8 are written as \xff."""
+    r"""A name as stored in parts; bytes that are not UTF-8 are written as \xff."""
     return name.decode("utf-8", "backslashreplace")
 
 
@@ -43,10 +43,10 @@ class Photos:
         self._lock = Lock()
 
     def read(self, name: bytes) -> bytes | ImageError:
-        """The photo's bytes, or why there are none.
+        """The photo's bytes, or the reason it cannot be used.
 
         Raises:
-            StorageFailure: it could not be found out; trying again may help.
+            StorageFailure: storage gave no clear answer; retrying may help.
         """
         if self._is_address or _ADDRESS.match(name):
             return self._read_object(name)
@@ -80,10 +80,10 @@ class Photos:
         return ImageError(shown_name(name), reason)
 
     def _place(self, name: bytes) -> tuple[str, str]:
-        """The bucket of a name, with the scheme, and the name in it.
+        """Split a name into its bucket (with scheme) and the name within it.
 
         Raises:
-            InputError: an address that is not read.
+            InputError: an address of an unsupported kind.
         """
         text = name.decode("utf-8", "surrogateescape")
         if not is_address(text):
@@ -98,7 +98,7 @@ class Photos:
             return self._buckets[bucket]
 
     def open(self, name: bytes) -> IO[bytes]:
-        """A file of photos, to be read once.
+        """Open a file of photos for one sequential read.
 
         Raises:
             StorageFailure: it cannot be opened.
@@ -109,7 +109,7 @@ class Photos:
             return stream
         path = os.path.join(self._root, name)
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
                 raise OSError(errno.EINVAL, "not a regular file")
             return open(path, "rb")
         except OSError as error:

@@ -1,10 +1,10 @@
-"""The plan of a job: its photos' names in their final order, cut into shards.
+"""The plan of a job: the photos' names in their final order, split into shards.
 
-The names are sorted in runs on the disk, which are merged, so that memory does not grow with their
-number. `plan/DIGEST-00000.parquet` and so on hold them, a row group for each shard. The digest of
-all names is in the files' names, so that two drivers that list at once do not disturb each other.
-The first shards are smaller than the others, so that a job shows its first part, and what is wrong
-with it, within seconds.
+The names are sorted in runs on disk, which are then merged, so memory does not grow with their
+number. `plan/DIGEST-00000.parquet` and so on hold them, one row group per shard. The file names
+contain the digest of all names, so two drivers that list at once do not interfere.
+The first shards are smaller than the others, so that a job shows its first part, and anything
+wrong with it, within seconds.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ __all__ = [
 PLAN_FOLDER = "plan"
 SHARDS_A_FILE = 100
 FIRST_PHOTOS = 250
-"""Photos of the first shard; each next one has twice as many, up to what was asked for."""
+"""Photos in the first shard; each next one has twice as many, up to the requested size."""
 RUN_NAMES = 100_000
-"""Names that are sorted in memory at once."""
+"""Names sorted in memory at once."""
 MOST_RUNS = 200
-"""Sorted runs that are open at once; more are merged first."""
+"""Sorted runs open at once; if there are more, some are merged first."""
 SCHEMA = pa.schema([pa.field("name", pa.binary(), nullable=False)])
 
 
@@ -55,18 +55,18 @@ class Shard(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What job.json says of the plan."""
+    """What job.json records about the plan."""
 
     digest: str
-    """sha256 of the names in their order, and of how many a shard has at most."""
+    """sha256 of the names in order and of the maximum shard size."""
     photos: int
-    """Names: of tar files, where the shards are tar files."""
+    """Number of names; of tar files if the shards are tar files."""
     shards: int
 
 
 def shard_size(number: int, most: int) -> int:
-    """Photos in a shard that is not the last, of `most` at most."""
-    # No shard is doubled more than 40 times, that the number stays small.
+    """Photos in a shard other than the last; at most `most`."""
+    # No shard is doubled more than 40 times, to keep the number small.
     return min(most, FIRST_PHOTOS << min(number, 40))
 
 
@@ -90,10 +90,10 @@ def plan_shards(
     """Write the plan's files.
 
     Args:
-        names: without zero bytes.
-        shard_photos: photos in a shard, but for the first ones.
-        is_sorted: sort the names; else they keep their order.
-        limit: the first so many names, once they are sorted; None for all.
+        names: must not contain zero bytes.
+        shard_photos: photos per shard, except for the first ones.
+        is_sorted: sort the names; otherwise they keep their order.
+        limit: keep only the first `limit` names, after sorting; None for all.
     """
     with tempfile.TemporaryDirectory(prefix="pplcnet-plan-") as folder:
         ordered = _sorted(names, Path(folder)) if is_sorted else iter(names)
@@ -104,7 +104,7 @@ def plan_shards(
 
 
 def write_plan(names: Iterator[bytes], folder: Path, shard_photos: int) -> tuple[list[Path], Plan]:
-    """Write names, in their final order, to files in a folder here."""
+    """Write names, in their final order, to local files; returns the files and the plan."""
     digest = sha256(f"{shard_photos}\n".encode())
     files: list[Path] = []
     writer: Any = None
@@ -125,7 +125,7 @@ def write_plan(names: Iterator[bytes], folder: Path, shard_photos: int) -> tuple
 
 
 def read_shards(storage: Storage, plan: Plan, numbers: Iterable[int]) -> Iterator[Shard]:
-    """The shards with these numbers, which must rise; one of the plan's files is held at a time.
+    """Yield the shards with these ascending numbers; holds one file of the plan at a time.
 
     Raises:
         InputError: a file of the plan is missing or damaged.
@@ -147,7 +147,7 @@ def read_shards(storage: Storage, plan: Plan, numbers: Iterable[int]) -> Iterato
 
 @contextlib.contextmanager
 def _damage_said(name: str) -> Iterator[None]:
-    """Within, a file of the plan that is none is an InputError that names it."""
+    """Within the context, reading a damaged plan file raises an InputError that names it."""
     try:
         yield
     except (pa.ArrowException, LookupError, ValueError, OSError) as error:
@@ -162,7 +162,7 @@ def _file_name(digest: str, number: int) -> str:
 
 
 def _sorted(names: Iterable[bytes], folder: Path) -> Iterator[bytes]:
-    """All names in order, with duplicates as they are."""
+    """Yield all names in order, including duplicates."""
     waiting = iter(names)
     runs: list[IO[bytes]] = []
     try:

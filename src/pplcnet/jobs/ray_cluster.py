@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster, or one that is started on this machine."""
+"""The connection to a Ray cluster, or to one that is started on this machine."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from pplcnet.system.wording import counted, printable
 __all__ = ["Cluster", "in_words", "share_of"]
 
 LOOK_SECONDS = 5.0
-"""How often the cluster's head is looked at."""
+"""How often the cluster's head node is checked."""
 MOST_MISSES = 3
 CONNECT_SECONDS = 10.0
 OBJECT_STORE_BYTES = 256 << 20
-"""Of a cluster on this machine alone: it holds the bundle and nothing else."""
+"""For a cluster on this machine alone, which stores the bundle and nothing else."""
 
 
 class Cluster:
-    """The cluster that this process is connected to; a process has one at most."""
+    """The cluster that this process is connected to; a process has at most one."""
 
     def __init__(self, address: str | None, cpus: int, say: Callable[[str], None]) -> None:
         """Connect to a cluster, or start one on this machine.
 
         Args:
-            address: of a cluster, "auto" for the one that this machine belongs to; None for
-                RAY_ADDRESS or, without it, a cluster of this machine alone.
-            cpus: that a cluster of this machine alone has.
-            say: takes a line about the cluster.
+            address: of a cluster; "auto" for the one that this machine belongs to; None for
+                RAY_ADDRESS or, if that is not set, a cluster on this machine alone.
+            cpus: number of CPUs of a cluster on this machine alone.
+            say: called with a line about the cluster.
 
         Raises:
-            InputError: it is no address of a cluster's head.
-            StorageError: there is no cluster at the address.
+            InputError: it is not the address of a cluster's head node.
+            StorageError: no cluster answers at the address.
         """
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         address = address or os.environ.get("RAY_ADDRESS")
@@ -66,15 +66,15 @@ class Cluster:
         say(f"Ray cluster with {counted(self.cpus(), 'CPU')} on {machines}")
 
     def cpus(self) -> int:
-        """CPUs of the whole cluster, now."""
+        """The current number of CPUs of the whole cluster."""
         return int(ray.cluster_resources().get("CPU", 0))
 
     def machines(self) -> list[dict[str, float]]:
-        """What each machine of the cluster has, by Ray's names, as CPU and GPU."""
+        """The resources of each machine in the cluster, under Ray's names, such as CPU and GPU."""
         return [dict(each["Resources"]) for each in ray.nodes() if each["Alive"]]
 
     def here(self, share: dict[str, float]) -> dict[str, float]:
-        """What a process demands besides its share to run on this machine; {} if it never can."""
+        """What a process must request besides its share to run on this machine; {} if it cannot."""
         own = ray.get_runtime_context().get_node_id()
         for each in ray.nodes():
             if each["NodeID"] == own and each["Resources"].get("CPU", 0) >= share["CPU"]:
@@ -82,18 +82,18 @@ class Cluster:
         return {}
 
     def describe(self) -> str:
-        """Its CPUs and those that are free, for a person."""
+        """Its CPUs and how many are free, in words."""
         try:
             _connect(ray.get_runtime_context().gcs_address, LOOK_SECONDS)
-        except OSError:  # Ray would wait for it, and end this process
+        except OSError:  # Ray would wait for it and then end this process
             return "the head node of the Ray cluster does not respond"
         free = int(ray.available_resources().get("CPU", 0))
         return f"the Ray cluster has {counted(self.cpus(), 'CPU')}, {free} of them free"
 
     def look(self) -> None:
-        """StorageError once the cluster's head is gone, to be called again and again.
+        """Raise StorageError once the cluster's head node is gone; call it repeatedly.
 
-        Ray itself would wait for a minute, and then end this process without a word.
+        Ray itself would wait for a minute and then end this process without a message.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS / MOST_MISSES:
@@ -113,24 +113,24 @@ class Cluster:
                 ) from error
 
     def kill(self, actors: Sequence[Any]) -> None:
-        """End actors, and what they started."""
+        """End actors and whatever they started."""
         if self.is_headless:
             return
         for actor in actors:
             try:
-                ray.kill(actor)  # one that is only out of reach would keep its CPU
+                ray.kill(actor)  # an unreachable one would keep its CPU
             except RayError:
                 continue
 
     def close(self) -> None:
-        """Disconnect, and end a cluster that was started here."""
+        """Disconnect, and shut down a cluster that was started here."""
         ray.shutdown()
 
 
 def share_of(machines: Sequence[dict[str, float]], count: int) -> dict[str, float]:
-    """What each of `count` processes that use every core takes: the most that fits as often.
+    """The resources for each of `count` processes: as many CPUs as fit that often, on any machines.
 
-    Empty where the cluster has fewer CPUs than that. A GPU each where there are as many.
+    Empty if the cluster has fewer than `count` CPUs. Includes one GPU if there are that many GPUs.
     """
     cpus = [int(each.get("CPU", 0)) for each in machines]
     share = max(cpus, default=0)
@@ -144,7 +144,7 @@ def share_of(machines: Sequence[dict[str, float]], count: int) -> dict[str, floa
 
 @contextlib.contextmanager
 def _own_handler_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, with which runs save their state."""
+    """Keep our SIGTERM handler, with which runs save their state; Ray installs its own."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if callable(before) and threading.current_thread() is threading.main_thread():
@@ -152,19 +152,19 @@ def _own_handler_kept() -> Iterator[None]:
 
 
 def in_words(error: RayError) -> str:
-    """An error of Ray as one line."""
+    """Ray's error on one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {printable(lines[0]) if lines else ''}"
 
 
 def _connect(address: str, seconds: float) -> None:
-    """OSError where nobody listens at HOST:PORT."""
+    """Raise OSError if nothing listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
 def _check_address(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Check that a cluster answers there; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise InputError(

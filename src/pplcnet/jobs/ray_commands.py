@@ -1,6 +1,6 @@
-"""A command of pplcnet on several machines of a Ray cluster, as processes that Ray places.
+"""Run a pplcnet command on several machines of a Ray cluster, as processes placed by Ray.
 
-Ray starts the processes and says when one is lost; what they do together they settle themselves.
+Ray starts the processes and reports a lost one; they coordinate among themselves.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from pplcnet.system.wording import counted
 __all__ = ["RayCommands"]
 
 PROGRAM = ("pplcnet",)
-"""The module that runs, and what comes before the words of a command."""
+"""The module to run, before the words of a command."""
 WAIT = 0.5
 PATIENCE = 10.0
-"""Seconds without enough free CPUs after which that is said."""
+"""Seconds without enough free CPUs before that is reported."""
 END_SECONDS = 5.0
 SENT_ALONG = ("KERAS_BACKEND",)
-"""What a process takes from the environment of the command that was given."""
+"""Environment variables that are passed on to the processes."""
 
 
 class RayCommand:
-    """What runs in an actor: the process of one command."""
+    """The actor that runs the process of one command."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -54,7 +54,7 @@ class RayCommand:
         self._lines: SimpleQueue[Line] = SimpleQueue()
 
     def address(self) -> str:
-        """HOST:PORT of a port of this machine that nobody listens on."""
+        """HOST:PORT with a free port of this machine."""
         host = ray.util.get_node_ip_address()
         with socket.create_server(("", 0)) as listening:
             port = listening.getsockname()[1]
@@ -94,7 +94,7 @@ class RayCommand:
             self._lines.put(Line(self._index, text, is_error))
 
     def events(self) -> Events:
-        """What was written since the last call, after a moment at most; at last how it ended."""
+        """What was written since the last call, after a short wait at most; last, how it ended."""
         assert self._process is not None  # noqa: S101 - `start` made it
         found: Events = []
         with contextlib.suppress(Empty):
@@ -122,17 +122,17 @@ class RayCommands:
     def __init__(
         self, cluster: Cluster, count: int, say: Callable[[str], None], *, start_together: bool
     ) -> None:
-        """Find room for the processes; none is started yet.
+        """Find room for the processes; none of them is started yet.
 
         Args:
-            count: processes.
-            say: takes a line about what is waited for.
-            start_together: reserve the room for all of them first, waiting for it, and for the
-                first one on this machine where it has that many CPUs.
+            count: number of processes.
+            say: called with a line about what is being waited for.
+            start_together: wait until there is room for all of them and reserve it; the
+                first one runs on this machine if that has enough CPUs.
 
         Raises:
-            InputError: the cluster has fewer CPUs than processes were asked for.
-            StorageError: the cluster's head is gone.
+            InputError: the cluster has fewer CPUs than processes.
+            StorageError: the cluster's head node is gone.
         """
         self._cluster = cluster
         self._share = share_of(cluster.machines(), count)
@@ -158,7 +158,7 @@ class RayCommands:
         return group
 
     def _place(self, index: int) -> Any:
-        """The actor of a process, made if there is none."""
+        """The actor of a process, created if needed."""
         if index not in self._actors:
             strategy = "SPREAD"
             if self._group is not None:
@@ -179,10 +179,10 @@ class RayCommands:
         return self._actors[index]
 
     def addresses(self, count: int) -> list[str]:
-        """HOST:PORT for each of the first processes, on the machine where it will run.
+        """HOST:PORT for each of the first `count` processes, on the machine where it will run.
 
         Raises:
-            StorageError: a machine cannot start processes, or the cluster's head is gone.
+            StorageError: a machine cannot start processes, or the cluster's head node is gone.
         """
         references = [self._place(index).address.remote() for index in range(count)]
         while ray.wait(references, num_returns=count, timeout=WAIT)[1]:
@@ -196,7 +196,7 @@ class RayCommands:
             ) from error
 
     def start(self, index: int, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a command of pplcnet in the folder that this process is in."""
+        """Start a pplcnet command in this process's working directory."""
         sent = {name: os.environ[name] for name in SENT_ALONG if name in os.environ}
         command = [*PROGRAM, *words]
         actor = self._place(index)
@@ -204,10 +204,10 @@ class RayCommands:
         self._waiting[reference] = index
 
     def events(self, seconds: float) -> Events:
-        """What has happened, waiting for so long at most.
+        """What has happened, after waiting at most `seconds`.
 
         Raises:
-            StorageError: the cluster's head is gone.
+            StorageError: the cluster's head node is gone.
         """
         self._cluster.look()
         every = list(self._waiting)
@@ -230,7 +230,7 @@ class RayCommands:
         return found
 
     def stop(self) -> None:
-        """Ask all processes to save and end."""
+        """Ask all processes to save and exit."""
         for actor in self._actors.values():
             actor.signal.remote(signal.SIGTERM)
 

@@ -1,7 +1,7 @@
-"""Workers on a Ray cluster: an actor for each core.
+"""Workers on a Ray cluster: one actor per core.
 
-Ray starts, places and watches processes. What is to be done and what is done it does not know: the
-driver gives a shard again when its actor is lost, and makes a new actor in its place.
+Ray starts, places and watches processes. It does not know what is done or left to do: when an
+actor is lost, the driver makes a new one and gives its shard out again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["RayWorkers"]
 
 
 class RayWorker:
-    """What runs in an actor."""
+    """The actor that holds one worker."""
 
     def __init__(self, settings: Settings, bundle: bytes, suffix: str) -> None:
         self._worker: Worker | None = None
@@ -41,7 +41,7 @@ class RayWorker:
             self._failure = start_failure(error)
 
     def begin(self) -> Failed | None:
-        """None once it can take shards, or why it cannot."""
+        """None once it can take shards, or the reason why it cannot."""
         return self._failure
 
     def do(self, shard: Shard) -> Outcome:
@@ -51,7 +51,7 @@ class RayWorker:
 
 
 class RayWorkers:
-    """Actors, as many as were asked for and the cluster has room for; a lost one is replaced."""
+    """As many actors as were asked for and the cluster has room for; a lost one is replaced."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class RayWorkers:
         """Connect to a cluster, or start one on this machine.
 
         Args:
-            count: actors at most; None for one on each CPU that the cluster has.
-            address: of a cluster, "auto" for the one that this machine belongs to; None for
-                RAY_ADDRESS or, without it, a cluster of this machine alone.
-            say: takes a line about the cluster.
-            most: actors that have something to do.
+            count: largest number of actors; None for one per CPU of the cluster.
+            address: of a cluster; "auto" for the one that this machine belongs to; None for
+                RAY_ADDRESS or, if that is not set, a cluster on this machine alone.
+            say: called with a line about the cluster.
+            most: number of actors that there is work for.
 
         Raises:
-            InputError: it is no address of a cluster's head.
-            StorageError: there is no cluster at the address.
+            InputError: it is not the address of a cluster's head node.
+            StorageError: no cluster answers at the address.
         """
         self._cluster = Cluster(address, count or available_cores(), say)
         cpus = self._cluster.cpus()
@@ -88,7 +88,7 @@ class RayWorkers:
         )(RayWorker)
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, tuple[int, bool]] = {}
-        """What is awaited: of which actor, and whether it is that it begins."""
+        """Pending call to its actor's number and whether the call is `begin`."""
         self._serial = 0
         for _ in range(self._count):
             self._start()
@@ -107,7 +107,7 @@ class RayWorkers:
         """See `Workers`.
 
         Raises:
-            StorageError: the cluster's head is gone.
+            StorageError: the cluster's head node is gone.
         """
         self._cluster.look()
         every = list(self._waiting)
@@ -151,7 +151,7 @@ class RayWorkers:
 
 
 def _bundle_bytes(bundle: str) -> tuple[bytes, str]:
-    """A bundle as one file, and the ending of its name."""
+    """A bundle as the bytes of one file, and that file's extension."""
     path = Path(bundle)
     if path.suffix.lower() == ".onnx" and path.is_file():
         return path.read_bytes(), path.suffix

@@ -1,4 +1,4 @@
-"""A few of a source's photos, before there is a job."""
+"""A few photos of a source, to look at before there is a job."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pplcnet.jobs.tars import photos_in_tar
 __all__ = ["write_samples"]
 
 MOST_NAMES = 1000
-"""Names that are looked at, where photos are missing."""
+"""Names to try if photos are missing."""
 
 
 def write_samples(source: Source, folder: Path, count: int) -> list[Path]:
-    """Write the first photos that can be read to files in a folder."""
+    """Write the first `count` readable photos to files in a folder; returns their paths."""
     paths = []
     for number, content in enumerate(islice(_contents(source), count)):
         paths.append(folder / str(number))

@@ -1,4 +1,4 @@
-"""The names of a job's photos: those below a folder, those of a list, or tar files with photos."""
+"""The names of a job's photos: those in a folder, those in a list, or tar files of photos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TAR_ENDING = ".tar"
 LIST_ENDINGS = (".csv", ".parquet", ".txt")
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LIST_BATCH = 10_000
-"""Rows of a Parquet list that are read at once."""
+"""Rows of a Parquet list read at once."""
 
 
 class Source(NamedTuple):
@@ -34,11 +34,11 @@ class Source(NamedTuple):
     kind: str
     """FOLDER, LIST or TARS."""
     place: str
-    """The folder, the list's file, or the pattern of the tar files: an absolute path."""
+    """Absolute path or address of the folder or list, or the pattern of the tar files."""
     root: str
     """What the names are relative to."""
     column: str = ""
-    """Of a CSV or Parquet list."""
+    """The column with the names, for a CSV or Parquet list."""
 
     @property
     def is_sorted(self) -> bool:
@@ -47,11 +47,11 @@ class Source(NamedTuple):
 
     @property
     def is_of_tars(self) -> bool:
-        """Whether the names are those of tar files, each of which is a shard."""
+        """Whether the names are tar files, each of which is a shard."""
         return self.kind == TARS
 
     def holds(self, place: str) -> bool:
-        """Whether images at a path or an address would be among the photos."""
+        """Whether images written to a path or an address would be among the photos."""
         folder = self.place
         if not (is_address(place) or is_address(folder)):
             place, folder = os.path.realpath(place), os.path.realpath(folder)
@@ -60,14 +60,14 @@ class Source(NamedTuple):
 
 
 def find_source(given: str, column: str | None = None, root: str | None = None) -> Source:
-    """What SOURCE of the command line means.
+    """Interpret the command line's SOURCE.
 
     Args:
         column: the column of a list with the names; None for one of PATH_COLUMNS.
-        root: what the names of a list are relative to; None for the list's folder.
+        root: what the names in a list are relative to; None for the list's folder.
 
     Raises:
-        InputError: there is no such thing, or it is nothing that a job can read.
+        InputError: it does not exist, or is nothing that a job can read.
     """
     source = _find(given, column)
     if not root:
@@ -106,10 +106,10 @@ def _find(given: str, column: str | None) -> Source:
 
 
 def list_names(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
-    """Every name, in no certain order unless it is a list.
+    """Yield every name, in no particular order except for a list.
 
     Args:
-        passed_over: counts files that are no photos; the job has to say so.
+        passed_over: counts files that are not photos; the job must report them.
     """
     if is_address(source.place) and source.kind != LIST:
         yield from _names_at(source, passed_over)
@@ -166,7 +166,7 @@ def _names_at(source: Source, passed_over: PassedOver) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _list_here(place: str) -> Iterator[Path]:
-    """A list as a file on this machine."""
+    """A list as a local file."""
     if not is_address(place):
         yield Path(place)
         return
@@ -181,7 +181,7 @@ def _list_here(place: str) -> Iterator[Path]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder above all that a pattern can name."""
+    """The deepest folder that contains everything a pattern can match."""
     folder = pattern.parent
     while glob.has_magic(str(folder)):
         folder = folder.parent
@@ -189,7 +189,7 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _column(path: Path, given: str | None, place: str) -> str:
-    """The column with the names; `place` is what messages call the list."""
+    """The column with the names; `place` is the list's name in messages."""
     ending = path.suffix.lower()
     if ending == ".txt":
         return ""
@@ -257,9 +257,9 @@ def _parquet_file(path: Path, place: str) -> Any:
 
 @contextlib.contextmanager
 def _unreadable_said(place: str) -> Iterator[None]:
-    """Within, a damaged Parquet file is an InputError that names it.
+    """Within the context, reading a damaged Parquet file raises an InputError that names it.
 
-    Text in it that is not UTF-8 is damage too, which pyarrow reports as a ValueError.
+    Text in it that is not UTF-8 also counts as damage; pyarrow reports it as a ValueError.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where photos are read and results are written: folders, and object storage by its address."""
+"""Where photos are read and results written: folders, and object storage by its address."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Storage(Protocol):
-    """Files under one place, by names relative to it, with / between folders.
+    """Files below one place, named relative to it with / between folders.
 
-    What is written is there whole or not at all. Every method may raise StorageFailure, when trying
-    again may help, and StorageError or InputError, when it does not.
+    Writes are atomic. Every method may raise StorageFailure if retrying may help, and StorageError
+    or InputError if it will not.
     """
 
     def read(self, name: str) -> bytes | None:
-        """The content; None where there is no such file."""
+        """The content; None if there is no such file."""
         ...
 
     def write(self, name: str, content: bytes | Path) -> None:
-        """Write or replace a file; a Path is a file here, whose content is taken."""
+        """Write or replace a file; a Path is a local file whose content is copied."""
         ...
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a file unless there is one: whether it was written."""
+        """Write a file unless it exists; returns whether it was written."""
         ...
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         ...
 
     def names(self, folder: str) -> Iterator[str]:
-        """The names, within `folder`, of the files directly in it, in any order."""
+        """The names of the files directly in `folder`, relative to it, in any order."""
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         ...
 
 
 def is_address(text: str) -> bool:
-    """Whether this is the address of something, as s3://bucket/photos, and not a path."""
+    """Whether the text is an address, such as s3://bucket/photos, and not a path."""
     return _ADDRESS.match(text) is not None
 
 
@@ -65,7 +65,7 @@ def open_storage(place: str) -> Storage:
     """The storage at a path or an address.
 
     Raises:
-        InputError: an address of a kind that is not known.
+        InputError: an address of an unknown kind.
         MissingDependencyError: its library is not installed.
     """
     if not is_address(place):
@@ -74,7 +74,7 @@ def open_storage(place: str) -> Storage:
 
 
 def objects_module() -> Any:
-    """`pplcnet.jobs.objects`; MissingDependencyError where its library is not installed."""
+    """`pplcnet.jobs.objects`; MissingDependencyError if its library is not installed."""
     require("obstore", purpose="object storage", extra="storage")
     return importlib.import_module("pplcnet.jobs.objects")
 
@@ -99,7 +99,7 @@ class Folder:
         path = self.path / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The name is of this attempt alone: other machines may write the same file.
+            # The name is unique to this attempt: other machines may write the same file.
             with replacing(path, temporary=f".{path.name}.{uuid.uuid4().hex}.writing") as file:
                 if isinstance(content, bytes):
                     file.write(content)

@@ -1,4 +1,4 @@
-"""Photos in a tar file, read in one stream."""
+"""Read the photos in a tar file as one stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["photos_in_tar"]
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose header is damaged is an error: tarfile takes it for the end of the file."""
+    """Makes a damaged header an error; tarfile would take it for the end of the file."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -28,16 +28,16 @@ class _Member(tarfile.TarInfo):
 
 
 def photos_in_tar(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes | ImageError]]:
-    """Each photo's path, TAR/MEMBER, and its bytes or why there are none, as they are stored.
+    """Yield the path, TAR/MEMBER, of each photo and its bytes or error, in the order stored.
 
-    Members without the ending of a photo, hidden ones and links are passed over.
+    Members without a photo's extension, hidden ones and links are skipped.
 
     Args:
-        file: read once, from its start.
-        name: the tar file's.
+        file: read once, from start to end.
+        name: name of the tar file.
 
     Raises:
-        StorageFailure: it is damaged or incomplete.
+        StorageFailure: the tar file is damaged or incomplete.
     """
     try:
         with tarfile.open(fileobj=file, mode="r|", tarinfo=_Member) as tar:

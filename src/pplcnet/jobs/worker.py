@@ -1,4 +1,4 @@
-"""What does the work of a job: photos of one shard in, one part out."""
+"""Does the work of a job: the photos of one shard in, one part out."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ __all__ = ["Done", "Failed", "Outcome", "Settings", "Worker", "start_failure"]
 
 
 class Settings(NamedTuple):
-    """What a worker is told at its start; it can be pickled."""
+    """What a worker needs to start; can be pickled."""
 
     bundle: str
     job: Job
     out: str
     """The job's folder."""
     readers: int
-    """Photos that are read at once."""
+    """Photos read at once."""
     is_trusted: bool
 
 
 class Done(NamedTuple):
-    """A shard whose part is in place."""
+    """A shard whose part has been written."""
 
     number: int
     photos: int
@@ -57,12 +57,12 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A shard without a part, or a worker that could not begin (-1)."""
+    """A shard without a part, or a worker that could not start (-1)."""
 
     number: int
     reason: str
     stops: bool
-    """Whether every other shard would fail as well."""
+    """Whether every other shard would fail too."""
     host: str
 
 
@@ -73,10 +73,10 @@ class Worker:
     """A network on one core, with threads that read photos ahead."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open the network and look at the job's folder.
+        """Open the network and find the job's folder.
 
         Raises:
-            StorageError: this machine does not see the job's folder.
+            StorageError: the job's folder is not visible from this machine.
             BundleError, InputError, MissingDependencyError: it cannot run the job's network.
         """
         job = settings.job
@@ -111,11 +111,11 @@ class Worker:
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="pplcnet-read")
 
     def do(self, shard: Shard) -> Outcome:
-        """Classify a shard and write its part; what goes wrong is in the outcome."""
+        """Classify a shard and write its part; errors are returned in the outcome."""
         begun = time.monotonic()
         try:
-            # Asked here and not by the driver, which would wait a thousand times for the answer.
-            if self._storage.exists(part_name(shard.number)):  # another driver has done it
+            # Checked here, not by the driver, which would wait for a thousand answers in a row.
+            if self._storage.exists(part_name(shard.number)):  # another driver wrote it
                 (facts,) = facts_of_parts(self._storage, [shard.number])
                 return Done(shard.number, facts.photos, facts.broken, 0.0, self.host)
             rows = list(self._rows(shard))
@@ -127,7 +127,7 @@ class Worker:
         return Done(shard.number, len(rows), broken, time.monotonic() - begun, self.host)
 
     def _rows(self, shard: Shard) -> Iterator[Row]:
-        """A row for each photo, in order.
+        """Yield a row for each photo, in order.
 
         Raises:
             StorageFailure: a photo may be there but could not be read.
@@ -159,7 +159,7 @@ class Worker:
         yield from unread()
 
     def _write(self, prediction: Prediction, name: str) -> str | None:
-        """Write a prediction to a file in the job's folder, where that was asked for."""
+        """Write a prediction to a file in the job's folder if asked for; returns its name."""
         if not self._ending:
             return None
         with tempfile.TemporaryDirectory(prefix="pplcnet-file-") as folder:
@@ -170,7 +170,7 @@ class Worker:
         return file
 
     def _read(self, names: list[bytes]) -> Iterator[tuple[str, bytes | ImageError]]:
-        """Photos in order, several of which are read at once."""
+        """Yield the photos in order, reading several at once."""
         pending: deque[tuple[str, Future[bytes | ImageError]]] = deque()
         try:
             for name in names:
@@ -200,5 +200,5 @@ class Worker:
 
 
 def start_failure(error: Exception) -> Failed:
-    """What is sent in place of a worker that could not begin."""
+    """What is sent instead of a worker that could not start."""
     return Failed(-1, describe_failure(error), stops_the_job(error), socket.gethostname())

@@ -1,6 +1,6 @@
 """A worker process of a job on this machine: `python -m pplcnet.jobs.worker_process DESCRIPTOR`.
 
-It ends when the other end of the connection is closed, however the driver ended, and leaves Ctrl-C
+It exits when the other end of the connection closes, however the driver ended, and leaves Ctrl-C
 to the driver.
 """
 
@@ -21,9 +21,9 @@ __all__ = ["main"]
 
 
 def main(descriptor: int) -> None:
-    """Do one shard after the other."""
+    """Process one shard after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Imported once Ctrl-C is ignored: it takes a second, in which a traceback would be written.
+    # Imported once Ctrl-C is ignored: it takes a second, and Ctrl-C would print a traceback.
     from pplcnet.jobs.worker import Worker, start_failure
 
     connection = Connection(descriptor)
@@ -41,7 +41,7 @@ def main(descriptor: int) -> None:
 
 
 def _receive(connection: Connection, shards: SimpleQueue[Shard]) -> None:
-    """In a thread, so that the end of the driver is seen within a shard too."""
+    """Runs in a thread, so that the end of the driver is noticed during a shard too."""
     while True:
         try:
             shards.put(connection.recv())

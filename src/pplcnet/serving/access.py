@@ -1,4 +1,4 @@
-"""Who may ask: keys, the names of this server, and pages of other origins."""
+"""Access control: API keys, the names of this server, and the origins of web pages."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SHOWN_HEADERS = b"inference-header-content-length, retry-after, x-request-id"
 
 
 def read_keys(path: str) -> list[str]:
-    """The keys of a file, one a line; empty lines and lines that begin with # are passed over.
+    """The keys in a file, one per line; empty lines and lines that start with # are skipped.
 
     Raises:
-        InputError: it cannot be read, has no key, or one that is too short or not plain.
+        InputError: the file cannot be read or has no key, or a key is too short or not plain.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -45,19 +45,19 @@ def read_keys(path: str) -> list[str]:
 
 
 class Access:
-    """Checks that come before any endpoint."""
+    """Checks that run before any endpoint."""
 
     def __init__(self, settings: Settings, keys: Sequence[str] = ()) -> None:
-        """Without keys, everybody may ask."""
+        """Without keys, every caller is allowed."""
         self._keys = [sha256(key.encode()).digest() for key in keys]
         self._origins = set(settings.allowed_origins)
-        # A page whose name was made to lead to this machine must not be answered (DNS rebinding).
+        # A web page whose host name was pointed at this machine gets no answer (DNS rebinding).
         self._hosts: set[str] | None = None
         if settings.is_local:
             self._hosts = {*LOOPBACK, *(each.lower() for each in settings.allowed_hosts)}
 
     def check_origin(self, request: Request) -> None:
-        """Refusal 421 for a request to another host, 403 for one of another origin's page."""
+        """Refusal 421 for a request to another host, 403 for one from a page of another origin."""
         host = request.headers.get(b"host", "")
         if self._hosts is not None and _host_name(host) not in self._hosts:
             raise Refusal(
@@ -75,7 +75,7 @@ class Access:
             )
 
     def check_key(self, authorization: str) -> None:
-        """Refusal 401 without a valid key in what the header of that name says."""
+        """Refusal 401 unless the value of the authorization header holds a valid key."""
         if not self._keys:
             return
         scheme, _, key = authorization.partition(" ")
@@ -85,7 +85,7 @@ class Access:
             raise Refusal(401, "no valid key; send one as 'Authorization: Bearer KEY'.")
 
     def headers_for(self, request: Request) -> list[tuple[bytes, bytes]]:
-        """What lets pages of allowed origins read the reply, errors too."""
+        """The CORS headers that let pages of allowed origins read a reply, including errors."""
         origin = request.headers.get(b"origin")
         if origin is None or not self._is_allowed(origin):
             return []

@@ -1,4 +1,4 @@
-"""The ASGI application: checks who may ask, finds the endpoint, counts and logs."""
+"""The ASGI application: checks access, finds the endpoint, counts and logs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Application"]
 Send = Callable[[Any], Awaitable[None]]
 
 REFUSAL_DELAY = 0.1
-"""Seconds before 503: a client that asks again at once is held back, at no cost."""
-# A client refused while it sends is listened to for so long; cut off, it would not read why.
+"""Seconds before a 503: slows down clients that retry at once, at no cost."""
+# How long to go on reading from a refused client; if cut off, it would not see the reason.
 LINGER_SECONDS, LINGER_BYTES = 1.0, 32 << 20
 GONE = 499
-"""In logs and metrics: the client went away, or was too slow."""
+"""Status in logs and metrics: the client went away, or was too slow."""
 
 
 class Application:
-    """One for a server."""
+    """The ASGI application of one server."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Application:
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """All of these have been made for the same server."""
+        """All arguments must belong to the same server."""
         self._routes = [(route, route.form) for route in routes]
         self._options = {id(route): query_options(route) for route in routes}
         self._access, self._bodies = access, bodies
@@ -125,7 +125,7 @@ class Application:
 
 
 async def _listen(receive: Receive) -> None:
-    """Take what a client that was refused still sends, for a short time, and drop it."""
+    """Read and drop what a refused client still sends, for a short time."""
     seen = 0
     try:
         async with asyncio.timeout(LINGER_SECONDS):

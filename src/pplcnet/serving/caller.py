@@ -1,4 +1,4 @@
-"""Who asks, and what is counted of a request."""
+"""The caller of a request, and what is counted for it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ __all__ = ["Caller", "counted"]
 
 @dataclass(eq=False)
 class Caller:
-    """Who asks, for the time of one request: deadline, going away, and what is to be logged."""
+    """The caller of one request: its deadline, whether it has gone away, and what to log."""
 
     client: str = ""
     """Its address."""
     received_at: float = field(default_factory=time.monotonic)
     """time.monotonic() of the request's last byte."""
     timeout: float | None = None
-    """Seconds that the caller gives, where that is less than the server's own limit."""
+    """The caller's own time limit in seconds, if shorter than the server's."""
     served: Served | None = None
     photos: int = 0
     queue_ns: int = 0
     """Of the photo that waited longest."""
     work_ns: int = 0
-    """Of all photos together."""
+    """Total of all photos."""
     is_gone: bool = False
     _give_up: Callable[[], None] | None = None
 
     def leave(self) -> None:
-        """The client has gone away: what waits for it need not be answered."""
+        """The client has gone away: pending work for it is dropped."""
         self.is_gone = True
         if self._give_up is not None:
             self._give_up()
 
 
 class counted:  # noqa: N801 - is used as a function
-    """Within, a request is under way with a model; afterwards it is in its statistics."""
+    """Within the context, a request counts as pending; on exit it is added to the statistics."""
 
     __slots__ = ("_caller", "_served")
 

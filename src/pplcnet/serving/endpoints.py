@@ -1,4 +1,4 @@
-"""The HTTP endpoints, each a method that makes a reply of a request."""
+"""The HTTP endpoints; each is a method that turns a request into a reply."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ Handler = Callable[[Request, dict[str, str]], Awaitable[Reply]]
 
 
 class Route(NamedTuple):
-    """A path and what answers there."""
+    """A path and the endpoint behind it."""
 
     method: str
     path: str
-    """With {model}, {version} and {gallery} for names."""
+    """May contain {model}, {version} and {gallery}."""
     handler: Handler
     summary: str
     is_open: bool = False
-    """Answers without a key."""
+    """Whether it needs no key."""
 
     @property
     def form(self) -> re.Pattern[str]:
-        """What the paths of its requests are like."""
+        """The pattern of the paths that it matches."""
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
 
 
 class Endpoints:
-    """Everything that can be asked for over HTTP."""
+    """All HTTP endpoints."""
 
     def __init__(
         self, settings: Settings, service: Service, bodies: Bodies, exposition: Exposition
     ) -> None:
-        """All of these have been made for the same server."""
+        """All arguments must belong to the same server."""
         self._settings, self._service = settings, service
         self._bodies, self._exposition = bodies, exposition
 
     def routes(self) -> list[Route]:
-        """Every endpoint, those that are asked for most first."""
+        """Every endpoint, the most used first."""
         model = "/v2/models/{model}"
         version = model + "/versions/{version}"
         infer = "Predictions for photos as tensors, in JSON or binary."
@@ -110,7 +110,7 @@ class Endpoints:
         most = _most(request.option("top"))
         self._service.check_room()
         body = await self._bodies.read(request)
-        served = self._find(request, names)  # it may have been replaced meanwhile
+        served = self._find(request, names)  # it may have been replaced in the meantime
         photos, paths = self._photos(request, body)
         found = await self._service.classify(served, photos, most, request.caller)
         return _reply({"model": served.name, "version": served.version}, found.answers, paths)
@@ -132,7 +132,7 @@ class Endpoints:
         return json_reply([{"name": name, **each.facts} for name, each in found if each])
 
     def _photos(self, request: Request, body: bytearray) -> tuple[list[Buffer], list[str] | None]:
-        """The photos of a body, and their names if it is a form."""
+        """The photos in a body, and their names if it is a form."""
         kind = request.headers.get(b"content-type", "")
         if not kind.lower().startswith("multipart/"):
             _check_photo(body)
@@ -202,7 +202,7 @@ class Endpoints:
         return json_reply({})
 
     async def _options(self, request: Request) -> dict[str, Any]:
-        """The JSON of a body that may be empty."""
+        """The JSON of a body, which may be empty."""
         body = await self._bodies.read(request)
         return read_json(body) if body.strip() else {}
 
@@ -240,7 +240,7 @@ class Endpoints:
 
 
 def _most(text: str | None) -> int | None:
-    """Rows for each photo, of the query's `top`."""
+    """Rows per photo, from the query's `top`."""
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,7}", text) or not 1 <= int(text) <= MOST_ROWS:
@@ -251,7 +251,7 @@ def _most(text: str | None) -> int | None:
 
 
 def _threshold(text: str | None) -> float | None:
-    """A similarity, of the query's `threshold`."""
+    """A similarity, from the query's `threshold`."""
     if text is None:
         return None
     try:
@@ -266,7 +266,7 @@ def _threshold(text: str | None) -> float | None:
 def _reply(
     facts: dict[str, Any], answers: Sequence[PhotoAnswer | Refusal], paths: Sequence[str] | None
 ) -> Reply:
-    """The record of a photo, or those of a form's files in a list."""
+    """The record of a photo, or a list of records for the files of a form."""
     if paths is None:
         return json_reply(_record(answers[0], facts))
     records = [_record(answer, {"path": path}) for answer, path in zip(answers, paths, strict=True)]
@@ -274,7 +274,7 @@ def _reply(
 
 
 def _record(answer: PhotoAnswer | Refusal, facts: dict[str, Any]) -> dict[str, Any]:
-    """A photo's answer, as the command line has it with --json, and where the time went."""
+    """One photo's answer, as `pplcnet predict --json` prints it, with the time each step took."""
     if isinstance(answer, Refusal):
         return {**facts, "error": answer.summary}
     rows = {} if answer.rows is None else {"predictions": answer.rows}

@@ -1,4 +1,4 @@
-"""Why a photo is answered as it is: an occlusion map, made while workers are idle."""
+"""Explains the answer for a photo with an occlusion map, computed while workers are idle."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much the evidence for a class falls when a place of the photo is covered."""
+    """How much the evidence for a class drops when part of the photo is covered."""
 
     label: str
     evidence: float
-    """Log-odds of the class in the whole photo."""
+    """Log-odds of the class for the whole photo."""
     drops: NDArray[np.float64]
-    """(GRID, GRID): how much lower they are with that place covered; negative where higher."""
+    """(GRID, GRID): the drop with that cell covered; negative if the log-odds rise."""
     region: list[float]
     """Where the grid lies in the photo: left, top, right, bottom, as fractions of its sides."""
     decode_ns: int
     network_ns: int
-    """Of all runs together."""
+    """Total of all runs."""
 
 
 async def explain(
     service: Service, served: Served, photo: Buffer, label: str | None, caller: Caller
 ) -> Explanation:
-    """Run the network once for the photo and once for each place of the grid.
+    """Run the network once on the photo and once for each cell of the grid.
 
     Args:
-        label: the class to be explained; None for the one with the most evidence.
+        label: the class to explain; None for the one with the most evidence.
 
     Raises:
-        Refusal: 400 for an unknown class, or a model without a score for each class; else as
+        Refusal: 400 for an unknown class, or a model without a score per class; otherwise as
             `Service.answer`.
     """
     if label is not None and label not in served.classes:

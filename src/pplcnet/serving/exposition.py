@@ -1,4 +1,4 @@
-"""What `GET /metrics` answers: the text format of Prometheus."""
+"""The response to `GET /metrics`, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pplcnet.serving.workers import Workers
 __all__ = ["Exposition"]
 
 Row = tuple[str, float]
-"""Labels as they are written, and a value."""
+"""Formatted labels, and a value."""
 
-# Triton's names, so that dashboards made for it work: what of the statistics, and its divisor.
+# Triton's names, so that its dashboards work: the statistic, and its divisor.
 TRITON_COUNTS = {
     "nv_inference_request_success": "success",
     "nv_inference_request_failure": "fail",
@@ -44,16 +44,16 @@ class Exposition:
         *,
         has_triton_names: bool = False,
     ) -> None:
-        """All of these are of the same server."""
+        """All arguments must belong to the same server."""
         self._metrics, self._workers, self._pool, self._models = metrics, workers, pool, models
         self._has_triton_names = has_triton_names
         self._started = time.time()
 
     def text(self, held_bytes: int) -> str:
-        """Every metric.
+        """All metrics as text.
 
         Args:
-            held_bytes: of the requests that are being received or answered.
+            held_bytes: of the requests being received or answered.
         """
         lines = [*self._own(held_bytes), *self._of_models(), *self._of_process()]
         if self._has_triton_names:
@@ -162,7 +162,7 @@ class Exposition:
 
 
 def _labels(**labels: str) -> str:
-    """Values come from the table of models and from names of ours, which need no escapes."""
+    """Format labels. Values are names from the model table or our own and need no escaping."""
     return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 

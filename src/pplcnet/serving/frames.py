@@ -1,4 +1,4 @@
-"""What goes over the socket between the server and a worker: a JSON message and raw bytes.
+"""Frames on the socket between the server and a worker: a JSON message and raw bytes.
 
 A frame is the length of the message (4 bytes), the length of the payload (8 bytes), both
 little-endian, the message in JSON, and the payload.
@@ -18,17 +18,17 @@ Buffer = bytes | bytearray | memoryview
 Frame = tuple[dict[str, Any], bytes]
 
 HEAD = struct.Struct("<IQ")
-# json.dumps would make an encoder for each message.
+# json.dumps would create an encoder for each message.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 MOST_MESSAGE, MOST_PAYLOAD = 64 << 20, 4 << 30
 
 
 class FrameError(ValueError):
-    """The other side sent something else than a frame."""
+    """The other side sent something that is not a frame."""
 
 
 def pack(message: dict[str, Any], payload: Sequence[Buffer] = ()) -> list[Buffer]:
-    """The parts of a frame, to be written one after the other."""
+    """The parts of a frame, to be written in order."""
     text = _encode(message).encode()
     return [HEAD.pack(len(text), sum(map(len, payload))) + text, *payload]
 
@@ -64,15 +64,15 @@ def _sizes(head: Buffer) -> tuple[int, int]:
 
 
 class FrameReader:
-    """Puts frames together from whatever pieces arrive."""
+    """Assembles frames from data that arrives in pieces."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, data: Buffer) -> Iterator[Frame]:
-        """The frames that are whole with `data`."""
+        """Yield the frames that `data` completes."""
         pending = self._pending
-        if not pending and len(data) >= HEAD.size:  # most frames come whole, and alone
+        if not pending and len(data) >= HEAD.size:  # most frames arrive whole and one at a time
             text_size, payload_size = _sizes(data)
             text_end = HEAD.size + text_size
             if len(data) == text_end + payload_size:

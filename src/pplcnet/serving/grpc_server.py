@@ -1,4 +1,4 @@
-"""The same answers over gRPC: inference.GRPCInferenceService, and gRPC's own health service."""
+"""The same answers over gRPC: inference.GRPCInferenceService, and gRPC's health service."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = ["GrpcServer"]
 Handler = Callable[[Any, "Call"], Awaitable[Any]]
 
 OPEN = {"ServerLive", "ServerReady", "Check"}
-"""Methods that answer without a key."""
+"""Methods that need no key."""
 SERVING, NOT_SERVING = 1, 2
 STREAMS = 64
-"""Requests at a time on one connection."""
+"""Concurrent requests on one connection."""
 IDLE_MS = 300_000
-"""How long a connection without calls is kept."""
+"""How long a connection without calls is kept open."""
 OVERHEAD = 64 << 10
-"""Bytes of a message beside the photos."""
+"""Bytes of a message besides the photos."""
 CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
@@ -46,17 +46,17 @@ CODES = {
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""By HTTP status; else INVALID_ARGUMENT, and for 503 by what is missing."""
+"""Codes by HTTP status; otherwise INVALID_ARGUMENT. 503 depends on its cause."""
 EXHAUSTED = {"queue", "deadline", "memory"}
 
 
 class Call:
-    """A call, as the log and the access checks see a request."""
+    """A call, with the interface that logs and access checks expect of a request."""
 
     method = "gRPC"
 
     def __init__(self, name: str, context: Any) -> None:
-        """A call whose message may still be under way."""
+        """A call whose message may still be arriving."""
         self.path = name
         self.headers = {
             key.encode(): value for key, value in context.invocation_metadata() or ()
@@ -70,7 +70,7 @@ class Call:
 
 
 class GrpcServer:
-    """One beside the HTTP server, in the same event loop."""
+    """The gRPC server that runs beside the HTTP server, in the same event loop."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class GrpcServer:
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """All of these have been made for the same server."""
+        """All arguments must belong to the same server."""
         self._settings, self._service, self._access = settings, service, access
         self._bodies, self._metrics, self._log = bodies, metrics, log
         self._tracing = Tracing()
@@ -91,10 +91,10 @@ class GrpcServer:
         self._certificates: Any = None
 
     def bind(self, tls: tuple[str, str] | None) -> int:
-        """Listen at the settings' gRPC port, within the event loop, and return the port.
+        """Listen on the configured gRPC port, within the event loop; returns the port.
 
         Args:
-            tls: files in PEM, a certificate and its key.
+            tls: PEM files: the certificate and its key.
 
         Raises:
             InputError: the port or the files cannot be used.
@@ -136,7 +136,7 @@ class GrpcServer:
             ) from error
 
     def read_certificates(self, tls: tuple[str, str]) -> None:
-        """Read the files, which new connections use from now on; OSError where they are gone."""
+        """Read the files again, for new connections; OSError if they are gone."""
         contents = []
         for path in tls:
             with open(path, "rb") as file:
@@ -145,11 +145,11 @@ class GrpcServer:
         self._certificates = grpc.ssl_server_certificate_configuration([(key, certificate)])
 
     async def start(self) -> None:
-        """Answer from now on."""
+        """Start answering."""
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls; those under way have `grace` seconds to end."""
+        """Take no new calls; pending ones have `grace` seconds to finish."""
         await self._server.stop(grace)
 
     # ------------------------------------------------------------------ calls
@@ -187,8 +187,8 @@ class GrpcServer:
                 self._log.access(call, status, taken)
                 self._tracing.record(call, status, taken)
 
-        # Of a unary call gRPC would wait for the message without end before this code runs. A
-        # stream of one message is the same to clients.
+        # gRPC would wait indefinitely for the message of a unary call before this code runs. To
+        # clients, a stream of one message is the same.
         return grpc.stream_unary_rpc_method_handler(
             handle,
             request_deserializer=self._messages[f"{name}Request"].FromString,
@@ -196,7 +196,7 @@ class GrpcServer:
         )
 
     async def _receive(self, requests: Any) -> Any:
-        """The message of a call; Refusal 408 where it takes too long, 400 where there is none."""
+        """The message of a call; Refusal 408 if it takes too long, 400 if there is none."""
         limit = self._settings.receive_timeout
         try:
             async with asyncio.timeout(limit):
@@ -210,7 +210,7 @@ class GrpcServer:
         return self._messages[f"{name}Response"](**values)
 
     def _parsed(self, name: str, values: dict[str, Any]) -> Any:
-        """The response with the fields that it has of `values`, plain as in JSON."""
+        """The response, filled from plain values, as in JSON; ignores unknown fields."""
         return json_format.ParseDict(values, self._response(name), ignore_unknown_fields=True)
 
     async def _ServerLive(self, request: Any, call: Call) -> Any:  # noqa: N802 - the method's name
@@ -227,7 +227,7 @@ class GrpcServer:
     async def _ModelReady(self, request: Any, call: Call) -> Any:  # noqa: N802
         try:
             is_ready = self._service.is_model_ready(request.name, request.version)
-        except Refusal:  # clients ask in this way whether there is such a model
+        except Refusal:  # clients use this to ask whether a model exists
             is_ready = False
         return self._response("ModelReady", ready=is_ready)
 
@@ -276,13 +276,13 @@ def _code(refusal: Refusal) -> grpc.StatusCode:
 
 
 def _pushback(refusal: Refusal) -> tuple[tuple[str, str], ...]:
-    """When to try again, for gRPC's own retries."""
+    """Metadata that tells gRPC's own retries when to try again."""
     if refusal.retry_after is None:
         return ()
     return (("grpc-retry-pushback-ms", str(1000 * refusal.retry_after)),)
 
 
 def _address(peer: str) -> str:
-    """The client's address in "ipv4:127.0.0.1:5000" and "ipv6:%5B::1%5D:5000"."""
+    """The client's address from "ipv4:127.0.0.1:5000" or "ipv6:%5B::1%5D:5000"."""
     address = peer.partition(":")[2].rpartition(":")[0]
     return address.removeprefix("%5B").removesuffix("%5D")

@@ -1,4 +1,4 @@
-"""Inference requests and answers as the protocol has them over gRPC."""
+"""Convert inference requests and answers from and to the protocol's gRPC messages."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ CONTENTS = {
     "UINT8": "uint_contents", "FP32": "fp32_contents", "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }  # fmt: skip
-"""The field that has a type's values."""
+"""Data type to the field that holds its values."""
 
 
 def read_request(message: Any) -> InferenceRequest:
-    """An inference request from a ModelInferRequest.
+    """Read an inference request from a ModelInferRequest.
 
-    Its answer is raw where its inputs are.
+    The answer is raw if the inputs are.
 
     Raises:
-        Refusal: 400 names the field, what was given and what is allowed.
+        Refusal: 400, naming the field, what was given and what is allowed.
     """
     check_id(message.id)
     raw = message.raw_input_contents
@@ -96,7 +96,7 @@ def _read_output(tensor: Any, where: str) -> RequestedOutput:
 
 
 def fill_answer(response: Any, answer: InferenceAnswer, *, is_raw: bool) -> None:
-    """Put an answer into a ModelInferResponse."""
+    """Write an answer into a ModelInferResponse."""
     response.model_name, response.model_version = answer.model, answer.version
     response.id = answer.id
     for each in answer.outputs:

@@ -1,4 +1,4 @@
-"""An HTTP request and its reply, and the memory that bodies may take."""
+"""HTTP requests and replies, and the memory limit for bodies."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ MOST_FIELDS = 20
 
 
 class ClientGone(Exception):  # noqa: N818 - what happened
-    """Nobody waits for the answer any more."""
+    """The client is no longer waiting for the answer."""
 
 
 class Request:
-    """A request, whose body is read when it is asked for."""
+    """A request; its body is read on demand."""
 
     __slots__ = ("caller", "headers", "held", "id", "is_read", "method", "path", "query",
                  "receive", "received")  # fmt: skip
 
     def __init__(self, scope: dict[str, Any], receive: Receive) -> None:
-        """A request as ASGI has it."""
+        """Wrap a request as ASGI passes it."""
         self.receive = receive
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -51,18 +51,18 @@ class Request:
         client = scope.get("client")
         self.caller = Caller(client=client[0] if client else "")
         self.is_read = self.method in ("GET", "HEAD", "OPTIONS")
-        """Whether all of the body has been taken."""
+        """Whether the body has been read completely."""
         self.held = 0
-        """Bytes of the body that are held."""
+        """Bytes of the body held in memory."""
         self.received = 0
-        """Bytes of the body."""
+        """Bytes of the body received."""
 
     def option(self, name: str) -> str | None:
-        """A value of the query; None where it has none."""
+        """A value from the query; None if it is absent."""
         return dict(self._options()).get(name) if self.query else None
 
     def check_options(self, known: Sequence[str]) -> None:
-        """Refuse a query with other options than these, or with one of them twice."""
+        """Refuse a query with any other option, or with one of these given twice."""
         names = [name for name, _ in self._options()]
         allowed = f"this endpoint takes {listed(known)}."
         for name in names:
@@ -81,7 +81,7 @@ class Request:
 
 
 class Reply(NamedTuple):
-    """What is answered."""
+    """A response."""
 
     body: bytes
     kind: str = JSON
@@ -90,12 +90,12 @@ class Reply(NamedTuple):
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
-    """A value as JSON."""
+    """A JSON response."""
     return Reply(json_body(value), status=status)
 
 
 def refused(refusal: Refusal) -> Reply:
-    """An error as every endpoint has it: {"error": "..."}."""
+    """An error in the form that every endpoint uses: {"error": "..."}."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if refusal.retry_after is not None:
         headers = ((b"retry-after", b"%d" % refusal.retry_after),)
@@ -109,19 +109,19 @@ def _too_large(limit: int) -> Refusal:
 
 
 class Bodies:
-    """Reads bodies, whose bytes together are limited."""
+    """Reads bodies, with a limit on their total size in memory."""
 
     def __init__(self, settings: Settings) -> None:
-        """None is held yet."""
+        """Nothing is held yet."""
         self._settings = settings
         self.held_bytes = 0
-        """Of all requests that are being received or answered."""
+        """Of all requests being received or answered."""
 
     async def read(self, request: Request) -> bytearray:
-        """The whole body of a request, held until `release`.
+        """Read the whole body of a request and hold it until `release`.
 
         Raises:
-            Refusal: 413 too large, 415 compressed, 503 no memory for it now.
+            Refusal: 413 too large, 415 compressed, 503 not enough memory now.
             ClientGone: the client has gone away, or was too slow.
         """
         limit = self._settings.max_request_bytes
@@ -153,10 +153,10 @@ class Bodies:
 
     @contextmanager
     def hold(self, count: int) -> Iterator[None]:
-        """Within, the bytes of a request that has been read elsewhere count as held.
+        """Within the context, the bytes of a request that was read elsewhere count as held.
 
         Raises:
-            Refusal: 503 no memory for it now.
+            Refusal: 503 not enough memory now.
         """
         if self.held_bytes + count > self._settings.queue_bytes:
             raise _memory_full()
@@ -167,7 +167,7 @@ class Bodies:
             self.held_bytes -= count
 
     def release(self, request: Request) -> None:
-        """The request has been answered."""
+        """Free the bytes of a request that has been answered."""
         self.held_bytes -= request.held
         request.held = 0
 

@@ -1,8 +1,8 @@
-"""HTTP connections with limits that uvicorn does not have: time, size of headers, idle ones.
+"""HTTP connections with limits that uvicorn lacks: time, header size, idle connections.
 
-uvicorn waits for a request without end, and takes headers of any size. Here every request has to be
-whole within a time from its first byte, or is answered 408; headers above a size are answered 431;
-and when there are as many connections as are allowed, the longest idle one makes room.
+uvicorn waits indefinitely for a request and accepts headers of any size. Here every request must
+be complete within a time from its first byte, or gets a 408; headers above a size get a 431; and
+when the maximum number of connections is reached, the one idle longest is closed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["BoundedProtocol", "Limits", "bounded_protocol"]
 PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 PART_BYTES = 128 << 10
-"""Most photos come in one part, so that the application is woken once."""
+"""Most photos arrive in one part, so the application is woken once."""
 
 
 class Limits(NamedTuple):
-    """What a connection may do."""
+    """Limits for a connection."""
 
     receive_timeout: float
     """Seconds from the first byte of a request, or from connecting, to its last byte."""
@@ -38,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: ClassVar[Limits]
     on_refused: ClassVar[Callable[[int], None]]
-    """Told the status of every request that ends here, before the application sees it."""
+    """Called with the status of every request that ends here, before the application sees it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio.Protocol."""
@@ -67,14 +67,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.last_used = time.monotonic()
         self._has_progressed = False
         super().data_received(data)
-        # Most requests come whole, and need no timer. Line breaks that begin no request do.
+        # Most requests arrive whole and need no timer. Line breaks before a request do.
         is_waiting = self._is_receiving or self.is_idle
         if is_waiting and self._timer is None and not self.transport.is_closing():
             self._start_timer()
         if self._has_progressed:
             self._head_bytes = 0
             return
-        # Headers, trailers or the size of a chunk that do not end are kept by the parser.
+        # The parser would keep buffering headers, trailers or a chunk size that never end.
         self._head_bytes += len(data)
         if self._head_bytes > self.limits.header_bytes and not self.transport.is_closing():
             self._refuse(
@@ -88,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["state"]["connection"] = self
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of the parser; what follows a chunked body is left out."""
+        """Of the parser; trailers after a chunked body are dropped."""
         if not self._has_headers:
             super().on_header(name, value)
 
@@ -105,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Of the parser; the application is told of whole bodies, or of large parts of them."""
+        """Of the parser; passes whole bodies, or large parts of them, to the application."""
         self._has_progressed = True
         cycle = self.cycle
         if self.transport.is_closing() or cycle.response_complete:
@@ -128,23 +128,23 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Of the answer that is under way."""
+        """Of the answer in progress."""
         self.on_gone = None
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """In JSON, as all errors."""
+        """Send the error as JSON, like all errors."""
         self._refuse(400, "this is not an HTTP/1.1 request.")
 
     def shutdown(self) -> None:
-        """The server stops: what is being received is still answered."""
+        """The server is stopping: a request being received still gets an answer."""
         if self._is_receiving and (self.cycle is None or self.cycle.response_complete):
             return  # its answer closes the connection
         super().shutdown()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is received or answered."""
+        """Whether no request is being received or answered."""
         return not self._is_receiving and (self.cycle is None or self.cycle.response_complete)
 
     def _make_room(self) -> None:
@@ -171,13 +171,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline or (self.cycle is not None and self.cycle.response_started):
-            # The answer has been sent, or one before it is still under way.
+            # The answer has been started, or an earlier one is still in progress.
             self.transport.close()
             return
         self._refuse(408, f"the request was not complete within {self.limits.receive_timeout:g} s.")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer here, and close the connection."""
+        """Answer here and close the connection."""
         if self.cycle is not None and not self.cycle.response_complete:
             if self.cycle.response_started:
                 self.transport.close()
@@ -194,6 +194,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(limits: Limits, on_refused: Callable[[int], None]) -> type[asyncio.Protocol]:
-    """The class for uvicorn, which makes an instance for each connection."""
+    """A subclass with these limits for uvicorn, which instantiates it per connection."""
     facts: dict[str, Any] = {"limits": limits, "on_refused": staticmethod(on_refused)}
     return type("LimitedProtocol", (BoundedProtocol,), facts)

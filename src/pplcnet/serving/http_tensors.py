@@ -1,4 +1,4 @@
-"""Inference requests and answers as the protocol has them over HTTP, in JSON and in binary."""
+"""Convert inference requests and answers from and to the protocol's HTTP form, JSON and binary."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from pplcnet.serving.tensors import (
 
 __all__ = ["json_body", "read_json", "read_request", "write_answer"]
 
-# json.dumps would make an encoder for each answer.
+# json.dumps would create an encoder for each answer.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 JSON_LENGTH = "Inference-Header-Content-Length"
 # A number in JSON becomes a Python object of up to 32 bytes, an empty list one of 56: megabytes of
-# brackets would become a hundred times as many.
+# brackets would take up a hundred times as much.
 MOST_COMMAS, MOST_BRACKETS = 400_000, 100_000
 TAKEN = {"BYTES": "the files of photos", "UINT8": "pixels"}
 
 
 def read_json(text: bytes | bytearray | memoryview, what: str = "the body") -> dict[str, Any]:
-    """A JSON object; Refusal where it is none, or would take too much memory."""
+    """Parse a JSON object; Refusal if it is not one, or would take too much memory."""
     text = bytes(text)
     if text.count(b",") > MOST_COMMAS or text.count(b"[") + text.count(b"{") > MOST_BRACKETS:
         raise Refusal(
@@ -62,13 +62,13 @@ def read_json(text: bytes | bytearray | memoryview, what: str = "the body") -> d
 def read_request(
     model: str, version: str, body: bytes | bytearray | memoryview, json_length: str | None
 ) -> InferenceRequest:
-    """An inference request from the body of a POST.
+    """Read an inference request from the body of a POST.
 
     Args:
-        json_length: the header Inference-Header-Content-Length; None where all of it is JSON.
+        json_length: the header Inference-Header-Content-Length; None if the whole body is JSON.
 
     Raises:
-        Refusal: 400 names the field, what was given and what is allowed.
+        Refusal: 400, naming the field, what was given and what is allowed.
     """
     whole = memoryview(body)
     split = len(whole)
@@ -110,7 +110,7 @@ def read_request(
 
 
 def _read_input(values: Any, where: str, rest: memoryview) -> tuple[InputTensor, int]:
-    """A tensor, and how many bytes of `rest` are its."""
+    """A tensor, and the number of bytes of `rest` that it takes."""
     if not isinstance(values, dict):
         raise Refusal(400, f"{where} must be an object with name, datatype, shape and data.")
     name, datatype = values.get("name"), values.get("datatype")
@@ -164,7 +164,7 @@ def _from_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> li
 
 
 def _flat(data: Any, where: str) -> list[Any]:
-    """The values of nested lists, in order; the protocol allows both."""
+    """The values of possibly nested lists, in order; the protocol allows both forms."""
     if not isinstance(data, list):
         raise Refusal(400, f"{where}.data must be a list.")
     flat: list[Any] = data

@@ -1,4 +1,4 @@
-"""Tensors of a request to photos for the workers, and their answers to tensors."""
+"""Convert request tensors to photos for the workers, and the workers' answers to tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PHOTO, PIXELS = "image", "pixels"
 
 
 def describe_tensors(served: Served) -> dict[str, list[dict[str, Any]]]:
-    """The inputs and outputs of a model, as its metadata has them."""
+    """The inputs and outputs of a model, in the form of its metadata."""
     return {
         "inputs": [
             {"name": name, "datatype": datatype, "shape": shape}
@@ -51,10 +51,10 @@ def _inputs(served: Served) -> dict[str, tuple[str, list[int]]]:
 
 
 def photos_of(inputs: Sequence[InputTensor], served: Served, most: int) -> tuple[str, list[Buffer]]:
-    """The input's name, and the bytes of each photo in it.
+    """The input's name, and the bytes of each of its photos.
 
     Raises:
-        Refusal: 400 for what the model does not take, 413 for more than `most` photos.
+        Refusal: 400 if the model does not take this input, 413 for more than `most` photos.
     """
     known = _inputs(served)
     if len(inputs) != 1:
@@ -67,7 +67,7 @@ def photos_of(inputs: Sequence[InputTensor], served: Served, most: int) -> tuple
     datatype, shape = known[tensor.name]
     if tensor.datatype != datatype:
         raise Refusal(400, f"{tensor.name} is {tensor.datatype}; it must be {datatype}.")
-    # A column of photos, which some clients make, is as good as a row.
+    # A column of photos, which some clients send, is treated as a row.
     given = tensor.shape[:1] if tensor.shape[1:] == (1,) else tensor.shape
     if len(given) != len(shape) or list(given[1:]) != shape[1:]:
         raise Refusal(400, f"{tensor.name} has the shape {list(tensor.shape)}; it must be {shape}.")
@@ -79,7 +79,7 @@ def photos_of(inputs: Sequence[InputTensor], served: Served, most: int) -> tuple
 
 
 def check_number(photos: int, most: int) -> None:
-    """Refusal for a request of no photos, or of more than `most`."""
+    """Refuse a request with no photos, or with more than `most`."""
     if not 1 <= photos <= most:
         raise Refusal(
             413 if photos else 400, f"{photos} photos in one request; allowed are 1 to {most}."
@@ -87,7 +87,7 @@ def check_number(photos: int, most: int) -> None:
 
 
 def wanted_outputs(outputs: Sequence[RequestedOutput], served: Served) -> list[str]:
-    """The names of the outputs that are needed; Refusal 400 for those that there are not."""
+    """The names of the outputs to compute; Refusal 400 for unknown ones."""
     known = served.all_outputs
     for each in outputs:
         if each.name not in known:
@@ -105,7 +105,7 @@ def wanted_outputs(outputs: Sequence[RequestedOutput], served: Served) -> list[s
 def join_outputs(
     request: InferenceRequest, served: Served, answers: Sequence[Mapping[str, NDArray[Any]]]
 ) -> list[OutputTensor]:
-    """The outputs of all photos, one tensor each."""
+    """Stack the outputs of all photos into one tensor each."""
     wanted = request.outputs or [
         RequestedOutput(name, is_binary=request.is_binary) for name in served.outputs
     ]
@@ -119,7 +119,7 @@ def join_outputs(
 
 
 def _classification(values: NDArray[Any], count: int, classes: Sequence[str]) -> NDArray[np.str_]:
-    """Triton's "value:index:label" of the greatest values of each photo, (N, count)."""
+    """The `count` highest values of each photo as Triton's "value:index:label", (N, count)."""
     rows = []
     for row in values:
         order = np.argsort(-row, kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""A photo on its way to a worker, and the answer that comes back."""
+"""A photo on its way to a worker, and the answer to it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Job", "PhotoAnswer"]
 
 
 class PhotoAnswer(NamedTuple):
-    """What a worker says of one photo."""
+    """A worker's answer for one photo."""
 
     arrays: dict[str, NDArray[Any]]
     rows: list[dict[str, Any]] | None
     facts: dict[str, Any]
-    """Of the photo as a whole, beside its rows."""
+    """About the photo as a whole, besides its rows."""
     queue_ns: int
     decode_ns: int
     network_ns: int
@@ -28,26 +28,26 @@ class PhotoAnswer(NamedTuple):
 
 
 class Job:
-    """A photo that waits for its answer, which `future` gets."""
+    """A photo waiting for its answer, which is set on `future`."""
 
     __slots__ = ("deaths", "future", "is_idle", "is_waiting", "message", "payload", "queued_at",
                  "started_at")  # fmt: skip
 
     def __init__(self, message: dict[str, Any], payload: Buffer, *, is_idle: bool = False) -> None:
-        """A job is made within the event loop; the message goes to the worker as it is."""
+        """Create a job within the event loop; the message goes to the worker unchanged."""
         self.message, self.payload = message, payload
         self.is_idle = is_idle
         """Whether it waits until no other job does."""
         self.future: asyncio.Future[PhotoAnswer] = asyncio.get_running_loop().create_future()
         self.queued_at = self.started_at = 0.0
-        """time.monotonic() of joining the queue, and of going to a worker."""
+        """time.monotonic() of entering the queue, and of being given to a worker."""
         self.deaths = 0
-        """Workers that ended while they had it."""
+        """Workers that died while processing it."""
         self.is_waiting = False
         """Whether it is in the queue."""
 
     def settle(self, message: dict[str, Any], payload: bytes) -> None:
-        """Turn a worker's reply into the answer."""
+        """Set the answer from a worker's reply."""
         self.payload = b""
         if self.future.done():
             return
@@ -60,14 +60,14 @@ class Job:
             answer = PhotoAnswer(
                 arrays, message["rows"], message["facts"], queue_ns, *message["ns"]
             )
-        except (KeyError, TypeError, ValueError):  # photos may have broken more than its memory
+        except (KeyError, TypeError, ValueError):  # photos may have corrupted the worker
             self.future.set_exception(Refusal(500, "a worker's answer is damaged."))
         else:
             self.future.set_result(answer)
 
 
 def _unpack(described: list[list[Any]], payload: bytes) -> dict[str, NDArray[Any]]:
-    """Arrays of a worker's reply; texts are in the description, numbers in the payload."""
+    """The arrays in a worker's reply; texts are in the description, numbers in the payload."""
     arrays: dict[str, NDArray[Any]] = {}
     at = 0
     for name, dtype, shape, texts in described:

@@ -1,4 +1,4 @@
-"""A gallery in a worker: a photo to a vector, and the photos of the gallery most similar to it."""
+"""A gallery in a worker: embeds a photo and finds the most similar ones in the gallery."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = ["LoadedGallery", "network_of"]
 def network_of(
     gallery: GalleryManifest, path: str, bundles: Sequence[str], engine: str | None
 ) -> Network:
-    """The network that made a gallery's vectors, in their precision.
+    """Find the network that made a gallery's vectors, in the same precision.
 
     Args:
         path: the gallery's folder, for messages.
-        bundles: where else it may be than where it was then.
+        bundles: other places to look for it, besides its original one.
 
     Raises:
-        GalleryError: none of the bundles has it.
+        GalleryError: none of the bundles contains it.
     """
     made_by = gallery.network
     for bundle in filter(None, (made_by.bundle, *bundles)):
         try:
             network = read_network(bundle, engine, made_by.precision)
-        except PPLCNetError:  # gone, damaged, or without that precision
+        except PPLCNetError:  # missing, damaged, or without that precision
             continue
         if network_digest(network.manifest) == made_by.digest:
             return network
@@ -54,7 +54,7 @@ def network_of(
 
 
 class LoadedGallery:
-    """One gallery and the network that made it, ready to search."""
+    """A gallery and the network that made it, ready to search."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class LoadedGallery:
         *,
         is_trusted: bool,
     ) -> None:
-        """Compare the gallery's files with their checksums, open the engine and try it.
+        """Verify the checksums of the gallery's files, open the engine and try it.
 
         Args:
-            gallery: what it said of itself. Where its files have been replaced since, what it says
-                now counts.
+            gallery: its manifest when it was read; if its files have been replaced since, the
+                new manifest counts.
 
         Raises:
             BundleError, GalleryError, MissingDependencyError: it cannot be used here.
@@ -103,12 +103,12 @@ class LoadedGallery:
         }
 
     def search(self, photo: Any, most: int, threshold: float | None) -> Answer:
-        """The most similar photos, and the class or none, as `Found.to_dict` has them.
+        """The most similar photos, and the class or none, as in `Found.to_dict`.
 
         Args:
-            photo: its file's bytes.
-            most: how many photos.
-            threshold: in place of the gallery's own.
+            photo: the bytes of its file.
+            most: largest number of photos.
+            threshold: used instead of the gallery's own.
 
         Raises:
             ImageError: the photo cannot be used.

@@ -27,17 +27,17 @@ __all__ = ["Answer", "LoadedModel"]
 
 NAME = "the photo"
 TYPICALITY = "typicality"
-"""Among the arrays of an answer."""
+"""Its name among the arrays of an answer."""
 TRIAL = (48, 64, 3)
 
 
 class Answer(NamedTuple):
-    """What a network says of one photo, and the nanoseconds that it took."""
+    """A network's answer for one photo, and the nanoseconds that it took."""
 
     arrays: dict[str, NDArray[Any]]
     rows: list[dict[str, Any]] | None
     facts: dict[str, Any]
-    """As `Prediction.facts` has them."""
+    """As in `Prediction.facts`."""
     decode_ns: int
     network_ns: int
     output_ns: int
@@ -55,7 +55,7 @@ class LoadedModel:
         *,
         is_trusted: bool,
     ) -> None:
-        """Open the engine and try it on a picture.
+        """Open the engine and try it on an image.
 
         Raises:
             BundleError, MissingDependencyError: it cannot be run here.
@@ -83,7 +83,7 @@ class LoadedModel:
         self._engine = self._open(outputs=computed)
         self._rare = set(manifest.outputs).difference(computed)
         self._whole: Engine | None = None
-        """Computes these outputs too; opened when the first of them is asked for."""
+        """Computes these outputs as well; opened when one of them is first requested."""
         trial = self.answer_photo(np.full(TRIAL, 127, np.uint8), None, None)
         self._outputs = {
             name: (str(each.dtype), list(each.shape))
@@ -113,11 +113,11 @@ class LoadedModel:
     def answer_photo(
         self, photo: bytes | NDArray[np.uint8], names: Collection[str] | None, most: int | None
     ) -> Answer:
-        """The answer to a photo's file.
+        """The answer for a photo's file.
 
         Args:
-            names: the outputs that are wanted; None for those of the task.
-            most: rows at most; 0 for the task's own number, None for no rows.
+            names: the outputs to return; None for those of the task.
+            most: largest number of rows; 0 for the task's own number, None for no rows.
 
         Raises:
             ImageError: the photo cannot be used.
@@ -130,17 +130,17 @@ class LoadedModel:
     def answer_pixels(
         self, content: bytes, names: Collection[str] | None, most: int | None
     ) -> Answer:
-        """The answer to (height, width, 3) uint8 RGB that is ready for the network."""
+        """The answer for (height, width, 3) uint8 RGB that is ready for the network."""
         pixels = np.frombuffer(content, np.uint8).reshape(*self._preprocessing.image_size, 3)
         height, width = self._preprocessing.image_size
         return self._run(_as_placed(pixels, (width, height)), 0, names, most)
 
     def prepare(self, photo: bytes) -> Answer:
-        """What an occlusion map begins with.
+        """Prepare a photo for an occlusion map.
 
         Returns:
-            Arrays "pixels" (height, width, 3) uint8, "region" (4,) as `region_of`, and "evidence"
-            (classes,) float64 where the task has it.
+            Arrays "pixels" (height, width, 3) uint8, "region" (4,) as in `region_of` and "evidence"
+            (classes,) float64 if the task has it.
 
         Raises:
             ImageError, BundleError: as `answer_photo`.
@@ -155,7 +155,7 @@ class LoadedModel:
         return Answer(arrays, None, {}, decoded - started, taken, 0)
 
     def occlude(self, content: bytes, row: int, column: int) -> Answer:
-        """The evidence that is left of prepared pixels when a place of the grid is covered."""
+        """The evidence that remains when one cell of the grid is covered."""
         pixels = np.frombuffer(content, np.uint8).reshape(*self._preprocessing.image_size, 3)
         started = time.perf_counter_ns()
         height, width = self._preprocessing.image_size

@@ -1,4 +1,4 @@
-"""The server's log: one line an event on stderr, as text or as JSON."""
+"""The server's log on stderr: one line per event, as text or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRACE_HEADER = b"traceparent"
 
 
 class Logged(Protocol):
-    """What is logged of a request."""
+    """The parts of a request that are logged."""
 
     caller: Caller
     headers: dict[bytes, str]
@@ -28,14 +28,14 @@ class Logged(Protocol):
 
 
 class Log:
-    """Writes events, and requests where that is asked for. Photos and their names never are."""
+    """Writes events, and requests if enabled. It never writes photos or their names."""
 
     def __init__(self, *, is_json: bool = False, has_access: bool = False) -> None:
-        """Nothing is written before the first event."""
+        """Writes nothing before the first event."""
         self._is_json, self._has_access = is_json, has_access
 
     def event(self, event: str, /, **facts: Any) -> None:
-        """Something that happened, with what is known of it."""
+        """Log an event with its facts."""
         now = time.time()
         at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         if self._is_json:
@@ -46,11 +46,11 @@ class Log:
         try:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
-        except (OSError, ValueError):  # nobody reads it any more, and the server goes on
+        except (OSError, ValueError):  # nobody reads the log any more; the server goes on
             return
 
     def access(self, request: Logged, status: int, seconds: float) -> None:
-        """A request that has ended."""
+        """Log a request that has ended."""
         if not self._has_access:
             return
         caller = request.caller
@@ -70,7 +70,7 @@ class Log:
         self.event("request", **facts)
 
     def of_uvicorn(self) -> logging.Handler:
-        """What puts uvicorn's errors into this log."""
+        """A handler that puts uvicorn's errors into this log."""
         log = self
 
         class Handler(logging.Handler):

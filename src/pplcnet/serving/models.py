@@ -1,4 +1,4 @@
-"""The models that are served: names, versions and states, brought up and taken down."""
+"""The served models: their names, versions and states; loads and retires them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["BUNDLES", "GALLERIES", "Kind", "Models"]
 
 
 class Kind(NamedTuple):
-    """What is in a table of models."""
+    """What a model table contains."""
 
     noun: str
     find: Callable[[Sequence[Source]], list[Found]]
     read: str
-    """What a worker is asked to do, to read one."""
+    """The request that makes a worker read one."""
     prefix: str = ""
-    """Of the name in logs and metrics."""
+    """Prefix of the name in logs and metrics."""
     is_gallery: bool = False
 
 
@@ -34,7 +34,7 @@ GALLERIES = Kind("gallery", find_galleries, "read_gallery", "gallery/", is_galle
 
 
 class Models:
-    """The table of models, or of galleries; names from requests are only looked up in it."""
+    """The table of models, or of galleries; requests can only look names up in it."""
 
     def __init__(
         self,
@@ -47,15 +47,15 @@ class Models:
         """Nothing is loaded yet.
 
         Args:
-            say: takes an event and its facts, for the log.
+            say: called with an event and its facts, for the log.
         """
         self._workers, self._sources = workers, sources
         self._settings, self._say, self._kind = settings, say, kind
         self._entries: dict[str, dict[str, Entry]] = {}
         self.statistics: dict[tuple[str, str], Statistics] = {}
-        """By name and version, also of what answers no more."""
+        """By name and version, including those that no longer answer."""
         self._newest: dict[str, Served] = {}
-        """What `find` has found where no version was named, until something changes."""
+        """Cache of `find` for requests without a version; cleared on every change."""
         self._unloaded: set[str] = set()
         self._is_started = False
         self._lock = asyncio.Lock()
@@ -65,11 +65,11 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        """All names, whatever their state."""
+        """All names, in any state."""
         return sorted(self._entries)
 
     def entries(self, name: str | None = None) -> list[Entry]:
-        """Every version of one model, or of all."""
+        """Every version of one model, or of all models."""
         names = self.names if name is None else [name]
         return [
             entry
@@ -80,16 +80,16 @@ class Models:
         ]
 
     def versions(self, name: str) -> list[str]:
-        """The versions that answer, the lowest first."""
+        """The versions that answer, lowest first."""
         return [each.version for each in self.entries(name) if each.served is not None]
 
     def newest(self, name: str) -> Served | None:
-        """The highest version that answers, if any does."""
+        """The highest version that answers, or None."""
         answering = [each.served for each in self.entries(name) if each.served is not None]
         return answering[-1] if answering else None
 
     def find(self, name: str, version: str = "") -> Served:
-        """A model that answers; the highest version where none is named.
+        """Find a model that answers; the highest version if none is given.
 
         Raises:
             Refusal: 404 for an unknown name or version, 503 for one that is not ready.
@@ -114,10 +114,10 @@ class Models:
         raise Refusal(503, f"{name} is not ready{reason}", retry_after=5, cause="not ready")
 
     def only(self) -> Served:
-        """The model of a server that has one.
+        """The model of a server that has only one.
 
         Raises:
-            Refusal: 400 where there are several, as `find` where there is one.
+            Refusal: 400 if there are several; otherwise as `find`.
         """
         self._check_started()
         if len(self._entries) == 1:
@@ -139,13 +139,13 @@ class Models:
     # ------------------------------------------------------------------ loading
 
     async def refresh(self, *, is_first: bool = False, only: str | None = None) -> list[Entry]:
-        """Load what is new or has changed, and let go of what is gone.
+        """Load what is new or has changed, and drop what is gone.
 
         A version that cannot be loaded is tried again when its files change.
 
         Args:
-            is_first: nothing is answered yet, so that all workers may load at once.
-            only: look at this model alone, and try again what failed.
+            is_first: nothing is served yet, so all workers may load at once.
+            only: check only this model, and retry what failed.
 
         Returns:
             The versions that could not be loaded this time.
@@ -167,7 +167,7 @@ class Models:
     async def _refresh_model(
         self, versions: Sequence[Found], is_first: bool, *, again: bool
     ) -> list[Entry]:
-        """Load the newest versions that can be loaded; those that could not, in order."""
+        """Load the newest versions that can be loaded; returns those that could not, in order."""
         answering = 0
         failed = []
         for found in reversed(versions):
@@ -183,10 +183,10 @@ class Models:
         return failed
 
     async def load(self, name: str) -> None:
-        """Look for a model's newest version again, and load it.
+        """Look for a model's newest version again and load it.
 
         Raises:
-            Refusal: 400 with the reason; what answered before goes on answering.
+            Refusal: 400 with the reason; the previous version goes on answering.
         """
         self._unloaded.discard(name)
         failed = await self.refresh(only=name)
@@ -196,7 +196,7 @@ class Models:
             raise Refusal(400, f"no model {name[:128]!r} is in the served folders.")
 
     async def unload(self, name: str) -> None:
-        """Stop serving a model, until it is loaded again; Refusal 404 for an unknown one."""
+        """Stop serving a model until it is loaded again; Refusal 404 for an unknown one."""
         async with self._lock:
             if name not in self._entries:
                 raise Refusal(404, f"no model {name[:128]!r}; there are: {', '.join(self.names)}.")
@@ -212,7 +212,7 @@ class Models:
         return versions.setdefault(version, Entry(name, version))
 
     async def _bring_up(self, entry: Entry, found: Found, *, at_once: bool) -> bool:
-        """Load a version in every worker; what answered before goes on until it takes over."""
+        """Load a version in every worker; the previous one answers until it takes over."""
         serial = self._workers.next_serial()
         entry.fingerprint = found.fingerprint
         if entry.served is None:
@@ -259,11 +259,11 @@ class Models:
         return Loadable(serial, {**message, "serial": serial}, payload)
 
     def _let_go(self, there: set[tuple[str, str]], only: str | None) -> None:
-        """Stop serving versions that are gone, or older than those that are kept."""
+        """Stop serving versions that are gone, or older than those to keep."""
         is_gallery = self._kind.is_gallery
         given = {each.name for each in self._sources if each.is_gallery == is_gallery}
         for entry in self.entries(only):
-            # One that was given is being replaced, or will come back.
+            # A version that was given by its path is being replaced, or will come back.
             if entry.name in given or entry.name in self._unloaded:
                 continue
             answering = self.versions(entry.name)[-self._settings.keep_versions :]
@@ -278,7 +278,7 @@ class Models:
                     del self._entries[entry.name]
 
     def _retire(self, served: Served) -> None:
-        """Take it from the workers once nothing is under way with it."""
+        """Unload it from the workers once no request is using it."""
 
         async def unload() -> None:
             await served.retire()

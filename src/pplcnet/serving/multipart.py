@@ -1,4 +1,4 @@
-"""The files of a form, as browsers and `curl -F` send them (multipart/form-data, RFC 7578)."""
+"""Files in a form, as browsers and `curl -F` send them (multipart/form-data, RFC 7578)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MOST_HEADERS = 8192
 
 
 class Part(NamedTuple):
-    """A file of a form."""
+    """A file in a form."""
 
     name: str
-    """The file's name, as the client gives it."""
+    """The file's name, as given by the client."""
     content: memoryview
 
 
 def read_form(content_type: str, body: bytes | bytearray, most: int) -> list[Part]:
-    """The files of a form, in order; fields that are no files are passed over.
+    """The files in a form, in order; fields that are not files are skipped.
 
     Raises:
-        Refusal: 400 for what is no form, 413 for more than `most` parts.
+        Refusal: 400 for a malformed form, 413 for more than `most` parts.
     """
     found = BOUNDARY.match(content_type)
     if found is None:

@@ -1,4 +1,4 @@
-"""Which places of a photo an answer rests on: the network runs again with each of them covered.
+"""Which parts of a photo an answer rests on: the network runs again with each of them covered.
 
 Occlusion sensitivity of Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional
 Networks", section 4.2.
@@ -14,13 +14,13 @@ from pplcnet.imaging.geometry import Geometry
 __all__ = ["GRID", "cover", "region_of"]
 
 GRID = 7
-"""Places along each side."""
+"""Cells along each side."""
 COVER = 2.0
-"""Side of the patch, in places: patches overlap, so that small ones do not go unnoticed."""
+"""Side of the patch, in cells: patches overlap, so that small objects are not missed."""
 
 
 def cover(pixels: NDArray[np.uint8], row: int, column: int) -> NDArray[np.uint8]:
-    """The picture with the mean of its colours around one place of the grid.
+    """Fill the patch around one cell of the grid with the image's mean colour.
 
     Args:
         pixels: (height, width, 3).
@@ -47,7 +47,7 @@ def region_of(geometry: Geometry, image_size: tuple[int, int]) -> list[float]:
         image_size: (height, width) of the input.
 
     Returns:
-        Left, top, right, bottom; outside 0 to 1 where the input was padded.
+        Left, top, right, bottom; outside 0 to 1 if the input was padded.
     """
     height, width = image_size
     corners = ((0, 0), (width, height))

@@ -1,4 +1,4 @@
-"""The description of the HTTP endpoints in OpenAPI 3.1."""
+"""Describes the HTTP endpoints in OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["describe_api"]
 
 
 class Described(Protocol):
-    """What is described of an endpoint."""
+    """What the description needs to know of an endpoint."""
 
     @property
     def method(self) -> str:
@@ -20,7 +20,7 @@ class Described(Protocol):
 
     @property
     def path(self) -> str:
-        """With {model}, {version} and {gallery} for names."""
+        """May contain {model}, {version} and {gallery}."""
         ...
 
     @property
@@ -30,7 +30,7 @@ class Described(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it answers without a key."""
+        """Whether it needs no key."""
         ...
 
 
@@ -123,7 +123,7 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
 
 
 def describe_api(routes: Iterable[Described]) -> dict[str, Any]:
-    """The document for these endpoints; plain values."""
+    """The OpenAPI document for these endpoints; plain values."""
     paths: dict[str, Any] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -140,13 +140,13 @@ def describe_api(routes: Iterable[Described]) -> dict[str, Any]:
 
 
 def query_options(route: Described) -> list[str] | None:
-    """The options that an endpoint takes in the query; None where others do no harm."""
+    """The query options that an endpoint takes; None if it need not refuse others."""
     queries = QUERIES.get(_kind(route) or "")
     return None if queries is None else [each["name"] for each in queries]
 
 
 def _kind(route: Described) -> str | None:
-    """What is asked for with a body; None for what is asked for without one."""
+    """The kind of request with a body that it takes; None if it takes no body."""
     return next(
         (each for each in BODIES if f"/{each}" in route.path and route.method == "POST"), None
     )

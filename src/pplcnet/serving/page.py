@@ -1,4 +1,4 @@
-"""The page at /: one HTML file for trying photos, which loads nothing from elsewhere."""
+"""The page at /: one HTML file to try photos with, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HTML = "text/html; charset=utf-8"
 
 @cache
 def page() -> Reply:
-    """The page, whose policy allows only its own script, its own styles and this server."""
+    """The page, with a policy that allows only its own script, its own styles and this server."""
     base = _text("pplcnet.pages", "base.css")
     style, script = base + _text("pplcnet.serving", "page.css"), _text("pplcnet.serving", "page.js")
     content = _text("pplcnet.serving", "page.html")

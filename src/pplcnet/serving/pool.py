@@ -1,8 +1,8 @@
-"""The one queue: photos wait here, and go to whichever worker is free.
+"""The one queue: photos wait here for the next free worker.
 
-What a worker that died had in hand goes to another one, once; the second death is the photo's
-fault. A photo that takes longer than the deadline of a request loses its worker. Idle jobs wait in
-a queue of their own until no photo does.
+If a worker dies, its photo goes to another one, once; after a second death the photo is to
+blame. A photo that takes longer than a request's deadline gets its worker killed. Idle jobs wait
+in a queue of their own until the main one is empty.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pplcnet.serving.workers import Workers
 __all__ = ["Pool"]
 
 FIRST_GUESS = 0.02
-"""Seconds that a photo takes, before any was measured."""
+"""Assumed seconds per photo before any was measured."""
 WEIGHT = 0.05
-"""Of the last photo in that mean."""
+"""Weight of the latest photo in the moving average."""
 
 
 class Pool:
-    """Photos to answers, in one event loop."""
+    """Turns photos into answers, in one event loop."""
 
     def __init__(self, settings: Settings, workers: Workers) -> None:
-        """The workers need not be there yet."""
+        """The workers may start later."""
         self._settings, self._workers = settings, workers
         workers.on_free = self._dispatch
         self._queue: deque[Job] = deque()
@@ -41,19 +41,19 @@ class Pool:
         self.idle_waiting = 0
         """Jobs that wait until the queue is empty."""
         self.running = 0
-        """Photos that workers have."""
+        """Photos being processed by workers."""
         self.retries = 0
 
     def expected_seconds(self, photos: int = 0) -> float:
-        """How long it will take to answer what waits, and `photos` more, at the measured rate."""
+        """Estimated seconds to answer what is waiting and `photos` more, at the measured rate."""
         share = self._mean_seconds / max(self._workers.alive, 1)
         return (self.waiting + photos + self.running / 2) * share
 
     def check_room(self, photos: int) -> None:
-        """Refusal 503 where so many photos cannot wait, or would be answered too late.
+        """Refusal 503 if this many photos do not fit, or would be answered too late.
 
-        A request is taken as a whole as long as the queue is not full, so that the queue may become
-        longer than its limit by one request.
+        A request is accepted as a whole while the queue is not full, so the queue may exceed its
+        limit by one request.
         """
         if self.waiting >= self._settings.queue:
             raise Refusal(
@@ -83,10 +83,10 @@ class Pool:
         return max(1, ceil(self.expected_seconds()))
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Put photos into the queue; Refusal 503 as `check_room`.
+        """Queue photos; Refusal 503 as in `check_room`.
 
         Args:
-            jobs: all of them idle, or none.
+            jobs: either all idle or none.
         """
         is_idle = jobs[0].is_idle
         self.check_room(len(jobs) + (self.idle_waiting if is_idle else 0))
@@ -98,7 +98,7 @@ class Pool:
         self._dispatch()
 
     def _wait(self, job: Job, change: int) -> None:
-        """The job begins (1) or ends (-1) to wait."""
+        """Count a job that starts (1) or stops (-1) waiting."""
         job.is_waiting = change > 0
         if job.is_idle:
             self.idle_waiting += change
@@ -106,9 +106,9 @@ class Pool:
             self.waiting += change
 
     def give_up(self, job: Job, reason: Refusal | None = None) -> None:
-        """Nobody waits for the job any more: out of the queue with it.
+        """Drop a job that nobody waits for any more.
 
-        A worker that has it goes on to its end, and what it says is dropped.
+        A worker that is processing it finishes, and its answer is discarded.
         """
         if job.is_waiting:
             self._wait(job, -1)
@@ -121,12 +121,12 @@ class Pool:
             job.future.set_exception(reason)
 
     def _dispatch(self) -> None:
-        """Give what waits to the workers that are free."""
+        """Give waiting jobs to free workers."""
         if self._empty(self._queue):
             self._empty(self._idle)
 
     def _empty(self, queue: deque[Job]) -> bool:
-        """Start what is in a queue; False when something is left, for which no worker is free."""
+        """Start the jobs in a queue; False if some are left for lack of a free worker."""
         while queue:
             job = queue[0]
             link = None
@@ -146,8 +146,8 @@ class Pool:
             self._give(link, job)
             return
 
-        # Workers often die together, of memory for example. That this one is alive is asked first,
-        # so that its death, if it is dying too, is not held against the photo.
+        # Workers often die together, of memory for example. Check first that this one is alive, so
+        # that its death, if it is dying too, is not held against the photo.
         def go_on(reply: Reply | WorkerDied) -> None:
             if not isinstance(reply, WorkerDied):
                 self._give(link, job)
@@ -172,7 +172,7 @@ class Pool:
         if isinstance(reply, WorkerDied):
             self._after_death(job)
         else:
-            if not job.is_idle:  # one that is does other work
+            if not job.is_idle:  # if it is, it is doing other work
                 taken = time.monotonic() - job.started_at
                 self._mean_seconds += WEIGHT * (taken - self._mean_seconds)
             job.settle(*reply)
@@ -187,7 +187,7 @@ class Pool:
             job.future.set_exception(Refusal(500, "two workers died on this photo."))
 
     def _return(self, job: Job) -> None:
-        """To the front of its queue."""
+        """Put a job back at the front of its queue."""
         if not job.future.done():
             self._wait(job, 1)
             (self._idle if job.is_idle else self._queue).appendleft(job)

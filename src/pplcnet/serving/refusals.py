@@ -1,4 +1,4 @@
-"""Why a request is not answered, with the HTTP status that says so."""
+"""The reason why a request is not answered, with its HTTP status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Refusal"]
 
 
 class Refusal(PPLCNetError):  # noqa: N818 - not always a fault
-    """A request that gets an error in place of an answer.
+    """A request that gets an error instead of an answer.
 
     `status` is an HTTP status, which other protocols translate: 400 malformed, 401 no valid key,
     403 not allowed here, 404 no such model, 405 method, 408 sent too slowly, 413 too large,
@@ -21,7 +21,7 @@ class Refusal(PPLCNetError):  # noqa: N818 - not always a fault
     ) -> None:
         self.status = status
         self.cause = cause
-        """Of 503, for metrics: "queue", "deadline", "memory", "workers", "not ready"."""
+        """Cause of a 503, for metrics: "queue", "deadline", "memory", "workers", "not ready"."""
         self.retry_after = retry_after
-        """Seconds after which another try makes sense."""
+        """Seconds after which a retry makes sense."""
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Which bundles and galleries are to be served: what was given, and what lies in folders of them.
+"""The bundles and galleries to serve: those given, and those found in given folders.
 
 Such a folder holds `NAME.bundle`, `NAME.zip`, the folder `NAME` of a run, versions of NAME:
-`NAME/3`, `NAME/3.bundle` or `NAME/3.zip`, whose numbers are whole; and galleries, `NAME`.
+`NAME/3`, `NAME/3.bundle` or `NAME/3.zip`, with whole numbers; and galleries, `NAME`.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ __all__ = ["NAME_FORM", "Found", "Source", "find_bundles", "find_galleries", "re
 NAME_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
 VERSION_FORM = re.compile(r"[0-9]{1,18}")
 ENDINGS = (".bundle", ".zip")
-# Written out: the server reads no bundles, its workers do, and so it imports none of their code.
+# Written out because the server imports no bundle code: only its workers read bundles.
 MANIFEST, IN_RUN, GALLERY = "manifest.json", "model.bundle", "gallery.json"
 
 
 class Source(NamedTuple):
-    """What was given on the command line."""
+    """An argument from the command line."""
 
     path: Path
     name: str
-    """The name of the model or gallery; "" for a folder of them."""
+    """Name of the model or gallery; "" for a folder of them."""
     is_gallery: bool = False
 
 
 class Found(NamedTuple):
-    """A bundle that is there now."""
+    """A bundle that currently exists."""
 
     name: str
     version: str
     path: Path
     fingerprint: tuple[int, ...]
-    """Changes whenever it is written."""
+    """Changes whenever the bundle is written."""
     others: tuple[Path, ...] = ()
-    """Of a gallery: bundles that may have the network which made it."""
+    """For a gallery: bundles that may contain the network that made it."""
 
 
 def read_sources(given: Sequence[str]) -> list[Source]:
-    """Bundles and folders of bundles; each may have a name before it, as in NAME=PATH.
+    """Parse bundles and folders of bundles, each with an optional name, as in NAME=PATH.
 
     Raises:
-        InputError: a path that is neither, or two models of one name.
+        InputError: a path that is neither, or two models with the same name.
     """
     sources = []
     for text in given:
@@ -84,7 +84,7 @@ def read_sources(given: Sequence[str]) -> list[Source]:
 
 
 def find_bundles(sources: Sequence[Source]) -> list[Found]:
-    """Every bundle that is there, by name and number; a name or a version is found once."""
+    """All bundles, by name and number; each name and version once."""
     found: dict[tuple[str, str], Found] = {}
     for source in sources:
         if source.is_gallery:
@@ -101,7 +101,7 @@ def find_bundles(sources: Sequence[Source]) -> list[Found]:
 
 
 def find_galleries(sources: Sequence[Source]) -> list[Found]:
-    """Every gallery that is there, by name, each once."""
+    """All galleries, by name, each once."""
     bundles = tuple(each.path for each in find_bundles(sources))
     found: dict[str, Found] = {}
     for source in sources:
@@ -146,7 +146,7 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _name_of(path: Path) -> str:
-    """The name without its ending; that of the run for the bundle in it."""
+    """The file name without its extension; for a run's bundle, the name of the run."""
     path = Path(os.path.abspath(path))
     if path.name == IN_RUN and NAME_FORM.fullmatch(path.parent.name):
         return path.parent.name
@@ -155,7 +155,7 @@ def _name_of(path: Path) -> str:
 
 
 def _fingerprint(path: Path) -> tuple[int, ...]:
-    """Of what is replaced when a bundle is written; () where it is not there any more."""
+    """Identifies the files that are replaced when a bundle is written; () if it is gone."""
     for place in (path / MANIFEST, path / IN_RUN / MANIFEST, path):
         try:
             status = os.stat(place)

@@ -1,4 +1,4 @@
-"""A model that answers, and the state of a version of it."""
+"""A model that answers requests, and the state of a version of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
 
 @dataclass(eq=False)
 class Served:
-    """A network that every worker has. Within a `with` block, a request is under way with it."""
+    """A network loaded in every worker. A `with` block counts a request that uses it."""
 
     name: str
     version: str
     serial: int
-    """What the workers know it by."""
+    """Its id in the workers."""
     facts: dict[str, Any]
-    """As `LoadedModel.describe` has them."""
+    """As returned by `LoadedModel.describe`."""
     statistics: Statistics
     pending: int = 0
-    """Requests under way."""
+    """Requests in progress."""
     _is_retired: bool = False
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -37,19 +37,19 @@ class Served:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width) that the network takes."""
+        """(height, width) of the network's input."""
         height, width = self.facts["image_size"]
         return height, width
 
     @property
     def outputs(self) -> dict[str, tuple[str, list[int]]]:
-        """What is computed unless others are named: numpy's type and the shape for one photo."""
+        """Outputs computed by default: name to NumPy dtype and shape for one photo."""
         outputs: dict[str, tuple[str, list[int]]] = self.facts["outputs"]
         return outputs
 
     @property
     def all_outputs(self) -> dict[str, tuple[str, list[int]]]:
-        """Those, and what is computed only where it is asked for."""
+        """The default outputs, and those computed only on request."""
         return {**self.outputs, **self.facts["other_outputs"]}
 
     def __enter__(self) -> Served:
@@ -62,7 +62,7 @@ class Served:
             self._idle.set()
 
     async def retire(self) -> None:
-        """No new request gets it; wait until the last one has ended."""
+        """Take no new requests; wait until the last one has ended."""
         self._is_retired = True
         if self.pending:
             await self._idle.wait()
@@ -70,13 +70,13 @@ class Served:
 
 @dataclass(eq=False)
 class Entry:
-    """A version of a model."""
+    """A version of a model and its state."""
 
     name: str
     version: str
     state: str = UNAVAILABLE
     reason: str = ""
-    """Why it is not served, or why what is there now is not."""
+    """Why it is not served, or why the files that are there now are not."""
     fingerprint: tuple[int, ...] = ()
-    """Of the bundle that was loaded last, or failed to load."""
+    """Of the bundle last loaded, or last tried."""
     served: Served | None = None

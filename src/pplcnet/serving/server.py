@@ -1,4 +1,4 @@
-"""The server's process: sockets, signals, and the start and end of everything."""
+"""The server process: sockets, signals, start-up and shutdown."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ __all__ = ["Tls", "bind", "run"]
 Announce = Callable[[Models, Models, int | None], None]
 
 KEEP_ALIVE = 30
-"""Seconds that an idle connection is kept."""
+"""Seconds that an idle connection is kept open."""
 BACKLOG = 2048
 
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM."""
+    """PEM files."""
 
     certificate: str
     key: str
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, without its signals."""
+    """uvicorn without its signal handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """They are handled by `_Server`."""
+        """Do nothing: `_Server` handles them."""
         yield
 
 
 class _Server:
-    """Everything that a running server consists of."""
+    """All parts of a running server."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class _Server:
         )
         self.grpc: GrpcServer | None = None
         if settings.grpc_port is not None:
-            # Workers are started by fork and exec, which gRPC would otherwise complain of.
+            # Workers are started by fork and exec, which gRPC would complain about.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
             from pplcnet.serving.grpc_server import GrpcServer
 
@@ -130,7 +130,7 @@ class _Server:
         self._background: set[asyncio.Task[None]] = set()
 
     async def run(self, listening: socket.socket, announce: Announce) -> None:
-        """Serve until a signal; BundleError where a bundle that was given cannot be served."""
+        """Serve until a signal; BundleError if a bundle that was given cannot be served."""
         loop = asyncio.get_running_loop()
         grpc_port = self.grpc.bind(self._tls_files()) if self.grpc else None
         loop.add_signal_handler(signal.SIGTERM, self._stop, self.settings.drain)
@@ -158,7 +158,7 @@ class _Server:
             await serving
 
     def _check_given(self) -> None:
-        """BundleError where what was given by its path cannot be served."""
+        """BundleError if something given by its path cannot be served."""
         given = {(each.is_gallery, each.name): each for each in self.sources if each.name}
         for table in (self.models, self.galleries):
             for entry in table.entries():
@@ -168,7 +168,7 @@ class _Server:
                     raise BundleError(reason if reason.startswith(path) else f"{path}: {reason}")
 
     def _stop(self, drain: float) -> None:
-        """The first time let everything that was asked be answered; the second time end at once."""
+        """On the first signal, finish all pending requests; on the second, exit at once."""
         if self.service.is_stopping:
             self.uvicorn.should_exit = self.uvicorn.force_exit = True
             return
@@ -205,7 +205,7 @@ class _Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; InputError where the address cannot be used."""
+    """A listening socket; InputError if the address cannot be used."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
@@ -230,8 +230,8 @@ def run(
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
-        workers: they are being started.
-        announce: called with the models, the galleries and the port of gRPC, if any, once
+        workers: already starting.
+        announce: called with the models, the galleries and the gRPC port, if any, once
             everything is ready.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the server answers in any protocol: requests checked, spread over workers, joined."""
+"""The server in any protocol: checks requests, spreads them over workers, joins the answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXTENSIONS = ["binary_tensor_data", CLASSIFICATION, "model_repository", "statist
 
 
 class Classified(NamedTuple):
-    """The answers to the photos of a request, in order; a Refusal for one that cannot be used."""
+    """The answer for each photo of a request, in order; a Refusal for an unusable photo."""
 
     served: Served
     answers: list[PhotoAnswer | Refusal]
@@ -54,7 +54,7 @@ class Service:
         galleries: Models,
         metrics: Metrics,
     ) -> None:
-        """None of them has to be ready."""
+        """None of the arguments needs to be ready yet."""
         self._settings, self._workers = settings, workers
         self._pool, self._metrics = pool, metrics
         self.models, self.galleries = models, galleries
@@ -62,12 +62,12 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether some worker answers for everything that is served, and will go on."""
+        """Whether everything served has a worker that answers, and the server is not stopping."""
         are_ready = self.models.are_ready() and self.galleries.are_ready()
         return not self.is_stopping and self._workers.alive > 0 and are_ready
 
     def check_room(self) -> None:
-        """Refusal 503 where a request cannot be taken, before its body is read."""
+        """Refusal 503 if a request cannot be accepted; called before its body is read."""
         self._pool.check_room(1)
 
     def describe(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Service:
         }
 
     def describe_model(self, name: str, version: str = "") -> dict[str, Any]:
-        """A model's metadata; Refusal as `Models.find`."""
+        """A model's metadata; Refusal as in `Models.find`."""
         served = self.models.find(name, version)
         facts = served.facts
         return {
@@ -131,7 +131,7 @@ class Service:
         ]
 
     def check_control(self) -> None:
-        """Refusal 403 where models may not be loaded and unloaded by request."""
+        """Refusal 403 unless requests may load and unload models."""
         if not self._settings.allows_control:
             raise Refusal(
                 403, "this server does not load models on request; --allow-control permits it."
@@ -164,10 +164,10 @@ class Service:
         """Answer with rows, as `pplcnet predict` prints them.
 
         Args:
-            most: rows for each photo; None for the task's own number.
+            most: rows per photo; None for the task's own number.
 
         Raises:
-            Refusal: why none can be answered; of one photo among several it is in the answer.
+            Refusal: none can be answered; if only one of several photos fails, it is in the result.
         """
         message = {"do": "answer", "is_pixels": False, "names": (), "most": most or 0}
         return await self._each(served, message, photos, caller)
@@ -180,11 +180,11 @@ class Service:
         threshold: float | None,
         caller: Caller,
     ) -> Classified:
-        """Answer with the most similar photos of a gallery, and the class or none.
+        """Answer with the most similar photos in a gallery, and the class or none.
 
         Args:
-            most: of the gallery's photos, for each photo.
-            threshold: in place of the gallery's own.
+            most: largest number of the gallery's photos, for each photo.
+            threshold: used instead of the gallery's own.
 
         Raises:
             Refusal: as `classify`.
@@ -204,10 +204,10 @@ class Service:
     async def answer(
         self, jobs: Sequence[Job], caller: Caller, *, is_whole: bool
     ) -> list[PhotoAnswer | Refusal]:
-        """The answers, in order, before the deadline.
+        """Answer the jobs, in order, before the deadline.
 
         Args:
-            is_whole: a photo that cannot be used is raised, with its number, in place of returned.
+            is_whole: an unusable photo fails the whole request, with its number in the message.
 
         Raises:
             Refusal: none can be answered.
@@ -255,11 +255,11 @@ class Service:
         for job in jobs:
             self._pool.give_up(job, reason)
             if not job.future.cancelled():
-                job.future.exception()  # asyncio complains of one that nobody has looked at
+                job.future.exception()  # asyncio complains if an exception is never retrieved
 
 
 def _numbered(refusal: Refusal, number: int, photos: int) -> Refusal:
-    """What is wrong with a photo; with its number where there are several."""
+    """A photo's refusal; includes the photo's number if there are several."""
     if refusal.status not in (422, 500):
         return refusal
     which = f"photo {number} of {photos}" if photos > 1 else "the photo"

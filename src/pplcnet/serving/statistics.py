@@ -1,4 +1,4 @@
-"""What was answered and how long it took, for each version of each model."""
+"""Counts and times of the answers, for each version of each model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
 class Statistics:
-    """Counts and nanoseconds, as the protocol's statistics extension has them."""
+    """Counts and nanoseconds, in the form of the protocol's statistics extension."""
 
     def __init__(self) -> None:
         self.photos = 0
@@ -21,14 +21,14 @@ class Statistics:
         self._times = {name: [0, 0] for name in ("success", "fail", "cancel", *STAGES)}
 
     def count_photo(self, answer: PhotoAnswer) -> None:
-        """A photo was answered."""
+        """Count a photo that was answered."""
         self.photos += 1
         stages = (answer.queue_ns, answer.decode_ns, answer.network_ns, answer.output_ns)
         for name, taken in zip(STAGES, stages, strict=True):
             self._add(name, taken)
 
     def count_request(self, result: str, taken_ns: int, now_ms: int) -> None:
-        """A request has ended: "success", "fail", or "cancel" when the client went away."""
+        """Count a request that ended: "success", "fail", or "cancel" if the client went away."""
         self.requests += 1
         self.last_inference_ms = now_ms
         self._add(result, taken_ns)
@@ -39,11 +39,11 @@ class Statistics:
         times[1] += taken_ns
 
     def count_of(self, name: str) -> int:
-        """How often "success", "fail" or "cancel" was counted."""
+        """The number of requests that ended in "success", "fail" or "cancel"."""
         return self._times[name][0]
 
     def ns_of(self, name: str) -> int:
-        """Their nanoseconds together, or those of a stage."""
+        """Total nanoseconds of those requests, or of a stage."""
         return self._times[name][1]
 
     def to_dict(self, name: str, version: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol v2, whatever they travel over."""
+"""Requests and answers of the Open Inference Protocol v2, independent of transport."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ __all__ = [
 ]  # fmt: skip
 
 CLASSIFICATION = "classification"
-"""Triton's extension, and its parameter of an output; no name of a task."""
+"""The name of Triton's extension and of its output parameter; not a task."""
 DATATYPES = {
     "float32": "FP32", "float64": "FP64", "uint8": "UINT8", "int32": "INT32", "int64": "INT64",
     "bool": "BOOL",
 }  # fmt: skip
-"""numpy's name of a type to the protocol's; texts are BYTES."""
+"""NumPy dtype name to the protocol's; texts are BYTES."""
 MOST_DIMENSIONS, MOST_ID, MOST_CLASSES = 8, 256, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """A tensor of a request."""
+    """A tensor in a request."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     data: Sequence[bytes] | bytes | memoryview
-    """For BYTES a sequence of elements, else the numbers in C order, little-endian."""
+    """For BYTES, a sequence of elements; otherwise the numbers in C order, little-endian."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that a request names."""
+    """An output named in a request."""
 
     name: str
     classification: int = 0
-    """Triton's parameter: the most probable so many classes as "value:index:label"; 0 for none."""
+    """Triton's parameter: return this many top classes as "value:index:label"; 0 for none."""
     is_binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """What a client asks for."""
+    """A client's request."""
 
     model: str
     version: str
     """ "" for the newest."""
     inputs: Sequence[InputTensor]
     outputs: Sequence[RequestedOutput] = ()
-    """None named: all of them."""
+    """Empty for all outputs."""
     id: str = ""
     is_binary: bool = False
-    """Whether outputs that are not named come back in binary."""
+    """Whether outputs are returned in binary unless the request says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """A tensor of an answer."""
+    """A tensor in an answer."""
 
     name: str
     values: NDArray[Any]
@@ -78,7 +78,7 @@ class OutputTensor:
 
 @dataclass(frozen=True, slots=True)
 class InferenceAnswer:
-    """What a client gets."""
+    """The answer to a request."""
 
     model: str
     version: str
@@ -87,18 +87,18 @@ class InferenceAnswer:
 
 
 def datatype_of(values: NDArray[Any]) -> str:
-    """The protocol's name for the type of an array."""
+    """The protocol's name for an array's dtype."""
     return DATATYPES.get(values.dtype.name, "BYTES")
 
 
 def check_id(identifier: Any) -> None:
-    """Refusal for an id that is no text, or too long to be sent back."""
+    """Refuse an id that is not text or is too long to send back."""
     if not isinstance(identifier, str) or len(identifier) > MOST_ID:
         raise Refusal(400, f"id must be a string of at most {MOST_ID} characters.")
 
 
 def check_count(given: int, shape: Sequence[int], where: str) -> None:
-    """Refusal for another number of values than the shape has."""
+    """Refuse a number of values that does not match the shape."""
     if given != prod(shape):
         raise Refusal(
             400, f"{where} holds {given} values; its shape {list(shape)} needs {prod(shape)}."
@@ -106,13 +106,13 @@ def check_count(given: int, shape: Sequence[int], where: str) -> None:
 
 
 def bytes_elements(data: bytes | memoryview, shape: Sequence[int], where: str) -> list[bytes]:
-    """The elements of a BYTES tensor in its binary form: each has its length before it.
+    """The elements of a BYTES tensor in binary form, where each is preceded by its length.
 
     Args:
         where: the tensor's place in the request, for messages.
 
     Raises:
-        Refusal: the lengths do not fit the data, or their number the shape.
+        Refusal: the lengths do not match the data, or their number does not match the shape.
     """
     elements = list(_elements(data, where))
     if len(elements) != prod(shape):
@@ -145,7 +145,7 @@ def _elements(data: bytes | memoryview, where: str) -> Iterator[bytes]:
 
 
 def binary_form(values: NDArray[Any]) -> bytes:
-    """Numbers or texts as the binary form has them, in C order."""
+    """Numbers or texts in the protocol's binary form, in C order."""
     if datatype_of(values) != "BYTES":
         return values.tobytes()
     encoded = [str(each).encode() for each in values.ravel()]

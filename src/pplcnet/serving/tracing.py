@@ -1,4 +1,4 @@
-"""A span of OpenTelemetry for each request, where the process records spans."""
+"""An OpenTelemetry span for each request, if the process records spans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tracing:
     """
 
     def __init__(self) -> None:
-        """Find the tracer, once."""
+        """Look up the tracer, once."""
         self._tracer: Any = None
         try:
             trace = importlib.import_module("opentelemetry.trace")
@@ -34,7 +34,7 @@ class Tracing:
         self._tracer = trace.get_tracer("pplcnet.serving")
 
     def record(self, request: Logged, status: int, seconds: float) -> None:
-        """A request has ended, which belongs to the trace that its header names."""
+        """Record a request that has ended, as part of the trace named in its header."""
         if self._tracer is None:
             return
         caller, ended = request.caller, time.time_ns()

@@ -25,7 +25,7 @@ from pplcnet.serving.frames import Buffer, pack, read_frame
 from pplcnet.serving.loaded_model import Answer, LoadedModel
 from pplcnet.system.allocator import keep_freed_memory
 
-if TYPE_CHECKING:  # a server without galleries needs none of their code
+if TYPE_CHECKING:  # a server without galleries does not need their code
     from pplcnet.serving.loaded_gallery import LoadedGallery
 
 __all__ = ["main"]
@@ -34,7 +34,7 @@ Reply = tuple[dict[str, Any], Sequence[Buffer]]
 
 
 class Worker:
-    """What the server asks for, by the message's "do"."""
+    """Handles the server's requests, by the message's "do"."""
 
     def __init__(self) -> None:
         self._models: dict[int, LoadedModel] = {}
@@ -42,7 +42,7 @@ class Worker:
         self._spare_bytes: int | None = None
 
     def reply(self, message: dict[str, Any], payload: bytes) -> Reply:
-        """Do it; an error becomes a reply with `status` and `error`."""
+        """Handle a request; an error becomes a reply with `status` and `error`."""
         try:
             reply: Reply = getattr(self, f"_{message['do']}")(message, payload)
         except ImageError as error:
@@ -65,7 +65,7 @@ class Worker:
         return {}, ()
 
     def _read(self, message: dict[str, Any], payload: bytes) -> Reply:
-        """What `_load` takes: a bundle's files, each compared with its checksum."""
+        """Read what `_load` takes: a bundle's files, each verified against its checksum."""
         network = read_network(message["bundle"], message["engine"], message["precision"])
         manifest = network.manifest.to_json().encode()
         typicality = network.typicality.content() if network.typicality else b""
@@ -78,7 +78,7 @@ class Worker:
         return facts, (manifest, typicality, network.content)
 
     def _read_gallery(self, message: dict[str, Any], payload: bytes) -> Reply:
-        """What `_load_gallery` takes: what a gallery says of itself, and its network."""
+        """Read what `_load_gallery` takes: a gallery's manifest, and its network."""
         from pplcnet.gallery.gallery import read_manifest
         from pplcnet.serving.loaded_gallery import network_of
 
@@ -175,7 +175,7 @@ def _packed(answer: Answer) -> Reply:
 
 
 def _limit_memory(spare_bytes: int | None) -> None:
-    """Let this process take `spare_bytes` of address space more than it has; None for no limit."""
+    """Let this process allocate `spare_bytes` more address space than now; None for no limit."""
     if sys.platform != "linux":
         return
     import resource
@@ -193,7 +193,7 @@ def _limit_memory(spare_bytes: int | None) -> None:
 def main(descriptor: str) -> None:
     """Answer until the server closes its end."""
     # A terminal's Ctrl-C and a service manager's SIGTERM go to every process of the group, and
-    # what is queued has to be answered first.
+    # the queue has to be answered first.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     worker = Worker()

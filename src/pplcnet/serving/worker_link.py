@@ -1,4 +1,4 @@
-"""One worker process as the server sees it: started, asked, ended."""
+"""The server's side of one worker process: start, ask, stop."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Reply = tuple[dict[str, Any], bytes]
 
 
 class WorkerDied(Exception):  # noqa: N818 - what happened
-    """The worker's process ended before it replied."""
+    """The worker process ended before it replied."""
 
 
 class WorkerLink(asyncio.Protocol):
-    """A worker process, asked one thing at a time.
+    """A worker process, which handles one request at a time.
 
-    `loaded` are the serial numbers of the models that it has; `busy_since` is when it was given
-    what it works on now, None while it waits.
+    `loaded` holds the serial numbers of its models; `busy_since` is when it was given its current
+    work, None while it is idle.
     """
 
     def __init__(self, on_death: Callable[[WorkerLink], None]) -> None:
@@ -34,11 +34,11 @@ class WorkerLink(asyncio.Protocol):
         self.is_set_up = False
         self.busy_since: float | None = None
         self.limit = 0.0
-        """Seconds that what it works on may take."""
+        """Seconds that its current work may take."""
         self.is_taken = True
-        """Whether it works on something, or is reserved for somebody."""
+        """Whether it is working, or reserved for a caller."""
         self.reservations: deque[asyncio.Future[None]] = deque()
-        """Who waits for this worker."""
+        """Callers waiting for this worker."""
         self.is_dead = False
         self._on_death = on_death
         self._on_reply: Callable[[Reply | WorkerDied], None] | None = None
@@ -56,11 +56,11 @@ class WorkerLink(asyncio.Protocol):
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process id."""
         return self._process.pid
 
     async def connect(self) -> None:
-        """Let the event loop have the socket."""
+        """Attach the socket to the event loop."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, sock=self._socket)
 
@@ -72,10 +72,10 @@ class WorkerLink(asyncio.Protocol):
         *,
         limit: float,
     ) -> None:
-        """Ask for something; `on_reply` is called once, when there is a reply or never will be.
+        """Send a request; `on_reply` is called once, with the reply or when there will be none.
 
         Args:
-            limit: seconds after which `is_overdue` says so.
+            limit: seconds after which `is_overdue` is true.
         """
         assert self._on_reply is None  # noqa: S101 - one thing at a time
         if self.is_dead or self._transport is None:
@@ -88,7 +88,7 @@ class WorkerLink(asyncio.Protocol):
     async def ask(
         self, message: dict[str, Any], payload: Sequence[Buffer] = (), *, limit: float
     ) -> Reply:
-        """As `give`, for those who wait; WorkerDied when it dies."""
+        """Like `give`, but awaits the reply; WorkerDied if the worker dies."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def settle(reply: Reply | WorkerDied) -> None:
@@ -103,7 +103,7 @@ class WorkerLink(asyncio.Protocol):
         return await future
 
     def is_overdue(self, now: float) -> bool:
-        """Whether what it works on takes longer than it may."""
+        """Whether its current work takes longer than allowed."""
         return self.busy_since is not None and now - self.busy_since > self.limit
 
     def kill(self) -> None:
@@ -112,19 +112,19 @@ class WorkerLink(asyncio.Protocol):
             self._process.kill()
 
     def wait(self) -> None:
-        """Wait for a process that was killed."""
+        """Wait for a killed process to exit."""
         self._socket.close()
         self._process.wait()
 
     def close(self) -> None:
-        """Let it end after what it works on."""
+        """Let it exit after its current work."""
         if self._transport is not None:
             self._transport.close()
         else:
             self._socket.close()
 
     def has_ended(self) -> bool:
-        """Whether the process is gone, and has been waited for."""
+        """Whether the process has exited and been reaped."""
         return self._process.poll() is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -136,7 +136,7 @@ class WorkerLink(asyncio.Protocol):
         """Of asyncio.Protocol."""
         try:
             replies = list(self._reader.feed(data))
-        except (FrameError, ValueError):  # what it says cannot be relied on any more
+        except (FrameError, ValueError):  # whatever it sends can no longer be trusted
             self.kill()
             return
         for reply in replies:
@@ -147,7 +147,7 @@ class WorkerLink(asyncio.Protocol):
             on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Of asyncio.Protocol: the process has ended, or was told to."""
+        """Of asyncio.Protocol: the process has exited, or was told to."""
         self.is_dead = True
         on_reply, self._on_reply, self.busy_since = self._on_reply, None, None
         self._on_death(self)

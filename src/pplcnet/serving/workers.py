@@ -1,4 +1,4 @@
-"""The worker processes together: started, replaced when they die, and given networks."""
+"""All worker processes: starts them, replaces those that die, and loads networks into them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEATHS_FREE = 3
 
 
 class Loadable(NamedTuple):
-    """A network as every worker gets it, kept so that a new worker can be given the same."""
+    """A network to load in every worker, kept so that a new worker can load it too."""
 
     serial: int
     message: dict[str, Any]
@@ -32,13 +32,13 @@ class Loadable(NamedTuple):
 
 
 class Workers:
-    """As many processes as were asked for, in one event loop."""
+    """A fixed number of processes, in one event loop."""
 
     def __init__(self, settings: Settings, say: Callable[..., None]) -> None:
         """Start the processes, which load while the server does.
 
         Args:
-            say: takes an event and its facts, for the log.
+            say: called with an event and its facts, for the log.
         """
         self._settings, self._say = settings, say
         self._loadables: dict[int, Loadable] = {}
@@ -49,7 +49,7 @@ class Workers:
         self._is_closing = False
         self._background: set[asyncio.Task[None]] = set()
         self.on_free: Callable[[], None] = lambda: None
-        """Called when a worker has nothing to do."""
+        """Called when a worker becomes free."""
         self.deaths = self.kills = 0
         self.alive = 0
         """Workers that can answer."""
@@ -57,26 +57,26 @@ class Workers:
         self._links = [WorkerLink(self._on_death) for _ in range(settings.workers)]
 
     async def start(self) -> None:
-        """Connect to the workers; they can be asked for something afterwards."""
+        """Connect to the workers; afterwards they can take requests."""
         await asyncio.gather(*map(self._set_up, list(self._links)))
         self._spawn(self._watch())
 
     @property
     def starting(self) -> int:
-        """Workers that load, and those that are still to be started."""
+        """Workers that are loading, or still to be started."""
         return self._settings.workers - self.alive
 
     @property
     def are_failing(self) -> bool:
-        """Whether none is alive, and new ones die before they can answer.
+        """Whether no worker is alive, and new ones die before they can answer.
 
-        Workers that are killed at work do not count: what waits is answered by those in their
-        place, or gets its deadline.
+        Workers killed while working do not count: their replacements answer the requests, or these
+        reach their deadline.
         """
         return not self.alive and self._failed_starts >= DEATHS_FREE
 
     def take_free(self, serial: int | None = None) -> WorkerLink | None:
-        """A worker that has nothing to do, and this network; `release` it afterwards."""
+        """Take a free worker that has this network, or None; `release` it afterwards."""
         for link in self._links:
             if not link.is_taken and (serial is None or serial in link.loaded):
                 link.is_taken = True
@@ -84,7 +84,7 @@ class Workers:
         return None
 
     def release(self, link: WorkerLink) -> None:
-        """The worker is free for those who wait for it, then for anything."""
+        """Give the worker to those waiting for it, or else make it free for any work."""
         link.is_taken = False
         if link.is_dead:
             return
@@ -105,12 +105,12 @@ class Workers:
     # ------------------------------------------------------------------ networks
 
     def next_serial(self) -> int:
-        """A number that no network has yet."""
+        """A serial number that no network has yet."""
         self._serial += 1
         return self._serial
 
     async def read(self, message: dict[str, Any]) -> Reply:
-        """Let a worker read a bundle or a gallery; WorkerDied when that ends it."""
+        """Let a worker read a bundle or a gallery; WorkerDied if that kills it."""
         link = self.take_free()
         if link is None:
             wanted: asyncio.Future[WorkerLink] = asyncio.get_running_loop().create_future()
@@ -122,14 +122,14 @@ class Workers:
         """Load a network in every worker.
 
         Args:
-            at_once: in all of them at the same time; else one after the other, so that the others
-                go on answering.
+            at_once: in all of them at the same time; otherwise one after the other, so that the
+                others keep answering.
 
         Returns:
             A worker's description of it.
 
         Raises:
-            Refusal: a worker cannot load it, and none keeps it.
+            Refusal: a worker cannot load it; it is then removed from all of them.
         """
         found: dict[str, Any] = {}
         deaths = 0
@@ -150,7 +150,7 @@ class Workers:
             faults = await asyncio.gather(*map(load_one, some), return_exceptions=True)
             deaths += sum(isinstance(each, WorkerDied) for each in faults)
             wrong = next((each for each in faults if isinstance(each, Refusal)), None)
-            if deaths > 1:  # one may have died of something else
+            if deaths > 1:  # it may have died for another reason
                 wrong = Refusal(500, "two workers died while they loaded the network.")
             if wrong is not None:
                 await self.unload(loadable.serial)
@@ -162,7 +162,7 @@ class Workers:
         return found
 
     async def unload(self, serial: int) -> None:
-        """Take a network from every worker; nothing may be queued for it."""
+        """Remove a network from every worker; nothing may be queued for it."""
         self._loadables.pop(serial, None)
         for link in [each for each in self._links if serial in each.loaded]:
             with contextlib.suppress(WorkerDied):
@@ -178,7 +178,7 @@ class Workers:
             await asyncio.sleep(0.05)
 
     async def _reserve(self, link: WorkerLink) -> None:
-        """Wait until this worker is free, before any photo; WorkerDied when it dies."""
+        """Wait until this worker is free, ahead of any photo; WorkerDied if it dies."""
         if link.is_dead:
             raise WorkerDied
         if not link.is_taken:
@@ -189,7 +189,7 @@ class Workers:
         await future
 
     async def _ask(self, link: WorkerLink, message: dict[str, Any], payload: Buffer = b"") -> Reply:
-        """Ask a worker that was taken, which is free afterwards."""
+        """Send a request to a worker that was taken, and release it afterwards."""
         try:
             return await link.ask(message, (payload,) if payload else (), limit=LOAD_LIMIT)
         finally:
@@ -198,7 +198,7 @@ class Workers:
     # ------------------------------------------------------------------ life and death
 
     async def _set_up(self, link: WorkerLink) -> None:
-        """Give a new worker its limits and every network that is served."""
+        """Give a new worker its limits and all served networks."""
         await link.connect()
         limits = {
             "do": "settings",
@@ -253,7 +253,7 @@ class Workers:
         await self._set_up(link)
 
     async def _watch(self) -> None:
-        """Kill workers that take too long, and wait for those that have ended."""
+        """Kill workers that take too long, and reap those that have exited."""
         while True:
             await asyncio.sleep(WATCH_EVERY)
             now = time.monotonic()
@@ -270,7 +270,7 @@ class Workers:
         task.add_done_callback(self._background.discard)
 
     async def close(self) -> None:
-        """End the workers; what they work on is finished first, for at most a second."""
+        """Stop the workers; they have at most a second to finish their current work."""
         self._is_closing = True
         for each in self._background:
             each.cancel()
@@ -283,7 +283,7 @@ class Workers:
         self.kill()
 
     def kill(self) -> None:
-        """End the workers at once, and wait for them."""
+        """Kill the workers at once, and wait for them."""
         self._is_closing = True
         for link in [*self._links, *self._leaving]:
             link.kill()
