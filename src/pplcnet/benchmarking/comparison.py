@@ -1,4 +1,4 @@
-"""compare: time networks and engines in turns on this machine, and relate them to its limits."""
+"""compare: time networks and engines on this machine, interleaved, against the machine's limits."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from pplcnet.system.wording import counted
 __all__ = ["Comparison", "Measurement", "compare", "measurement_of", "open_ways"]
 
 
-# Pixels of the images that the catalog's accuracies were reported for.
+# Image size for which the catalog's accuracies were reported.
 REPORTED_SIZE = 224
 
 
 class Measurement(NamedTuple):
-    """One network run in one way."""
+    """The result for one network and one way of running it."""
 
     network: str
     family: str
@@ -45,13 +45,13 @@ class Measurement(NamedTuple):
     median_ms: float
     p90_ms: float
     images_per_second: float | None
-    """One thread per core; None for other frameworks."""
+    """With one thread per core; None for other frameworks."""
     macs: int
     parameters: int
     reported_top1: float | None
-    """Fraction; of the original's ImageNet weights, None for a bundle and at other sizes."""
+    """Fraction; for the original's ImageNet weights, None for a bundle and at other sizes."""
     of_limit: float | None
-    """The least time that the machine allows as a fraction of the median; 1 would be perfect."""
+    """The machine's lower bound on the time as a fraction of the median; 1 would be perfect."""
 
 
 class Comparison(NamedTuple):
@@ -60,7 +60,7 @@ class Comparison(NamedTuple):
     measurements: list[Measurement]
     limits: Limits
     facts: dict[str, Any]
-    """Machine, versions, settings, date."""
+    """Machine, versions, settings and date."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -79,13 +79,13 @@ def compare(
     others: Mapping[str, OtherProcess] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
-    """Measure every subject in every engine that is installed, in turns, on pinned cores.
+    """Measure every subject in every installed engine, interleaved, on pinned cores.
 
     Args:
-        threads: for one image, and cores for many; None for all.
-        rounds: turns that each way of running gets.
+        threads: for one image; also the number of cores for many images. None for all.
+        rounds: measurements of each way of running.
         others: other frameworks by name, already running in their own processes.
-        report: called with a line for each step, and for each way that an engine refuses.
+        report: called with a line for each step, and for each way that an engine rejects.
 
     Raises:
         InputError: no subjects, or more threads than cores.
@@ -127,9 +127,9 @@ def compare(
 def open_ways(
     subject: Subject, threads: int, streams: int, report: Callable[[str], None]
 ) -> Iterator[tuple[str, Engine]]:
-    """Engine and precision to an engine that runs the subject, for all that can run here.
+    """Yield every engine and precision that can run the subject here, and the opened engine.
 
-    A way that an engine refuses is reported and skipped.
+    Ways that an engine rejects are reported and skipped.
     """
     wanted = [("onnxruntime", "float32", "float32"), ("openvino", "float32", "float32")]
     if has_bfloat16(processor_features()):
@@ -156,7 +156,7 @@ def open_ways(
 def measurement_of(
     subject: Subject, way: str, latency: Latency, rate: float | None, limits: Limits
 ) -> Measurement:
-    """One row of the table: a subject's times in one way, beside what the limits allow."""
+    """One row of the table: a subject's times for one way of running, next to the limits."""
     precision = way.rpartition(" ")[2]
     least = limits.least_ms(subject.macs, subject.parameters, precision)
     return Measurement(
@@ -174,14 +174,14 @@ def measurement_of(
 
 
 def _reported_top1(subject: Subject) -> float | None:
-    """None for a bundle, and at other sizes than that which the authors report it for."""
+    """None for a bundle, or if the size differs from that of the reported accuracy."""
     is_same = subject.image_size == (REPORTED_SIZE, REPORTED_SIZE)
     return subject.row.reported_top1 if subject.row and is_same else None
 
 
 @contextlib.contextmanager
 def _pinned(threads: int) -> Iterator[None]:
-    """This process on its first cores only, where the system allows it."""
+    """Pin this process to its first cores, if the system allows it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,4 +1,4 @@
-"""A comparison as a table, as JSON, and as a plot."""
+"""Write a comparison as a table, as JSON, and as a plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pplcnet.system.wording import counted
 
 __all__ = ["describe", "write_comparison"]
 
-# Distinguishable in print and by colour-blind readers (Okabe and Ito's palette).
+# Distinguishable in print and for colour-blind readers (Okabe and Ito's palette).
 STYLES = {
     "pplcnet": ("#D55E00", "o"),
     "pplcnetv2": ("#E69F00", "s"),
@@ -31,7 +31,7 @@ TITLES = {
 
 
 def describe(comparison: Comparison) -> str:
-    """The table, one line per network and way, and the machine's limits below it."""
+    """The table, one line per network and way of running, with the machine's limits below."""
     rows = [
         (
             each.network,
@@ -81,7 +81,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _draw(comparison: Comparison, folder: Path) -> list[Path]:
-    """Reported accuracy over latency, a panel for each way that has accuracies."""
+    """Plot reported accuracy over latency, with a panel for each way that has accuracies."""
     ways = _drawn_ways(comparison.measurements)
     if not ways:
         return []
@@ -119,7 +119,7 @@ def _draw(comparison: Comparison, folder: Path) -> list[Path]:
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     paths = [folder / "benchmark.png", folder / "benchmark.svg"]
     for path in paths:
-        # Without a date and with fixed ids, the same numbers give the same file.
+        # With no date and fixed ids, the same numbers give the same file.
         metadata = {"Date": None} if path.suffix == ".svg" else None
         with replacing(path) as file:
             figure.savefig(file, format=path.suffix[1:], metadata=metadata)

@@ -1,4 +1,4 @@
-"""How long each operator of a network takes, by the engines' own profilers."""
+"""Time of each operator of a network, from the engines' own profilers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RUNS = 200
 
 
 class LayerTime(NamedTuple):
-    """One operator as the engine runs it, which may be several of the file's, fused."""
+    """One operator as the engine runs it; it may fuse several of the file's."""
 
     name: str
     operator: str
-    """The engine's kind of operator."""
+    """The engine's name for this kind of operator."""
     primitive: str
-    """What ran, by the engine's name: "brgconv_avx512_amx_1x1_bf16"."""
+    """The engine's name for the kernel that ran: "brgconv_avx512_amx_1x1_bf16"."""
     microseconds: float
     """Median over the runs."""
 
@@ -34,14 +34,14 @@ class LayerTime(NamedTuple):
 def time_layers(
     engine: str, content: bytes, image: NDArray[np.uint8], *, precision: str, threads: int
 ) -> list[LayerTime]:
-    """Run a network with the profiler on; its operators in the order in which they run.
+    """Run a network with the profiler on; returns its operators in execution order.
 
     Args:
         engine: "openvino" or "onnxruntime".
         content: the network's file.
         image: one prepared image (1, height, width, 3).
-        precision: as for `open_engine`.
-        threads: inside one run.
+        precision: as in `open_engine`.
+        threads: within one run.
     """
     telemetry.switch_off()
     if engine == "openvino":

@@ -1,4 +1,4 @@
-"""What each operator of an ONNX file has to do: multiplications, weights, activations."""
+"""The work of each operator in an ONNX file: multiplications, weights, activations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LayerWork", "count_work"]
 
 
 class LayerWork(NamedTuple):
-    """Of one image."""
+    """For one image."""
 
     kind: str
     """"stem", "depthwise 3x3", "pointwise", "matrix product", or the operator's name in ONNX."""
@@ -23,9 +23,9 @@ class LayerWork(NamedTuple):
 
 
 def count_work(content: bytes) -> dict[str, LayerWork]:
-    """Operator's name to its work, for every operator of a file of batch 1.
+    """Operator name to its work, for every operator in a file of batch 1.
 
-    The classifier goes under the name of the output too, which engines give to it.
+    The classifier is also listed under the name of its output, which engines give it.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
     graph = model.graph
@@ -34,7 +34,7 @@ def count_work(content: bytes) -> dict[str, LayerWork]:
         each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
         for each in [*graph.value_info, *graph.input, *graph.output]
     }
-    # A quantised weight stands two operators before the convolution that takes it.
+    # A quantised weight is two operators ahead of the convolution that uses it.
     made_by = {name: node for node in graph.node for name in node.output}
     work: dict[str, LayerWork] = {}
     for node in graph.node:

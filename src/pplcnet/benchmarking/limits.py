@@ -1,4 +1,4 @@
-"""The limits of this machine: the rates of a large matrix product and of copying memory."""
+"""The limits of this machine: rates of a large matrix product and of copying memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Limits", "measure_limits"]
 
 SIDE = 1024
 MEASURED_S = 1.0
-"""Seconds of matrix products, for each engine and precision."""
+"""Seconds of matrix products for each engine and precision."""
 COPY_BYTES = 64 << 20
-# Source and target together fit into the second cache of every processor of the last ten years.
+# Source and target together fit into the second-level cache of any processor of the last ten years.
 CACHE_BYTES = 64 << 10
 
 
@@ -33,13 +33,13 @@ class Limits(NamedTuple):
     copy_gbytes: float
     """10^9 bytes per second, read and written together."""
     cache_gbytes: float
-    """The same within each core's own cache."""
+    """The same, within each core's own cache."""
 
     def least_ms(self, macs: int, parameters: int, precision: str) -> float | None:
-        """The least milliseconds that a network needs, for its arithmetic or to read its weights.
+        """Lower bound on a network's milliseconds, from its arithmetic or from reading its weights.
 
-        Roofline (Williams et al. 2009, doi 10.1145/1498765.1498785), with the weights as the only
-        traffic and at the rate of the caches, where those of small networks stay. None where the
+        Roofline (Williams et al. 2009, doi 10.1145/1498765.1498785), counting only the weights as
+        traffic, at the rate of the caches, where small networks' weights stay. None if the
         precision's rate was not measured.
         """
         rate = self.gflops.get(precision)
@@ -50,7 +50,7 @@ class Limits(NamedTuple):
 
 
 def measure_limits(threads: int) -> Limits:
-    """Measure with the engines' own matrix product, and by copying; takes a few seconds."""
+    """Measure with the engines' own matrix product and by copying; takes a few seconds."""
     weights = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
     content = _matrix_product(weights).SerializeToString()
     rates = {"float32": _rate(_onnxruntime(content, weights, threads))}

@@ -1,4 +1,4 @@
-"""profile: where the time of a network goes on this processor, against the processor's roofline."""
+"""profile: where a network's time goes on this processor, against the processor's roofline."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from pplcnet.system.processor import (
 
 __all__ = ["Layer", "Profile", "describe_profile", "profile", "write_profile"]
 
-# By the end of a primitive's name. What is computed in 8 bits has the rate of bfloat16 at least,
-# which is the highest that is measured.
+# By the suffix of the primitive's name. 8-bit computation is at least as fast as bfloat16, the
+# highest rate that is measured.
 BYTES = {"f32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
 
 
@@ -38,13 +38,13 @@ class Layer(NamedTuple):
     primitive: str
     microseconds: float
     share: float
-    """Of all operators' time."""
+    """Of the time of all operators."""
     macs: int
     kilobytes: float
-    """Weights and activations, at the size that the primitive computes in."""
+    """Weights and activations, at the size in which the primitive computes."""
     gflops: float
     roofline_us: float
-    """The least microseconds that the machine allows, by `Limits`; 0 where there is no rate."""
+    """Lower bound in microseconds, from `Limits`; 0 if there is no rate."""
 
 
 class Profile(NamedTuple):
@@ -78,16 +78,16 @@ def profile(
     threads: int | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Profile:
-    """Time every operator of a network, and relate it to what the machine allows.
+    """Time every operator of a network, and relate it to the machine's limits.
 
     Args:
         engine: "openvino" or "onnxruntime"; None for OpenVINO where it is installed.
-        precision: None for bfloat16 where the processor and the engine compute in it.
-        threads: inside one run; None for all cores.
+        precision: None for bfloat16 if both processor and engine compute in it.
+        threads: within one run; None for all cores.
         report: called with a line for each step.
 
     Raises:
-        InputError: a precision that the subject does not have, or more threads than cores.
+        InputError: the subject does not have this precision, or more threads than cores.
     """
     cores = available_cores()
     threads = threads or cores
@@ -112,11 +112,11 @@ def profile(
 
 
 def relate(times: Sequence[LayerTime], work: dict[str, LayerWork], limits: Limits) -> list[Layer]:
-    """Each operator's time with its work and its roofline (Williams et al. 2009).
+    """Relate each operator's time to its work and its roofline (Williams et al. 2009).
 
-    The least time is that of the arithmetic at the rate of a large matrix product, or that of the
-    traffic: activations at the rate of copying within a core's cache, weights at that of copying
-    memory, since those of a whole network do not stay in the cache of a core.
+    The lower bound is the larger of two times: arithmetic at the rate of a large matrix product,
+    and traffic, with activations at the rate of copying within a core's cache and weights at that
+    of copying memory, since the weights of a whole network do not stay in a core's cache.
     """
     total = sum(each.microseconds for each in times) or 1.0
     layers = []
@@ -125,7 +125,7 @@ def relate(times: Sequence[LayerTime], work: dict[str, LayerWork], limits: Limit
         own = own or LayerWork(each.operator, 0, 0, 0)
         ending = each.primitive.rpartition("_")[2].lower()
         size = BYTES.get(ending, 4)
-        # Matrix units cannot take a depthwise convolution, which has one channel a filter.
+        # Matrix units cannot run a depthwise convolution, which has one channel per filter.
         is_vector = size == 4 or own.kind.startswith("depthwise")
         rate = limits.gflops.get("float32" if is_vector else "bfloat16", limits.gflops["float32"])
         arithmetic = 2 * own.macs / rate / 1e3
@@ -149,7 +149,7 @@ def relate(times: Sequence[LayerTime], work: dict[str, LayerWork], limits: Limit
 
 
 def by_kind(layers: Sequence[Layer]) -> list[Layer]:
-    """The sums of each kind of operator, the most expensive first."""
+    """The totals of each kind of operator, most expensive first."""
     kinds: dict[str, list[Layer]] = {}
     for each in layers:
         kinds.setdefault(each.kind, []).append(each)

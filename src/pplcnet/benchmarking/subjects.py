@@ -1,4 +1,4 @@
-"""What is measured: networks of the catalog with random weights, and bundles."""
+"""What can be measured: catalog networks with random weights, and bundles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pplcnet.tasks import answers_of, find, task_of, training_of
 __all__ = ["DEFAULT_MACS", "NETWORKS", "Subject", "default_names", "load_subject"]
 
 NETWORKS: Mapping[str, Network | Detector | Segmenter] = {**CATALOG, **DETECTORS, **SEGMENTERS}
-"""What can be measured by its name."""
+"""Everything that can be measured by name."""
 
 # The paper calls networks up to this many multiply-accumulates light; they are the default.
 DEFAULT_MACS = 350_000_000
@@ -38,9 +38,9 @@ class Subject(NamedTuple):
 
     name: str
     row: Network | None
-    """A classifier's row of the catalog; None for all else, which has no reported accuracy."""
+    """A classifier's catalog row; None for all others, which have no reported accuracy."""
     contents: dict[str, bytes]
-    """"float32" and perhaps "int8" to an ONNX file of batch 1."""
+    """"float32" and possibly "int8" to an ONNX file of batch 1."""
     image_size: tuple[int, int]
     macs: int
     parameters: int
@@ -58,11 +58,11 @@ def default_names() -> list[str]:
 def load_subject(
     text: str, image_size: tuple[int, int] | None = None, *, int8: bool = False
 ) -> Subject:
-    """A network by its name, built with random weights; or a bundle by its path.
+    """Load a bundle by its path, or build a network by its name with random weights.
 
     Args:
-        image_size: (height, width) for networks, None for that of the figures in the catalog; a
-            bundle has its own.
+        image_size: (height, width) for networks; None for the size of the catalog's figures.
+            A bundle has its own.
         int8: also quantise a network given by name, which takes a few seconds.
 
     Raises:

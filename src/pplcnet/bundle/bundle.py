@@ -1,4 +1,4 @@
-"""An opened bundle: a folder, or the same packed as one .zip."""
+"""An opened bundle: a folder, or a folder packed as one .zip."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ T = TypeVar("T")
 _ATTEMPTS = 100
 _PAUSE_SECONDS = 0.01
 STAGED = re.compile(r"\.[0-9a-f]{32}\..+\.staged")
-"""Names of `staged_name`."""
+"""Matches names made by `staged_name`."""
 
 
 class BundleChangedError(BundleError):
-    """Another process has written the bundle since it was opened; opening it again helps."""
+    """Another process has written the bundle since it was opened; open it again."""
 
 
 def staged_name(name: str, digest: str) -> str:
-    """The hidden name of a new file until it takes its own; see `bundle.writing`."""
+    """The hidden name of a new file until it gets its own; see `bundle.writing`."""
     return f".{digest[:32]}.{name}.staged"
 
 
 class Bundle:
-    """An opened bundle; files are read, and checked, when they are asked for."""
+    """An opened bundle; its files are read and verified on demand."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
@@ -66,7 +66,7 @@ class Bundle:
     def open_to_change(cls, bundle: str | PathLike[str] | Bundle) -> Iterator[Bundle]:
         """Hold the bundle's lock, so that no other process changes it before this work is written.
 
-        The bundle is opened again, as it is on disk.
+        The bundle is reopened as it is on disk.
 
         Raises:
             BundleError, InputError: as `check_place`, before any work.
@@ -76,7 +76,7 @@ class Bundle:
         from pplcnet.system.locking import locked
 
         path = bundle.path if isinstance(bundle, Bundle) else _bundle_in(Path(bundle))
-        cls.open(path)  # that it is no bundle is said first
+        cls.open(path)  # first of all, check that it is a bundle
         check_place(path)
         with locked(path):
             yield cls.open(path)
@@ -104,7 +104,7 @@ class Bundle:
             ) from None
 
     def read(self, name: str) -> bytes:
-        """A file's content, once its checksum has been compared.
+        """Read a file's content and verify its checksum.
 
         Raises:
             BundleError: the file is missing, or not what was saved.
@@ -113,8 +113,8 @@ class Bundle:
         facts = self.manifest.files.get(name)
         if facts is None:
             raise BundleError(f"{self.path}: its manifest lists no file {name!r}.")
-        # Under its own name; while it is being put into place, under the hidden one; or it was
-        # just moved from that to its own.
+        # Under its own name; under the hidden one while it is being put in place; or its own again,
+        # if it was just renamed.
         places = (name, staged_name(name, facts["sha256"]), name) if self.path.is_dir() else (name,)
         fault: BundleError | None = None
         for place in places:
@@ -154,14 +154,14 @@ class Bundle:
 
 
 def _bundle_in(path: Path) -> Path:
-    """The bundle in a run's folder, else the path itself."""
+    """The bundle in a run's folder; any other path unchanged."""
     inside = path / "model.bundle"
     is_inside = os.path.isfile(inside / MANIFEST) and not os.path.isfile(path / MANIFEST)
     return inside if is_inside else path
 
 
 def _check_kind(path: Path) -> None:
-    """BundleError for what is easily taken for a bundle."""
+    """Raise BundleError for things that are easily mistaken for a bundle."""
     if path.suffix.lower() == ".onnx" and path.is_file():
         raise BundleError(
             f"{path}: is a network without its bundle, which only 'pplcnet predict' and "
@@ -174,9 +174,9 @@ def _check_kind(path: Path) -> None:
 
 
 def read_consistently(path: str | PathLike[str], use: Callable[[Bundle], T]) -> T:
-    """What `use` makes of an opened bundle, opened again when another process has just written it.
+    """Call `use` on an opened bundle; retried if another process has just written the bundle.
 
-    A manifest and the files that it lists then always belong together.
+    The manifest and the files that it lists therefore always belong together.
     """
     for _ in range(_ATTEMPTS):
         try:

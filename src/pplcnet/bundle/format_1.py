@@ -1,4 +1,4 @@
-"""Manifests of format 1, which pplcnet 0.1 wrote, as those of format 2."""
+"""Convert manifests of format 1, written by pplcnet 0.1, to format 2."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ KNOWN = {
 }  # fmt: skip
 TASKS = {"single": "classification", "multi": "multilabel"}
 WITHOUT_THRESHOLDS = ("single",)
-# What training and evaluation wrote of a variant, beside its file: "test_top1".
+# Figures of a variant that training and evaluation stored beside its file: "test_top1".
 SPLITS = ("validation", "test")
 
 
 def to_format_2(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parsed manifest in format 2, to be checked like any other.
+    """Convert a parsed manifest to format 2; it must still be checked like any other.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not of format 1.
+        ValueError, TypeError, KeyError, AttributeError: it is not in format 1.
     """
     unknown = sorted(set(values) - KNOWN)
     if unknown:
@@ -50,7 +50,7 @@ def to_format_2(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _variant(variant: Mapping[str, Any]) -> dict[str, Any]:
-    """With the figures of every split together, and the parity by output."""
+    """A variant with its figures grouped by split, and its parity by output."""
     figures: dict[str, dict[str, Any]] = {}
     kept: dict[str, Any] = {}
     for key, value in variant.items():

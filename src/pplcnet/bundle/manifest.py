@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `manifest.json`."""
+"""The manifest of a bundle: `manifest.json`."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ MANIFEST_LIMIT = 16 << 20
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says about itself."""
+    """The content of `manifest.json`."""
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     network: dict[str, Any]
-    """`name` in the catalog and the `options` to build it with."""
+    """`name` in the catalog and the `options` for building it."""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File name to `sha256` and `bytes`."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variant name ("keras", "onnx") to its `file` and what was measured of it.
+    """Variant name ("keras", "onnx") to its `file` and measurements of it.
 
-    `figures` are those of an evaluation, by split: `{"test": {"top1": 0.87}}`.
+    `figures` holds evaluation figures by split: `{"test": {"top1": 0.87}}`.
     """
     provenance: dict[str, Any] = field(default_factory=dict)
     """Digest of the data set, splits, recipe, versions, source of the weights."""
     calibration: dict[str, Any] = field(default_factory=dict)
-    """What `decoding` was fitted on, and how far that helped; empty where nothing was."""
+    """What `decoding` was fitted on and how much that helped; empty if nothing was fitted."""
     tuning: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Processor to what `pplcnet tune` measured there and which way of running it chose."""
+    """Processor to what `pplcnet tune` measured there and the way of running that it chose."""
     task: str = "classification"
     """The name of its task (`pplcnet.tasks.TASKS`)."""
     outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """The network's outputs by name, each with its shape for one image. Given none, it is one,
-    "logits", with a number for each class."""
+    """The network's outputs by name, each with its shape for one image. By default a single output,
+    "logits", with one number per class."""
     decoding: dict[str, Any] = field(default_factory=dict)
-    """What the task's decoder needs beside the outputs, such as "temperature" or "thresholds"."""
+    """What the task's decoder needs besides the outputs, such as "temperature" or "thresholds"."""
 
     def __post_init__(self) -> None:
         if not self.outputs:
@@ -65,7 +65,7 @@ class Manifest:
         )
 
     def facts(self) -> list[tuple[str, str]]:
-        """What matters most, as (name, value)."""
+        """The most important facts, as (name, value)."""
         height, width = self.preprocessing.image_size
         return [
             ("network", printable(str(self.network.get("name", "unknown network")))),
@@ -77,11 +77,11 @@ class Manifest:
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before softmax or sigmoid; 1 where nothing was fitted."""
+        """The divisor of the logits before softmax or sigmoid; 1 if none was fitted."""
         return float(self.decoding.get("temperature", 1.0))
 
     def preprocessing_on(self, processor: str) -> Preprocessing:
-        """How images are prepared on this processor: the resize policy is part of tuning."""
+        """How images are prepared on this processor: the resize policy depends on tuning."""
         policy = self.tuning.get(processor, {}).get("policy", self.preprocessing.policy)
         return replace(self.preprocessing, policy=policy)
 
@@ -114,7 +114,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Manifest:
-        """Parse and check; BundleError says what is wrong with `source`."""
+        """Parse and check the text; a BundleError says what is wrong with `source`."""
         try:
             values = json.loads(text, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:
@@ -130,8 +130,8 @@ class Manifest:
                 f"{FORMAT_VERSION}; install a newer pplcnet."
             )
         try:
-            # Bundles of the first pplcnet have no checksum. A checksum whose name is damaged is
-            # an unknown key, which `check_values` refuses.
+            # Bundles of the first pplcnet have no checksum. A checksum whose key is damaged is
+            # an unknown key, which `check_values` rejects.
             if CHECKSUM in values and values.pop(CHECKSUM) != checksum_of(values):
                 raise BundleError(
                     f"{source}: {MANIFEST} is not what was saved (its checksum differs): it is "
@@ -153,7 +153,7 @@ class Manifest:
         if len(set(composed.values())) < len(composed):  # an older bundle may have both forms
             composed = {name: name for name in composed}
         return cls(
-            # As data sets have them, which Macs and others write in different forms.
+            # In the Unicode form that data sets use; Macs and other systems write different ones.
             classes=tuple(composed[name] for name in values["classes"]),
             task=values["task"],
             outputs={each["name"]: tuple(each["shape"][1:]) for each in values["outputs"]},
@@ -183,5 +183,5 @@ def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def today() -> str:
-    """The moment of writing, UTC, for a manifest."""
+    """The current time in UTC, for a manifest."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,4 +1,4 @@
-"""Whether the values of a `manifest.json` have the types and lie in the ranges that they may."""
+"""Check that the values of a `manifest.json` have valid types and ranges."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["CHECKSUM", "FILE_LIMIT", "check_values", "checksum_of", "is_plain"]
 CHECKSUM = "checksum"
 """The key of a manifest's own checksum."""
 FILE_LIMIT = 512 << 20
-"""Bytes of a bundle's largest file; a network of the catalog with 20,000 classes has 130 MB."""
+"""Largest size of a bundle's file; a catalog network with 20,000 classes has 130 MB."""
 MAX_CLASSES = 100_000
 MAX_NAME = 100
 MAX_DEPTH = 32
 MAX_OUTPUTS = 16
 MAX_OUTPUT_NUMBERS = 1 << 28
-# What a decoder computes with, and of each class; calibration tries temperatures from 0.05 to 20.
+# Ranges of decoder values, and of those per class; calibration tries temperatures of 0.05 to 20.
 DECODING = {
     "temperature": (0.01, 100.0),
     "confidence": (0.0, 1.0),
@@ -44,16 +44,16 @@ POLICIES = ("exact", "fast")
 
 
 def checksum_of(values: Mapping[str, Any]) -> str:
-    """sha256 of a manifest's values, however they are laid out as text."""
+    """sha256 of a manifest's values, independent of the text's layout."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """ValueError, TypeError or KeyError for the first thing that is wrong in a parsed manifest.
+    """Raise ValueError, TypeError or KeyError for the first error in a parsed manifest.
 
     Args:
-        values: of format 2.
+        values: in format 2.
     """
     unknown = sorted(set(values) - KNOWN)
     if unknown:
@@ -106,7 +106,7 @@ def _check_classes(classes: Any) -> None:
 
 
 def _is_control(character: str) -> bool:
-    """Control characters, halves of a surrogate pair, and separators of lines."""
+    """Whether it is a control character, half of a surrogate pair, or a line separator."""
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -125,7 +125,7 @@ def _check_files(files: Any) -> None:
 
 
 def is_plain(name: object) -> bool:
-    """Whether a file name stays inside the bundle's folder, on any system."""
+    """Whether a file name stays inside the bundle's folder on any system."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or name == "manifest.json":
         return False
     return name[0] != "." and name.isprintable() and not set(name) & set('\\/:"*?<>|')
@@ -187,13 +187,13 @@ def _check_outputs(outputs: Any, classes: int) -> None:
             raise ValueError(f"the output {name!r} has the shape {str(shape)[:40]}")
         if math.prod(shape[1:]) > MAX_OUTPUT_NUMBERS or output.get("dtype") != "float32":
             raise ValueError(f"the output {name!r} is too large, or not float32")
-        # Of the image, or of each place in it (N, h, w, classes).
+        # For the image, or for each place in it (N, h, w, classes).
         if name == "logits" and (shape[-1] != classes or len(shape) not in (2, 4)):
             raise ValueError("its output does not fit its classes")
 
 
 def _check_decoding(decoding: Any, classes: list[str]) -> None:
-    """A number, text or truth value each, or a number for each of some classes."""
+    """Each value is a number, text or boolean, or a number for each of some classes."""
     names = set(classes)
     for key, value in _dictionary(decoding, "decoding").items():
         if key in DECODING_BY_CLASS or (isinstance(value, dict) and key not in DECODING):
@@ -215,7 +215,7 @@ def _check_network(network: Any) -> None:
 
 
 def _check_provenance(provenance: Mapping[str, Any]) -> None:
-    """The parts that reports and other verbs read; whatever else is in it is only shown."""
+    """Check the parts that reports and other verbs read; anything else is only shown."""
     for name in ("dataset", "recipe", "versions", "weights"):
         if provenance.get(name) is not None:
             _dictionary(provenance[name], f"the provenance's {name}")

@@ -1,4 +1,4 @@
-"""Reading one file of a bundle, in a folder or a .zip: bounded in bytes, never waiting."""
+"""Read one file of a bundle, from a folder or a .zip: bounded in size, without blocking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pplcnet.errors import BundleError
 
 __all__ = ["FREE_BYTES", "open_regular", "read_member"]
 
-# What a .zip may hold: a bundle has a handful of files, and trained weights hardly shrink.
+# Limits of a .zip: a bundle has a handful of files, and trained weights hardly compress.
 MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 1 << 20
 FREE_BYTES = 64 << 20
@@ -27,7 +27,7 @@ _MAX_COMMENT = 65535
 
 
 def read_member(path: Path, name: str, limit: int) -> bytes:
-    """The content of a file of the bundle at `path`; BundleError above `limit` bytes."""
+    """The content of a file in the bundle at `path`; BundleError above `limit` bytes."""
     try:
         return _read_file(path, name, limit) if path.is_dir() else _read_zip(path, name, limit)
     except (FileNotFoundError, KeyError) as error:
@@ -56,13 +56,13 @@ def _read_file(folder: Path, name: str, limit: int) -> bytes:
 
 
 def _too_large(path: Path, name: str, limit: int) -> str:
-    if name == "manifest.json":  # its limit is fixed; the other files' sizes stand in it
+    if name == "manifest.json":  # its limit is fixed; it records the sizes of the other files
         return f"{path}: {name} is larger than {limit:,} bytes."
     return f"{path}: {name} was changed: it is larger than the manifest says ({limit:,} bytes)."
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading; a pipe or a device would keep the reader waiting."""
+    """Open a regular file for reading; reading a pipe or a device could block."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -111,7 +111,7 @@ def _check_overlap(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
 
 
 def _check_directory(path: Path, file: IO[bytes]) -> None:
-    """Refuse a .zip whose table of contents alone is too large, before it is read."""
+    """Refuse a .zip whose central directory is too large, before reading it."""
     size = file.seek(0, os.SEEK_END)
     tail_size = min(size, _END_SIZE + _MAX_COMMENT + 20)
     file.seek(size - tail_size)

@@ -1,4 +1,4 @@
-"""A bundle as one .zip file."""
+"""Pack a bundle into one .zip file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["pack"]
 
 
 def pack(bundle: Bundle, target: str | PathLike[str]) -> Path:
-    """Write a bundle as one .zip file; what stood at `target` stays until it is complete.
+    """Write a bundle as one .zip file; an existing `target` stays until the new one is complete.
 
     Raises:
         BundleError: a file of the bundle is damaged, or the .zip cannot be written.
@@ -46,5 +46,5 @@ def pack(bundle: Bundle, target: str | PathLike[str]) -> Path:
 
 
 def _compression(content: bytes) -> int:
-    """Large files are stored as they are: a reader doubts those that shrink too well."""
+    """Large files are stored uncompressed: readers distrust those with a high compression ratio."""
     return zipfile.ZIP_STORED if len(content) > FREE_BYTES else zipfile.ZIP_DEFLATED

@@ -1,11 +1,11 @@
-"""Writing a bundle: one writer at a time, and a switch from old to new in a single rename.
+"""Write a bundle: one writer at a time, and a switch from old to new in a single rename.
 
-New files are first written under hidden names made of their checksum. Replacing `manifest.json` is
-the switch; only then do the new files take their own names, and files that are no longer listed
-go. A reader looks for a file under its own name and then under the hidden one, so that it finds
-what its manifest lists at every moment, without writing anything. What a killed writer left behind
-is completed, or removed, by the next. `system/files.py` replaces one file at a time; here the names
-of what is half done are fixed, because readers and the next writer look for them.
+New files are first written under hidden names made from their checksum. Replacing `manifest.json`
+is the switch; only then do the new files get their own names, and files that are no longer listed
+are removed. A reader looks for a file under its own name and then under the hidden one, so it
+always finds what its manifest lists, without writing anything. The next writer completes or
+removes whatever a killed writer left behind. `system/files.py` replaces one file at a time; here
+unfinished files have fixed names, because readers and the next writer look for them.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from pplcnet.system.locking import LOCK_FILE, locked
 
 __all__ = ["WAIT", "check_place", "update_bundle", "write_bundle"]
 
-# Seconds: a bundle of some megabytes is written in a fraction of one.
+# Seconds: writing a bundle of a few megabytes takes a fraction of one.
 WAIT = 30.0
 NEW_MANIFEST = f".{MANIFEST}.writing"
 REMOVING = ".removing.json"
-"""Files that are about to go, by checksum: what a killed writer did not get to remove."""
+"""Files about to be removed, by checksum: a killed writer may not have finished."""
 
 
 def write_bundle(
@@ -47,20 +47,20 @@ def write_bundle(
     *,
     overwrite: bool = True,
 ) -> Bundle:
-    """Write a bundle folder whole: until it is complete, what stood at `path` before stays.
+    """Write a whole bundle folder; until it is complete, the previous content of `path` stays.
 
-    Files in a bundle's folder that its manifest does not list are their owner's, and stay.
+    Files in the folder that the manifest does not list belong to the user and stay.
 
     Args:
         path: the folder, or a link to it, which stays one.
         manifest: its `files` are computed here.
         files: content by file name.
-        overwrite: whether a bundle that stands at `path` is replaced, or is an error.
+        overwrite: whether to replace an existing bundle at `path`; otherwise it is an error.
 
     Raises:
         BundleError, InputError: as `check_place`.
         InputError: another process is changing the bundle.
-        BundleError: it cannot be written, the disk being full for one; the old bundle is intact.
+        BundleError: it cannot be written, for example on a full disk; the old bundle is intact.
     """
     path = Path(path)
     check_place(path, overwrite=overwrite)
@@ -77,18 +77,18 @@ def update_bundle(
     without: Collection[str] = (),
     **changes: Any,
 ) -> Bundle:
-    """Write a bundle again with more: files and variants are added to those that it has.
+    """Write a bundle again with files and variants added to it.
 
-    The changes are made to what stands on disk now. What another process has added since `bundle`
+    The changes apply to what is on disk now. Anything another process has added since `bundle`
     was opened stays.
 
     Args:
-        without: variants that go, with their files.
-        changes: other fields of the manifest. Of a field that is a dictionary, what differs from
-            `bundle`'s is replaced.
+        without: variants to remove, with their files.
+        changes: other fields of the manifest. In a field that is a dictionary, only entries that
+            differ from `bundle`'s are replaced.
 
     Raises:
-        BundleError: as `write_bundle`; or a file that stays is damaged; or the network or the
+        BundleError: as `write_bundle`; or a file to keep is damaged; or the network or the
             classes have been replaced since `bundle` was opened.
     """
     check_place(bundle.path)
@@ -114,7 +114,7 @@ def update_bundle(
 
 
 def _check_same_network(bundle: Bundle, current: Bundle) -> None:
-    """Refuse changes that were worked out for another network than the one on disk."""
+    """Refuse changes computed for a different network than the one on disk."""
 
     def identity(manifest: Manifest) -> tuple[Any, ...]:
         variants = [manifest.variants.get(name) for name in ("keras", "onnx")]
@@ -129,7 +129,7 @@ def _check_same_network(bundle: Bundle, current: Bundle) -> None:
 
 
 def _merged(before: Any, given: Any, current: Any) -> Any:
-    """`current` with what `given` changes in `before`."""
+    """Apply to `current` the changes from `before` to `given`."""
     if not (isinstance(before, dict) and isinstance(given, dict)):
         return given
     kept = {name: each for name, each in current.items() if name in given or name not in before}
@@ -160,7 +160,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
 
 
 def _is_blank(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a killed first write left."""
+    """Whether a folder is empty, except for the leftovers of a killed first write."""
     return folder.is_dir() and all(
         each.name == LOCK_FILE or _is_leftover(each.name) for each in folder.iterdir()
     )
@@ -172,14 +172,14 @@ def _switch(
     files: Mapping[str, bytes],
     kept: Mapping[str, dict[str, Any]],
 ) -> Bundle:
-    """Under the lock: from the bundle on disk to the one with `files` and the `kept` ones."""
+    """Under the lock, switch from the bundle on disk to one with `files` and the `kept` ones."""
     listed = {
         name: {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
     complete = replace(manifest, files={**kept, **listed})
     text = complete.to_json()
-    Manifest.from_json(text, str(path))  # nothing is written that could not be read again
+    Manifest.from_json(text, str(path))  # never write what cannot be read again
     folder = path.resolve()
     try:
         before = _tidy(folder)
@@ -213,23 +213,23 @@ def _stage(
     listed: Mapping[str, dict[str, Any]],
     files: Mapping[str, bytes],
 ) -> None:
-    """Write what is new under hidden names, and make sure that its own name is free."""
+    """Write new files under hidden names, and make sure that their own names are free."""
     for name, content in files.items():
         target, digest = folder / name, listed[name]["sha256"]
         if os.path.lexists(target):
             if _digest(target) == digest:
                 continue
             if name not in before:
-                # A file of the folder's owner: it is kept under another name.
+                # The user's own file: keep it under another name.
                 spares = (target.with_name(f"{name}.unlisted-{at}") for at in count(1))
                 os.rename(target, next(each for each in spares if not os.path.lexists(each)))
         write_durably(folder / staged_name(name, digest), content)
 
 
 def _tidy(folder: Path) -> Mapping[str, dict[str, Any]]:
-    """Finish or undo what a writer has begun; returns the files that the manifest lists.
+    """Finish or undo what another writer began; returns the files that the manifest lists.
 
-    This is also the last step of a write, so that a killed one is completed in the same way.
+    A write ends with this step too, so a killed one is completed in the same way.
     """
     _remove_old_leftovers(folder)
     listed: Mapping[str, dict[str, Any]] = {}
@@ -250,7 +250,7 @@ def _tidy(folder: Path) -> Mapping[str, dict[str, Any]]:
 
 
 def _read_removing(folder: Path) -> Mapping[str, str]:
-    """The names, checked, that a writer was about to remove."""
+    """The names, validated, that a writer was about to remove."""
     try:
         found = json.loads(read_member(folder, REMOVING, MANIFEST_LIMIT))
     except (BundleError, ValueError, RecursionError):
@@ -265,7 +265,7 @@ def _is_leftover(name: str) -> bool:
 
 
 def _remove_old_leftovers(folder: Path) -> None:
-    """What writers of an earlier pplcnet left beside the folder when they were killed."""
+    """Remove what killed writers of an earlier pplcnet left beside the folder."""
     if not (folder / MANIFEST).is_file():
         return
     previous = folder.with_name(f".{folder.name}.previous")
@@ -274,7 +274,7 @@ def _remove_old_leftovers(folder: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    """sha256 of a regular file; "" where there is none."""
+    """sha256 of a regular file; "" if there is none."""
     try:
         return sha256(read_member(path.parent, path.name, FILE_LIMIT)).hexdigest()
     except BundleError:

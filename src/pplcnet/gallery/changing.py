@@ -1,4 +1,4 @@
-"""Galleries are made, added to and removed from; `switching.py` puts the result in place."""
+"""Makes galleries, and adds to and removes from them; `switching.py` puts the result in place."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Added(NamedTuple):
     gallery: Gallery
     added: int
     known: int
-    """Photos that were already there, byte for byte, and were left out."""
+    """Photos left out because they were already there, byte for byte."""
 
 
 def build_gallery(
@@ -59,12 +59,12 @@ def build_gallery(
 
     Args:
         model: makes the embeddings.
-        photos: those of `find_class_photos`.
+        photos: from `find_class_photos`.
         out: the gallery's folder.
         bundle: where the model's bundle is; kept for the command line.
         false_acceptance: the rate that the threshold is chosen for, above 0 and below 1.
         dtype: of the stored vectors, "float32" or "float16", which takes half the space.
-        overwrite: whether an existing gallery at `out` is replaced, or is an error.
+        overwrite: whether to replace an existing gallery at `out`; otherwise it is an error.
         progress: wraps the embeddings, for a progress bar.
 
     Raises:
@@ -110,10 +110,10 @@ def write_gallery(
 
     Args:
         out: the gallery's folder.
-        network: what made the vectors.
-        size: numbers of a vector.
+        network: the network that made the vectors.
+        size: length of a vector.
         rows: at least one; their vectors have length 1.
-        dtype: as for `build_gallery`, like `false_acceptance` and `overwrite`.
+        dtype: as in `build_gallery`, like `false_acceptance` and `overwrite`.
 
     Raises:
         InputError: as `build_gallery`.
@@ -136,9 +136,9 @@ def add_to_gallery(
 
     Args:
         path: the gallery's folder.
-        model: of the network that the gallery was made with.
-        photos: those of `find_class_photos`. One whose bytes are in the gallery is left out.
-        progress: as for `build_gallery`.
+        model: must have the network that the gallery was made with.
+        photos: from `find_class_photos`. Photos whose bytes are in the gallery are left out.
+        progress: as in `build_gallery`.
 
     Raises:
         GalleryError: no gallery, or a damaged one.
@@ -175,7 +175,7 @@ def add_to_gallery(
 def remove_from_gallery(
     path: str | PathLike[str], *, classes: Collection[str] = (), photos: Collection[str] = ()
 ) -> Gallery:
-    """Remove whole classes, or single photos by their names, and choose the threshold again.
+    """Remove whole classes, or single photos by name, and choose the threshold again.
 
     Raises:
         GalleryError: no gallery, or a damaged one.
@@ -215,7 +215,7 @@ def remove_from_gallery(
 
 
 def photos_not_in(gallery: Gallery, photos: Iterable[ClassPhoto]) -> list[ClassPhoto]:
-    """The photos whose bytes are not those of a photo of the gallery."""
+    """The photos that are not in the gallery, compared byte for byte."""
     manifest = gallery.manifest
     held = {
         digest
@@ -228,10 +228,10 @@ def photos_not_in(gallery: Gallery, photos: Iterable[ClassPhoto]) -> list[ClassP
 def _without_copies(
     photos: Iterable[ClassPhoto], held: dict[str, str]
 ) -> tuple[list[tuple[ClassPhoto, str]], int]:
-    """The photos that are not there yet, with their digests, and how many are.
+    """The new photos with their digests, and the number of photos that are already there.
 
     Args:
-        held: digest to class of those that are there.
+        held: digest to class of the photos that are already there.
     """
     labels, known = dict(held), 0
     faults: list[str] = []
@@ -268,7 +268,7 @@ def _rows(
 
 
 def _rows_of(folder: Path, manifest: GalleryManifest, part: Part) -> Iterator[Row]:
-    """The rows of a part that is there."""
+    """Yield the rows of an existing part."""
     held, vectors = read_photos(folder, manifest, part), map_vectors(folder, manifest, part)
     for label, photo, digest, vector in zip(
         held.labels, held.photos, held.digests, vectors, strict=True

@@ -22,17 +22,17 @@ class ClassPhoto(NamedTuple):
     path: Path
     label: str
     name: str
-    """The class, and the path in its folder."""
+    """The class, and the path within its folder."""
 
 
 def find_class_photos(
     folder: str | PathLike[str], label: str | None = None
 ) -> tuple[list[ClassPhoto], list[str]]:
-    """The photos in class folders, at any depth, and a sentence for each kind of ignored file.
+    """Find photos in class folders, at any depth; also returns a note on each kind of ignored file.
 
     Args:
         folder: its subfolders are the classes.
-        label: the class of every photo in the folder; None takes the folders' names.
+        label: the class of every photo in the folder; None to use the subfolders' names.
 
     Raises:
         DatasetError: no such folder, no class folders, no photos, unusable names, or folders that
@@ -72,10 +72,10 @@ def find_class_photos(
 
 
 def short_digest(path: Path) -> str:
-    """The first 32 digits of the sha256 of a file's content.
+    """The first 32 hex digits of the sha256 of a file's content.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:

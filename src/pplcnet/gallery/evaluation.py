@@ -1,4 +1,4 @@
-"""How well a gallery recognises photos of its classes, and tells that others are of none."""
+"""How well a gallery recognises photos of its classes and rejects photos of other classes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LabelledVector(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """A part of a number of photos."""
+    """A fraction of a number of photos."""
 
     right: int
     of: int
@@ -59,26 +59,26 @@ class _Share(NamedTuple):
 
 @dataclass(frozen=True)
 class GalleryEvaluation:
-    """The figures; those without photos to count them on are None."""
+    """The figures; None if there are no photos to compute one from."""
 
     known: int
     """Photos of the gallery's classes."""
     unknown: int
     """Photos of other classes."""
     recall_at_1: _Share
-    """Known photos whose most similar photo is of their class, whatever the threshold."""
+    """Known photos whose most similar photo has their class, whatever the threshold."""
     mean_average_precision_at_r: float | None
     auroc: float | None
-    """Of the similarity to the nearest photo, known against unknown."""
+    """Of the similarity to the nearest photo, known versus unknown."""
     false_acceptance_at_95: float | None
-    """Unknown photos that pass where 95 % of the known do (FPR at 95 % TPR)."""
+    """Unknown photos accepted at the threshold that accepts 95 % of the known (FPR at 95 % TPR)."""
     threshold: float | None
     false_acceptance: _Share
     """Unknown photos that the gallery's threshold accepts."""
     false_rejection: _Share
-    """Known photos that it rejects."""
+    """Known photos that the threshold rejects."""
     right: _Share
-    """All photos: known ones with their class, unknown ones with none."""
+    """Photos answered correctly: known ones with their class, unknown ones with none."""
     curve: Sequence[CurvePoint]
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,12 +121,12 @@ def _figure(value: float | None) -> str:
 
 
 def evaluate_gallery(gallery: Gallery, photos: Iterable[LabelledVector]) -> GalleryEvaluation:
-    """Search for every photo and compare what is found with its class.
+    """Search for every photo and compare the result with its class.
 
     Args:
-        gallery: what to search in.
-        photos: none of which is in the gallery. Those of classes that the gallery has not are the
-            unknown ones.
+        gallery: the gallery to search.
+        photos: must not be in the gallery. Those of classes that the gallery lacks count as
+            unknown.
 
     Raises:
         InputError: no photos.

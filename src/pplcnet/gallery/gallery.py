@@ -1,4 +1,4 @@
-"""Gallery: photos as vectors, and the search for those most similar to a new photo."""
+"""Gallery: photos as vectors, with a search for those most similar to a new photo."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ _PAUSE_SECONDS = 0.01
 
 
 class Match(NamedTuple):
-    """A photo of the gallery, and how similar it is to the one that was searched for."""
+    """A photo in the gallery, and its similarity to the query."""
 
     label: str
     """Its class."""
     photo: str
-    """Its name, relative to the folder that it was added from."""
+    """Its name, relative to the folder it was added from."""
     similarity: float
-    """The cosine between the two embeddings, -1 to 1."""
+    """The cosine of the two embeddings, -1 to 1."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a gallery finds for a photo."""
+    """The result of a search."""
 
     matches: tuple[Match, ...]
     """The most similar photos, best first."""
     threshold: float | None
-    """The least similarity at which the best match counts; None if every best match does."""
+    """The lowest similarity at which the best match counts; None if every best match does."""
 
     @property
     def label(self) -> str | None:
-        """The class of the most similar photo; None for a photo of none of the classes."""
+        """The class of the most similar photo; None if the photo belongs to no class."""
         best = self.matches[0]
         return best.label if self.threshold is None or best.similarity >= self.threshold else None
 
@@ -70,8 +70,8 @@ class Found:
 class Gallery:
     """An opened gallery. It is thread-safe and fork-safe, and can be pickled.
 
-    The vectors stay in their files and are read when they are compared, so that memory holds a few
-    bytes and the name of each photo, and what the system keeps of the files.
+    The vectors stay in their files and are read for comparison, so memory holds only a few
+    bytes and the name of each photo, besides the system's file cache.
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class Gallery:
         self.manifest = manifest
         self.classes: tuple[str, ...] = tuple(manifest.classes)
         self.vectors = vectors
-        """(N, D) each, of its parts."""
+        """One (N, D) array per part."""
         self.labels = labels
-        """(N,) of the rows of all parts, indices into `classes`."""
+        """(N,) for the rows of all parts, indices into `classes`."""
         self.photos = photos
-        """(N) their names."""
+        """(N) names of the photos."""
         self.indexes = indexes
-        """Of its parts, None for one without; () where there is none."""
+        """One per part, None for a part without; () if there are none."""
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Gallery:
-        """Open a gallery's folder and compare every file with its checksum.
+        """Open a gallery's folder and verify the checksum of every file.
 
         Raises:
             GalleryError: no gallery, or a damaged one.
@@ -107,7 +107,7 @@ class Gallery:
 
     @classmethod
     def of(cls, path: Path, manifest: GalleryManifest) -> Gallery:
-        """The gallery of the files that a manifest lists; errors as `open`."""
+        """Open the gallery with the files that a manifest lists; errors as in `open`."""
         place = {name: at for at, name in enumerate(manifest.classes)}
         labels: list[NDArray[np.int32]] = []
         photos: list[str] = []
@@ -137,7 +137,7 @@ class Gallery:
         )
 
     def to_text(self) -> str:
-        """What the gallery holds and how its threshold was chosen, for a terminal."""
+        """The gallery's content and how its threshold was chosen, for a terminal."""
         manifest, chosen = self.manifest, self.manifest.threshold
         lines = [
             f"{self.path}: {counted(len(self), 'photo')} of {counted(len(self.classes), 'class')}",
@@ -158,9 +158,9 @@ class Gallery:
 
     @property
     def threshold(self) -> float | None:
-        """The least similarity at which a photo belongs to a class; None for a single class.
+        """The lowest similarity at which a photo belongs to a class; None for a single class.
 
-        The manifest's `threshold` says what it was chosen on.
+        The manifest's `threshold` records what it was chosen on.
         """
         chosen = self.manifest.threshold
         return None if chosen is None else chosen.similarity
@@ -170,7 +170,7 @@ class Gallery:
         return read_manifest(self.path) != self.manifest
 
     def check_model(self, model: Model[Any]) -> None:
-        """InputError unless the model's embeddings can be compared with the gallery's."""
+        """Raise InputError unless the model's embeddings can be compared with the gallery's."""
         check_network(self.path, self.manifest, model)
 
     def search(
@@ -181,13 +181,13 @@ class Gallery:
         threshold: float | None = None,
         is_exact: bool = False,
     ) -> Found:
-        """The photos most similar to one, compared with all of them, or found by an index.
+        """Find the most similar photos, by comparing with all or through an index.
 
         Args:
             vector: (D,) float32 of length 1, as `Model.embed` gives it.
-            count: matches, at least 1.
-            threshold: instead of the gallery's own.
-            is_exact: compare with all, whether or not 'pplcnet gallery index' has made an index.
+            count: number of matches, at least 1.
+            threshold: used instead of the gallery's own.
+            is_exact: compare with all photos even if 'pplcnet gallery index' has made an index.
 
         Raises:
             InputError: a vector of another size, or not of length 1.
@@ -204,7 +204,7 @@ class Gallery:
         threshold: float | None = None,
         is_exact: bool = False,
     ) -> list[Found]:
-        """As `search` for (Q, D) vectors, which are compared together: faster than one by one."""
+        """As `search`, for (Q, D) vectors compared together, which is faster than one by one."""
         vectors = np.asarray(vectors)
         size = self.manifest.size
         if vectors.ndim != 2 or vectors.shape[1] != size or vectors.dtype != np.float32:
@@ -212,7 +212,7 @@ class Gallery:
                 f"the vectors are {vectors.dtype} of shape {vectors.shape}; {self.path} takes "
                 f"float32 (N, {size})."
             )
-        # Written so that a NaN is refused.
+        # Written so that NaN is refused.
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all():
             raise InputError("the vectors do not have length 1; Model.embed gives such vectors.")
         if count < 1:
@@ -232,7 +232,7 @@ class Gallery:
 
 
 def check_network(path: Path, manifest: GalleryManifest, model: Model[Any]) -> None:
-    """InputError unless a model's embeddings can be compared with those of a gallery."""
+    """Raise InputError unless a model's embeddings can be compared with a gallery's."""
     made_by = manifest.network
     if network_digest(model.manifest) != made_by.digest:
         raise InputError(
@@ -247,7 +247,7 @@ def check_network(path: Path, manifest: GalleryManifest, model: Model[Any]) -> N
 
 
 def read_manifest(path: str | PathLike[str]) -> GalleryManifest:
-    """What the gallery in a folder says of itself; GalleryError where there is none."""
+    """Read the manifest of the gallery in a folder; GalleryError if there is none."""
     folder = Path(path)
     if not os.path.isdir(folder):
         raise GalleryError(f"{folder}: no such gallery.")
@@ -266,7 +266,7 @@ def read_manifest(path: str | PathLike[str]) -> GalleryManifest:
 
 
 def _read_consistently(path: Path, use: Callable[[GalleryManifest], T]) -> T:
-    """What `use` makes of a gallery, read again when another process has just written it."""
+    """Call `use` on a gallery's manifest; retry if another process has just written the gallery."""
     for _ in range(_ATTEMPTS):
         manifest = read_manifest(path)
         try:

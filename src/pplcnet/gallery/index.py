@@ -1,9 +1,9 @@
-"""Indexes of large galleries: which photos may be the most similar, without comparing all.
+"""Indexes of large galleries, which find the most similar photos without comparing all.
 
-Each part of a gallery has an index of its own, so that a change indexes one part again: a graph of
-near vectors (HNSW, Malkov and Yashunin 2018), by usearch. Indexes are no part of a gallery. They
-lie in this machine's cache under the checksum of the vectors, since usearch does not check the
-files that it reads: one that somebody else has written must not be read.
+Each part of a gallery has its own index, a graph of near vectors (HNSW, Malkov and Yashunin
+2018) built by usearch, so a change re-indexes only the parts it touches. Indexes are not stored in
+the gallery. They lie in this machine's cache under the checksum of the vectors, because usearch
+does not validate the files it reads: an index written by somebody else must not be read.
 """
 
 from __future__ import annotations
@@ -36,38 +36,38 @@ __all__ = [
 ]
 
 LEAST_ROWS = 1000
-"""A smaller part is compared as a whole."""
+"""Smaller parts are compared as a whole."""
 CANDIDATES = 64
-"""Of each part; their similarities are computed from the vectors."""
-# Numbers in a byte: a quarter of the memory, and the order of the candidates is not theirs.
+"""Per part; their similarities are computed from the vectors."""
+# One byte per number: a quarter of the memory. It does not decide the order of the candidates.
 FORM: dict[str, Any] = {"metric": "cos", "dtype": "i8", "connectivity": 16, "expansion_add": 128}
 EXPANSION = 128
 NAME = "i8-16-128.usearch"
-"""The ending of a file, other for another form."""
+"""The file's suffix, which changes with the format."""
 
 
 class PartIndex:
-    """The index of a part, mapped from its file."""
+    """The index of a part, memory-mapped from its file."""
 
     def __init__(self, path: Path, size: int) -> None:
-        """Map it; the file is this machine's own."""
+        """Map the file, which this machine has written."""
         module = _usearch()
         self._index = module.Index(ndim=size, expansion_search=EXPANSION, **FORM)
         self._index.view(str(path))
-        self._lock = Lock()  # usearch gives every caller the same working memory
+        self._lock = Lock()  # usearch shares its working memory between callers
 
     def __len__(self) -> int:
         return len(self._index)
 
     def candidates(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Rows that may be the most similar to a vector (D,), in order."""
+        """Rows that may be the most similar to a vector (D,), in ascending order."""
         with self._lock:
             found = self._index.search(query, CANDIDATES, threads=1)
         return np.sort(found.keys.astype(np.int64))
 
 
 def open_indexes(manifest: GalleryManifest) -> tuple[PartIndex | None, ...]:
-    """The index of each part, None for one without; () where there is none at all."""
+    """The index of each part, None for a part without; () if there are none."""
     paths = [_place(manifest, part) for part in manifest.parts]
     if not any(path.is_file() for path in paths):
         return ()
@@ -80,10 +80,10 @@ def open_indexes(manifest: GalleryManifest) -> tuple[PartIndex | None, ...]:
 def build_indexes(
     manifest: GalleryManifest, vectors: Sequence[Vectors]
 ) -> Iterator[tuple[Part, bool]]:
-    """Index the parts that have no index yet; each part as it is done, and whether it was built.
+    """Index the parts without an index; yields each part when done, and whether it was built.
 
     Args:
-        vectors: of the parts.
+        vectors: one array per part.
 
     Raises:
         MissingDependencyError: usearch is not installed.
@@ -115,9 +115,9 @@ def nearest_by_index(
     queries: NDArray[np.float32],
     count: int,
 ) -> Nearest:
-    """As `nearest`, but of a part with an index only its candidates are compared.
+    """As `nearest`, but in a part with an index, only its candidates are compared.
 
-    A part whose candidates could be too few is compared as a whole.
+    A part that may have too few candidates is compared as a whole.
     """
     rows, similarities = [], []
     start = 0
@@ -142,7 +142,7 @@ def nearest_by_index(
 
 
 def _usearch() -> ModuleType:
-    # ONNX Runtime crashes where its library is loaded after that of usearch.
+    # ONNX Runtime crashes if its library is loaded after usearch's.
     with contextlib.suppress(ImportError):
         importlib.import_module("onnxruntime")
     return require("usearch.index", purpose="an index", extra="index")

@@ -1,4 +1,4 @@
-"""What a gallery says of itself: `gallery.json`."""
+"""The manifest of a gallery: `gallery.json`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GALLERY_LIMIT = 256 << 20
 FORMAT, FORMAT_VERSION = "pplcnet gallery", 1
 DTYPES = ("float32", "float16")
 MAX_SIZE = 1 << 16
-"""Numbers of a vector."""
+"""Largest length of a vector."""
 MAX_ROWS = 1 << 32
 PRECISIONS = ("float32", "bfloat16", "int8", "int8-bfloat16")
 HEX = re.compile("[0-9a-f]{64}")
@@ -26,20 +26,20 @@ HEX = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Network:
-    """What made the vectors; those of another network cannot be compared with them."""
+    """The network that made the vectors; those of another network cannot be compared with them."""
 
     name: str
     digest: str
     """`runtime.embedding.network_digest` of its bundle."""
     precision: str
-    """What was computed in: "float32", "bfloat16", "int8" or "int8-bfloat16"."""
+    """Computing precision: "float32", "bfloat16", "int8" or "int8-bfloat16"."""
     bundle: str
-    """Where it was, for the command line."""
+    """Its path at that time, for the command line."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the photos: a file of their vectors, and a file of their names and classes."""
+    """Some of the photos: a file with their vectors, and a file with their names and classes."""
 
     vectors: str
     photos: str
@@ -48,36 +48,36 @@ class Part:
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which similarity on a photo counts as one of the gallery's classes."""
+    """The similarity from which a photo counts as one of the gallery's classes."""
 
     similarity: float
     wanted: float
-    """The rate of false acceptance that was asked for."""
+    """The false acceptance rate that was asked for."""
     photos: int
-    """How many of the gallery's photos it was chosen on."""
+    """Number of the gallery's photos that it was chosen on."""
     false_acceptance: float
-    """The share of them that it accepts when their class is taken away."""
+    """The fraction of them accepted when their class is removed."""
     false_rejection: float | None
-    """The share of them that it rejects when only they are taken away; None where every class has
-    one photo."""
+    """The fraction of them rejected when only they are removed; None if every class has one
+    photo."""
 
 
 @dataclass(frozen=True)
 class GalleryManifest:
-    """What a gallery says of itself."""
+    """The content of `gallery.json`."""
 
     network: Network
     size: int
-    """Numbers of a vector."""
+    """Length of a vector."""
     dtype: str
-    """What the vectors are stored in: "float32" or "float16"."""
+    """Storage type of the vectors: "float32" or "float16"."""
     classes: Mapping[str, int]
     """Class name to its number of photos."""
     parts: tuple[Part, ...] = ()
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """File name to `sha256` and `bytes`."""
     false_acceptance: float = 0.05
-    """The rate that the threshold is chosen for whenever the photos change."""
+    """The rate for which the threshold is chosen whenever the photos change."""
     threshold: Threshold | None = None
     """None for a gallery of a single class, which has nothing to choose it on."""
 
@@ -102,7 +102,7 @@ class GalleryManifest:
         """Parse `gallery.json`; GalleryError says what is wrong with it.
 
         Args:
-            source: what messages call the gallery.
+            source: the gallery's name in messages.
         """
         try:
             values = json.loads(text)

@@ -1,4 +1,4 @@
-"""Exact nearest vectors, in blocks: memory does not grow with the number of vectors."""
+"""Exact nearest-neighbour search in blocks: memory does not grow with the number of vectors."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["Nearest", "Vectors", "best_of", "best_of_own_and_others", "nearest"]
 
 Vectors = NDArray[np.float16] | NDArray[np.float32]
 
-# Bytes of a block in float32: it stays in the processor's caches while it is multiplied.
+# Bytes of a float32 block: it stays in the processor's caches during the multiplication.
 BLOCK_BYTES = 8 << 20
-# Queries that are compared with a block at once.
+# Queries compared with a block at once.
 QUERIES = 256
 
 
 class Nearest(NamedTuple):
-    """The rows most similar to each query, the most similar first."""
+    """The rows most similar to each query, best first."""
 
     rows: NDArray[np.int64]
-    """(Q, K), counted through all parts."""
+    """(Q, K) row numbers, counted across all parts."""
     similarities: NDArray[np.float32]
     """(Q, K) dot products; cosines for vectors of length 1."""
 
 
 def nearest(parts: Sequence[Vectors], queries: NDArray[np.float32], count: int) -> Nearest:
-    """The `count` most similar rows; fewer where there are fewer. Of equal ones, the first.
+    """The `count` most similar rows, or fewer if there are fewer. Ties go to the first row.
 
     Args:
-        parts: (N, D) each, in memory or mapped from files.
+        parts: (N, D) arrays, in memory or mapped from files.
         queries: (Q, D).
         count: at least 1.
     """
@@ -51,7 +51,7 @@ def _nearest(parts: Sequence[Vectors], queries: NDArray[np.float32], count: int)
         found = np.ascontiguousarray((block @ queries.T).T)
         own = np.broadcast_to(np.arange(start, start + len(block)), found.shape)
         if found.shape[1] > count:
-            # Most blocks hold nothing better than what is known.
+            # Most blocks hold nothing better than the matches so far.
             if similarities.shape[1] == count and (found.max(axis=1) <= similarities[:, -1]).all():
                 continue
             chosen = np.argpartition(-found, count - 1, axis=1)[:, :count]
@@ -66,7 +66,7 @@ def _nearest(parts: Sequence[Vectors], queries: NDArray[np.float32], count: int)
 
 
 def best_of(rows: NDArray[np.int64], similarities: NDArray[np.float32], count: int) -> Nearest:
-    """The `count` best columns of each line, best first; of equal ones, the first rows."""
+    """The `count` best columns of each line, best first; ties go to the first row."""
     order = np.lexsort((rows, -similarities))[:, :count]
     return Nearest(
         np.take_along_axis(rows, order, axis=1), np.take_along_axis(similarities, order, axis=1)
@@ -76,11 +76,11 @@ def best_of(rows: NDArray[np.int64], similarities: NDArray[np.float32], count: i
 def best_of_own_and_others(
     parts: Sequence[Vectors], classes: NDArray[np.int32], chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How similar rows are to the nearest other row of their class, and to that of another class.
+    """Similarities of rows to the nearest other row of their class, and of any other class.
 
     Args:
-        parts: (N, D) each.
-        classes: (N,) of the rows of all parts.
+        parts: (N, D) arrays.
+        classes: (N,) for the rows of all parts.
         chosen: (Q,) rows.
 
     Returns:
@@ -117,7 +117,7 @@ def _own_and_others(
 
 
 def _blocks(parts: Sequence[Vectors]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The first row of each block, and the block; it is overwritten by the next."""
+    """Yield the first row of each block, and the block, which the next one overwrites."""
     start = 0
     for part in parts:
         rows = max(1, BLOCK_BYTES // (4 * part.shape[1]))

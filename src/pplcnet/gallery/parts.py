@@ -1,4 +1,4 @@
-"""The files of a gallery: vectors as .npy, names and classes as JSON; checked, mapped, written."""
+"""Read, check and write a gallery's files: vectors as .npy, names and classes as JSON."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ __all__ = ["PartChangedError", "PartWriter", "Photos", "Row", "map_vectors", "re
 
 PHOTOS_LIMIT = 512 << 20
 PART_BYTES = 128 << 20
-"""Of vectors: what a change of one photo rewrites, and what a writer keeps in memory."""
+"""Of a part's vectors: what changing one photo rewrites, and what a writer holds in memory."""
 SMALL_ROWS = 4096
-"""A part with fewer rows is merged with what is added next."""
+"""A part with fewer rows is merged with the rows added next."""
 CHUNK = 1 << 22
 
 
 class PartChangedError(GalleryError):
-    """A file is not the one that the manifest lists; another process may just have replaced it."""
+    """A file is not the one in the manifest; another process may just have replaced it."""
 
 
 class Row(NamedTuple):
-    """A photo of a gallery."""
+    """A photo in a gallery."""
 
     label: str
     """Its class."""
     photo: str
-    """Its name, relative to the folder that it was added from."""
+    """Its name, relative to the folder it was added from."""
     digest: str
-    """The first 32 digits of its file's sha256."""
+    """The first 32 hex digits of its file's sha256."""
     vector: Vectors
     """(D,)"""
 
@@ -50,19 +50,19 @@ class Photos(NamedTuple):
     """Names and classes of a part's rows."""
 
     classes: list[str]
-    """The classes that the part has photos of."""
+    """The classes that occur in the part."""
     labels: list[int]
-    """Of each row, an index into `classes`."""
+    """For each row, an index into `classes`."""
     photos: list[str]
     digests: list[str]
 
 
 def read_photos(folder: Path, manifest: GalleryManifest, part: Part) -> Photos:
-    """A part's names and classes.
+    """Read a part's names and classes.
 
     Raises:
-        PartChangedError: the file is missing, or not the one that the manifest lists.
-        GalleryError: it does not say what it has to.
+        PartChangedError: the file is missing, or not the one in the manifest.
+        GalleryError: its content is invalid.
     """
     content = _read(folder, part.photos, manifest.files[part.photos])
     try:
@@ -82,7 +82,7 @@ def read_photos(folder: Path, manifest: GalleryManifest, part: Part) -> Photos:
 
 
 def map_vectors(folder: Path, manifest: GalleryManifest, part: Part) -> Vectors:
-    """A part's vectors (rows, D), mapped from the file once its checksum has been compared.
+    """A part's vectors (rows, D), mapped from the file after verifying its checksum.
 
     Raises:
         PartChangedError, GalleryError: as `read_photos`.
@@ -139,10 +139,10 @@ def _header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
 
 
 class PartWriter:
-    """Writes rows to new parts in a gallery's folder, under names made of their content.
+    """Writes rows to new parts in a gallery's folder, in files named by their content.
 
-    The caller holds the gallery's lock. What is written belongs to the gallery once its manifest
-    lists it and `keep` is called; at the end of a `with` block, the rest is removed again.
+    The caller holds the gallery's lock. The files belong to the gallery once its manifest
+    lists them and `keep` is called; otherwise they are removed at the end of the `with` block.
     """
 
     def __init__(self, folder: Path, size: int, dtype: str) -> None:
@@ -164,17 +164,17 @@ class PartWriter:
                 path.unlink()
 
     def keep(self) -> None:
-        """What was written stays."""
+        """Keep what was written."""
         self._made.clear()
 
     def append(self, row: Row) -> None:
-        """Add a row; a full part is written."""
+        """Add a row; writes the part when it is full."""
         self._rows.append(row._replace(vector=row.vector.astype(self._dtype)))
         if len(self._rows) == self._most:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that are left.
+        """Write the remaining rows.
 
         Raises:
             StorageError: they cannot be written.
@@ -207,7 +207,7 @@ class PartWriter:
             digest.update(piece)
         name = f"{kind}-{digest.hexdigest()[:32]}{ending}"
         path, beside = self._folder / name, self._folder / f".{name}.writing"
-        if not path.exists():  # of the same name and so of the same content
+        if not path.exists():  # its name is the same, so its content is too
             self._made.append(path)
         write_durably(beside, *pieces)
         os.replace(beside, path)

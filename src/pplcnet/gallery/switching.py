@@ -1,8 +1,8 @@
-"""From one gallery on disk to the next: one writer at a time, and old or new for every reader.
+"""Switch a gallery on disk to its next state: one writer at a time, old or new for each reader.
 
-Parts are never changed, only written anew under names made of their content; replacing the manifest
-is the switch. Parts that it no longer lists are removed after it, and those that a killed writer
-left behind by the next writer.
+Parts are never changed, only written anew under names made from their content; replacing the
+manifest is the switch. Parts that it no longer lists are then removed; parts left behind by a
+killed writer are removed by the next one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OWN_FILES = re.compile(r"\.?(vectors-[0-9a-f]{32}\.npy|photos-[0-9a-f]{32}\.json
 
 
 def check_place(out: Path, overwrite: bool) -> None:
-    """InputError where no gallery can be made."""
+    """Raise InputError if no gallery can be made here."""
     if out.is_file():
         raise InputError(f"{out}: is a file; a gallery is a folder; choose another place.")
     is_gallery = (out / GALLERY_FILE).is_file()
@@ -51,9 +51,9 @@ def _is_foreign(path: Path) -> bool:
 
 @contextlib.contextmanager
 def to_change(path: str | PathLike[str]) -> Iterator[tuple[Path, GalleryManifest]]:
-    """Under the gallery's lock: its folder, and its manifest as it stands on disk."""
+    """Under the gallery's lock, yield its folder and its current manifest on disk."""
     folder = Path(path)
-    read_manifest(folder)  # that it is no gallery is said first
+    read_manifest(folder)  # first of all, check that it is a gallery
     check_writable(folder)
     with locked(folder):
         manifest = read_manifest(folder)
@@ -68,7 +68,7 @@ def switch(
     writer: PartWriter,
     classes: Counter[str],
 ) -> Gallery:
-    """Under the lock: from the gallery on disk to one of the kept parts and those written."""
+    """Under the lock, switch to a gallery of the kept parts and the newly written ones."""
     writer.flush()
     parts = (*kept, *writer.parts)
     files = {**manifest.files, **writer.files}
@@ -83,7 +83,7 @@ def switch(
     threshold = choose_threshold(opened.vectors, opened.labels, manifest.false_acceptance)
     complete = replace(complete, threshold=threshold)
     text = complete.to_json()
-    GalleryManifest.from_json(text, str(folder))  # nothing is written that could not be read again
+    GalleryManifest.from_json(text, str(folder))  # never write what cannot be read again
     with named_failures(folder):
         write_durably(folder / NEW_MANIFEST, text.encode())
         os.replace(folder / NEW_MANIFEST, folder / GALLERY_FILE)
@@ -94,10 +94,10 @@ def switch(
 
 
 def _tidy(folder: Path, manifest: GalleryManifest) -> None:
-    """Remove parts that the manifest does not list, and what a killed writer left."""
+    """Remove parts that the manifest does not list, and the leftovers of a killed writer."""
     for each in list(folder.iterdir()):
         if each.name == NEW_MANIFEST or (
             OWN_FILES.fullmatch(each.name) and each.name not in manifest.files
         ):
-            with contextlib.suppress(OSError):  # where an open file cannot be removed
+            with contextlib.suppress(OSError):  # on systems where an open file cannot be removed
                 each.unlink()

@@ -1,4 +1,4 @@
-"""From which similarity on a photo counts as one of a gallery's classes."""
+"""Chooses the similarity from which a photo counts as one of a gallery's classes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pplcnet.metrics.open_set import cautious_threshold
 __all__ = ["MOST_PHOTOS", "choose_threshold"]
 
 MOST_PHOTOS = 1000
-"""Photos that a threshold is chosen on, evenly taken; each is compared with the whole gallery."""
+"""Photos used to choose a threshold, evenly sampled; each is compared with the whole gallery."""
 
 
 def choose_threshold(
     parts: Sequence[Vectors], labels: NDArray[np.int32], rate: float
 ) -> Threshold | None:
-    """The lowest threshold that accepts at most a share `rate` of photos of unknown classes.
+    """The lowest threshold that accepts at most a fraction `rate` of photos of unknown classes.
 
-    What the gallery would say of a photo of a class that it does not have is seen on its own
-    photos: the class of each is taken away, and the most similar photo of the classes that are left
-    is found. `cautious_threshold` then keeps to the rate for photos drawn as these were: of classes
-    as different from those of the gallery as they are from each other. Photos of quite other things
-    are accepted less often.
+    The gallery's own photos show how it would answer photos of unknown classes: for each
+    photo, its class is removed, and the most similar photo of the remaining classes
+    is found. `cautious_threshold` then keeps to the rate for photos drawn in the same way: of
+    classes that differ from the gallery's as much as those differ from each other. Photos of
+    unrelated things are accepted less often.
 
     Args:
         parts: (N, D) vectors of length 1 each.
         labels: (N,) class indices.
-        rate: of false acceptance, 0 to 1.
+        rate: largest false acceptance rate, 0 to 1.
 
     Returns:
         None for a gallery of a single class.

@@ -1,4 +1,4 @@
-"""Embeddings of photos in a file for other programs: .parquet, or .npy with the photos' names."""
+"""Embeddings of photos as a file for other programs: .parquet, or .npy with the photos' names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pplcnet.system.files import check_file, replacing
 
 __all__ = ["Written", "check_vector_file", "write_vectors"]
 
-# Rows that are written at once: a few megabytes.
+# Rows written at once: a few megabytes.
 CHUNK = 1024
 PARQUET, ARRAY = ".parquet", ".npy"
 Append = Callable[[list[str], NDArray[np.float32]], None]
@@ -27,15 +27,15 @@ Append = Callable[[list[str], NDArray[np.float32]], None]
 
 
 class Written(NamedTuple):
-    """What `write_vectors` has written."""
+    """The result of `write_vectors`."""
 
     files: list[Path]
     rows: int
-    """One for each photo that could be read."""
+    """One per photo that could be read."""
     size: int
-    """Numbers of a vector; 0 without any row."""
+    """Length of a vector; 0 without any rows."""
     errors: list[ImageError]
-    """Of the photos without a row."""
+    """One for each photo without a row."""
 
 
 def check_vector_file(path: str | PathLike[str]) -> None:
@@ -58,11 +58,11 @@ def check_vector_file(path: str | PathLike[str]) -> None:
 def write_vectors(
     path: str | PathLike[str], embeddings: Iterable[Embedding], *, facts: Mapping[str, str]
 ) -> Written:
-    """Write embeddings as they come, in bounded memory; an existing file is replaced at the end.
+    """Write embeddings as they arrive, in bounded memory; an existing file is replaced at the end.
 
     A .parquet file has the columns `path` (string) and `embedding` (a list of D float32). An .npy
     file is an array (N, D) float32, and FILE.photos.csv beside it has the columns `row` and `path`.
-    Nothing is written where no embedding is without error.
+    Nothing is written if every embedding has an error.
 
     Args:
         path: ends in .parquet or .npy.
@@ -71,7 +71,7 @@ def write_vectors(
 
     Raises:
         InputError, MissingDependencyError: as `check_vector_file`.
-        StorageError: it cannot be written; the old file is intact.
+        StorageError: the file cannot be written; an old one is intact.
     """
     check_vector_file(path)
     path = Path(path)
@@ -120,7 +120,7 @@ def _parquet_table(
 
         def append(names: list[str], vectors: NDArray[np.float32]) -> None:
             columns = arrow.FixedSizeListArray.from_arrays(vectors.reshape(-1), size)
-            # File names may hold bytes that are not UTF-8, which Parquet's text may not.
+            # File names may contain bytes that are not UTF-8, which Parquet text cannot hold.
             texts = [each.encode("utf-8", "backslashreplace").decode() for each in names]
             writer.write_table(arrow.table([texts, columns], schema=schema))
 

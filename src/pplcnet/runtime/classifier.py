@@ -1,4 +1,4 @@
-"""Classifier: a bundle of a classifier in, its classes or labels out."""
+"""Classifier: opens a classifier's bundle and predicts classes or labels."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class Classifier(Model[ScoredPrediction]):
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """The least probability at which a label counts as shown; None for one class per image."""
+        """The lowest probability at which a label counts as shown; None for one class per image."""
         found: tuple[float, ...] | None = getattr(self._prediction.decode, "thresholds", None)
         return found

@@ -1,4 +1,4 @@
-"""Detector: a bundle of a detector in, the objects of photos out."""
+"""Detector: opens a detector's bundle and predicts the objects in photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network makes of an image before it classifies it: a vector to compare images by."""
+"""Embeddings: the network's features before its classifier, vectors for comparing images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_VECTOR: NDArray[np.float32] = np.empty(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The embedding of one image, or why there is none."""
+    """The embedding of one image, or the error that prevented it."""
 
     source: str
     """The image's path, or a description of what was given."""
@@ -45,7 +45,7 @@ class Embedding:
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., D) divided by their Euclidean norm; a vector of zeros stays one."""
+    """(..., D) divided by their Euclidean norm; zero vectors stay zero."""
     norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors, dtype=np.float64))
     divided: NDArray[np.float32] = (
         vectors / np.maximum(norms, np.finfo(np.float32).tiny)[..., np.newaxis]
@@ -54,7 +54,7 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def decode_embedding(normalize: bool) -> Decoder[Embedding]:  # type: ignore[type-var]
-    """What makes an `Embedding` of a network's outputs for one image."""
+    """A decoder that makes an `Embedding` from the network's outputs for one image."""
 
     def decode(outputs: Outputs, geometry: Geometry, source: str) -> Embedding:
         vector = outputs[EMBEDDING]
@@ -64,7 +64,7 @@ def decode_embedding(normalize: bool) -> Decoder[Embedding]:  # type: ignore[typ
 
 
 def embedding_size(manifest: Manifest) -> int | None:
-    """How many numbers an embedding has; None for a network that was exported without."""
+    """The length D of an embedding; None if the network was exported without one."""
     shape = manifest.outputs.get(EMBEDDING)
     return None if shape is None else shape[0]
 
@@ -85,11 +85,11 @@ def check_embedding(manifest: Manifest, bundle: str) -> None:
 
 
 def network_digest(manifest: Manifest) -> str:
-    """sha256 of the float32 network and of how images are prepared: what embeddings depend on.
+    """sha256 of everything embeddings depend on: the float32 network and how images are prepared.
 
-    Those of two bundles with equal digests can be compared, where they were computed in the same
-    precision. Calibrating, quantising and tuning a bundle do not change it; exporting a network
-    that was trained on does.
+    Embeddings from two bundles with equal digests can be compared if they were computed in the same
+    precision. Calibrating, quantising or tuning a bundle does not change the digest; exporting
+    a network after more training does.
     """
     file = str(manifest.variants["onnx"]["file"])
     made_of = {

@@ -1,4 +1,4 @@
-"""An exported `.onnx` file without its bundle: its metadata holds labels and preprocessing."""
+"""An exported `.onnx` file without its bundle; its metadata holds labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pplcnet.tasks.task import EMBEDDING
 
 __all__ = ["LoneNetwork", "open_network"]
 
-# ModelProto.metadata_props, and the key and value of each of its entries.
+# The field number of ModelProto.metadata_props, and those of an entry's key and value.
 METADATA, KEY, VALUE = 14, 1, 2
 NETWORK = "network"
-"""The key of its name in the catalog; files before 0.3 have none."""
-# Classes have names of up to 100 characters; nobody has a million of them.
+"""The key of the network's catalog name; files before 0.3 do not have it."""
+# Class names have up to 100 characters; nobody has a million classes.
 METADATA_LIMIT = 64 << 20
 
 
 class LoneNetwork(Bundle):
-    """A network's file, to be run like the bundle that it came from."""
+    """A network's file, run like the bundle it came from."""
 
     def __init__(self, path: Path, manifest: Manifest, content: bytes) -> None:
         super().__init__(path, manifest)
@@ -36,19 +36,19 @@ class LoneNetwork(Bundle):
 
     @property
     def precision(self) -> str | None:
-        """ "int8" for a quantised network; None for what `choose` takes by itself."""
+        """ "int8" for a quantised network; None for the default of `choose`."""
         return "int8" if self.variant("onnx")["precision"] == "int8" else None
 
     @property
     def caveat(self) -> str:
-        """What answers lack without the bundle, whose calibration is not in the network's file."""
+        """What answers lack without the bundle, which holds the calibration."""
         return (
             f"{self.path}: without its bundle, probabilities are not calibrated, a multi-label "
             "network's thresholds are all 0.5, and boxes are shown at a confidence of 0.4 or more."
         )
 
     def read(self, name: str) -> bytes:
-        """The network's file, the only one that there is."""
+        """The network's file, the only one there is."""
         return self._content
 
 
@@ -101,7 +101,7 @@ def open_network(path: Path) -> LoneNetwork:
 
 
 def _task_name(metadata: Mapping[str, str]) -> str:
-    """As exported; before 0.2 the file said only what makes probabilities of its logits."""
+    """The task in the metadata; before 0.2 they only named what turns logits into probabilities."""
     is_multilabel = metadata.get("output", "").endswith("sigmoid")
     return metadata.get("task", "multilabel" if is_multilabel else "classification")
 

@@ -1,8 +1,8 @@
-"""Segmenting photos by several looks: in windows, mirrored, and at several scales.
+"""Segment photos in several looks: in windows, mirrored, and at several scales.
 
-The logits of all looks at a pixel are averaged before its class is taken, as PaddleSeg's sliding
-windows and its augmentation at prediction do. Where an input has another size than the photo, they
-go to the photo's pixels in one step, PaddleSeg's in two.
+For each pixel, the logits of all looks are averaged before its class is taken, as in PaddleSeg's
+sliding windows and test-time augmentation. If an input differs in size from the photo, logits are
+resized to the photo's pixels in one step; PaddleSeg takes two.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ class Look(NamedTuple):
     windows: Windows | None = None
     """None looks at the whole photo at once."""
     flip: bool = False
-    """Whether the mirror image of each input is looked at too."""
+    """Whether to look at the mirror image of each input as well."""
     scales: tuple[float, ...] = (1.0,)
-    """What the sides of the network's input are multiplied by."""
+    """Multiples of the sides of the network's input."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one look at the whole photo, which a `Model` has itself."""
+        """Whether it is a single look at the whole photo, which a plain `Model` does."""
         return self == Look()
 
 
 def look_of(
     windows: Windows | None = None, *, flip: bool = False, scales: Sequence[float] | None = None
 ) -> Look:
-    """A look at photos; InputError for scales that no bundle can have, and a `flip` of no sense."""
+    """A look at photos; InputError for scales that no bundle can have, or a meaningless `flip`."""
     if not isinstance(flip, bool | np.bool_):
         raise InputError(f"flip is {flip!r}; it must be True or False.")
     if scales is None:
@@ -79,16 +79,16 @@ def look_of(
 
 @dataclass(frozen=True)
 class Looking:
-    """A segmenter that looks at photos in this way; predicts as a `Model` does."""
+    """A segmenter with a `Look`; predicts like a `Model`."""
 
     model: Model[Segmentation]
     look: Look
     scaled: tuple[Model[Segmentation], ...]
-    """The network for each of the scales."""
+    """One network per scale."""
 
     @classmethod
     def of(cls, model: Model[Segmentation], look: Look) -> Looking:
-        """With the bundle's networks for the scales.
+        """Combine a model with the bundle's networks for the scales.
 
         Raises:
             InputError: the bundle crops its photos, or lacks a network for one of the scales.
@@ -102,11 +102,11 @@ class Looking:
 
     @property
     def manifest(self) -> Manifest:
-        """The bundle's."""
+        """The bundle's manifest."""
         return self.model.manifest
 
     def predict(self, image: ImageSource) -> Segmentation:
-        """The classes of one image.
+        """Predict the classes of one image.
 
         Raises:
             ImageError: the image cannot be used.
@@ -119,9 +119,9 @@ class Looking:
     def predict_many(
         self, images: Iterable[ImageSource] | str | os.PathLike[str]
     ) -> Iterator[Segmentation]:
-        """The classes of any number of images, one after the other.
+        """Predict the classes of any number of images, one after the other.
 
-        One that cannot be used has an error.
+        An image that cannot be used yields a prediction with an error.
 
         Raises:
             InputError: as `predict` and `Model.predict_many`.
@@ -145,12 +145,12 @@ class Looking:
         return Segmentation(name, None, found, self.model.classes)
 
     def _in_windows(self, image: ImageSource, windows: Windows) -> Segmentation:
-        """Memory holds the rows that a row of windows covers, and the class map."""
+        """Holds only the class map and the rows below one row of windows in memory."""
         name = describe(image)
         with open_bands(image, most_pixels=windows.most_pixels) as bands:
             width, height = bands.size
             places = windows_of_image(bands.size, windows.size, windows.stride, name)
-            # Each scale takes the windows as it comes to them, and none is far ahead.
+            # All scales take each window as it arrives, so that none runs far ahead.
             streams = streams_of(
                 zip(places, cut_windows(bands.parts, places), strict=True), len(self.scaled)
             )
@@ -168,7 +168,7 @@ class Looking:
     def _answers(
         self, model: Model[Segmentation], parts: Iterable[tuple[Window | None, ImageSource]]
     ) -> Iterator[Answered]:
-        """Each part's logits by one network; where the part is None, it is the whole photo."""
+        """Yield one network's logits for each part; a part of None is the whole photo."""
         preprocessing = model.manifest.preprocessing_on(processor_name())
         own, wanted = preprocessing.image_size, self.manifest.preprocessing.image_size
         windows: deque[Window | None] = deque()
@@ -180,7 +180,7 @@ class Looking:
                 if not self.look.flip:
                     yield part
                     continue
-                # Mirrored as the network sees it: padding, too, is mirrored back.
+                # Mirrored after preprocessing, so that the padding is mirrored too.
                 pixels, geometry = preprocessing.place(part)
                 geometries.append(geometry)
                 yield pixels
@@ -189,9 +189,9 @@ class Looking:
         outputs = ((found["logits"], place) for found, place in model.run_many(inputs()))
         for logits, geometry in outputs:
             if self.look.flip:
-                # Enlarging is linear: the mean of the small logits is that of the large ones.
+                # Enlarging is linear, so small logits can be averaged instead of large ones.
                 logits = (logits + next(outputs)[0][:, ::-1]) / np.float32(2)
                 geometry = geometries.popleft()
-            # As if the input had the size of the bundle's own.
+            # As if the input had the bundle's own size.
             geometry = geometry.then((wanted[1] / own[1], wanted[0] / own[0]), (0, 0))
             yield windows.popleft() or Window(0, 0, *geometry.size), logits, geometry

@@ -1,6 +1,6 @@
-"""Model: a bundle in, predictions out; no training framework in the process.
+"""Model: opens a bundle and predicts; needs no training framework in the process.
 
-This file is longer than others because everything that is asked of an opened bundle is asked of
+This file is longer than others because everything an opened bundle can do is in
 this one class.
 """
 
@@ -43,16 +43,16 @@ __all__ = ["Model", "load"]
 # A worker decodes some images and then runs them: alternating between decoder and network costs a
 # tenth to a fifth of the time, because each evicts the other from the processor's caches.
 CHUNK = 8
-# Chunks read and not yet answered, for each worker: no core waits, and memory stays bounded.
+# Chunks read but not yet answered, per worker: no core waits, and memory stays bounded.
 CHUNKS_PER_WORKER = 2
-# What another process makes anew.
+# What another process creates anew.
 NOT_PICKLED = ("_lock", "_engines", "_pool", "_task", "_prediction")
 
 
 class Model(Generic[P]):
     """Predicts what images show, for a bundle of any task.
 
-    `manifest` describes the bundle, `choice` says how it runs, and `advice` what would make it
+    `manifest` describes the bundle, `choice` says how it runs, and `advice` says what would make it
     faster or better ("" for nothing).
 
     Takes paths, the bytes of image files, binary file objects, PIL images and uint8 arrays ((H, W),
@@ -71,7 +71,7 @@ class Model(Generic[P]):
     ) -> None:
         """Open a bundle folder or .zip, a run's folder, or a single exported .onnx file.
 
-        It runs as tuning found best on this processor; without tuning, in float32 in ONNX Runtime.
+        It runs as tuning found best on this processor, or untuned, in float32 in ONNX Runtime.
 
         Args:
             bundle: what `pplcnet train` or `pplcnet export` made. A single .onnx file has no
@@ -106,10 +106,10 @@ class Model(Generic[P]):
         self._check_task(bundle)
 
     def _check_task(self, bundle: str | PathLike[str]) -> None:
-        """InputError for a bundle of a task that this class is not for; a Model is for any."""
+        """Raise InputError if the bundle's task is not for this class; a Model takes any task."""
 
     def _start(self) -> None:
-        """No engine is open yet: after opening, unpickling, and in a forked child."""
+        """Set up without open engines: after opening, unpickling, and in a forked child."""
         keep_freed_memory()
         self._task: Task[P] = find(self.manifest.task)
         self._answers = answers_of(self.manifest)
@@ -125,18 +125,18 @@ class Model(Generic[P]):
         forking.watch(self)
 
     def after_fork(self) -> None:
-        """Open the engines anew: the threads of the parent's are not in this process."""
+        """Reopen the engines: the parent's threads do not exist in this process."""
         forking.abandon((self._engines, self._pool))
         self._start()
 
     def at_scale(self, scale: float) -> Self:
-        """The same with the network for an input of other sides, which the bundle holds.
+        """The same model for an input of another size, if the bundle holds that network.
 
         Args:
-            scale: what the sides are multiplied by; 1 is this model itself.
+            scale: factor for the input's sides; 1 returns this model.
 
         Raises:
-            InputError: the bundle has no network for it.
+            InputError: the bundle has no network for this scale.
         """
         if scale == 1:
             return self
@@ -157,7 +157,7 @@ class Model(Generic[P]):
         self._start()
 
     def close(self) -> None:
-        """Free the network's memory, after what was submitted is done; no more is predicted."""
+        """Free the network's memory once submitted work is done; the model cannot be used after."""
         with self._lock:
             self._content = b""
             pool, self._pool = self._pool, None
@@ -355,10 +355,10 @@ class Model(Generic[P]):
             return ImageError(describe(image), f"cannot be used ({type(error).__name__}: {error}).")
 
     def _engine(self, streams: int, outputs: tuple[str, ...]) -> Engine:
-        """For one image at a time on all cores, or for `streams` at once, one thread each.
+        """The engine for one image at a time on all cores, or for `streams` images, a thread each.
 
-        Over many images a thread a core, each decoding and running its own image, beats sharing the
-        cores within one image: nothing waits for anything.
+        For many images, one thread per core, each decoding and running its own image, is faster
+        than sharing the cores within one image: no thread waits for another.
         """
         with self._lock:
             self._check_open()
@@ -388,7 +388,7 @@ def load(
     precision: str | None = None,
     trust_network: bool = False,
 ) -> Model[Any]:
-    """Open a bundle of any task; arguments and errors are those of `Model`."""
+    """Open a bundle of any task; the arguments and errors are those of `Model`."""
     return Model(
         bundle,
         threads=threads,

@@ -1,4 +1,4 @@
-"""The one network of a bundle that is to run here."""
+"""Chooses and reads the network of a bundle that runs here."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ __all__ = [
 
 
 class Network(NamedTuple):
-    """A network's file, and how it is run."""
+    """A network's file, and how to run it."""
 
     manifest: Manifest
     selection: Selection
     content: bytes
     typicality: Typicality | None
-    """What the bundle says of typical images."""
+    """The bundle's record of typical images."""
 
 
 def read_network(
     bundle: str | PathLike[str], engine: str | None = None, precision: str | None = None
 ) -> Network:
-    """Read from a bundle folder or .zip, the folder of a run, or an exported .onnx file alone.
+    """Read the network from a bundle folder or .zip, a run's folder, or a single .onnx file.
 
     Args:
-        engine: as for `selection.choose`.
+        engine: as in `selection.choose`.
         precision: likewise.
 
     Raises:
@@ -69,12 +69,12 @@ def read_network(
 
 
 def scaled_file(scale: float) -> str:
-    """The file of the network for an input whose sides are multiplied by `scale`."""
+    """The name of the network's file for an input with sides multiplied by `scale`."""
     return f"model.x{scale:g}.onnx"
 
 
 def scaled_manifest(manifest: Manifest, scale: float) -> Manifest:
-    """What a bundle says of its network, for an input of other sides.
+    """The manifest for a network whose input has its sides multiplied by `scale`.
 
     Raises:
         InputError: a side is below 1 or above 4096 pixels.
@@ -88,11 +88,11 @@ def scaled_manifest(manifest: Manifest, scale: float) -> Manifest:
 def read_scaled(
     bundle: str | PathLike[str], manifest: Manifest, scale: float
 ) -> tuple[Manifest, bytes]:
-    """The network of an opened bundle for an input of other sides, and what it takes and returns.
+    """The manifest and content of an opened bundle's network for a scaled input.
 
     Raises:
-        InputError: there is none.
-        BundleError: it is damaged.
+        InputError: the bundle has no network for this scale.
+        BundleError: the network is damaged.
     """
     scaled = scaled_manifest(manifest, scale)
     if scaled_file(scale) not in manifest.files:
@@ -104,10 +104,10 @@ def read_scaled(
 
 
 def check_finite(outputs: Outputs, source: str, choice: Choice) -> None:
-    """BundleError for an output of one image that is NaN or infinite.
+    """Raise BundleError if an output for one image is NaN or infinite.
 
     Args:
-        source: what the message calls the image.
+        source: the image's name in the message.
         choice: how the network ran.
     """
     if not all(np.isfinite(each).all() for each in outputs.values()):
@@ -118,7 +118,7 @@ def check_finite(outputs: Outputs, source: str, choice: Choice) -> None:
 
 
 def _check_task(manifest: Manifest, bundle: str | PathLike[str]) -> None:
-    """BundleError unless the task is known and the network has its outputs."""
+    """Raise BundleError unless the task is known and the network has its outputs."""
     task = task_of(manifest, bundle)
     needed = outputs_of(manifest)
     if needed.items() - manifest.outputs.items():

@@ -1,4 +1,4 @@
-"""What a model is asked about images: a prediction, an embedding, or the outputs themselves."""
+"""What to ask of a model about images: a prediction, an embedding, or raw outputs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Answer = TypeVar("Answer")
 
 
 class Question(NamedTuple, Generic[Answer]):
-    """What is wanted of an image."""
+    """The outputs to compute for an image, and how to turn them into an answer."""
 
     outputs: tuple[str, ...]
-    """Of the network; no others are computed."""
+    """Outputs of the network; no others are computed."""
     decode: Callable[[Outputs, Geometry, str], Answer]
-    """Outputs of one image, where it lies in the network's input, and its name to the answer."""
+    """From one image's outputs, its place in the network's input, and its name, to the answer."""
     refuse: Callable[[str, ImageError], Answer]
-    """The name of an image that cannot be used, and why, to the answer."""
+    """From the name of an image that cannot be used, and the error, to the answer."""
 
 
 def raise_error(_: str, error: ImageError) -> NoReturn:
-    """For questions that an image without an answer ends."""
+    """A `refuse` that stops at the first image without an answer."""
     raise error

@@ -1,4 +1,4 @@
-"""Segmenter: a bundle of a segmentation network in, a class for each pixel of photos out."""
+"""Segmenter: opens a segmenter's bundle and predicts a class for each pixel of photos."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Segmenter(Model[Segmentation]):
         return self if look.is_plain else self._looking(look)
 
     def _looking(self, look: Look) -> Looking:
-        """Kept for the next image: the networks of other scales are read once."""
+        """Cached for the next image: the networks for other scales are read once."""
         if look not in self._looks:
             self._looks[look] = Looking.of(self, look)
         return self._looks[look]

@@ -1,4 +1,4 @@
-"""Which way of running a bundle: what tuning chose for this processor, or a safe default."""
+"""Chooses how to run a bundle: as tuning found best on this processor, or a safe default."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ class Choice(NamedTuple):
     """One way of running a bundle."""
 
     variant: str
-    """In the manifest: "onnx", "int8", "litert"."""
+    """Name in the manifest: "onnx", "int8", "litert"."""
     engine: str
     precision: str
-    """What is computed in: "float32", "bfloat16", "int8" or "int8-bfloat16"."""
+    """Computing precision: "float32", "bfloat16", "int8" or "int8-bfloat16"."""
 
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}"
 
 
 DEFAULT = Choice("onnx", "onnxruntime", "float32")
-"""What every installation can run, with the figures of the export."""
+"""Runs on every installation; its figures are those of the export."""
 
 
 INT8_ENGINE = "openvino"
-"""What quantising measures INT8 in. ONNX Runtime runs it too, more slowly, and its accuracy there
-is not measured."""
+"""The engine in which quantising measures INT8. ONNX Runtime runs it too, more slowly, and with an
+accuracy that is not measured."""
 
 
 class Selection(NamedTuple):
-    """What `choose` found."""
+    """The result of `choose`."""
 
     choice: Choice
     threads: int | None
-    """For one image at a time, as tuning found best; None for one a core."""
+    """For one image at a time, as tuning found best; None for one per core."""
     advice: str
-    """What would make it faster; "" when nothing is known."""
+    """What would make it faster; "" if nothing is known."""
 
 
 def choices_of(bundle: Bundle, engines: Collection[str], features: Collection[str]) -> list[Choice]:
-    """Every way of running the bundle's variants on a processor with these instruction sets."""
+    """All ways to run the bundle's variants on a processor with these instruction sets."""
     found = []
     for engine in engines:
         kind = ENGINES[engine]
@@ -67,15 +67,15 @@ def choices_of(bundle: Bundle, engines: Collection[str], features: Collection[st
 
 
 def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None = None) -> Selection:
-    """The way to run a bundle here.
+    """Choose how to run a bundle here.
 
     Args:
-        engine: take this one; in the precision that tuning ranked first for it here.
-        precision: take this one; in the engine that tuning ranked first for it here, INT8 without
-            tuning in OpenVINO, which its accuracy was measured in.
+        engine: use this one, in the precision that tuning ranked first for it here.
+        precision: use this one, in the engine that tuning ranked first for it here; untuned INT8
+            runs in OpenVINO, where its accuracy was measured.
 
     Raises:
-        BundleError: nothing that is installed can run it.
+        BundleError: no installed engine can run it.
         InputError: the bundle has no such engine and precision.
     """
     tuned = bundle.manifest.tuning.get(processor_name())
@@ -91,7 +91,7 @@ def choose(bundle: Bundle, *, engine: str | None = None, precision: str | None =
             f"{bundle.path}: tuned on another processor, not this one ({processor_name()}); "
             f"float32 in ONNX Runtime is used; 'pplcnet tune {bundle.path}' finds the fastest way."
         )
-    bundle.variant(DEFAULT.variant)  # or a message that says how to get it
+    bundle.variant(DEFAULT.variant)  # or a message on how to get it
     return Selection(DEFAULT, None, advice)
 
 
@@ -100,7 +100,7 @@ def _fits(choice: Choice, engine: str | None, precision: str | None) -> bool:
 
 
 def _ranked(tuned: Mapping[str, Any]) -> list[tuple[Choice, int]]:
-    """What tuning found good enough, the best first."""
+    """The ways that tuning accepted with their threads, best first."""
     return [
         (Choice(row["variant"], row["engine"], row["precision"]), max(1, row["threads"]))
         for row in tuned["ranking"]

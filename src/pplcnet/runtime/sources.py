@@ -1,4 +1,4 @@
-"""What predictions are asked for: one image, several, or a folder."""
+"""The images to predict: several, or those in a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 def images_of(images: Iterable[ImageSource] | str | PathLike[str]) -> Iterator[ImageSource]:
-    """Several images, or those of a folder and its subfolders, one after the other.
+    """Yield several images, or those in a folder and its subfolders.
 
     Raises:
         InputError: a single image, or a folder that does not exist; after the last image, folders
@@ -58,12 +58,12 @@ def predicted_in_turn(
     predict: Callable[[ImageSource], Answer],
     refuse: Callable[[str, ImageError], Answer],
 ) -> Iterator[Answer]:
-    """An answer for each image, one after the other.
+    """Yield an answer for each image, one after the other.
 
     Args:
-        images: as `images_of` takes them.
+        images: as in `images_of`.
         predict: answers one image.
-        refuse: the name of an image that cannot be used, and why, to its answer.
+        refuse: turns the name of an unusable image and its error into an answer.
 
     Raises:
         InputError: as `images_of`.
@@ -79,7 +79,7 @@ def predicted_in_turn(
 
 
 def read_once(image: ImageSource) -> ImageSource:
-    """An image that is looked at more than once: its file's content, or the image as it is.
+    """An image that will be used more than once: the content of its file, or the image itself.
 
     Raises:
         ImageError: the file cannot be read.
@@ -88,14 +88,14 @@ def read_once(image: ImageSource) -> ImageSource:
 
 
 def _images_in(folder: Path) -> Iterator[ImageSource]:
-    """Every image that can be reached comes before the error that names what cannot."""
+    """Yield all images that can be reached, then raise an error naming what cannot."""
     passed_over = PassedOver()
     yield from find_images(folder, passed_over)
     passed_over.raise_unreadable(folder)
 
 
 def describe(image: Any) -> str:
-    """An image in a few words, for predictions and messages: its path where it has one."""
+    """A short description of an image, for predictions and messages: its path if it has one."""
     if isinstance(image, str | PathLike):
         return os.fsdecode(image)
     if isinstance(image, bytes | bytearray):

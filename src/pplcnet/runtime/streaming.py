@@ -1,4 +1,4 @@
-"""Answers to a stream of items, in order, from several threads, each as soon as there is one."""
+"""Answer a stream of items in order from several threads, each as soon as it is ready."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Answer = TypeVar("Answer")
 
 
 def streams_of(items: Iterable[Item], count: int) -> list[Iterator[Item]]:
-    """The same items `count` times, each time for another thread, as `itertools.tee` for one.
+    """The same items `count` times, for `count` threads, as `itertools.tee` does for one thread.
 
-    Every item is taken once, and kept until all have it. What `items` raises is raised in all.
+    Each item is read once and kept until every thread has it. Errors of `items` are raised in all.
     """
     source, lock = iter(items), threading.Lock()
     waiting: list[deque[Item]] = [deque() for _ in range(count)]
@@ -54,16 +54,16 @@ def answer_in_order(
     chunk: int,
     capacity: int,
 ) -> Iterator[Answer]:
-    """Yield the answer to each item, in order; what `items` raises comes after those before it.
+    """Yield the answer to each item, in order; an error of `items` follows the answers before it.
 
-    The items are read in a thread of their own, so that a source which waits for the answer to its
-    last item, such as a camera, is not waited for in return. Closing the generator ends all
-    threads; one that a source keeps waiting ends with the source's next item or with the process.
+    The items are read in a separate thread, so that a source which waits for the answer to its
+    last item, such as a camera, cannot deadlock. Closing the generator ends all threads; one that
+    is blocked by the source ends with the source's next item or with the process.
 
     Args:
-        answer: called in the workers' threads with 1 to `chunk` items, as many as there are.
-        workers: threads that call it.
-        capacity: items that are read and not yet answered, at most.
+        answer: called in worker threads with up to `chunk` items, as many as are waiting.
+        workers: number of worker threads.
+        capacity: largest number of items read but not yet answered.
     """
     work = _Work(iter(items), answer, workers=workers, chunk=chunk, capacity=capacity)
     threads = [
@@ -85,7 +85,7 @@ def answer_in_order(
                     "predict_many again in the forked one."
                 )
     finally:
-        # A forked process has none of the threads, and a lock that one of them may have held.
+        # A forked process has none of the threads, and one of them may have held a lock.
         if os.getpid() == process:
             work.close()
             for thread in threads[1:]:
@@ -94,7 +94,7 @@ def answer_in_order(
 
 
 class _Work(Generic[Item, Answer]):
-    """What the threads share; every field is guarded by `_changed`."""
+    """State shared by the threads; every field is guarded by `_changed`."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Work(Generic[Item, Answer]):
         self._worker_error: BaseException | None = None
 
     def feed(self) -> None:
-        """Read the items while there is room for their answers."""
+        """Read items while there is room for their answers."""
         try:
             while self._has_room():
                 try:
@@ -162,7 +162,7 @@ class _Work(Generic[Item, Answer]):
                 self._changed.notify_all()
 
     def _take(self) -> list[tuple[int, Item]]:
-        """A fair share of what is waiting, at least one; nothing at the end."""
+        """A fair share of the waiting items, at least one; nothing at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_read_out or self._is_closed)
             if self._is_closed:
@@ -171,7 +171,7 @@ class _Work(Generic[Item, Answer]):
             return [self._waiting.popleft() for _ in range(share)]
 
     def next_answer(self) -> tuple[Answer] | None:
-        """The next item's answer, once there is one; None at the end."""
+        """Wait for the next item's answer; None at the end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: (
@@ -191,7 +191,7 @@ class _Work(Generic[Item, Answer]):
         return None
 
     def close(self) -> None:
-        """Let every thread end after what it is doing."""
+        """Let every thread end after its current work."""
         with self._changed:
             self._is_closed = True
             self._waiting.clear()

@@ -1,4 +1,4 @@
-"""Small objects in large photos: found in overlapping tiles, which are seen in their own pixels."""
+"""Find small objects in large photos by predicting overlapping tiles, at their own resolution."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Tiled", "Tiles", "tiles_of"]
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How a photo is cut, in its own pixels."""
+    """How to cut a photo into tiles, in its own pixels."""
 
     size: tuple[int, int]
     """(height, width) of a tile."""
@@ -28,10 +28,10 @@ class Tiles:
 
 
 def tiles_of(given: int | tuple[int, int], overlap: float = OVERLAP) -> Tiles:
-    """Tiles of a side, or of (height, width).
+    """Tiles with sides of `given` pixels, or (height, width).
 
     Args:
-        overlap: of neighbouring tiles, as a part of their sides.
+        overlap: of neighbouring tiles, as a fraction of their sides.
 
     Raises:
         InputError: a side is not from 32 to 16384 pixels, or the overlap not from 0 to 0.9.
@@ -42,21 +42,21 @@ def tiles_of(given: int | tuple[int, int], overlap: float = OVERLAP) -> Tiles:
 
 @dataclass(frozen=True, slots=True)
 class Tiled:
-    """A detector that looks at photos in tiles; predicts as a `Model` does."""
+    """A detector that looks at photos in tiles; predicts like a `Model`."""
 
     model: Model[Detections]
     tiles: Tiles
 
     @property
     def manifest(self) -> Manifest:
-        """The bundle's."""
+        """The bundle's manifest."""
         return self.model.manifest
 
     def predict(self, image: ImageSource) -> Detections:
-        """What the detector finds in an image that is looked at as a whole and in tiles.
+        """Find the objects in an image, as a whole and in tiles.
 
-        An image that is no larger than a tile is only looked at as a whole. Besides the decoded
-        image, memory holds a few tiles at a time.
+        An image no larger than a tile is only predicted as a whole. Besides the decoded
+        image, a few tiles at a time are in memory.
 
         Raises:
             ImageError: the image cannot be used.
@@ -75,7 +75,7 @@ class Tiled:
         if len(windows) == 1:
             return whole
         pixels = as_array(decoded)
-        del decoded  # of a large image, Pillow's memory is not the array's
+        del decoded  # for a large image, the array does not share Pillow's memory
         parts = self.model.predict_many(
             (pixels[window.top : window.bottom, window.left : window.right] for window in windows),
         )
@@ -90,9 +90,9 @@ class Tiled:
     def predict_many(
         self, images: Iterable[ImageSource] | str | PathLike[str]
     ) -> Iterator[Detections]:
-        """What it finds in any number of images, one after the other.
+        """Find the objects in any number of images, one after the other.
 
-        One that cannot be used has an error.
+        An image that cannot be used yields a prediction with an error.
 
         Raises:
             InputError: as `predict` and `Model.predict_many`.

@@ -1,8 +1,8 @@
-"""How typical an image is of those that a network was trained on, by its embedding and its logits.
+"""How typical an image is of a network's training images, from its embedding and its logits.
 
-Three measures are taken. Each of them alone fails on some network: a network may answer photos of
-quite other things with larger logits than its own, and it may place them nearer to the mean of its
-training photos than most of those.
+Three measures are combined, because each of them alone fails on some network: a network may give
+larger logits to photos of quite different things than to its own, and it may place them closer to
+the mean of its training photos than most of those.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ TYPICALITY_FILE = "typicality.npz"
 FACTS = "typicality"
 """The key in a manifest's `calibration`."""
 ENERGY, DISTANCE, NEIGHBOUR = "energy", "distance", "neighbour"
-"""The measures; the lower, the stranger: the energy of the logits, the negative Mahalanobis
-distance, and the cosine to a near training image."""
+"""The measures; lower is stranger: the energy of the logits, the negative Mahalanobis distance,
+and the cosine to a nearby training image."""
 NEIGHBOURS = 10
-"""Which of the nearest training images that is; the last where there are fewer."""
+"""Rank of that training image by nearness; the last one if there are fewer."""
 MOST_DIRECTIONS, MOST_DISTANCES, MOST_NEIGHBOURS = 256, 1000, 10_000
 ARRAYS = ("mean", "directions", "variances", "rest")
 Energy = Callable[[Outputs], NDArray[np.float64]]
 Scale = tuple[float, float]
-"""A measure's median over validation images, and what lies between it and the lowest 5 %."""
+"""A measure's median over validation images, and the distance from it to the lowest 5 %."""
 TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class Typicality:
-    """Training images by their embeddings of length 1, and how strange validation images are.
+    """Training images as embeddings of length 1, and the strangeness of validation images.
 
-    The normal distribution of the embeddings has a variance of its own along some directions and
-    the same along all others (probabilistic PCA, Tipping and Bishop 1999), so that the Mahalanobis
-    distance takes few multiplications. Single training images are known by what lies along these
-    directions, which is nearly all that their cosines with other images depend on.
+    The embeddings are modelled by a normal distribution with separate variances along some
+    directions and one variance along all others (probabilistic PCA, Tipping and Bishop 1999), so
+    the Mahalanobis distance is cheap. Single training images are stored by their coordinates along
+    these directions, which nearly determine their cosines with other images.
     """
 
     mean: NDArray[np.float32]
@@ -68,25 +68,25 @@ class Typicality:
     directions: NDArray[np.float32]
     """(R, D), orthonormal."""
     variances: NDArray[np.float32]
-    """(R,) along the directions."""
+    """(R,) variance along each direction."""
     rest: float
     """The variance along every other direction."""
     neighbours: NDArray[np.float16] | None = None
-    """(N, R) along the directions, from the mean, of training images; None in older bundles."""
+    """(N, R) training images along the directions, from the mean; None in older bundles."""
     scales: Mapping[str, Scale] = field(default_factory=dict)
-    """Of each measure; empty in older bundles, where the distance alone counts."""
+    """For each measure; empty in older bundles, where only the distance counts."""
     distances: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-    """(Q,) how strange validation images are, ascending."""
+    """(Q,) strangeness of the validation images, ascending."""
 
     _rows: NDArray[np.float32] = field(init=False, repr=False)
     """The mean, then the directions."""
     _origin: NDArray[np.float32] = field(init=False, repr=False)
-    """The mean along the directions."""
+    """The mean's coordinates along the directions."""
     _mean_square: float = field(init=False, repr=False)
     _near: NDArray[np.float32] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Put together what every image is multiplied with."""
+        """Precompute what every image is multiplied with."""
         near = None if self.neighbours is None else self.neighbours.astype(np.float32)
         rows = np.concatenate([self.mean[np.newaxis], self.directions])
         object.__setattr__(self, "_rows", rows)
@@ -95,11 +95,11 @@ class Typicality:
         object.__setattr__(self, "_near", near)
 
     def measures(self, outputs: Outputs, energy: Energy | None) -> dict[str, NDArray[np.float64]]:
-        """The measures of images, (...) each.
+        """The measures of one or more images, by name, (...) each.
 
         Args:
             outputs: of one image, or of several along a first axis.
-            energy: the task's; None where it has none.
+            energy: the task's energy; None if it has none.
         """
         vectors = outputs[EMBEDDING]
         norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
@@ -118,7 +118,7 @@ class Typicality:
         return found
 
     def strangeness(self, outputs: Outputs, energy: Energy | None) -> NDArray[np.float64]:
-        """How strange images are, (...): how far their measures fall below the median, summed up.
+        """The strangeness of images, (...): the sum of their measures' distances below the median.
 
         Arguments as for `measures`.
         """
@@ -133,10 +133,10 @@ class Typicality:
         return total
 
     def of(self, outputs: Outputs, energy: Energy | None) -> float:
-        """The share of images like those of the validation that are no more typical than this one.
+        """The fraction of images like the validation images that are no more typical than this one.
 
-        Above 0 and at most 1: of Q validation images and this one, those at least as strange
-        (the p-value of conformal prediction, Vovk et al. 2005).
+        Above 0 and at most 1: the fraction, of Q validation images and this one, that are at least
+        as strange (the p-value of conformal prediction, Vovk et al. 2005).
         """
         count = len(self.distances)
         strangeness = float(self.strangeness(outputs, energy))
@@ -144,12 +144,12 @@ class Typicality:
         return (1 + count - nearer) / (1 + count)
 
     def facts(self) -> dict[str, Any]:
-        """What belongs into the manifest's `calibration`."""
+        """The part that goes into the manifest's `calibration`."""
         scales = {name: list(each) for name, each in self.scales.items()}
         return {"distances": self.distances.tolist(), **({"scales": scales} if scales else {})}
 
     def content(self) -> bytes:
-        """The rest, as the bundle's file."""
+        """The rest, as the content of the bundle's file."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
         if self.neighbours is not None:
@@ -161,7 +161,7 @@ class Typicality:
 def with_typicality(
     decode: Decoder[P], typicality: Typicality, energy: Energy | None
 ) -> Decoder[P]:
-    """A decoder whose predictions say how typical the image is; `energy` is the task's."""
+    """A decoder whose predictions have a typicality; `energy` is the task's."""
 
     def decode_both(outputs: Outputs, geometry: Geometry, source: str) -> P:
         found = typicality.of(outputs, energy)
@@ -171,7 +171,7 @@ def with_typicality(
 
 
 def read_typicality(bundle: Bundle) -> Typicality | None:
-    """What a bundle says of typical images; None where it says nothing.
+    """Read a bundle's record of typical images; None if it has none.
 
     Raises:
         BundleError: the file is damaged or does not fit the network.
@@ -185,12 +185,12 @@ def read_typicality(bundle: Bundle) -> Typicality | None:
 
 
 def parse_typicality(content: bytes, manifest: Manifest, source: str) -> Typicality:
-    """What the file of a bundle says of typical images, with what its manifest does.
+    """Parse a bundle's record of typical images, which is split between a file and its manifest.
 
     Args:
-        content: of TYPICALITY_FILE.
+        content: the content of TYPICALITY_FILE.
         manifest: of a bundle with an embedding and the facts.
-        source: what messages call the bundle.
+        source: the bundle's name in messages.
 
     Raises:
         BundleError: the file is damaged or does not fit the network.
@@ -208,7 +208,7 @@ def parse_typicality(content: bytes, manifest: Manifest, source: str) -> Typical
             for name, (middle, spread) in facts.get("scales", {}).items()
         }
         rest = float(arrays["rest"])
-    except Exception as error:  # numpy's readers raise whatever a file makes them raise
+    except Exception as error:  # numpy's readers may raise any exception on a malformed file
         raise BundleError(f"{source}: {TYPICALITY_FILE} is damaged ({error}).") from error
     fits = (
         _are_right(arrays, embedding_size(manifest) or 0, neighbours)
@@ -251,7 +251,7 @@ def _are_right(
 
 
 def _measures(manifest: Manifest, neighbours: NDArray[np.float16] | None) -> set[str]:
-    """Those that can be taken."""
+    """The measures that can be computed."""
     found = {DISTANCE}
     if neighbours is not None:
         found.add(NEIGHBOUR)

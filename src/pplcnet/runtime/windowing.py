@@ -1,4 +1,4 @@
-"""Windows over large photos: which there may be, and their pixels."""
+"""Windows over large photos: their sizes and their pixels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Windows", "cut_windows", "windows_of"]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How a photo is cut, in its own pixels."""
+    """How to cut a photo into windows, in its own pixels."""
 
     size: tuple[int, int]
     """(height, width) of a window."""
     stride: tuple[int, int]
     """(down, to the right) from one window to the next."""
     most_pixels: int = MOST_PIXELS
-    """That a photo may have."""
+    """Largest number of pixels of a photo."""
 
 
 def windows_of(
@@ -34,12 +34,12 @@ def windows_of(
     stride: int | tuple[int, int] | None = None,
     most_pixels: int | None = None,
 ) -> Windows:
-    """Windows of a side, or of (height, width).
+    """Windows with sides of `window` pixels, or (height, width).
 
     Args:
         stride: from one window to the next, one number or (down, to the right); None for three
             quarters of a window.
-        most_pixels: that a photo may have; None for MOST_PIXELS.
+        most_pixels: largest number of pixels of a photo; None for MOST_PIXELS.
 
     Raises:
         InputError: sides that are not from 32 to 16384 pixels, or a stride that is not from 1 to
@@ -60,7 +60,7 @@ def windows_of(
 def cut_windows(
     parts: Iterable[NDArray[np.uint8]], places: Iterable[Window]
 ) -> Iterator[NDArray[np.uint8]]:
-    """The pixels (h, w, 3) of windows, which come row by row, from parts of an image's rows."""
+    """Yield the pixels (h, w, 3) of windows in row-major order, from bands of an image's rows."""
     waiting = iter(parts)
     kept: deque[tuple[int, NDArray[np.uint8]]] = deque()
     bottom = 0

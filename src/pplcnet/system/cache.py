@@ -13,10 +13,10 @@ __all__ = ["cache_folder"]
 
 
 def cache_folder() -> Path:
-    """`PPLCNET_CACHE`, or the user's cache folder; for a user without a home a temporary one.
+    """`PPLCNET_CACHE`, or the user's cache folder; a temporary one for a user without a home.
 
     Raises:
-        InputError: the temporary folder's name is taken by somebody else.
+        InputError: the temporary folder's name is taken by another user.
     """
     given = os.environ.get("PPLCNET_CACHE")
     if given:
@@ -26,13 +26,13 @@ def cache_folder() -> Path:
         return Path(given) / "pplcnet"
     try:
         return Path.home() / ".cache" / "pplcnet"
-    except RuntimeError:  # neither HOME nor an entry among the users, as in many containers
+    except RuntimeError:  # neither HOME nor a user entry, as in many containers
         user = os.getuid() if hasattr(os, "getuid") else "user"
         return _private(Path(tempfile.gettempdir()) / f"pplcnet-{user}")
 
 
 def _private(folder: Path) -> Path:
-    """The folder, made if need be, that nobody else can write to: its files are trusted later."""
+    """The folder, created if needed; no other user can write to it, as its files are trusted."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

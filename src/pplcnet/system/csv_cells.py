@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet does not run and that reads back exactly as it was written.
+"""CSV that spreadsheets do not execute and that reads back exactly as written.
 
 A cell that starts with = + - @ or a tab is a formula to Excel and others, which a file or class
 name could smuggle in. Such text gets a leading apostrophe, the spreadsheets' own mark for text;
@@ -17,9 +17,9 @@ from typing import Protocol
 __all__ = ["CsvWriter", "long_cells", "original", "original_path"]
 
 LONGEST_CELL = 4 << 20
-"""Characters, where a cell holds all boxes of a photo: some 100,000 boxes."""
+"""Characters; a cell may hold all boxes of a photo, about 100,000 of them."""
 
-# Full-width forms count too, and apostrophes in front, so that `original` undoes all alike.
+# Full-width forms count too, and leading apostrophes, so that `original` undoes all alike.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 
@@ -30,7 +30,7 @@ class _File(Protocol):
 
 @contextlib.contextmanager
 def long_cells() -> Iterator[None]:
-    """Let the csv module read cells of LONGEST_CELL characters, where it stops at 131,072."""
+    """Within the context, the csv module reads cells of LONGEST_CELL characters, not 131,072."""
     before = csv.field_size_limit(LONGEST_CELL)
     try:
         yield
@@ -39,7 +39,7 @@ def long_cells() -> Iterator[None]:
 
 
 class CsvWriter:
-    """Writes rows of which no cell is a formula.
+    """Writes rows in which no cell is a formula.
 
     Text is given as str, the path of a file as a PurePath.
     """
@@ -49,11 +49,11 @@ class CsvWriter:
         self.writerow(header)
 
     def writerow(self, row: Iterable[object]) -> None:
-        """One line."""
+        """Write one line."""
         self._writer.writerow([_cell(each) for each in row])
 
     def writerows(self, rows: Iterable[Iterable[object]]) -> None:
-        """A line for each."""
+        """Write a line per row."""
         for row in rows:
             self.writerow(row)
 
@@ -73,5 +73,5 @@ def original(cell: str) -> str:
 
 
 def original_path(cell: str) -> str:
-    """As `original`, of a path."""
+    """As `original`, for a path."""
     return cell[2:] if cell.startswith("./") and _FORMULA.match(cell[2:]) else cell

@@ -1,7 +1,7 @@
-"""Writing files whole or not at all, and asking beforehand whether they can be written.
+"""Write files whole or not at all, and check beforehand whether they can be written.
 
 Everything that a run, an evaluation or a benchmark leaves behind is written with these. A bundle
-has several files that change together; `bundle/writing.py` sees to that with `write_durably`.
+has several files that change together; `bundle/writing.py` handles that with `write_durably`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = [
 
 
 def check_writable(folder: str | PathLike[str]) -> None:
-    """InputError when `folder` is no folder, or nothing can be written there.
+    """Raise InputError if `folder` is not a folder, or nothing can be written there.
 
-    A folder that does not exist yet is judged by the nearest that does; nothing is left behind.
+    A folder that does not exist yet is judged by its nearest existing parent. Nothing is left over.
     """
     folder = Path(folder)
     nearest = folder.resolve()
@@ -47,7 +47,7 @@ def check_writable(folder: str | PathLike[str]) -> None:
         what = "is" if nearest == folder.resolve() else f"cannot be created: {nearest} is"
         raise InputError(f"{folder}: {what} a file, not a folder; choose another place.")
     try:
-        # Trying is the only answer that holds for read-only disks, quotas and the superuser.
+        # Only trying gives the right answer for read-only disks, quotas and the superuser.
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
@@ -57,7 +57,7 @@ def check_writable(folder: str | PathLike[str]) -> None:
 
 
 def check_file(path: str | PathLike[str]) -> None:
-    """InputError, before the work, when no file can be written at `path`."""
+    """Raise InputError, before any work, if no file can be written at `path`."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file.")
@@ -83,10 +83,10 @@ def write_csv(
     *,
     decimals: int | None = None,
 ) -> Path:
-    """Write a table as CSV as `replacing` does; of its cells, `CsvWriter` says more.
+    """Write a table as CSV as `replacing` does; `CsvWriter` describes the cells.
 
     Args:
-        decimals: digits that a float is shown with; None for as many as it takes to read it back.
+        decimals: digits after the point of a float; None for as many as reading it back takes.
     """
     with replacing(path, "w") as file:
         writer = CsvWriter(file, header)
@@ -104,7 +104,7 @@ def write_arrays(
     """Write an .npz file as `replacing` does; ValueError for arrays of objects."""
     import numpy as np  # only writers of arrays need it
 
-    # numpy before 2.1 has no allow_pickle here, and would take it for an array of that name.
+    # numpy before 2.1 has no allow_pickle here and would take it for an array of that name.
     if objects := [name for name, each in arrays.items() if each.dtype.hasobject]:
         raise ValueError(f"{path}: {objects[0]!r} is an array of objects")
     save: Callable[..., object] = np.savez_compressed if compressed else np.savez
@@ -117,12 +117,12 @@ def write_arrays(
 def replacing(
     path: str | PathLike[str], mode: str = "wb", *, temporary: str = ""
 ) -> Iterator[IO[Any]]:
-    """A file beside `path` to write to, moved there at the end; until then the old one stays.
+    """Open a temporary file beside `path` that replaces it at the end; until then the old stays.
 
     Args:
         mode: "wb", or "w" for UTF-8 text whose line ends are written as they are.
-        temporary: the name of that file. Default: one of this process's own. Whoever holds a lock
-            can give a fixed one, so that the next writer overwrites what a killed one left.
+        temporary: name of the temporary file. Default: one unique to this process. The holder of a
+            lock can give a fixed one, so that the next writer overwrites what a killed one left.
 
     Raises:
         StorageError: it cannot be written; what stood at `path` is intact.
@@ -144,9 +144,9 @@ def replacing(
 
 @contextlib.contextmanager
 def named_failures(path: str | PathLike[str]) -> Iterator[None]:
-    """Within, an OSError becomes a StorageError that names `path`.
+    """Within the context, an OSError becomes a StorageError that names `path`.
 
-    The system names no file where a write fails, as on a full disk.
+    The system names no file if a write fails, as on a full disk.
     """
     try:
         yield
@@ -157,7 +157,7 @@ def named_failures(path: str | PathLike[str]) -> Iterator[None]:
 
 
 def write_durably(path: Path, *content: bytes | memoryview) -> None:
-    """Write a file, piece by piece, and have the system put it on the disk before going on."""
+    """Write a file, piece by piece, and sync it to the disk."""
     with path.open("wb") as file:
         for piece in content:
             file.write(piece)
@@ -166,7 +166,7 @@ def write_durably(path: Path, *content: bytes | memoryview) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the system can be asked to."""
+    """Make renames in a folder survive a power cut, if the system supports it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

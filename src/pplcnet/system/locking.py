@@ -1,7 +1,7 @@
 """One writer at a time: an exclusive lock for a run folder, a bundle, or a file to be written.
 
 The operating system holds the lock (flock) and releases it when the process ends, however it ends.
-Nothing has to be cleaned up after a kill, and a lock file left behind locks nothing.
+No cleanup is needed after a kill, and a leftover lock file locks nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 
 
 class _Held:
-    """A lock of this process: the thread that holds it, and how many times it entered."""
+    """A lock held by this process: the owning thread, and how many times it entered."""
 
     def __init__(self, lock: Any) -> None:
         self.thread = threading.get_ident()
@@ -39,7 +39,7 @@ _guard = threading.Lock()
 
 
 def _forget_after_fork() -> None:
-    """A forked child holds nothing: the locks stay with its parent."""
+    """Forget all locks in a forked child: they stay with its parent."""
     global _guard
     _guard = threading.Lock()
     _held.clear()
@@ -53,14 +53,14 @@ if hasattr(os, "register_at_fork"):
 def locked(
     place: str | PathLike[str], *, wait: float = 0.0, is_file: bool = False
 ) -> Iterator[None]:
-    """Hold the exclusive lock of a folder, or of a file that is about to be written.
+    """Hold the exclusive lock of a folder, or of a file about to be written.
 
     The same thread may enter again; other threads and processes may not. Readers need no lock.
 
     Args:
-        place: the folder, which is made if it does not exist; a link counts as what it points to.
+        place: the folder, which is created if needed; a link counts as its target.
         wait: seconds to wait for another holder before giving up.
-        is_file: `place` is a file, and its lock file lies beside it.
+        is_file: `place` is a file, and its lock file lies next to it.
 
     Raises:
         InputError: another process or thread holds the lock, or the place cannot be written to.
@@ -78,13 +78,13 @@ def locked(
     finally:
         _leave(path, held)
         for folder in made:
-            # Only where nothing was put into it.
+            # Only if nothing was put into it.
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
 def _make_folders(shown: str, folder: Path) -> list[Path]:
-    """Make a folder and those around it; returns the new ones, the innermost first."""
+    """Create a folder and its missing parents; returns the new ones, innermost first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,8 +126,7 @@ def _try_lock(shown: str, path: Path) -> Any:
         return None
     except OSError as error:
         raise _unusable(shown, error) from error
-    # On a full disk the holder is not named. What it then fails to write is said there, with what
-    # is kept.
+    # On a full disk the holder is not named. The writes that then fail say so, and what is kept.
     with contextlib.suppress(OSError):
         path.write_text(str(os.getpid()))
     return lock
@@ -141,15 +140,15 @@ def _leave(path: Path, held: _Held) -> None:
         if held.depth:
             return
         _held.pop(path, None)
-        # Removed while it is locked: whoever waits for this file finds that it has no name any
-        # more, and takes a new one. Where an open file cannot be removed, it stays.
+        # Removed while locked: anyone waiting for this file finds that it no longer has a name,
+        # and creates a new one. If an open file cannot be removed, it stays.
         with contextlib.suppress(OSError):
             path.unlink()
         held.lock.release()
 
 
 def _holder(path: Path) -> str:
-    """ " (pid 123)", or nothing where the holder has not said."""
+    """ " (pid 123)", or nothing if the holder is not recorded."""
     try:
         with path.open("rb") as file:
             text = file.read(20)

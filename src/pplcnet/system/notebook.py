@@ -1,4 +1,4 @@
-"""Small pieces of HTML for notebooks; every name in them is escaped."""
+"""Small HTML snippets for notebooks; every name in them is escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CELL = "padding:1px 8px;border:0;text-align:left;background:none"
 
 
 def bars(title: str, rows: Sequence[tuple[str, float]], note: str = "") -> str:
-    """A bar for each (label, probability from 0 to 1), under a title."""
+    """A bar for each (label, probability from 0 to 1), with a title."""
     lines = "".join(
         f"<tr style='background:none'><td style='{CELL}'>{_text(label)}</td>"
         f"<td style='{CELL};width:12em'><div style='background:{BAR};height:.8em;"
@@ -27,7 +27,7 @@ def bars(title: str, rows: Sequence[tuple[str, float]], note: str = "") -> str:
 
 
 def facts_table(title: str, rows: Sequence[tuple[str, object]]) -> str:
-    """A table of two columns, under a title."""
+    """A table with two columns and a title."""
     lines = "".join(
         f"<tr style='background:none'><td style='{CELL}'>{_text(name)}</td>"
         f"<td style='{CELL}'>{_text(value)}</td></tr>"

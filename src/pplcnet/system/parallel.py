@@ -1,4 +1,4 @@
-"""Work on many images in threads, in order, within limited memory."""
+"""Process many images in threads, in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 16
-"""Items in flight per thread: enough that no thread waits for a slow item before its own."""
-# An image of 150 megapixels takes half of it.
+"""Items in flight per thread: enough that no thread waits for a slow item ahead of its own."""
+# A 150-megapixel image takes half of it.
 ROOM_BYTES = 3_000_000_000
-# Decoded, converted to RGB, and once more while its digest is made.
+# Decoded, converted to RGB, and copied once more to make its digest.
 BYTES_A_PIXEL = 10
 
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """As `map`, by threads; only a few items are read ahead.
+    """As `map`, in threads; reads only a few items ahead.
 
     Args:
-        workers: threads; None for one on each core.
+        workers: number of threads; None for one per core.
     """
     workers = workers or available_cores()
     pending: deque[Future[Result]] = deque()
@@ -57,7 +57,7 @@ class Room:
 
     @contextlib.contextmanager
     def for_pixels(self, pixels: int) -> Iterator[None]:
-        """Hold room for an image of so many pixels; one larger than the limit gets all of it."""
+        """Hold room for an image of this many pixels; one larger than the limit takes all of it."""
         wanted = min(pixels * BYTES_A_PIXEL, self._limit)
         with self._changed:
             self._changed.wait_for(lambda: self._used + wanted <= self._limit)

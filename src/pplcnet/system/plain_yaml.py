@@ -1,6 +1,6 @@
-"""YAML as text, lists and mappings: no types are guessed, nothing is built, and size is bounded.
+"""YAML as text, lists and mappings: no type guessing, no objects, bounded size.
 
-`no`, `010`, `1_000`, dates and `~` stay the text that they are. Aliases give the same value again
+`no`, `010`, `1_000`, dates and `~` stay as text. Aliases return the same value again
 without copying it.
 """
 
@@ -15,30 +15,30 @@ __all__ = ["Text", "parse_yaml"]
 SIZE_LIMIT = 1 << 20
 MAX_DEPTH = 16
 REPEATED_LIMIT = 16 * SIZE_LIMIT
-"""Characters of all values, those that aliases repeat counted each time: whoever writes a value out
+"""Characters of all values, counting repeated ones each time: writing a value out
 needs memory for them."""
 
 
 class Text(str):
-    """A scalar as it stands; `is_plain` when it was written without quotes."""
+    """A scalar as written; `is_plain` if it has no quotes."""
 
     __slots__ = ("is_plain",)
     is_plain: bool
 
     @property
     def is_null(self) -> bool:
-        """Whether it means that nothing is given."""
+        """Whether it stands for no value."""
         return self.is_plain and self in ("", "~", "null", "Null", "NULL")
 
 
 def parse_yaml(text: str, *, purpose: str) -> Any:
-    """The one document of a text.
+    """Parse text that holds one document.
 
     Args:
-        purpose: what is said if PyYAML is missing: "reading inference.yml".
+        purpose: what PyYAML is needed for, if it is missing: "reading inference.yml".
 
     Raises:
-        InputError: it is not plain YAML of a modest size.
+        InputError: it is not plain YAML of moderate size.
         MissingDependencyError: PyYAML is not installed.
     """
     if len(text) > SIZE_LIMIT:
@@ -54,10 +54,10 @@ class _Builder:
     def __init__(self, yaml: Any) -> None:
         self.yaml = yaml
         self.anchors: dict[str, tuple[Any, int]] = {}
-        """The value, and its characters."""
+        """Each anchor's value, and its number of characters."""
         self.open: list[tuple[Any, list[Any], str | None]] = []
         self.sizes: list[int] = []
-        """Characters in each of them so far."""
+        """Characters so far in each open collection."""
         self.documents: list[Any] = []
 
     def build(self, text: str) -> Any:

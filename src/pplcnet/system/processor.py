@@ -17,9 +17,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which a container may limit below what the machine has.
+    """Cores that this process may use; a container may limit them below what the machine has.
 
-    A quota of processor time (Linux' control groups, as `docker run --cpus` sets it) counts as that
+    A quota of processor time (Linux control groups, as set by `docker run --cpus`) counts as that
     many cores, rounded up: more threads would only get in each other's way.
     """
     if hasattr(os, "sched_getaffinity"):
@@ -30,7 +30,7 @@ def available_cores() -> int:
 
 
 def _quota_cores() -> int | None:
-    """Cores' worth of time that the control group grants, at least 1; None without a limit."""
+    """The control group's CPU quota in cores, at least 1; None without a limit."""
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
         if (CGROUPS / "cpu.max").is_file():  # version 2: "max 100000" or "150000 100000"
             quota, period = (CGROUPS / "cpu.max").read_text().split()
@@ -43,7 +43,7 @@ def _quota_cores() -> int | None:
 
 @cache
 def _cpuinfo() -> dict[str, str]:
-    """The first processor's lines of Linux' /proc/cpuinfo; empty elsewhere."""
+    """The first processor's entries in Linux' /proc/cpuinfo; empty on other systems."""
     path = Path("/proc/cpuinfo")
     facts: dict[str, str] = {}
     if path.is_file():
@@ -56,7 +56,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def processor_features() -> frozenset[str]:
-    """Instruction sets as Linux names them ("avx512_bf16"); empty where that is not known."""
+    """Instruction sets by their Linux names ("avx512_bf16"); empty if unknown."""
     facts = _cpuinfo()
     return frozenset((facts.get("flags") or facts.get("Features") or "").split())
 
@@ -67,9 +67,9 @@ def has_bfloat16(features: Collection[str]) -> bool:
 
 
 def processor_name() -> str:
-    """What tells this processor from another, with the cores that may be used.
+    """Identifies the processor, including the number of usable cores.
 
-    Family and model are included, because a virtual machine's model name can hide what it runs on.
+    Family and model are included because a virtual machine's model name can hide the processor.
     """
     facts = _cpuinfo()
     name = facts.get("model name") or platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Progress of long work; what to show of it is up to the caller."""
+"""Progress of long work; the caller decides what to show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Busy", "Watcher", "no_sign"]
 
 Item = TypeVar("Item")
 Busy = Callable[[str], AbstractContextManager[None]]
-"""Takes what is being done; within the context that it returns, a spinner may be shown."""
+"""Takes a description of the work; a spinner may be shown within the context that it returns."""
 
 
 def no_sign(text: str) -> AbstractContextManager[None]:
@@ -22,10 +22,10 @@ class Watcher:
     """Progress callbacks that show nothing; the command line draws bars and spinners instead."""
 
     def say(self, line: str) -> None:
-        """One line about what was done."""
+        """Report one line about what was done."""
 
     def watch(self, items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-        """The same items, which may be counted on the way."""
+        """The same items, which may be counted as they pass."""
         return items
 
     def busy(self, text: str) -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
-"""Enough of the protobuf wire format to read weights and networks without their libraries.
+"""Enough of the protobuf wire format to read weights and networks without protobuf libraries.
 
-Varints, 32- and 64-bit numbers and length-delimited fields are read, every length checked against
+Reads varints, 32- and 64-bit numbers and length-delimited fields, checking every length against
 the bytes left; groups, which no format here uses, are refused.
 """
 
@@ -34,9 +34,9 @@ class ProtobufError(PPLCNetError, ValueError):
 
 
 def fields(content: Buffer) -> Iterator[tuple[int, int, int | Buffer]]:
-    """(field number, wire type, value) of a message; varints as unsigned int, the rest as bytes.
+    """Yield each field's (number, wire type, value); varints as unsigned int, the rest as bytes.
 
-    Parts of a memoryview are memoryviews, so that large ones are not copied.
+    Slices of a memoryview are memoryviews, so large fields are not copied.
     """
     at, end = 0, len(content)
     while at < end:
@@ -69,7 +69,7 @@ def fields(content: Buffer) -> Iterator[tuple[int, int, int | Buffer]]:
 
 
 def encoded(parts: Iterable[tuple[int, int, int | Buffer]]) -> bytes:
-    """The message with these fields: what `fields` read, in the order given."""
+    """Encode a message from these fields, in order; the inverse of `fields`."""
     pieces: list[Buffer] = []
     for number, kind, value in parts:
         pieces.append(_as_varint(number << 3 | kind))
@@ -101,7 +101,7 @@ def varints(content: Buffer) -> list[int]:
 
 
 def signed(value: int) -> int:
-    """A varint as the signed 64-bit number that it stands for."""
+    """A varint interpreted as a signed 64-bit number."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

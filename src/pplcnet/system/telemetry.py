@@ -1,4 +1,4 @@
-"""No usage statistics: other libraries' telemetry is switched off before they are imported."""
+"""No usage statistics: switches off other libraries' telemetry before they are imported."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["switch_off"]
 
 
 def switch_off() -> None:
-    """Keep engines from sending usage statistics and from writing into the home folder.
+    """Keep engines from sending usage statistics and from writing to the home folder.
 
-    Call it before ONNX Runtime, OpenVINO or NNCF is imported. ONNX Runtime (1.32, for example)
-    uploads by itself. OpenVINO and NNCF send through the package `openvino_telemetry` and do
-    without it where it is not installed, which is what they are made to believe here.
+    Call it before importing ONNX Runtime, OpenVINO or NNCF. ONNX Runtime (1.32, for example)
+    uploads on its own. OpenVINO and NNCF send through the package `openvino_telemetry` and work
+    without it if it is not installed; this function makes it look missing to them.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["NNCF_CI"] = "1"

@@ -1,4 +1,4 @@
-"""How names, numbers and values from outside are written: safe on a terminal, valid as JSON."""
+"""Formats names, numbers and values from outside: safe on a terminal, valid as JSON."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 ]
 
 _JOINERS = "\u200c\u200d"
-"""Zero-width, and needed to spell Persian, Hindi and family emoji."""
+"""Zero-width, but needed to spell Persian and Hindi, and for family emoji."""
 _SHOWN_CATEGORIES = ("Zs", "Co", "Cn")
 
 
 def printable(text: str) -> str:
-    r"""One line that a terminal shows without obeying it.
+    r"""One line that is safe to print on a terminal.
 
     Control characters (line breaks, tabs, escape sequences, C1), bidirectional overrides and other
     invisible formatting become escapes such as \x1b and \u202e; bytes of a file name that are not
@@ -47,7 +47,7 @@ def _is_shown(character: str) -> bool:
 
 def _escape(character: str) -> str:
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # how Python represents a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
     if character in named:
@@ -65,7 +65,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time that is only roughly known: "40 seconds", "12 minutes", "2.5 hours"."""
+    """An approximate time: "40 seconds", "12 minutes", "2.5 hours"."""
     if seconds < 90:
         return counted(max(1, round(seconds)), "second")
     if seconds < 90 * 60:
@@ -79,12 +79,12 @@ def abbreviated(text: str, limit: int = 24) -> str:
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A figure as text, with a dash for one that is not defined."""
+    """A figure as text, with a dash if it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def format_exact(value: float, least: int = 4) -> str:
-    """All decimals of a number, and at least `least` of them."""
+    """All decimals of a number, but at least `least` of them."""
     from decimal import Decimal
 
     exact = Decimal(repr(float(value)))
@@ -98,7 +98,7 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    r"""JSON that reads back as `value`, in the characters that a terminal can be shown.
+    r"""JSON that reads back as `value`, in characters that are safe on a terminal.
 
     Invisible characters and lone surrogates are written as \u escapes. NaN and infinities, which
     JSON does not have, become null.
@@ -109,7 +109,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
         text = json.dumps(_without_nan(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    # Outside of strings JSON is ASCII, so what is escaped here lies within one.
+    # Outside strings JSON is ASCII, so anything escaped here is inside one.
     return re.sub(r"[^\x20-\x7e\n]", _json_escape, text)
 
 
