@@ -22,14 +22,14 @@ __all__ = [
 BUNDLE_HELP = "a bundle (a folder or a .zip), or the folder of a run"
 CHANGED_BUNDLE_HELP = "the folder of a bundle or of a run"
 PHOTOS_HELP = "labelled photos, as 'train' takes them"
-# Arguments that name a bundle, among other things.
+# Arguments that may name a bundle.
 BUNDLES = ("bundle", "file", "teacher", "weights", "subjects")
 # Arguments that name a file or folder to read, to write, or both.
 READ = (
     *BUNDLES, "photos", "validation", "images", "calibration", "unlabelled", "classes", "suspects",
     "recipe", "gallery", "others", "source", "root",
 )  # fmt: skip
-# The same, but what is wrong with one of them is said with its answer, and the others are answered.
+# The same for inputs that are checked one by one: an invalid one does not stop the others.
 ANSWERED = ("inputs", "more_inputs")
 WRITTEN = (
     "out", "pack", "html", "json", "class_map", "probabilities", "detections", "logits", "draw",
@@ -43,7 +43,7 @@ MOST_THREADS = 1024
 def add_photos(
     parser: argparse.ArgumentParser, text: str = PHOTOS_HELP, name: str = "PHOTOS"
 ) -> None:
-    """The photos of a verb: PHOTOS, or the same after --photos."""
+    """Add the photos of a verb: PHOTOS, or the same after --photos."""
     parser.add_argument("photos", metavar=name, nargs="?", help=text)
     parser.add_argument(
         "--photos", dest="photos_option", metavar=name, help=f"{name}, given as an option"
@@ -53,7 +53,7 @@ def add_photos(
 def add_photos_option(
     parser: argparse.ArgumentParser, text: str, *, older: str, required: bool = True
 ) -> None:
-    """The photos of a verb that takes them after --photos; `older` is the option's former name."""
+    """Add --photos, for verbs that take photos only there; `older` is the option's former name."""
     parser.add_argument(
         "--photos",
         f"--{older}",
@@ -65,7 +65,7 @@ def add_photos_option(
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """--threads of the verbs that run networks."""
+    """Add --threads, for verbs that run networks."""
     parser.add_argument(
         "--threads",
         type=whole(1, MOST_THREADS),
@@ -75,7 +75,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cluster(parser: argparse.ArgumentParser, text: str) -> None:
-    """--on and --address of the verbs that may use a Ray cluster; `text` explains --on."""
+    """Add --on and --address, for verbs that can use a Ray cluster; `text` explains --on."""
     parser.add_argument("--on", choices=("local", "ray"), default="local", help=text)
     parser.add_argument(
         "--address",
@@ -86,7 +86,7 @@ def add_cluster(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """How a bundle's network runs: --engine, --precision and --trust-network."""
+    """Add options for how a bundle's network runs: --engine, --precision and --trust-network."""
     parser.add_argument(
         "--engine",
         metavar="NAME",
@@ -106,10 +106,10 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """An argument's type: a whole number from `low` to `high`, in the digits 0 to 9."""
+    """An argument type: a whole number from `low` to `high`, in the digits 0 to 9."""
 
     def read(text: str) -> int:
-        # int() alone takes other digits and underscores, and thousands of them.
+        # int() alone accepts other digits and underscores, and thousands of them.
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(
                 f"{text[:40]!r} is not allowed; it must be a whole number from {low} to {high}"
@@ -120,7 +120,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """An argument's type: a number from `low` to `high`, both included."""
+    """An argument type: a number from `low` to `high`, both inclusive."""
 
     def read(text: str) -> float:
         form = r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?"
@@ -134,7 +134,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def size(text: str) -> tuple[int, int]:
-    """An argument's type: (height, width) of `320` or `256x320`, in pixels."""
+    """An argument type: (height, width) in pixels, from `320` or `256x320`."""
     if not re.fullmatch(r"[0-9]{1,5}(x[0-9]{1,5})?", text):
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not allowed; it must be a number of pixels, or HEIGHTxWIDTH in "
@@ -145,7 +145,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def scales(text: str) -> tuple[float, ...]:
-    """An argument's type: `0.75,1,1.25`, up to 16 numbers from 0.1 to 10."""
+    """An argument type: `0.75,1,1.25`, up to 16 numbers from 0.1 to 10."""
     given = text.split(",")
     if len(given) > 16:
         raise argparse.ArgumentTypeError("has more than 16 scales")
@@ -155,12 +155,12 @@ def scales(text: str) -> tuple[float, ...]:
 class Parser(argparse.ArgumentParser):
     """A parser that reports wrong arguments in one `error:` line, like any other wrong input.
 
-    Options may stand anywhere between the other arguments. A run's folder stands for the bundle in
-    it.
+    Options may stand anywhere among the other arguments. A run's folder stands for the bundle
+    inside it.
     """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As in argparse; see the class."""
+        """Parse as argparse does; see the class."""
         parsed = self.parse_intermixed_args(_without_marker(list(args or ())), namespace)
         if hasattr(parsed, "photos_option"):
             self._settle_photos(parsed)
@@ -175,17 +175,17 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        """One line, and exit code 2."""
+        """Print one line and exit with code 2."""
         complain(f"error: {message}; see '{self.prog} --help'.")
         raise SystemExit(2)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """After --help; a failed write is an error here, not later."""
+        """Exit after --help; a failed write is reported here, not later."""
         sys.stdout.flush()
         super().exit(status, message)
 
     def _check_places(self, parsed: argparse.Namespace, given: list[str]) -> None:
-        """Refuse empty names, devices and pipes, and outputs that would replace other files."""
+        """Refuse empty names, devices and pipes, and outputs that would overwrite other files."""
         read = {*given, *(each for name in READ for each in _texts(getattr(parsed, name, None)))}
         written = [
             (each, action.metavar)
@@ -218,12 +218,12 @@ class Parser(argparse.ArgumentParser):
         if parsed.photos and parsed.photos_option:
             self.error(f"{name} and --photos mean the same; give only one")
         parsed.photos = parsed.photos or parsed.photos_option
-        if not parsed.photos and not getattr(parsed, "resume", False):  # a run knows its photos
+        if not parsed.photos and not getattr(parsed, "resume", False):  # a run knows its own photos
             self.error(f"the following arguments are required: {name}")
 
 
 def _without_marker(args: list[str]) -> list[str]:
-    """The same without "--", which `parse_intermixed_args` does not support; paths follow it."""
+    """Drop "--", which `parse_intermixed_args` does not support; paths follow it."""
     if "--" not in args:
         return args
     at = args.index("--")
@@ -247,13 +247,13 @@ def _exists(place: str) -> bool:
 
 
 def _bundle_in(given: str) -> str:
-    """The bundle in a run's folder; anything else as it was given."""
+    """The bundle in a run's folder; anything else unchanged."""
     inside = os.path.join(given, BUNDLE)
     try:
         if os.path.isdir(inside):
             return inside
         is_run = os.path.isfile(os.path.join(given, "run.json"))
-    except (OSError, ValueError):  # not a valid path, for which the verb has a better message
+    except (OSError, ValueError):  # not a valid path; the verb has a better message
         return given
     if is_run:
         raise InputError(

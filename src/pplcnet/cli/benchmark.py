@@ -23,7 +23,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "subjects",
         metavar="NETWORK_OR_BUNDLE",
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, write the files, print the table."""
+    """Measure, write the files and print the table."""
     from pplcnet.benchmarking.subjects import NETWORKS
 
     pythons = _pythons(arguments.python)
@@ -146,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_together(
     arguments: argparse.Namespace, pythons: dict[str, str], others: list[str]
 ) -> None:
-    """InputError for options that would be ignored."""
+    """Raise InputError for options that would be ignored."""
     of_profile = [f"--{name}" for name in ("engine", "precision") if getattr(arguments, name)]
     if of_profile and not arguments.profile:
         raise InputError(

@@ -25,7 +25,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     add_bundle_and_validation(parser)
 
 
@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
         manifest = calibrate(arguments.bundle, validation, training=training).manifest
     show(describe_calibration(manifest.calibration))
     for key, value in manifest.decoding.items():
-        if isinstance(value, dict):  # one for each class, such as thresholds
+        if isinstance(value, dict):  # one per class, such as thresholds
             show(f"{key:<12}{', '.join(f'{name} {each:.3f}' for name, each in value.items())}")
     report_dropped(before, manifest, "judged by the previous answers")
     return 0
 
 
 def _training_photos(bundle: Bundle, validation: Dataset, console: Console) -> list[Path]:
-    """What the bundle was trained on; none, with a note, where it is not there."""
+    """The bundle's training photos; none, with a note, if they are not in place."""
     from pplcnet.exporting.images import training_images
     from pplcnet.tasks.task import EMBEDDING
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 SHOWN = 10
-# What `Check.to_dict` holds.
+# The keys of `Check.to_dict`.
 JSON_KEYS = {
     "photos": "the path that was checked",
     "images": "number of photos, readable or not",
@@ -36,7 +36,7 @@ JSON_KEYS = {
     "sizes": "short_side (pixels), megapixels and aspect (width / height), each {least, "
     "quartiles, most}, and histogram {edges, counts}",
 }
-# How to print a size: its name and its decimals.
+# How to print a measure: its name and its decimals.
 SIZES = {
     "short_side": ("short side (pixels)  ", 0),
     "megapixels": ("megapixels           ", 2),
@@ -45,7 +45,7 @@ SIZES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     add_photos(parser)
     parser.add_argument(
         "--html", metavar="FILE.html", help="write a page with pictures and histograms"
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print and write; 1 if something is wrong with the photos."""
+    """Check, print and write; returns 1 if the photos have problems."""
     from pplcnet.data.check import check
     from pplcnet.data.dataset import Dataset
     from pplcnet.system.files import check_file, write_text

@@ -39,7 +39,7 @@ FAILURES_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "bundle",
         metavar="BUNDLE",
@@ -142,14 +142,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start or resume a job, show it, or merge it."""
+    """Start or resume a job, show its state, or merge it."""
     for module in ("pyarrow", "pyarrow.parquet"):
         require(module, purpose="'pplcnet classify'", extra="parquet")
     from pplcnet.jobs.failures import StorageFailure
 
     try:
         return _run(arguments)
-    except StorageFailure as error:  # where the job itself is concerned, and not one shard
+    except StorageFailure as error:  # failures of the job itself, not of one shard
         raise StorageError(f"{error} Run the same command again to resume.") from error
 
 

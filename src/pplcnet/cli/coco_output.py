@@ -1,4 +1,4 @@
-"""What a detector found as COCO's results: a JSON list that pycocotools' loadRes reads."""
+"""A detector's output in COCO's results format: a JSON list that pycocotools' loadRes reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 3
 
 
 def add_coco(parser: argparse.ArgumentParser, form: Any) -> None:
-    """--coco, which excludes the other forms of output, and --coco-ids."""
+    """Add --coco, which excludes the other output formats, and --coco-ids."""
     form.add_argument(
         "--coco",
         action="store_true",
@@ -38,7 +38,7 @@ def add_coco(parser: argparse.ArgumentParser, form: Any) -> None:
 
 
 def check_coco(kind: type[Prediction], arguments: argparse.Namespace) -> None:
-    """InputError for a bundle that finds no boxes, or ids without their format."""
+    """Raise InputError for a bundle that finds no boxes, or for ids without --coco."""
     if arguments.coco_ids is not None and not arguments.coco:
         raise InputError("--coco-ids needs --coco; give both.")
     if arguments.coco and not hasattr(kind, "xyxy"):
@@ -49,7 +49,7 @@ def check_coco(kind: type[Prediction], arguments: argparse.Namespace) -> None:
 
 
 def coco_names(classes: Sequence[str], arguments: argparse.Namespace) -> CocoNames:
-    """The ids to print; DatasetError for an annotation file that does not have them."""
+    """The ids to print; DatasetError if the annotation file does not have them."""
     from pplcnet.data.coco_names import plain_names, read_coco_names
 
     if arguments.coco_ids is None:
@@ -60,10 +60,10 @@ def coco_names(classes: Sequence[str], arguments: argparse.Namespace) -> CocoNam
 def print_coco(
     predictions: Iterable[Any], names: CocoNames, most: int | None = None
 ) -> tuple[int, int]:
-    """Print the list, a box per line; returns the number of photos and of unread ones.
+    """Print the list, one box per line; returns the number of photos and of unreadable ones.
 
     Args:
-        most: boxes of a photo, the surest; None for all.
+        most: number of most confident boxes per photo; None for all.
     """
     photos = unread = 0
     unlisted: list[str] = []

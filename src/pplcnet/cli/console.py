@@ -1,4 +1,4 @@
-"""The terminal: progress on stderr, and frameworks kept quiet."""
+"""The terminal: shows progress on stderr and keeps frameworks quiet."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# Seconds. Short work shows nothing, so that logs and fast commands stay clean.
+# Seconds. Short work shows nothing, which keeps logs and fast commands clean.
 SPINNER_AFTER, LINE_AFTER = 0.5, 3.0
 SPINNER_EVERY, LINE_EVERY = 0.15, 30.0
-# Beginnings of the messages that TensorFlow, LiteRT and absl log.
+# Prefixes of the messages that TensorFlow, LiteRT and absl log.
 _CHATTER = (
     b"INFO: ",
     b"WARNING:absl:",
@@ -42,13 +42,13 @@ class Console(Watcher):
     """Lines and progress bars on stderr."""
 
     def say(self, line: str) -> None:
-        """One line, clear of any progress bar."""
+        """Print one line, clear of any progress bar."""
         from tqdm import tqdm
 
         tqdm.write(printable(line), file=sys.stderr)
 
     def watch(self, items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-        """The same items with a bar that shows rate and time left; none when not a terminal."""
+        """The same items with a bar that shows rate and time left; none unless on a terminal."""
         from tqdm import tqdm
 
         return tqdm(
@@ -85,7 +85,7 @@ def _spin(text: str, file: TextIO, done: threading.Event) -> None:
         return
     from tqdm import tqdm
 
-    # A terminal that has gone away is no reason to stop the work.
+    # If the terminal has gone away, work continues.
     with contextlib.suppress(OSError), tqdm(bar_format="{desc}", leave=False, file=file) as line:
         for mark in itertools.cycle("|/-\\"):
             line.set_description_str(f"{mark} {text} ({time.monotonic() - begun:.0f} s)")
@@ -104,9 +104,9 @@ def _write_lines(text: str, file: TextIO, done: threading.Event) -> None:
 
 
 def quiet_frameworks(purpose: str = "training") -> None:
-    """Import Keras without TensorFlow's start-up messages, which no setting switches off.
+    """Import Keras without TensorFlow's start-up messages, which no setting turns off.
 
-    They come from native code before its logging is set up, so stderr is redirected meanwhile; the
+    Native code writes them before its logging is set up, so stderr is redirected meanwhile; the
     spinner goes to the real one. If the import fails, the messages are shown after all; if Keras is
     not installed, MissingDependencyError says what `purpose` needs.
     """
@@ -121,7 +121,7 @@ def quiet_frameworks(purpose: str = "training") -> None:
         try:
             with _sign_of_life("loading Keras", shown):
                 require("keras", purpose=purpose, extra="train")
-            # TensorFlow warns about retraced graphs, which networks of many sizes cause.
+            # TensorFlow warns about retraced graphs, which networks with many input sizes cause.
             logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except (MissingDependencyError, KeyboardInterrupt):
             raise
@@ -137,10 +137,10 @@ def quiet_frameworks(purpose: str = "training") -> None:
 
 @contextlib.contextmanager
 def without_chatter(text: str) -> Iterator[None]:
-    """Within, messages of LiteRT and its converter do not reach stderr; a spinner shows `text`.
+    """Within the context, hide the messages of LiteRT and its converter; a spinner shows `text`.
 
-    They come from native code and from logging that is set up on import, so stderr is redirected.
-    Everything else that was written to it is shown afterwards.
+    They come from native code and from logging set up on import, so stderr is redirected.
+    Everything else written to it is shown afterwards.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -160,9 +160,9 @@ def without_chatter(text: str) -> Iterator[None]:
 
 
 def quiet_litert(bundle: Bundle) -> None:
-    """Load a bundle's LiteRT network, if it has one that can run here.
+    """Load a bundle's LiteRT network, if it has one that runs here.
 
-    LiteRT writes a note to stderr when a process loads its first network; here it is not shown.
+    LiteRT writes a note to stderr when a process loads its first network; it is hidden here.
     """
     variant = bundle.manifest.variants.get("litert")
     if variant is None or importlib.util.find_spec("ai_edge_litert") is None:
@@ -175,7 +175,7 @@ def quiet_litert(bundle: Bundle) -> None:
 
 @contextlib.contextmanager
 def _copy_of(descriptor: int) -> Iterator[TextIO]:
-    """Another file on the same descriptor; it is no error if nobody reads it any more."""
+    """Another file on the same descriptor; it is no error if nobody reads from it any more."""
     encoding = sys.stderr.encoding
     file = open(os.dup(descriptor), "w", encoding=encoding, errors="backslashreplace")  # noqa: SIM115
     try:

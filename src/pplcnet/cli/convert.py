@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "file",
         metavar="FILE",
@@ -85,7 +85,7 @@ PREPROCESSING = ("image_size", "resize", "crop_fraction", "interpolation", "mean
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert; with photos, export and print the parity figures."""
+    """Convert; with photos, also export and print the parity figures."""
     if arguments.model is not None:
         from pplcnet.models.catalog import backbone_of
 
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
-    """Show what was written, and how photos are prepared for it."""
+    """Show what was written and how photos are prepared for it."""
     made, pre = bundle.manifest, bundle.manifest.preprocessing
     height, width = pre.image_size
     resize = f"cover {pre.crop_fraction:g}" if pre.resize == "cover" else "stretch"
@@ -148,7 +148,7 @@ def _describe(bundle: Bundle, *, is_assumed: bool) -> None:
 
 
 def _read_classes(given: str) -> list[str]:
-    """Names separated by commas, or the lines of a file."""
+    """Class names separated by commas, or the lines of a file."""
     path = Path(given)
     if not path.exists() and "," in given:
         return [name.strip() for name in given.split(",")]

@@ -21,24 +21,24 @@ from pplcnet.errors import InputError
 __all__ = ["add_arguments", "run"]
 
 MARK = ".pplcnet-demo"
-"""In the folder that is written to, of which it says that its photos are a demo's."""
+"""A file in the output folder that marks its photos as a demo's."""
 PICTURES = 240
-"""Drawn for the demos of detection and segmentation."""
+"""Number of pictures drawn for the demos of detection and segmentation."""
 
 
 class Demo(NamedTuple):
-    """What one of the demos does."""
+    """One of the demos."""
 
     out: str
     settings: Mapping[str, Any]
     names: frozenset[str]
-    """Of what it writes into the folder of its photos."""
+    """Names of everything it writes into the folder of its photos."""
     asked: tuple[str, ...]
-    """Photos that the network is asked about, in that folder."""
+    """Photos in that folder that the network is asked to predict."""
     answered: str
     """What the network then did, for the output."""
     photos: str
-    """What a user gives to 'train' for the same."""
+    """What a user would pass to 'train' for the same."""
 
 
 DEMOS = {
@@ -49,7 +49,7 @@ DEMOS = {
             "image_size": (64, 64),
             "epochs": 25,
             "batch_size": 32,
-            # A mirrored digit is not the same digit, and a small crop of one cannot be read.
+            # A mirrored digit is a different symbol, and a small crop of a digit cannot be read.
             "horizontal_flip": False,
             "crop_scale": (0.7, 1.0),
             "crop_fraction": 1.0,
@@ -65,8 +65,8 @@ DEMOS = {
             "model": "picodet_xs",
             "image_size": (160, 160),
             "epochs": 16,
-            # Neck and head begin with random values, and there are few steps: large ones, and less
-            # variety than photos need.
+            # Neck and head start from random values, and there are few steps: hence a high
+            # learning rate, and less augmentation than photos need.
             "optimizer": "sgd",
             "learning_rate": 2.5,
             "weight_decay": 0.0004,
@@ -86,8 +86,8 @@ DEMOS = {
             "model": "mobileseg_pplcnet_x0_25",
             "image_size": (160, 160),
             "epochs": 24,
-            # Most of the network begins with random values, and there are few steps: large ones,
-            # and less variety than photos need.
+            # Most of the network starts from random values, and there are few steps: hence a
+            # high learning rate, and less augmentation than photos need.
             "optimizer": "sgd",
             "learning_rate": 3.0,
             "gradient_clip": 10.0,
@@ -106,7 +106,7 @@ DEMOS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "what",
         nargs="?",
@@ -124,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the job on the demo's photos and show what to do next."""
+    """Run the demo's photos through the whole job, and show what to do next."""
     from pplcnet.models.catalog import backbone_of
     from pplcnet.recipe.starts import FRACTAL, recipe_by_start
     from pplcnet.runs.training_run import run_job
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("'pplcnet demo' wrote the photos in this folder.\n", encoding="utf-8")
     console.say(_write(arguments.what, photos))
-    # Without a download: what ships with the package, if anything does for this network.
+    # Without a download: weights that ship with the package, if there are any for this network.
     has_backbone = backbone_of(demo.settings["model"]).name in shipped_networks()
     recipe = recipe_by_start({**demo.settings, "weights": FRACTAL if has_backbone else None})
     result = run_job(
@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(what: str, photos: Path) -> str:
-    """Write the photos of a demo; what was done, in words."""
+    """Write the photos of a demo; returns a description of what was done."""
     if what == "digits":
         from pplcnet.data.digits import write_digits
 
@@ -182,7 +182,7 @@ def _write(what: str, photos: Path) -> str:
 
 
 def _check_place(demo: Demo, out: Path, *, overwrite: bool) -> None:
-    """InputError where the demo would touch what is not its own, or delete a run unasked."""
+    """Raise InputError if the demo would touch files not its own, or delete a run unasked."""
     from pplcnet.runs.files import holds_something, read_run
     from pplcnet.system.files import check_writable
 
@@ -191,14 +191,14 @@ def _check_place(demo: Demo, out: Path, *, overwrite: bool) -> None:
     names = {each.name for each in photos.iterdir()} if photos.is_dir() else set()
     recorded = read_run(run)
     is_of_demo = recorded is not None and recorded["photos"] == str(photos.resolve())
-    # Demos of version 0.2 and before left no mark.
+    # Demos of version 0.2 and earlier left no mark.
     is_marked = (out / MARK).is_file() or (
         recorded is not None
         and is_of_demo
         and recorded["recipe"].get("model") == demo.settings["model"]
         and recorded["recipe"].get("image_size") == list(demo.settings["image_size"])
     )
-    # A user's own photos may be in folders of the same names.
+    # A user's own photos may be in folders with the same names.
     if names and not (names <= demo.names and is_marked):
         raise InputError(f"{photos}: holds photos that are not the demo's; choose another --out.")
     if holds_something(run) and not is_of_demo:

@@ -22,7 +22,7 @@ OPTIONS = ("teacher", "distillation", "unlabelled")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: those of train, and the teacher."""
+    """Add the verb's arguments: those of train, and the teacher."""
     train.add_arguments(parser)
     defaults, texts = field_defaults(Recipe()), field_help()
     for name in OPTIONS:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the teacher, then run the main job."""
+    """Check the teacher, then run the training job."""
     recipe = train.read_recipe(arguments, options=(*train.OPTIONS, *OPTIONS))
     if not recipe.options.distils:
         raise InputError(

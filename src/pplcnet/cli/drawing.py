@@ -1,4 +1,4 @@
-"""How a photo is looked at, what of the answer is shown, and answers as files."""
+"""Options for how to look at a photo, what to show of the answer, and which files to write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUALITY = 90
 
 
 def add_drawing(parser: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Add the options."""
     parser.add_argument(
         "--confidence",
         type=number(0, 1),
@@ -46,7 +46,7 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
 
 
 def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None:
-    """InputError for an option that the answers of the bundle have no use for."""
+    """Raise InputError for an option that does not apply to the bundle's answers."""
     allowed = {
         "draw": (kind.can_be_drawn, "detectors and segmenters, whose answers can be drawn"),
         "confidence": (hasattr(kind, "above"), DETECTORS),
@@ -62,7 +62,7 @@ def check_drawing(kind: type[Prediction], arguments: argparse.Namespace) -> None
 
 
 def _check_apart(option: str, folder: Path, given: Sequence[str]) -> None:
-    """InputError where files would be written among the photos, which might be replaced by them."""
+    """Raise InputError if files would be written among the photos and might replace them."""
     for each in given:
         place = Path(each).resolve()
         if each != STDIN and place.is_dir() and (folder == place or place in folder.parents):
@@ -75,10 +75,10 @@ def _check_apart(option: str, folder: Path, given: Sequence[str]) -> None:
 def with_drawing(
     predictions: Iterable[Any], arguments: argparse.Namespace, photo: bytes | None
 ) -> Iterable[Prediction]:
-    """The predictions with what the options ask for, each written before it is passed on.
+    """Yield the predictions after writing the files that the options ask for.
 
     Args:
-        photo: the content of the only photo, where it is no file.
+        photo: the content of the only photo, if it is not a file.
 
     Raises:
         StorageError: a file cannot be written.
@@ -111,7 +111,7 @@ def _written(
     ending: Callable[[Prediction], str],
     write: Callable[[Any, Path], object],
 ) -> Iterator[Prediction]:
-    """A file of the photo's name each; photos of one name get numbers."""
+    """Write one file per prediction, named after the photo; equal names get numbers."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

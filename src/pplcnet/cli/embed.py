@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     add_inputs(parser)
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Embed and write."""
+    """Compute and write the embeddings."""
     from pplcnet.gallery.vector_files import check_vector_file, write_vectors
 
     check_vector_file(arguments.out)

@@ -34,7 +34,7 @@ EVALUATION_LIMIT = 64 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     add_photos(parser)
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, write the files, print the figures."""
+    """Evaluate, write the files and print the figures."""
     from pplcnet.reports.evaluation_files import (
         Source,
         describe,
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _default_folder(subject: Subject, source: Source) -> Path:
-    """A folder beside the bundle that holds no evaluation of another source."""
+    """A folder beside the bundle without an evaluation of a different source."""
     if subject.is_whole_part:
         name = EVALUATION if source.split == subject.own_split else f"{EVALUATION}-{source.split}"
     else:

@@ -40,7 +40,7 @@ SEGMENTER_FILES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """The format that 'export' and 'convert' write."""
+    """Add the option for the format that 'export' and 'convert' write."""
     parser.add_argument(
         "--to",
         default="onnx",
@@ -93,14 +93,14 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def _format(text: str) -> str:
-    """The name of a variant; "tflite" is what its file is called."""
+    """The name of a variant; "tflite" is the extension of its file."""
     if text not in ("onnx", "tflite", "litert"):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be onnx or tflite")
     return "litert" if text == "tflite" else text
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export and print the parity figures."""
+    """Export, and print the parity figures."""
     if arguments.batch not in ("1", "dynamic"):
         raise InputError(f"--batch is {arguments.batch!r}; allowed are 1 and dynamic.")
     _check_together(arguments)
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_together(arguments: argparse.Namespace) -> None:
-    """InputError for options of which one would be ignored."""
+    """Raise InputError for combinations in which one option would be ignored."""
     if arguments.overwrite and not arguments.pack:
         raise InputError("--overwrite is of --pack; give both.")
     alone = [
@@ -181,7 +181,7 @@ def _add_scales(arguments: argparse.Namespace) -> int:
 
 
 def _check_pack(target: Path, *, overwrite: bool) -> None:
-    """InputError when `target` cannot be written, or exists and is not to be replaced."""
+    """Raise InputError if `target` cannot be written, or exists and must not be replaced."""
     check_file(target)
     if target.exists():
         try:
@@ -198,13 +198,13 @@ def _check_pack(target: Path, *, overwrite: bool) -> None:
 
 
 def _only_packs(arguments: argparse.Namespace) -> bool:
-    """Whether the bundle has its network, and no option asks for another."""
+    """Whether the bundle already has its network, and no option asks for another."""
     is_plain = arguments.batch == "1" and arguments.to == "onnx" and not arguments.images
     return is_plain and "onnx" in Bundle.open(arguments.bundle).manifest.variants
 
 
 def report_export(exported: Bundle, name: str = "onnx") -> None:
-    """Show where the network is, how close to Keras, and how fast."""
+    """Show where the network is, how close to Keras it is, and how fast."""
     from pplcnet.exporting.parity import describe_parity
 
     variant = exported.variant(name)
@@ -218,7 +218,7 @@ def report_export(exported: Bundle, name: str = "onnx") -> None:
 
 
 def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
-    """Show which variants and tuning a change has removed, and the commands that remake them."""
+    """Show which variants and tuning a change has removed, and the commands to recreate them."""
     gone = sorted(set(before.variants) - set(after.variants))
     commands = {
         "litert": "pplcnet export --to tflite",
@@ -236,7 +236,7 @@ def report_dropped(before: Manifest, after: Manifest, reason: str) -> None:
 
 
 def find_given_images(given: str) -> list[Path]:
-    """A photo, or the photos of a folder; InputError when there are none."""
+    """A photo, or the photos in a folder; InputError if there are none."""
     path = Path(given)
     images = list(find_images(path)) if path.is_dir() else [path]
     if not path.exists() or not images:

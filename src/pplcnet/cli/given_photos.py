@@ -1,4 +1,4 @@
-"""Photos as verbs without labels take them: files, folders, or - for one photo from stdin."""
+"""Photos for verbs without labels: files, folders, or - for one photo from stdin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STDIN = "-"
 
 
 def add_inputs(parser: argparse.ArgumentParser, text: str = "photos, or folders of photos") -> None:
-    """The photos of a verb: IMAGE_OR_FOLDER ..., or the same after --photos."""
+    """Add the photos of a verb: IMAGE_OR_FOLDER ..., or the same after --photos."""
     parser.add_argument("inputs", metavar="IMAGE_OR_FOLDER", nargs="*", help=text)
     parser.add_argument(
         "--photos",
@@ -33,15 +33,15 @@ def add_inputs(parser: argparse.ArgumentParser, text: str = "photos, or folders 
 
 
 def inputs_of(arguments: argparse.Namespace) -> list[str]:
-    """What was given in either way."""
+    """The photos given in either form."""
     return [*arguments.inputs, *arguments.more_inputs]
 
 
 def check_given(given: Sequence[str], *, verb_without_stdin: str = "") -> None:
-    """InputError for photos that are not there, and for folders without any.
+    """Raise InputError for photos that do not exist and for folders without photos.
 
     Args:
-        verb_without_stdin: the verb, where it does not read a photo from stdin.
+        verb_without_stdin: the verb, if it does not read a photo from stdin.
     """
     from pplcnet.data.image_files import PassedOver, find_images
 
@@ -73,7 +73,7 @@ def check_given(given: Sequence[str], *, verb_without_stdin: str = "") -> None:
 
 
 def paths_of(given: Sequence[str], passed_over: PassedOver) -> Iterator[Path]:
-    """The photos in all files and folders; files that are ignored are counted in `passed_over`."""
+    """Yield the photos in all files and folders; ignored files are counted in `passed_over`."""
     from pplcnet.data.image_files import find_images
 
     for each in given:

@@ -19,13 +19,13 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     parser.add_argument("--json", action="store_true", help="print the manifest")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify and describe."""
+    """Verify and describe the bundle."""
     from pplcnet.bundle.bundle import read_consistently
 
     bundle = read_consistently(arguments.bundle, _verified)

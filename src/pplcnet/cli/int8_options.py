@@ -1,4 +1,4 @@
-"""The search for a way of quantising, as `quantize` and `tune --int8` offer it."""
+"""The search for a quantisation scheme, as offered by `quantize` and `tune --int8`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINUTES = 10.0
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the search."""
+    """Add the arguments of the search."""
     parser.add_argument(
         "--calibration",
         metavar="FOLDER",
@@ -41,20 +41,20 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def check_int8_asked(arguments: argparse.Namespace) -> None:
-    """InputError for arguments of the search where it was not asked for."""
+    """Raise InputError for arguments of the search if no search was asked for."""
     for name in ("calibration", "keep_slower", "minutes"):
         if getattr(arguments, name) and not arguments.int8:
             raise InputError(f"--{name.replace('_', '-')} is of --int8; give both.")
 
 
 def check_installed() -> None:
-    """MissingDependencyError where what quantises is missing, before any photo is read."""
-    # NNCF and OpenVINO would import it themselves; here its absence gets a sentence.
+    """Raise MissingDependencyError if the quantiser is not installed, before any photo is read."""
+    # NNCF and OpenVINO would import it themselves; this gives a clear message if it is missing.
     require("onnx", purpose="quantising", extra="quantize")
 
 
 def try_int8(arguments: argparse.Namespace, found: ValidationPhotos) -> list[Trial]:
-    """Search, and print what was found and whether an INT8 network was added."""
+    """Search; print what was found and whether an INT8 network was added; return the trials."""
     check_installed()
     from pplcnet.exporting.int8_search import quantize_fastest
 

@@ -1,4 +1,4 @@
-"""How far a job is: one line that changes on a terminal, elsewhere a line a minute."""
+"""Progress of a job: a changing line on a terminal, elsewhere a line per minute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINE_SECONDS = 60.0
 
 
 class JobProgress:
-    """Takes reports of a job and shows them on stderr."""
+    """Shows the reports of a job on stderr."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -40,12 +40,12 @@ class JobProgress:
         self._clear()
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         self._clear()
         complain(line)
 
     def report(self, progress: Progress) -> None:
-        """What the job says of itself, about twice a second."""
+        """Show a report, which arrives about twice a second."""
         now = time.monotonic()
         if self._photos_before is None:
             self._photos_before, self._begun = progress.done_photos, now
@@ -86,7 +86,7 @@ class JobProgress:
         if photos:
             parts.append(f"{rate:.0f} photos/s")
             whole = progress.photos
-            if whole is None:  # all tar files are taken to be as large as those that are done
+            if whole is None:  # assumes that all tar files are as large as those done so far
                 whole = progress.done_photos * progress.shards // max(1, progress.done_shards)
             parts.append(f"{duration((whole - progress.done_photos) / rate)} left")
         return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""How photos are looked at: in tiles; in windows, mirrored, at several scales."""
+"""Options for how to look at photos: in tiles; in windows, mirrored, at several scales."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NEEDED = {
     "stride": ("window", "the size of the windows"),
     "most_pixels": ("window", "the size of the windows"),
 }
-"""Options that mean nothing without another, and what that says."""
+"""Options that require another one, and its description for the message."""
 
 
 def add_looks(parser: argparse.ArgumentParser) -> None:
-    """How a detector or a segmenter looks at photos."""
+    """Add the options for how a detector or a segmenter looks at photos."""
     parser.add_argument(
         "--tiles",
         type=size,
@@ -81,7 +81,7 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
 
 
 def check_looks(kind: type[Prediction], arguments: argparse.Namespace) -> None:
-    """InputError for a way of looking that the bundle's answers have no use for."""
+    """Raise InputError for options that do not apply to the bundle's answers."""
     for options, is_allowed, whose in (
         (TILES, kind.can_be_tiled, DETECTORS),
         (LOOKS, bool(kind.file_ending), SEGMENTERS),
@@ -115,7 +115,7 @@ def looking(model: Model[Any], arguments: argparse.Namespace) -> Model[Any] | Lo
 
 
 def looks_text(arguments: argparse.Namespace) -> str:
-    """The options in a few words, for figures that were measured so; "" without any."""
+    """A short description of the options, for figures measured with them; "" without any."""
     given = {option: getattr(arguments, option) for option in ("tiles", "window", "stride")}
     texts = [f"{name} {sides[0]}x{sides[1]}" for name, sides in given.items() if sides is not None]
     if arguments.tile_overlap is not None:
@@ -134,7 +134,7 @@ def _overlap(arguments: argparse.Namespace) -> float:
 
 
 def refuse(option: str, whose: str, arguments: argparse.Namespace) -> NoReturn:
-    """InputError for an option that is of other bundles."""
+    """Raise InputError for an option that applies to other bundles."""
     raise InputError(
         f"--{option.replace('_', '-')} is for {whose}; {arguments.bundle} is not one of them. "
         "Leave out the option."

@@ -57,7 +57,7 @@ VERBS = {
     "pretrain": "pretrain a backbone on pictures drawn by formulas",
     "demo": "try everything on digits or drawn shapes, without downloads",
 }
-# What these print is their result; the others write files, and go on when nobody reads stdout.
+# These print their result; the other verbs write files, and continue when nobody reads stdout.
 PRINTING = (
     "predict", "gallery search", "gallery evaluate", "gallery show", "inspect", "models",
     "--version", "--help", "-h",
@@ -119,20 +119,20 @@ def _run(arguments: list[str]) -> int:
         return 0 if rest else 2
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
-    given = argparse.Namespace(words=arguments)  # for processes that are started elsewhere
+    given = argparse.Namespace(words=arguments)  # for processes started on other machines
     result: int = _module_of(verb).run(parser_of(verb).parse_args(rest, given))
     sys.stdout.flush()
     return result
 
 
 def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The verb at the beginning, of two words or of one, and what follows it."""
+    """Split the leading verb, of one or two words, from the rest."""
     words = 2 if " ".join(arguments[:2]) in VERBS else 1
     return " ".join(arguments[:words]), list(arguments[words:])
 
 
 def parser_of(verb: str) -> Parser:
-    """The parser of one of VERBS."""
+    """The parser for one of VERBS."""
     module = _module_of(verb)
     parser = Parser(
         prog=f"pplcnet {verb}",

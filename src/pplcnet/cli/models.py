@@ -32,7 +32,7 @@ SORTS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "--family", metavar="NAME", help=f"list one family only: {', '.join((*FAMILIES, PICODET))}"
     )
@@ -119,7 +119,7 @@ def _detector_record(row: Detector) -> dict[str, Any]:
 
 
 def _of_detector(row: Detector) -> list[str]:
-    """The weights of the whole detector."""
+    """The weights available for the whole detector."""
     found = sources_of(row.name)
     return [tag for tag, source in found.items() if source.network == row.name]
 
@@ -139,7 +139,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Network]:
 
 
 def _backbones(row: Network) -> list[str]:
-    """The kinds of backbones that ship with pplcnet for this network."""
+    """The kinds of backbone weights for this network that ship with pplcnet."""
     return [FRACTAL] if row.name in shipped_networks() else []
 
 

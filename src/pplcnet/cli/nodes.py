@@ -1,4 +1,4 @@
-"""--nodes and --node: this machine's place among those that train together; --on ray."""
+"""--nodes and --node: this machine's place among machines that train together; and --on ray."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["add_node_arguments", "continued_with", "given_nodes", "join", "lacks
 
 
 def add_node_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which machines train, and which of them this is."""
+    """Add the options for which machines train and which of them this is."""
     parser.add_argument(
         "--nodes",
         metavar="HOST:PORT,HOST:PORT",
@@ -49,9 +49,9 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def given_nodes(arguments: argparse.Namespace) -> Nodes | None:
-    """Those of the options, of Ray or of TF_CONFIG; None for this machine alone.
+    """The nodes from the options, from Ray or from TF_CONFIG; None for this machine alone.
 
-    InputError when they contradict themselves.
+    Raises InputError if they contradict each other.
     """
     if arguments.on == "ray":
         index = os.environ.get(RAY_NODE)
@@ -63,9 +63,9 @@ def given_nodes(arguments: argparse.Namespace) -> Nodes | None:
 
 
 def lacks_folder(arguments: argparse.Namespace) -> bool:
-    """Whether this is another node than the first, which does not see the folder of the run.
+    """Whether this is a node other than the first that does not see the run's folder.
 
-    It takes photos and recipe from its command, with --resume too. Verbs without nodes never are.
+    It takes photos and recipe from its command, even with --resume. False for verbs without nodes.
     """
     from pplcnet.runs.files import RUN
 
@@ -74,7 +74,7 @@ def lacks_folder(arguments: argparse.Namespace) -> bool:
 
 
 def join(arguments: argparse.Namespace, recipe: Recipe, console: Console, nodes: Nodes) -> int:
-    """Train as another node than the first."""
+    """Train as a node other than the first; returns the exit code."""
     from pplcnet.runs.joining import join_run
 
     if arguments.photos is None:
@@ -98,7 +98,7 @@ def join(arguments: argparse.Namespace, recipe: Recipe, console: Console, nodes:
 
 @contextlib.contextmanager
 def continued_with(arguments: argparse.Namespace, nodes: Nodes | None) -> Iterator[None]:
-    """Within, a run that is stopped names nodes or Ray in the command that continues it."""
+    """Within the context, a stopped run's resume command includes the options for nodes or Ray."""
     try:
         yield
     except TrainingInterrupted as stopped:
@@ -111,7 +111,7 @@ def continued_with(arguments: argparse.Namespace, nodes: Nodes | None) -> Iterat
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> tuple[str, ...]:
-    """Options that have a value, as the command line has them; passwords are not shown."""
+    """The options that have a value, as on the command line; passwords are hidden."""
     from pplcnet.training.search_database import shown_address
 
     given = [(f"--{name}", getattr(arguments, name)) for name in names]

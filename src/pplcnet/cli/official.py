@@ -1,4 +1,4 @@
-"""A network's name in place of a bundle: that of its official weights, made the first time."""
+"""A network's name in place of a bundle: its official weights, converted on first use."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pplcnet.weights.sources import official_name
 __all__ = ["COMPARED", "bundle_of"]
 
 COMPARED = 64
-"""Photos on which a network with official weights is compared with Keras, the first time."""
+"""Number of photos on which official weights are compared with Keras, on first use."""
 
 
 def bundle_of(text: str, photos: Callable[[Path], Sequence[Path]]) -> str:
-    """The bundle: a path as it is, or that of an official network.
+    """The bundle: a path unchanged, or that of an official network.
 
     Args:
-        photos: called the first time, with a folder that they may be written to.
+        photos: called on first use with a folder that photos may be written to.
     """
     if official_name(text) is None or Path(text).exists():
         return text

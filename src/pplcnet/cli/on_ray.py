@@ -1,6 +1,6 @@
 """`train --on ray --nodes N`: a Ray cluster starts the processes that train together.
 
-Each of them gets the command as it was given; what it is among the others it takes from its
+Each process gets the original command, and its place among the others from its
 environment.
 """
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["RAY_NODE", "RAY_NODES", "starts_nodes", "train_on_ray"]
 
 RAY_NODES, RAY_NODE = "PPLCNET_RAY_NODES", "PPLCNET_RAY_NODE"
-"""In the environment of a node: the addresses of all, and its place among them."""
+"""Environment variables of a node: the addresses of all nodes, and its own index."""
 LOST_SECONDS, FAILED_SECONDS = 120.0, 20.0
-"""How long the other nodes may take to end once one was lost, or could not begin."""
+"""How long the other nodes may take to exit after one was lost, or could not start."""
 NODE_LOST = 3
 SAID_BY_NODE_0 = (0, NODE_LOST, 128 + signal.SIGTERM)
-"""Exit codes of other nodes for which node 0 has said everything."""
+"""Exit codes of other nodes that need no message, because node 0 has reported everything."""
 
 
 def starts_nodes(arguments: argparse.Namespace) -> bool:
-    """Whether this process has nodes started, and is none itself.
+    """Whether this process starts nodes and is not a node itself.
 
     Raises:
-        InputError: options that do not go together.
+        InputError: options that exclude each other.
     """
     if arguments.on != "ray" or arguments.nodes is None or RAY_NODE in os.environ:
         return False
@@ -53,10 +53,10 @@ def starts_nodes(arguments: argparse.Namespace) -> bool:
 
 
 def train_on_ray(arguments: argparse.Namespace, console: Console) -> int:
-    """Have all nodes started, and show what node 0 says; returns its exit code.
+    """Start all nodes and show the output of node 0; returns its exit code.
 
     Raises:
-        NodeLost: node 0 was lost, or did not say that another was.
+        NodeLost: node 0 was lost, or did not report that another was.
         KeyboardInterrupt: a signal, after the nodes have saved.
     """
     require("ray", purpose="--on ray", extra="ray")
@@ -88,7 +88,7 @@ def _count_of(arguments: argparse.Namespace) -> int:
 
 
 class _Watch:
-    """What the nodes say and how they end."""
+    """Follows the output of the nodes and how they end."""
 
     def __init__(self, addresses: list[str], console: Console) -> None:
         self._addresses, self._console = addresses, console
@@ -97,7 +97,7 @@ class _Watch:
         self._until = math.inf
 
     def until_ended(self, commands: RayCommands) -> int:
-        """Returns once all nodes have ended, or those that are left do not."""
+        """Wait until all nodes have ended, or the remaining ones fail to; returns the exit code."""
         stopped: KeyboardInterrupt | None = None
         while len(self._ended) < len(self._addresses) and time.monotonic() < self._until:
             try:
@@ -147,7 +147,7 @@ class _Watch:
         return failed.code or 0
 
     def _show_errors(self, index: int) -> None:
-        """What another node says is wrong, unless node 0 says the same."""
+        """Show another node's errors, unless node 0 reports the same."""
         lines = self._errors[index].from_error()
         if lines and lines[0] not in self._errors[0].lines:
             self._console.say(f"node {index} ({self._addresses[index]}) says:")

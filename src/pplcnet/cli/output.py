@@ -1,4 +1,4 @@
-"""Everything that the verbs write to stdout goes through here.
+"""All stdout output of the verbs goes through here.
 
 Text is written line by line, with control characters in names escaped. JSON and CSV can be read
 back exactly; on a terminal, CSV is escaped like text.
@@ -21,23 +21,23 @@ __all__ = ["complain", "csv_output", "show", "show_json", "show_json_list", "sho
 
 
 def show(line: str) -> None:
-    """One line of text on stdout, whatever names are in it."""
+    """Print one line of text, whatever its names contain."""
     print(printable(line))
 
 
 def show_page(text: str) -> None:
-    """Several lines of text, in which line breaks within names are escaped already."""
+    """Print several lines of text in which line breaks within names are already escaped."""
     for line in text.split("\n"):
         show(line)
 
 
 def show_json(value: Any, *, indent: int | None = None) -> None:
-    """A JSON value on stdout; ASCII where stdout's encoding cannot take it all."""
+    """Print a JSON value; in ASCII if stdout's encoding cannot represent it."""
     print(_encodable(json_text(value, indent=indent)))
 
 
 def show_json_list(values: Iterable[Any]) -> None:
-    """A JSON list on stdout, a line for each value as soon as it is there."""
+    """Print a JSON list, with each value on a line as soon as it is available."""
     separator = "["
     for value in values:
         print(f"{separator}{_encodable(json_text(value))}", end="")
@@ -72,12 +72,12 @@ def csv_output(header: Sequence[str]) -> CsvWriter:
 
 
 class _Terminal:
-    """Takes a row at a time, as csv.writer writes."""
+    """Receives a row at a time from csv.writer."""
 
     def write(self, row: str) -> None:
         show(row)
 
 
 def complain(line: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     print(printable(line), file=sys.stderr)

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 STDIN_LIMIT = 1 << 28
-"""Bytes; more than any photo that is decoded."""
+"""Bytes; larger than any photo that is decoded."""
 TYPICALITY = "typicality"
-"""The column of CSV, where the bundle knows what is typical."""
+"""A CSV column, if the bundle measures typicality."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "bundle",
         metavar="BUNDLE",
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict and print, a line per photo (per answer with --csv)."""
+    """Predict and print, one line per photo (per answer with --csv)."""
     given = inputs_of(arguments)
     if arguments.bundle.lower().endswith(PHOTO_ENDINGS) and Path(arguments.bundle).is_file():
         raise InputError(
@@ -93,9 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_drawing(find(model.manifest.task).prediction, arguments)
     check_coco(find(model.manifest.task).prediction, arguments)
     names = coco_names(model.classes, arguments) if arguments.coco else None
-    # Only LiteRT writes notes; what another engine writes about a crash must reach stderr at once.
+    # Only LiteRT writes notes; whatever another engine writes in a crash must reach stderr at once.
     opening = without_chatter if model.choice.engine == "litert" else Console().busy
-    # A large photo in windows takes longer than that.
+    # Predicting a large photo in windows takes longer than that.
     opened = "opening the network" if arguments.window is None else "predicting the first photo"
     with opening(opened):
         predictions = iter(_predictions(model, given, stdin, passed_over, arguments))
@@ -140,7 +140,7 @@ def _predict_one(
     photo: Path | bytes,
     name: str,
 ) -> Prediction:
-    """On all cores, which is faster than `predict_many` for a single photo."""
+    """Predict one photo on all cores, which is faster than `predict_many` for a single one."""
     from dataclasses import replace
 
     try:
@@ -170,7 +170,7 @@ def _read_stdin() -> bytes:
 def _print_all(
     predictions: Iterable[Prediction], columns: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[int, int]:
-    """Print each answer in the chosen format; returns the number of photos and of unread ones."""
+    """Print each answer in the chosen format; returns the counts of all and unreadable photos."""
     rows = csv_output(columns) if arguments.csv else None
     photos = unread = 0
     for prediction in predictions:
@@ -191,7 +191,7 @@ def _print_all(
             end = [*([_cell(prediction.typicality)] if TYPICALITY in columns else ()), ""]
             for rank, row in enumerate(found, start=1):
                 rows.writerow([path, rank, *map(_cell, row.values()), *end])
-            if not found:  # an image without a label is an answer too
+            if not found:  # an image without labels is an answer too
                 rows.writerow([path, *[""] * (len(columns) - 1 - len(end)), *end])
         elif arguments.json:
             found = prediction.rows(arguments.top_k)
@@ -207,7 +207,7 @@ def _cell(value: object) -> object:
 
 
 def _compared(given: Sequence[str], stdin: bytes | None, folder: Path) -> list[Path]:
-    """Photos on which a network with official weights is compared with Keras."""
+    """Photos on which official weights are compared with Keras."""
     from pplcnet.data.image_files import PassedOver
 
     if stdin is None:

@@ -1,6 +1,6 @@
-"""`train --search TIME --on ray`: processes on a Ray cluster do the trials of a search.
+"""`train --search TIME --on ray`: processes on a Ray cluster run the trials of a search.
 
-Each of them gets the command as it was given, and by its environment knows that it helps.
+Each process gets the original command; its environment tells it that it is a helper.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["RAY_HELPER", "searched_on_ray"]
 
 RAY_HELPER = "PPLCNET_RAY_HELPER"
-"""In the environment of a process that helps with the search of the command it was given."""
+"""Set in the environment of a process that helps with its command's search."""
 PATIENCE = 30.0
-"""Seconds without any process after which the cluster's free CPUs are told."""
+"""Seconds without any process before the cluster's free CPUs are reported."""
 MOST_FAILED_STARTS = 3
-"""Processes that may end soon after they began, one after the other."""
+"""Processes in a row that may end soon after they started."""
 SOON = 60.0
 
 
@@ -39,7 +39,7 @@ def searched_on_ray(
     """See `SearchedBy`.
 
     Raises:
-        InputError, StorageError: there is no cluster that could do it, or it is gone.
+        InputError, StorageError: no suitable cluster, or it is gone.
     """
     from pplcnet.jobs.ray_cluster import Cluster
     from pplcnet.jobs.ray_commands import RayCommands
@@ -57,7 +57,7 @@ def searched_on_ray(
 
 
 class _Helpers:
-    """The processes that search; one that is lost is replaced."""
+    """The processes that search; a lost one is replaced."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     add_photos(parser)
     parser.add_argument("--out", required=True, metavar="FILE.html", help="the file to write")
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page."""
+    """Write the report."""
     out = Path(arguments.out)
     from pplcnet.bundle.bundle import Bundle
     from pplcnet.reports.report import PRECISIONS, bundle_report, check_precisions, require_report

@@ -1,4 +1,4 @@
-"""--resume: photos and recipe come from the run, and what is given besides must agree with it."""
+"""--resume: photos and recipe come from the run; anything given in addition must agree with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check_given", "recorded_photos", "recorded_recipe", "recorded_run"]
 
 
 def recorded_run(out: str, kind: str) -> dict[str, Any]:
-    """The run.json of the run in `out`; InputError where there is none of this kind."""
+    """The run.json of the run in `out`; InputError if there is none of this kind."""
     from pplcnet.runs.folder import RunFolder
 
     folder = RunFolder(Path(out), kind)
@@ -27,7 +27,7 @@ def recorded_run(out: str, kind: str) -> dict[str, Any]:
 
 
 def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
-    """Where the run's photos were the last time; InputError when they are no longer there."""
+    """Where the run's photos were last time; InputError if they are no longer there."""
     photos = str(run["photos"])
     if not os.path.exists(photos):
         raise InputError(
@@ -38,10 +38,10 @@ def recorded_photos(out: str, run: Mapping[str, Any]) -> str:
 
 
 def recorded_recipe(out: str, run: Mapping[str, Any], options: type[TaskOptions]) -> Recipe:
-    """The recipe that a run began with; InputError when this version cannot read it.
+    """The recipe that a run was started with; InputError if this version cannot read it.
 
     Args:
-        options: of the photos' task. Fields of other tasks had no effect and are left out.
+        options: for the photos' task. Fields of other tasks had no effect and are left out.
     """
     unused = {"folds"}.union(*map(field_types, known_options())) - field_types(options).keys()
     values = {name: value for name, value in run["recipe"].items() if name not in unused}
@@ -56,7 +56,7 @@ def recorded_recipe(out: str, run: Mapping[str, Any], options: type[TaskOptions]
 def check_given(
     out: str, recipe: Recipe, given: Mapping[str, object], run: Mapping[str, Any]
 ) -> None:
-    """RecipeError that names the given fields whose values are not the run's.
+    """Raise RecipeError naming the given fields whose values differ from the run's.
 
     Args:
         run: the run.json. Its recipe may hold fields of another task, which had no effect; given
@@ -75,7 +75,7 @@ def check_given(
         for name in given
         if name in kept
         and getattr(wanted, name) != getattr(recipe, name)
-        and (name, getattr(wanted, name)) != ("weights", AUTO)  # the run has what that was
+        and (name, getattr(wanted, name)) != ("weights", AUTO)  # the run knows what that was
     ]
     if changed:
         raise RecipeError(f"{out}: a resumed run keeps its recipe:", changed)

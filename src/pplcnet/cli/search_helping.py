@@ -1,4 +1,4 @@
-"""`train --search`: what is searched for how long, and who does the trials."""
+"""`train --search`: how long to search, and who runs the trials."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["helps_with_search", "search_of"]
 
 
 def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
-    """The search that the command asks for, or that the run it continues was stopped in.
+    """The search that the command asks for, or that the resumed run was stopped in; else None.
 
     Raises:
-        InputError: no time, or nothing for a Ray cluster to do.
-        MissingDependencyError: Ray is needed and not installed.
+        InputError: no time is given, or a Ray cluster would have nothing to do.
+        MissingDependencyError: Ray is needed but not installed.
     """
     from pplcnet.training.searching import parse_budget
 
     seconds = None if arguments.search is None else parse_budget(arguments.search)
     # A search that was stopped continues for the time it was given; a finished one is not repeated,
-    # and --study and --on ray, which are of it, have nothing left to do.
+    # and its options --study and --on ray no longer matter.
     if seconds is None and (searched := (arguments.run or {}).get("search")) is not None:
         if (Path(arguments.out) / SEARCH_BEST).is_file() and RAY_HELPER not in os.environ:
             return None
@@ -54,7 +54,7 @@ def search_of(arguments: argparse.Namespace, console: Console) -> Search | None:
 
 
 def _check_place(arguments: argparse.Namespace) -> None:
-    """InputError where a run's search continues elsewhere than it began: it would begin anew."""
+    """Raise InputError if a run's search would continue in another place and so start over."""
     from pplcnet.training.search_database import run_of_study, shown_address
 
     run, study = arguments.run or {}, arguments.study
@@ -66,7 +66,7 @@ def _check_place(arguments: argparse.Namespace) -> None:
         )
     if kept is None or (study is not None and shown_address(study) == kept):
         return
-    # A database may have got another address.
+    # A database may have a new address.
     if study is None or run_of_study(study) is None:
         raise InputError(
             f"{arguments.out}: the trials of this run's search are in {kept}; give that as --study."
@@ -76,10 +76,10 @@ def _check_place(arguments: argparse.Namespace) -> None:
 def helps_with_search(
     arguments: argparse.Namespace, recipe: Recipe, search: Search | None, console: Console
 ) -> bool:
-    """Whether another process began the search; it is over then.
+    """Help with the search if another process started it; returns whether it helped, afterwards.
 
     Raises:
-        InputError: there is no search to help with, or one of another run.
+        InputError: there is no search to help with, or it belongs to another run.
     """
     if search is None:
         return False

@@ -30,7 +30,7 @@ QUEUE_A_WORKER = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "sources",
         metavar="BUNDLE_OR_FOLDER",
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--tls-certificate and --tls-key need each other; give both.")
     sources = read_sources(arguments.sources)
     log = Log(is_json=arguments.log_format == "json", has_access=arguments.access_log)
-    workers = Workers(settings, log.event)  # they start while the rest is imported
+    workers = Workers(settings, log.event)  # they start while the rest is being imported
     try:
         from pplcnet.serving import server
 
@@ -173,7 +173,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """What the command line says, with its defaults."""
+    """The settings from the command line, with its defaults."""
     from pplcnet.serving.settings import LOOPBACK, Settings
     from pplcnet.system.processor import available_cores
 

@@ -1,4 +1,4 @@
-"""Recipe fields from files and --set: all that is wrong with them, in one message."""
+"""Recipe fields from files and --set, with all errors in one message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["changed_recipe", "parse_settings", "raise_faults", "read_recipe_file
 
 
 def parse_settings(settings: Sequence[str]) -> tuple[dict[str, object], list[InputError]]:
-    """The fields that are set, and what is wrong with settings that set none."""
+    """The fields that are set, and the errors in the settings that could not be parsed."""
     changes: dict[str, object] = {}
     faults: list[InputError] = []
     for setting in settings:
@@ -28,7 +28,7 @@ def parse_settings(settings: Sequence[str]) -> tuple[dict[str, object], list[Inp
 
 
 def read_recipe_file(path: str) -> Recipe:
-    """As `Recipe.from_toml`, with every unknown field and every wrong value in one message."""
+    """Like `Recipe.from_toml`, with every unknown field and every invalid value in one message."""
     known, values = known_fields(), read_toml(path)
     faults: list[InputError] = [
         UnknownNameError("recipe field", name, known) for name in values if name not in known
@@ -38,7 +38,7 @@ def read_recipe_file(path: str) -> Recipe:
 
 
 def changed_recipe(recipe: Recipe, changes: dict[str, object], faults: list[InputError]) -> Recipe:
-    """The recipe with these changes; the faults that are known already come in the same message."""
+    """The recipe with these changes; raises the given faults and any new ones in one message."""
     try:
         recipe = recipe.changed(changes)
     except (RecipeError, UnknownNameError) as error:
@@ -48,7 +48,7 @@ def changed_recipe(recipe: Recipe, changes: dict[str, object], faults: list[Inpu
 
 
 def raise_faults(faults: Sequence[InputError]) -> None:
-    """The only fault as it is, several in one message."""
+    """Raise a single fault as it is, several in one message."""
     if len(faults) == 1:
         raise faults[0]
     if faults:

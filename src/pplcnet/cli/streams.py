@@ -1,6 +1,6 @@
-"""stdout and stderr that may be closed, full, without a reader, or in another encoding.
+"""stdout and stderr that may be closed, full, unread, or in another encoding.
 
-- A character that the encoding lacks is written as an escape, and nothing after it is lost.
+- A character missing from the encoding is written as an escape, and nothing after it is lost.
 - If nobody reads stderr any more, or its disk is full, the work continues without messages.
 - If nobody reads stdout any more (`| head`), a verb whose output is its result stops (exit code 0);
   a verb that writes files continues.
@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["ReaderGone", "surviving_streams"]
 
 NAMES = "pplcnet.names"
-"""Codec error handler: bytes of file names unchanged, other characters as escapes."""
+"""Codec error handler: keeps bytes of file names unchanged, writes other characters as escapes."""
 
 
 class ReaderGone(BrokenPipeError):  # noqa: N818 - it is no error
@@ -42,7 +42,7 @@ codecs.register_error(NAMES, _encode_names)
 
 
 class _Output(io.FileIO):
-    """A file descriptor; after the first write that fails, the others are discarded."""
+    """A file descriptor; after the first failed write, all later ones are discarded."""
 
     def __init__(self, descriptor: int, *, name: str, is_result: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -52,7 +52,7 @@ class _Output(io.FileIO):
         try:
             return super().write(content) or 0
         except OSError as error:
-            # From here on, what is still buffered and what native code writes is discarded.
+            # From here on, buffered output and output from native code are discarded.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())
             is_gone = error.errno == errno.EPIPE or (
@@ -67,13 +67,13 @@ class _Output(io.FileIO):
 
 @contextlib.contextmanager
 def surviving_streams(*, is_result: bool) -> Iterator[bool]:
-    """Within, sys.stdout and sys.stderr behave as this module says.
+    """Within the context, sys.stdout and sys.stderr behave as described in this module.
 
-    Yields whether there is a stdout at all. Writing to it raises ReaderGone, or OSError with the
-    filename "stdout"; flush it within to see a failure.
+    Yields whether stdout exists at all. Writing to it raises ReaderGone, or OSError with the
+    filename "stdout"; flush it inside the context to see a failure.
 
     Args:
-        is_result: whether what goes to stdout is the result of the command.
+        is_result: whether stdout carries the command's result.
     """
     before = sys.stdout, sys.stderr
     _open_standard_descriptors()
@@ -83,18 +83,18 @@ def surviving_streams(*, is_result: bool) -> Iterator[bool]:
         yield before[0] is not None
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # it was flushed within, or an error was reported
+            with contextlib.suppress(OSError):  # it was flushed inside, or an error was reported
                 stream.flush()
         sys.stdout, sys.stderr = before
 
 
 def _open_standard_descriptors() -> None:
-    """Point closed ones to the null device, so that no file that is opened takes their number."""
+    """Point closed descriptors to the null device, so that no opened file takes their number."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def _surviving(stream: Any, descriptor: int, name: str, is_result: bool) -> Any:
@@ -103,7 +103,7 @@ def _surviving(stream: Any, descriptor: int, name: str, is_result: bool) -> Any:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.reconfigure(errors=NAMES)
-    raw = getattr(stream.buffer, "raw", stream.buffer)  # the buffer itself with PYTHONUNBUFFERED
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # the buffer itself, with PYTHONUNBUFFERED
     if type(raw) is not io.FileIO or raw.fileno() != descriptor:  # a Windows console, or a test's
         return stream
     output = _Output(descriptor, name=name, is_result=is_result)

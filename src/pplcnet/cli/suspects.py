@@ -27,7 +27,7 @@ FOLDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: the recipe's, and the folds."""
+    """Add the verb's arguments: the recipe's, and the folds."""
     add_recipe_arguments(parser, Recipe.named(RECIPE), DEFAULT)
     parser.add_argument(
         "--folds",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train the networks that are missing, and show the top of the list."""
+    """Train the missing networks, and show the top of the list."""
     recipe = read_recipe(arguments, Recipe.named(RECIPE), kind="suspects")
     folds = arguments.folds
     if arguments.run is not None:

@@ -46,12 +46,12 @@ BY_START = (
     "depends on the starting weights: finetune for official weights or a file, fractal for fractal "
     "or a file from 'pplcnet pretrain', the default of each field for none"
 )
-# Fields with an option of their own; --set reaches all of them.
+# Fields with an option of their own; --set can change any field.
 OPTIONS = ("model", "image_size", "epochs", "batch_size", "weights", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     add_recipe_arguments(parser)
     parser.add_argument(
         "--search",
@@ -78,12 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_recipe_arguments(
     parser: argparse.ArgumentParser, base: Recipe | None = None, default: str = BY_START
 ) -> None:
-    """Photos, folder and recipe; the help on the recipe's fields comes from the recipe.
+    """Add the photos, the folder and the recipe; the help for recipe fields comes from the recipe.
 
     Args:
-        base: the recipe without --recipe, but for official weights and files. None for the one that
-            goes with what training starts from.
-        default: what the help calls it.
+        base: the recipe without --recipe, except for official weights and files. None for the
+            one that fits what training starts from.
+        default: how the help describes it.
     """
     defaults, texts = field_defaults(base or Recipe()), field_help()
     add_photos(parser, "the labelled photos; not needed with --resume")
@@ -127,12 +127,12 @@ def add_recipe_arguments(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the main job and print the result."""
+    """Run the training job and print the result."""
     return run_recipe(arguments, read_recipe(arguments))
 
 
 def run_recipe(arguments: argparse.Namespace, recipe: Recipe) -> int:
-    """As `run`, with a recipe that was read already."""
+    """As `run`, with a recipe that has already been read."""
     console = Console()
     if arguments.find_learning_rate:
         return _find_learning_rate(arguments, recipe, console)
@@ -182,7 +182,7 @@ def _find_learning_rate(
     recipe: Recipe,
     console: Console,
 ) -> int:
-    """Run the range test instead of the training, and show its suggestions."""
+    """Run the range test instead of training, and show the suggested learning rates."""
     from pplcnet.runs.rate_test import find_learning_rate
 
     test, table, image = find_learning_rate(
@@ -224,14 +224,14 @@ def read_recipe(
     Args:
         arguments: get a field `run`, the run.json with --resume, else None; `photos` is filled in
             from it.
-        base: the recipe without --recipe, but for official weights and files; None for the one that
-            goes with what training starts from.
+        base: the recipe without --recipe, except for official weights and files; None for the one
+            that fits what training starts from.
         options: fields that have an option of their own.
         kind: of the run that --resume continues.
 
     Raises:
-        RecipeError: a field or value that does not exist; with --resume, one that differs from the
-            run's.
+        RecipeError: an unknown field or an invalid value; with --resume, one that differs from
+            the run's.
     """
     if getattr(arguments, "find_learning_rate", False):
         _refuse_other_options(arguments)
@@ -270,18 +270,18 @@ def _base(chosen: str | None, changes: dict[str, Any], base: Recipe | None) -> R
     weights = changes.get("weights", AUTO)
     if base is not None and named_recipe_of(weights) != FINETUNE:
         return base
-    with contextlib.suppress(InputError):  # what is wrong is said together with all the rest
+    with contextlib.suppress(InputError):  # errors are reported together with all the others
         return recipe_by_start({**_of_a_task(changes), "weights": weights})
     return recipe_by_start({"weights": weights})
 
 
 def _of_a_task(changes: dict[str, Any]) -> dict[str, Any]:
-    """The fields that only some tasks have: they may say which recipe goes with the data."""
+    """The changed fields that only some tasks have; they can tell which recipe fits the data."""
     return {name: value for name, value in changes.items() if name not in field_types(Recipe)}
 
 
 def _is_name(chosen: str) -> bool:
-    """Whether --recipe is the name of a recipe, not a file."""
+    """Whether --recipe is a recipe's name, not a file."""
     return Path(chosen).name == chosen and not Path(chosen).is_file() and "." not in chosen
 
 
@@ -291,7 +291,7 @@ def one_line(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A field's default as the command line takes it."""
+    """A field's default, as written on the command line."""
     if value is None:
         return "none"
     if isinstance(value, list):

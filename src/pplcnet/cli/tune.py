@@ -28,7 +28,7 @@ __all__ = ["add_arguments", "run", "tune_and_show"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     add_bundle_and_validation(parser)
     add_max_drop(parser)
     parser.add_argument(
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.int8:
         try:
             trials = try_int8(arguments, found)
-        except ConversionError as error:  # the bundle can be tuned without
+        except ConversionError as error:  # the bundle can be tuned without it
             Console().say(str(error))
     tune_and_show(arguments, found.validation, trials, fast_resize=arguments.fast_resize)
     return 0
@@ -69,7 +69,7 @@ def tune_and_show(
     *,
     fast_resize: bool = False,
 ) -> None:
-    """Tune and print the table, for `quantize` too."""
+    """Tune and print the table; `quantize` uses this too."""
     from pplcnet.exporting.tuning import tune
 
     console = Console()

@@ -1,4 +1,4 @@
-"""Labelled photos for verbs that evaluate a bundle or change it."""
+"""Labelled photos for verbs that evaluate or change a bundle."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMED_CLASSES = 20
 
 
 def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
-    """The bundle that is changed, and the photos that decide."""
+    """Add the bundle to change, and the photos that decide about it."""
     parser.add_argument("bundle", metavar="BUNDLE", help=CHANGED_BUNDLE_HELP)
     add_photos_option(
         parser,
@@ -47,7 +47,7 @@ def add_bundle_and_validation(parser: argparse.ArgumentParser) -> None:
 
 
 def add_skip_broken(parser: argparse.ArgumentParser) -> None:
-    """Whether unreadable photos are an error."""
+    """Add the option for skipping unreadable photos."""
     parser.add_argument(
         "--skip-broken",
         action="store_true",
@@ -56,7 +56,7 @@ def add_skip_broken(parser: argparse.ArgumentParser) -> None:
 
 
 def add_max_drop(parser: argparse.ArgumentParser) -> None:
-    """How much accuracy quantising and tuning may lose."""
+    """Add the option for how much accuracy quantising and tuning may lose."""
     parser.add_argument(
         "--max-drop",
         type=number(0, 1),
@@ -68,20 +68,20 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
 
 
 class ValidationPhotos(NamedTuple):
-    """The photos that decide on a change to a bundle, and those that it was trained on."""
+    """The photos that decide about a change to a bundle, and its training photos."""
 
     validation: Dataset
     training: list[Path]
-    """Where the photos of the run's training are now; empty where that is not known."""
+    """Where the run's training photos are now; empty if unknown."""
 
 
 def find_validation(arguments: argparse.Namespace) -> ValidationPhotos:
-    """The photos that decide on a change to a bundle: none that it was trained on, if possible.
+    """Find the photos that decide about a change to a bundle; none from its training, if possible.
 
-    Shows how many of them were trained on.
+    Prints how many of them were used in training.
 
     Raises:
-        InputError: all of them were trained on; or their classes are not the bundle's.
+        InputError: it was trained on all of them, or their classes are not the bundle's.
         BundleError: the bundle cannot be changed, or has no exported network.
     """
     from pplcnet.exporting.images import match_validation
@@ -110,7 +110,7 @@ def find_validation(arguments: argparse.Namespace) -> ValidationPhotos:
 
 
 def _all_trained_on(subject: Subject, photos: str) -> str:
-    """The message where all photos were trained on, with the photos to give instead."""
+    """The message for photos that were all trained on, naming the photos to give instead."""
     count = counted(subject.trained, "photo")
     whole = f"all {count} were" if subject.trained > 1 else f"the only {count.split()[1]} was"
     advice = "give labelled photos that it was not trained on"
@@ -121,7 +121,7 @@ def _all_trained_on(subject: Subject, photos: str) -> str:
 
 
 def note_training_photos(subject: Subject, console: Console) -> None:
-    """Show notes on the photos, and why figures are or may be too good."""
+    """Print notes on the photos, and why figures are or may be too optimistic."""
     for note in (*subject.image_notes, *subject.notes):
         console.say(f"note: {note}")
     if subject.trained:
@@ -138,7 +138,7 @@ def note_training_photos(subject: Subject, console: Console) -> None:
 
 
 def readable(dataset: Dataset, skip_broken: bool, console: Console) -> Dataset:
-    """The data set; with --skip-broken, without photos that cannot be read, which are named."""
+    """The data set; with --skip-broken, without unreadable photos, which are reported."""
     if not skip_broken or not len(dataset):
         return dataset
     from pplcnet.data.audit import leave_out_broken

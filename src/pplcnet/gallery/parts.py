@@ -207,7 +207,7 @@ class PartWriter:
             digest.update(piece)
         name = f"{kind}-{digest.hexdigest()[:32]}{ending}"
         path, beside = self._folder / name, self._folder / f".{name}.writing"
-        if not path.exists():  # its name is the same, so its content is too
+        if not path.exists():  # else it has the same name, so the same content
             self._made.append(path)
         write_durably(beside, *pieces)
         os.replace(beside, path)
