@@ -1,4 +1,4 @@
-"""PP-LCNet in Paddle, with the names of the original's state dict: what the authors deploy."""
+"""PP-LCNet in Paddle, as the authors deploy it, with the names of the original's state dict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STAGES = {
 
 
 def width(channels: float, scale: float) -> int:
-    """Channels at a scale, a multiple of 8."""
+    """The number of channels at a scale, a multiple of 8."""
     rounded = max(8, int(channels * scale + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels * scale else rounded
 
@@ -39,7 +39,7 @@ class ConvBN(nn.Layer):
 
 
 class SqueezeExcite(nn.Layer):
-    """Channels weighted by a gate that sees all positions."""
+    """Channels weighted by a gate computed over all positions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class SqueezeExcite(nn.Layer):
 
 
 class Block(nn.Layer):
-    """Depthwise, perhaps squeeze-and-excite, pointwise."""
+    """Depthwise, optionally squeeze-and-excite, pointwise."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, has_se: bool) -> None:
         super().__init__()

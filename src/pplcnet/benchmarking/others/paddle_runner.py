@@ -28,7 +28,7 @@ def save_inference_model(network: Any, image_size: tuple[int, int], folder: Path
 
 
 def create_predictor(folder: Path, threads: int) -> Any:
-    """Paddle's predictor for a folder of `save_inference_model`, with oneDNN."""
+    """Paddle's predictor with oneDNN, for a folder from `save_inference_model`."""
     from paddle import inference
 
     programs = (folder / "inference.json", folder / "inference.pdmodel")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _network(name: str) -> Any:
-    """PP-LCNet by this project's definition, MobileNets by Paddle's own; None for the others."""
+    """PP-LCNet from this project's definition, MobileNets from Paddle; None for the others."""
     from paddle.vision import models
 
     from pplcnet.benchmarking.others.paddle_network import PPLCNet

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pplcnet.benchmarking.others.worker import serve
 
-# The catalog's networks that timm has too, by timm's names.
+# Catalog networks that timm has too, with timm's names.
 NAMES = {
     "pplcnet_x0_35": "lcnet_035",
     "pplcnet_x0_5": "lcnet_050",

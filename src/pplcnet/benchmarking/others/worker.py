@@ -1,4 +1,4 @@
-"""The other side of `OtherProcess`: answer requests on stdin, one JSON line each way."""
+"""The other side of `OtherProcess`: answers requests on stdin, one JSON line each way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Build = Callable[[str, tuple[int, int]], Callable[[], object] | None]
 
 
 def serve(version: str, build: Build) -> None:
-    """Until stdin ends: "load" a network by `build`, "run" one that was loaded.
+    """Until stdin ends, "load" networks, made by `build`, and "run" those that were loaded.
 
     Args:
         version: of the framework.

@@ -1,4 +1,4 @@
-"""Another framework in a worker process of its own, which answers one request at a time."""
+"""Another framework in a separate worker process, which answers one request at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pplcnet.errors import InputError, UnknownNameError
 
 __all__ = ["OTHERS", "AnsweringProcess", "OtherProcess"]
 
-# Name to the module that runs it, and the library that it needs.
+# Name to the module that runs it, and the library it needs.
 OTHERS = {
     "keras-predict": ("keras_runner", "keras"),
     "tf-function": ("keras_runner", "tensorflow"),
@@ -27,13 +27,13 @@ SOURCE = Path(__file__).parents[3]
 
 
 class AnsweringProcess:
-    """A process that greets first and then answers each request, one JSON line each way."""
+    """A process that sends a greeting and then answers requests, one JSON line each way."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start `command`; its first line is kept as `greeting`.
 
         Args:
-            name: what error messages call the process.
+            name: the process's name in error messages.
 
         Raises:
             InputError: it cannot be started, or ends before its first line.
@@ -59,7 +59,7 @@ class AnsweringProcess:
             raise
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """The answer to a request; InputError when the process has ended."""
+        """Send a request and return the answer; InputError if the process has ended."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         # Sending to a process that has ended fails; the missing answer is reported instead.
         with contextlib.suppress(OSError, ValueError):
@@ -69,20 +69,20 @@ class AnsweringProcess:
 
     @property
     def pid(self) -> int:
-        """The operating system's number of the process."""
+        """The process id."""
         return self._process.pid
 
     def close(self) -> None:
-        """End the process, if it has not ended by itself."""
+        """End the process, unless it has already ended."""
         self._end()
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         self._process.stdout.close()
         self._notes.close()
 
     def _end(self) -> int:
-        """Tell the process that nothing more comes, and wait for its exit code."""
+        """Tell the process that no more requests come, and wait for its exit code."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        with contextlib.suppress(OSError):  # nobody may be left to read what is unsent
+        with contextlib.suppress(OSError):  # nobody may be left to read the unsent bytes
             self._process.stdin.close()
         return self._process.wait()
 
@@ -110,7 +110,7 @@ class OtherProcess:
 
         Args:
             python: an interpreter (3.11 or later) that has the framework; None for this one. Only
-                numpy is needed besides.
+                numpy is needed in addition.
 
         Raises:
             UnknownNameError: no such framework.
@@ -151,7 +151,7 @@ class OtherProcess:
 
     @property
     def pid(self) -> int:
-        """The operating system's number of the process."""
+        """The process id."""
         return self._process.pid
 
     def close(self) -> None:

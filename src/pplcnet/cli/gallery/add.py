@@ -19,14 +19,14 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
     add_class_photos(parser)
     add_bundle(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Add and say what the gallery now holds."""
+    """Add the photos, and show what the gallery now holds."""
     from pplcnet.gallery.changing import add_to_gallery
 
     console = Console()

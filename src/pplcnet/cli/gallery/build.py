@@ -20,7 +20,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     add_class_photos(parser)
     parser.add_argument("--out", metavar="GALLERY", required=True, help="the gallery's folder")
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build and say what the threshold does."""
+    """Build the gallery, and explain its threshold."""
     from pplcnet.gallery.changing import build_gallery
     from pplcnet.runtime.model import load
 

@@ -34,7 +34,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
     add_class_photos(parser, ", known and unknown")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate and print."""
+    """Evaluate and print the figures."""
     from pplcnet.gallery.changing import photos_not_in
     from pplcnet.gallery.evaluation import evaluate_gallery
     from pplcnet.gallery.gallery import Gallery

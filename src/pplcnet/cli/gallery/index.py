@@ -20,12 +20,12 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Index what has no index yet."""
+    """Index the parts without an index."""
     from pplcnet.gallery.gallery import Gallery
     from pplcnet.gallery.index import LEAST_ROWS, build_indexes
 

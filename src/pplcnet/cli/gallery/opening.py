@@ -1,4 +1,4 @@
-"""A gallery's network, opened as the gallery needs it, and photos for it."""
+"""Open a gallery's network in the gallery's precision, and find photos for it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ GALLERY_HELP = "the folder that 'gallery build' made"
 
 
 def add_class_photos(parser: argparse.ArgumentParser, classes: str = "") -> None:
-    """PHOTOS and --class, for verbs that take labelled photos.
+    """Add PHOTOS and --class, for verbs that take labelled photos.
 
     Args:
-        classes: what the help adds of the classes.
+        classes: text about the classes, added to the help.
     """
     add_photos(parser, f"a folder with a subfolder of photos for each class{classes}")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_class_photos(parser: argparse.ArgumentParser, classes: str = "") -> None
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
-    """--bundle and --threads, for verbs that need the gallery's network."""
+    """Add --bundle and --threads, for verbs that need the gallery's network."""
     parser.add_argument(
         "--bundle",
         metavar="BUNDLE",
@@ -50,7 +50,7 @@ def open_model(arguments: argparse.Namespace, console: Console) -> Model[Any]:
 
     Raises:
         GalleryError: no gallery.
-        InputError: the bundle is not where it was, or is of another network.
+        InputError: the bundle is not where it was, or has another network.
     """
     from pplcnet.gallery.gallery import check_network, read_manifest
     from pplcnet.runtime.model import load

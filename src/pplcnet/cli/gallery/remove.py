@@ -12,7 +12,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
     parser.add_argument(
         "--class",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove and say what the gallery now holds."""
+    """Remove, and show what the gallery now holds."""
     from pplcnet.gallery.changing import remove_from_gallery
 
     if not arguments.labels and not arguments.names:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-# Photos that are compared with the gallery at once.
+# Number of photos compared with the gallery at once.
 TOGETHER = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
     add_inputs(parser)
     parser.add_argument(
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search and print, a line for each photo."""
+    """Search and print, one line per photo."""
     given = inputs_of(arguments)
     check_given(given, verb_without_stdin="gallery search")
     from pplcnet.data.image_files import PassedOver
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _answers(
     gallery: Gallery, embeddings: Iterable[Embedding], arguments: argparse.Namespace
 ) -> Iterator[tuple[Embedding, Found | None]]:
-    """Each photo with what was found; None for one that cannot be read."""
+    """Yield each photo with its result; None for one that cannot be read."""
     import numpy as np
 
     waiting = iter(embeddings)

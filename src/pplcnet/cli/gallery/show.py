@@ -12,7 +12,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the verb's arguments."""
     parser.add_argument("gallery", metavar="GALLERY", help=GALLERY_HELP)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--names", action="store_true", help="print the name of every photo")
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify and describe."""
+    """Verify and describe the gallery."""
     from pplcnet.gallery.gallery import Gallery
 
     gallery = Gallery.open(arguments.gallery)

@@ -14,7 +14,7 @@ __all__ = ["Sizes", "check_network"]
 
 
 class Sizes(NamedTuple):
-    """What a manifest says of its network's input and outputs."""
+    """The sizes of a network's input and outputs according to a manifest."""
 
     image_size: tuple[int, int]
     """(height, width) in pixels."""
@@ -23,7 +23,7 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, manifest: Manifest) -> Sizes:
-        """What this manifest says."""
+        """The sizes in this manifest."""
         return cls(manifest.preprocessing.image_size, manifest.outputs)
 
 
@@ -33,11 +33,11 @@ def check_network(content: bytes, ending: str, sizes: Sizes | None = None) -> No
     Args:
         content: the network's file.
         ending: ".onnx" or ".tflite".
-        sizes: what the network has to take and return; None for any.
+        sizes: the required input and outputs; None for any.
 
     Raises:
-        BundleError: the file is damaged, of another kind than the exporters write, or of other
-            sizes.
+        BundleError: the file is damaged, of a different kind than the exporters write, or of
+            different sizes.
     """
     image_size, outputs = sizes or (None, None)
     try:

@@ -1,7 +1,7 @@
-"""Whether an ONNX file is a network that this project's exporter or quantiser can have written.
+"""Check that an ONNX file is a network that our exporter or quantiser could have written.
 
-Engines trust a graph: a wrong one ends the process, reads other files, or never returns. So the
-graph is followed from its input to its output before any engine sees it.
+Engines trust a graph: a malformed one can crash the process, read other files, or never return.
+Therefore the graph is followed from its input to its output before any engine sees it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["check_onnx"]
 MAX_BATCH = 4096
 MAX_OUTPUTS = 16
 MAX_SIDE = 4096
-# The widest layer of the catalog (MobileNetV2 x2.0) has 50 numbers for each of an image's pixels;
+# The widest layer in the catalog (MobileNetV2 x2.0) has 50 numbers per image pixel;
 # the free ones are for small images, which have as many channels in the last layers.
 NUMBERS_PER_PIXEL = 96
 FREE_NUMBERS = 1 << 20
-# Of all tensors that are needed at the same time.
+# Total of all tensors needed at the same time.
 LIVE_PER_PIXEL = 320
 FREE_LIVE = 1 << 22
 MOST_LIVE = 1 << 28
-"""1 GiB of float32; enough for every network of the catalog at 1300x1300 pixels."""
-# The largest network of the catalog multiplies 0.1 million times for each pixel.
+"""1 GiB of float32; enough for every catalog network at 1300x1300 pixels."""
+# The largest catalog network does 0.1 million multiplications per pixel.
 WORK_PER_PIXEL = 1 << 19
 FREE_WORK = 1 << 31
 
@@ -45,11 +45,11 @@ def check_onnx(
     image_size: tuple[int, int] | None = None,
     outputs: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    """ProtobufError, with the reason, for a network of another kind, or of other sizes.
+    """Raise ProtobufError, with the reason, for a network of another kind or size.
 
     Args:
-        image_size: (height, width) that it has to take; None for any.
-        outputs: name to shape for one image of the outputs that it has to have; None for any.
+        image_size: required (height, width); None for any.
+        outputs: required outputs, name to shape for one image; None for any.
     """
     network = read_onnx(content)
     shape, results = _contract(network)
@@ -95,13 +95,13 @@ def _check_sizes(
             f"it takes images of {size[0]}x{size[1]}; the manifest says "
             f"{image_size[0]}x{image_size[1]}"
         )
-    # A network with one output may call it anything: the runtime takes the manifest's name.
+    # A network with one output may call it anything: the runtime uses the manifest's name.
     is_same = outputs is None or results == outputs
     if outputs is not None and len(results) == len(outputs) == 1:
         is_same = list(results.values()) == list(outputs.values())
     if outputs is not None and not is_same:
         same = results.items() & outputs.items()
-        # What differs is enough where both have something else.
+        # If both have extra outputs, naming the differences is enough.
         made, said = (
             {name: each for name, each in some.items() if (name, each) not in same} or some
             for some in (results, outputs)
@@ -114,7 +114,7 @@ def _check_sizes(
 def _contract(
     network: Network,
 ) -> tuple[tuple[int, int, int, int], dict[str, tuple[int, ...]]]:
-    """The input's shape, a batch of one where any is taken, and every output's for one image."""
+    """The input's shape, with a batch of one if it is free, and every output's for one image."""
     if list(network.inputs) != ["images"]:
         raise ProtobufError("its input is not 'images'")
     if not 1 <= len(network.outputs) <= MAX_OUTPUTS:
@@ -171,7 +171,7 @@ def _check_tensor(name: str, tensor: Tensor, batch: int, pixels: int) -> None:
     if len(tensor.shape) > MAX_RANK or min(tensor.shape, default=1) < 1:
         raise ProtobufError(f"the tensor {name!r} of shape {tensor.shape}")
     if tensor.is_constant:
-        return  # no larger than what it is made of
+        return  # no larger than its inputs
     if numbers > max(NUMBERS_PER_PIXEL * pixels, FREE_NUMBERS * batch):
         raise ProtobufError(f"the tensor {name!r} of shape {tensor.shape} for {pixels:,} pixels")
 
@@ -181,7 +181,7 @@ def _numbers(tensor: Tensor) -> int:
 
 
 def _check_descriptions(network: Network, known: dict[str, Tensor]) -> None:
-    """What the file says of tensors inside has to be what they are."""
+    """Check that the file's descriptions of intermediate tensors are correct."""
     any_batch = network.inputs["images"][1][0] is None
     for name, (dtype, shape) in network.inner.items():
         tensor = known.get(name)

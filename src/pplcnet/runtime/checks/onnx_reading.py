@@ -1,10 +1,10 @@
-"""An ONNX file to plain values, without the onnx package and without copying weights.
+"""Read an ONNX file into plain values, without the onnx package and without copying weights.
 
-Only what this project's exporter and quantiser write is read. Everything else in the format is
-refused: functions, subgraphs, external data, sparse tensors, custom domains, fields that a second
-reader could take otherwise.
+Only what this project's exporter and quantiser write is accepted. Everything else in the format is
+refused: functions, subgraphs, external data, sparse tensors, custom domains, fields that another
+reader could interpret differently.
 
-This file is longer than others because every message of the format has its reader here.
+This file is longer than others because it has a reader for every message of the format.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ MAX_NODES = 4000
 MAX_CONSTANTS = 8000
 MAX_NAME = 512
 MAX_OPERATOR = 1 << 14
-"""Bytes of an operator with its attributes, and of a description of a tensor."""
+"""Bytes of an operator with its attributes, and of a tensor description."""
 MAX_PARTS = 4096
-"""Fields of one kind in a message: each costs a hundred times its bytes once it is read."""
+"""Fields of one kind in a message: once read, each takes up a hundred times its bytes."""
 MAX_UNPACKED = 1 << 20
-"""Bytes of integers that are stored one by one."""
+"""Bytes of integers stored one by one."""
 MAX_LIST = 64
-"""Numbers of an attribute, and dimensions of a tensor."""
+"""Numbers in an attribute, and dimensions of a tensor."""
 MAX_SCALES = 4
-"""Numbers of a constant of which the values are looked at: a factor for each dimension."""
+"""Numbers in a constant whose values are inspected: one factor per dimension."""
 Described: TypeAlias = tuple[int, tuple[int | None, ...]]
-"""Type and shape; None for a size that is not fixed."""
+"""Type and shape; None for a dynamic size."""
 
 
 class Tensor(NamedTuple):
-    """What is known of a tensor before anything runs."""
+    """What is known about a tensor before anything runs."""
 
     dtype: int
     shape: tuple[int, ...]
     is_constant: bool = False
-    """An initializer, or made of one by an operator that keeps its values."""
+    """An initializer, or derived from one by an operator that keeps its values."""
     integers: tuple[int, ...] | None = None
-    """The values of a constant, where they are few and of type int64: a shape."""
+    """The values of a small int64 constant, which is a shape."""
     floats: tuple[float, ...] | None = None
-    """The same of one of type float32: scales."""
+    """The values of a small float32 constant: scales."""
 
 
 class Node:
@@ -83,11 +83,11 @@ class Network:
         self.inputs: dict[str, Described] = {}
         self.outputs: dict[str, Described] = {}
         self.inner: dict[str, Described] = {}
-        """What the file says of tensors inside."""
+        """The file's descriptions of intermediate tensors."""
 
 
 def read_onnx(content: bytes) -> Network:
-    """The graph of an ONNX file; ProtobufError for what is not of the kind that is written here."""
+    """Read the graph of an ONNX file; ProtobufError if it is not of the kind written here."""
     once = {1: VARINT, 2: BYTES, 3: BYTES, 6: BYTES, 7: BYTES}
     model = _message(memoryview(content), "model", once, repeated={8: BYTES, 14: BYTES})
     if model.get(1) not in IR_VERSIONS:
@@ -117,7 +117,7 @@ def _graph(content: Buffer) -> Network:
             _add(described[number], *_value(value))
             _limit(described[number], MAX_CONSTANTS, "descriptions of tensors")
         elif number in (2, 10) and number not in seen:
-            seen.add(number)  # its name, and what it is
+            seen.add(number)  # its name and type
         else:
             raise ProtobufError(f"a graph with the field {number}, which the exporter never writes")
     return network
@@ -208,7 +208,7 @@ def _constant(content: Buffer) -> tuple[str, Tensor]:
 
 
 def _value(view: Buffer) -> tuple[str, Described]:
-    """Name, type and shape of a tensor that is described."""
+    """Name, type and shape from a tensor description."""
     content = bytes(view[: MAX_OPERATOR + 1])
     if len(content) > MAX_OPERATOR:
         raise ProtobufError(f"a description of more than {MAX_OPERATOR} bytes")
@@ -238,10 +238,10 @@ def _message(
     once: dict[int, int],
     repeated: dict[int, int | None] | None = None,
 ) -> dict[int, Any]:
-    """The fields of a message by number; each of `once` stands at most once.
+    """The fields of a message by number; each of `once` occurs at most once.
 
-    A field that appears twice, or with another wire type, means one thing to one reader and another
-    to the next, so that neither is taken. Numbers that may be packed or not have None for a type.
+    A field that is repeated, or has another wire type, means different things to different readers,
+    so it is refused. Numbers that may be packed or not have None for a type.
     """
     repeated = repeated or {}
     found: dict[int, Any] = {}
@@ -275,7 +275,7 @@ def _integers(parts: list[tuple[int, int | Buffer]], what: str) -> tuple[int, ..
 
 
 def _count(parts: list[tuple[int, int | Buffer]], kind: int) -> int:
-    """How many numbers a repeated field holds, packed or one by one."""
+    """The number of values in a repeated field, packed or one by one."""
     found = 0
     for each, value in parts:
         if each == kind:
@@ -294,7 +294,7 @@ def _count(parts: list[tuple[int, int | Buffer]], kind: int) -> int:
 
 
 def _count_varints(content: Buffer) -> int:
-    """How many numbers are packed: each ends with a byte below 0x80."""
+    """The number of packed values: each ends with a byte below 0x80."""
     last = np.flatnonzero(np.frombuffer(content, np.uint8) < 0x80)
     lengths = np.diff(last, prepend=-1)
     if len(content) and (not len(last) or last[-1] != len(content) - 1 or lengths.max() > 10):

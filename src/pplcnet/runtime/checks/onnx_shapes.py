@@ -1,7 +1,7 @@
-"""The operators that this project's exporter and quantiser write, and the shapes that they make.
+"""The operators written by this project's exporter and quantiser, and the shapes they produce.
 
-A rule checks an operator's inputs and attributes and returns the shapes of its outputs and the
-multiplications that it costs. An operator without a rule is refused.
+A rule checks an operator's inputs and attributes and returns the shapes of its outputs and its
+number of multiplications. An operator without a rule is refused.
 
 This file is longer than others because it is a list: one function per operator, and their table.
 """
@@ -26,7 +26,7 @@ NEAREST = {
     "coordinate_transformation_mode": "asymmetric",
     "nearest_mode": "floor",
 }
-"""How a detector's maps are enlarged."""
+"""How a detector's feature maps are upsampled."""
 LINEAR = tuple(
     {"mode": "linear", "coordinate_transformation_mode": each}
     for each in ("half_pixel", "align_corners")
@@ -36,10 +36,10 @@ MAX_RESIZED = 4096
 
 
 Result: TypeAlias = tuple[list[Tensor], int]
-"""What an operator makes, and how many multiplications one run of it takes."""
+"""The outputs of an operator, and the number of multiplications in one run."""
 Rule: TypeAlias = Callable[[Node, list[Tensor]], Result]
 Operator: TypeAlias = tuple[range, int, Mapping[str, type], Rule]
-"""How many inputs and outputs an operator has, which attributes, and its rule."""
+"""An operator's allowed numbers of inputs and outputs, its attributes, and its rule."""
 
 
 def _refuse(node: Node, why: str) -> ProtobufError:
@@ -119,7 +119,7 @@ def _max_pool(node: Node, inputs: list[Tensor]) -> Result:
 
 
 def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
-    """How many windows there are along each side."""
+    """The number of windows along each side."""
     strides, pads = _list(node, "strides"), _list(node, "pads")
     dilations = node.attributes.get("dilations", (1, 1))
     if not isinstance(dilations, tuple) or len(dilations) != 2:
@@ -141,7 +141,7 @@ def _windows(node: Node, size: list[int], kernel: list[int]) -> list[int]:
 
 
 def _resize(node: Node, inputs: list[Tensor]) -> Result:
-    """Every pixel a whole number of times, or bilinearly by any factor."""
+    """Repeats every pixel a whole number of times, or resizes bilinearly by any factor."""
     _floats(node, inputs)
     shape, scales, attributes = inputs[0].shape, inputs[2].floats, node.attributes
     if inputs[1].shape != (0,) or len(shape) != 4 or scales is None or len(scales) != 4:
@@ -149,7 +149,7 @@ def _resize(node: Node, inputs: list[Tensor]) -> Result:
     is_whole = all(each in range(1, MAX_ENLARGEMENT + 1) for each in scales)
     if not (attributes == NEAREST and is_whole) and attributes not in LINEAR:
         raise _refuse(node, f"resizes by {scales} as {dict(attributes)}")
-    # What a tensor may hold at all bounds the factors.
+    # The limit on tensor sizes bounds the factors.
     if scales[:2] != (1, 1) or not all(0 < each <= MAX_RESIZED for each in scales):
         raise _refuse(node, f"resizes by {scales}")
     made = tuple(math.floor(a * b) for a, b in zip(shape, scales, strict=True))
@@ -204,7 +204,7 @@ def _reshape(node: Node, inputs: list[Tensor]) -> Result:
     wanted, shape = inputs[1].integers, inputs[0].shape
     if inputs[1].dtype != INT64 or wanted is None or len(inputs[1].shape) != 1:
         raise _refuse(node, "gets a shape that is no constant")
-    # 0 keeps a size, as the exporter writes it for the batch.
+    # 0 keeps a size; the exporter writes it for the batch.
     if any(each < 0 or (each == 0 and at >= len(shape)) for at, each in enumerate(wanted)):
         raise _refuse(node, f"gets the shape {wanted}")
     result = tuple(each or shape[at] for at, each in enumerate(wanted))
@@ -235,7 +235,7 @@ def _gemm(node: Node, inputs: list[Tensor]) -> Result:
 def _quantize(node: Node, inputs: list[Tensor]) -> Result:
     _floats(node, inputs[:2])
     _check_scales(node, inputs)
-    # NNCF's accuracy control leaves weights in float, with both operators behind them.
+    # NNCF's accuracy control leaves weights in float, followed by both operators.
     kept = inputs[0].is_constant
     return _result([Tensor(inputs[2].dtype, inputs[0].shape, is_constant=kept)])
 
@@ -253,7 +253,7 @@ def _check_scales(node: Node, inputs: list[Tensor]) -> None:
     if zero.dtype not in (UINT8, INT8) or not (scale.is_constant and zero.is_constant):
         raise _refuse(node, "has a scale or a zero point that is no constant of 8 bits")
     axis = _integer(node, "axis", 1)
-    axis += len(values.shape) if axis < 0 else 0  # as NNCF counts those of the classifier
+    axis += len(values.shape) if axis < 0 else 0  # NNCF counts the classifier's axis from the end
     if scale.shape != zero.shape or len(scale.shape) > 1:
         raise _refuse(node, f"has scales of {scale.shape} and zero points of {zero.shape}")
     if scale.shape and not (0 <= axis < len(values.shape) and scale.shape[0] == values.shape[axis]):
@@ -287,7 +287,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Flatten": (_ONE, 1, {"axis": int}, _flatten),
     "Gemm": (_THREE, 1, {}, _gemm),
     "GlobalAveragePool": (_ONE, 1, {}, _average),
-    # Of bundles that were exported before gates became Clip.
+    # From bundles exported before gates became Clip.
     "HardSigmoid": (_ONE, 1, {"alpha": float, "beta": float}, _same),
     "HardSwish": (_ONE, 1, {}, _same),
     "Identity": (_ONE, 1, {}, _same),

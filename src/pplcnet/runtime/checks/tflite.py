@@ -1,7 +1,7 @@
-"""Whether a `.tflite` file is a network that this project's exporter can have written.
+"""Check that a `.tflite` file is a network that this project's exporter could have written.
 
-LiteRT does not verify what it loads. The tables that it follows are looked through here first: one
-graph, known operators, indices and sizes in their ranges.
+LiteRT does not verify what it loads. The tables that it follows are therefore checked first: one
+graph, known operators, indices and sizes within their ranges.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pplcnet.errors import BundleError
 
 __all__ = ["check_tflite"]
 
-# What TensorFlow's converter makes of the catalog: numbers of tflite's schema. No control flow, no
-# variables, no custom operators, and none whose output can be larger than its inputs say, but a
-# resize, whose size is looked at.
+# Operators that TensorFlow's converter uses for the catalog: numbers of tflite's schema. No
+# control flow, variables or custom operators, and none whose output can be larger than its inputs
+# imply, except resize, whose size is checked.
 OPERATORS = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D",
     9: "FULLY_CONNECTED", 14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU",
@@ -29,7 +29,7 @@ RESIZE = 23
 MAX_OUTPUTS = 16
 MAX_TABLES = 10_000
 MAX_NUMBERS = 1 << 30
-"""Of one tensor."""
+"""For one tensor."""
 
 
 def check_tflite(
@@ -37,12 +37,12 @@ def check_tflite(
     image_size: tuple[int, int] | None = None,
     outputs: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    """BundleError, with the reason, for a network of another kind, or of other sizes.
+    """Raise BundleError, with the reason, for a network of another kind or size.
 
     Args:
-        image_size: (height, width) that it has to take; None for any.
-        outputs: name to shape for one image of the outputs that it has to have, in their order;
-            None for any. Their names in the file are not looked at: converting loses them.
+        image_size: required (height, width); None for any.
+        outputs: required outputs in order, name to shape for one image;
+            None for any. Their names in the file are ignored: converting loses them.
     """
     try:
         _check(_Table.root(content), image_size, outputs)
@@ -90,7 +90,7 @@ def _check_resize(
     contents: list[_Table],
     made: set[int],
 ) -> None:
-    """BundleError unless the size is a constant, and that of the result."""
+    """Raise BundleError unless the size is a constant and equal to that of the result."""
     indices = (*operator.integers(1), *operator.integers(2))
     if len(indices) != 3 or min(indices) < 0 or indices[1] in made:
         raise BundleError("a resize whose size is no constant")
@@ -147,7 +147,7 @@ def _tensor(table: _Table, buffers: int) -> tuple[int, ...]:
 
 
 class _Table:
-    """A table of the flatbuffers format; every place is looked up inside the file."""
+    """A table of the flatbuffers format; every offset is checked to be inside the file."""
 
     def __init__(self, content: bytes, at: int) -> None:
         self._content = content
@@ -168,7 +168,7 @@ class _Table:
         return int(struct.unpack_from(kind, self._content, at)[0])
 
     def _field(self, number: int) -> int | None:
-        """Where a field's value lies."""
+        """The offset of a field's value; None if the table lacks it."""
         slot = 4 + 2 * number
         if slot + 2 > self._size:
             return None
@@ -183,7 +183,7 @@ class _Table:
         return 0 if at is None else self._number(kind, at)
 
     def _vector(self, number: int, item_bytes: int) -> tuple[int, int]:
-        """Where a vector's items begin, and how many there are."""
+        """The offset of a vector's first item, and the number of items."""
         at = self._field(number)
         if at is None:
             return 0, 0

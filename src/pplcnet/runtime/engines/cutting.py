@@ -1,4 +1,4 @@
-"""An exported ONNX file without the outputs that are not asked for."""
+"""Cut an exported ONNX file down to the requested outputs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OUTPUT_NAME, CONSTANT_NAME = 1, 8
 
 
 def cut_network(content: bytes, outputs: Collection[str]) -> bytes:
-    """The file with these outputs alone, and with what they are computed from.
+    """The file with only these outputs and what they depend on.
 
-    An engine computes every output of a file, whoever asks for it.
+    An engine computes every output of a file, even unused ones.
 
     Args:
-        content: an ONNX file that passed `runtime.checks`: its operators stand in order and hold
-            no graphs of their own.
-        outputs: names of outputs. The file comes back unchanged if it has no others, or lacks one:
+        content: an ONNX file that passed `runtime.checks`: its operators are in order and contain
+            no graphs.
+        outputs: names of outputs. The file is returned unchanged if it has no others, or lacks one:
             a file with a single output may call it anything.
 
     Raises:
@@ -38,8 +38,8 @@ def cut_network(content: bytes, outputs: Collection[str]) -> bytes:
         return content
     kept: list[tuple[int, int, int | Buffer]] = []
     needed = set(wanted)
-    # From the last operator to the first, so that what an operator needs is known before the
-    # operators that make it.
+    # From the last operator to the first, so that the users of a value are visited before the
+    # operator that computes it.
     for number, kind, value in reversed(parts):
         if number == NODE:
             if needed.isdisjoint(_names(value, NODE_OUTPUT)):
@@ -59,7 +59,7 @@ def cut_network(content: bytes, outputs: Collection[str]) -> bytes:
 
 
 def _names(message: int | Buffer, field: int) -> list[str]:
-    """The texts of a field of a message."""
+    """The strings in a field of a message."""
     if isinstance(message, int):
         return [""]
     found = [

@@ -1,4 +1,4 @@
-"""The engine protocol: what every inference engine offers to `Model`; and the engines."""
+"""The engine protocol, which every inference engine implements for `Model`; and the engines."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 
 
 class Engine(Protocol):
-    """One loaded network. Safe to call from several threads at once."""
+    """One loaded network. Thread-safe."""
 
     @property
     def batch_size(self) -> int | None:
-        """Images that one run takes; None when any number is fine."""
+        """Images per run; None if any number is allowed."""
         ...
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
@@ -42,16 +42,16 @@ class Engine(Protocol):
 
 
 class EngineKind(NamedTuple):
-    """An engine that a bundle can be run with."""
+    """An engine that can run a bundle."""
 
     module: str
-    """The library that has to be there."""
+    """The library it needs."""
     extra: str
-    """What installs it; "" for what comes with pplcnet itself."""
+    """The extra that installs it; "" if it comes with pplcnet itself."""
     ending: str
-    """Of the files that it runs."""
+    """Extension of the files that it runs."""
     precisions: tuple[str, ...]
-    """What it can compute a float32 network in."""
+    """Precisions in which it can compute a float32 network."""
 
 
 ENGINES: Mapping[str, EngineKind] = {
@@ -62,14 +62,14 @@ ENGINES: Mapping[str, EngineKind] = {
 
 
 def installed_engines() -> list[str]:
-    """The engines whose library is there, without importing it."""
+    """The engines whose library is installed, found without importing it."""
     return [name for name, kind in ENGINES.items() if importlib.util.find_spec(kind.module)]
 
 
 def run_padded(engine: Engine, images: NDArray[np.uint8]) -> Outputs:
-    """Outputs (N, ...) for N >= 1 prepared images, whatever batch the engine takes.
+    """Outputs (N, ...) for N >= 1 prepared images, whatever the engine's batch.
 
-    Where it takes a fixed number, the last run is filled up with the first image.
+    If the batch is fixed, the last run is padded with the first image.
     """
     batch = engine.batch_size
     if batch is None or batch == len(images):
@@ -81,7 +81,7 @@ def run_padded(engine: Engine, images: NDArray[np.uint8]) -> Outputs:
 
 
 def run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[Outputs]:
-    """The outputs for each; several at once where the network was exported so, else one by one."""
+    """Yield the outputs for each image; runs several at once if the network has a fixed batch."""
     batch = engine.batch_size or 1
     for start in range(0, len(images), batch):
         some = images[start : start + batch]
@@ -91,7 +91,7 @@ def run_each(engine: Engine, images: list[NDArray[np.uint8]]) -> Iterator[Output
 
 
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:
-    """The outputs of at least one run as those of one run for all of their images."""
+    """Concatenate the outputs of one or more runs along the images."""
     return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
 
 
@@ -111,15 +111,15 @@ def open_engine(
     Args:
         name: a key of `ENGINES`.
         content: the network's file.
-        precision: what to compute in: "float32", "bfloat16", or "int8" for a quantised file.
-        threads: inside one run; None for one a core.
-        streams: runs that will be made at once, from as many threads of the caller.
-        sizes: what the network has to take and return, where a manifest says so. Without it,
-            outputs have the names that they have in the file.
+        precision: to compute in: "float32", "bfloat16", or "int8" for a quantised file.
+        threads: within one run; None for one per core.
+        streams: concurrent runs, from as many threads of the caller.
+        sizes: required input and outputs, if a manifest gives them. Without it,
+            outputs keep their names in the file.
         outputs: those of `sizes` that are needed; None for all. An ONNX file is cut to them, and
-            costs what a file with no others costs. LiteRT computes the others too, and so does
+            is then as fast as a file without others. LiteRT computes the others too, and so does
             every engine for a trusted network.
-        trusted: give the engine any network, checked by nobody but the engine.
+        trusted: load any network, with no checks but the engine's own.
 
     Raises:
         UnknownNameError: no such engine.

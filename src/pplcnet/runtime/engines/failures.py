@@ -1,4 +1,4 @@
-"""Exceptions of engines, which are of many kinds and pages long, as one sentence."""
+"""Turn engines' exceptions, which are of many kinds and pages long, into one sentence."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pplcnet.system.processor import processor_name
 __all__ = ["clear_errors", "one_sentence"]
 
 LONGEST = 200
-# Lines that say where in the engine's source it failed, not what.
+# Lines that say where in the engine's source it failed, not why.
 PLACES = re.compile(r"^(Exception from |Check '.*' failed|\[.*\] *:?[A-Z_]+ *: *\d+ *: *$)")
 NO_KERNEL = "No suitable implementations"
 
 
 @contextmanager
 def clear_errors(engine: str, doing: str, precision: str = "float32") -> Iterator[None]:
-    """Turn what an engine raises into a BundleError of one sentence.
+    """Turn exceptions of an engine into a BundleError of one sentence.
 
     Args:
-        engine: what the engine is called ("ONNX Runtime").
-        doing: what it cannot do ("load").
+        engine: its name ("ONNX Runtime").
+        doing: the action that failed ("load").
         precision: as in `open_engine`.
     """
     try:
         yield
     except (PPLCNetError, MemoryError):
         raise
-    except Exception as error:  # engines have no common, or public, class of their own
+    except Exception as error:  # engines have no common or public exception class
         if NO_KERNEL in str(error):
             raise BundleError(
                 f"{engine} has no {precision} kernels for this network on this processor "
@@ -40,7 +40,7 @@ def clear_errors(engine: str, doing: str, precision: str = "float32") -> Iterato
 
 
 def one_sentence(error: Exception) -> str:
-    """The line of an exception's text that says what is wrong; its class where none does."""
+    """The line of an exception's text that says what is wrong, else its class."""
     lines = [line.strip() for line in re.split(r"\n|\\n", str(error))]
     telling = [line for line in lines if line and not PLACES.match(line)]
     text = printable(telling[0].split("This may indicate")[0].strip()) if telling else ""

@@ -10,10 +10,10 @@ __all__ = ["abandon", "watch"]
 
 
 class HoldsEngines(Protocol):
-    """Something that opens engines and can open them anew."""
+    """An object that opens engines and can reopen them."""
 
     def after_fork(self) -> None:
-        """Called in the child, before anything else runs there."""
+        """Called in the child process before anything else runs there."""
         ...
 
 
@@ -21,14 +21,14 @@ _watched: WeakSet[Any] = WeakSet()
 
 
 def watch(holder: HoldsEngines) -> None:
-    """Call `holder.after_fork()` in every process that is forked from this one."""
+    """Call `holder.after_fork()` in every process forked from this one."""
     _watched.add(holder)
 
 
 def abandon(engines: object) -> None:
-    """Never free the parent's engines in this process: that would wait for their threads.
+    """Never free the parent's engines in this process, which would wait for their threads.
 
-    Not even at its end, which is why one reference to them is never released.
+    Not even at exit, so one reference to them is never released.
     """
     import ctypes  # 10 ms that only a forked process needs
 

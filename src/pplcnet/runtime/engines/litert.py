@@ -45,13 +45,13 @@ class LiteRtEngine:
 
         Args:
             content: the file.
-            threads: inside one run; None for one a core.
-            outputs: their names in the order of the file, which does not keep the names that they
-                were exported with; None for the names in the file.
+            threads: within one run; None for one per core.
+            outputs: their names in the file's order, since the file does not keep the exported
+                names; None for the names in the file.
         """
         self._content = content
         self._threads = threads or available_cores()
-        # An interpreter takes one caller at a time: each thread has its own.
+        # An interpreter serves one caller at a time, so each thread has its own.
         self._of_thread = threading.local()
         interpreter = self._interpreter()
         given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()

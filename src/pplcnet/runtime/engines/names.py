@@ -1,4 +1,4 @@
-"""What the outputs of a network's file are called."""
+"""The names of the outputs in a network's file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["output_names"]
 def output_names(
     in_file: Sequence[str], wanted: Sequence[str] | None, *, is_ordered: bool = False
 ) -> list[str]:
-    """The name of every output, in the order of the file.
+    """The name of every output, in the file's order.
 
     Args:
         in_file: their names in the file.
@@ -20,7 +20,7 @@ def output_names(
         is_ordered: the file has the outputs in the manifest's order, whatever their names.
 
     Raises:
-        BundleError: the file has other outputs than the manifest.
+        BundleError: the file's outputs differ from the manifest's.
     """
     if wanted is None or set(wanted) == set(in_file):
         return list(in_file)

@@ -26,7 +26,7 @@ def open_engine(
     streams: int,
     outputs: tuple[str, ...] | None,
 ) -> OnnxRuntimeEngine:
-    """As `runtime.engines.engine.open_engine`; a session takes runs from any number of threads."""
+    """As `runtime.engines.engine.open_engine`; any number of threads may run one session."""
     return OnnxRuntimeEngine(content, threads=threads, outputs=outputs)
 
 
@@ -44,15 +44,15 @@ class OnnxRuntimeEngine:
 
         Args:
             content: the file.
-            threads: inside one run; None for one a core.
-            outputs: as for `runtime.engines.names.output_names`.
+            threads: within one run; None for one per core.
+            outputs: as in `runtime.engines.names.output_names`.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
         if threads == 1:
-            # With one thread there is nobody to wait for; spinning would only heat the core.
+            # With one thread there is nothing to wait for; spinning would only heat the core.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with clear_errors(NAME, "load"):
             self._session = onnxruntime.InferenceSession(
@@ -64,7 +64,7 @@ class OnnxRuntimeEngine:
 
     @property
     def batch_size(self) -> int | None:
-        """The fixed batch of the exported graph, None when it is dynamic."""
+        """The fixed batch of the exported graph; None if it is dynamic."""
         size = self._input.shape[0]
         return size if isinstance(size, int) else None
 

@@ -22,12 +22,12 @@ telemetry.switch_off()
 
 
 def _import_openvino() -> Any:
-    """OpenVINO without its model converter, 0.08 s of imports; who asks for that gets it then."""
+    """OpenVINO without its model converter, 0.08 s of imports, which is imported if used later."""
     converter = "openvino.tools.ovc"
     is_first = "openvino" not in sys.modules and converter not in sys.modules
     if is_first:
         modules: dict[str, Any] = sys.modules
-        modules[converter] = None  # makes OpenVINO do without it, as where it is not installed
+        modules[converter] = None  # makes OpenVINO do without it, as if it were not installed
     try:
         import openvino
     finally:
@@ -51,21 +51,21 @@ openvino = _import_openvino()
 __all__ = ["PRECISIONS", "OpenVinoEngine", "core", "open_engine"]
 
 NAME = "OpenVINO"
-# OpenVINO's own names. A quantised network computes in float32 what is not quantised.
+# OpenVINO's own names. In a quantised network, float32 is used for whatever is not quantised.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}
 
 
 @cache
 def core() -> Any:
-    """The one core of this process.
+    """The only OpenVINO core of this process.
 
-    OpenVINO 2026.4 gives the thread an alternate signal stack with each core, and takes it away
-    with the core. With several of them, gone in another order than they came, it leaves one that
-    is not there any more, and the next Ctrl-C is a segmentation fault.
+    OpenVINO 2026.4 gives the thread an alternate signal stack with each core and removes it
+    with the core. If several cores are released in a different order than created, a stack that
+    no longer exists stays registered, and the next Ctrl-C is a segmentation fault.
 
-    Nor may it bind threads to cores: it sometimes leaves the calling one bound to one core, so
-    that all that this thread starts later has a single core too; and processes side by side would
-    all take the first cores. Latency is within 2 % without.
+    It must not pin threads to cores either: it sometimes leaves the calling thread pinned to one
+    core, so everything that thread starts later has only one core too; and parallel processes would
+    all use the first cores. Latency without pinning is within 2 %.
     """
     core = openvino.Core()
     core.set_property("CPU", {"ENABLE_CPU_PINNING": False})
@@ -73,7 +73,7 @@ def core() -> Any:
 
 
 def _writable_cache() -> Path | None:
-    """Where compiled networks are kept; None where nothing can be, as in a locked container."""
+    """The cache for compiled networks; None if it is not writable, as in a read-only container."""
     folder = cache_folder() / "openvino"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def _writable_cache() -> Path | None:
 
 
 def _name(output: Any) -> str:
-    """An output's name in the ONNX file, among those of the tensors that OpenVINO made one."""
+    """An output's name in the ONNX file, among the names of tensors that OpenVINO merged."""
     name = str(output.get_node().get_friendly_name()).removesuffix("/sink_port_0")
     return name if name in output.get_names() else str(output.get_any_name())
 
@@ -105,8 +105,8 @@ def open_engine(
 class OpenVinoEngine:
     """Runs an exported ONNX file, quantised or not, on the CPU.
 
-    What OpenVINO makes of the network for this processor is kept in the cache folder, so that the
-    next process starts sooner.
+    The network as compiled for this processor is kept in the cache folder, so that the
+    next process starts faster.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class OpenVinoEngine:
 
     @property
     def batch_size(self) -> int | None:
-        """The fixed batch of the exported graph, None when it is dynamic."""
+        """The fixed batch of the exported graph; None if it is dynamic."""
         return self._batch_size
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
@@ -150,11 +150,11 @@ class OpenVinoEngine:
             if request is None:
                 request = self._of_thread.request = self._network.create_infer_request()
             pixels = np.ascontiguousarray(images)
-            # OpenVINO shares no memory that must not be written to, as Pillow's is.
+            # OpenVINO does not accept read-only memory, such as Pillow's.
             shared = pixels.flags.writeable
             request.set_input_tensor(openvino.Tensor(pixels, shared_memory=shared))
             request.infer()
-            # The tensors' memory is used again by the next run.
+            # The next run reuses the tensors' memory.
             return {
                 name: request.get_output_tensor(at).data.copy()
                 for at, name in enumerate(self._names)
