@@ -1,13 +1,13 @@
-"""Measure what each technique of training is worth on a few thousand photos; resumable.
+"""Measure what each training technique is worth on a few thousand photos; resumable.
 
     python benchmarks/ablation.py PHOTOS --weights BACKBONE.npz --out RUNS [--seeds 3]
     python benchmarks/ablation.py PHOTOS --model pplcnet_x0_25 --epochs 30 --out RUNS
 
-Trains one network per row and seed, each with one change to the plain recipe. Every run has a
+Trains one network per row and seed, each with one change to the plain recipe. Every run has its own
 folder in RUNS, and finished runs are not repeated. The plain recipe has a random crop and a flip;
-with weights, its head learns first. Differences are points of test top-1 against the plain run of
-the same seed, as mean and standard error over the seeds. One seed of short training from scratch
-says little: how early a run gets going changes its top-1 by ten points or more.
+with weights, the head is trained first. Differences are in points of test top-1 against the plain
+run of the same seed, as mean and standard error over the seeds. One seed of short training from
+scratch says little: how fast a run gets going changes its top-1 by ten points or more.
 """
 
 from __future__ import annotations

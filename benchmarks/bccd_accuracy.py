@@ -1,13 +1,13 @@
-"""Measure test AP of a detector on BCCD by what its training starts from.
+"""Measure a detector's test AP on BCCD for different initial weights.
 
     python benchmarks/bccd_accuracy.py BCCD --coco FILE --trunk FILE --out RUNS
     python benchmarks/bccd_accuracy.py BCCD --out RUNS --rows fractal none --seeds 1
 
-Trains PicoDet XS at 320 for 15 epochs, once for each row and seed, with `pplcnet train` in a
-process and a folder of its own. The rows start from the weights of a whole detector (coco), from
-those of a detector's trunk (trunk), from the backbone that ships with pplcnet (fractal), and from
-random values (none); the last three take the recipe for a head that is not trained yet. Finished
-runs are not repeated and stopped ones continue. Prints the mean and the range of test AP.
+Trains PicoDet XS at 320 for 15 epochs, once per row and seed, with `pplcnet train` in a separate
+process and folder. The rows start from the weights of a whole detector (coco), from those of a
+detector's trunk (trunk), from the backbone that ships with pplcnet (fractal), and from random
+values (none); the last three use the recipe for an untrained head. Finished runs are not repeated
+and stopped ones continue. Prints the mean and the range of test AP.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def evaluation(out: Path, row: str, seed: int) -> dict[str, float]:
 
 
 def train(arguments: argparse.Namespace, row: str, weights: str, seed: int) -> None:
-    """One row with one seed, unless it is finished."""
+    """Train one row with one seed, unless it is finished."""
     out = folder_of(arguments.out, row, seed)
     if (out / "evaluation" / "evaluation.json").is_file():
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A file does not say whether it has a head.
+    # The file does not say whether it includes a head.
     recipe = ["--recipe", "picodet-scratch"] if row == "trunk" else []
     resume = ["--resume"] if (out / "run.json").is_file() else []
     subprocess.run(

@@ -2,9 +2,9 @@
 
     python benchmarks/calibration_error.py PHOTOS BUNDLE...
 
-Prints, for each bundle and for all their answers together, top-1, the expected calibration error
-(15 bins), and the error that perfectly calibrated probabilities would show on as many answers. On
-few photos the error is mostly noise; the answers of several runs (seeds) together have less of it.
+Prints, for each bundle and for all answers together, top-1, the expected calibration error (15
+bins), and the error that perfectly calibrated probabilities would show on as many answers. On few
+photos the error is mostly noise; pooling the answers of several runs (seeds) reduces it.
 """
 
 from __future__ import annotations

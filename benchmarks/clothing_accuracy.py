@@ -3,9 +3,9 @@
     python benchmarks/clothing_accuracy.py PHOTOS --backbone FILE --teacher BUNDLE --out RUNS
     python benchmarks/clothing_accuracy.py PHOTOS --out RUNS --rows "scratch x0_35" --seeds 1
 
-Trains each row once per seed with `pplcnet train`, in a process and a folder of its own. Finished
-runs are not repeated and stopped ones continue, so that the command can be started again at any
-time. Prints mean and spread of test top-1, and the time.
+Trains each row once per seed with `pplcnet train`, in a separate process and folder. Finished runs
+are not repeated and stopped ones continue, so the command can be restarted at any time. Prints the
+mean and spread of test top-1, and the time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def folder_of(row: str, seed: int, out: Path) -> Path:
 
 
 def train(row: str, seed: int, arguments: argparse.Namespace) -> None:
-    """Train one row with one seed, unless it is finished; seconds.json has its times."""
+    """Train one row with one seed, unless it is finished; seconds.json records its times."""
     out = folder_of(row, seed, arguments.out)
     if (out / "evaluation" / "evaluation.json").is_file():
         return

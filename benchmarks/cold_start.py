@@ -1,4 +1,4 @@
-"""Time whole processes: `--help`, and the first label after a cold start.
+"""Time whole processes: `--help`, and the first prediction from a cold start.
 
 python benchmarks/cold_start.py BUNDLE PHOTO [--runs 15]
 """
@@ -34,7 +34,7 @@ def main() -> None:
         for name, command in commands.items():
             started = time.perf_counter()
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            if turn:  # the first only fills the file cache
+            if turn:  # the first run only fills the file cache
                 times[name].append(time.perf_counter() - started)
     for name, values in times.items():
         print(f"{name:<24} {statistics.median(values):6.3f} s, greatest {max(values):.3f} s")

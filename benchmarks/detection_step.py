@@ -1,9 +1,9 @@
-"""What the assignment of boxes to cells costs in a training step of a detector, in CPU time.
+"""Measure the CPU time that assigning boxes to cells takes in a detector's training step.
 
     python benchmarks/detection_step.py --boxes 32 --batch-size 8
 
-Steps of PicoDet on random pixels and boxes, with either assignment, and the assignment and the
-losses alone on the same answers, in turns; medians. CPU time counts all cores.
+Times steps of PicoDet on random pixels and boxes with either assignment, and the assignment and the
+losses alone on the same predictions, interleaved; prints medians. CPU time counts all cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Print milliseconds of CPU time a step, and the share of the assignment."""
+    """Print milliseconds of CPU time per step, and the assignment's share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="picodet_xs")
     parser.add_argument("--side", type=int, default=320)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _boxes(generator: np.random.Generator, arguments: argparse.Namespace) -> np.ndarray:
-    """(N, M, 5): half of the rows are padding."""
+    """(N, M, 5) random boxes; half of the rows are padding."""
     count = (arguments.batch_size, arguments.boxes)
     sizes = generator.uniform(10, arguments.side / 2, (*count, 2))
     corners = generator.random((*count, 2)) * (arguments.side - sizes)
@@ -76,7 +76,7 @@ def _boxes(generator: np.random.Generator, arguments: argparse.Namespace) -> np.
 
 
 def _medians(calls: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Milliseconds of CPU time a call, the calls in turns; the first round is not counted."""
+    """Milliseconds of CPU time per call, with interleaved calls; the first round is not counted."""
     times: list[list[float]] = [[] for _ in calls]
     for at in range(rounds + 1):
         for call, found in zip(calls, times, strict=True):

@@ -2,9 +2,9 @@
 
     python benchmarks/detector_int8.py RUN
 
-RUN is a folder of `pplcnet train` with a detector. Its training photos give the ranges, its
-validation and test photos the AP. A line for each choice of what is quantised: how far AP is from
-float32's, with the standard deviation of the difference (a bootstrap over the photos), and F1 of
+RUN is the folder of a detector from `pplcnet train`. Its training photos give the ranges, its
+validation and test photos the AP. Prints a line for each choice of what is quantised: the
+difference of AP from float32, with its standard deviation (a bootstrap over the photos), and F1 of
 the boxes that are shown, at the bundle's confidence and as the mean around it that guards INT8.
 """
 
@@ -59,7 +59,7 @@ def choices_of(model: onnx.ModelProto, head_inputs: Sequence[str]) -> Iterator[C
 
 
 def shown_f1(judged: JudgedBoxes) -> float:
-    """At the bundle's confidence itself."""
+    """F1 at the bundle's confidence itself."""
     found = zip(judged.judge.truth, judged.found, strict=True)
     confidence = judged.judge.confidence
     return float(
@@ -68,7 +68,7 @@ def shown_f1(judged: JudgedBoxes) -> float:
 
 
 def deviation(judged: JudgedBoxes, reference: JudgedBoxes) -> float:
-    """The standard deviation of the difference of AP."""
+    """The standard deviation of the difference in AP."""
     generator = np.random.default_rng(0)
     images = judged.matches.images
     drawn = [generator.multinomial(images, np.full(images, 1 / images)) for _ in range(RESAMPLES)]

@@ -1,10 +1,11 @@
-"""Milliseconds of one image through PicoDet: engines and precisions, and Paddle Inference.
+"""Milliseconds per image for PicoDet: engines and precisions, and Paddle Inference.
 
     python benchmarks/detector_latency.py [--paddle PATH/TO/python-with-paddle] [--threads 2]
 
-Weights are random, which changes no time; boxes and scores come out before suppression. All ways
-take turns. Paddle gets the same graph, with BatchNorm folded and without the normalisation, which
-counts for the others. INT8's ranges come from noise: only its time is measured.
+Weights are random, which does not affect time; boxes and scores are taken before suppression. All
+ways are interleaved. Paddle gets the same graph, with BatchNorm folded and without the
+normalisation, which counts for the others. INT8's ranges come from noise: only its time is
+measured.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def network(name: str, side: int) -> tuple[bytes, Manifest]:
 
 
 def write_graph(content: bytes, manifest: Manifest, image: np.ndarray, place: Path) -> None:
-    """What `paddle_detector.py` reads: the operators behind the normalisation of the input."""
+    """Write what `paddle_detector.py` reads: the operators after the normalisation of the input."""
     model = onnx.load_from_string(content)
     outputs = open_engine("onnxruntime", content).run(image)
     mean = np.asarray(manifest.preprocessing.mean, np.float32)
@@ -87,12 +88,12 @@ def _plain(attribute: onnx.AttributeProto) -> Any:
 def paddle_way(
     python: str, place: Path, threads: int, stack: ExitStack
 ) -> tuple[dict[str, Any], Callable[[], float]]:
-    """What the process says of itself, and a call that times one run in it."""
+    """What the process reports about itself, and a function that times one run in it."""
     return timed_by([python, "paddle_detector.py", str(place), str(threads)], stack)
 
 
 def timed_by(command: list[str], stack: ExitStack) -> tuple[dict[str, Any], Callable[[], float]]:
-    """As `paddle_way`, for a script beside this one: a Python, the script, its arguments."""
+    """As `paddle_way`, for another script in this folder: a Python, the script, its arguments."""
     python, name, *given_arguments = command
     script = Path(__file__).with_name(name)
     process = stack.enter_context(
@@ -163,7 +164,7 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """A table for each network."""
+    """Print a table for each network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["picodet_xs", "picodet_s"])
     parser.add_argument("--size", type=int, default=320)

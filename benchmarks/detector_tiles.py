@@ -2,9 +2,9 @@
 
     python benchmarks/detector_tiles.py BUNDLE PHOTOS [--grid 4] [--tiles 480x640]
 
-Photos of the test split are pasted into pictures of GRID x GRID of them. The detector looks at each
-photo alone, at each picture as a whole, and at the picture in tiles. What it finds in a picture is
-given back to the photo that holds its centre, so that all three have the same truth.
+Photos of the test split are pasted into pictures of GRID x GRID photos. The detector predicts each
+photo alone, each picture as a whole, and each picture in tiles. Every box found in a picture is
+assigned to the photo that contains its centre, so all three have the same ground truth.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pplcnet.tasks.detection.suppression import FoundBoxes
 
 
 def pictures(photos: Sequence[Path], grid: int) -> Iterator[tuple[NDArray[np.uint8], list[Path]]]:
-    """Pictures of grid x grid photos of one size, row by row; the last may have empty places."""
+    """Yield pictures of grid x grid photos of one size, row by row; the last may have gaps."""
     for first in range(0, len(photos), grid * grid):
         some = photos[first : first + grid * grid]
         decoded = [np.asarray(decode(path)) for path in some]

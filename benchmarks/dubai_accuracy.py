@@ -1,15 +1,15 @@
-"""Measure test mIoU of segmenters within a budget of time: the table of docs/benchmarks.md.
+"""Measure test mIoU of segmenters within a time budget: the table of docs/benchmarks.md.
 
     python benchmarks/dubai_accuracy.py PHOTOS --backbone FILE --out RUNS
     python benchmarks/dubai_accuracy.py PHOTOS --out RUNS --rows "mobileseg x0_5" --epochs 30
 
-PHOTOS has images and masks in train, val and test. Two short trainings of each row say how many
-epochs take the budget, which is minutes of CPU time, of all cores together, from the start of
-`pplcnet train` to its end: other work on the machine does not shorten a training. --epochs says it
-in place of a budget. Then each row is trained once per seed, in a process and a folder of its own.
-Finished runs are not repeated and stopped ones continue, so that the command can be started again
-at any time. Prints the test mIoU of the runs there are, their mean, and the CPU time.
-`rival_segmenter.py` trains torchvision's network.
+PHOTOS has images and masks in train, val and test. Two short trainings of each row determine how
+many epochs fit the budget, in minutes of CPU time of all cores together, from the start of
+`pplcnet train` to its end, so other work on the machine does not shorten a training. --epochs
+replaces the budget. Then each row is trained once per seed, in a separate process and folder.
+Finished runs are not repeated and stopped ones continue, so the command can be restarted at any
+time. Prints the test mIoU of the runs so far, their mean, and the CPU time. `rival_segmenter.py`
+trains torchvision's network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS = {
     "deeplabv3p x0_35, backbone": ["--model", "deeplabv3p_pplcnet_x0_35", "--weights", "BACKBONE"],
 }
 TIMED = 1, 4
-"""Epochs of the short trainings."""
+"""Epochs of the two short trainings."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def folder_of(row: str, name: object, out: Path) -> Path:
 
 
 def epochs_of(row: str, arguments: argparse.Namespace) -> int:
-    """How many epochs take the budget; found once, and kept in a file."""
+    """The number of epochs that fit the budget; found once and kept in a file."""
     if arguments.epochs:
         return int(arguments.epochs)
     kept = folder_of(row, "epochs.json", arguments.out)
@@ -84,7 +84,7 @@ def epochs_of(row: str, arguments: argparse.Namespace) -> int:
 
 
 def train(row: str, epochs: int, name: object, arguments: argparse.Namespace) -> None:
-    """Train one row, unless it is finished; NAME.seconds.json has its times."""
+    """Train one row, unless it is finished; NAME.seconds.json records its times."""
     out = folder_of(row, name, arguments.out)
     if (out / "evaluation" / "evaluation.json").is_file():
         return
@@ -106,7 +106,7 @@ def train(row: str, epochs: int, name: object, arguments: argparse.Namespace) ->
 
 
 def seconds_of_children() -> float:
-    """CPU seconds of the processes that have ended."""
+    """CPU seconds of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -116,7 +116,7 @@ def line(row: str, epochs: int, out: Path) -> str:
     for seed in range(100):
         folder = folder_of(row, seed, out)
         times = folder.with_suffix(".seconds.json")
-        # Written at the end of a training, which another process may be at.
+        # Written at the end of a training; another process may still be training.
         if times.is_file() and (folder / "evaluation" / "evaluation.json").is_file():
             facts = json.loads((folder / "evaluation" / "evaluation.json").read_text())
             found.append(facts["miou"])

@@ -1,8 +1,8 @@
-"""What the output `embedding` costs: one image with both outputs, and with the network cut to one.
+"""Measure the cost of the output `embedding`: one image with both outputs, and cut to one output.
 
     python benchmarks/embedding_output.py
 
-Random weights; the ways of a network are timed in turns.
+Weights are random; the variants of a network are timed interleaved.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = ("pplcnet_x0_25", "pplcnet_x1_0", "mobilenetv3_large_x1_0")
 
 
 def main() -> None:
-    """Print a row for each network, engine and way."""
+    """Print a row for each network, engine and variant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--threads", type=int, default=1)

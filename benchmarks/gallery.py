@@ -1,17 +1,17 @@
-"""A gallery of classes that the network was not trained on, and the search in a million vectors.
+"""Evaluate a gallery of classes unseen in training, and time the search in a million vectors.
 
     python benchmarks/gallery.py PHOTOS --out FOLDER
     python benchmarks/gallery.py --vectors 1000000 --out FOLDER
 
 PHOTOS has train and test folders of class folders, such as the clothing dataset. Every second class
-is trained on, with `pplcnet train`; of each of the others, five photos make the gallery. Printed
-are recall@1 and mAP@R on their test photos, and how well they are told from photos of a class that
-is neither trained on nor in the gallery: each of the new classes is left out of the gallery once,
-with its photos as the unknown ones. Photos of --others are unknown too.
+is used for training, with `pplcnet train`; five photos of each other class make the gallery. Prints
+recall@1 and mAP@R on their test photos, and how well they are told from photos of a class that is
+neither trained on nor in the gallery: each of the new classes is left out of the gallery once, and
+its photos are the unknown ones. Photos from --others count as unknown too.
 
-With --vectors, random vectors around as many directions as classes are written as a gallery, and
-searched in a process of its own: time of a search, memory and bytes on the disk. With --index, also
-by an index: how long it takes to make, and how often it finds what exact search finds.
+With --vectors, random vectors around as many directions as classes are written as a gallery and
+searched in a separate process: time per search, memory and bytes on disk. With --index, also with
+an index: how long it takes to build, and how often it finds what exact search finds.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DRAWS = 5
 
 
 def main() -> None:
-    """Print the figures that were asked for."""
+    """Print the requested figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="?", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="for the run and the galleries")
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def new_classes(arguments: argparse.Namespace) -> None:
-    """Train on every second class, and recognise the others by five photos each."""
+    """Train on every second class, and recognise the others from five photos each."""
     names = sorted(each.name for each in (arguments.photos / "train").iterdir() if each.is_dir())
     trained, new = names[::2], names[1::2]
     print(f"trained on {', '.join(trained)}; new are {', '.join(new)}", flush=True)
@@ -119,14 +119,14 @@ def new_classes(arguments: argparse.Namespace) -> None:
 
 
 def note(figures: dict[str, list[float]], found: GalleryEvaluation) -> None:
-    """Keep the figures on unknown photos."""
+    """Record the figures on unknown photos."""
     figures["AUROC"].append(found.auroc or 0)
     figures["FPR at 95 % TPR"].append(found.false_acceptance_at_95 or 0)
     figures["false acceptance"].append(found.false_acceptance.value or 0)
 
 
 def trained_bundle(arguments: argparse.Namespace, classes: list[str]) -> Path:
-    """The bundle of a run on some of the classes; a finished run is not repeated."""
+    """The bundle trained on some of the classes; a finished run is not repeated."""
     out: Path = arguments.out
     run, photos = out / "run", out / "photos"
     if not (run / "evaluation" / "evaluation.json").is_file():
@@ -149,12 +149,12 @@ def trained_bundle(arguments: argparse.Namespace, classes: list[str]) -> Path:
 
 
 def photos_of(folder: Path, classes: list[str]) -> list[ClassPhoto]:
-    """The photos of some of the class folders."""
+    """The photos in some of the class folders."""
     return [each for each in find_class_photos(folder)[0] if each.label in classes]
 
 
 def vectors_of(model: Model[Any], photos: list[ClassPhoto]) -> list[LabelledVector]:
-    """Their embeddings."""
+    """The embeddings of photos."""
     found = model.embed_many([each.path for each in photos])
     return [
         LabelledVector(photo.label, each.vector) for photo, each in zip(photos, found, strict=True)
@@ -162,7 +162,7 @@ def vectors_of(model: Model[Any], photos: list[ClassPhoto]) -> list[LabelledVect
 
 
 def draw_photos(pool: list[ClassPhoto], seed: int) -> list[ClassPhoto]:
-    """Five photos of each class."""
+    """Draw five photos of each class."""
     chosen = []
     for name in sorted({each.label for each in pool}):
         own = [each for each in pool if each.label == name]
@@ -177,18 +177,18 @@ def evaluated(
     strange: list[LabelledVector],
     out: Path,
 ) -> GalleryEvaluation:
-    """A gallery's figures."""
+    """The figures of a gallery."""
     gallery = build_gallery(model, photos, out / "gallery", overwrite=True).gallery
     return evaluate_gallery(gallery, [*test, *strange])
 
 
 def spread(values: list[float]) -> str:
-    """Mean, lowest and highest."""
+    """Mean, minimum and maximum, as text."""
     return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def many_vectors(arguments: argparse.Namespace, dtype: str) -> None:
-    """Write a gallery of random vectors, search it in another process, and remove it."""
+    """Write a gallery of random vectors, search it in another process, and delete it."""
     place = arguments.out / f"vectors-{dtype}"
     shutil.rmtree(place, ignore_errors=True)
     started = time.perf_counter()
@@ -213,7 +213,7 @@ def many_vectors(arguments: argparse.Namespace, dtype: str) -> None:
 
 
 def rows(count: int, size: int) -> Iterator[Row]:
-    """Random vectors, five around each direction, in chunks."""
+    """Yield random vectors, five around each direction."""
     generator = np.random.default_rng(0)
     for start in range(0, count, 10_000):
         some = min(10_000, count - start)
@@ -251,7 +251,7 @@ def time_searches(place: Path, searches: int) -> None:
 
 
 def compare_index(place: Path, searches: int) -> None:
-    """Print the time to make an index, the time of a search by it, and its recall."""
+    """Print the time to build an index, its search time, and its recall."""
     gallery = Gallery.open(place)
     with tempfile.TemporaryDirectory(dir=place.parent) as cache:
         os.environ["PPLCNET_CACHE"] = cache
@@ -261,7 +261,7 @@ def compare_index(place: Path, searches: int) -> None:
         seconds = time.perf_counter() - started
         size = sum(each.stat().st_size for each in Path(cache, "indexes").iterdir())
         gallery = Gallery.open(place)
-        # A photo of a class that is there: between two of its vectors.
+        # A photo of a known class: between two of its vectors.
         generator = np.random.default_rng(2)
         queries = []
         for _ in range(searches):
@@ -287,7 +287,7 @@ def compare_index(place: Path, searches: int) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process holds for itself, mapped files aside."""
+    """Bytes of this process's own memory, excluding mapped files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) << 10

@@ -1,4 +1,4 @@
-"""Measure training on a GPU, from the bare step to a whole run: images/s, in 5 to 8 minutes.
+"""Measure training on a GPU in images/s, from the bare step to a whole run, in 5 to 8 minutes.
 
     KERAS_BACKEND=jax python benchmarks/gpu_training.py [--threads] [--only-step] [--quick]
 
@@ -11,8 +11,8 @@ Needs no TensorFlow: Keras runs on JAX (by default) or PyTorch. It draws its own
   the later ones the cache;
 - timm's lcnet_100 with PyTorch, eager and compiled, if timm is installed.
 
-The last line says how much of the bare step a whole run reaches from the cache. --quick takes a
-tiny network and few steps, and is only to see that everything runs, on a CPU too.
+The last line says what fraction of the bare step's speed a whole run reaches from the cache.
+--quick uses a tiny network and few steps, just to check that everything runs, also on a CPU.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from pplcnet.training.pictures import preprocessing_of
 
 CLASSES = 10
 UNMEASURED = 3
-"""Steps that compile, or wait for what was compiled."""
+"""Steps that compile, or wait for compilation."""
 
 
 class Plan(NamedTuple):
-    """How much is measured."""
+    """How much to measure."""
 
     model: str
     image_size: int
@@ -68,7 +68,7 @@ QUICK = Plan("pplcnet_x0_25", 32, 8, 48, 3, 2, "float32")
 
 
 def images_per_second(run: Callable[[], Any], wait: Callable[[Any], object], plan: Plan) -> float:
-    """Of `run`, a step whose result `wait` waits for."""
+    """The rate of `run`, a step whose result `wait` waits for."""
     for _ in range(UNMEASURED):
         wait(run())
     started = time.perf_counter()
@@ -80,7 +80,7 @@ def images_per_second(run: Callable[[], Any], wait: Callable[[Any], object], pla
 
 
 def bare_steps(recipe: Recipe, plan: Plan) -> tuple[float, float]:
-    """Images/s of the run's own step: with the batch on the device, and from memory."""
+    """Images/s of the training step: with the batch on the device, and from host memory."""
     keras.config.set_dtype_policy(plan.precision)
     model = build_model(plan.model, num_classes=CLASSES, image_size=plan.image_size)
     keras.config.set_dtype_policy("float32")
@@ -105,7 +105,7 @@ def bare_steps(recipe: Recipe, plan: Plan) -> tuple[float, float]:
 
 
 def loading_alone(photos: Path, recipe: Recipe) -> tuple[float, float, float]:
-    """Images/s from JPEGs and from the cache, and processor milliseconds an image from it."""
+    """Images/s from JPEGs and from the cache, and CPU milliseconds per image from the cache."""
     batches = TrainingBatches(Dataset.open(photos), recipe, preprocessing_of(recipe))
     rates, cost = [], 0.0
     for epoch in range(2):
@@ -194,7 +194,7 @@ def main() -> None:
     show("bare step, batch from memory", from_memory)
     try:
         import timm  # noqa: F401
-    except (ImportError, RuntimeError) as error:  # or a torchvision that does not fit PyTorch
+    except (ImportError, RuntimeError) as error:  # or a torchvision that does not match PyTorch
         print(f"timm cannot be imported, so that it is not compared: {error}")
     else:
         for way, rate in timm_steps(plan).items():
@@ -206,7 +206,7 @@ def main() -> None:
 def measure_feeding(
     recipe: Recipe, plan: Plan, show: Callable[..., None], *, threads: bool
 ) -> float:
-    """The loader alone, then whole runs; images/s of a run from the cache."""
+    """Measure the loader alone, then whole runs; returns images/s of a run from the cache."""
     with tempfile.TemporaryDirectory() as scratch:
         photos = write_photos(Path(scratch) / "photos", plan.photos, CLASSES)
         files, cache, cost = loading_alone(photos, recipe)

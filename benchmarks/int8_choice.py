@@ -1,4 +1,4 @@
-"""A choice of the layers that stay in float, for the benchmarks of INT8."""
+"""Which layers stay in float: the choices in the INT8 benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 
 
 class Choice(NamedTuple):
-    """What stays in float, as `Way` says it."""
+    """What stays in float, in the terms of `Way`."""
 
     name: str
     names: Sequence[str]

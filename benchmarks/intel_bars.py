@@ -1,12 +1,12 @@
-"""Five ratios against the authors' pipeline (OpenCV, Paddle Inference with oneDNN) in one run.
+"""Measure five ratios against the authors' pipeline (OpenCV, Paddle Inference with oneDNN).
 
     python benchmarks/intel_bars.py BUNDLE PHOTOS --paddle-python PYTHON [--threads 2]
 
-BUNDLE is a bundle of PP-LCNet after `pplcnet quantize`, which tunes it too. PYTHON is an
+BUNDLE is a bundle of PP-LCNet after `pplcnet quantize`, which also tunes it. PYTHON is an
 interpreter with paddlepaddle and opencv-python-headless. Both pipelines run the same weights, each
-in a process of its own, in turns. The small photos are 500x375, the large ones 4000x3000; all are
-made of PHOTOS, so that they have the detail of a photo. Takes about three minutes on two cores.
-Prints medians, and each ratio beside the one that this project aims at.
+in its own process, interleaved. The small photos are 500x375, the large ones 4000x3000; all are
+made from PHOTOS, so they have realistic detail. Takes about three minutes on two cores. Prints
+medians, and each ratio next to this project's target.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pplcnet.errors import InputError
 from pplcnet.runtime.selection import choose
 
 ROUNDS = 10
-# What is measured, its unit and digits, and the ratio aimed at; None for what is only shown.
+# What is measured, its unit and decimals, and the target ratio; None if it is only shown.
 FIGURES = {
     "network, one image": ("ms", 2, 3.5),
     "photo of 500x375 to label": ("ms", 2, 3.0),
@@ -63,7 +63,7 @@ def main() -> None:
 def measure(
     commands: dict[str, list[str]], small: list[Path], large: dict[str, list[Path]]
 ) -> dict[str, dict[str, list[float]]]:
-    """Figure and pipeline to its values."""
+    """Figure to the values of each pipeline."""
     children = {name: Child(name, command) for name, command in commands.items()}
     compare_answers(children, small[:50])
     values: dict[str, dict[str, list[float]]] = {
@@ -94,7 +94,7 @@ def print_table(values: dict[str, dict[str, list[float]]]) -> None:
 
 
 def make_large_photos(source: Path, folder: Path) -> dict[str, list[Path]]:
-    """Four JPEGs of 12 megapixels, each of 64 photos side by side, and the same rotated by EXIF."""
+    """Make four 12-megapixel JPEGs, each from 64 photos tiled, and the same rotated by EXIF."""
     folder.mkdir()
     chosen = list(find_images(source))[:: max(1, sum(1 for _ in find_images(source)) // 256)]
     made: dict[str, list[Path]] = {

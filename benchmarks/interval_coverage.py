@@ -2,18 +2,18 @@
 
     python benchmarks/interval_coverage.py [--draws 120] [--resamples 300] [--every]
 
-Samples are drawn repeatedly from synthetic photos with five labels, each shown by a tenth to four
-tenths of the photos, and with forty labels, each shown by a fiftieth to a tenth. The mAP of 100,000
-of them is the truth. Scores are normally distributed, and higher where the label is shown. "Even"
-photos are equally difficult; among "uneven" ones some are harder for all labels at once.
+Samples are drawn repeatedly from synthetic photos with five labels, each present in a tenth to four
+tenths of the photos, and with forty labels, each present in a fiftieth to a tenth. The mAP of
+100,000 of them is the truth. Scores are normally distributed, and higher if the label is present.
+"Even" photos are equally difficult; among "uneven" ones some are harder for all labels at once.
 
 Prints the share of intervals that contain the truth, the shares with the truth below and above, and
-the mean width. The page gives no interval for too few photos; --every measures it there too, and
-the limits were chosen by that.
+the mean width. The report gives no interval for too few photos; --every measures it there too, and
+those results determined the limits.
 
-Where the page gives an interval, it contained the truth in 0.85 to 0.98 of the draws on 60 photos,
-in 0.90 to 1.00 on 150 and in 0.92 to 1.00 on 300 and 1000. With --every it was 0.26 to 1.00 on 15
-photos, 0.55 to 0.99 on 30, and with forty labels 0.70 to 1.00 on 60.
+Where the report gives an interval, it contained the truth in 0.85 to 0.98 of the draws on 60
+photos, in 0.90 to 1.00 on 150 and in 0.92 to 1.00 on 300 and 1000. With --every it was 0.26 to 1.00
+on 15 photos, 0.55 to 0.99 on 30, and with forty labels 0.70 to 1.00 on 60.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def draw(
     distance: float,
     unevenness: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and marks, (photos, labels)."""
+    """Scores and true labels, (photos, labels) each."""
     marks = (generator.random((photos, len(shown))) < shown).astype(np.int8)
     hardness = np.exp(unevenness * generator.normal(size=(photos, 1)))
     return hardness * generator.normal(size=marks.shape) + distance * marks, marks

@@ -1,11 +1,11 @@
-"""Time the way from a photo's file to its boxes, and the share of each step.
+"""Time the path from a photo's file to its boxes, and the share of each step.
 
     python benchmarks/jpeg_to_boxes.py BUNDLE PHOTOS [--threads 2] [--rounds 10] [--count 50]
 
-BUNDLE is an exported detector, PHOTOS a folder of JPEGs. Every engine and precision that the bundle
-and this machine have take turns, photo by photo. Steps are measured apart from the whole: reading
-and decoding, resizing (with decoding, less decoding alone), the network, and suppression with the
-way back to the photo's pixels. Prints medians over all photos and rounds.
+BUNDLE is an exported detector, PHOTOS a folder of JPEGs. Every engine and precision available in
+the bundle and on this machine is measured, interleaved photo by photo. Steps are timed separately:
+reading and decoding, resizing (with decoding, minus decoding alone), the network, and suppression
+with the mapping to the photo's pixels. Prints medians over all photos and rounds.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ STEPS = ("decode", "resize", "network", "suppression")
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """The result, and milliseconds."""
+    """The result of a call, and its milliseconds."""
     start = time.perf_counter()
     result = call()
     return result, 1000 * (time.perf_counter() - start)
 
 
 def measure(detector: Detector, photo: Path) -> dict[str, float]:
-    """Milliseconds of the whole way and of each step."""
+    """Milliseconds of the whole path and of each step."""
     manifest = detector.manifest
     preprocessing = manifest.preprocessing_on(processor_name())
     decoder = find(manifest.task).decoder(manifest)
@@ -68,7 +68,7 @@ def measure(detector: Detector, photo: Path) -> dict[str, float]:
 
 
 def open_all(bundle: str, threads: int, stack: ExitStack) -> dict[str, Detector]:
-    """A detector for each way that the bundle and this machine have."""
+    """A detector for each engine and precision of the bundle on this machine."""
     detectors = {}
     for engine, precision in WAYS:
         if "bfloat16" in precision and not has_bfloat16(processor_features()):
@@ -83,7 +83,7 @@ def open_all(bundle: str, threads: int, stack: ExitStack) -> dict[str, Detector]
 
 
 def main() -> None:
-    """A row for each engine and precision."""
+    """Print a row for each engine and precision."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("bundle")
     parser.add_argument("photos")

@@ -1,13 +1,13 @@
-"""Measure how many wrong labels `pplcnet suspects` finds among labels that were made wrong.
+"""Measure how many deliberately wrong labels `pplcnet suspects` finds.
 
     python benchmarks/label_suspects.py PHOTOS --out FOLDER [--part 0.02] [--seed 0] [-- OPTIONS]
 
-Writes FOLDER/flipped.csv, a table of the same photos in which a share of the labels, drawn at
-random, is replaced by another class; the photos stay where they are. Then runs `pplcnet suspects`
-on it in FOLDER/run with OPTIONS, or continues that run. Prints how many photos are listed, how many
-of the wrong labels are among them, and how many are among the first photos, as many as were made
-wrong; then the same for cleanlab's other ways to choose. Labels that were wrong before count
-against the list, since nobody knows them.
+Writes FOLDER/flipped.csv, a table of the same photos in which a random fraction of the labels is
+replaced by another class; the photos stay in place. Then runs `pplcnet suspects` on it in
+FOLDER/run with OPTIONS, or resumes that run. Prints how many photos are listed, how many of the
+wrong labels are among them, and how many are at the top of the list, looking at as many photos as
+there are wrong labels; then the same for cleanlab's other methods. Labels that were wrong before
+count against the list, since nobody knows them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def compare_choices(run: Path, is_flipped: list[bool]) -> None:
-    """A line for each of cleanlab's ways to choose, from the same probabilities."""
+    """Print a line for each of cleanlab's methods, from the same probabilities."""
     with np.load(run / "probabilities.npz") as arrays:
         labels, probabilities = arrays["labels"], arrays["probabilities"]
     for choice in CHOICES:
@@ -80,7 +80,7 @@ def compare_choices(run: Path, is_flipped: list[bool]) -> None:
 
 
 def write_flipped(dataset: Dataset, path: Path, part: float, seed: int) -> dict[str, str]:
-    """Write the table; the path of each photo whose label was made wrong, and what it was."""
+    """Write the table; returns the path of each photo with a wrong label, and its true label."""
     generator = random.Random(seed)
     images = sorted(dataset.images, key=dataset.name_of)
     chosen = set(generator.sample(range(len(images)), max(1, round(part * len(images)))))

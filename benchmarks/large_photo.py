@@ -1,10 +1,10 @@
-"""The memory and time of a large aerial photo in windows.
+"""Measure memory and time for a large aerial photo in windows.
 
     python benchmarks/large_photo.py BUNDLE [--size 20000 10000] [--window 512] [--kinds tiff jpeg]
 
-BUNDLE is of a segmenter. A photo of smooth noise is written as a TIFF in strips, as a TIFF packed
-by LZW, as a JPEG, as one that EXIF turns and as a PNG, and segmented by `pplcnet predict --window
---out` in a process each, whose peak of memory is printed.
+BUNDLE is a segmenter's. A photo of smooth noise is written as a TIFF in strips, as an
+LZW-compressed TIFF, as a JPEG, as a JPEG rotated by EXIF and as a PNG. `pplcnet predict --window
+--out` segments each in a separate process, and its peak memory is printed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("photo.png", {"compress_level": 1}),
 }
 TURNED = 6
-"""EXIF's orientation of a photo taken upright."""
+"""EXIF orientation of a rotated photo."""
 SQUARE = 1000
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Squares of smooth noise, some turned, so that it is packed as little as a photo is."""
+    """Squares of smooth noise, some rotated, so that it compresses as little as a photo."""
     generator = np.random.default_rng(0)
     small = generator.integers(0, 256, (SQUARE // 20, SQUARE // 20, 3), np.uint8)
     square = Image.fromarray(small).resize((SQUARE, SQUARE), Image.Resampling.BICUBIC)
@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.kinds:
             path = Path(folder, KINDS[kind][0])
-            # In a process of its own: the peak of this one would count as that of those it starts.
+            # In a separate process: a child's peak counts at least this process's memory.
             writing = [sys.executable, __file__, path, "--write", "--size", width, height]
             subprocess.run([*map(str, writing)], check=True)
             command = [sys.executable, "-m", "pplcnet", "predict", arguments.bundle, path]

@@ -1,15 +1,15 @@
-"""Measure what a training image costs the processor, part by part, and how much of it is serial.
+"""Measure the CPU cost of a training image, part by part, and how much of it is serial.
 
     python benchmarks/loading_parts.py [--quick]
 
-Images are decoded already, as in every epoch after the first. Printed are processor microseconds an
-image, which other programs hardly change:
+Images are already decoded, as in every epoch after the first. Prints CPU microseconds per image,
+which other programs hardly affect:
 
 - each part of a view alone, and mixing a batch, at 224 pixels;
-- the loader as a whole, with one thread, by recipe;
+- the loader as a whole, with one thread, for each recipe;
 - how much of that is spent in calls that release Python's interpreter lock. The rest, at most,
-  holds it: threads do not share it, however many cores there are. With it goes the most images/s
-  that threads of one process can load.
+  holds it and cannot run in parallel threads, however many cores there are. Also the most images/s
+  that the threads of one process can load.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pplcnet.training.pictures import preprocessing_of
 
 SIDE, BATCH, CLASSES = 224, 64, 4
 KEPT = (336, 448, 3)
-"""A photo of 4:3 as it is kept for crops to SIDE."""
+"""A 4:3 photo as cached for crops to SIDE."""
 
 LOADERS: dict[str, dict[str, Any]] = {
     "crop and flip (the defaults)": {},
@@ -53,7 +53,7 @@ LOADERS: dict[str, dict[str, Any]] = {
 
 
 def microseconds(call: Callable[[], object], rounds: int) -> float:
-    """Of this thread's processor time for one call."""
+    """CPU microseconds of this thread for one call."""
     call()
     started = time.thread_time()
     for _ in range(rounds):
@@ -62,7 +62,7 @@ def microseconds(call: Callable[[], object], rounds: int) -> float:
 
 
 def parts(rounds: int) -> dict[str, float]:
-    """Microseconds an image."""
+    """Microseconds per image for each part."""
     generator = np.random.default_rng(0)
     kept = generator.integers(0, 256, KEPT, np.uint8)
     view = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -94,7 +94,7 @@ def parts(rounds: int) -> dict[str, float]:
 
 @contextmanager
 def released_time() -> Iterator[list[float]]:
-    """Within, the seconds of the calls that release the interpreter lock are put into a list."""
+    """Within the context, times of calls that release the interpreter lock go into a list."""
     seconds: list[float] = []
 
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +116,7 @@ def released_time() -> Iterator[list[float]]:
 
 
 def loading(photos: Path, settings: dict[str, Any], epochs: int) -> tuple[float, float]:
-    """Processor microseconds an image with one thread, and those that release the lock."""
+    """CPU microseconds per image with one thread, and the part that releases the lock."""
     values = {"image_size": SIDE, "batch_size": BATCH, "workers": 1, **settings}
     dataset = Dataset.open(photos)
     recipe = adapted(Recipe().changed(values), len(dataset))

@@ -1,4 +1,4 @@
-"""Describe in one line the machine that a figure was measured on."""
+"""Describe the machine of a measurement in one line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Measure memory and speed of `pplcnet predict` over a folder of very many photos.
+"""Measure memory and speed of `pplcnet predict` on a folder with very many photos.
 
     python benchmarks/many_photos.py BUNDLE PHOTOS [--count 100000]
 
 The folder consists of links to PHOTOS. Prints photos per second and the resident memory of the
-process along the way, which must not grow (Linux).
+process over time, which must not grow (Linux).
 """
 
 from __future__ import annotations

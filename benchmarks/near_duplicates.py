@@ -2,8 +2,8 @@
 
     python benchmarks/near_duplicates.py PHOTOS --among 100000
 
-Changes every 19th photo in ways that leave it the same photo to a person, and prints how many of
-them are found among all photos. Then times a search among random fingerprints.
+Changes every 19th photo in ways that a person would not count as a different photo, and prints how
+many of them are found among all photos. Then times a search among random fingerprints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A network of this project in Paddle Inference: a process of its own, with Paddle's Python.
+"""Run one of our networks in Paddle Inference: a separate process with Paddle's Python.
 
-Reads what `detector_latency.py` wrote: NAME.npz (constants, one image, its outputs) and NAME.graph
-(the operators). Builds the same graph of Paddle's operators, saves it as an inference model,
-compares one answer, and then answers every line on stdin with the milliseconds of one run.
+Reads the files of `detector_latency.py`: NAME.npz (constants, one image, its outputs) and
+NAME.graph (the operators). Builds the same graph from Paddle's operators, saves it as an inference
+model, compares its outputs, and then answers every line on stdin with the milliseconds of one run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from paddle.nn import functional
 
 
 class Graph(paddle.nn.Layer):  # type: ignore[misc]
-    """The operators of an exported network, from the normalised image on."""
+    """The operators of an exported network after the normalisation of the image."""
 
     def __init__(self, graph: dict[str, Any], constants: dict[str, np.ndarray]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Graph(paddle.nn.Layer):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Build, compare, and time."""
+    """Build, compare and time."""
     place, threads = Path(sys.argv[1]), int(sys.argv[2])
     described = json.loads(place.with_suffix(".graph").read_text())
     with np.load(place) as arrays:
@@ -96,7 +96,7 @@ def main() -> None:
     config = inference.Config(str(program), f"{place.with_suffix('')}.pdiparams")
     config.disable_gpu()
     if any(each["attributes"].get("mode") == "linear" for each in described["nodes"]):
-        config.disable_mkldnn()  # whose bilinear resize refuses its own attributes in Paddle 3.3
+        config.disable_mkldnn()  # its bilinear resize rejects its own attributes in Paddle 3.3
     else:
         config.enable_mkldnn()
     config.set_cpu_math_library_num_threads(threads)

@@ -1,9 +1,9 @@
 """The authors' pipeline: OpenCV, then Paddle Inference with oneDNN. Needs paddlepaddle and OpenCV.
 
-Started by photo_to_label.py with a Python that has them (they need not be where pplcnet is). It
-builds PP-LCNet in Paddle from the state dict that it is given, saves the inference model once, and
-answers requests of one JSON line each on stdin. Preprocessing is that of the official weights:
-short side 256 by OpenCV's bilinear resize, centre 224, mean and standard deviation in numpy.
+Started by photo_to_label.py with a Python that has them (it need not have pplcnet). It builds
+PP-LCNet in Paddle from a given state dict, saves the inference model once, and answers requests of
+one JSON line each on stdin. Preprocessing is that of the official weights: short side 256 with
+OpenCV's bilinear resize, centre crop 224, mean and standard deviation in numpy.
 """
 
 from __future__ import annotations

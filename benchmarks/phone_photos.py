@@ -1,21 +1,20 @@
-"""Measure what photos of 12 megapixels cost: to the network's input, in training, in the audit.
+"""Measure the cost of 12-megapixel photos: up to the network's input, in training, in the audit.
 
     python benchmarks/phone_photos.py PHOTOS [--audited 3000] [--agreement BUNDLE]
 
 Makes photos of 4000x3000 pixels: one of PHOTOS enlarged, with the fine detail of many others laid
-over it and a camera's noise, saved as a phone saves them (JPEG, EXIF's orientation 1 and 6), and as
-PNG and WebP; and photos of 500x375.
+over it and camera noise, saved as phones do (JPEG, EXIF orientation 1 and 6), and as PNG and WebP;
+and photos of 500x375.
 
-Prints, for each kind, CPU milliseconds a photo and core from the file's content to 224x224 pixels,
-by interpolation and by the libraries in use, and how far the pixels are from those of
-"pillow-bilinear", in grey levels; what a photo costs in training; and what the resize alone costs.
-With --audited, the seconds that the audit of so many photos of 12 megapixels takes on all cores,
-and what it hands to the picture cache (2.4 MB of temporary disk space for each photo).
+Prints, for each kind, CPU milliseconds per photo and core from the file's content to 224x224
+pixels, by interpolation and by the libraries in use, and how far the pixels are from those of
+"pillow-bilinear", in grey levels; the cost of a photo in training; and that of the resize alone.
+With --audited, also the seconds that the audit of that many 12-megapixel photos takes on all cores,
+and what it puts into the picture cache (2.4 MB of temporary disk space per photo).
 
-With --agreement, in place of all that: a classifier's answers with "shrunk-bilinear" beside those
-with "pillow-bilinear", on labelled PHOTOS (their test split where they have one), as they are and
-enlarged to 12 megapixels with a camera's noise: top-1 of both, and how often they agree. A second a
-photo.
+With --agreement, instead: a classifier's answers with "shrunk-bilinear" compared with those with
+"pillow-bilinear", on labelled PHOTOS (their test split if they have one), unchanged and enlarged to
+12 megapixels with camera noise: top-1 of both, and how often they agree. Takes a second per photo.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def main() -> None:
 def _enlarged(
     path: Path, others: Sequence[Path], size: tuple[int, int], generator: np.random.Generator
 ) -> Image.Image:
-    """One photo enlarged, with the fine detail of others, each at its own size."""
+    """A photo enlarged, with fine detail from others, each at its own size."""
     width, height = size
     base = decode(path).resize(size, Image.Resampling.LANCZOS)
     detail = np.zeros((height, width, 3), np.float32)
@@ -133,7 +132,7 @@ def _encoded(image: Image.Image, kind: str, orientation: int = 1) -> bytes:
     if orientation == 6:
         image = image.transpose(Image.Transpose.ROTATE_90)
     buffer = io.BytesIO()
-    # Each format's usual settings; PNG's fastest, which changes little for the reader.
+    # The usual settings of each format; for PNG the fastest, which hardly affects reading.
     image.save(buffer, kind, quality=90, exif=exif, compress_level=1)
     return buffer.getvalue()
 
@@ -153,7 +152,7 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 
 
 def _cpu_milliseconds(work: Callable[[bytes], object], contents: Sequence[bytes], rounds: int):
-    """The least of some rounds: other work on the machine only ever adds to it."""
+    """The minimum over some rounds: other work on the machine only ever adds to it."""
     spent = []
     for _ in range(rounds):
         started = time.thread_time()
@@ -180,7 +179,7 @@ def _compare(contents: Sequence[bytes], rounds: int) -> None:
 
 
 def _training_picture(contents: Sequence[bytes], rounds: int) -> None:
-    """What is kept of a photo for training, and a view of that in an epoch."""
+    """The picture cached for training, and one epoch's view of it."""
     side = round(1.5 * INPUT)
     spent = _cpu_milliseconds(lambda content: keep_for_crops(content, side), contents, rounds)
     print(f"  decoded once for training {spent:6.2f} ms", end="")
@@ -201,7 +200,7 @@ def _view(kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _compare_resizes(image: Image.Image, rounds: int) -> None:
-    """The resize alone, of pixels as a decoder hands them out."""
+    """The resize alone, of pixels as a decoder outputs them."""
     pixels, size, box = np.asarray(image), (INPUT, INPUT), (0.0, 0.0, 500.0, 375.0)
 
     def by_pillow(_: bytes) -> NDArray[np.uint8]:
@@ -227,7 +226,7 @@ def _compare_resizes(image: Image.Image, rounds: int) -> None:
 
 
 def _audit(contents: Sequence[bytes], count: int) -> None:
-    """In a class folder for each of `contents`, `count` photos in all, no two with equal pixels."""
+    """Audit `count` photos, in a class folder for each of `contents`, no two with equal pixels."""
     recipe = Recipe(cache_gigabytes=64).for_options(options_of("classification"))
     with tempfile.TemporaryDirectory() as temporary, ImageCache.of(recipe) as image_cache:
         for at in range(count):
@@ -248,7 +247,7 @@ def _audit(contents: Sequence[bytes], count: int) -> None:
 
 
 def _compare_answers(bundle: str, photos: Path, most: int) -> None:
-    """Answers of one network to photos resized in full and from a reduced size."""
+    """Compare a network's answers for photos resized in full and from a reduced size."""
     with Classifier(bundle) as classifier:
         dataset = Dataset.open(photos).with_classes(classifier.classes)
         held_out = dataset.subset("test")
@@ -286,7 +285,7 @@ def _compare_answers(bundle: str, photos: Path, most: int) -> None:
 
 
 def _as_a_phone(path: Path, generator: np.random.Generator) -> bytes:
-    """A photo enlarged to 12 megapixels at its own aspect, with noise, as JPEG."""
+    """A photo enlarged to 12 megapixels at its own aspect ratio, with noise, as JPEG."""
     image = decode(path)
     scale = (PHONE[0] * PHONE[1] / (image.width * image.height)) ** 0.5
     size = (round(image.width * scale), round(image.height * scale))
@@ -296,10 +295,10 @@ def _as_a_phone(path: Path, generator: np.random.Generator) -> bytes:
 
 
 def _requantized(content: bytes, number: int) -> bytes:
-    """The same JPEG with slightly other steps for its lowest frequencies: other pixels.
+    """The same JPEG with slightly different quantisation of its lowest frequencies: other pixels.
 
-    Only of the four frequencies that are left at a quarter of the size: two photos that are equal
-    there are decoded in full, which photos of a camera hardly ever are. Up to 1296 numbers.
+    Only the four frequencies that remain at a quarter of the size change: two photos that are equal
+    there are decoded in full, which hardly ever happens with a camera's photos. Up to 1296 numbers.
     """
     at = content.index(b"\xff\xdb") + 5
     steps = bytearray(content[at : at + 8])

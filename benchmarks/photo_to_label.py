@@ -1,14 +1,13 @@
-"""Time the way from a JPEG file to a label: pplcnet against the authors' pipeline.
+"""Time the path from a JPEG file to a label: pplcnet against the authors' pipeline.
 
     python benchmarks/photo_to_label.py BUNDLE PHOTOS --paddle-python PYTHON [--threads 2]
 
-BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize). PYTHON is an interpreter
-with paddlepaddle and opencv-python-headless; without it only pplcnet's own ways are compared. The
-photos are 500x375 JPEGs of quality 90, each made of four of PHOTOS, so that they have the detail of
-a photo.
+BUNDLE is a tuned bundle of PP-LCNet (pplcnet quantize). PYTHON is an interpreter with paddlepaddle
+and opencv-python-headless; without it only pplcnet's own ways are compared. The photos are 500x375
+JPEGs of quality 90, each made from four of PHOTOS, so they have realistic detail.
 
-Every pipeline runs in a process of its own, on the same weights. They take turns, so that the
-ratios hold on a machine whose speed varies. Prints medians.
+Every pipeline runs in its own process, on the same weights. They are interleaved, so the ratios
+hold on a machine whose speed varies. Prints medians.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ from pplcnet.errors import InputError
 from pplcnet.models.catalog import find
 
 HERE = Path(__file__).parent
-# Paddle's Python has no pplcnet, of which its pipeline needs the network's definition. Modules are
-# compiled once, as those of an installed package are.
+# Paddle's Python has no pplcnet, but its pipeline needs the network's definition. Modules are
+# compiled once, like those of an installed package.
 BYTECODE = tempfile.TemporaryDirectory()
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
@@ -54,7 +53,7 @@ class Child(AnsweringProcess):
 
     def measure(self, what: str, photos: list[Path], **options: int) -> Any:
         answer = self.ask({"what": what, "photos": [str(photo) for photo in photos], **options})
-        # Threads that still spin would be in the next one's way; Intel's OpenMP, which Paddle uses,
+        # Threads still spinning would slow the next pipeline down; Intel's OpenMP, used by Paddle,
         # lets them spin for 0.2 s.
         time.sleep(0.25)
         return answer
@@ -80,7 +79,7 @@ def parse_arguments(description: str | None, *, needs_paddle: bool = False) -> a
 
 
 def pipeline_commands(arguments: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
-    """What starts each pipeline; the authors' is the first, where there is a Python for it."""
+    """The command of each pipeline; the authors' comes first, if there is a Python for it."""
     ours = [sys.executable, str(HERE / "pplcnet_pipeline.py"), arguments.bundle]
     threads = str(arguments.threads)
     commands = {PADDLE: paddle_command(arguments, folder)} if arguments.paddle_python else {}
@@ -113,7 +112,7 @@ def measure(commands: dict[str, list[str]], photos: list[Path]) -> None:
 
 
 def measure_first_labels(commands: dict[str, list[str]], photo: Path) -> dict[str, list[float]]:
-    """Seconds from starting a process to its end with the label printed."""
+    """Seconds from starting a process until it has printed the label and exited."""
     first: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(8):
         for name, command in commands.items():
@@ -150,7 +149,7 @@ def compare_answers(children: dict[str, Child], photos: list[Path]) -> None:
 
 
 def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
-    """JPEGs of 500x375, each of four photos side by side."""
+    """Make 500x375 JPEGs, each from four photos side by side."""
     folder.mkdir()
     found = list(find_images(source))
     step = max(1, len(found) // (4 * count))
@@ -172,7 +171,7 @@ def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
 
 
 def paddle_command(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    """Write the bundle's weights by the original's names; the command that starts Paddle."""
+    """Write the bundle's weights under the original's names; returns Paddle's command."""
     bundle = Bundle.open(arguments.bundle)
     row = find(bundle.manifest.network["name"])
     if row.family != "pplcnet":
@@ -192,7 +191,7 @@ def paddle_command(arguments: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def state_dict(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Keras' layouts and names to the original's: `blocks3_0_dw_conv_bn.gamma` and the like."""
+    """Convert Keras' layouts and names to the original's, as `blocks3_0_dw_conv_bn.gamma`."""
     parts = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias",
              "moving_mean": "_mean", "moving_variance": "_variance"}  # fmt: skip
     state = {}

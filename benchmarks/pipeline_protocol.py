@@ -1,6 +1,6 @@
-"""What photo_to_label.py asks of a pipeline in its own process, a JSON line each way.
+"""Requests from photo_to_label.py to a pipeline in its own process, a JSON line each way.
 
-Imports numpy alone, so that it runs beside any framework.
+Imports only numpy, so it runs beside any framework.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class Pipeline:
     """A way from a photo's path to logits."""
 
     def prepare(self, photo: str) -> np.ndarray:
-        """What the network takes."""
+        """The network's input for a photo."""
         raise NotImplementedError
 
     def run(self, prepared: np.ndarray) -> np.ndarray:
-        """Logits."""
+        """The logits for a prepared photo."""
         raise NotImplementedError
 
     def label(self, photo: str) -> int:
-        """The whole way for one photo."""
+        """The label of one photo, end to end."""
         return int(self.run(self.prepare(photo)).argmax())
 
     def labels(self, photos: list[str]) -> Iterator[int]:
-        """Over many photos; one after the other unless the pipeline knows better."""
+        """Yield the labels of many photos; one after the other unless the pipeline overrides it."""
         return (self.label(photo) for photo in photos)
 
 

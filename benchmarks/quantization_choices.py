@@ -1,10 +1,10 @@
-"""Measure what each choice of INT8 costs in accuracy and gains in time, on a trained bundle.
+"""Measure what each INT8 choice costs in accuracy and gains in time, on a trained bundle.
 
     python benchmarks/quantization_choices.py BUNDLE PHOTOS
 
 BUNDLE is an exported bundle, PHOTOS a data set with train, validation and test splits: the first
-gives the ranges, the other two the accuracy. "error" is the root mean square of what INT8 changes
-in the logits, relative to that of the logits. One thread; the choices take turns.
+gives the ranges, the other two the accuracy. "error" is the root mean square of the change in the
+logits, relative to that of the logits. One thread; the choices are interleaved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import os
 from functools import partial
 
-os.environ.setdefault("NNCF_CI", "1")  # or it would send usage statistics
+os.environ.setdefault("NNCF_CI", "1")  # otherwise it would send usage statistics
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # likewise
 
 import nncf

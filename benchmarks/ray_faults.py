@@ -1,10 +1,10 @@
-"""`pplcnet classify --on ray` and Ray Data, when parts of the cluster are killed.
+"""Kill parts of a Ray cluster under `pplcnet classify --on ray` and Ray Data.
 
     python benchmarks/ray_faults.py BUNDLE PHOTOS [--count 2000]
 
-A cluster of three raylets on this machine. Killed are the raylet whose worker has the photos (then
-another joins), and the driver, whose command is then given again. Printed: how it ended, the rows
-that were written, and the different photos among them. Ray Data runs as its documentation has it:
+Runs a cluster of three raylets on this machine. Kills the raylet whose worker has the photos (then
+another joins), and the driver, whose command is then repeated. Prints how it ended, the rows that
+were written, and the number of different photos among them. Ray Data runs as documented:
 read_images(...).map_batches(...).write_parquet(...). Linux.
 """
 
@@ -30,7 +30,7 @@ START_LIMIT, FAULT_AFTER, FAULT_LIMIT = 90.0, 4.0, 150.0
 
 
 def raylet_at_work(cluster: Any) -> Any:
-    """The node below whose raylet an actor is; waits for one."""
+    """Wait for an actor; returns the node whose raylet started it."""
     raylets = {each.all_processes["raylet"][0].process.pid: each for each in cluster.worker_nodes}
     until = time.monotonic() + START_LIMIT
     while time.monotonic() < until:
@@ -45,7 +45,7 @@ def raylet_at_work(cluster: Any) -> Any:
 
 
 def kill_raylet(cluster: Any, driver: subprocess.Popen[bytes]) -> None:
-    """The one below which an actor works."""
+    """Kill the raylet that started the working actor."""
     raylet_at_work(cluster).kill_raylet()
     cluster.add_node(num_cpus=1)
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _with_fault(command: list[Any], cluster: Any, fault: Callable[..., None]) -> str:
-    """How the command ended, given again where its driver was what was killed."""
+    """How the command ended; it is repeated if the fault killed its driver."""
     words, begun = list(map(str, command)), time.perf_counter()
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(words, **quiet) as driver:

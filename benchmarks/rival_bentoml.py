@@ -1,4 +1,4 @@
-"""BentoML: a service that takes a photo."""
+"""A BentoML service that takes a photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastAPI and ONNX Runtime. A handler that is no coroutine runs in a thread of FastAPI's pool."""
+"""FastAPI and ONNX Runtime. A plain `def` handler runs in a thread of FastAPI's pool."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """LitServe: python rival_litserve.py PORT WORKERS.
 
-LitServe looks at the annotation of `decode_request`, which therefore must not be postponed.
+LitServe inspects the annotation of `decode_request`, which therefore must not be postponed.
 """
 
 import sys

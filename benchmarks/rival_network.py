@@ -1,4 +1,4 @@
-"""A photo to its most probable class with Pillow and ONNX Runtime, as people write it."""
+"""From a photo to its most probable class with Pillow and ONNX Runtime, as commonly written."""
 
 from __future__ import annotations
 

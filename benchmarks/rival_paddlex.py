@@ -1,7 +1,7 @@
 """PaddleX's own serving: python rival_paddlex.py PORT THREADS.
 
-The pipeline "image_classification" on PP-LCNet x1.0 with random weights, which change no time, and
-the authors' preprocessing. PaddleX serves from one process, and Paddle takes the threads. Needs
+The pipeline "image_classification" on PP-LCNet x1.0 with random weights, which do not affect time,
+and the authors' preprocessing. PaddleX serves from one process; THREADS is for Paddle. Needs
 paddlepaddle and paddlex[serving].
 """
 
@@ -17,7 +17,7 @@ CLASSES, SIDE, COVERED = 1000, 224, 256
 
 
 def write_model(folder: Path) -> None:
-    """The network and `inference.yml`, as PaddleX exports them (JSON is YAML too)."""
+    """Write the network and `inference.yml` as PaddleX exports them (JSON is valid YAML)."""
     from pplcnet.benchmarking.others.paddle_network import PPLCNet
     from pplcnet.benchmarking.others.paddle_runner import save_inference_model
 

@@ -2,11 +2,11 @@
 
     KERAS_BACKEND=torch TORCH_PYTHON benchmarks/rival_segmenter.py PHOTOS --out RUN
 
-It needs an interpreter with PyTorch, torchvision and Keras, which trains torchvision's module as a
-layer. The network is used as torchvision builds it, MobileNetV3 large with dilations, without
-weights, but for BatchNorm's momentum. As in `pplcnet train`, the validation photos choose the
-epoch, and the test photos play no part. The first epochs say how many take the minutes of the
-budget. A run cannot be resumed.
+Needs an interpreter with PyTorch, torchvision and Keras, which trains torchvision's module as a
+layer. The network is as torchvision builds it, MobileNetV3 large with dilations, without weights,
+except for BatchNorm's momentum. As in `pplcnet train`, the validation photos select the epoch, and
+the test photos play no part. The first epochs determine how many fit into the budget's minutes. A
+run cannot be resumed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from pplcnet.training.validation import Score, Validation
 from pplcnet.training.weight_averaging import averaged_weights
 
 TIMED = 3
-"""Epochs that are timed; the first one is not like the others."""
+"""Number of timed epochs; the first one is not representative."""
 
 
 def build(classes: int) -> tuple[keras.Model, Any]:
     """The network (normalised NHWC images to logits of their size), and torchvision's module.
 
-    Of any size: the crops that it is trained on are smaller than what it is evaluated on.
+    For any size: training crops are smaller than the evaluated photos.
     """
     import torch
     from torchvision.models.segmentation import lraspp_mobilenet_v3_large
@@ -59,8 +59,8 @@ def build(classes: int) -> tuple[keras.Model, Any]:
     module = Network()
     for each in module.modules():
         if isinstance(each, torch.nn.BatchNorm2d):
-            # Torchvision's 0.01 is for trainings of many more steps: after a few hundred, running
-            # variances are still near 1, and the network answers one class everywhere.
+            # Torchvision's 0.01 suits trainings with many more steps: after a few hundred, running
+            # variances are still near 1, and the network predicts one class everywhere.
             each.momentum = 0.1
     inputs = keras.Input((None, None, 3))
     layer = keras.layers.TorchModuleWrapper(module, output_shape=(None, None, None, classes))
@@ -116,7 +116,7 @@ def fit(parts: dict[str, Dataset], recipe: Recipe) -> tuple[keras.Model, list[fl
     preprocessing = preprocessing_of(recipe)
     keras.utils.set_random_seed(recipe.seed)
     network, module = build(len(train_set.classes))
-    # The loss takes a list of heads, of the pixels that it counts.
+    # The loss takes a list of heads, at the pixels that it counts.
     step = recipe.options_as(SegmentationOptions).pixel_step
     counted = slice(step // 2, None, step)
     heads = keras.layers.Lambda(lambda logits: logits[:, None, counted, counted])(network.output)

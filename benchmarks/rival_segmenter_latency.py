@@ -1,9 +1,9 @@
-"""torchvision's LR-ASPP on MobileNetV3 large in PyTorch: a process of its own, random weights.
+"""torchvision's LR-ASPP on MobileNetV3 large in PyTorch: a separate process, random weights.
 
     python rival_segmenter_latency.py THREADS HEIGHT WIDTH
 
-Says what it is, and then answers every line on stdin with the milliseconds of one image, traced and
-frozen, from normalised pixels to full-size logits of 19 classes.
+Prints a description of itself, and then answers every line on stdin with the milliseconds of one
+image, traced and frozen, from normalised pixels to full-size logits of 19 classes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Logits(torch.nn.Module):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Build and time."""
+    """Build and time the network."""
     threads, height, width = map(int, sys.argv[1:4])
     torch.set_num_threads(threads)
     network = Logits(lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=19))

@@ -5,8 +5,8 @@
         --out RUN
 
 The second needs an interpreter with PyTorch, timm and Keras, which trains timm's module as a layer.
-Networks are used as their libraries build them, without weights. As in `pplcnet train`, the
-validation photos choose the epoch, and the test photos play no part. A run cannot be resumed.
+Networks are as their libraries build them, without weights. As in `pplcnet train`, the validation
+photos select the epoch, and the test photos play no part. A run cannot be resumed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NETWORKS = ("keras-mobilenetv3-small-0.35", "timm-lcnet_035")
 
 
 def build(name: str, classes: int) -> tuple[keras.Model, Any]:
-    """The network (normalised NHWC images to logits), and timm's module where it is one."""
+    """The network (normalised NHWC images to logits), and timm's module if it is one."""
     if name.startswith("keras"):
         network = keras.applications.MobileNetV3Small(
             input_shape=(SIZE, SIZE, 3),

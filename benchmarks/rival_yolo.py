@@ -1,16 +1,16 @@
-"""Train a YOLO of ultralytics from scratch on BCCD, and measure AP as ours is measured.
+"""Train a YOLO of ultralytics from scratch on BCCD, and measure its AP in the same way as ours.
 
     YOLO_PYTHON benchmarks/rival_yolo.py BCCD --out RUN [--epochs 15] [--seed 0]
 
-A program of its own: YOLO_PYTHON is an interpreter with ultralytics and pycocotools, and nothing of
+A standalone program: YOLO_PYTHON is an interpreter with ultralytics and pycocotools. Nothing of
 pplcnet is imported here, nor anything of ultralytics there. Ultralytics is AGPL-3.0; this file only
 calls its documented interface.
 
-BCCD has images/ and {train,val,test}.json in COCO's form, from which YOLO's text files are written.
-The network is built from its YAML without weights, its settings are ultralytics' own but for the
-size of 320 pixels, the epochs and the seed; its validation chooses the epoch. Nothing is fetched:
-YOLO_OFFLINE is set, and a font of Matplotlib's stands where it looks for one. Prints AP of the test
-photos by pycocotools and the processor time of the training.
+BCCD has images/ and {train,val,test}.json in COCO's format, from which YOLO's text files are
+written. The network is built from its YAML without weights. Settings are ultralytics' own except
+for the size of 320 pixels, the epochs and the seed; its validation selects the epoch. Nothing is
+downloaded: YOLO_OFFLINE is set, and one of Matplotlib's fonts is put where it looks for one. Prints
+AP of the test photos from pycocotools and the CPU time of the training.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def main() -> None:
 
 
 def write_yolo(bccd: Path, folder: Path) -> Path:
-    """Text files with a line for each box (class, then centre and size as shares); data.yaml.
+    """Write text files with a line per box (class, centre and size as fractions), and data.yaml.
 
-    Boxes of no area are left out, as `pplcnet train --skip-broken` leaves them out.
+    Boxes with no area are left out, as in `pplcnet train --skip-broken`.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for split in SPLITS:
@@ -99,7 +99,7 @@ def write_yolo(bccd: Path, folder: Path) -> Path:
 
 
 def prepare_offline(settings: Path) -> None:
-    """Settings of this run alone, a font, and no wish for the internet."""
+    """Provide settings for this run alone and a font, so that nothing needs the internet."""
     import matplotlib
 
     os.environ["YOLO_OFFLINE"] = "true"
@@ -111,9 +111,9 @@ def prepare_offline(settings: Path) -> None:
 
 
 def replace_torchvision() -> None:
-    """Take ultralytics' own suppression where torchvision's compiled one does not load.
+    """Use ultralytics' own suppression if torchvision's compiled one does not load.
 
-    The wheel of torchvision is built for CUDA, and cannot be imported beside a PyTorch for CPUs.
+    torchvision's wheel is built for CUDA and cannot be imported with a CPU build of PyTorch.
     """
     from ultralytics.utils.nms import TorchNMS
 
@@ -126,13 +126,13 @@ def replace_torchvision() -> None:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """CPU seconds of this process and of the children it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def boxes_of(network: Any, bccd: Path, path: Path) -> Path:
-    """What the network finds in the test photos, as a file of COCO's results."""
+    """Write what the network finds in the test photos as a COCO results file."""
     content = json.loads((bccd / "test.json").read_text())
     categories = [each["id"] for each in content["categories"]]
     rows = []
@@ -159,7 +159,7 @@ def evaluated(truth: Path, found: Path) -> dict[str, float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if found.read_text() == "[]":  # which pycocotools cannot read
+    if found.read_text() == "[]":  # pycocotools cannot read it
         return {"ap": 0.0, "ap50": 0.0}
     reference = COCO(str(truth))
     evaluation = COCOeval(reference, reference.loadRes(str(found)), "bbox")

@@ -1,4 +1,4 @@
-"""Measure what `pplcnet classify` costs beside `predict_many`, and work out what it would at scale.
+"""Measure what `pplcnet classify` costs compared with `predict_many`, and estimate it at scale.
 
     python benchmarks/scaleout.py cpu BUNDLE PHOTOS [--count 4000] [--turns 3] [--on local ray]
     python benchmarks/scaleout.py first BUNDLE PHOTOS [--on local ray]
@@ -7,14 +7,14 @@
     python benchmarks/scaleout.py raydata BUNDLE PHOTOS [--count 2000]
     python benchmarks/scaleout.py paper [--photos 1e9] [--cores 1000] [--cpu-ms 5.5]
 
-cpu      CPU a photo, the difference between jobs of N and 3 N photos, so that starting does not
-         count. All that the machine works is counted, so nothing else may run.
+cpu      CPU per photo, from the difference between jobs of N and 3 N photos, so start-up does not
+         count. All work on the machine is counted, so nothing else may run.
 first    seconds from the command to the first part.
-plan     seconds and the most memory of planning that many names, which come in no order.
-driver   CPU of the driver for a shard, with workers that do nothing.
+plan     seconds and peak memory of planning this many names, in shuffled order.
+driver   the driver's CPU per shard, with workers that do nothing.
 raydata  the same photos through read_images(...).map_batches(...).write_parquet(...), as Ray Data's
-         documentation has it: photos/s, and the rows that are left where one photo is broken.
-paper    a simulation: time, requests and cost of a very large job, and what is used up first.
+         documentation has it: photos/s, and the rows that remain if one photo is broken.
+paper    a simulation: time, requests and cost of a very large job, and what runs out first.
 
 Linux. An idle machine is needed for `cpu`, `first` and `raydata`.
 """
@@ -95,10 +95,10 @@ def main() -> None:
 
 
 def machine_cpu() -> float:
-    """Seconds that all cores have worked so far.
+    """Seconds that all cores have worked since boot.
 
-    Ray's workers are children of a process that does not wait for them, so that the system adds
-    their time to nobody's.
+    Ray's workers are children of a process that does not wait for them, so the system adds
+    their time to no process.
     """
     user, nice, system, _, _, irq, soft_irq, *_ = map(
         int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
@@ -107,7 +107,7 @@ def machine_cpu() -> float:
 
 
 def run(*command: object, check: bool = True) -> tuple[float, float]:
-    """Seconds of a command, and CPU seconds of the machine meanwhile."""
+    """Wall seconds of a command, and CPU seconds of the machine during it."""
     before, begun = machine_cpu(), time.perf_counter()
     done = subprocess.run(
         list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
@@ -142,7 +142,7 @@ def measure_cpu(arguments: argparse.Namespace) -> None:
                     command = [sys.executable, "-c", PREDICT_MANY, arguments.bundle, names]
                     if way != "predict_many":
                         command = classify(arguments.bundle, names, folder / f"{number}", way)
-                        # Small, so that the shorter job too has one for every worker.
+                        # Small, so that even the shorter job has a shard for every worker.
                         command += ["--shard-photos", "200"]
                     seconds.append(run(*command)[1])
             found.setdefault(way, []).append((seconds[1] - seconds[0]) / (2 * count) * 1000)
@@ -170,7 +170,7 @@ def measure_first(arguments: argparse.Namespace) -> None:
 
 
 def shuffled_names(count: int) -> Iterator[bytes]:
-    """Names in no order, none of which is kept: steps of a size that shares no divisor with 10."""
+    """Names in no order, without storing any: the step size shares no divisor with 10."""
     for number in range(count):
         at = number * 7_777_777 % count
         yield f"photos of 2026/{at % 1000:03d}/{at:012d} holiday.jpg".encode()
@@ -189,7 +189,7 @@ def measure_plan(arguments: argparse.Namespace) -> None:
 
 
 class Idle:
-    """Workers that have done a shard as soon as they are given it."""
+    """Workers that finish a shard the moment they get it."""
 
     def __init__(self, count: int) -> None:
         self._events: list[Ready | Died | tuple[int, Outcome]] = [Ready(at) for at in range(count)]
@@ -216,7 +216,7 @@ def measure_driver(arguments: argparse.Namespace) -> None:
 
 
 def photo_folder(arguments: argparse.Namespace, temporary: str) -> tuple[Path, int]:
-    """A folder of links, since Ray Data takes no list of names that repeat; how many there are."""
+    """A folder of links, as Ray Data takes no list of repeated names; and their number."""
     folder = Path(temporary, "photos")
     folder.mkdir()
     names = name_list(arguments, Path(temporary), arguments.count).read_text().splitlines()
@@ -253,7 +253,7 @@ def rows_of(folder: Path, pattern: str) -> int:
 
 
 def measure_paper(arguments: argparse.Namespace) -> None:
-    """Workers take a shard when they are free; the driver serves one at a time; cores get lost."""
+    """Workers take a shard when free; the driver serves one at a time; cores get lost."""
     chance = random.Random(0)
     shards = round(arguments.photos / arguments.shard_photos)
     work = arguments.cpu_ms * arguments.shard_photos / 1000
@@ -266,7 +266,7 @@ def measure_paper(arguments: argparse.Namespace) -> None:
         driver_busy += arguments.driver_ms / 1000
         seconds = work * chance.lognormvariate(-0.02, 0.2)
         failure = chance.expovariate(1 / (arguments.hours_between_losses * 3600))
-        if failure < seconds:  # the core is back after two minutes, the shard is done again
+        if failure < seconds:  # the core is back after two minutes; the shard is repeated
             lost += 1
             heapq.heappush(free, driver_free + failure + 120)
             continue

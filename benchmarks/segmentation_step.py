@@ -1,11 +1,11 @@
-"""Measure what the views of photos and masks cost beside a training step, and whether it waits.
+"""Measure the cost of augmenting photos and masks beside a training step, and whether it waits.
 
     python benchmarks/segmentation_step.py PHOTOS --model mobileseg_pplcnet_x0_5
     python benchmarks/segmentation_step.py PHOTOS --crop 1 --pixel-step 1
 
-PHOTOS is a data set with masks. Prints CPU time per image: of the first epoch of views, which reads
-photos and masks; of a later one, which finds both in the cache; of the steps; and the part of the
-steps' wall time in which the next batch was not there yet.
+PHOTOS is a data set with masks. Prints CPU time per image: for the first epoch of views, which
+reads photos and masks; for a later one, which finds both in the cache; for the steps; and the
+fraction of the steps' wall time spent waiting for the next batch.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
             float(np.asarray(model.train_on_batch(given.images, given.targets)).ravel()[0])
             asked = time.perf_counter()
         epoch += 1
-    # An epoch's first batch is waited for: nothing was asked ahead of it.
+    # An epoch's first batch always waits: nothing was requested ahead of it.
     per_epoch = min(batches.steps_per_epoch, arguments.steps)
     later = sum(wait for at, wait in enumerate(waits) if at % per_epoch)
     total = time.perf_counter() - started

@@ -2,11 +2,11 @@
 
     python benchmarks/segmenter_int8.py RUN [PHOTOS] [--ways] [--times]
 
-RUN is a folder of `pplcnet train` with a segmenter, PHOTOS its data where that has splits of its
-own. The training photos give the ranges, the validation and test photos the mIoU. A line for each
-choice of what is quantised: how far mIoU is from float32's, with the standard deviation of the
-difference (a bootstrap over the photos), the share of the logits' cells that keep their class, and
-with --times the milliseconds of one image on all cores, in turns.
+RUN is the folder of a segmenter from `pplcnet train`, PHOTOS its data if that has its own splits.
+The training photos give the ranges, the validation and test photos the mIoU. Prints a line for each
+choice of what is quantised: the difference of mIoU from float32, with its standard deviation (a
+bootstrap over the photos), the fraction of the logits' cells that keep their class, and with
+--times the milliseconds of one image on all cores, interleaved.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def choices_of(model: onnx.ModelProto, head_inputs: Sequence[str]) -> Iterator[C
 
 
 def deviation(judged: JudgedMasks, reference: JudgedMasks) -> float:
-    """The standard deviation of the difference of mIoU."""
+    """The standard deviation of the difference in mIoU."""
     generator = np.random.default_rng(0)
     images = len(judged.kept)
     times = generator.multinomial(images, np.full(images, 1 / images), RESAMPLES).astype(float)
@@ -80,7 +80,7 @@ def deviation(judged: JudgedMasks, reference: JudgedMasks) -> float:
 
 
 class Part(NamedTuple):
-    """Labelled photos, and what float32 is worth on them."""
+    """Labelled photos, and float32's result on them."""
 
     split: str
     pixels: np.ndarray

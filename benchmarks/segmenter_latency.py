@@ -1,15 +1,15 @@
-"""Milliseconds of one image through the segmentation networks: heads, engines and precisions.
+"""Milliseconds per image for the segmentation networks: heads, engines and precisions.
 
     python benchmarks/segmenter_latency.py [--threads 1 2] [--size 512 1024]
         [--paddle PATH/TO/python-with-paddle] [--torch PATH/TO/python-with-torchvision]
 
-Weights are random, which changes no time. All ways of a network take turns. The logits are those of
-the head's own resolution. "class map" adds what makes a class of every input pixel: the runtime's
-way, which computes only the pixels between cells that disagree, on logits with regions as large as
-a trained network's; the same in full, in numpy; and as the last operators of the graph. INT8's
-ranges come from noise: only its time is measured. Paddle gets the same graph, with BatchNorm folded
-and without the normalisation, and without oneDNN, whose resize fails in Paddle 3.3. PyTorch has
-torchvision's LR-ASPP on MobileNetV3 large, which ends in full-size logits without argmax.
+Weights are random, which does not affect time. All ways of a network are interleaved. The logits
+are at the head's own resolution. "class map" adds computing a class for every input pixel: the
+runtime's way, which computes only the pixels between cells that disagree, on logits with regions as
+large as a trained network's; the same in full, in numpy; and as the last operators of the graph.
+INT8's ranges come from noise: only its time is measured. Paddle gets the same graph, with BatchNorm
+folded and without the normalisation, and without oneDNN, whose resize fails in Paddle 3.3. PyTorch
+has torchvision's LR-ASPP on MobileNetV3 large, which ends in full-size logits without argmax.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from pplcnet.tasks.segmentation.resizing import resize
 CLASSES = tuple(f"class {at}" for at in range(19))
 NETWORKS = [f"{head}_pplcnet_x0_5" for head in ("mobileseg", "lraspp", "deeplabv3p")]
 REGIONS = (6, 10)
-"""Down and across: a street scene has about as many."""
+"""Down and across: about as many as in a street scene."""
 
 
 def network(name: str, size: tuple[int, int]) -> tuple[bytes, Manifest]:
@@ -84,7 +84,7 @@ def graph_with_argmax(content: bytes, manifest: Manifest, image: np.ndarray) -> 
 
 
 def in_onnxruntime(content: bytes, image: np.ndarray, threads: int) -> Callable[[], Any]:
-    """One run of a file that the library's own engines would refuse."""
+    """A function that runs a file which the library's own engines would refuse."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -145,7 +145,7 @@ def measure(name: str, threads: int, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """A table for each network and number of threads."""
+    """Print a table for each network and number of threads."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("H", "W"))

@@ -1,10 +1,10 @@
-"""What `pplcnet serve` costs and what it withstands, each figure beside its bar.
+"""Measure the cost and robustness of `pplcnet serve`, with each figure next to its target.
 
 python benchmarks/serving.py BUNDLE PHOTOS [--only NAME...] [--seconds 10] [--rounds 5]
     [--workers N] [--soak-minutes 10]
 
-BUNDLE is a folder. Linux only: times and memory of processes are read from /proc. CPU time is
-compared with that of `Classifier.predict_many` on the same photos, in turns.
+BUNDLE is a folder. Linux only: processes' times and memory are read from /proc. CPU time is
+compared with that of `Classifier.predict_many` on the same photos, interleaved.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Figure(NamedTuple):
-    """What was measured, and what it has to be."""
+    """A measured value and its target."""
 
     name: str
     text: str
@@ -54,21 +54,21 @@ class Server:
 
     @property
     def pids(self) -> list[int]:
-        """The front process, then its workers."""
+        """The process ids: the front process, then its workers."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [pid, *map(int, children)]
 
     def cpu_seconds(self) -> dict[int, float]:
-        """Of each process so far, user and system."""
+        """User and system time of each process so far."""
         return {pid: used for pid in self.pids if (used := _cpu_of(pid)) is not None}
 
     def resident_bytes(self, kind: str = "Pss", *, only_front: bool = False) -> int:
         """Memory of the processes.
 
         Args:
-            kind: "Pss", in which pages that processes share are counted in shares; or "Anonymous",
-                without files, which does not change with what else runs on the machine.
+            kind: "Pss", which counts pages shared by processes in shares; or "Anonymous",
+                without files, which is unaffected by other processes on the machine.
         """
         total = 0
         for pid in self.pids[: 1 if only_front else None]:
@@ -106,7 +106,7 @@ def serving(*arguments: object) -> Iterator[Server]:
     )
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()  # printed once every model answers
+        line = process.stdout.readline()  # printed once every model is ready
         if " at http" not in line:
             raise SystemExit(f"the server did not start: {line}")
         url = line.split(" at ")[1].split(";")[0]
@@ -118,7 +118,7 @@ def serving(*arguments: object) -> Iterator[Server]:
 
 
 class Benchmark:
-    """Each method is a figure or several."""
+    """Each method measures one or more figures."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.bundle, self.photos = arguments.bundle, arguments.photos
@@ -351,7 +351,7 @@ def _result(load: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def _failures(found: dict[str, Any]) -> tuple[int, int, str]:
-    """Requests that were answered, those that were not, and why in brackets."""
+    """Numbers of answered and unanswered requests, and the reasons in brackets."""
     answered = found["statuses"].get("200", 0)
     reasons = {code: count for code, count in found["statuses"].items() if code != "200"}
     if found["lost"]:
@@ -370,7 +370,7 @@ def _percentile(found: dict[str, Any], share: int) -> float:
 
 
 def _runs(rates: list[int], least: float) -> Iterator[list[int]]:
-    """Seconds in a row with a lower rate."""
+    """Yield runs of consecutive seconds with a lower rate."""
     run: list[int] = []
     for each in [*rates, least]:
         if each < least:

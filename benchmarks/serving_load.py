@@ -1,11 +1,11 @@
-"""Load for an HTTP server of photos: as many requests as it answers, or so many per second.
+"""Load generator for an HTTP server of photos: as fast as it answers, or at a fixed rate.
 
 python benchmarks/serving_load.py URL PHOTOS [--connections 16] [--seconds 10] [--rate N]
     [--field NAME] [--base64]
 
-Every connection sends a photo of the folder, waits for the answer and sends the next one. Prints
-one JSON object: answers by status, requests sent and not answered, answers in each second, and
-the latencies of those with 200 in milliseconds.
+Every connection sends a photo from the folder, waits for the answer and sends the next one. Prints
+one JSON object: answers by status, requests sent but not answered, answers in each second, and the
+latencies of the responses with status 200, in milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 BOUNDARY = "boundary-of-the-load"
 AGAIN = 0.05
-"""Seconds after which a connection that could not be made is tried again."""
+"""Seconds before a failed connection is retried."""
 
 
 class Load:
@@ -91,7 +91,7 @@ class Load:
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
     ) -> bool:
-        """Whether the connection stays open."""
+        """Send a request; returns whether the connection stays open."""
         started = time.perf_counter()
         self.sent += 1
         writer.write(request)

@@ -1,14 +1,14 @@
-"""`pplcnet serve` beside what people write or install instead, on the same photos and network.
+"""Compare `pplcnet serve` with what people write or install instead: same photos and network.
 
 python benchmarks/serving_rivals.py BUNDLE PHOTOS [--python OTHER/bin/python] [--seconds 10]
     [--rounds 3] [--only NAME...]
 
-BUNDLE is a folder with model.onnx, of a network at 224 pixels. OTHER is an environment with what
-the rivals need, beside numpy, Pillow and onnxruntime: fastapi, uvicorn and python-multipart;
+BUNDLE is a folder with model.onnx, for a network at 224 pixels. OTHER is an environment with the
+rivals' packages, besides numpy, Pillow and onnxruntime: fastapi, uvicorn and python-multipart;
 litserve; bentoml; or paddlepaddle and paddlex[cv,serving] of version 3.4.3 (3.7.2 answers photos
-with errors). A rival that it lacks is left out. Every server has a process per core with one
-thread for the network; FastAPI with threads and PaddleX have one process. Each is asked by 16
-connections, in turns; figures are medians.
+with errors). Rivals that are not installed there are skipped. Every server has one process per core
+with one thread for the network; FastAPI with threads and PaddleX have one process. Each serves 16
+connections, interleaved; figures are medians.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ PATIENCE = 120
 
 
 class Rival(NamedTuple):
-    """A server, and how it is asked."""
+    """A server, and how to send it requests."""
 
     name: str
     module: str
-    """What it needs; "" for pplcnet itself."""
+    """The module it needs; "" for pplcnet itself."""
     command: list[str]
     """{python}, {bundle}, {port} and {cores} are filled in."""
     path: str
     field: str | None = None
-    """Of the form that the photo comes in."""
+    """The form field for the photo."""
     is_base64: bool = False
-    """Whether the field is one of JSON, and the photo base64."""
+    """Whether the field is in JSON, with the photo in base64."""
 
 
 SERVERS = [
@@ -96,7 +96,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _running(rival: Rival, python: str, bundle: Path) -> Iterator[tuple[int, int]]:
-    """The process and the port of a server that answers."""
+    """Yield the process id and the port of a server once it answers."""
     port = _free_port()
     places = {
         "own": sys.executable,
@@ -132,7 +132,7 @@ def _running(rival: Rival, python: str, bundle: Path) -> Iterator[tuple[int, int
 
 
 def _processes(root: int) -> list[int]:
-    """A process and its descendants."""
+    """The ids of a process and its descendants."""
     parents = {}
     for each in Path("/proc").iterdir():
         if each.name.isdigit():
@@ -146,7 +146,7 @@ def _processes(root: int) -> list[int]:
 
 
 def _memory(pids: list[int]) -> float:
-    """Megabytes of processes; shared pages are counted in shares."""
+    """Megabytes of memory; shared pages are counted in shares."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -156,7 +156,7 @@ def _memory(pids: list[int]) -> float:
 
 
 def _cpu_seconds(pids: list[int]) -> float:
-    """User and system, so far."""
+    """User and system time so far."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""Time one prepared image through the network: Keras' ways against the exported ONNX.
+"""Time one prepared image through the network: Keras, run in several ways, against ONNX.
 
     python benchmarks/single_image_latency.py [--model pplcnet_x1_0] [--threads 2]
 
-All ways take turns in one process, so that the ratios hold on a machine whose speed varies.
+All ways are interleaved in one process, so the ratios hold on a machine whose speed varies.
 """
 
 from __future__ import annotations

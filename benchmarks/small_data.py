@@ -6,14 +6,14 @@
     python benchmarks/small_data.py --data ../shared/data --sets SETS --out RESULTS.jsonl \
         --networks pplcnet_x0_25 pplcnet_x1_0 --photos 50 --epochs 10 --weights none fractal
 
-Every row is one training by the project's own `fit`: 96 pixels, the best epoch by the validation
-photos, its weights on the test photos. Rows that RESULTS.jsonl has already are not trained again,
-so that the command can be stopped and started at any time. All trainings are in one process, which
-spares the start-up. Prints mean, lowest and highest of each group.
+Every row is one training with the project's own `fit`: 96 pixels, the best epoch on the validation
+photos, its weights tested on the test photos. Rows already in RESULTS.jsonl are not repeated, so
+the command can be stopped and restarted at any time. All trainings share one process, which saves
+start-up time. Prints mean, minimum and maximum of each group.
 
-`before` is the recipe that was the default up to version 0.2; `plain` is a network of four
-3x3 convolutions with Adam, for comparison. `--table` writes the means that `pplcnet train` reads
-its estimate from.
+`before` is the recipe that was the default up to version 0.2; `plain` is a network of four 3x3
+convolutions with Adam, for comparison. `--table` writes the means from which `pplcnet train` takes
+its estimate.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ KEY = ("recipe", "network", "data", "photos", "seed", "epochs", "batch", "weight
 
 
 def rows_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What is to be trained, a row each."""
+    """Yield what to train, one row each."""
     for seed, data, photos, recipe, network, batch, weights in product(
         arguments.seeds,
         arguments.data_sets,
@@ -110,7 +110,7 @@ def recipe_of(row: Mapping[str, Any]) -> Recipe:
 
 
 def measure(row: Mapping[str, Any], folder: Path, cache: ImageCache) -> dict[str, Any]:
-    """Train a row; returns what was found."""
+    """Train a row; returns the results."""
     dataset, recipe = Dataset.open(folder), recipe_of(row)
     training, validation = dataset.subset("train"), dataset.subset("validation")
     started = time.process_time()
@@ -142,7 +142,7 @@ def measure(row: Mapping[str, Any], folder: Path, cache: ImageCache) -> dict[str
 def fit_plain(
     training: Dataset, validation: Dataset, recipe: Recipe, cache: ImageCache
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Four 3x3 convolutions with pooling, Adam, the recipe's views; 99,000 weights."""
+    """Train four 3x3 convolutions with pooling by Adam on the recipe's views; 99,000 weights."""
     keras.utils.set_random_seed(recipe.seed)
     layers = keras.layers
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3))])
@@ -172,7 +172,7 @@ def fit_plain(
 
 
 def accuracy(model: keras.Model, dataset: Dataset, recipe: Recipe, cache: ImageCache) -> float:
-    """Top-1 on images as they are evaluated."""
+    """Top-1 on images prepared for evaluation."""
     preprocessing = preprocessing_of(recipe)
     images = EvaluationImages(dataset, preprocessing, recipe.workers, cache)
     logits = np.concatenate(
@@ -187,7 +187,7 @@ def accuracy(model: keras.Model, dataset: Dataset, recipe: Recipe, cache: ImageC
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows that were trained."""
+    """Read the rows that have been trained."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -198,7 +198,7 @@ def key_of(row: Mapping[str, Any], names: tuple[str, ...] = KEY) -> tuple[str, .
 
 
 def print_groups(rows: list[dict[str, Any]]) -> None:
-    """Mean, lowest and highest of the seeds, then the mean over data sets of a recipe."""
+    """Print mean, minimum and maximum over the seeds, then each recipe's mean over data sets."""
     groups: dict[tuple[str, ...], list[float]] = {}
     names = tuple(name for name in KEY if name != "seed")
     for row in rows:
@@ -222,9 +222,9 @@ def print_groups(rows: list[dict[str, Any]]) -> None:
 
 
 def write_table(rows: list[dict[str, Any]], path: Path) -> None:
-    """What the default recipe reached, by network, start and photos a class, as CSV.
+    """Write the default recipe's results, by network, start and photos per class, as CSV.
 
-    Only of what was trained on all the data sets: one of them alone says little about others.
+    Only for rows trained on all data sets: a single one says little about others.
     """
     groups: dict[tuple[str, str, int, int], list[float]] = {}
     data: dict[tuple[str, str, int, int], set[str]] = {}

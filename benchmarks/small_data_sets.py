@@ -1,16 +1,16 @@
-"""Make small data sets in class folders: fixed test photos, and draws of few training photos.
+"""Make small data sets in class folders: fixed test photos, random draws of few training photos.
 
     python benchmarks/small_data_sets.py --data ../shared/data --out SETS
     python benchmarks/small_data_sets.py --data ../shared/data --out SETS --sets signs --photos 50
 
 Writes SETS/pool/NAME/{train,test}/CLASS/*.png once, every photo with a short side of at most 160
-pixels, and from it SETS/NAME-N-SEED/{train,validation,test}/CLASS: N training photos of each class
-(or what there are) and a fifth as many for validation, at least 4, drawn by the seed. The test
-photos are the same in all draws. Files of a draw are hard links into the pool.
+pixels, and from it SETS/NAME-N-SEED/{train,validation,test}/CLASS: N training photos per class (or
+as many as exist) and a fifth as many for validation, at least 4, drawn by the seed. The test photos
+are the same in all draws. Files of a draw are hard links into the pool.
 
-`clothing`, `signs` and `digits` may be used to choose something. `cells` (crops of blood cells by
-kind) and `ground` (patches of aerial photographs by the class that most of their pixels have) may
-not: they are for checking what was chosen on the others.
+`clothing`, `signs` and `digits` may be used for tuning decisions. `cells` (crops of blood cells by
+kind) and `ground` (patches of aerial photographs by the majority class of their pixels) may not:
+they are for checking decisions made on the others.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ MAKERS: dict[str, Callable[[Path], Iterator[Photo]]] = {
     "ground": ground,
 }
 CHOOSING = ("clothing", "signs", "digits")
-"""The data sets that something may be chosen on."""
+"""The data sets on which decisions may be made."""
 CHECKING = ("cells", "ground")
-"""The data sets that may only check what was chosen."""
+"""The data sets that may only check decisions."""
 
 
 def _loaded(path: Path) -> Image.Image:
@@ -131,9 +131,9 @@ def _loaded(path: Path) -> Image.Image:
 
 
 def pool_of(name: str, data: Path, out: Path, most_test: int = 100) -> Path:
-    """The folder with all photos of a data set, made where it is not there yet.
+    """The folder with all photos of a data set, created if needed.
 
-    At most `most_test` test photos of a class, every k-th of them.
+    At most `most_test` test photos per class, every k-th of them.
     """
     folder = out / "pool" / name
     if folder.is_dir():
@@ -163,7 +163,7 @@ def pool_of(name: str, data: Path, out: Path, most_test: int = 100) -> Path:
 
 
 def draw_of(name: str, data: Path, out: Path, photos: int, seed: int) -> Path:
-    """The folder with one draw, made where it is not there yet."""
+    """The folder with one draw, created if needed."""
     folder = out / f"{name}-{photos}-{seed}"
     if folder.is_dir():
         return folder

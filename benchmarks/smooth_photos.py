@@ -1,4 +1,4 @@
-"""Photos for benchmarks that need only their size: JPEGs of 500x375 with smooth noise."""
+"""Photos for benchmarks in which only their size matters: 500x375 JPEGs of smooth noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["write_photos"]
 
 
 def write_photos(folder: Path, count: int, classes: int = 2) -> Path:
-    """Photos in class folders; smooth noise compresses as photos do."""
+    """Write photos in class folders; smooth noise compresses like photos."""
     generator = np.random.default_rng(0)
     for number in range(count):
         small = Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8))

@@ -1,6 +1,6 @@
 """Time how long it takes to split a data set into training, validation and test photos.
 
-The data sets are made up: only names and labels count. Prints a line for each size.
+The data sets are synthetic: only names and labels count. Prints a line for each size.
 
     python benchmarks/splitting.py
     python benchmarks/splitting.py --photos 1280000 --classes 1000
@@ -19,11 +19,11 @@ from pplcnet.data.splits import draw_splits
 
 SIZES = ((60_000, 1000), (1_280_000, 1000))
 LABELLED = (20_000, 200)
-"""Photos and labels of the multi-label data set."""
+"""Numbers of photos and labels of the multi-label data set."""
 
 
 def of_classes(photos: int, classes: int) -> Dataset:
-    """A data set of one class per photo, with classes of equal size."""
+    """A data set with one class per photo and classes of equal size."""
     names = tuple(f"class_{at:05d}" for at in range(classes))
     root = Path("/made/up")
     folders = [root / name for name in names]
@@ -49,7 +49,7 @@ def of_labels(photos: int, labels: int) -> Dataset:
 
 
 def measure(dataset: Dataset, noun: str) -> None:
-    """Split it as a run does, and print the processor time; `noun` is what its classes are."""
+    """Split it as a run does, and print the CPU time; `noun` is what its classes are called."""
     begin = time.process_time()
     splits = draw_splits(dataset, validation=0.15, test=0.15, seed=0)
     seconds = time.process_time() - begin
@@ -61,7 +61,7 @@ def measure(dataset: Dataset, noun: str) -> None:
 
 
 def main() -> None:
-    """Measure the sizes of the table, or the one that was given."""
+    """Measure the sizes in the table, or a given one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int)
     parser.add_argument("--classes", type=int, default=1000)

@@ -1,4 +1,4 @@
-"""Measure the time per image for each batch size and number of threads: a table and a picture.
+"""Measure the time per image for each batch size and number of threads, as a table and a plot.
 
 python benchmarks/sweeps.py [--model pplcnet_x1_0] [--out sweeps.png]
 """

@@ -1,15 +1,15 @@
-"""Measure images/s of training: bare steps on one batch in memory, and a run from JPEG files.
+"""Measure training in images/s: bare steps on one batch in memory, and a run from JPEG files.
 
     python benchmarks/training_throughput.py [--photos FOLDER] [--model pplcnet_x1_0]
     python benchmarks/training_throughput.py --profile
 
-There are rows for the bare step (Keras' own BatchNorm and hard-swish; ours), for ours fed by the
-real loader from files, from the cache on disk and from the cache in memory, and for the loader
-alone, which is what a GPU would have to wait for. All take turns in rounds, so that the ratios hold
-on a machine whose speed varies. Without --photos, it writes and reads JPEGs of 500x375 with smooth
+There are rows for the bare step (with Keras' own BatchNorm and hard-swish, and with ours), for ours
+fed by the real loader from files, from the disk cache and from the memory cache, and for the loader
+alone, which is what a GPU would have to wait for. All are interleaved in rounds, so the ratios hold
+on a machine whose speed varies. Without --photos, it writes and reads 500x375 JPEGs of smooth
 noise, as many as three epochs need.
 
---profile prints instead where the time of our step goes, by kind of operator (TensorFlow).
+--profile instead prints the time of our step by kind of operator (TensorFlow).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def compiled(recipe: Recipe, classes: int, *, keras_layers: bool) -> Step:
 
 
 def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> TrainingBatches:
-    """Batches with so many gigabytes for decoded images, filled by one epoch."""
+    """Batches, with this many gigabytes for decoded images, filled by one epoch."""
     cached = recipe.changed({"cache_gigabytes": memory, "disk_cache_gigabytes": disk})
     batches = TrainingBatches(dataset, cached, preprocessing_of(cached))
     if memory or disk:
@@ -76,7 +76,7 @@ def loader(dataset: Dataset, recipe: Recipe, memory: float, disk: float) -> Trai
 
 
 def rate(step: Step | None, source: Iterable[Batch]) -> tuple[float, float]:
-    """Images/s and processor milliseconds an image, of STEPS steps or of loading alone."""
+    """Images/s and CPU milliseconds per image, for STEPS steps or for loading alone."""
     started, processor, images = 0.0, 0.0, 0
     for number, batch in enumerate(source):
         if step is not None:
@@ -92,9 +92,9 @@ def rate(step: Step | None, source: Iterable[Batch]) -> tuple[float, float]:
 
 
 def operators(step: Step, batch: Batch, steps: int = 3) -> dict[str, float]:
-    """Milliseconds of a step in each kind of operator, as TensorFlow's profiler has them.
+    """Milliseconds of a step in each kind of operator, from TensorFlow's profiler.
 
-    Those that run at the same time count in full, so that they add up to more than the step.
+    Operators that run in parallel count in full, so the sum exceeds the step.
     """
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -111,7 +111,7 @@ def operators(step: Step, batch: Batch, steps: int = 3) -> dict[str, float]:
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                # "node:Kind" is an operator, "..._fusion" what XLA made of several; the rest are
+                # "node:Kind" is an operator, "..._fusion" several fused by XLA; the rest are
                 # the runtime's own spans, around them.
                 found = re.fullmatch(r"[^:]+:(\w+)", name)
                 kind = "fused by XLA" if name.endswith("_fusion") else found and found[1]
@@ -121,7 +121,7 @@ def operators(step: Step, batch: Batch, steps: int = 3) -> dict[str, float]:
 
 
 def print_profile(step: Step, batch: Batch) -> None:
-    """The step's time, and that of the operators that take a hundredth of it."""
+    """Print the step's time, and that of operators with at least a hundredth of it."""
     images, _ = rate(step, [batch] * (STEPS + 1))
     whole = 1e3 * len(batch.targets) / images
     print(f"{images:.1f} images/s, {whole:.0f} ms a step; in operators:")

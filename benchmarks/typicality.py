@@ -1,14 +1,14 @@
-"""Ways of saying that a photo is unlike anything trained on, compared on a trained bundle.
+"""Compare ways to tell that a photo is unlike the training photos, on a trained bundle.
 
     python benchmarks/typicality.py BUNDLE PHOTOS --others FOLDER [FOLDER ...]
 
-PHOTOS has the train, validation and test folders that the bundle was trained on, or is the
-split.csv of its run. Printed is the AUROC of test photos against the photos of each other folder:
-by the energy of the logits (Liu et al. 2020), by the highest logit, by the Mahalanobis distance to
-the nearest class (Lee et al. 2018) of raw embeddings and of embeddings of length 1, by the residual
-outside 64 directions and the energy (ViM, Wang et al. 2022), by the cosine to the 10th nearest
-training photo (Sun et al. 2022), by a distribution without classes, and by what bundles hold. The
-last line is the share of test photos with a typicality of at most 0.05. The bundle is not changed.
+PHOTOS has the train, validation and test folders that the bundle was trained on, or is its run's
+split.csv. Prints the AUROC of test photos against the photos in each other folder: by the energy of
+the logits (Liu et al. 2020), by the highest logit, by the Mahalanobis distance to the nearest class
+(Lee et al. 2018) of raw embeddings and of embeddings of length 1, by the residual outside 64
+directions and the energy (ViM, Wang et al. 2022), by the cosine to the 10th nearest training photo
+(Sun et al. 2022), by a distribution without classes, and by what bundles store. The last line is
+the share of test photos with a typicality of at most 0.05. The bundle is not changed.
 """
 
 from __future__ import annotations
@@ -76,18 +76,18 @@ def main() -> None:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most so many places, evenly."""
+    """At most `most` evenly spaced indices."""
     return [at * count // min(count, most) for at in range(min(count, most))]
 
 
 def photos_in(folder: Path, most: int) -> list[Path]:
-    """At most so many photos of a folder."""
+    """At most `most` photos of a folder."""
     paths = list(find_images(folder))
     return [paths[at] for at in spread(len(paths), most)]
 
 
 def answers(model: Model[Any], paths: list[Path]) -> Mapping[str, Array]:
-    """Logits and raw embeddings of the photos."""
+    """The logits and raw embeddings of photos."""
     return {
         "logits": np.stack([each.logits for each in model.predict_many(paths)]),
         "embedding": np.stack([each.vector for each in model.embed_many(paths, normalize=False)]),
@@ -97,7 +97,7 @@ def answers(model: Model[Any], paths: list[Path]) -> Mapping[str, Array]:
 def ways(
     train: Mapping[str, Array], labels: Array, fitted: Typicality
 ) -> dict[str, Callable[[Mapping[str, Array]], Array]]:
-    """Name to a score that is higher for what is more typical."""
+    """Name to a score that is higher for more typical photos."""
     raw = nearest_class(train["embedding"], labels)
     unit = nearest_class(unit_length(train["embedding"]), labels)
     return {
@@ -117,7 +117,7 @@ def ways(
 
 
 def residual_and_energy(train: Mapping[str, Array]) -> Callable[[Mapping[str, Array]], Array]:
-    """ViM: the energy less the length of what is outside the main directions, scaled alike."""
+    """ViM: the energy minus the length of the part outside the main directions, scaled to match."""
     mean = train["embedding"].mean(axis=0)
     directions = np.linalg.svd(train["embedding"] - mean, full_matrices=False)[2][:64]
 
