@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ __all__ = [
     "PARTS_FOLDER",
     "PartFacts",
     "Row",
+    "damage_as_input_error",
     "done_shards",
     "facts_of_parts",
     "failed_name",
@@ -137,7 +139,7 @@ def facts_of_parts(storage: Storage, numbers: Sequence[int]) -> Iterator[PartFac
 
     def read(number: int) -> PartFacts:
         content = _part(storage, number)
-        with _damage_said(number):
+        with _damage_of_part(number):
             facts = json.loads(pq.read_schema(content).metadata[METADATA])
             return PartFacts(int(facts["photos"]), int(facts["broken"]))
 
@@ -172,16 +174,20 @@ def _part(storage: Storage, number: int) -> io.BytesIO:
     return io.BytesIO(content)
 
 
+def _damage_of_part(number: int) -> AbstractContextManager[None]:
+    return damage_as_input_error(
+        f"{part_name(number)}: is damaged, or not a part of this job; delete it, and the command "
+        "that began the job writes it again."
+    )
+
+
 @contextlib.contextmanager
-def _damage_said(number: int) -> Iterator[None]:
-    """Within the context, reading a damaged part raises an InputError that names it."""
+def damage_as_input_error(message: str) -> Iterator[None]:
+    """Within the context, reading a damaged Parquet file raises an InputError with this message."""
     try:
         yield
     except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{part_name(number)}: is damaged, or not a part of this job; delete it, and the "
-            "command that began the job writes it again."
-        ) from error
+        raise InputError(message) from error
 
 
 def remove_leftovers(storage: Storage) -> None:
@@ -205,7 +211,7 @@ def merge_parts(storage: Storage, shards: int, target: str) -> int:
         try:
             for number in range(shards):
                 content = _part(storage, number)
-                with _damage_said(number):
+                with _damage_of_part(number):
                     table = pq.read_table(content).replace_schema_metadata()
                     if writer is not None and table.schema != writer.schema:
                         raise TypeError("it has other columns than the parts before it")

@@ -9,11 +9,11 @@ wrong with it, within seconds.
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import io
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pplcnet.errors import InputError
+from pplcnet.jobs.parts import damage_as_input_error
 from pplcnet.jobs.storage import Storage
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "photos_of",
     "plan_shards",
     "read_shards",
-    "shard_size",
     "write_plan",
 ]
 
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     shards: int
 
 
-def shard_size(number: int, most: int) -> int:
+def _shard_size(number: int, most: int) -> int:
     """Photos in a shard other than the last; at most `most`."""
     # No shard is doubled more than 40 times, to keep the number small.
     return min(most, FIRST_PHOTOS << min(number, 40))
@@ -73,9 +73,9 @@ def shard_size(number: int, most: int) -> int:
 def photos_of(plan: Plan, shard_photos: int, numbers: range) -> int:
     """Photos in the shards with these numbers."""
     last = plan.shards - 1
-    photos = sum(shard_size(number, shard_photos) for number in numbers if number != last)
+    photos = sum(_shard_size(number, shard_photos) for number in numbers if number != last)
     if last in numbers:
-        photos += plan.photos - sum(shard_size(number, shard_photos) for number in range(last))
+        photos += plan.photos - sum(_shard_size(number, shard_photos) for number in range(last))
     return photos
 
 
@@ -109,7 +109,7 @@ def write_plan(names: Iterator[bytes], folder: Path, shard_photos: int) -> tuple
     files: list[Path] = []
     writer: Any = None
     photos = shards = 0
-    while shard := list(islice(names, shard_size(shards, shard_photos))):
+    while shard := list(islice(names, _shard_size(shards, shard_photos))):
         if shards % SHARDS_A_FILE == 0:
             if writer is not None:
                 writer.close()
@@ -138,23 +138,17 @@ def read_shards(storage: Storage, plan: Plan, numbers: Iterable[int]) -> Iterato
             content = storage.read(name)
             if content is None:
                 raise InputError(f"{name}: this file of the job's plan is missing.")
-            with _damage_said(name):
+            with _damage_of_file(name):
                 held = (at, pq.ParquetFile(io.BytesIO(content)))
-        with _damage_said(name):
+        with _damage_of_file(name):
             names = held[1].read_row_group(number % SHARDS_A_FILE).column(0).to_pylist()
         yield Shard(number, names)
 
 
-@contextlib.contextmanager
-def _damage_said(name: str) -> Iterator[None]:
-    """Within the context, reading a damaged plan file raises an InputError that names it."""
-    try:
-        yield
-    except (pa.ArrowException, LookupError, ValueError, OSError) as error:
-        raise InputError(
-            f"{name}: this file of the job's plan is damaged; start the job over with another "
-            "--out."
-        ) from error
+def _damage_of_file(name: str) -> AbstractContextManager[None]:
+    return damage_as_input_error(
+        f"{name}: this file of the job's plan is damaged; start the job over with another --out."
+    )
 
 
 def _file_name(digest: str, number: int) -> str:
