@@ -52,6 +52,7 @@ def test_the_class_can_be_chosen(server: Server, classifier: Classifier) -> None
 
 def test_what_cannot_be_explained_says_why(server: Server) -> None:
     assert "no class 'cow'" in server.post("/v1/explain/tiny?class=cow", photo()).error
+    assert "unknown option 'top'" in server.post("/v1/explain/tiny?top=3", photo()).error
     assert "the body is empty" in server.post("/v1/explain/tiny").error
     broken = server.post("/v1/explain/tiny", b"hello")
     assert broken.status == 422

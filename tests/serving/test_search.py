@@ -114,6 +114,7 @@ def test_each_file_of_a_form_is_searched_for(searching: Server) -> None:
         ("things?threshold=nan", photo(), 400, "threshold is 'nan'"),
         ("things?threshold=1.5", photo(), 400, "from -1 to 1"),
         ("things?top=0", photo(), 400, "top is '0'"),
+        ("things?treshold=0.5", photo(), 400, "unknown option 'treshold' in the query"),
         ("things", b"", 400, "the body is empty"),
         ("things", b"hello", 422, "the photo: not an image"),
     ],

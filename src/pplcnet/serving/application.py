@@ -41,8 +41,7 @@ class Application:
         log: Log,
     ) -> None:
         """All arguments must belong to the same server."""
-        self._routes = [(route, route.form) for route in routes]
-        self._options = {id(route): query_options(route) for route in routes}
+        self._routes = [(route, route.form, query_options(route)) for route in routes]
         self._access, self._bodies = access, bodies
         self._metrics, self._log, self._tracing = metrics, log, Tracing()
         self.is_closing = False
@@ -80,12 +79,12 @@ class Application:
             self._access.check_origin(request)
             if request.method == "OPTIONS":
                 return Reply(b"", status=204)
-            route, names = self._find(request)
+            route, names, options = self._find(request)
             is_open = route.is_open
             if not is_open:
                 self._access.check_key(request.headers.get(b"authorization", ""))
-            if request.query and (known := self._options[id(route)]) is not None:
-                request.check_options(known)
+            if request.query and options is not None:
+                request.check_options(options)
             return await route.handler(request, names)
         except Refusal as refusal:
             if refusal.status == 503 and not is_open:
@@ -93,13 +92,13 @@ class Application:
                 await asyncio.sleep(REFUSAL_DELAY)
             return refused(refusal)
 
-    def _find(self, request: Request) -> tuple[Route, dict[str, str]]:
+    def _find(self, request: Request) -> tuple[Route, dict[str, str], list[str] | None]:
         method = "GET" if request.method == "HEAD" else request.method
         others = []
-        for route, form in self._routes:
+        for route, form, options in self._routes:
             found = form.fullmatch(request.path)
             if found and route.method == method:
-                return route, found.groupdict()
+                return route, found.groupdict(), options
             if found:
                 others.append(route.method)
         if others:
