@@ -98,16 +98,19 @@ def test_an_unknown_verb_in_another_place_is_no_verb(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("export B --pack b.zip --detections d.onnx", "--detections does nothing else; leave out"),
-        ("export B --pack b.zip --scales 0.5", "--scales does nothing else; leave out --pack"),
+        (
+            "export B --pack b.zip --detections d.onnx",
+            "--detections works only on its own; leave out",
+        ),
+        ("export B --pack b.zip --scales 0.5", "--scales works only on its own; leave out --pack"),
         ("export B --class-map c.onnx --batch dynamic", "leave out --batch"),
-        ("export B --overwrite", "--overwrite is of --pack"),
+        ("export B --overwrite", "--overwrite needs --pack"),
         ("benchmark --engine openvino", "--engine: for --profile only"),
         ("benchmark --profile --compare timm --int8", "leave out --int8 and --compare"),
         (f"benchmark --python timm={sys.executable}", "--compare does not"),
-        ("tune B --photos P --calibration C", "--calibration is of --int8"),
-        ("tune B --photos P --minutes 3", "--minutes is of --int8"),
-        ("tune B --photos P --keep-slower", "--keep-slower is of --int8"),
+        ("tune B --photos P --calibration C", "--calibration needs --int8"),
+        ("tune B --photos P --minutes 3", "--minutes needs --int8"),
+        ("tune B --photos P --keep-slower", "--keep-slower needs --int8"),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(

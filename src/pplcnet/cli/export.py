@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_together(arguments: argparse.Namespace) -> None:
     """Raise InputError for combinations in which one option would be ignored."""
     if arguments.overwrite and not arguments.pack:
-        raise InputError("--overwrite is of --pack; give both.")
+        raise InputError("--overwrite needs --pack; give both.")
     alone = [
         f"--{name.replace('_', '-')}"
         for name in (*DETECTOR_FILES, *SEGMENTER_FILES)
@@ -149,7 +149,7 @@ def _check_together(arguments: argparse.Namespace) -> None:
     others += ["--to"] if arguments.to != "onnx" else []
     others += ["--pack"] if arguments.pack else []
     if alone and others:
-        raise InputError(f"{alone[0]} does nothing else; leave out {' and '.join(others)}.")
+        raise InputError(f"{alone[0]} works only on its own; leave out {' and '.join(others)}.")
 
 
 def _write_files(arguments: argparse.Namespace) -> int:

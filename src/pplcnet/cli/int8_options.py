@@ -44,7 +44,7 @@ def check_int8_asked(arguments: argparse.Namespace) -> None:
     """Raise InputError for arguments of the search if no search was asked for."""
     for name in ("calibration", "keep_slower", "minutes"):
         if getattr(arguments, name) and not arguments.int8:
-            raise InputError(f"--{name.replace('_', '-')} is of --int8; give both.")
+            raise InputError(f"--{name.replace('_', '-')} needs --int8; give both.")
 
 
 def check_installed() -> None:
